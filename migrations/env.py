@@ -1,0 +1,52 @@
+"""Alembic's environment: one linear history over all modules' tables, online with psycopg or as SQL text."""
+
+from alembic import context
+from sqlalchemy import create_engine, text
+
+from carteira.kit.tx import Base
+from carteira.schema import load_models
+
+LOCK = 7_246_001
+"""Advisory lock: two processes that migrate at once take turns."""
+
+load_models()
+
+
+def _include(name: str | None, kind: str, _parents: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith("procrastinate_"))
+
+
+def _offline() -> None:
+    context.configure(
+        url="postgresql+psycopg://", target_metadata=Base.metadata, literal_binds=True, include_name=_include
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _online() -> None:
+    url: str = context.config.attributes["url"]
+    engine = create_engine("postgresql+psycopg://" + url.partition("://")[2])
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again.
+        connection.execute(text("SET lock_timeout = '5s'"))
+        connection.commit()
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            include_name=_include,
+            compare_server_default=False,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+        connection.commit()
+    engine.dispose()
+
+
+if context.is_offline_mode():
+    _offline()
+else:
+    _online()

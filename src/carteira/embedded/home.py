@@ -1,0 +1,139 @@
+"""The home folder: its lock, the generated passwords, and what is remembered between runs."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+from pathlib import Path
+
+from carteira.embedded.errors import HomeInUse
+
+HOST = "127.0.0.1"
+
+_LOG_LIMIT_BYTES = 16 * 1024 * 1024
+# Below the range that Linux takes for outgoing connections, so that a remembered port is rarely found taken.
+_FIRST_PORT, _LAST_PORT = 15_000, 32_000
+
+
+class Home:
+    """A folder with everything that embedded servers keep.
+
+    Args:
+        folder: Made when missing, open to its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self._lock_file: int | None = None
+        self._state_guard = threading.Lock()
+
+    def acquire(self) -> None:
+        """Become the one owner of the folder until ``release`` or our death.
+
+        Raises:
+            HomeInUse: Another living process (or another object of ours) owns it.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = self.folder.resolve()
+        lock_file = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(lock_file, 32).decode("ascii", "replace").strip()
+            os.close(lock_file)
+            raise HomeInUse(self.folder, int(text) if text.isdigit() else None) from None
+        os.ftruncate(lock_file, 0)
+        os.write(lock_file, f"{os.getpid()}\n".encode("ascii"))
+        self._lock_file = lock_file
+
+    def release(self) -> None:
+        """Give the folder up; harmless when it is not held."""
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def subfolder(self, name: str) -> Path:
+        """A folder in the home, open to its owner only."""
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def log_path(self, name: str) -> Path:
+        """The server's log file; a long one is put aside (one generation is kept)."""
+        path = self.subfolder("logs") / f"{name}.log"
+        if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+    def password(self, name: str) -> str:
+        """The password called ``name``, made on first use and kept in ``credentials.json`` (0600)."""
+        with self._state_guard:
+            passwords = _read_json(self.folder / "credentials.json")
+            if name not in passwords:
+                passwords[name] = secrets.token_urlsafe(24)
+                write_private(self.folder / "credentials.json", json.dumps(passwords, indent=2))
+            return str(passwords[name])
+
+    def recall(self, key: str) -> str | None:
+        """What a former run remembered under ``key``."""
+        with self._state_guard:
+            value = _read_json(self.folder / "state.json").get(key)
+            return None if value is None else str(value)
+
+    def remember(self, **values: str | int) -> None:
+        """Keep values for later runs, in ``state.json``."""
+        with self._state_guard:
+            state = _read_json(self.folder / "state.json") | values
+            write_private(self.folder / "state.json", json.dumps(state, indent=2))
+
+    def choose_port(self, name: str) -> int:
+        """The port remembered for a server while it is free, else another free one."""
+        remembered = self.recall(f"{name}_port")
+        if remembered and port_is_free(int(remembered)):
+            return int(remembered)
+        while True:
+            port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT)
+            if port_is_free(port):
+                return port
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file whole or not at all, on disk when this returns, readable by its owner only."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_json(path: Path) -> dict[str, str | int]:
+    with contextlib.suppress(FileNotFoundError):
+        content: dict[str, str | int] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    return {}

@@ -1,0 +1,58 @@
+"""Runs one command as a child that dies with its parent; started as a file by ``process.spawn``, never imported.
+
+A small program of its own rather than a ``preexec_fn``, which is unsafe (and warned about) in a process with threads.
+Usage: ``python -I -S launch.py PARENT_PID DEATH_SIGNAL RUN_AS CWD COMMAND…``
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+_NOBODY = 65534
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def _enter_user_namespace(libc: ctypes.CDLL) -> None:
+    """Root becomes uid 65534 for the program itself, yet stays the owner of root's files."""
+    _check(libc.unshare(_CLONE_NEWUSER), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{_NOBODY} 0 1"), ("gid_map", f"{_NOBODY} 0 1")):
+        Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+
+
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(_NOBODY)
+    os.setuid(_NOBODY)
+
+
+def main(arguments: list[str]) -> None:
+    """Change identity, ask for the death signal, then become the command."""
+    parent_pid, death_signal, run_as, cwd, *command = arguments
+    libc = ctypes.CDLL(None, use_errno=True)
+    if run_as == "namespace":
+        _enter_user_namespace(libc)
+    elif run_as == "nobody":
+        _become_nobody()
+    if cwd:
+        os.chdir(cwd)
+    # Only now: a change of credentials clears the death signal.
+    _check(libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl")
+    if os.getppid() != int(parent_pid):
+        sys.exit("launch: the parent died first")
+    # Ignored signals and masks survive exec: hand over the defaults, whatever the shell or Python had set.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.execv(command[0], command)  # noqa: S606 - no shell is what we want
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,121 @@
+"""Child processes that die with us, and proof that a leftover process is ours."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+RunAs = Literal["same", "namespace", "nobody"]
+
+POLL_SECONDS = 0.01
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+
+# The kernel ties a parent-death signal to the *thread* that forked. This one lives as long as the interpreter, so that
+# servers may be started from any thread.
+_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="carteira-spawner")
+
+
+def spawn(  # noqa: PLR0913 - a process has that many sides
+    argv: Sequence[str],
+    *,
+    death_signal: signal.Signals = signal.SIGTERM,
+    run_as: RunAs = "same",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own that gets ``death_signal`` when this process dies, however it dies.
+
+    Args:
+        argv: The command; its first element is an absolute path.
+        death_signal: What the kernel sends to the child when we are gone.
+        run_as: ``namespace`` and ``nobody`` are for programs that refuse root; they need root.
+        cwd: Its working folder, entered with its own rights.
+        env: Its whole environment; ours when None.
+        log: File to append its output to, readable by its owner only; our own output when None.
+    """
+    launcher = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+    command = [*launcher, str(os.getpid()), str(int(death_signal)), run_as, str(cwd or ""), *argv]
+    if log is None:
+        return _fork(command, env, None)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        return _fork(command, env, output.fileno())
+
+
+def _fork(command: list[str], env: Mapping[str, str] | None, output: int | None) -> subprocess.Popen[bytes]:
+    def fork() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - argv is ours
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            umask=-1 if output is None else 0o077,
+        )
+
+    return _SPAWNER.submit(fork).result()
+
+
+def server_environment() -> dict[str, str]:
+    """A bare environment: the operator's PG*, AWS* and secrets are none of a server's business."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {"PATH": os.defpath, **kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_COLOR": "1"}
+
+
+def is_running_with(pid: int, argument: str) -> bool:
+    """Whether ``pid`` is alive (not a zombie) and has exactly this argument on its command line."""
+    try:
+        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(argument) in command_line.split(b"\0")
+
+
+def pids_working_in(folder: Path, program: str) -> list[int]:
+    """Processes of this program whose working folder is ``folder``: a dead PostgreSQL's last backends, for one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "cwd").readlink() == folder and (entry / "exe").readlink().name == program:
+                found.append(int(entry.name))
+        except OSError:  # gone meanwhile, or another user's
+            continue
+    return found
+
+
+def signal_pid(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may be gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def end_leftover(pid: int, argument: str, steps: Sequence[tuple[signal.Signals, float]]) -> bool:
+    """End a process of a former run, and only if it proves to be ours by its command line.
+
+    Args:
+        pid: As recorded by the former run.
+        argument: Its data folder or configuration file, which stands on its command line.
+        steps: Signals from gentle to rude, each with the seconds to wait for its effect.
+
+    Returns:
+        Whether it is gone (or never was ours).
+    """
+    for number, seconds in steps:
+        if not is_running_with(pid, argument):
+            return True
+        signal_pid(pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and is_running_with(pid, argument):
+            time.sleep(POLL_SECONDS)
+    return not is_running_with(pid, argument)

@@ -1,0 +1,61 @@
+"""CPF, the Brazilian taxpayer number that a person is known by: eleven digits, the last two of which check the rest."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from validate_docbr import CPF as CpfRules  # noqa: N811 - the library's name is a constant to no one
+
+_FORMAT = re.compile(r"[0-9]{11}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", re.ASCII)
+_rules = CpfRules()
+
+
+class InvalidCpf(ValueError):
+    """A text is not a CPF: wrong shape, or its check digits do not fit."""
+
+
+def parse_cpf(text: str) -> str:
+    """Read a CPF with or without dots and dash into its eleven digits.
+
+    Raises:
+        InvalidCpf: wrong shape, all digits alike, or wrong check digits.
+    """
+    if not _FORMAT.fullmatch(text.strip()):
+        raise InvalidCpf("CPF inválido.")
+    digits = re.sub(r"[^0-9]", "", text)
+    if not _rules.validate(digits):
+        raise InvalidCpf("CPF inválido.")
+    return digits
+
+
+def mask_cpf(digits: str) -> str:
+    """Hide a CPF from those who may not see it whole: `***.456.789-**`."""
+    return f"***.{digits[3:6]}.{digits[6:9]}-**"
+
+
+def format_cpf(digits: str) -> str:
+    """Write a CPF as people do: `123.456.789-09`."""
+    return f"{digits[:3]}.{digits[3:6]}.{digits[6:9]}-{digits[9:]}"
+
+
+def _validate(text: str) -> str:
+    try:
+        return parse_cpf(text)
+    except InvalidCpf as error:
+        raise PydanticCustomError("invalid_cpf", "CPF inválido.") from error
+
+
+Cpf = Annotated[
+    str,
+    AfterValidator(_validate),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(\d{11}|\d{3}\.\d{3}\.\d{3}-\d{2})$",
+            "description": "CPF com ou sem pontos e traço",
+            "examples": ["529.982.247-25"],
+        }
+    ),
+]
+"""A wire CPF, normalised to eleven digits; wrong ones are 422."""

@@ -1,0 +1,164 @@
+"""The edge: what every request passes before a route sees it — request id, log context, limits, metrics."""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from carteira.kit import metrics
+from carteira.kit.ids import uuid7
+from carteira.kit.problems import PayloadTooLarge, Problem, RequestTimedOut
+from carteira.kit.tx import DatabaseDown, is_connection_lost
+
+log = structlog.get_logger("carteira.http")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class _BodyTooLarge(HTTPException):
+    """FastAPI lets HTTP exceptions pass while it reads a body; anything else would become a 400."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
+
+
+def take_request_id(scope: Scope) -> str:
+    """Take the caller's `X-Request-ID` if it is a plain token, or make one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value.decode("ascii"))
+    return str(uuid7())
+
+
+def _content_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _route(scope: Scope) -> str:
+    """Name the route by its template, so that ids never become metric labels."""
+    route = scope.get("route")
+    return getattr(route, "path", None) or "unmatched"
+
+
+class Edge:
+    """The outermost middleware.
+
+    A body over the limit is 413, one that does not arrive or a route that does not begin to answer in time 503, an
+    error that nobody handled a plain 500 problem, logged with its trace.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, body_limits: Mapping[str, int], timeout_seconds: float
+    ) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.body_limits = body_limits
+        self.timeout_seconds = timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = take_request_id(scope)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        began = time.perf_counter()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *(header for header in _SECURITY_HEADERS if header[0] not in present),
+                ]
+            await send(message)
+
+        metrics.requests_under_way.inc()
+        try:
+            problem = await self._serve(scope, receive, answer)
+            if problem is not None and not status:
+                await problem.response()(scope, receive, answer)
+        finally:
+            metrics.requests_under_way.dec()
+            seconds = time.perf_counter() - began
+            route = _route(scope)
+            metrics.requests_total.labels(scope["method"], route, str(status)).inc()
+            metrics.request_seconds.labels(scope["method"], route).observe(seconds)
+            log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
+        """Run the app within the limits; give the problem to answer with if it could not answer itself."""
+        limit = self._limit(scope["path"])
+        if _content_length(scope) > limit:
+            return PayloadTooLarge()
+        try:
+            async with asyncio.timeout(self.timeout_seconds) as deadline:
+
+                async def answer(message: Message) -> None:
+                    if message["type"] == "http.response.start":
+                        deadline.reschedule(None)  # a long download is not a slow route
+                    await send(message)
+
+                await self.app(scope, _limited(receive, limit), answer)
+        except TimeoutError:
+            log.warning("request timed out", seconds=self.timeout_seconds)
+            return RequestTimedOut()
+        except _BodyTooLarge:
+            return PayloadTooLarge()
+        except Exception as error:  # noqa: BLE001 - the last one to know; `unhandled` logs it
+            return unhandled(error)
+        return None
+
+    def _limit(self, path: str) -> int:
+        limits = (limit for prefix, limit in self.body_limits.items() if path.startswith(prefix))
+        return next(limits, self.max_body_bytes)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Count the body's bytes as they come; a missing or lying Content-Length does not help."""
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise _BodyTooLarge
+        return message
+
+    return limited
+
+
+def unhandled(error: Exception) -> Problem:
+    """Log an error that nobody handled and choose the problem that tells of it."""
+    if is_connection_lost(error):
+        log.warning("database down", error=type(error).__name__)
+        return DatabaseDown()
+    log.error("unhandled error", exc_info=error)
+    return Problem()
+
+
+async def on_exception(_request: Request, error: Exception) -> Response:
+    """Answer for the framework's own last resort; the edge sees the same error again and only counts it."""
+    return (DatabaseDown() if is_connection_lost(error) else Problem()).response()

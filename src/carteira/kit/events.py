@@ -1,0 +1,108 @@
+"""Events: what one module must tell another. Written in the transaction that makes them true, read in commit order.
+
+Any table with `xid` (the writing transaction) and `id` (time-ordered) can be followed: the outbox below, the ledger's
+entries, the authorizer's decisions. A reader takes only rows of transactions below the horizon of all that are still
+open (`pg_snapshot_xmin`), so none can appear behind its place later. Subscribers are idempotent.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, RowMapping, Text, func, literal_column, select, text, tuple_
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql import FromClause
+
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Base, Tx
+
+XID_DEFAULT = text("(pg_current_xact_id()::text::bigint)")
+NOTHING = UUID(int=0)
+
+Handler = Callable[[Tx, Sequence[RowMapping]], Awaitable[None]]
+
+
+class Event(Base):
+    """The outbox."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_xid_id", "xid", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    topic: Mapped[str] = mapped_column(Text)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    occurred_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+
+
+class FollowerPlace(Base):
+    """How far a follower has read."""
+
+    __tablename__ = "event_followers"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    xid: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_id: Mapped[UUID] = mapped_column(default=NOTHING)
+    moved_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A named reader of a table of events, and what it does with each batch."""
+
+    name: str
+    source: FromClause
+    handle: Handler
+    batch: int = 500
+
+
+async def emit(tx: Tx, topic: str, payload: dict[str, Any]) -> None:
+    """Publish an event with the transaction; the payload is JSON and holds ids rather than personal data."""
+    tx.add(Event(id=uuid7(), topic=topic, payload=payload))
+    await tx.flush()
+
+
+async def follow(tx: Tx, follower: Follower) -> int:
+    """Hand the next batch to the follower and remember the place, all in one transaction.
+
+    Gives the number of rows handled; 0 when there is nothing new or another process is at it.
+    """
+    await tx.execute(insert(FollowerPlace).values(name=follower.name).on_conflict_do_nothing())
+    place = await tx.scalar(
+        select(FollowerPlace).where(FollowerPlace.name == follower.name).with_for_update(skip_locked=True)
+    )
+    if place is None:
+        return 0
+    source = follower.source.c
+    horizon = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)")
+    rows = (
+        (
+            await tx.execute(
+                select(follower.source)
+                .where(
+                    tuple_(source.xid, source.id) > tuple_(place.xid, place.last_id),
+                    source.xid < horizon,
+                )
+                .order_by(source.xid, source.id)
+                .limit(follower.batch)
+            )
+        )
+        .mappings()
+        .all()
+    )
+    if rows:
+        await follower.handle(tx, rows)
+        place.xid, place.last_id, place.moved_at = rows[-1]["xid"], rows[-1]["id"], func.now()
+    return len(rows)
+
+
+async def lag(tx: Tx, follower: Follower) -> int:
+    """Count the rows that the follower has not handled yet, up to 10,000."""
+    place = await tx.get(FollowerPlace, follower.name)
+    source = follower.source.c
+    after = tuple_(place.xid, place.last_id) if place else tuple_(0, NOTHING)
+    waiting = select(source.id).where(tuple_(source.xid, source.id) > after).limit(10_000).subquery()
+    return await tx.scalar(select(func.count()).select_from(waiting)) or 0

@@ -1,0 +1,61 @@
+"""Health: `/health` says that the process answers, `/health/ready` that what it depends on does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from pydantic import BaseModel, Field
+
+from carteira.kit.access import public
+
+CHECK_SECONDS = 2.0
+Check = Callable[[FastAPI], Awaitable[object]]
+
+log = structlog.get_logger(__name__)
+router = APIRouter(prefix="/health", tags=["operation"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether each dependency is well."""
+
+    status: Literal["ready", "not_ready"]
+    checks: Mapping[str, bool] = Field(examples=[{"database": True, "redis": True}])
+
+
+@router.get("", summary="O processo responde", dependencies=[public("a load balancer asks")])
+async def health() -> Health:
+    """Diz que o processo está vivo; não olha para mais nada."""
+    return Health()
+
+
+@router.get(
+    "/ready",
+    summary="Tudo de que precisa responde",
+    dependencies=[public("a load balancer asks")],
+    responses={503: {"model": Readiness, "description": "Alguma dependência está fora do ar"}},
+)
+async def ready(request: Request, response: Response) -> Readiness:
+    """Pergunta a cada dependência; 503 enquanto alguma não responde."""
+    checks: Mapping[str, Check] = request.app.state.readiness
+    results = await asyncio.gather(*(_well(request.app, name, check) for name, check in checks.items()))
+    outcome = dict(zip(checks, results, strict=True))
+    if not all(results):
+        response.status_code = 503
+    return Readiness(status="ready" if all(results) else "not_ready", checks=outcome)
+
+
+async def _well(app: FastAPI, name: str, check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check(app) is not False
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
+        log.warning("not ready", dependency=name, error=type(error).__name__)
+        return False

@@ -1,0 +1,123 @@
+"""Idempotency keys: the first answer again, and nothing moves twice (API: habits; IETF draft Idempotency-Key).
+
+The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from fastapi.encoders import jsonable_encoder
+from sqlalchemy import LargeBinary, SmallInteger, Text, func, select, update
+from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carteira.kit.problems import MEDIA_TYPE, InvalidInput, Refusal
+from carteira.kit.tx import Base, Tx
+
+REPLAYED = "Idempotency-Replayed"
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """The key was used before, with another request."""
+
+    code = "idempotency_key_reused"
+    title = "Chave de idempotência já usada"
+    detail = "Esta Idempotency-Key já foi usada em um pedido com outro conteúdo."
+
+
+class IdempotencyRecord(Base):
+    """A key's first request and its answer; kept for good."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+
+
+class Once:
+    """Runs a route's work at most once per caller and key. A route without the header just runs its work."""
+
+    def __init__(self, caller: str, key: str | None, operation: str) -> None:
+        self.caller = caller
+        self.key = key
+        self.operation = operation
+
+    async def run(
+        self,
+        tx: Tx,
+        payload: Any,  # noqa: ANN401 - whatever the route parsed
+        work: Callable[[], Awaitable[Any]],
+        *,
+        status: int = 200,
+    ) -> Response:
+        """Do the work and answer its result as JSON with `status`; a `Refusal` it raises is an answer too.
+
+        Raises:
+            IdempotencyKeyReused: the key belongs to another request.
+        """
+        if self.key is None:
+            return _json(await work(), status)
+        fingerprint = self._fingerprint(payload)
+        claimed = await tx.scalar(
+            insert(IdempotencyRecord)
+            .values(caller=self.caller, key=self.key, fingerprint=fingerprint)
+            .on_conflict_do_nothing()
+            .returning(IdempotencyRecord.key)
+        )
+        if claimed is None:
+            return await self._replay(tx, fingerprint)
+        try:
+            async with tx.begin_nested():
+                response = _json(await work(), status)
+        except Refusal as refusal:
+            response = refusal.response()
+        await tx.execute(
+            update(IdempotencyRecord)
+            .where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
+            .values(status=response.status_code, body=response.body)
+        )
+        return response
+
+    async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
+        record = await tx.scalar(
+            select(IdempotencyRecord).where(
+                IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key
+            )
+        )
+        assert record is not None, "rows of idempotency_keys are never deleted"
+        assert record.status is not None, "a claimed key commits with its answer"
+        if record.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        media_type = MEDIA_TYPE if record.status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
+        return Response(record.body, record.status, {REPLAYED: "true"}, media_type)
+
+    def _fingerprint(self, payload: Any) -> bytes:  # noqa: ANN401 - as in `run`
+        content = orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
+
+
+def _json(result: Any, status: int) -> Response:  # noqa: ANN401 - as in `run`
+    return Response(orjson.dumps(jsonable_encoder(result)), status, media_type="application/json")
+
+
+async def _once(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="Repita o pedido com a mesma chave sem medo.")
+    ] = None,
+) -> Once:
+    principal = getattr(request.state, "principal", None)
+    caller = str(principal.user_id) if principal else "anonymous"
+    return Once(caller, idempotency_key, f"{request.method} {request.url.path}?{request.url.query}")
+
+
+OnceDep = Annotated[Once, Depends(_once)]
+"""A route parameter for POSTs that move money; declare it after `Who` or the claims."""

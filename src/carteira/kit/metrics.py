@@ -1,0 +1,47 @@
+"""Prometheus metrics, right with several processes (prometheus-client's multiprocess mode).
+
+The processes of one server share a folder named by `PROMETHEUS_MULTIPROC_DIR`, which the starter sets and empties.
+"""
+
+import os
+from pathlib import Path
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+requests_total = Counter("carteira_http_requests", "HTTP requests answered", ["method", "route", "status"])
+request_seconds = Histogram(
+    "carteira_http_request_seconds", "Time from a request's head to the head of its answer", ["method", "route"],
+    buckets=LATENCY_SECONDS,
+)
+requests_under_way = Gauge(
+    "carteira_http_requests_under_way", "HTTP requests being answered", multiprocess_mode="livesum"
+)
+follower_lag = Gauge(
+    "carteira_follower_lag_rows", "Events that a follower has not handled yet (10,000 at most)", ["follower"],
+    multiprocess_mode="mostrecent",
+)
+follower_rows = Counter("carteira_follower_rows", "Events that a follower handled", ["follower"])
+
+
+def render() -> bytes:
+    """Give the metrics of all processes in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the library's own gap
+    return generate_latest(registry)
+
+
+def forget_dead_processes() -> None:
+    """Drop the live gauges of processes that are gone, so that a killed worker's requests do not count for ever."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        process = int(file.stem.rpartition("_")[2])
+        if not Path(f"/proc/{process}").exists():
+            mark_process_dead(process, folder)

@@ -1,0 +1,36 @@
+"""What a module hands to the composition root: its routes, its work in the background and its part of a person."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI
+from procrastinate import Blueprint
+from starlette.types import ASGIApp
+
+from carteira.kit.events import Follower
+from carteira.kit.tx import Tx
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module, as `app` and `worker` see it. A module that is off contributes nothing."""
+
+    name: str
+    routers: Sequence[APIRouter] = ()
+    jobs: Blueprint | None = None
+    followers: Sequence[Follower] = ()
+    body_limits: Mapping[str, int] = field(default_factory=dict)
+    """Largest body in bytes under a path prefix, where it is more than the setting."""
+    gates: Mapping[str, Callable[[FastAPI], ASGIApp]] = field(default_factory=dict)
+    """Lean ASGI endpoints by path prefix, answered before FastAPI and its middleware."""
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
+    """Runs around the server's life: what the module opens in a server process and closes again."""
+    readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
+    """Checks of the module's own dependencies by name: False or an error means that it is not well."""
+    export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
+    """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None
+    """Erases the person's data in the module (LGPD art. 18, VI); raises `Conflict` while balances or holds remain."""

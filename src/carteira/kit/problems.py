@@ -1,0 +1,235 @@
+"""Problems: every error that a client sees, as RFC 9457 `application/problem+json`, in Portuguese."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from carteira.kit.validation import describe
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE_PREFIX = "urn:carteira:problem:"
+
+log = structlog.get_logger(__name__)
+
+
+class Problem(Exception):
+    """An error that a client is told of. Subclasses fix `status`, `code` and `title`; codes never change."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Erro interno"
+    detail: str = "Algo deu errado. Tente de novo em instantes."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,  # noqa: ANN401 - extension members of RFC 9457 are any JSON
+    ) -> None:
+        if detail is not None:
+            self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.extra = extra
+        super().__init__(self.detail)
+
+    def body(self) -> dict[str, Any]:
+        """Give the problem's members as JSON-ready values."""
+        members: dict[str, Any] = {
+            "type": _TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+        }
+        if self.errors:
+            members["errors"] = self.errors
+        return members | self.extra
+
+    def response(self) -> Response:
+        """Make the HTTP answer."""
+        return Response(orjson.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
+
+
+class Refusal(Problem):
+    """A business rule said no. It is an answer: it commits with its idempotency record and is given again."""
+
+    status = 400
+    code = "refused"
+    title = "Operação recusada"
+
+
+class InvalidInput(Problem):
+    """The request's content breaks a rule (422)."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Dados inválidos"
+    detail = "Confira os campos indicados e tente de novo."
+
+
+class NotAuthenticated(Problem):
+    """No token, or one that is not good (401)."""
+
+    status = 401
+    code = "not_authenticated"
+    title = "Não autenticado"
+    detail = "Entre na sua conta para continuar."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="carteira"'})
+
+
+class Forbidden(Problem):
+    """The person is known and may not (403)."""
+
+    status = 403
+    code = "forbidden"
+    title = "Acesso negado"
+    detail = "Você não tem permissão para fazer isso."
+
+
+class NotFound(Problem):
+    """There is no such thing, or its existence is private (404)."""
+
+    status = 404
+    code = "not_found"
+    title = "Não encontrado"
+    detail = "O que você procura não existe."
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method on it does not (405)."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Método não permitido"
+    detail = "Esta operação não existe neste endereço."
+
+
+class Conflict(Problem):
+    """The request is against the present state (409)."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflito"
+    detail = "O pedido não combina com o estado atual."
+
+
+class PayloadTooLarge(Problem):
+    """The body is larger than the route takes (413)."""
+
+    status = 413
+    code = "payload_too_large"
+    title = "Conteúdo grande demais"
+    detail = "O conteúdo enviado passa do tamanho permitido."
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not of a kind that the route takes (415)."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "Tipo de conteúdo não aceito"
+    detail = "Envie o conteúdo em um dos formatos aceitos."
+
+
+class TooManyRequests(Problem):
+    """A limit was reached (429); `Retry-After` says for how many seconds."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "Muitas tentativas"
+    detail = "Muitas tentativas em pouco tempo. Espere um pouco e tente de novo."
+
+    def __init__(self, retry_after_seconds: int, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Retry-After": str(max(1, retry_after_seconds))})
+
+
+class RequestTimedOut(Problem):
+    """The request's body did not arrive, or its work did not end, in time."""
+
+    status = 503
+    code = "request_timed_out"
+    title = "Tempo esgotado"
+    detail = "O pedido demorou demais. Tente de novo."
+
+
+class DependencyDown(Problem):
+    """Something that the answer depends on is down (503)."""
+
+    status = 503
+    code = "dependency_down"
+    title = "Serviço indisponível"
+    detail = "Um serviço de que precisamos está fora do ar. Tente de novo em instantes."
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 5) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
+
+
+class _OtherHttpProblem(Problem):
+    """What Starlette and FastAPI raise themselves, in our shape."""
+
+    code = "http_error"
+    title = "Pedido inválido"
+
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__("O pedido não pôde ser atendido.", headers=error.headers)
+        self.http_status = error.status_code
+
+    def body(self) -> dict[str, Any]:
+        return super().body() | {"status": self.http_status, "title": HTTPStatus(self.http_status).phrase}
+
+    def response(self) -> Response:
+        return Response(orjson.dumps(self.body()), self.http_status, self.headers, MEDIA_TYPE)
+
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+def from_http_exception(error: HTTPException) -> Problem:
+    """Turn the framework's own HTTP errors (404 of an unknown path, 405, unreadable body …) into problems."""
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return InvalidInput("O corpo do pedido não pôde ser lido.")
+    kind = _BY_STATUS.get(error.status_code)
+    return kind(headers=error.headers) if kind else _OtherHttpProblem(error)
+
+
+def from_validation_error(error: RequestValidationError) -> InvalidInput:
+    """Name each broken field and its rule in Portuguese; the rejected values themselves are never repeated."""
+    return InvalidInput(errors=[describe(item) for item in error.errors()])
+
+
+def install(app: FastAPI) -> None:
+    """Make every error leave the app as a problem, and never as a stack trace."""
+
+    async def on_problem(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return error.response()
+
+    async def on_http_exception(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return from_http_exception(error).response()
+
+    async def on_validation_error(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return from_validation_error(error).response()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation_error)

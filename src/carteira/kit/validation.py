@@ -1,0 +1,66 @@
+"""Validation errors as a person reads them: pydantic's error types put into Portuguese."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MESSAGES = {
+    "missing": "Campo obrigatório.",
+    "extra_forbidden": "Campo desconhecido.",
+    "json_invalid": "O corpo não é um JSON válido.",
+    "json_type": "O corpo não é um JSON válido.",
+    "model_attributes_type": "Envie um objeto JSON.",
+    "model_type": "Envie um objeto JSON.",
+    "dict_type": "Envie um objeto JSON.",
+    "list_type": "Envie uma lista.",
+    "string_type": "Envie um texto.",
+    "string_too_short": "Envie pelo menos {min_length} caractere(s).",
+    "string_too_long": "Envie no máximo {max_length} caracteres.",
+    "string_pattern_mismatch": "Formato inválido.",
+    "string_unicode": "O texto não é UTF-8 válido.",
+    "int_type": "Envie um número inteiro.",
+    "int_parsing": "Envie um número inteiro.",
+    "int_from_float": "Envie um número inteiro.",
+    "int_parsing_size": "Número grande demais.",
+    "bool_type": "Envie verdadeiro ou falso.",
+    "bool_parsing": "Envie verdadeiro ou falso.",
+    "greater_than": "O valor deve ser maior que {gt}.",
+    "greater_than_equal": "O valor deve ser no mínimo {ge}.",
+    "less_than": "O valor deve ser menor que {lt}.",
+    "less_than_equal": "O valor deve ser no máximo {le}.",
+    "too_short": "Envie pelo menos {min_length} item(ns).",
+    "too_long": "Envie no máximo {max_length} itens.",
+    "enum": "Valor fora da lista: {expected}.",
+    "literal_error": "Valor fora da lista: {expected}.",
+    "uuid_type": "Identificador inválido.",
+    "uuid_parsing": "Identificador inválido.",
+    "date_type": "Data inválida: use AAAA-MM-DD.",
+    "date_parsing": "Data inválida: use AAAA-MM-DD.",
+    "date_from_datetime_parsing": "Data inválida: use AAAA-MM-DD.",
+    "date_from_datetime_inexact": "Data inválida: use AAAA-MM-DD.",
+    "date_past": "A data deve estar no passado.",
+    "datetime_parsing": "Instante inválido: use RFC 3339, com fuso.",
+    "datetime_from_date_parsing": "Instante inválido: use RFC 3339, com fuso.",
+    "timezone_aware": "Instante inválido: diga o fuso.",
+    "value_error": "Valor inválido.",
+}
+_CUSTOM = ("invalid_", "weak_", "rule_")
+
+
+def describe(error: Mapping[str, Any]) -> dict[str, str]:
+    """Turn one pydantic error into `{"field", "message"}`; our own rules (types `invalid_…`, `weak_…`) say it themselves."""
+    kind = error["type"]
+    location = [str(part) for part in error["loc"]]
+    if location and location[0] in {"body", "query", "path", "header", "form"} and len(location) > 1:
+        location = location[1:]
+    if kind.startswith(_CUSTOM):
+        message = error["msg"]
+    else:
+        message = _MESSAGES.get(kind, "Valor inválido.").format_map(_Blank(error.get("ctx") or {}))
+    return {"field": "body" if kind.startswith("json_") else ".".join(location), "message": message}
+
+
+class _Blank(dict[str, Any]):
+    """Leaves out what pydantic did not say."""
+
+    def __missing__(self, key: str) -> str:
+        return ""

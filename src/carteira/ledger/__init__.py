@@ -1,0 +1,97 @@
+"""The ledger: double entry in whole centavos; the only module that moves money.
+
+It owns accounts, entries, postings and holds. Owners and holders are mere ids to it. Invariants:
+
+- an entry has two postings or more that add up to zero; entries and postings are only ever appended;
+- a customer's balance less what is held never goes below zero, whatever the concurrency;
+- a customer account's balance is its last posting's `balance_after` and the sum of its postings; a system account's
+  balance is rolled up by a job, and the rest is summed, so that no row is hot;
+- what is posted under a key is posted once.
+
+Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
+decides, the database checks again (checks, triggers, versions). `system_account(kind)` names the accounts of the
+operator. Sources: SPEC, ledger; ADR 0002.
+"""
+
+from carteira.kit.module import Module
+from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
+from carteira.ledger.errors import (
+    AccountNotFound,
+    EntryAlreadyReversed,
+    EntryKeyReused,
+    EntryNotFound,
+    HoldNotActive,
+    InsufficientFunds,
+    StaleBook,
+)
+from carteira.ledger.queries import (
+    AccountView,
+    Reconciliation,
+    StatementLine,
+    account,
+    accounts_of_holder,
+    accounts_of_owner,
+    balance_at,
+    reconcile,
+    statement,
+)
+from carteira.ledger.service import (
+    assign_owner,
+    capture,
+    expire_holds,
+    hold,
+    lock,
+    open_account,
+    post,
+    read,
+    release,
+    reverse,
+    roll_up,
+    write,
+)
+
+__all__ = [
+    "Account",
+    "AccountNotFound",
+    "AccountView",
+    "Book",
+    "EntryAlreadyReversed",
+    "EntryKeyReused",
+    "EntryNotFound",
+    "HoldNotActive",
+    "InsufficientFunds",
+    "NewEntry",
+    "Posting",
+    "Reconciliation",
+    "StaleBook",
+    "StatementLine",
+    "account",
+    "accounts_of_holder",
+    "accounts_of_owner",
+    "assign_owner",
+    "balance_at",
+    "capture",
+    "expire_holds",
+    "hold",
+    "lock",
+    "module",
+    "open_account",
+    "post",
+    "read",
+    "reconcile",
+    "release",
+    "reverse",
+    "roll_up",
+    "statement",
+    "system_account",
+    "transfer",
+    "write",
+]
+
+
+def module() -> Module:
+    """Hand the ledger's routes and jobs to the composition root."""
+    from carteira.ledger.jobs import blueprint  # noqa: PLC0415 - the door's verbs are used without the web
+    from carteira.ledger.routes import router  # noqa: PLC0415 - the same
+
+    return Module(name="ledger", routers=(router,), jobs=blueprint)

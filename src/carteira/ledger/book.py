@@ -1,0 +1,187 @@
+"""The book: accounts read from the database, entries posted to them in memory, and what there is to write back.
+
+All rules of money are here, in plain Python, and once more in the database (checks and triggers), so that neither
+trusts the other. A book is read with a lock (`service.lock`) or without one (`service.read`); writing compares each
+account's version, so that a book that was overtaken is refused as a whole.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid5
+
+from carteira.kit.ids import uuid7
+from carteira.ledger.errors import AccountNotFound, InsufficientFunds, UnbalancedEntry
+
+_SYSTEM_NAMESPACE = UUID("5b1d7c52-94f3-5c55-9a44-1d9f1f0c3a11")
+_system_ids: set[UUID] = set()
+
+
+def system_account(kind: str) -> UUID:
+    """Name a system account (settlement, top-up source, fare box …): its id follows from its kind.
+
+    System accounts may go negative, are never locked, and their balance is the sum of their postings, rolled up by a
+    job, so that no row is hot. The module that uses one creates its row in a migration.
+    """
+    account_id = uuid5(_SYSTEM_NAMESPACE, kind)
+    _system_ids.add(account_id)
+    return account_id
+
+
+def is_system(account_id: UUID) -> bool:
+    """Tell whether the id is that of a system account."""
+    return account_id in _system_ids
+
+
+@dataclass(slots=True)
+class Account:
+    """A customer account as the book knows it; amounts in centavos."""
+
+    id: UUID
+    balance: int
+    held: int
+    version: int
+    may_go_negative: bool = False
+    read_version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.read_version = self.version
+
+    @property
+    def available(self) -> int:
+        """What can be spent: the balance less what is held."""
+        return self.balance - self.held
+
+    def covers(self, amount: int) -> bool:
+        """Tell whether the account can give the amount away."""
+        return self.may_go_negative or self.available >= amount
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line to be posted: a positive amount of centavos comes in, a negative one goes out."""
+
+    account_id: UUID
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A movement to be posted.
+
+    `kind` is the business fact (`benefits.purchase`), `key` makes posting idempotent, `reverses_id` names the entry
+    that this one undoes. `description` is for people and is not part of the hash chain.
+    """
+
+    kind: str
+    postings: Sequence[Posting]
+    description: str | None = None
+    key: str | None = None
+    reverses_id: UUID | None = None
+    id: UUID = field(default_factory=uuid7)
+
+
+def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
+    kind: str,
+    *,
+    source: UUID,
+    target: UUID,
+    amount: int,
+    description: str | None = None,
+    key: str | None = None,
+    entry_id: UUID | None = None,
+) -> NewEntry:
+    """Make the commonest entry: an amount in centavos from one account to another."""
+    return NewEntry(
+        kind,
+        (Posting(source, -amount), Posting(target, amount)),
+        description,
+        key,
+        id=entry_id or uuid7(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostedLine:
+    """A posting with the customer account's version and balance behind it (None for system accounts)."""
+
+    entry_id: UUID
+    line: int
+    account_id: UUID
+    amount: int
+    seq: int | None
+    balance_after: int | None
+
+
+class Book:
+    """Accounts in memory, and the entries posted to them since they were read."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self.accounts: Mapping[UUID, Account] = {account.id: account for account in accounts}
+        self.entries: list[NewEntry] = []
+        self.lines: list[PostedLine] = []
+
+    def account(self, account_id: UUID) -> Account:
+        """Give a customer account.
+
+        Raises:
+            AccountNotFound: the book was read without it.
+        """
+        try:
+            return self.accounts[account_id]
+        except KeyError:
+            raise AccountNotFound from None
+
+    def post(self, entry: NewEntry) -> None:
+        """Post an entry; all of it or none.
+
+        Raises:
+            UnbalancedEntry: the postings do not add up to zero.
+            AccountNotFound: an account is neither in the book nor a system account.
+            InsufficientFunds: a customer account does not cover what it gives.
+        """
+        postings = entry.postings
+        if len(postings) < 2 or sum(posting.amount for posting in postings) or not all(p.amount for p in postings):  # noqa: PLR2004 - double entry
+            raise UnbalancedEntry(entry.kind)
+        giving: dict[UUID, int] = {}
+        for posting in postings:
+            if posting.account_id not in _system_ids:
+                giving[posting.account_id] = giving.get(posting.account_id, 0) - posting.amount
+        for account_id, amount in giving.items():
+            account = self.account(account_id)
+            if amount > 0 and not account.covers(amount):
+                raise InsufficientFunds(account_id, amount - account.available)
+        for line, posting in enumerate(postings):
+            self.lines.append(self._line(entry.id, line, posting))
+        self.entries.append(entry)
+
+    def _line(self, entry_id: UUID, line: int, posting: Posting) -> PostedLine:
+        account = self.accounts.get(posting.account_id)
+        if account is None:
+            return PostedLine(entry_id, line, posting.account_id, posting.amount, None, None)
+        account.balance += posting.amount
+        account.version += 1
+        return PostedLine(entry_id, line, posting.account_id, posting.amount, account.version, account.balance)
+
+    def hold(self, account_id: UUID, amount: int) -> None:
+        """Set an amount aside.
+
+        Raises:
+            InsufficientFunds: the account does not cover it.
+        """
+        account = self.account(account_id)
+        if not account.covers(amount):
+            raise InsufficientFunds(account_id, amount - account.available)
+        account.held += amount
+        account.version += 1
+
+    def release(self, account_id: UUID, amount: int) -> None:
+        """Give back an amount that was set aside."""
+        account = self.account(account_id)
+        assert account.held >= amount, "what is released was held"
+        account.held -= amount
+        account.version += 1
+
+    @property
+    def changed(self) -> list[Account]:
+        """The accounts that differ from what was read."""
+        return [account for account in self.accounts.values() if account.version != account.read_version]

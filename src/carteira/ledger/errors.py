@@ -1,0 +1,87 @@
+"""What the ledger refuses."""
+
+from uuid import UUID
+
+from carteira.kit.problems import Conflict, InvalidInput, NotFound, Refusal
+
+
+class InsufficientFunds(Refusal):
+    """A customer's balance, less what is held, does not cover it."""
+
+    code = "insufficient_funds"
+    title = "Saldo insuficiente"
+    detail = "Saldo insuficiente."
+
+    def __init__(self, account_id: UUID, short_by: int, detail: str | None = None) -> None:
+        super().__init__(detail)
+        self.account_id = account_id
+        self.short_by = short_by
+        """How much is missing, in centavos."""
+
+
+class AccountNotFound(NotFound):
+    """There is no such ledger account, or it is another person's."""
+
+    code = "ledger_account_not_found"
+    detail = "Conta não encontrada."
+
+
+class EntryNotFound(NotFound):
+    """There is no such entry."""
+
+    code = "ledger_entry_not_found"
+    detail = "Lançamento não encontrado."
+
+
+class HoldNotFound(NotFound):
+    """There is no such hold."""
+
+    code = "hold_not_found"
+    detail = "Reserva não encontrada."
+
+
+class HoldNotActive(Conflict):
+    """The hold was captured, released or has expired."""
+
+    code = "hold_not_active"
+    detail = "Esta reserva já foi concluída ou expirou."
+
+
+class CaptureTooLarge(InvalidInput):
+    """More was asked for than is held."""
+
+    code = "capture_too_large"
+    detail = "O valor é maior que o reservado."
+
+
+class EntryAlreadyReversed(Conflict):
+    """An entry is reversed once."""
+
+    code = "entry_already_reversed"
+    detail = "Este lançamento já foi estornado."
+
+
+class EntryNotReversible(Conflict):
+    """A reversal is not reversed: post a new entry instead."""
+
+    code = "entry_not_reversible"
+    detail = "Um estorno não pode ser estornado."
+
+
+class EntryKeyReused(InvalidInput):
+    """The idempotency key belongs to an entry with other content."""
+
+    code = "idempotency_key_reused"
+    title = "Chave de idempotência já usada"
+    detail = "Esta chave já foi usada em um lançamento com outro conteúdo."
+
+
+class StaleBook(Conflict):
+    """An account changed between reading it without a lock and writing it: read again, decide again."""
+
+    code = "ledger_stale"
+    detail = "O saldo mudou enquanto a operação era decidida. Tente de novo."
+
+
+class UnbalancedEntry(ValueError):
+    """A programming error: fewer than two postings, a zero amount, or a sum that is not zero."""

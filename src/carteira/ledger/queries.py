@@ -1,0 +1,256 @@
+"""The ledger's reads: balances now and at an instant, statements, owners, and the proof that it all adds up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, text
+
+from carteira.kit.tx import Tx
+from carteira.ledger.errors import AccountNotFound
+from carteira.ledger.models import LedgerAccount, LedgerPosting
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as others see it; amounts in centavos."""
+
+    id: UUID
+    kind: str
+    holder_id: UUID | None
+    owner_id: UUID | None
+    balance: int
+    held: int
+    created_at: datetime
+
+    @property
+    def available(self) -> int:
+        """What can be spent."""
+        return self.balance - self.held
+
+
+LineKey = tuple[datetime, int, UUID, int]
+"""What a statement is sorted by: instant, the account's version, entry, line."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One posting of an account, with the balance behind it (None for a system account)."""
+
+    account_id: UUID
+    entry_id: UUID
+    line: int
+    kind: str
+    description: str | None
+    amount: int
+    balance_after: int | None
+    posted_at: datetime
+    seq: int | None
+
+    @property
+    def key(self) -> LineKey:
+        """The line's place in the statement."""
+        return (self.posted_at, self.seq or 0, self.entry_id, self.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The result of comparing every balance with its postings and holds."""
+
+    accounts: int
+    entries: int
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+_SYSTEM_TAIL = """
+    SELECT coalesce(sum(posting.amount), 0)
+    FROM ledger_entries entry
+    JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.account_id = :id
+    WHERE entry.xid >= :rolled_up_to
+"""
+
+
+async def account(tx: Tx, account_id: UUID) -> AccountView:
+    """Give an account with its balance now.
+
+    Raises:
+        AccountNotFound: there is none.
+    """
+    row = await tx.get(LedgerAccount, account_id, populate_existing=True)
+    if row is None:
+        raise AccountNotFound
+    balance = row.balance
+    if row.is_system:
+        balance += await tx.scalar(text(_SYSTEM_TAIL), {"id": row.id, "rolled_up_to": row.rolled_up_to}) or 0
+    return _view(row, balance)
+
+
+def _view(row: LedgerAccount, balance: int | None = None) -> AccountView:
+    return AccountView(
+        row.id,
+        row.kind,
+        row.holder_id,
+        row.owner_id,
+        row.balance if balance is None else balance,
+        row.held,
+        row.created_at,
+    )
+
+
+async def accounts_of_holder(tx: Tx, holder_id: UUID) -> list[AccountView]:
+    """Give the customer accounts of a holder, by kind."""
+    return await _accounts(tx, LedgerAccount.holder_id == holder_id)
+
+
+async def accounts_of_owner(tx: Tx, owner_id: UUID) -> list[AccountView]:
+    """Give the customer accounts whose money is a person's, by kind."""
+    return await _accounts(tx, LedgerAccount.owner_id == owner_id)
+
+
+async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[AccountView]:
+    query = select(LedgerAccount).where(condition).order_by(LedgerAccount.kind, LedgerAccount.id)
+    return [_view(row) for row in await tx.scalars(query.execution_options(populate_existing=True))]
+
+
+async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
+    """Give an account's balance in centavos as it stood at an instant (postings at the instant itself included).
+
+    A customer account's last posting before the instant carries it; a system account's postings are added up.
+
+    Raises:
+        AccountNotFound: there is none.
+    """
+    row = await tx.get(LedgerAccount, account_id)
+    if row is None:
+        raise AccountNotFound
+    if row.is_system:
+        total = await tx.scalar(
+            text("SELECT coalesce(sum(amount), 0) FROM ledger_postings WHERE account_id = :id AND posted_at <= :at"),
+            {"id": account_id, "at": at},
+        )
+        return int(total or 0)
+    found = await tx.scalar(
+        select(LedgerPosting.balance_after)
+        .where(LedgerPosting.account_id == account_id, LedgerPosting.posted_at <= at)
+        .order_by(LedgerPosting.posted_at.desc(), LedgerPosting.seq.desc())
+        .limit(1)
+    )
+    return found or 0
+
+
+_STATEMENT = text("""
+    SELECT page.account_id, page.entry_id, page.line, entry.kind, entry.description, page.amount, page.balance_after,
+           page.posted_at, page.seq
+    FROM (
+        SELECT posting.*
+        FROM unnest(CAST(:account_ids AS uuid[])) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM ledger_postings
+            WHERE account_id = wanted.id
+              AND posted_at <= CAST(:at AS timestamptz)
+              AND (posted_at, coalesce(seq, 0), entry_id, line) <
+                  (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS integer))
+            ORDER BY posted_at DESC, seq DESC, entry_id DESC, line DESC
+            LIMIT :limit
+        ) posting
+        ORDER BY posting.posted_at DESC, coalesce(posting.seq, 0) DESC, posting.entry_id DESC, posting.line DESC
+        LIMIT :limit
+    ) page
+    JOIN ledger_entries entry ON entry.id = page.entry_id
+    ORDER BY page.posted_at DESC, coalesce(page.seq, 0) DESC, page.entry_id DESC, page.line DESC
+""")
+_LATEST: LineKey = (datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
+
+
+async def statement(
+    tx: Tx, account_ids: Sequence[UUID], *, limit: int, before: LineKey | None = None
+) -> list[StatementLine]:
+    """Give up to `limit` postings of the accounts, newest first; `before` is the key of the last one already seen."""
+    at, seq, entry_id, line = before or _LATEST
+    rows = await tx.execute(
+        _STATEMENT,
+        {"account_ids": list(account_ids), "at": at, "seq": seq, "entry_id": entry_id, "line": line, "limit": limit},
+    )
+    return [StatementLine(*row) for row in rows]
+
+
+_DIFFERENCES = text("""
+    WITH posted AS (
+        SELECT account_id, sum(amount) AS amount, count(seq) AS lines,
+               (array_agg(balance_after ORDER BY seq DESC NULLS LAST))[1] AS last_balance
+        FROM ledger_postings GROUP BY account_id
+    ),
+    held AS (SELECT account_id, sum(amount) AS amount FROM ledger_holds WHERE status = 'active' GROUP BY account_id),
+    tail AS (
+        SELECT posting.account_id, sum(posting.amount) AS amount
+        FROM ledger_accounts account
+        JOIN ledger_entries entry ON entry.xid >= account.rolled_up_to
+        JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.account_id = account.id
+        WHERE account.is_system
+        GROUP BY posting.account_id
+    )
+    SELECT account.id, account.kind, account.balance + coalesce(tail.amount, 0) AS balance,
+           coalesce(posted.amount, 0) AS postings, account.held, coalesce(held.amount, 0) AS holds,
+           posted.last_balance
+    FROM ledger_accounts account
+    LEFT JOIN posted ON posted.account_id = account.id
+    LEFT JOIN held ON held.account_id = account.id
+    LEFT JOIN tail ON tail.account_id = account.id
+    WHERE account.balance + coalesce(tail.amount, 0) <> coalesce(posted.amount, 0)
+       OR account.held <> coalesce(held.amount, 0)
+       OR (NOT account.is_system AND coalesce(posted.last_balance, 0) <> account.balance)
+       OR (NOT account.may_go_negative AND account.balance - account.held < 0)
+    ORDER BY account.id
+    LIMIT 1000
+""")
+_UNBALANCED = text("""
+    SELECT entry.id, coalesce(sum(posting.amount), 0) AS amount, count(posting.line) AS lines
+    FROM ledger_entries entry
+    LEFT JOIN ledger_postings posting ON posting.entry_id = entry.id
+    GROUP BY entry.id
+    HAVING coalesce(sum(posting.amount), 0) <> 0 OR count(posting.line) < 2
+    ORDER BY entry.id
+    LIMIT 1000
+""")
+_ORPHANS = text("""
+    SELECT DISTINCT posting.entry_id, posting.account_id
+    FROM ledger_postings posting
+    LEFT JOIN ledger_entries entry ON entry.id = posting.entry_id
+    LEFT JOIN ledger_accounts account ON account.id = posting.account_id
+    WHERE entry.id IS NULL OR account.id IS NULL
+    LIMIT 1000
+""")
+
+
+async def reconcile(tx: Tx) -> Reconciliation:
+    """Compare every account with its postings and active holds, and every entry with zero.
+
+    Reads one snapshot, so it may run while money moves. Differences name the account or entry and both figures, in
+    centavos; there are none unless somebody wrote past the ledger.
+    """
+    await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    await tx.execute(text("SET LOCAL statement_timeout = 0"))
+    counts = (
+        await tx.execute(text("SELECT (SELECT count(*) FROM ledger_accounts), (SELECT count(*) FROM ledger_entries)"))
+    ).one()
+    differences: list[dict[str, Any]] = [
+        {
+            "account_id": str(row.id),
+            "kind": row.kind,
+            "balance": int(row.balance),
+            "postings": int(row.postings),
+            "held": int(row.held),
+            "holds": int(row.holds),
+        }
+        for row in await tx.execute(_DIFFERENCES)
+    ]
+    differences += [
+        {"entry_id": str(row.id), "sum": int(row.amount), "lines": row.lines} for row in await tx.execute(_UNBALANCED)
+    ]
+    differences += [
+        {"entry_id": str(row.entry_id), "account_id": str(row.account_id), "orphan": True}
+        for row in await tx.execute(_ORPHANS)
+    ]
+    return Reconciliation(counts[0], counts[1], differences)

@@ -1,0 +1,101 @@
+"""The ledger over HTTP: accounts for their owner or an operator, reversal and reconciliation for operators."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime
+
+from carteira.kit.access import Principal, Who, claims
+from carteira.kit.clock import clock
+from carteira.kit.idempotency import OnceDep
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.tx import Tx, TxDep
+from carteira.ledger import queries, service
+from carteira.ledger.errors import AccountNotFound
+from carteira.ledger.schemas import (
+    AccountOut,
+    BalanceOut,
+    ReconciliationOut,
+    ReversalIn,
+    ReversalOut,
+    StatementLineOut,
+)
+
+router = APIRouter(prefix="/ledger", tags=["ledger"])
+
+
+async def _visible(tx: Tx, account_id: UUID, who: Principal) -> queries.AccountView:
+    """Give an account to its owner or to who may read the ledger; to others it is not there."""
+    account = await queries.account(tx, account_id)
+    if not who.may("ledger:read") and (account.owner_id is None or account.owner_id != who.user_id):
+        raise AccountNotFound
+    return account
+
+
+@router.get("/accounts/{account_id}", summary="Conta e saldo")
+async def get_account(account_id: UUID, tx: TxDep, who: Who) -> AccountOut:
+    """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
+    return AccountOut.model_validate(await _visible(tx, account_id, who))
+
+
+@router.get("/accounts/{account_id}/balance", summary="Saldo em um instante")
+async def get_balance(
+    account_id: UUID,
+    tx: TxDep,
+    who: Who,
+    at: Annotated[AwareDatetime | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
+) -> BalanceOut:
+    """Mostra o saldo como era no instante pedido."""
+    account = await _visible(tx, account_id, who)
+    balance = account.balance if at is None else await queries.balance_at(tx, account_id, at)
+    return BalanceOut(account_id=account_id, balance=balance, at=at or clock.now())
+
+
+@router.get("/accounts/{account_id}/statement", summary="Extrato")
+async def get_statement(
+    account_id: UUID, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+) -> Page[StatementLineOut]:
+    """Lista os lançamentos da conta, do mais novo ao mais antigo, com o saldo depois de cada um."""
+    await _visible(tx, account_id, who)
+    rows = await queries.statement(tx, [account_id], limit=limit + 1, before=line_key(cursor))
+    items, next_cursor = page(rows, limit, lambda row: row.key)
+    return Page(items=[StatementLineOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+def line_key(cursor: str | None) -> queries.LineKey | None:
+    """Read a statement's cursor.
+
+    Raises:
+        InvalidInput: not a cursor of a statement.
+    """
+    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
+    return None if parts is None else (parts[0], parts[1], parts[2], parts[3])  # type: ignore[return-value] # as decoded
+
+
+@router.post("/entries/{entry_id}/reversal", status_code=201, summary="Estornar um lançamento")
+async def reverse(
+    entry_id: UUID,
+    tx: TxDep,
+    _who: Annotated[Principal, claims("ledger:write")],
+    once: OnceDep,
+    body: ReversalIn | None = None,
+) -> ReversalOut:
+    """Desfaz um lançamento com outro de sinais trocados. Um lançamento é estornado uma única vez."""
+    description = body.description if body else None
+
+    async def work() -> ReversalOut:
+        return ReversalOut(
+            id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id
+        )
+
+    response: Response = await once.run(tx, body, work, status=201)
+    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+
+
+@router.get("/reconciliation", summary="Conferência", dependencies=[claims("ledger:read")])
+async def get_reconciliation(tx: TxDep) -> ReconciliationOut:
+    """Compara cada saldo com os seus lançamentos e reservas. Sem diferenças, a lista vem vazia."""
+    result = await queries.reconcile(tx)
+    return ReconciliationOut(accounts=result.accounts, entries=result.entries, differences=result.differences)

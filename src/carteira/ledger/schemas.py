@@ -1,0 +1,65 @@
+"""The ledger's wire shapes. Amounts are centavos."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AccountOut(BaseModel):
+    """A ledger account and its balance now."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str = Field(examples=["benefits.FOOD"])
+    owner_id: UUID | None
+    balance: int
+    held: int
+    available: int
+    created_at: datetime
+
+
+class BalanceOut(BaseModel):
+    """A balance at an instant."""
+
+    account_id: UUID
+    balance: int
+    at: datetime
+
+
+class StatementLineOut(BaseModel):
+    """One line of a statement."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    entry_id: UUID
+    kind: str
+    description: str | None
+    amount: int = Field(description="Positivo entra, negativo sai; em centavos")
+    balance_after: int | None
+    posted_at: datetime
+
+
+class ReversalIn(BaseModel):
+    """Why an entry is undone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str | None = Field(None, max_length=200)
+
+
+class ReversalOut(BaseModel):
+    """The entry that undoes another."""
+
+    id: UUID
+    reverses_id: UUID
+
+
+class ReconciliationOut(BaseModel):
+    """The proof that balances and postings agree."""
+
+    accounts: int
+    entries: int
+    differences: list[dict[str, Any]]

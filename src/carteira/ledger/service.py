@@ -1,0 +1,342 @@
+"""The ledger's verbs: open, lock, post, hold, capture, release, reverse. Each works in the caller's transaction."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
+from carteira.ledger.errors import (
+    AccountNotFound,
+    CaptureTooLarge,
+    EntryAlreadyReversed,
+    EntryKeyReused,
+    EntryNotFound,
+    EntryNotReversible,
+    HoldNotActive,
+    HoldNotFound,
+    StaleBook,
+)
+from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, LedgerPosting
+
+STALE = "CA001"
+"""SQLSTATE with which `ledger_write` refuses a book that was overtaken."""
+
+_COLUMNS = "id, balance, held, version, may_go_negative"
+_READ = text(f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY(:ids) AND NOT is_system")  # noqa: S608 - constants
+_LOCK = text(
+    f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY(:ids) AND NOT is_system ORDER BY id FOR UPDATE"  # noqa: S608 - constants
+)
+_WRITE = text("""
+    SELECT ledger_write(
+        :account_ids, :read_versions, :balances, :held, :versions,
+        :entry_ids, :kinds, :descriptions, :keys, :reverses,
+        :posting_entries, :lines, :posting_accounts, :amounts, :seqs, :balances_after)
+""")
+
+
+async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
+    """Open a customer account of a kind for a holder (a benefit account, a card …); the same one if it is open already.
+
+    `owner_id` is the person whose money it is, where that is known.
+    """
+    fresh = uuid7()
+    opened = await tx.scalar(
+        insert(LedgerAccount)
+        .values(id=fresh, kind=kind, holder_id=holder_id, owner_id=owner_id, is_system=False, may_go_negative=False)
+        .on_conflict_do_nothing(index_elements=["holder_id", "kind"])
+        .returning(LedgerAccount.id)
+    )
+    if opened is not None:
+        return opened
+    known = await tx.scalar(
+        select(LedgerAccount.id).where(LedgerAccount.holder_id == holder_id, LedgerAccount.kind == kind)
+    )
+    assert known is not None, "accounts are never deleted"
+    return known
+
+
+async def assign_owner(tx: Tx, *, holder_id: UUID, owner_id: UUID | None) -> None:
+    """Say whose money a holder's accounts are (a claimed benefit account), or that it is nobody's (erasure)."""
+    await tx.execute(update(LedgerAccount).where(LedgerAccount.holder_id == holder_id).values(owner_id=owner_id))
+
+
+async def _book(tx: Tx, account_ids: Iterable[UUID], *, lock: bool) -> Book:
+    ids = sorted({account_id for account_id in account_ids if not is_system(account_id)})
+    rows = (await tx.execute(_LOCK if lock else _READ, {"ids": ids})).all() if ids else []
+    if len(rows) != len(ids):
+        raise AccountNotFound
+    return Book([Account(*row) for row in rows])
+
+
+async def lock(tx: Tx, account_ids: Iterable[UUID]) -> Book:
+    """Lock customer accounts, in id order so that no two transactions wait for each other, and read them into a book.
+
+    System accounts among the ids are left alone: they need no lock.
+
+    Raises:
+        AccountNotFound: one of them does not exist.
+    """
+    return await _book(tx, account_ids, lock=True)
+
+
+async def read(tx: Tx, account_ids: Iterable[UUID]) -> Book:
+    """Read accounts into a book without locking them; writing it raises `StaleBook` if one has changed meanwhile.
+
+    Raises:
+        AccountNotFound: one of them does not exist.
+    """
+    return await _book(tx, account_ids, lock=False)
+
+
+async def write(tx: Tx, book: Book) -> None:
+    """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
+
+    Raises:
+        StaleBook: an account is not as it was read; nothing of this transaction can be kept.
+    """
+    accounts = sorted(book.changed, key=lambda account: account.id)
+    try:
+        await tx.execute(
+            _WRITE,
+            {
+                "account_ids": [account.id for account in accounts],
+                "read_versions": [account.read_version for account in accounts],
+                "balances": [account.balance for account in accounts],
+                "held": [account.held for account in accounts],
+                "versions": [account.version for account in accounts],
+                "entry_ids": [entry.id for entry in book.entries],
+                "kinds": [entry.kind for entry in book.entries],
+                "descriptions": [entry.description for entry in book.entries],
+                "keys": [entry.key for entry in book.entries],
+                "reverses": [entry.reverses_id for entry in book.entries],
+                "posting_entries": [line.entry_id for line in book.lines],
+                "lines": [line.line for line in book.lines],
+                "posting_accounts": [line.account_id for line in book.lines],
+                "amounts": [line.amount for line in book.lines],
+                "seqs": [line.seq for line in book.lines],
+                "balances_after": [line.balance_after for line in book.lines],
+            },
+        )
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == STALE:
+            raise StaleBook from error
+        raise
+
+
+async def post(tx: Tx, entry: NewEntry) -> UUID:
+    """Post one entry and give its id: lock, check, write.
+
+    With a `key`, the same entry posted again moves nothing and gives the first one's id.
+
+    Raises:
+        InsufficientFunds: a customer account does not cover what it gives.
+        EntryKeyReused: the key belongs to another entry.
+        AccountNotFound: an account does not exist.
+    """
+    if entry.key is not None:
+        known = await _posted_under(tx, entry)
+        if known is not None:
+            return known
+    book = await lock(tx, [posting.account_id for posting in entry.postings])
+    book.post(entry)
+    await write(tx, book)
+    return entry.id
+
+
+async def _posted_under(tx: Tx, entry: NewEntry) -> UUID | None:
+    """Wait for whoever posts under the same key, then look whether the entry is there already."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(entry.key, 0))))
+    known = await tx.scalar(select(LedgerEntry).where(LedgerEntry.key == entry.key))
+    if known is None:
+        return None
+    lines = await tx.execute(
+        select(LedgerPosting.account_id, LedgerPosting.amount)
+        .where(LedgerPosting.entry_id == known.id)
+        .order_by(LedgerPosting.line)
+    )
+    if known.kind != entry.kind or [tuple(row) for row in lines] != [(p.account_id, p.amount) for p in entry.postings]:
+        raise EntryKeyReused
+    return known.id
+
+
+async def hold(tx: Tx, account_id: UUID, amount: int, *, ttl: timedelta) -> UUID:
+    """Set an amount of centavos aside until it is captured, released, or `ttl` has passed; give the hold's id.
+
+    Raises:
+        InsufficientFunds: the account does not cover it.
+    """
+    now = clock.now()
+    book = await lock(tx, [account_id])
+    book.hold(account_id, amount)
+    await write(tx, book)
+    row = LedgerHold(
+        id=uuid7(), account_id=account_id, amount=amount, status="active", expires_at=now + ttl, created_at=now
+    )
+    tx.add(row)
+    await tx.flush()
+    return row.id
+
+
+async def _settle(tx: Tx, hold_id: UUID, check: Callable[[LedgerHold], None]) -> tuple[LedgerHold, Book]:
+    """Lock a hold's account and then the hold, which must be active, and give the held amount back to the account."""
+    account_id = await tx.scalar(select(LedgerHold.account_id).where(LedgerHold.id == hold_id))
+    if account_id is None:
+        raise HoldNotFound
+    book = await lock(tx, [account_id])
+    row = await tx.get_one(LedgerHold, hold_id, with_for_update=True, populate_existing=True)
+    if row.status != "active":
+        raise HoldNotActive
+    check(row)
+    book.release(account_id, row.amount)
+    row.settled_at = clock.now()
+    return row, book
+
+
+def _not_expired(row: LedgerHold) -> None:
+    if row.expires_at <= clock.now():
+        raise HoldNotActive
+
+
+async def capture(tx: Tx, hold_id: UUID, *, target: UUID, kind: str, amount: int | None = None) -> UUID:
+    """Turn a hold, or a part of it, into an entry towards a system account; the rest is released. Gives the entry's id.
+
+    Raises:
+        HoldNotFound: there is no such hold.
+        HoldNotActive: it was settled before, or has expired.
+        CaptureTooLarge: the amount is not positive or more than is held.
+    """
+
+    def check(row: LedgerHold) -> None:
+        _not_expired(row)
+        if amount is not None and not 0 < amount <= row.amount:
+            raise CaptureTooLarge
+
+    assert is_system(target), "a capture goes to a system account"
+    row, book = await _settle(tx, hold_id, check)
+    captured = row.amount if amount is None else amount
+    entry = transfer(kind, source=row.account_id, target=target, amount=captured)
+    book.post(entry)
+    await write(tx, book)
+    row.status, row.captured, row.entry_id = "captured", captured, entry.id
+    await tx.flush()
+    return entry.id
+
+
+async def release(tx: Tx, hold_id: UUID) -> None:
+    """Give a held amount back.
+
+    Raises:
+        HoldNotFound: there is no such hold.
+        HoldNotActive: it was settled before.
+    """
+    row, book = await _settle(tx, hold_id, lambda _row: None)
+    await write(tx, book)
+    row.status = "released"
+    await tx.flush()
+
+
+async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
+    """Release up to `limit` holds whose time has passed; give how many there were. A job calls it."""
+    due = await tx.execute(
+        select(LedgerHold.id, LedgerHold.account_id)
+        .where(LedgerHold.status == "active", LedgerHold.expires_at <= clock.now())
+        .order_by(LedgerHold.expires_at)
+        .limit(limit)
+    )
+    accounts = dict(row.tuple() for row in due)
+    if not accounts:
+        return 0
+    book = await lock(tx, accounts.values())
+    rows = await tx.scalars(
+        select(LedgerHold)
+        .where(LedgerHold.id.in_(accounts), LedgerHold.status == "active")
+        .order_by(LedgerHold.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    expired = 0
+    for row in rows:
+        book.release(row.account_id, row.amount)
+        row.status, row.settled_at = "expired", clock.now()
+        expired += 1
+    await write(tx, book)
+    await tx.flush()
+    return expired
+
+
+async def reverse(
+    tx: Tx,
+    entry_id: UUID,
+    *,
+    description: str | None = None,
+    allow: Callable[[str], Awaitable[None]] | None = None,
+) -> UUID:
+    """Undo an entry by a new one with the opposite postings; give the new entry's id.
+
+    Raises:
+        EntryNotFound: there is no such entry.
+        EntryAlreadyReversed: it was reversed before.
+        EntryNotReversible: it is a reversal itself.
+        InsufficientFunds: the money that it brought a customer has been spent.
+    """
+    entry = await tx.get(LedgerEntry, entry_id)
+    if entry is None:
+        raise EntryNotFound
+    if allow is not None:
+        await allow(entry.kind)
+    if entry.reverses_id is not None:
+        raise EntryNotReversible
+    lines = await tx.execute(
+        select(LedgerPosting.account_id, LedgerPosting.amount)
+        .where(LedgerPosting.entry_id == entry_id)
+        .order_by(LedgerPosting.line)
+    )
+    postings = [Posting(account_id, -amount) for account_id, amount in lines]
+    book = await lock(tx, [posting.account_id for posting in postings])
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(entry_id), 1))))
+    if await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)):
+        raise EntryAlreadyReversed
+    reversal = NewEntry(f"{entry.kind}.reversal", postings, description, reverses_id=entry_id)
+    book.post(reversal)
+    await write(tx, book)
+    return reversal.id
+
+
+async def roll_up(tx: Tx) -> int:
+    """Add what was posted to the system accounts since the last time to their balances; give how many changed.
+
+    Takes only entries of transactions below the horizon of those still open, so that none is missed. A job calls it.
+    """
+    result = await tx.execute(
+        text("""
+        WITH horizon AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xid),
+        account AS (
+            SELECT id, rolled_up_to FROM ledger_accounts WHERE is_system ORDER BY id FOR UPDATE
+        ),
+        moved AS (
+            SELECT account.id, sum(posting.amount) AS amount
+            FROM account
+            JOIN ledger_entries entry
+              ON entry.xid >= account.rolled_up_to AND entry.xid < (SELECT xid FROM horizon)
+            JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.account_id = account.id
+            GROUP BY account.id
+        )
+        UPDATE ledger_accounts
+        SET balance = balance + coalesce((SELECT amount FROM moved WHERE moved.id = ledger_accounts.id), 0),
+            version = version + 1,
+            rolled_up_to = (SELECT xid FROM horizon)
+        FROM account
+        WHERE ledger_accounts.id = account.id AND EXISTS (SELECT FROM moved)
+        RETURNING ledger_accounts.id
+        """)
+    )
+    return len(result.all())
+
+

@@ -1,0 +1,47 @@
+"""The database's schema: which modules own tables, and Alembic's history over all of them."""
+
+import importlib
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+TABLE_OWNERS = (
+    "carteira.kit.events",
+    "carteira.kit.idempotency",
+    "carteira.ledger.models",
+    "carteira.benefits.models",
+)
+
+
+def load_models() -> None:
+    """Import every module that owns tables, so that their metadata is complete."""
+    for name in TABLE_OWNERS:
+        importlib.import_module(name)
+
+
+def _folder() -> Path:
+    """Find the migrations: at the root of a checkout, or inside an installed wheel."""
+    package = Path(__file__).parent
+    for folder in (package.parents[1] / "migrations", package / "migrations"):
+        if (folder / "env.py").exists():
+            return folder
+    raise FileNotFoundError("the migrations folder is neither in the checkout nor in the package")
+
+
+def alembic_config(url: str | None = None) -> Config:
+    """Make Alembic's configuration without a file; `url` is a plain `postgresql://` one."""
+    config = Config()
+    config.set_main_option("script_location", str(_folder()))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to a revision. Safe to run from several processes and on a live database."""
+    command.upgrade(alembic_config(url), revision)
+
+
+def print_sql(revision: str = "head") -> None:
+    """Print the DDL from empty to a revision on standard output."""
+    command.upgrade(alembic_config(), revision, sql=True)

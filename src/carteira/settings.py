@@ -1,0 +1,112 @@
+"""Every setting of Carteira, read once from the environment (and `.env`) in the composition root."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
+OPTIONAL_MODULES = ("benefits",)
+
+Strategy = Literal["optimistic", "pessimistic", "queue"]
+
+
+class InsecureProduction(ValueError):
+    """Production was asked for with a development default."""
+
+
+class Settings(BaseSettings):
+    """One frozen object; modules are handed what they need of it and never import it."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses development defaults (secrets, debug, demo data)."
+    )
+    debug: bool = Field(False, description="Reload on change and logs at debug level; development only.")
+    host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the server listens on.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    carteira_home: Path = Field(
+        Path(".carteira"), description="Folder of the embedded servers' data, keys and state (created 0700)."
+    )
+    carteira_modules: str = Field(
+        "all", description="Modules to serve, comma-separated (`benefits`); identity, ledger and kit always are."
+    )
+    database_url: PostgresDsn | None = Field(
+        None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
+    )
+    database_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
+    redis_url: RedisDsn | None = Field(None, description="Redis or Valkey; empty: `carteira run` starts its own.")
+    aws_endpoint_url: str | None = Field(
+        None, description="DynamoDB and S3 endpoint; empty: `carteira run` starts its own (in production: AWS itself)."
+    )
+    jwt_secret: SecretStr = Field(
+        SecretStr(DEVELOPMENT_JWT_SECRET),
+        description="HS256 secret of the card processor's tokens for the authorizer, 32 bytes or more.",
+    )
+    access_token_key_file: Path | None = Field(
+        None, description="PEM file of the Ed25519 key that signs people's tokens; empty: made in the home folder."
+    )
+    metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
+    authorizer_strategy: Strategy = Field(
+        "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
+    request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")
+    shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="Shape of log lines.")
+    otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP endpoint for traces (Jaeger, Elastic APM); empty: no tracing."
+    )
+
+    @field_validator("carteira_home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("carteira_modules")
+    @classmethod
+    def _known_modules(cls, text: str) -> str:
+        unknown = {name.strip() for name in text.split(",")} - {*OPTIONAL_MODULES, "all", "none", ""}
+        if unknown:
+            raise ValueError(f"unknown modules: {', '.join(sorted(unknown))}; known: {', '.join(OPTIONAL_MODULES)}")
+        return text
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Self:
+        if self.environment != "production":
+            return self
+        wrong = []
+        secret = self.jwt_secret.get_secret_value()
+        if secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < 32:  # noqa: PLR2004 - RFC 7518, section 3.2
+            wrong.append("JWT_SECRET must be a secret of 32 bytes or more")
+        if self.debug:
+            wrong.append("DEBUG must be off")
+        wrong.extend(
+            f"{name.upper()} must be set"
+            for name in ("database_url", "redis_url", "access_token_key_file")
+            if getattr(self, name) is None
+        )
+        if wrong:
+            raise InsecureProduction("; ".join(wrong))
+        return self
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The optional modules that are on."""
+        if self.carteira_modules.strip() == "all":
+            return frozenset(OPTIONAL_MODULES)
+        return frozenset(name.strip() for name in self.carteira_modules.split(",")) & frozenset(OPTIONAL_MODULES)
+
+    def database(self) -> str:
+        """Give PostgreSQL's address as a plain `postgresql://` URL.
+
+        Raises:
+            LookupError: none is set and none was started.
+        """
+        if self.database_url is None:
+            raise LookupError("DATABASE_URL is not set and no embedded PostgreSQL runs: start one with `carteira run`")
+        return str(self.database_url)
