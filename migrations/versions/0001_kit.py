@@ -63,4 +63,6 @@ def _create_queue() -> None:
             context.impl.static_output(sql)
         else:
             # The driver itself: several statements in one text, and percent signs that are no parameters.
-            op.get_bind().connection.driver_connection.execute(sql)
+            driver = op.get_bind().connection.driver_connection
+            assert driver is not None, "an online migration has a connection"
+            driver.execute(sql)

@@ -35,8 +35,8 @@ def _create_accounts() -> None:
         sa.Column("created_at", TIMESTAMP(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_ledger_accounts"),
         sa.UniqueConstraint("holder_id", "kind", name="uq_ledger_accounts_holder_id_kind"),
-        sa.CheckConstraint("may_go_negative OR balance - held >= 0", name="ck_ledger_accounts_funds"),
-        sa.CheckConstraint("held >= 0", name="ck_ledger_accounts_held"),
+        sa.CheckConstraint("may_go_negative OR balance - held >= 0", name="funds"),
+        sa.CheckConstraint("held >= 0", name="held"),
         # Balances change all the time and no index holds them: room on the page keeps updates heap-only.
         postgresql_with={"fillfactor": 60},
     )
@@ -84,8 +84,8 @@ def _create_postings() -> None:
         sa.Column("balance_after", sa.BigInteger()),
         sa.Column("posted_at", TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("entry_id", "line", name="pk_ledger_postings"),
-        sa.CheckConstraint("amount <> 0", name="ck_ledger_postings_amount"),
-        sa.CheckConstraint("(seq IS NULL) = (balance_after IS NULL)", name="ck_ledger_postings_seq"),
+        sa.CheckConstraint("amount <> 0", name="amount"),
+        sa.CheckConstraint("(seq IS NULL) = (balance_after IS NULL)", name="seq"),
     )
     op.create_index(
         "ix_ledger_postings_account_id_posted_at_seq", "ledger_postings", ["account_id", "posted_at", "seq"]
@@ -105,11 +105,9 @@ def _create_holds() -> None:
         sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
         sa.Column("settled_at", TIMESTAMP(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_ledger_holds"),
-        sa.CheckConstraint("amount > 0", name="ck_ledger_holds_amount"),
-        sa.CheckConstraint("captured BETWEEN 0 AND amount", name="ck_ledger_holds_captured"),
-        sa.CheckConstraint(
-            "status IN ('active', 'captured', 'released', 'expired')", name="ck_ledger_holds_status"
-        ),
+        sa.CheckConstraint("amount > 0", name="amount"),
+        sa.CheckConstraint("captured BETWEEN 0 AND amount", name="captured"),
+        sa.CheckConstraint("status IN ('active', 'captured', 'released', 'expired')", name="status"),
     )
     for column in ("account_id", "expires_at"):
         op.create_index(

@@ -1,7 +1,7 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -48,7 +48,7 @@ class Application:
 
 def modules_of(settings: Settings) -> list[Module]:
     """Make the modules that the settings turn on; the ledger always is."""
-    optional = {
+    optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
         ),
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> Application:
         async with AsyncExitStack() as stack:
             app.state.database = Database(settings.database(), pool_size=settings.database_pool_size)
             stack.push_async_callback(app.state.database.close)
-            app.state.redis = Redis.from_url(str(settings.redis_url)) if settings.redis_url else None
+            app.state.redis = _redis(settings)
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
             for module in modules:
@@ -122,6 +122,12 @@ def create_app(settings: Settings) -> Application:
     )
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     return Application(api, app, gates)
+
+
+def _redis(settings: Settings) -> Redis | None:
+    if settings.redis_url is None:
+        return None
+    return Redis.from_url(str(settings.redis_url))
 
 
 def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Check]:

@@ -1,0 +1,138 @@
+"""The tables of benefits. Balances are not here: each category of an account is a ledger account."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, SmallInteger, Text, func
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carteira.kit.events import XID_DEFAULT
+from carteira.kit.tx import Base
+
+_INSTANT = TIMESTAMP(timezone=True)
+
+
+class BenefitAccount(Base):
+    """A benefit account: the processor's reference, and the person it belongs to once they have claimed it."""
+
+    __tablename__ = "benefits_accounts"
+    __table_args__ = (
+        CheckConstraint("reference ~ '^[A-Za-z0-9._:-]{1,64}$'", name="reference"),
+        Index("ix_benefits_accounts_cpf", "cpf", postgresql_where="cpf IS NOT NULL"),
+        Index("ix_benefits_accounts_user_id", "user_id", postgresql_where="user_id IS NOT NULL"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(Text, unique=True)
+    cpf: Mapped[str | None] = mapped_column(Text)
+    user_id: Mapped[UUID | None]
+    contact: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
+
+
+class BenefitCategory(Base):
+    """A category of balance and the regime it follows."""
+
+    __tablename__ = "benefits_categories"
+    __table_args__ = (
+        CheckConstraint("name ~ '^[A-Z][A-Z0-9_]{0,31}$'", name="name"),
+        CheckConstraint("regime IN ('pat', 'free')", name="regime"),
+    )
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    regime: Mapped[str] = mapped_column(Text)
+
+
+class BenefitMcc(Base):
+    """The category that a merchant category code belongs to; codes that are not here are CASH."""
+
+    __tablename__ = "benefits_mccs"
+    __table_args__ = (CheckConstraint("mcc ~ '^[0-9]{4}$'", name="mcc"),)
+
+    mcc: Mapped[str] = mapped_column(Text, primary_key=True)
+    category: Mapped[str] = mapped_column(ForeignKey("benefits_categories.name"))
+
+
+class BenefitMerchant(Base):
+    """A merchant whose name overrides the MCC that the processor sends."""
+
+    __tablename__ = "benefits_merchants"
+    __table_args__ = (CheckConstraint("mcc ~ '^[0-9]{4}$'", name="mcc"),)
+
+    match: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    mcc: Mapped[str] = mapped_column(Text)
+
+
+class BenefitCatalogVersion(Base):
+    """One row that counts the changes of categories, MCCs and merchants; triggers bump it."""
+
+    __tablename__ = "benefits_catalog_version"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, default=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class BenefitDecision(Base):
+    """What the authorizer answered and why. An approved one shares its id with its ledger entry. Append-only."""
+
+    __tablename__ = "benefits_decisions"
+    __table_args__ = (
+        Index(
+            "uq_benefits_decisions_external_id",
+            "external_id",
+            unique=True,
+            postgresql_where="external_id IS NOT NULL",
+        ),
+        Index("ix_benefits_decisions_account_id_id", "account_id", "id"),
+        Index("ix_benefits_decisions_xid_id", "xid", "id"),
+        Index("ix_benefits_decisions_declined", "id", postgresql_where="code <> '00'"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    external_id: Mapped[str | None] = mapped_column(Text)
+    account_id: Mapped[UUID | None]
+    account: Mapped[str] = mapped_column(Text)
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    mcc: Mapped[str | None] = mapped_column(Text)
+    merchant: Mapped[str | None] = mapped_column(Text)
+    fallback: Mapped[bool] = mapped_column(Boolean)
+    code: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    category_tried: Mapped[str | None] = mapped_column(Text)
+    category_used: Mapped[str | None] = mapped_column(Text)
+    rule: Mapped[str | None] = mapped_column(Text)
+    short_by: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.clock_timestamp())
+
+
+class BenefitReturn(Base):
+    """Money given back for an approved transaction: a reversal of all of it, or a merchant's refund of a part."""
+
+    __tablename__ = "benefits_returns"
+    __table_args__ = (
+        CheckConstraint("kind IN ('reversal', 'refund')", name="kind"),
+        CheckConstraint("amount > 0", name="amount"),
+        Index("ix_benefits_returns_decision_id", "decision_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    decision_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_decisions.id"))
+    kind: Mapped[str] = mapped_column(Text)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class BenefitClaimCode(Base):
+    """The code sent to an account's recorded contact; entering it makes the account the person's."""
+
+    __tablename__ = "benefits_claim_codes"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_accounts.id"), primary_key=True)
+    user_id: Mapped[UUID]
+    code_hash: Mapped[str] = mapped_column(Text)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)

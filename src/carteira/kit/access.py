@@ -88,7 +88,7 @@ Who = Annotated[Principal, Depends(SignedIn())]
 
 
 def claims(*names: str) -> DependsMarker:
-    """Demand claims of a route, as in `dependencies=[claims("x:write")]` or `Annotated[Principal, claims("x:write")]`."""
+    """Name the claims that a route demands, in its `dependencies` or in an `Annotated[Principal, …]`."""
     return DependsMarker(Claims(*names))
 
 

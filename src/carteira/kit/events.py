@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, RowMapping, Text, func, literal_column, select, text, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Index, RowMapping, Text, func, literal_column, select, text, tuple_
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
@@ -77,7 +77,7 @@ async def follow(tx: Tx, follower: Follower) -> int:
     if place is None:
         return 0
     source = follower.source.c
-    horizon = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)")
+    horizon: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)")
     rows = (
         (
             await tx.execute(

@@ -88,9 +88,7 @@ class Once:
 
     async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
         record = await tx.scalar(
-            select(IdempotencyRecord).where(
-                IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key
-            )
+            select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
         )
         assert record is not None, "rows of idempotency_keys are never deleted"
         assert record.status is not None, "a claimed key commits with its answer"

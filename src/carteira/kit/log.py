@@ -11,10 +11,19 @@ from opentelemetry import trace
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
-    (re.compile(r"\b\d{3}\.?\d{3}\.?\d{3}-?\d{2}\b"), "[cpf]"),
+    # A CPF may hang on an underscore, but not on letters or digits: ids and amounts are not CPFs.
+    (re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
     (re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),
-    (re.compile(r"://([^:/@\s]+):([^@/\s]+)@"), r"://\1:[secret]@"),
+    (re.compile(r"://([^:/@\s]*):([^@/\s]+)@"), r"://\1:[secret]@"),
+    # PostgreSQL repeats the values that it refused: a whole row, or a key.
+    (
+        re.compile(
+            r"(Failing row contains|Key \([^)]*\)=) ?\(.*?\)(?= already exists| is not present|\.\s*$)",
+            re.DOTALL | re.MULTILINE,
+        ),
+        r"\1 [values]",
+    ),
 )
 _KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "span_id"})
 
@@ -73,9 +82,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer])
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -88,6 +95,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),

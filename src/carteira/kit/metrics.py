@@ -14,14 +14,18 @@ LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 requests_total = Counter("carteira_http_requests", "HTTP requests answered", ["method", "route", "status"])
 request_seconds = Histogram(
-    "carteira_http_request_seconds", "Time from a request's head to the head of its answer", ["method", "route"],
+    "carteira_http_request_seconds",
+    "Time from a request's head to the head of its answer",
+    ["method", "route"],
     buckets=LATENCY_SECONDS,
 )
 requests_under_way = Gauge(
     "carteira_http_requests_under_way", "HTTP requests being answered", multiprocess_mode="livesum"
 )
 follower_lag = Gauge(
-    "carteira_follower_lag_rows", "Events that a follower has not handled yet (10,000 at most)", ["follower"],
+    "carteira_follower_lag_rows",
+    "Events that a follower has not handled yet (10,000 at most)",
+    ["follower"],
     multiprocess_mode="mostrecent",
 )
 follower_rows = Counter("carteira_follower_rows", "Events that a follower handled", ["follower"])
@@ -44,4 +48,4 @@ def forget_dead_processes() -> None:
     for file in Path(folder).glob("gauge_live*_*.db"):
         process = int(file.stem.rpartition("_")[2])
         if not Path(f"/proc/{process}").exists():
-            mark_process_dead(process, folder)
+            mark_process_dead(process, folder)  # type: ignore[no-untyped-call] # the library's own gap

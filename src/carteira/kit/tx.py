@@ -83,6 +83,7 @@ class Database:
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text goes to the log, a statement's values do not
             connect_args={
                 "timeout": 5,
                 "server_settings": {

@@ -47,7 +47,7 @@ _CUSTOM = ("invalid_", "weak_", "rule_")
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:
-    """Turn one pydantic error into `{"field", "message"}`; our own rules (types `invalid_…`, `weak_…`) say it themselves."""
+    """Turn one pydantic error into `{"field", "message"}`; our own rules (`invalid_…`, `weak_…`) say it themselves."""
     kind = error["type"]
     location = [str(part) for part in error["loc"]]
     if location and location[0] in {"body", "query", "path", "header", "form"} and len(location) > 1:

@@ -140,7 +140,8 @@ class Book:
             InsufficientFunds: a customer account does not cover what it gives.
         """
         postings = entry.postings
-        if len(postings) < 2 or sum(posting.amount for posting in postings) or not all(p.amount for p in postings):  # noqa: PLR2004 - double entry
+        amounts = [posting.amount for posting in postings]
+        if len(amounts) < 2 or sum(amounts) != 0 or 0 in amounts:  # noqa: PLR2004 - double entry
             raise UnbalancedEntry(entry.kind)
         giving: dict[UUID, int] = {}
         for posting in postings:
@@ -167,7 +168,10 @@ class Book:
 
         Raises:
             InsufficientFunds: the account does not cover it.
+            ValueError: the amount is not positive.
         """
+        if amount <= 0:
+            raise ValueError("a hold sets a positive amount aside")
         account = self.account(account_id)
         if not account.covers(amount):
             raise InsufficientFunds(account_id, amount - account.available)

@@ -86,9 +86,7 @@ async def reverse(
     description = body.description if body else None
 
     async def work() -> ReversalOut:
-        return ReversalOut(
-            id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id
-        )
+        return ReversalOut(id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id)
 
     response: Response = await once.run(tx, body, work, status=201)
     return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape

@@ -47,7 +47,7 @@ async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | N
     `owner_id` is the person whose money it is, where that is known.
     """
     fresh = uuid7()
-    opened = await tx.scalar(
+    opened: UUID | None = await tx.scalar(
         insert(LedgerAccount)
         .values(id=fresh, kind=kind, holder_id=holder_id, owner_id=owner_id, is_system=False, may_go_negative=False)
         .on_conflict_do_nothing(index_elements=["holder_id", "kind"])
@@ -250,7 +250,7 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
         .order_by(LedgerHold.expires_at)
         .limit(limit)
     )
-    accounts = dict(row.tuple() for row in due)
+    accounts = {row.id: row.account_id for row in due}
     if not accounts:
         return 0
     book = await lock(tx, accounts.values())
@@ -338,5 +338,3 @@ async def roll_up(tx: Tx) -> int:
         """)
     )
     return len(result.all())
-
-

@@ -1,0 +1,5 @@
+"""`python -m carteira` is `carteira`."""
+
+from carteira.cli import main
+
+main()

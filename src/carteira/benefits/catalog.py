@@ -1,0 +1,121 @@
+"""Categories, the MCCs that belong to them, and merchants whose name overrides the MCC."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira.benefits.authorization import CASH, Catalog, normalise_merchant
+from carteira.benefits.errors import CategoryNotFound, CategoryRegimeFixed, MccTaken, MerchantNotFound
+from carteira.benefits.models import BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
+from carteira.benefits.schemas import CategoryOut, MerchantOut
+from carteira.kit.tx import Tx
+
+FIXED_REGIMES = {"FOOD": "pat", "MEAL": "pat", CASH: "free"}
+"""Decreto 10.854/2021, art. 174, and Decreto 11.678/2023 for the first two; the contract for the last."""
+
+
+async def load(tx: Tx) -> Catalog:
+    """Read the whole catalog as of one version.
+
+    The version is read first: a change in between is then found at the write, never missed.
+    """
+    version = await tx.scalar(select(BenefitCatalogVersion.version))
+    assert version is not None, "the migration writes the row"
+    regimes = await tx.execute(select(BenefitCategory.name, BenefitCategory.regime))
+    mccs = await tx.execute(select(BenefitMcc.mcc, BenefitMcc.category))
+    merchants = await tx.execute(select(BenefitMerchant.match, BenefitMerchant.mcc))
+    return Catalog(
+        version,
+        dict(row.tuple() for row in regimes),
+        dict(row.tuple() for row in mccs),
+        dict(row.tuple() for row in merchants),
+    )
+
+
+async def list_categories(tx: Tx) -> list[CategoryOut]:
+    """List the categories with their MCCs."""
+    catalog = await load(tx)
+    return [
+        CategoryOut(
+            category=name,
+            mccs=sorted(mcc for mcc, category in catalog.by_mcc.items() if category == name),
+            regime="pat" if catalog.regimes[name] == "pat" else "free",
+        )
+        for name in sorted(catalog.regimes)
+    ]
+
+
+async def get_category(tx: Tx, name: str) -> CategoryOut:
+    """Give one category.
+
+    Raises:
+        CategoryNotFound: there is none.
+    """
+    for category in await list_categories(tx):
+        if category.category == name:
+            return category
+    raise CategoryNotFound
+
+
+async def put_category(tx: Tx, name: str, mccs: Sequence[str], regime: str) -> CategoryOut:
+    """Make or change a category: its MCCs become those given.
+
+    Raises:
+        CategoryRegimeFixed: the regime of FOOD, MEAL or CASH is not ours to change.
+        MccTaken: an MCC belongs to another category.
+    """
+    if FIXED_REGIMES.get(name, regime) != regime:
+        raise CategoryRegimeFixed
+    statement = insert(BenefitCategory).values(name=name, regime=regime)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"regime": regime}))
+    taken = await tx.scalar(
+        select(BenefitMcc.mcc).where(BenefitMcc.mcc.in_(mccs), BenefitMcc.category != name).limit(1)
+    )
+    if taken is not None:
+        raise MccTaken(f"O MCC {taken} já pertence a outra categoria.")
+    await tx.execute(delete(BenefitMcc).where(BenefitMcc.category == name, BenefitMcc.mcc.not_in(mccs)))
+    if mccs:
+        rows = [{"mcc": mcc, "category": name} for mcc in sorted(set(mccs))]
+        await tx.execute(insert(BenefitMcc).values(rows).on_conflict_do_nothing())
+    return await get_category(tx, name)
+
+
+async def list_merchants(tx: Tx) -> list[MerchantOut]:
+    """List the merchants whose name overrides the MCC."""
+    rows = await tx.scalars(select(BenefitMerchant).order_by(BenefitMerchant.match))
+    return [MerchantOut(name=row.name, mcc=row.mcc) for row in rows]
+
+
+async def get_merchant(tx: Tx, name: str) -> MerchantOut:
+    """Give one merchant, by its name in any case and spacing.
+
+    Raises:
+        MerchantNotFound: there is none.
+    """
+    row = await tx.get(BenefitMerchant, normalise_merchant(name))
+    if row is None:
+        raise MerchantNotFound
+    return MerchantOut(name=row.name, mcc=row.mcc)
+
+
+async def put_merchant(tx: Tx, name: str, mcc: str) -> MerchantOut:
+    """Make or change a merchant."""
+    statement = insert(BenefitMerchant).values(match=normalise_merchant(name), name=name, mcc=mcc)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["match"], set_={"name": name, "mcc": mcc}))
+    return MerchantOut(name=name, mcc=mcc)
+
+
+async def delete_merchant(tx: Tx, name: str) -> None:
+    """Take a merchant out.
+
+    Raises:
+        MerchantNotFound: there is none.
+    """
+    gone = await tx.scalar(
+        delete(BenefitMerchant)
+        .where(BenefitMerchant.match == normalise_merchant(name))
+        .returning(BenefitMerchant.match)
+    )
+    if gone is None:
+        raise MerchantNotFound

@@ -1,0 +1,103 @@
+"""What benefits refuses over HTTP."""
+
+from carteira.kit.problems import Conflict, InvalidInput, NotFound, Refusal
+
+
+class BenefitAccountNotFound(NotFound):
+    """There is no such benefit account, or it is another person's."""
+
+    code = "benefit_account_not_found"
+    detail = "Conta de benefícios não encontrada."
+
+
+class BenefitAccountExists(Conflict):
+    """The processor's reference is taken."""
+
+    code = "benefit_account_exists"
+    detail = "Já existe uma conta com esta referência."
+
+
+class CategoryNotFound(NotFound):
+    """There is no such category."""
+
+    code = "category_not_found"
+    detail = "Categoria não encontrada."
+
+
+class UnknownCategory(InvalidInput):
+    """A category that is not configured was named in a body."""
+
+    code = "unknown_category"
+    detail = "Categoria desconhecida."
+
+
+class CategoryRegimeFixed(Conflict):
+    """FOOD and MEAL follow the PAT, CASH is free, by law and by contract."""
+
+    code = "category_regime_fixed"
+    detail = "O regime desta categoria não pode mudar."
+
+
+class MccTaken(Conflict):
+    """An MCC belongs to one category."""
+
+    code = "mcc_taken"
+    detail = "Um dos MCCs já pertence a outra categoria."
+
+
+class MerchantNotFound(NotFound):
+    """There is no such merchant."""
+
+    code = "merchant_not_found"
+    detail = "Estabelecimento não encontrado."
+
+
+class TransactionNotFound(NotFound):
+    """There is no such transaction, or it is another person's."""
+
+    code = "transaction_not_found"
+    detail = "Transação não encontrada."
+
+
+class TransactionNotApproved(Conflict):
+    """Only an approved transaction has money to give back."""
+
+    code = "transaction_not_approved"
+    detail = "Só uma transação aprovada pode ser estornada ou devolvida."
+
+
+class AlreadyReturned(Refusal):
+    """The transaction was reversed, or refunds leave less than what is asked for."""
+
+    status = 409
+    code = "already_returned"
+    title = "Valor já devolvido"
+    detail = "Esta transação já foi estornada ou devolvida."
+
+
+class NoContact(Conflict):
+    """The employer recorded no contact to send the code to."""
+
+    code = "no_contact"
+    detail = "Esta conta não tem um contato cadastrado. Fale com a empresa que a criou."
+
+
+class AlreadyClaimed(Conflict):
+    """The account belongs to somebody already."""
+
+    code = "already_claimed"
+    detail = "Esta conta já tem dono."
+
+
+class WrongClaimCode(InvalidInput):
+    """The code is wrong, expired, or was tried too often."""
+
+    code = "wrong_claim_code"
+    detail = "Código inválido ou expirado."
+
+
+class BulkRejected(InvalidInput):
+    """With `atomic=true`, one bad line refuses all."""
+
+    code = "bulk_rejected"
+    detail = "Nenhum crédito foi feito: há linhas com erro."

@@ -1,0 +1,143 @@
+"""The reads of benefits: transactions with their reasons, statements, and what would be answered."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from carteira import ledger
+from carteira.benefits import authorizer, catalog
+from carteira.benefits.authorization import (
+    Authorization,
+    Code,
+    Decision,
+    Malformed,
+    decide,
+    explain,
+    parse_authorization,
+    refuse_malformed,
+)
+from carteira.benefits.authorizer import LEDGER_KIND
+from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
+from carteira.benefits.models import BenefitAccount, BenefitDecision
+from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
+from carteira.benefits.service import visible
+from carteira.kit.access import Principal
+from carteira.kit.ids import uuid7
+from carteira.kit.pagination import encode_cursor
+from carteira.kit.tx import Tx
+
+_NOBODY = UUID(int=0)
+
+
+def _decision(row: BenefitDecision) -> Decision:
+    return Decision(*(getattr(row, name) for name in Decision.__slots__))
+
+
+def _transaction(row: BenefitDecision) -> TransactionOut:
+    return TransactionOut(
+        id=row.id,
+        account=row.account,
+        amount=row.amount,
+        mcc=row.mcc,
+        merchant=row.merchant,
+        code=row.code,
+        category_tried=row.category_tried,
+        category_used=row.category_used,
+        explanation=explain(_decision(row)),
+        created_at=row.created_at,
+    )
+
+
+async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> TransactionOut:
+    """Give one decision to the account's owner or to who may read benefits.
+
+    Raises:
+        TransactionNotFound: there is none, or it is another person's.
+    """
+    row = await tx.get(BenefitDecision, transaction_id)
+    if row is None:
+        raise TransactionNotFound
+    if not who.may("benefits:read"):
+        owner = await tx.scalar(select(BenefitAccount.user_id).where(BenefitAccount.id == row.account_id))
+        if owner is None or owner != who.user_id:
+            raise TransactionNotFound
+    return _transaction(row)
+
+
+async def transactions(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx, who: Principal, *, account: str | None, code: str | None, limit: int, before: UUID | None
+) -> list[TransactionOut]:
+    """List decisions, newest first: of one account, of all of mine, or of everybody for who may read benefits.
+
+    Raises:
+        BenefitAccountNotFound: the account is another person's, or there is none.
+    """
+    query = select(BenefitDecision).order_by(BenefitDecision.id.desc()).limit(limit)
+    if account is not None:
+        query = query.where(BenefitDecision.account_id == (await visible(tx, account, who)).id)
+    elif not who.may("benefits:read"):
+        mine = select(BenefitAccount.id).where(BenefitAccount.user_id == who.user_id)
+        query = query.where(BenefitDecision.account_id.in_(mine))
+    if code is not None:
+        query = query.where(BenefitDecision.code == code)
+        if code != Code.APPROVED:
+            query = query.where(BenefitDecision.code != Code.APPROVED.value)
+    if before is not None:
+        query = query.where(BenefitDecision.id < before)
+    return [_transaction(row) for row in await tx.scalars(query)]
+
+
+async def statement(
+    tx: Tx, account_id: UUID, *, limit: int, before: tuple[object, ...] | None
+) -> tuple[list[StatementLineOut], str | None]:
+    """Give a page of all categories' movements of an account, newest first, and the cursor of the next."""
+    views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
+    lines = await ledger.statement(tx, list(views), limit=limit + 1, before=before)  # type: ignore[arg-type] # a LineKey
+    items = [
+        StatementLineOut(
+            entry_id=line.entry_id,
+            category=views[line.account_id].kind.removeprefix(LEDGER_KIND),
+            kind=line.kind,
+            description=line.description,
+            amount=line.amount,
+            balance_after=line.balance_after,
+            posted_at=line.posted_at,
+        )
+        for line in lines[:limit]
+    ]
+    return items, encode_cursor(*lines[limit - 1].key) if len(lines) > limit else None
+
+
+async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> SimulationOut:
+    """Say what the authorizer would answer to a request and why; nothing moves and nothing is recorded.
+
+    Raises:
+        BenefitAccountNotFound: the account is another person's, or there is none.
+    """
+    try:
+        request = parse_authorization(body, query, uuid7())
+    except Malformed as error:
+        if error.account is not None:
+            await visible(tx, error.account, who)
+        elif not who.may("benefits:read"):
+            raise BenefitAccountNotFound from error
+        refusal = refuse_malformed(uuid7(), _NOBODY, error.account or "", error.reason)
+        return _simulation(refusal)
+    return _simulation(await _decide(tx, request, who))
+
+
+async def _decide(tx: Tx, request: Authorization, who: Principal) -> Decision:
+    account = await visible(tx, request.account, who)
+    known = (await authorizer.find_accounts(tx, [account.reference]))[account.reference]
+    book = await ledger.read(tx, known.categories.values())
+    available = {name: book.account(ledger_id).available for name, ledger_id in known.categories.items()}
+    return decide(request, account.id, await catalog.load(tx), available)
+
+
+def _simulation(decision: Decision) -> SimulationOut:
+    return SimulationOut(
+        code=decision.code,
+        category_tried=decision.category_tried,
+        category_used=decision.category_used,
+        explanation=explain(decision),
+    )

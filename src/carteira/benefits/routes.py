@@ -1,0 +1,272 @@
+"""Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from carteira.benefits import catalog, queries, service
+from carteira.benefits.authorization import normalise_merchant
+from carteira.benefits.endpoint import PATH
+from carteira.benefits.schemas import (
+    AccountIn,
+    AccountOut,
+    AuthorizationIn,
+    AuthorizationOut,
+    BulkCreditOut,
+    CategoryIn,
+    CategoryName,
+    CategoryOut,
+    CreditIn,
+    CreditOut,
+    MerchantIn,
+    MerchantOut,
+    RefundIn,
+    ReturnOut,
+    SimulationOut,
+    StatementLineOut,
+    TransactionOut,
+)
+from carteira.kit.access import Principal, Who, claims, public
+from carteira.kit.idempotency import OnceDep
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.problems import InvalidInput, UnsupportedMediaType
+from carteira.kit.tx import TxDep
+
+transactions = APIRouter(prefix="/transactions", tags=["benefits"])
+router = APIRouter(prefix="/benefits", tags=["benefits"])
+
+Writer = Annotated[Principal, claims("benefits:write")]
+Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
+
+_authorization_body = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": AuthorizationIn.model_json_schema()}},
+    }
+}
+_processor_bearer = HTTPBearer(
+    scheme_name="Processor", bearerFormat="JWT HS256", description="Assinado com JWT_SECRET; só `exp` é exigido"
+)
+
+
+@transactions.post(
+    PATH.removeprefix("/transactions"),
+    summary="Autorizar uma compra",
+    openapi_extra={**_authorization_body, "security": [{_processor_bearer.scheme_name: []}]},
+    dependencies=[public("answered by the lean endpoint, which checks the processor's own token")],
+)
+async def authorizer(
+    fallback: Annotated[bool, Query(description="Se falta saldo na categoria, usa o saldo livre (CASH)")] = True,  # noqa: FBT002 - documents the endpoint
+) -> AuthorizationOut:
+    """Responde sempre 200: `00` aprovada, `51` saldo insuficiente, `07` qualquer outra coisa que a impeça.
+
+    A mesma transação (`id`) com o mesmo conteúdo recebe a primeira resposta de novo, sem mover nada.
+    """
+    raise NotImplementedError("the lean endpoint answers this path before FastAPI sees it")
+
+
+@transactions.post("/simulate", summary="Simular uma compra", openapi_extra=_authorization_body)
+async def simulate(request: Request, tx: TxDep, who: Who) -> SimulationOut:
+    """Diz o que o autorizador responderia e por quê. Não move nada."""
+    return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
+
+
+@transactions.get("", summary="Transações")
+async def list_transactions(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    tx: TxDep,
+    who: Who,
+    account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
+    code: Literal["00", "51", "07"] | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[TransactionOut]:
+    """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
+    parts = decode_cursor(cursor, UUID)
+    before = parts[0] if parts else None
+    assert before is None or isinstance(before, UUID)
+    rows = await queries.transactions(tx, who, account=account, code=code, limit=limit + 1, before=before)
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@transactions.get("/{transaction_id}", summary="Uma transação")
+async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> TransactionOut:
+    """Mostra uma decisão do autorizador e a sua explicação."""
+    return await queries.transaction(tx, transaction_id, who)
+
+
+@transactions.post("/{transaction_id}/reversal", status_code=201, summary="Estornar")
+async def reverse(transaction_id: UUID, tx: TxDep, _who: Writer, once: OnceDep) -> ReturnOut:
+    """Desfaz uma transação aprovada por inteiro, uma única vez."""
+    response: Any = await once.run(tx, None, lambda: service.reverse(tx, transaction_id), status=201)
+    return response  # type: ignore[no-any-return] # a Response; the annotation documents its shape
+
+
+@transactions.post("/{transaction_id}/refund", status_code=201, summary="Devolver")
+async def refund(
+    transaction_id: UUID, tx: TxDep, _who: Writer, once: OnceDep, body: RefundIn | None = None
+) -> ReturnOut:
+    """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou."""
+    amount = body.amount if body else None
+    response: Any = await once.run(tx, body, lambda: service.refund(tx, transaction_id, amount), status=201)
+    return response  # type: ignore[no-any-return] # as above
+
+
+@router.post("/accounts", status_code=201, summary="Abrir uma conta")
+async def open_account(body: AccountIn, tx: TxDep, _who: Writer, once: OnceDep) -> AccountOut:
+    """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
+    response: Any = await once.run(tx, body, lambda: service.open_account(tx, body), status=201)
+    return response  # type: ignore[no-any-return] # as above
+
+
+@router.get("/accounts/{account}", summary="Conta e saldos")
+async def get_account(account: Reference, tx: TxDep, who: Who) -> AccountOut:
+    """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
+    view = await service.visible(tx, account, who)
+    return AccountOut(account=view.reference, balances=await service.balances(tx, view.id))
+
+
+@router.get("/accounts/{account}/statement", summary="Extrato")
+async def get_statement(
+    account: Reference, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+) -> Page[StatementLineOut]:
+    """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
+    view = await service.visible(tx, account, who)
+    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
+    items, next_cursor = await queries.statement(
+        tx, view.id, limit=limit, before=tuple(parts) if parts is not None else None
+    )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
+async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer, once: OnceDep) -> CreditOut:
+    """Credita uma categoria de uma conta."""
+    response: Any = await once.run(tx, body, lambda: service.credit(tx, account, body), status=201)
+    return response  # type: ignore[no-any-return] # as above
+
+
+_BULK_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "array",
+                    "maxItems": service.MAX_BULK_LINES,
+                    "items": {
+                        "type": "object",
+                        "required": ["account", "category", "amount"],
+                        "properties": {
+                            "account": {"type": "string"},
+                            "category": {"type": "string"},
+                            "amount": {"type": "integer"},
+                            "description": {"type": "string"},
+                        },
+                    },
+                },
+                "example": [{"account": "123", "category": "FOOD", "amount": 50_000}],
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": "account,category,amount\n123,FOOD,50000\n"},
+        },
+    }
+}
+_raw_list = TypeAdapter(list[Any])
+
+
+@router.post("/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY)
+async def credit_many(
+    request: Request,
+    tx: TxDep,
+    _who: Writer,
+    once: OnceDep,
+    atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,  # noqa: FBT002 - a query parameter
+) -> BulkCreditOut:
+    """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
+    body = await request.body()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    lines = _read_lines(kind, body)
+    response: Any = await once.run(tx, lines, lambda: service.credit_many(tx, lines, atomic=atomic))
+    return response  # type: ignore[no-any-return] # as above
+
+
+def _read_lines(kind: str, body: bytes) -> list[Any]:
+    """Read the raw lines of a bulk top-up.
+
+    Raises:
+        UnsupportedMediaType: neither JSON nor CSV.
+        InvalidInput: not what it says it is.
+    """
+    if kind == "text/csv":
+        try:
+            return list(service.parse_csv(body.decode()))
+        except UnicodeDecodeError as error:
+            message = "O CSV deve estar em UTF-8."
+            raise InvalidInput(errors=[{"field": "body", "message": message}]) from error
+    if kind != "application/json":
+        raise UnsupportedMediaType("Envie application/json ou text/csv.")
+    try:
+        return _raw_list.validate_python(from_json(body, allow_inf_nan=False), strict=True)
+    except (ValueError, ValidationError) as error:
+        raise InvalidInput(errors=[{"field": "body", "message": "Envie uma lista JSON de créditos."}]) from error
+
+
+@router.get("/categories", summary="Categorias", dependencies=[claims("benefits:write")])
+async def list_categories(tx: TxDep) -> list[CategoryOut]:
+    """Lista as categorias, os seus MCCs e o regime de cada uma."""
+    return await catalog.list_categories(tx)
+
+
+@router.get("/categories/{category}", summary="Uma categoria", dependencies=[claims("benefits:write")])
+async def get_category(category: Annotated[CategoryName, Path()], tx: TxDep) -> CategoryOut:
+    """Mostra uma categoria."""
+    return await catalog.get_category(tx, category)
+
+
+@router.put("/categories/{category}", summary="Criar ou mudar uma categoria", dependencies=[claims("benefits:write")])
+async def put_category(category: Annotated[CategoryName, Path()], body: CategoryIn, tx: TxDep) -> CategoryOut:
+    """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria."""
+    return await catalog.put_category(tx, category, body.mccs, body.regime)
+
+
+@router.get("/merchants", summary="Estabelecimentos", dependencies=[claims("benefits:write")])
+async def list_merchants(tx: TxDep) -> list[MerchantOut]:
+    """Lista os estabelecimentos cujo nome prevalece sobre o MCC."""
+    return await catalog.list_merchants(tx)
+
+
+@router.put("/merchants", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")])
+async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
+    """Define o MCC de um estabelecimento pelo nome; caixa e espaços repetidos não importam."""
+    if body.name is None:
+        raise InvalidInput(errors=[{"field": "name", "message": "Campo obrigatório."}])
+    return await catalog.put_merchant(tx, body.name, body.mcc)
+
+
+@router.get("/merchants/{name:path}", summary="Um estabelecimento", dependencies=[claims("benefits:write")])
+async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
+    """Mostra um estabelecimento."""
+    return await catalog.get_merchant(tx, name)
+
+
+@router.put(
+    "/merchants/{name:path}", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")]
+)
+async def put_named_merchant(name: str, body: MerchantIn, tx: TxDep) -> MerchantOut:
+    """Define o MCC do estabelecimento do endereço."""
+    wanted = MerchantIn.model_validate({"name": name, "mcc": body.mcc})
+    if body.name is not None and normalise_merchant(body.name) != normalise_merchant(name):
+        raise InvalidInput(errors=[{"field": "name", "message": "O nome difere do que está no endereço."}])
+    return await catalog.put_merchant(tx, body.name or wanted.name or name, body.mcc)
+
+
+@router.delete("/merchants/{name:path}", status_code=204, summary="Tirar", dependencies=[claims("benefits:write")])
+async def delete_merchant(name: str, tx: TxDep) -> Response:
+    """Tira um estabelecimento da lista."""
+    await catalog.delete_merchant(tx, name)
+    return Response(status_code=204)

@@ -1,0 +1,211 @@
+"""The wire shapes of benefits. Amounts are centavos."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.cpf import Cpf
+from carteira.kit.money import MAX_AMOUNT, Amount
+
+Reference = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador", examples=["123"]),
+]
+CategoryName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,31}$", examples=["FOOD"])]
+Mcc = Annotated[str, Field(pattern=r"^[0-9]{4}$", examples=["5411"])]
+MerchantName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=256,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        examples=["UBER EATS                   SAO PAULO BR"],
+    ),
+]
+Contact = Annotated[
+    str,
+    Field(
+        pattern=r"^([^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,63}|[0-9]{10,11})$",
+        description="E-mail, ou telefone com DDD (só dígitos), que a empresa conhece",
+        examples=["maria@exemplo.com.br", "11987654321"],
+    ),
+]
+Description = Annotated[str, Field(min_length=1, max_length=200)]
+InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AccountIn(_In):
+    """A benefit account to be opened for a CPF or for a person."""
+
+    account: Reference
+    cpf: Cpf | None = None
+    user_id: UUID | None = None
+    contact: Contact | None = None
+    balances: dict[CategoryName, InitialBalance] = Field(default_factory=dict, examples=[{"FOOD": 50_000, "CASH": 0}])
+
+    @model_validator(mode="after")
+    def _somebody(self) -> "AccountIn":
+        if (self.cpf is None) == (self.user_id is None):
+            raise PydanticCustomError("rule_owner", "Informe o CPF ou o user_id, um dos dois.")
+        return self
+
+
+class AccountOut(BaseModel):
+    """A benefit account with its balances."""
+
+    account: str
+    balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
+
+
+class CreditIn(_In):
+    """A top-up of one category."""
+
+    category: CategoryName
+    amount: Amount
+    description: Description | None = None
+
+
+class CreditOut(BaseModel):
+    """A top-up that was made."""
+
+    entry_id: UUID
+    account: str
+    category: str
+    amount: int
+    balance: int
+
+
+class BulkCreditIn(_In):
+    """One line of a bulk top-up."""
+
+    account: Reference
+    category: CategoryName
+    amount: Amount
+    description: Description | None = None
+
+
+class BulkCreditResult(BaseModel):
+    """What became of one line; `line` counts from 1."""
+
+    line: int
+    account: str
+    status: Literal["credited", "failed", "not_credited"]
+    entry_id: UUID | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class BulkCreditOut(BaseModel):
+    """What became of a bulk top-up."""
+
+    credited: int
+    failed: int
+    amount: int = Field(description="Total creditado, em centavos")
+    results: list[BulkCreditResult]
+
+
+class CategoryIn(_In):
+    """What a category becomes."""
+
+    mccs: list[Mcc] = Field(max_length=10_000)
+    regime: Literal["pat", "free"]
+
+
+class CategoryOut(BaseModel):
+    """A category."""
+
+    category: str
+    mccs: list[str]
+    regime: Literal["pat", "free"]
+
+
+class MerchantIn(_In):
+    """A merchant whose name overrides the MCC."""
+
+    name: MerchantName | None = None
+    mcc: Mcc
+
+
+class MerchantOut(BaseModel):
+    """A merchant whose name overrides the MCC."""
+
+    name: str
+    mcc: str
+
+
+class TransactionOut(BaseModel):
+    """A decision of the authorizer, with its reason in words."""
+
+    id: UUID
+    account: str
+    amount: int | None
+    mcc: str | None
+    merchant: str | None
+    code: str
+    category_tried: str | None
+    category_used: str | None
+    explanation: str
+    created_at: datetime
+
+
+class SimulationOut(BaseModel):
+    """What the authorizer would answer, and why."""
+
+    code: str
+    category_tried: str | None
+    category_used: str | None
+    explanation: str
+
+
+class AuthorizationIn(BaseModel):
+    """The card processor's request (documentation; the authorizer reads its own body)."""
+
+    account: Reference
+    totalAmount: float = Field(  # noqa: N815 - the processor's own name
+        description="Valor em reais, positivo, com até duas casas decimais", examples=[100.00]
+    )
+    mcc: Mcc
+    merchant: str = Field(examples=["PADARIA DO ZE               SAO PAULO BR"])
+    id: str | None = Field(None, description="Identificador da transação no processador; repetir não cobra de novo")
+
+
+class AuthorizationOut(BaseModel):
+    """The authorizer's answer."""
+
+    code: Literal["00", "51", "07"]
+
+
+class StatementLineOut(BaseModel):
+    """One movement of a benefit account."""
+
+    entry_id: UUID
+    category: str
+    kind: str
+    description: str | None
+    amount: int
+    balance_after: int | None
+    posted_at: datetime
+
+
+class RefundIn(_In):
+    """How much a merchant gives back; without it, all that is left."""
+
+    amount: Amount | None = None
+
+
+class ReturnOut(BaseModel):
+    """Money given back for a transaction."""
+
+    id: UUID
+    transaction_id: UUID
+    kind: Literal["reversal", "refund"]
+    amount: int
+    entry_id: UUID
+    category: str

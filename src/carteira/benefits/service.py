@@ -1,0 +1,359 @@
+"""The verbs of benefits: open accounts, top them up (one and in bulk), reverse and refund transactions, claim."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import ledger
+from carteira.benefits import authorizer
+from carteira.benefits.authorization import Code
+from carteira.benefits.authorizer import LEDGER_KIND, SETTLEMENT, KnownAccount
+from carteira.benefits.errors import (
+    AlreadyReturned,
+    BenefitAccountExists,
+    BenefitAccountNotFound,
+    BulkRejected,
+    TransactionNotApproved,
+    TransactionNotFound,
+    UnknownCategory,
+)
+from carteira.benefits.models import (
+    BenefitAccount,
+    BenefitCatalogVersion,
+    BenefitCategory,
+    BenefitDecision,
+    BenefitReturn,
+)
+from carteira.benefits.schemas import (
+    AccountIn,
+    AccountOut,
+    BulkCreditIn,
+    BulkCreditOut,
+    BulkCreditResult,
+    CreditIn,
+    CreditOut,
+    ReturnOut,
+)
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.problems import InvalidInput, Problem
+from carteira.kit.tx import Tx
+from carteira.kit.validation import describe
+
+FUNDING = ledger.system_account("benefits.funding")
+"""Where top-ups come from: what employers paid in."""
+
+MAX_BULK_LINES = 10_000
+CLAIM_CODE_TTL = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """A benefit account as its callers see it."""
+
+    id: UUID
+    reference: str
+    user_id: UUID | None
+    cpf: str | None
+    contact: str | None
+
+
+async def find(tx: Tx, reference: str) -> AccountView:
+    """Give an account by the processor's reference.
+
+    Raises:
+        BenefitAccountNotFound: there is none.
+    """
+    row = await tx.scalar(
+        select(BenefitAccount).where(BenefitAccount.reference == reference).execution_options(populate_existing=True)
+    )
+    if row is None:
+        raise BenefitAccountNotFound
+    return AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
+
+
+async def visible(tx: Tx, reference: str, who: Principal) -> AccountView:
+    """Give an account to its owner or to who may read benefits; to others it is not there.
+
+    Raises:
+        BenefitAccountNotFound: there is none, or it is another person's.
+    """
+    account = await find(tx, reference)
+    if not who.may("benefits:read") and (account.user_id is None or account.user_id != who.user_id):
+        raise BenefitAccountNotFound
+    return account
+
+
+async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
+    """Give an account's balances in centavos by category; configured categories without money are zero."""
+    names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
+    known = {
+        view.kind.removeprefix(LEDGER_KIND): view.balance for view in await ledger.accounts_of_holder(tx, account_id)
+    }
+    return {name: known.get(name, 0) for name in names}
+
+
+async def open_account(tx: Tx, body: AccountIn) -> AccountOut:
+    """Open an account with a ledger account for each category, and credit what it begins with.
+
+    Raises:
+        BenefitAccountExists: the reference is taken.
+        UnknownCategory: a balance names a category that is not configured.
+    """
+    names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
+    unknown = sorted(set(body.balances) - set(names))
+    if unknown:
+        errors = [{"field": f"balances.{name}", "message": "Categoria desconhecida."} for name in unknown]
+        raise UnknownCategory(errors=errors)
+    opened = await tx.scalar(
+        insert(BenefitAccount)
+        .values(id=uuid7(), reference=body.account, cpf=body.cpf, user_id=body.user_id, contact=body.contact)
+        .on_conflict_do_nothing(index_elements=["reference"])
+        .returning(BenefitAccount.id)
+    )
+    if opened is None:
+        raise BenefitAccountExists
+    for name in names:
+        account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
+        if amount := body.balances.get(name, 0):
+            await ledger.post(tx, _credit(account_id, amount, "Saldo inicial"))
+    return AccountOut(account=body.account, balances=await balances(tx, opened))
+
+
+def _credit(account_id: UUID, amount: int, description: str | None) -> ledger.NewEntry:
+    return ledger.transfer("benefits.credit", source=FUNDING, target=account_id, amount=amount, description=description)
+
+
+async def _category_accounts(tx: Tx, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
+    """Give the ledger account of each (account reference, category) that exists; open those that are missing.
+
+    A category that was configured after an account was opened gets its ledger account at its first top-up. Authorizers
+    remember accounts, so that the catalog's version moves with it and they look again.
+    """
+    known: Mapping[str, KnownAccount] = await authorizer.find_accounts(tx, sorted({account for account, _ in wanted}))
+    names = set(await tx.scalars(select(BenefitCategory.name)))
+    found: dict[tuple[str, str], UUID] = {}
+    opened = False
+    for reference, category in sorted(wanted):
+        account = known.get(reference)
+        if account is None or category not in names:
+            continue
+        ledger_id = account.categories.get(category)
+        if ledger_id is None:
+            view = await find(tx, reference)
+            ledger_id = await ledger.open_account(
+                tx, LEDGER_KIND + category, holder_id=account.id, owner_id=view.user_id
+            )
+            opened = True
+        found[reference, category] = ledger_id
+    if opened:
+        await bump_catalog(tx)
+    return found
+
+
+async def bump_catalog(tx: Tx) -> None:
+    """Make every authorizer look again at categories, merchants and accounts."""
+    version = await tx.scalar(select(BenefitCatalogVersion).with_for_update())
+    assert version is not None, "the migration writes the row"
+    version.version += 1
+    await tx.flush()
+
+
+async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
+    """Top up one category of an account.
+
+    Raises:
+        BenefitAccountNotFound: there is no such account.
+        UnknownCategory: the category is not configured.
+    """
+    await find(tx, reference)
+    accounts = await _category_accounts(tx, {(reference, body.category)})
+    account_id = accounts.get((reference, body.category))
+    if account_id is None:
+        raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
+    entry_id = await ledger.post(tx, _credit(account_id, body.amount, body.description))
+    view = await ledger.account(tx, account_id)
+    return CreditOut(
+        entry_id=entry_id, account=reference, category=body.category, amount=body.amount, balance=view.balance
+    )
+
+
+_lines = TypeAdapter(BulkCreditIn)
+
+
+def parse_csv(text: str) -> list[dict[str, object]]:
+    """Read `account,category,amount[,description]` (comma or semicolon, amounts in centavos) into raw lines.
+
+    Raises:
+        InvalidInput: no header with these names, or not CSV.
+    """
+    text = text.removeprefix("\ufeff")
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in head else ",", strict=True)
+    names = [name.strip().lower() for name in reader.fieldnames or []]
+    if not {"account", "category", "amount"} <= set(names) <= {"account", "category", "amount", "description"}:
+        raise InvalidInput(errors=[{"field": "body", "message": "O CSV deve começar por account,category,amount."}])
+    reader.fieldnames = names
+    try:
+        return [_raw_line(row) for row in reader]
+    except csv.Error as error:
+        raise InvalidInput(errors=[{"field": "body", "message": "O CSV não pôde ser lido."}]) from error
+
+
+def _raw_line(row: Mapping[str, str | None]) -> dict[str, object]:
+    line: dict[str, object] = {
+        # csv puts what has no header under the name None, as a list: an unknown field, and refused as one
+        name or "extra": value.strip() if isinstance(value, str) else value
+        for name, value in row.items()
+        if value
+    }
+    amount = line.get("amount")
+    if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= 13:  # noqa: PLR2004 - 10^12
+        line["amount"] = int(amount)
+    return line
+
+
+def _check(number: int, raw: object) -> BulkCreditIn | BulkCreditResult:
+    """Give a line in its shape, or what is wrong with it."""
+    try:
+        return _lines.validate_python(raw)
+    except ValidationError as error:
+        described = [describe({**item}) for item in error.errors()]
+        detail = " ".join(f"{item['field']}: {item['message']}" for item in described)
+        account = str(raw.get("account", ""))[:64] if isinstance(raw, dict) else ""
+        return BulkCreditResult(line=number, account=account, status="failed", code="invalid_input", detail=detail)
+
+
+async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> BulkCreditOut:
+    """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
+
+    All accounts are locked in id order and all entries written in one round trip, whatever the number of lines.
+
+    Raises:
+        InvalidInput: no line, or more than 10,000.
+        BulkRejected: `atomic`, and a line is wrong; its `results` say which.
+    """
+    if not 0 < len(raw_lines) <= MAX_BULK_LINES:
+        message = f"Envie de 1 a {MAX_BULK_LINES} linhas."
+        raise InvalidInput(errors=[{"field": "body", "message": message}])
+    checked = [_check(number, raw) for number, raw in enumerate(raw_lines, 1)]
+    good = [line for line in checked if isinstance(line, BulkCreditIn)]
+    accounts = await _category_accounts(tx, {(line.account, line.category) for line in good})
+    known = await authorizer.find_accounts(tx, sorted({line.account for line in good}))
+    book = await ledger.lock(tx, accounts.values())
+    results = []
+    for number, line in enumerate(checked, 1):
+        if isinstance(line, BulkCreditResult):
+            results.append(line)
+            continue
+        account_id = accounts.get((line.account, line.category))
+        if account_id is None:
+            problem: Problem = UnknownCategory() if line.account in known else BenefitAccountNotFound()
+            results.append(_failed(number, line.account, problem))
+            continue
+        entry = _credit(account_id, line.amount, line.description)
+        book.post(entry)
+        results.append(BulkCreditResult(line=number, account=line.account, status="credited", entry_id=entry.id))
+    failed = sum(result.status == "failed" for result in results)
+    if atomic and failed:
+        _reject(results)
+    await ledger.write(tx, book)
+    total = sum(posting.amount for entry in book.entries for posting in entry.postings if posting.amount > 0)
+    return BulkCreditOut(credited=len(results) - failed, failed=failed, amount=total, results=results)
+
+
+def _failed(number: int, account: str, problem: Problem) -> BulkCreditResult:
+    return BulkCreditResult(line=number, account=account, status="failed", code=problem.code, detail=problem.detail)
+
+
+def _reject(results: Sequence[BulkCreditResult]) -> None:
+    raise BulkRejected(
+        results=[
+            (
+                result
+                if result.status == "failed"
+                else result.model_copy(update={"status": "not_credited", "entry_id": None})
+            ).model_dump(mode="json")
+            for result in results
+        ]
+    )
+
+
+async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:
+    """Lock an approved transaction for giving money back.
+
+    Raises:
+        TransactionNotFound: there is none.
+        TransactionNotApproved: it moved nothing.
+    """
+    decision = await tx.get(BenefitDecision, transaction_id)
+    if decision is None:
+        raise TransactionNotFound
+    if decision.code != Code.APPROVED:
+        raise TransactionNotApproved
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(transaction_id), 2))))
+    return decision
+
+
+async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) -> ReturnOut:
+    """Post the money from what merchants are owed back to the category that paid."""
+    assert decision.account_id is not None, "an approved transaction has an account"
+    assert decision.category_used is not None, "and a category that paid"
+    holder = await ledger.accounts_of_holder(tx, decision.account_id)
+    target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
+    row = BenefitReturn(id=uuid7(), decision_id=decision.id, kind=kind, amount=amount, created_at=clock.now())
+    description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
+    entry = ledger.transfer(
+        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description, entry_id=row.id
+    )
+    await ledger.post(tx, entry)
+    tx.add(row)
+    await tx.flush()
+    return ReturnOut(
+        id=row.id,
+        transaction_id=decision.id,
+        kind="reversal" if kind == "reversal" else "refund",
+        amount=amount,
+        entry_id=entry.id,
+        category=decision.category_used,
+    )
+
+
+async def _returned(tx: Tx, transaction_id: UUID) -> int:
+    """Give how many centavos of a transaction were given back."""
+    total = await tx.scalar(select(func.sum(BenefitReturn.amount)).where(BenefitReturn.decision_id == transaction_id))
+    return int(total or 0)
+
+
+async def reverse(tx: Tx, transaction_id: UUID) -> ReturnOut:
+    """Undo an approved transaction whole.
+
+    Raises:
+        AlreadyReturned: it was reversed, or a part of it refunded.
+    """
+    decision = await _approved(tx, transaction_id)
+    if await _returned(tx, transaction_id):
+        raise AlreadyReturned
+    return await _give_back(tx, decision, "reversal", decision.amount or 0)
+
+
+async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
+    """Give a part of an approved transaction back, or all that is left of it, to the category that paid.
+
+    Raises:
+        AlreadyReturned: less is left than is asked for.
+    """
+    decision = await _approved(tx, transaction_id)
+    left = (decision.amount or 0) - await _returned(tx, transaction_id)
+    wanted = left if amount is None else amount
+    if not 0 < wanted <= left:
+        raise AlreadyReturned(f"Restam {left} centavos a devolver desta transação." if left else None)
+    return await _give_back(tx, decision, "refund", wanted)

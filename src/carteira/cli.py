@@ -1,0 +1,165 @@
+"""The command line: `carteira run` starts everything; the other commands serve operators and containers."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from carteira import launcher
+from carteira.settings import InsecureProduction, Settings
+
+T = TypeVar("T")
+TOKEN_TTL = timedelta(hours=24)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+ledger_app = typer.Typer(no_args_is_help=True, help="Conferências do livro-razão.")
+app.add_typer(ledger_app, name="ledger")
+out = Console()
+err = Console(stderr=True)
+
+
+def _settings() -> Settings:
+    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent."""
+    try:
+        return launcher.settings_of_running_server()
+    except (ValidationError, InsecureProduction) as error:
+        _fail(_describe(error))
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
+    return str(error)
+
+
+def _fail(message: str) -> typer.Exit:  # type: ignore[return] # it never returns
+    err.print(f"[bold red]Erro:[/] {message}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _with_spinner(title: str, work: Callable[[], T]) -> T:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        progress.add_task(title, total=None)
+        return work()
+
+
+def _run(title: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine behind a spinner."""
+
+    async def main() -> T:
+        return await work()
+
+    return _with_spinner(title, lambda: asyncio.run(main()))
+
+
+@app.command()
+def run(
+    debug: Annotated[bool, typer.Option("--debug", help="Recarrega a cada mudança e mostra mais.")] = False,
+) -> None:
+    """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
+    try:
+        settings = Settings(**({"debug": True, "log_level": "debug"} if debug else {}))  # type: ignore[arg-type] # known fields
+        launcher.run(settings, out)
+    except (ValidationError, InsecureProduction, launcher.StartFailed) as error:
+        _fail(_describe(error))
+
+
+@app.command()
+def serve() -> None:
+    """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
+    settings = _settings()
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="carteira-metrics-")
+    from carteira.server import serve as start  # noqa: PLC0415 - prometheus-client reads its folder at import
+
+    start(settings)
+
+
+@app.command()
+def worker() -> None:
+    """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
+    _settings()
+    from carteira.worker import main  # noqa: PLC0415 - as in `serve`
+
+    main()
+
+
+@app.command()
+def migrate(
+    sql: Annotated[bool, typer.Option("--sql", help="Só mostra o DDL, do vazio até a última migração.")] = False,  # noqa: FBT002 - a flag
+    revision: Annotated[str, typer.Option(help="Revisão a alcançar.")] = "head",
+) -> None:
+    """Leva o banco de dados à última migração."""
+    from carteira import schema  # noqa: PLC0415 - alembic is slow to import
+
+    if sql:
+        schema.print_sql(revision)
+        return
+    settings = _settings()
+    try:
+        url = settings.database()
+    except LookupError as error:
+        _fail(str(error))
+    _with_spinner("Migrando o banco de dados", lambda: schema.migrate(url, revision))
+    err.print("Banco de dados em dia.")
+
+
+@app.command()
+def seed() -> None:
+    """Preenche o banco com dados de demonstração (só em desenvolvimento)."""
+    settings = _settings()
+    if settings.environment == "production":
+        _fail("dados de demonstração não existem em produção.")
+    from carteira import demo  # noqa: PLC0415 - as in `serve`
+
+    _run("Criando os dados de demonstração", lambda: demo.seed(settings.database()))
+    err.print("Dados de demonstração prontos.")
+
+
+@app.command()
+def token(
+    claims: Annotated[str | None, typer.Option(help="Permissões, separadas por vírgula, ou '*' para todas.")] = None,
+    processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Mostra um token válido por 24 horas (só em desenvolvimento)."""
+    settings = _settings()
+    if settings.environment == "production":
+        _fail("em produção os tokens vêm do login e do processador.")
+    if processor == (claims is not None):
+        _fail("use --claims users:read,… (ou '*') ou --processor.")
+    from carteira import operator_tokens  # noqa: PLC0415 - as in `serve`
+
+    if processor:
+        sys.stdout.write(operator_tokens.processor(settings, TOKEN_TTL) + "\n")
+    else:
+        names = [name.strip() for name in (claims or "").split(",") if name.strip()]
+        sys.stdout.write(operator_tokens.administrator(settings, names, TOKEN_TTL) + "\n")
+
+
+@ledger_app.command()
+def reconcile() -> None:
+    """Compara cada saldo com os seus lançamentos; sai com 1 se algo diferir."""
+    from carteira import audit  # noqa: PLC0415 - as in `serve`
+
+    settings = _settings()
+    result = _run("Conferindo saldos e lançamentos", lambda: audit.reconcile(settings.database()))
+    out.print(f"{result.accounts} contas, {result.entries} lançamentos, {len(result.differences)} diferenças.")
+    for difference in result.differences:
+        out.print(difference)
+    if result.differences:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    os.umask(0o077)
+    app()

@@ -1,0 +1,179 @@
+"""`carteira run`: local servers for what is not configured, then the product, supervised until Ctrl-C."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from carteira import schema
+from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
+from carteira.settings import Settings
+
+RUNTIME_FILE = "runtime.json"
+READY_SECONDS = 30.0
+
+CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
+  -H 'Authorization: Bearer {token}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"account":"123","totalAmount":100.00,"mcc":"5811","merchant":"PADARIA DO ZE               SAO PAULO BR"}}'"""
+
+_EVENTS = {
+    "crashed": "[yellow]{name} caiu[/] {detail}",
+    "restarted": "[green]{name} de volta[/] {detail}",
+    "failed": "[red]{name} não voltou ainda[/] {detail}",
+    "killed": "[red]{name} não terminou a tempo e foi encerrado[/]",
+}
+
+
+class StartFailed(Exception):
+    """The product cannot be started; the text says why, in Portuguese."""
+
+
+def run(settings: Settings, out: Console) -> None:
+    """Start everything and stay until Ctrl-C or SIGTERM.
+
+    Raises:
+        StartFailed: the port or the home folder is taken, or a server does not start.
+    """
+    began = time.monotonic()
+    _check_port(settings)
+    home = settings.carteira_home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    servers = EmbeddedServers(
+        home,
+        postgres=settings.database_url is None,
+        redis=settings.redis_url is None,
+        aws=settings.aws_endpoint_url is None,
+        on_ready=lambda ready: _print_ready(out, ready),
+    )
+    try:
+        endpoints = servers.start()
+    except EmbeddedError as error:
+        raise StartFailed(str(error)) from error
+    try:
+        environment = {
+            "DATABASE_URL": endpoints.database_url or str(settings.database_url),
+            "REDIS_URL": endpoints.redis_url or str(settings.redis_url),
+            "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url or str(settings.aws_endpoint_url),
+            "CARTEIRA_HOME": str(home),
+            "PORT": str(settings.port),
+            "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
+        }
+        if settings.debug:
+            environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
+        _prepare(environment["DATABASE_URL"], settings, out)
+        _write_runtime(home, environment)
+        _supervise(settings, servers, environment, out, began)
+    finally:
+        (home / RUNTIME_FILE).unlink(missing_ok=True)
+        servers.stop()
+
+
+def settings_of_running_server() -> Settings:
+    """Read the settings; where they name no database, take what a running `carteira run` of this home uses."""
+    settings = Settings()
+    if settings.database_url is not None:
+        return settings
+    try:
+        runtime: dict[str, Any] = json.loads((settings.carteira_home / RUNTIME_FILE).read_text())
+    except (FileNotFoundError, PermissionError, json.JSONDecodeError):
+        return settings
+    if not Path(f"/proc/{runtime['pid']}").exists():
+        return settings
+    os.environ.update({name: value for name, value in runtime["environment"].items() if name not in os.environ})
+    return Settings()
+
+
+def _check_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartFailed(
+                f"não dá para escutar em {settings.host}:{settings.port} ({error.strerror}). "
+                "Escolha outra porta com PORT=8123."
+            ) from error
+
+
+def _print_ready(out: Console, ready: ServerReady) -> None:
+    out.print(f"  [green]✓[/] {ready}", highlight=False)
+
+
+def _prepare(url: str, settings: Settings, out: Console) -> None:
+    """Migrate, and fill in the demo data where there is none yet."""
+    from carteira import demo  # noqa: PLC0415 - pulls in the modules; only `run` needs them here
+
+    schema.migrate(url)
+    out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
+    if settings.environment == "development":
+        asyncio.run(demo.seed(url))
+
+
+def _write_runtime(home: Path, environment: dict[str, str]) -> None:
+    """Write down what the other commands need; the addresses hold passwords, so that only we can read it."""
+    file = home / RUNTIME_FILE
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        json.dump({"pid": os.getpid(), "environment": environment}, opened)
+
+
+def _supervise(
+    settings: Settings, servers: EmbeddedServers, environment: dict[str, str], out: Console, began: float
+) -> None:
+    metrics = settings.carteira_home / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(mode=0o700)
+    env = {**os.environ, **environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    command = [sys.executable, "-m", "carteira"]
+    apps = [
+        AppProcess("servidor", [*command, "serve"], env),
+        AppProcess("worker", [*command, "worker"], env),
+    ]
+
+    def tell(event: SupervisorEvent) -> None:
+        if event.kind in _EVENTS:
+            out.print("  " + _EVENTS[event.kind].format(name=event.name, detail=event.detail), highlight=False)
+
+    supervisor = Supervisor(apps, servers, grace_seconds=settings.shutdown_grace_seconds + 5, on_event=tell)
+    threading.Thread(target=_announce, args=(settings, out, began), daemon=True).start()
+    supervisor.run()
+    out.print("Carteira encerrada.")
+
+
+def _announce(settings: Settings, out: Console, began: float) -> None:
+    """Wait until the server answers, then say where it is and what to try."""
+    from carteira import operator_tokens  # noqa: PLC0415 - as in `_prepare`
+    from carteira.cli import TOKEN_TTL  # noqa: PLC0415 - as in `_prepare`
+
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://{settings.host}:{settings.port}/health", timeout=1):
+                break
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.05)
+    else:
+        out.print("[red]O servidor não respondeu a tempo; veja as mensagens acima.[/]")
+        return
+    seconds = f"{time.monotonic() - began:.1f}".replace(".", ",")
+    out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
+    out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)
+    if settings.environment == "development":
+        out.print("  contas         123 e 456, com saldo em FOOD, MEAL e CASH", highlight=False)
+        out.print("  administrador  carteira token --claims '*'", highlight=False)
+        out.print("\nAutorize uma compra (cole em outro terminal):\n", highlight=False)
+        token = operator_tokens.processor(settings, TOKEN_TTL)
+        out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
+    out.print("\nCtrl-C encerra.", highlight=False)

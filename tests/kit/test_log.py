@@ -1,0 +1,119 @@
+"""Nothing personal and nothing secret leaves in a log line, whoever logged it and however."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from opentelemetry.sdk.trace import TracerProvider
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from carteira.kit import log
+from carteira.kit.log import scrub
+from carteira.kit.tx import Database
+
+SECRETS = (
+    *("529.982.247-25", "52998224725", "maria.silva+1@exemplo.com.br", "Segredo123"),
+    *("eyJhbGciOiJFZDI1NTE5In0.eyJzdWIiOiJ4In0.c2ln", "s3nh4-do-banco", "Rua das Flores 10"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _configured() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, known = list(root.handlers), root.level, structlog.get_config()
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.configure(**known)
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture(params=["json", "console"])
+def form(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> str:  # noqa: ARG001 - standard error first
+    log.configure(form=str(request.param))
+    return str(request.param)
+
+
+def leaks(output: str) -> list[str]:
+    assert output, "nothing was logged"
+    print(repr(output))
+    return [secret for secret in SECRETS if secret in output]
+
+
+def test_planted_secrets_do_not_leave(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cpf, digits, email, password, token, url_password, _ = SECRETS
+    logger = structlog.get_logger("test")
+    logger.info("person %s %s", cpf, email, cpf=digits, who={"email": email, "deep": [{"senha": password}, (token,)]})
+    logger.info("names", password=password, new_password=password, Authorization=f"Bearer {token}", api_key=password)
+    logger.info("names", cookie=password, refresh_token=password, code=password, reset_code=password, secret=password)
+    logger.info("url", url=f"postgresql://carteira:{url_password}@db/x", redis=f"redis://:{url_password}@cache:6379/0")
+    logger.info("glued", key=f"user_{digits}", path=f"/people/{cpf}/x", mail=f"<{email}>", raw=digits.encode())
+    logging.getLogger("library").warning("CPF %s of %s: %s", digits, email, token)
+    assert leaks(capsys.readouterr().err) == [], form
+
+
+def test_planted_secrets_do_not_leave_in_exceptions(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cpf, _, email, *_ = SECRETS
+
+    def fail() -> None:
+        try:
+            {}[f"no person {cpf}"]
+        except LookupError as error:
+            raise ValueError(f"could not write to {email}") from error
+
+    try:
+        fail()
+    except ValueError as error:
+        structlog.get_logger("test").exception("failed")
+        structlog.get_logger("test").error("failed", exc_info=error)
+        structlog.get_logger("test").error("failed", error=error)
+        logging.getLogger("library").exception("failed")
+    output = capsys.readouterr().err
+    assert leaks(output) == [], form
+    assert output.count("could not write to [email]") >= 3
+
+
+async def test_a_failed_statement_does_not_tell_its_values(
+    form: str, capsys: pytest.CaptureFixture[str], database: Database
+) -> None:
+    address = SECRETS[-1]
+    create = """CREATE TEMPORARY TABLE people (id int PRIMARY KEY, address text UNIQUE, age int CHECK (age > 0))
+                ON COMMIT DROP"""
+    insert = text("INSERT INTO people VALUES (:id, :address, :age)")
+
+    async def fill(rows: list[tuple[int, int]]) -> None:
+        async with database.transaction() as tx:
+            await tx.execute(text(create))
+            for number, age in rows:
+                await tx.execute(insert, {"id": number, "address": f"{address}\nfundos", "age": age})
+
+    for rows in ([(1, 0)], [(1, 5), (2, 5)]):  # a check with the whole row in its detail; a key with its value
+        with pytest.raises(DBAPIError) as caught:
+            await fill(rows)
+        structlog.get_logger("test").error("failed", exc_info=caught.value)
+        structlog.get_logger("test").error("failed", error=str(caught.value))
+    output = capsys.readouterr().err
+    assert leaks(output) == [], form
+    assert "fundos" not in output
+    assert "people" in output, "the failure itself is told"
+
+
+def test_a_line_is_json_with_its_request_and_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(form="json")
+    structlog.contextvars.bind_contextvars(request_id="abc")
+    with TracerProvider().get_tracer("test").start_as_current_span("span") as span:
+        structlog.get_logger("carteira.test").info("happened", amount=100, ok=True, ratio=0.5, nothing=None)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["logger"], line["request_id"]) == (
+        *("happened", "info", "carteira.test", "abc"),
+    )
+    assert (line["amount"], line["ok"], line["ratio"], line["nothing"]) == (100, True, 0.5, None)
+    assert line["trace_id"] == format(span.get_span_context().trace_id, "032x")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_ids_and_amounts_are_not_taken_for_personal_data() -> None:
+    harmless = "entry 01a202a5-c31d-7dfc-9a7c-594812345678 of 1234567890123 centavos at 2026-11-22T09:45:48.123456Z"
+    assert scrub(harmless) == harmless

@@ -1,0 +1,42 @@
+"""What the tests of the ledger share: the operator's accounts of the tests, and money that comes from there."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from carteira import ledger
+from carteira.kit.tx import Tx
+
+TOP_UP = ledger.system_account("test.top_up")
+SHOP = ledger.system_account("test.shop")
+
+
+async def open_system_accounts(tx: Tx) -> None:
+    """Open the operator's accounts, as the migrations of modules do for theirs."""
+    await tx.execute(
+        text("""
+        INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)
+        SELECT id, kind, true, true
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS new (id, kind)
+        ON CONFLICT DO NOTHING
+        """),
+        {"ids": [TOP_UP, SHOP], "kinds": ["test.top_up", "test.shop"]},
+    )
+
+
+async def open_wallet(tx: Tx, balance: int = 0, *, owner_id: UUID | None = None) -> UUID:
+    """Open a customer account with money in it."""
+    wallet = await ledger.open_account(tx, "test.wallet", holder_id=uuid4(), owner_id=owner_id)
+    if balance:
+        await ledger.post(tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=balance))
+    return wallet
+
+
+def purchase(wallet: UUID, amount: int, *, key: str | None = None) -> ledger.NewEntry:
+    """Make an entry that spends."""
+    return ledger.transfer("test.purchase", source=wallet, target=SHOP, amount=amount, key=key)
+
+
+async def balance_of(tx: Tx, account_id: UUID) -> int:
+    """Look a balance up."""
+    return (await ledger.account(tx, account_id)).balance

@@ -1,0 +1,166 @@
+"""The database trusts no one: raw SQL, past every verb, is refused too."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from carteira import ledger
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Database
+from ledger.support import SHOP, TOP_UP, open_system_accounts, open_wallet, purchase
+
+Tx = AsyncSession
+
+CHECK_VIOLATION, UNIQUE_VIOLATION, NO_PRIVILEGE = "23514", "23505", "42501"
+STALE, APPEND_ONLY, UNBALANCED, CLOSED, DOES_NOT_FOLLOW = "CA001", "CA002", "CA003", "CA004", "CA005"
+
+ENTRY = "INSERT INTO ledger_entries (id, kind, posted_at) VALUES (:entry, 'test.raw', clock_timestamp())"
+POSTINGS = """
+    INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
+    SELECT :entry, line, account_id, amount, seq, balance_after, clock_timestamp()
+    FROM unnest(CAST(:lines AS smallint[]), CAST(:accounts AS uuid[]), CAST(:amounts AS bigint[]),
+                CAST(:seqs AS bigint[]), CAST(:balances AS bigint[]))
+         AS new (line, account_id, amount, seq, balance_after)
+"""
+Line = tuple[UUID, int, int | None, int | None]
+"""Account, amount, version and balance behind it."""
+
+
+async def refused(tx: Tx, sqlstate: str, statement: str, **values: object) -> None:
+    with pytest.raises(DBAPIError) as error:
+        async with tx.begin_nested():
+            await tx.execute(text(statement), values)
+    assert getattr(error.value.orig, "sqlstate", None) == sqlstate, error.value
+
+
+def lines(*postings: Line, first: int = 0) -> dict[str, Sequence[object]]:
+    accounts, amounts, seqs, balances = zip(*postings, strict=True)
+    return {
+        "lines": list(range(first, first + len(postings))),
+        "accounts": list(accounts),
+        "amounts": list(amounts),
+        "seqs": list(seqs),
+        "balances": list(balances),
+    }
+
+
+async def version_of(tx: Tx, wallet: UUID) -> int:
+    version = await tx.scalar(text("SELECT version FROM ledger_accounts WHERE id = :id"), {"id": wallet})
+    assert isinstance(version, int)
+    return version
+
+
+async def new_entry(tx: Tx) -> UUID:
+    entry = uuid7()
+    await tx.execute(text(ENTRY), {"entry": entry})
+    return entry
+
+
+@pytest.mark.parametrize("change", ["balance = -1", "held = 101", "held = -1", "balance = balance - 101"])
+async def test_a_customer_never_has_less_than_nothing(ledger_tx: Tx, change: str) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    await refused(ledger_tx, CHECK_VIOLATION, f"UPDATE ledger_accounts SET {change} WHERE id = :id", id=wallet)  # noqa: S608 - constants
+
+
+@pytest.mark.parametrize(
+    ("amounts", "sqlstate"),
+    [((5, -4), UNBALANCED), ((5,), UNBALANCED), ((5, -5, 1), UNBALANCED), ((5, -5, 0), CHECK_VIOLATION)],
+)
+async def test_what_is_not_double_entry_is_refused(ledger_tx: Tx, amounts: tuple[int, ...], sqlstate: str) -> None:
+    entry = await new_entry(ledger_tx)
+    await refused(
+        ledger_tx, sqlstate, POSTINGS, entry=entry, **lines(*((SHOP, amount, None, None) for amount in amounts))
+    )
+
+
+async def test_an_entry_without_postings_does_not_commit(database: Database) -> None:
+    entry = uuid7()
+    with pytest.raises(DBAPIError, match="no postings"):
+        async with database.transaction() as tx:
+            await tx.execute(text(ENTRY), {"entry": entry})
+    async with database.transaction() as tx:
+        assert not await tx.scalar(text("SELECT count(*) FROM ledger_entries WHERE id = :id"), {"id": entry})
+
+
+async def test_nothing_is_added_to_an_entry_in_the_same_transaction(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    entry = await ledger.post(ledger_tx, purchase(wallet, 10))
+    more = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None), first=2)
+    await refused(ledger_tx, CLOSED, POSTINGS, entry=entry, **more)
+
+
+async def test_nothing_is_added_to_an_entry_in_another_transaction(database: Database) -> None:
+    async with database.transaction() as tx:
+        await open_system_accounts(tx)
+        entry = await ledger.post(tx, purchase(await open_wallet(tx, 100), 10))
+    async with database.transaction() as tx:
+        more = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None), first=2)
+        await refused(tx, CLOSED, POSTINGS, entry=entry, **more)
+
+
+async def test_postings_need_an_entry_and_accounts_that_exist(ledger_tx: Tx) -> None:
+    pair = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None))
+    await refused(ledger_tx, CLOSED, POSTINGS, entry=uuid7(), **pair)
+    entry = await new_entry(ledger_tx)
+    strange = lines((SHOP, 5, None, None), (uuid4(), -5, None, None))
+    await refused(ledger_tx, DOES_NOT_FOLLOW, POSTINGS, entry=entry, **strange)
+    customer = lines((SHOP, 5, None, None), (uuid4(), -5, 1, 0))
+    await refused(ledger_tx, DOES_NOT_FOLLOW, POSTINGS, entry=entry, **customer)
+
+
+async def test_a_system_account_that_nobody_opened_takes_no_posting(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    never_opened = ledger.system_account("test.never_opened")
+    with pytest.raises(DBAPIError, match="is unknown"):
+        await ledger.post(ledger_tx, ledger.transfer("test.lost", source=wallet, target=never_opened, amount=1))
+
+
+@pytest.mark.parametrize(
+    ("seq_ahead", "balance_after"),
+    [(0, 99), (0, 106), (1, 100), (None, None)],
+    ids=["too little", "too much", "a version that is not there yet", "as if a system account"],
+)
+async def test_a_balance_that_does_not_follow_is_refused(
+    ledger_tx: Tx, seq_ahead: int | None, balance_after: int | None
+) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    entry = await new_entry(ledger_tx)
+    seq = None if seq_ahead is None else await version_of(ledger_tx, wallet) + seq_ahead
+    await refused(
+        ledger_tx,
+        DOES_NOT_FOLLOW,
+        POSTINGS,
+        entry=entry,
+        **lines((SHOP, -5, None, None), (wallet, 5, seq, balance_after)),
+    )
+
+
+@pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings"])
+@pytest.mark.parametrize("deed", ["UPDATE {} SET posted_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
+async def test_the_past_stays(ledger_tx: Tx, table: str, deed: str) -> None:
+    await open_wallet(ledger_tx, 100)
+    await ledger_tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    await refused(ledger_tx, APPEND_ONLY, deed.format(table))
+
+
+@pytest.mark.parametrize("table", ["ledger_accounts", "ledger_holds"])
+@pytest.mark.parametrize("deed", ["DELETE FROM {}", "TRUNCATE {}"])
+async def test_accounts_and_holds_stay(ledger_tx: Tx, table: str, deed: str) -> None:
+    await refused(ledger_tx, APPEND_ONLY, deed.format(table))
+
+
+async def test_an_entry_is_reversed_once_and_a_key_used_once_even_past_the_verbs(ledger_tx: Tx) -> None:
+    wallet, key = await open_wallet(ledger_tx, 100), str(uuid4())
+    entry = await ledger.post(ledger_tx, purchase(wallet, 10, key=key))
+    await ledger.reverse(ledger_tx, entry)
+    insert = "INSERT INTO ledger_entries (id, kind, {0}, posted_at) VALUES (:id, 'test.raw', :value, now())"
+    await refused(ledger_tx, UNIQUE_VIOLATION, insert.format("key"), id=uuid7(), value=key)
+    await refused(ledger_tx, UNIQUE_VIOLATION, insert.format("reverses_id"), id=uuid7(), value=entry)
+
+
+async def test_the_service_cannot_take_the_guards_down(ledger_tx: Tx) -> None:
+    await refused(ledger_tx, NO_PRIVILEGE, "SET session_replication_role = replica")

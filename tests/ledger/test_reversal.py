@@ -1,0 +1,72 @@
+"""Reversal: an entry is undone by a new one, once."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from carteira import ledger
+from carteira.kit.problems import Forbidden
+from carteira.ledger.errors import EntryNotReversible
+from ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+
+Tx = AsyncSession
+
+
+async def test_a_reversal_is_an_entry_of_its_own(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    shop = await balance_of(ledger_tx, SHOP)
+    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
+    reversal = await ledger.reverse(ledger_tx, entry, description="Produto devolvido")
+    assert (await balance_of(ledger_tx, wallet), await balance_of(ledger_tx, SHOP)) == (100, shop)
+    newest, undone, _ = await ledger.statement(ledger_tx, [wallet], limit=10)
+    assert (newest.entry_id, newest.kind, newest.amount) == (reversal, "test.purchase.reversal", 60)
+    assert (newest.description, undone.entry_id, undone.amount) == ("Produto devolvido", entry, -60)
+    named = await ledger_tx.scalar(text("SELECT reverses_id FROM ledger_entries WHERE id = :id"), {"id": reversal})
+    assert named == entry
+
+
+async def test_an_entry_is_reversed_once(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
+    await ledger.reverse(ledger_tx, entry)
+    with pytest.raises(ledger.EntryAlreadyReversed):
+        await ledger.reverse(ledger_tx, entry)
+    assert await balance_of(ledger_tx, wallet) == 100
+
+
+async def test_a_reversal_is_not_reversed(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    reversal = await ledger.reverse(ledger_tx, await ledger.post(ledger_tx, purchase(wallet, 60)))
+    with pytest.raises(EntryNotReversible):
+        await ledger.reverse(ledger_tx, reversal)
+
+
+async def test_money_that_is_spent_or_held_is_not_taken_back(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx)
+    top_up = await ledger.post(ledger_tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100))
+    await ledger.post(ledger_tx, purchase(wallet, 1))
+    with pytest.raises(ledger.InsufficientFunds) as refusal:
+        await ledger.reverse(ledger_tx, top_up)
+    assert refusal.value.short_by == 1
+    assert await balance_of(ledger_tx, wallet) == 99
+
+
+async def test_who_may_not_reverse_this_kind_does_not(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
+    asked = []
+
+    async def never(kind: str) -> None:
+        asked.append(kind)
+        raise Forbidden
+
+    with pytest.raises(Forbidden):
+        await ledger.reverse(ledger_tx, entry, allow=never)
+    assert (asked, await balance_of(ledger_tx, wallet)) == (["test.purchase"], 40)
+
+
+async def test_an_unknown_entry_is_not_found(ledger_tx: Tx) -> None:
+    with pytest.raises(ledger.EntryNotFound):
+        await ledger.reverse(ledger_tx, uuid4())
