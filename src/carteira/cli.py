@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -40,9 +40,18 @@ def _describe(error: Exception) -> str:
     return str(error)
 
 
-def _fail(message: str) -> typer.Exit:  # type: ignore[return] # it never returns
+def _fail(message: str) -> NoReturn:
+    """Tell the operator what is wrong and leave with 1."""
     err.print(f"[bold red]Erro:[/] {message}", soft_wrap=True)
     raise typer.Exit(1)
+
+
+def _database(settings: Settings) -> str:
+    """Give PostgreSQL's address, or tell that there is none."""
+    try:
+        return settings.database()
+    except LookupError:
+        _fail("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")
 
 
 def _with_spinner(title: str, work: Callable[[], T]) -> T:
@@ -67,7 +76,9 @@ def run(
 ) -> None:
     """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
     try:
-        settings = Settings(**({"debug": True, "log_level": "debug"} if debug else {}))  # type: ignore[arg-type] # known fields
+        settings = Settings()
+        if debug:
+            settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
         launcher.run(settings, out)
     except (ValidationError, InsecureProduction, launcher.StartFailed) as error:
         _fail(_describe(error))
@@ -95,7 +106,7 @@ def worker() -> None:
 
 @app.command()
 def migrate(
-    sql: Annotated[bool, typer.Option("--sql", help="Só mostra o DDL, do vazio até a última migração.")] = False,  # noqa: FBT002 - a flag
+    sql: Annotated[bool, typer.Option("--sql", help="Só mostra o DDL, do vazio até a última migração.")] = False,
     revision: Annotated[str, typer.Option(help="Revisão a alcançar.")] = "head",
 ) -> None:
     """Leva o banco de dados à última migração."""
@@ -105,10 +116,7 @@ def migrate(
         schema.print_sql(revision)
         return
     settings = _settings()
-    try:
-        url = settings.database()
-    except LookupError as error:
-        _fail(str(error))
+    url = _database(settings)
     _with_spinner("Migrando o banco de dados", lambda: schema.migrate(url, revision))
     err.print("Banco de dados em dia.")
 
@@ -121,14 +129,15 @@ def seed() -> None:
         _fail("dados de demonstração não existem em produção.")
     from carteira import demo  # noqa: PLC0415 - as in `serve`
 
-    _run("Criando os dados de demonstração", lambda: demo.seed(settings.database()))
+    url = _database(settings)
+    _run("Criando os dados de demonstração", lambda: demo.seed(url))
     err.print("Dados de demonstração prontos.")
 
 
 @app.command()
 def token(
     claims: Annotated[str | None, typer.Option(help="Permissões, separadas por vírgula, ou '*' para todas.")] = None,
-    processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,  # noqa: FBT002 - a flag
+    processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,
 ) -> None:
     """Mostra um token válido por 24 horas (só em desenvolvimento)."""
     settings = _settings()
@@ -150,8 +159,8 @@ def reconcile() -> None:
     """Compara cada saldo com os seus lançamentos; sai com 1 se algo diferir."""
     from carteira import audit  # noqa: PLC0415 - as in `serve`
 
-    settings = _settings()
-    result = _run("Conferindo saldos e lançamentos", lambda: audit.reconcile(settings.database()))
+    url = _database(_settings())
+    result = _run("Conferindo saldos e lançamentos", lambda: audit.reconcile(url))
     out.print(f"{result.accounts} contas, {result.entries} lançamentos, {len(result.differences)} diferenças.")
     for difference in result.differences:
         out.print(difference)

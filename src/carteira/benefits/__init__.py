@@ -17,9 +17,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from carteira import ledger
 from carteira.benefits import authorizer
-from carteira.benefits.authorizer import StrategyName
+from carteira.benefits.authorizer import PURCHASE, StrategyName
 from carteira.benefits.seed import seed
+from carteira.benefits.service import refuse_if_returned
 from carteira.kit.module import Module
 
 __all__ = ["StrategyName", "module", "seed"]
@@ -39,6 +41,7 @@ def module(*, strategy: StrategyName, jwt_secret: str) -> Module:
             app.state.authorizer_strategy = running
             yield
 
+    ledger.guard_reversal(PURCHASE, refuse_if_returned)
     return Module(
         name="benefits",
         routers=(transactions, router),

@@ -31,6 +31,8 @@ from carteira.kit.tx import Database, DatabaseDown, OperationInProgress, Tx
 
 SETTLEMENT = ledger.system_account("benefits.settlement")
 """What merchants are owed."""
+PURCHASE = "benefits.purchase"
+"""The kind of entry that an approved decision posts, under its own id."""
 
 StrategyName = Literal["optimistic", "pessimistic", "queue"]
 MAX_CONFLICTS = 5
@@ -123,7 +125,7 @@ class Authorizer:
         if decision.category_used is not None:
             book.post(
                 ledger.transfer(
-                    "benefits.purchase",
+                    PURCHASE,
                     source=account.categories[decision.category_used],
                     target=SETTLEMENT,
                     amount=request.amount,

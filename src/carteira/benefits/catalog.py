@@ -27,9 +27,9 @@ async def load(tx: Tx) -> Catalog:
     merchants = await tx.execute(select(BenefitMerchant.match, BenefitMerchant.mcc))
     return Catalog(
         version,
-        dict(row.tuple() for row in regimes),
-        dict(row.tuple() for row in mccs),
-        dict(row.tuple() for row in merchants),
+        {row.name: row.regime for row in regimes},
+        {row.mcc: row.category for row in mccs},
+        {row.match: row.mcc for row in merchants},
     )
 
 

@@ -1,5 +1,6 @@
 """The reads of benefits: transactions with their reasons, statements, and what would be answered."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -93,12 +94,13 @@ async def statement(
     """Give a page of all categories' movements of an account, newest first, and the cursor of the next."""
     views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
     lines = await ledger.statement(tx, list(views), limit=limit + 1, before=before)  # type: ignore[arg-type] # a LineKey
+    merchants = await _merchants(tx, [line.entry_id for line in lines[:limit]])
     items = [
         StatementLineOut(
             entry_id=line.entry_id,
             category=views[line.account_id].kind.removeprefix(LEDGER_KIND),
             kind=line.kind,
-            description=line.description,
+            description=line.description or merchants.get(line.entry_id),
             amount=line.amount,
             balance_after=line.balance_after,
             posted_at=line.posted_at,
@@ -106,6 +108,12 @@ async def statement(
         for line in lines[:limit]
     ]
     return items, encode_cursor(*lines[limit - 1].key) if len(lines) > limit else None
+
+
+async def _merchants(tx: Tx, entry_ids: Sequence[UUID]) -> dict[UUID, str | None]:
+    """Give the merchant of each entry that is a purchase: a decision and its entry share their id."""
+    query = select(BenefitDecision.id, BenefitDecision.merchant).where(BenefitDecision.id.in_(entry_ids))
+    return {row.id: row.merchant for row in await tx.execute(query)}
 
 
 async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> SimulationOut:

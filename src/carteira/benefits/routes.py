@@ -61,7 +61,7 @@ _processor_bearer = HTTPBearer(
     dependencies=[public("answered by the lean endpoint, which checks the processor's own token")],
 )
 async def authorizer(
-    fallback: Annotated[bool, Query(description="Se falta saldo na categoria, usa o saldo livre (CASH)")] = True,  # noqa: FBT002 - documents the endpoint
+    fallback: Annotated[bool, Query(description="Se falta saldo na categoria, usa o saldo livre (CASH)")] = True,
 ) -> AuthorizationOut:
     """Responde sempre 200: `00` aprovada, `51` saldo insuficiente, `07` qualquer outra coisa que a impeça.
 
@@ -185,7 +185,7 @@ async def credit_many(
     tx: TxDep,
     _who: Writer,
     once: OnceDep,
-    atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,  # noqa: FBT002 - a query parameter
+    atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> BulkCreditOut:
     """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
     body = await request.body()

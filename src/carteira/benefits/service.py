@@ -44,6 +44,7 @@ from carteira.benefits.schemas import (
 from carteira.kit.access import Principal
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7
+from carteira.kit.money import format_brl
 from carteira.kit.problems import InvalidInput, Problem
 from carteira.kit.tx import Tx
 from carteira.kit.validation import describe
@@ -208,13 +209,12 @@ def parse_csv(text: str) -> list[dict[str, object]]:
         raise InvalidInput(errors=[{"field": "body", "message": "O CSV não pôde ser lido."}]) from error
 
 
-def _raw_line(row: Mapping[str, str | None]) -> dict[str, object]:
-    line: dict[str, object] = {
-        # csv puts what has no header under the name None, as a list: an unknown field, and refused as one
-        name or "extra": value.strip() if isinstance(value, str) else value
-        for name, value in row.items()
-        if value
-    }
+def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
+    """Leave out what is blank. csv puts what has no header under the name None: an unknown field, refused as one."""
+    line: dict[str, object] = {}
+    for name, value in row.items():
+        if value:
+            line[name or "extra"] = value.strip() if isinstance(value, str) else value
     amount = line.get("amount")
     if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= 13:  # noqa: PLR2004 - 10^12
         line["amount"] = int(amount)
@@ -293,13 +293,16 @@ async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:
     Raises:
         TransactionNotFound: there is none.
         TransactionNotApproved: it moved nothing.
+        AlreadyReturned: its entry was reversed in the ledger.
     """
     decision = await tx.get(BenefitDecision, transaction_id)
     if decision is None:
         raise TransactionNotFound
     if decision.code != Code.APPROVED:
         raise TransactionNotApproved
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(transaction_id), 2))))
+    await ledger.lock_entry(tx, transaction_id)
+    if await ledger.is_reversed(tx, transaction_id):
+        raise AlreadyReturned
     return decision
 
 
@@ -355,5 +358,15 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
     left = (decision.amount or 0) - await _returned(tx, transaction_id)
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
-        raise AlreadyReturned(f"Restam {left} centavos a devolver desta transação." if left else None)
+        raise AlreadyReturned(f"Restam {format_brl(left)} a devolver desta transação." if left else None)
     return await _give_back(tx, decision, "refund", wanted)
+
+
+async def refuse_if_returned(tx: Tx, transaction_id: UUID) -> None:
+    """Keep the ledger from reversing a purchase of which something was given back already.
+
+    Raises:
+        AlreadyReturned: it was reversed, or a part of it refunded.
+    """
+    if await _returned(tx, transaction_id):
+        raise AlreadyReturned

@@ -86,6 +86,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, with all that it holds
     for noisy in ("uvicorn.access", "httpx", "httpcore", "procrastinate", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     for owned in ("uvicorn", "uvicorn.error"):

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
@@ -30,8 +31,33 @@ def encode_cursor(*parts: object) -> str:
     return base64.urlsafe_b64encode("|".join(map(str, parts)).encode()).decode().rstrip("=")
 
 
+def instant(text: str) -> datetime:
+    """Read an instant out of a cursor; the database takes aware ones only.
+
+    Raises:
+        ValueError: not an instant, or one without an offset.
+        OverflowError: out of the calendar in UTC.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("an instant has an offset")
+    return at.astimezone(UTC)
+
+
+def whole(text: str) -> int:
+    """Read a whole number out of a cursor, as large as a BIGINT at most.
+
+    Raises:
+        ValueError: not a number, or too large.
+    """
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("too large")
+    return number
+
+
 def decode_cursor(cursor: str | None, *kinds: Callable[[str], object]) -> list[object] | None:
-    """Unpack a cursor into its parts, each read by its kind (`int`, `UUID`, `datetime.fromisoformat`, …).
+    """Unpack a cursor into its parts, each read by its kind (`whole`, `instant`, `UUID`, …).
 
     Raises:
         InvalidInput: not a cursor of this list.

@@ -1,6 +1,5 @@
 """The ledger over HTTP: accounts for their owner or an operator, reversal and reconciliation for operators."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import AwareDatetime
 from carteira.kit.access import Principal, Who, claims
 from carteira.kit.clock import clock
 from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
 from carteira.kit.tx import Tx, TxDep
 from carteira.ledger import queries, service
 from carteira.ledger.errors import AccountNotFound
@@ -70,7 +69,7 @@ def line_key(cursor: str | None) -> queries.LineKey | None:
     Raises:
         InvalidInput: not a cursor of a statement.
     """
-    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
+    parts = decode_cursor(cursor, instant, whole, UUID, whole)
     return None if parts is None else (parts[0], parts[1], parts[2], parts[3])  # type: ignore[return-value] # as decoded
 
 

@@ -271,13 +271,26 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
     return expired
 
 
-async def reverse(
-    tx: Tx,
-    entry_id: UUID,
-    *,
-    description: str | None = None,
-    allow: Callable[[str], Awaitable[None]] | None = None,
-) -> UUID:
+ReversalGuard = Callable[[Tx, UUID], Awaitable[None]]
+_guards: dict[str, ReversalGuard] = {}
+
+
+def guard_reversal(kind: str, guard: ReversalGuard) -> None:
+    """Let the module that posts entries of a kind refuse their reversal (money given back some other way)."""
+    _guards[kind] = guard
+
+
+async def lock_entry(tx: Tx, entry_id: UUID) -> None:
+    """Make everybody who gives an entry's money back take turns; take it before any account is locked."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(entry_id), 1))))
+
+
+async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
+    """Tell whether an entry was reversed."""
+    return await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)) is not None
+
+
+async def reverse(tx: Tx, entry_id: UUID, *, description: str | None = None) -> UUID:
     """Undo an entry by a new one with the opposite postings; give the new entry's id.
 
     Raises:
@@ -289,10 +302,13 @@ async def reverse(
     entry = await tx.get(LedgerEntry, entry_id)
     if entry is None:
         raise EntryNotFound
-    if allow is not None:
-        await allow(entry.kind)
     if entry.reverses_id is not None:
         raise EntryNotReversible
+    await lock_entry(tx, entry_id)
+    if await is_reversed(tx, entry_id):
+        raise EntryAlreadyReversed
+    if guard := _guards.get(entry.kind):
+        await guard(tx, entry_id)
     lines = await tx.execute(
         select(LedgerPosting.account_id, LedgerPosting.amount)
         .where(LedgerPosting.entry_id == entry_id)
@@ -300,9 +316,6 @@ async def reverse(
     )
     postings = [Posting(account_id, -amount) for account_id, amount in lines]
     book = await lock(tx, [posting.account_id for posting in postings])
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(entry_id), 1))))
-    if await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)):
-        raise EntryAlreadyReversed
     reversal = NewEntry(f"{entry.kind}.reversal", postings, description, reverses_id=entry_id)
     book.post(reversal)
     await write(tx, book)
