@@ -11,7 +11,7 @@ import pytest
 
 from carteira import ledger
 from carteira.kit.tx import Database
-from ledger.support import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
+from tests.ledger.support import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
 
 
 class NewDatabase(Protocol):

@@ -1,0 +1,86 @@
+"""A real server: `carteira serve` in processes of its own, as an operator runs it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    url: str
+    home: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def workers(self) -> list[int]:
+        """The server's own processes that answer requests."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment(home: Path, **settings: object) -> dict[str, str]:
+    """The environment less what would change the product, with the settings given."""
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "HOME"}}
+    source = str(Path(__file__).parents[1] / "src")
+    return (
+        kept
+        | {"PYTHONPATH": source, "CARTEIRA_HOME": str(home)}
+        | {name.upper(): str(value) for name, value in settings.items()}
+    )
+
+
+@contextmanager
+def running_server(home: Path, *, workers: int = 2, **settings: object) -> Iterator[Server]:
+    """Start a server, wait until it answers, and stop it as an operator would."""
+    port, log = free_port(), home / "server.log"
+    env = clean_environment(home, port=port, workers=workers, **settings)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "carteira", "serve"], env=env, stdout=out, stderr=out, cwd=home
+        )
+    server = Server(f"http://127.0.0.1:{port}", home, process, log)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            if httpx.get(server.url + "/health/ready", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not start:\n{server.log.read_text()[-4000:]}")
