@@ -1,17 +1,18 @@
 """The authorizer over HTTP on two workers: no centavo is lost or made, whichever strategy serialises an account."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 from joserfc.jwk import OctKey
 from sqlalchemy import text
 
+from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
 from carteira import ledger
 from carteira.benefits import service
 from carteira.benefits.schemas import AccountIn
@@ -23,6 +24,7 @@ from tests.server import Server, running_server
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
 CLIENTS = 64
+CATEGORIES = ("FOOD", "MEAL", "CASH")
 
 
 @pytest.fixture(scope="module", params=STRATEGIES)
@@ -41,14 +43,32 @@ def server(
         yield running, url
 
 
+class Clients:
+    """Sixty-four keep-alive connections; a request waits for one that is free."""
+
+    def __init__(self, url: str, connections: list[Connection]) -> None:
+        self._url = url
+        self._token = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
+        self._free: asyncio.Queue[Connection] = asyncio.Queue()
+        for connection in connections:
+            self._free.put_nowait(connection)
+
+    async def authorize(self, body: bytes, query: str = "") -> str:
+        connection = await self._free.get()
+        try:
+            status, answer = await connection.send(http_request(self._url, AUTHORIZER + query, body, self._token))
+        finally:
+            self._free.put_nowait(connection)
+        assert status == 200
+        code: str = json.loads(answer)["code"]
+        return code
+
+
 @pytest.fixture
-async def client(server: tuple[Server, str]) -> AsyncIterator[httpx.AsyncClient]:
-    token = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
-    limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
-    async with httpx.AsyncClient(
-        base_url=server[0].url, headers={"Authorization": f"Bearer {token}"}, limits=limits, timeout=60
-    ) as client:
-        yield client
+async def clients(server: tuple[Server, str]) -> AsyncIterator[Clients]:
+    connections = await connect(server[0].url, CLIENTS)
+    yield Clients(server[0].url, connections)
+    await close_all(connections)
 
 
 @pytest.fixture
@@ -65,11 +85,29 @@ async def open_account(books: Database, **balances: int) -> str:
     return reference
 
 
-async def authorize(client: httpx.AsyncClient, body: bytes, query: str = "") -> str:
-    response = await client.post(AUTHORIZER + query, content=body)
-    assert response.status_code == 200
-    code: str = response.json()["code"]
-    return code
+async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) -> None:
+    """Open many accounts in two statements, and credit them in one."""
+    ids = {reference: uuid4() for reference in accounts}
+    async with books.transaction() as tx:
+        await tx.execute(
+            text(
+                "INSERT INTO benefits_accounts (id, reference) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]))"
+            ),
+            {"ids": list(ids.values()), "names": list(ids)},
+        )
+        await tx.execute(
+            text(
+                "INSERT INTO ledger_accounts (id, kind, holder_id) SELECT uuidv7(), 'benefits.' || kind, holder"
+                " FROM unnest(CAST(:ids AS uuid[])) AS holder, unnest(CAST(:kinds AS text[])) AS kind"
+            ),
+            {"ids": list(ids.values()), "kinds": list(CATEGORIES)},
+        )
+        lines = [
+            {"account": reference, "category": name, "amount": amount}
+            for reference, balances in accounts.items()
+            for name, amount in balances.items()
+        ]
+        assert (await service.credit_many(tx, lines, atomic=True)).failed == 0
 
 
 async def balances(books: Database, account: str) -> dict[str, int]:
@@ -82,37 +120,28 @@ async def assert_reconciled(books: Database) -> None:
         assert (await ledger.reconcile(tx)).differences == []
 
 
-async def test_one_account_is_spent_to_the_last_centavo_and_no_further(
-    client: httpx.AsyncClient, books: Database
-) -> None:
+async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:
     account = await open_account(books, CASH=100 * 730)
-    codes = Counter(await asyncio.gather(*(authorize(client, purchase(account, "7.30")) for _ in range(256))))
+    codes = Counter(await asyncio.gather(*(clients.authorize(purchase(account, "7.30")) for _ in range(256))))
     assert codes == {"00": 100, "51": 156}
     assert (await balances(books, account))["CASH"] == 0
     await assert_reconciled(books)
 
 
-async def test_money_in_is_money_out_per_account_and_category(client: httpx.AsyncClient, books: Database) -> None:
+async def test_money_in_is_money_out_per_account_and_category(clients: Clients, books: Database) -> None:
     rng = random.Random(7)
-    accounts = {}
-    async with books.transaction() as tx:
-        for _ in range(1000):
-            start = {name: rng.randrange(0, 3000) for name in ("FOOD", "MEAL", "CASH")}
-            reference = f"c-{uuid4()}"
-            await service.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=start))
-            accounts[reference] = start
+    accounts = {f"c-{uuid4()}": {name: rng.randrange(1, 3000) for name in CATEGORIES} for _ in range(1000)}
+    await open_accounts(books, accounts)
     requests = [
         (account, rng.randrange(1, 2000), rng.choice(["5411", "5812", "9999"]), rng.choice(["true", "false"]))
         for account in accounts
-        for _ in range(3)
+        for _ in range(2)
     ]
     rng.shuffle(requests)
-    gate = asyncio.Semaphore(CLIENTS)
 
     async def send(account: str, amount: int, mcc: str, fallback: str) -> str:
-        async with gate:
-            body = purchase(account, f"{amount // 100}.{amount % 100:02}", mcc)
-            return await authorize(client, body, f"?fallback={fallback}")
+        body = purchase(account, f"{amount // 100}.{amount % 100:02}", mcc)
+        return await clients.authorize(body, f"?fallback={fallback}")
 
     codes = await asyncio.gather(*(send(*request) for request in requests))
     assert set(codes) == {"00", "51"}
@@ -144,26 +173,24 @@ async def test_money_in_is_money_out_per_account_and_category(client: httpx.Asyn
     await assert_reconciled(books)
 
 
-async def test_one_transaction_id_fifty_times_at_once_moves_money_once(
-    client: httpx.AsyncClient, books: Database
-) -> None:
+async def test_one_transaction_id_fifty_times_at_once_moves_money_once(clients: Clients, books: Database) -> None:
     for _ in range(5):
         account = await open_account(books, CASH=100_000)
         body = purchase(account, "10.00", id=f"tx-{uuid4()}")
-        assert set(await asyncio.gather(*(authorize(client, body) for _ in range(50)))) == {"00"}
+        assert set(await asyncio.gather(*(clients.authorize(body) for _ in range(50)))) == {"00"}
         assert (await balances(books, account))["CASH"] == 99_000
     poor = await open_account(books, CASH=999)
     body = purchase(poor, "10.00", id=f"tx-{uuid4()}")
-    assert set(await asyncio.gather(*(authorize(client, body) for _ in range(50)))) == {"51"}
+    assert set(await asyncio.gather(*(clients.authorize(body) for _ in range(50)))) == {"51"}
     await assert_reconciled(books)
 
 
 async def test_one_id_claimed_by_different_purchases_at_once_goes_to_one_of_them(
-    client: httpx.AsyncClient, books: Database
+    clients: Clients, books: Database
 ) -> None:
     accounts = [await open_account(books, CASH=1000) for _ in range(10)]
     reused = f"tx-{uuid4()}"
-    codes = await asyncio.gather(*(authorize(client, purchase(account, "10.00", id=reused)) for account in accounts))
+    codes = await asyncio.gather(*(clients.authorize(purchase(account, "10.00", id=reused)) for account in accounts))
     assert Counter(codes) == {"00": 1, "07": 9}
     left = [(await balances(books, account))["CASH"] for account in accounts]
     assert sorted(left) == [0] + [1000] * 9
@@ -177,22 +204,21 @@ def test_shutdown_finishes_what_is_under_way(
     async def spend(running: Server) -> Counter[str]:
         books = Database(url, pool_size=2)
         account = await open_account(books, CASH=10_000_000)
-        token = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
+        connections = await connect(running.url, 8)
+        clients = Clients(running.url, connections)
         answered: Counter[str] = Counter()
-        async with httpx.AsyncClient(
-            base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30
-        ) as client:
 
-            async def shop() -> None:
-                while True:
-                    try:
-                        answered[await authorize(client, purchase(account, "1.00"))] += 1
-                    except httpx.TransportError:
-                        return
-                    if sum(answered.values()) == 200:
-                        running.process.terminate()
+        async def shop() -> None:
+            while True:
+                try:
+                    answered[await clients.authorize(purchase(account, "1.00"))] += 1
+                except ConnectionLost:
+                    return
+                if sum(answered.values()) == 200:
+                    running.process.terminate()
 
-            await asyncio.gather(*(shop() for _ in range(8)))
+        await asyncio.gather(*(shop() for _ in range(8)))
+        await close_all(connections)
         spent = 10_000_000 - (await balances(books, account))["CASH"]
         assert spent == answered["00"] * 100, "what was answered is what moved: nothing was cut off"
         await books.close()
