@@ -18,7 +18,11 @@ def _include(name: str | None, kind: str, _parents: object) -> bool:
 
 def _offline() -> None:
     context.configure(
-        url="postgresql+psycopg://", target_metadata=Base.metadata, literal_binds=True, include_name=_include
+        url="postgresql+psycopg://",
+        target_metadata=Base.metadata,
+        literal_binds=True,
+        include_name=_include,
+        dialect_opts={"paramstyle": "named"},  # psycopg's own would double the percent signs
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -138,42 +138,36 @@ APPEND_ONLY_TRIGGERS = (
 # Postings carry no foreign keys: one to the account would lock a system account's row at every posting and make it
 # hot. This trigger proves the same once per statement, and that each entry is whole, balanced and new, and that the
 # balance follows the postings.
+# Each look-up is a scalar subquery on a primary key: a join's cached plan would scan whole tables that have grown since.
 CHECK_POSTINGS = """
-CREATE FUNCTION ledger_check_postings() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_check_postings() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
-    wrong uuid;
+    this bigint := pg_current_xact_id()::text::bigint;
+    wrong record;
 BEGIN
-    SELECT entry_id INTO wrong FROM inserted
-    GROUP BY entry_id HAVING sum(amount) <> 0 OR count(*) < 2 LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'entry % is unbalanced', wrong USING ERRCODE = 'CA003';
+    SELECT * INTO wrong FROM (
+        SELECT entry_id, sum(amount) <> 0 OR count(*) < 2 AS unbalanced,
+               (SELECT e.xid FROM ledger_entries e WHERE e.id = entry_id) IS DISTINCT FROM this AS earlier,
+               (SELECT count(*) FROM ledger_postings p WHERE p.entry_id = inserted.entry_id) <> count(*) AS more
+        FROM inserted GROUP BY entry_id
+    ) entry WHERE unbalanced OR earlier OR more LIMIT 1;
+    IF FOUND AND wrong.unbalanced THEN
+        RAISE EXCEPTION 'entry % is unbalanced', wrong.entry_id USING ERRCODE = 'CA003';
+    ELSIF FOUND THEN
+        RAISE EXCEPTION 'entry % takes no more postings', wrong.entry_id USING ERRCODE = 'CA004';
     END IF;
 
-    SELECT i.entry_id INTO wrong FROM inserted i
-    LEFT JOIN ledger_entries e ON e.id = i.entry_id
-    WHERE e.xid IS DISTINCT FROM pg_current_xact_id()::text::bigint LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'entry % is not of this transaction: no posting can be added', wrong USING ERRCODE = 'CA004';
-    END IF;
-
-    IF (SELECT count(*) FROM inserted) <> (
-        SELECT count(*) FROM ledger_postings p WHERE p.entry_id IN (SELECT entry_id FROM inserted)
-    ) THEN
-        RAISE EXCEPTION 'an entry had postings already: no posting can be added' USING ERRCODE = 'CA004';
-    END IF;
-
-    SELECT i.account_id INTO wrong
-    FROM (
+    SELECT * INTO wrong FROM (
         SELECT DISTINCT ON (account_id) account_id, seq, balance_after
         FROM inserted ORDER BY account_id, seq DESC NULLS FIRST
-    ) i
-    LEFT JOIN ledger_accounts a ON a.id = i.account_id
-    WHERE a.id IS NULL
-       OR a.is_system <> (i.seq IS NULL)
-       OR (NOT a.is_system AND (a.balance <> i.balance_after OR a.version < i.seq))
-    LIMIT 1;
+    ) last
+    WHERE NOT coalesce((
+        SELECT CASE WHEN a.is_system THEN last.seq IS NULL
+                    ELSE a.balance = last.balance_after AND a.version >= last.seq END
+        FROM ledger_accounts a WHERE a.id = last.account_id
+    ), false) LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'account % is unknown, or its balance does not follow its postings', wrong
+        RAISE EXCEPTION 'account % is unknown, or its balance does not follow its postings', wrong.account_id
             USING ERRCODE = 'CA005';
     END IF;
     RETURN NULL;
@@ -210,6 +204,9 @@ DECLARE
     stamp timestamptz;
     written integer;
 BEGIN
+    IF cardinality(account_ids) > 1 THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
+        PERFORM FROM ledger_accounts WHERE id = ANY(account_ids) ORDER BY id FOR NO KEY UPDATE;
+    END IF;
     UPDATE ledger_accounts account
     SET balance = new.balance, held = new.held, version = new.version
     FROM unnest(account_ids, read_versions, balances, held_amounts, versions)

@@ -37,7 +37,7 @@ def _create_accounts() -> None:
         sa.Column("created_at", TIMESTAMP(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_benefits_accounts"),
         sa.UniqueConstraint("reference", name="uq_benefits_accounts_reference"),
-        sa.CheckConstraint("reference ~ '^[A-Za-z0-9._:-]{1,64}$'", name="ck_benefits_accounts_reference"),
+        sa.CheckConstraint("reference ~ '^[A-Za-z0-9._:-]{1,64}$'", name="reference"),
     )
     for column in ("cpf", "user_id"):
         op.create_index(
@@ -54,8 +54,8 @@ def _create_catalog() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("regime", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_benefits_categories"),
-        sa.CheckConstraint("name ~ '^[A-Z][A-Z0-9_]{0,31}$'", name="ck_benefits_categories_name"),
-        sa.CheckConstraint("regime IN ('pat', 'free')", name="ck_benefits_categories_regime"),
+        sa.CheckConstraint("name ~ '^[A-Z][A-Z0-9_]{0,31}$'", name="name"),
+        sa.CheckConstraint("regime IN ('pat', 'free')", name="regime"),
     )
     op.create_table(
         "benefits_mccs",
@@ -63,7 +63,7 @@ def _create_catalog() -> None:
         sa.Column("category", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("mcc", name="pk_benefits_mccs"),
         sa.ForeignKeyConstraint(["category"], ["benefits_categories.name"], name="fk_benefits_mccs_category"),
-        sa.CheckConstraint("mcc ~ '^[0-9]{4}$'", name="ck_benefits_mccs_mcc"),
+        sa.CheckConstraint("mcc ~ '^[0-9]{4}$'", name="mcc"),
     )
     op.create_table(
         "benefits_merchants",
@@ -71,14 +71,14 @@ def _create_catalog() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("mcc", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("match", name="pk_benefits_merchants"),
-        sa.CheckConstraint("mcc ~ '^[0-9]{4}$'", name="ck_benefits_merchants_mcc"),
+        sa.CheckConstraint("mcc ~ '^[0-9]{4}$'", name="mcc"),
     )
     op.create_table(
         "benefits_catalog_version",
         sa.Column("only_row", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("only_row", name="pk_benefits_catalog_version"),
-        sa.CheckConstraint("only_row", name="ck_benefits_catalog_version_only_row"),
+        sa.CheckConstraint("only_row", name="only_row"),
     )
     op.execute("INSERT INTO benefits_catalog_version (version) VALUES (1)")
     op.execute(
@@ -153,8 +153,8 @@ def _create_returns_and_claims() -> None:
         sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_benefits_returns"),
         sa.ForeignKeyConstraint(["decision_id"], ["benefits_decisions.id"], name="fk_benefits_returns_decision_id"),
-        sa.CheckConstraint("kind IN ('reversal', 'refund')", name="ck_benefits_returns_kind"),
-        sa.CheckConstraint("amount > 0", name="ck_benefits_returns_amount"),
+        sa.CheckConstraint("kind IN ('reversal', 'refund')", name="kind"),
+        sa.CheckConstraint("amount > 0", name="amount"),
     )
     op.create_index("ix_benefits_returns_decision_id", "benefits_returns", ["decision_id"])
     op.create_table(

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from carteira import __version__, benefits, ledger
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import Authenticate, Principal, public
-from carteira.kit.module import Module
+from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
 from carteira.kit.tx import Database
 from carteira.settings import Settings
@@ -28,12 +28,21 @@ Valores são inteiros em centavos (só `totalAmount` do autorizador é em reais)
 
 
 class Application:
-    """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI."""
+    """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI.
+
+    Before even those, `carteira.protocol` offers data to the `lane` that a module may put on the app's state.
+    """
 
     def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp]) -> None:
         self.api = api
         self._app = app
         self._gates = gates
+
+    @property
+    def lane(self) -> Lane | None:
+        """The lane, while there is one."""
+        lane: Lane | None = getattr(self.api.state, "lane", None)
+        return lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""

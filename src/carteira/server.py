@@ -15,7 +15,7 @@ def serve(settings: Settings) -> None:
         workers=None if settings.debug else settings.workers,
         reload=settings.debug,
         loop="uvloop",
-        http="httptools",
+        http="carteira.protocol:LaneProtocol",  # uvicorn's httptools protocol and the authorizer's lane
         ws="none",
         lifespan="on",
         access_log=False,

@@ -91,7 +91,8 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
     async with books.transaction() as tx:
         await tx.execute(
             text(
-                "INSERT INTO benefits_accounts (id, reference) SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]))"
+                "INSERT INTO benefits_accounts (id, reference)"
+                " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]))"
             ),
             {"ids": list(ids.values()), "names": list(ids)},
         )

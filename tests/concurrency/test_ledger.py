@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from carteira import ledger
 from carteira.kit.tx import Database
@@ -116,6 +117,33 @@ async def test_optimistic_books_that_were_overtaken_are_tried_again(busy: Databa
     left = [(await state(busy, wallet))[0] for wallet in wallets]
     assert (sum(left), min(left) >= 0) == (4 * 300 - 60 * spent, True)
     assert stale > 0, "nobody was overtaken: the test proves nothing"
+
+
+async def test_a_book_read_without_locks_is_written_in_the_order_that_everybody_locks_in(busy: Database) -> None:
+    first, second = await wallets_of(busy, 2, 0)
+    for wallet in (second, first):  # on the page the second account comes before the first
+        async with busy.transaction() as tx:
+            await ledger.post(tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100))
+
+    async def write() -> None:
+        async with busy.transaction() as tx:
+            book = await ledger.read(tx, [first, second])
+            book.post(ledger.transfer("test.gift", source=second, target=first, amount=1))
+            await ledger.write(tx, book)
+
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database())"
+    )
+    async with busy.transaction() as holder:
+        await ledger.lock(holder, [first])
+        writer = asyncio.create_task(write())
+        while not await holder.scalar(waiting):  # noqa: ASYNC110 - another connection has no event to wait for
+            await asyncio.sleep(0.005)
+        async with busy.transaction() as other:  # the writer waits for the first and has not taken the second
+            free = text("SELECT id FROM ledger_accounts WHERE id = :id FOR UPDATE NOWAIT")
+            assert await other.scalar(free, {"id": second}) == second
+    await writer
 
 
 async def test_holds_and_purchases_race_for_the_same_money(busy: Database) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira.kit.tx import Database
-from ledger.support import open_system_accounts
+from tests.ledger.support import open_system_accounts
 
 
 class NewDatabase(Protocol):
@@ -22,8 +22,23 @@ async def own(new_database: NewDatabase) -> AsyncIterator[Database]:
     await database.close()
 
 
+@pytest.fixture(scope="session")
+async def ledger_database(new_database: NewDatabase) -> AsyncIterator[Database]:
+    """The ledger's tests' own database, where no other module leaves anything behind."""
+    database = Database(new_database("ledger"), pool_size=8)
+    async with database.transaction() as tx:
+        await open_system_accounts(tx)
+    yield database
+    await database.close()
+
+
 @pytest.fixture
-async def ledger_tx(tx: AsyncSession) -> AsyncSession:
-    """A transaction that is rolled back, with the operator's accounts of the tests open."""
-    await open_system_accounts(tx)
-    return tx
+async def ledger_tx(ledger_database: Database) -> AsyncIterator[AsyncSession]:
+    """A transaction that is rolled back at the end of the test."""
+    async with ledger_database.engine.connect() as connection:
+        outer = await connection.begin()
+        async with AsyncSession(
+            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+        ) as session:
+            yield session
+        await outer.rollback()

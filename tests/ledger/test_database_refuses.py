@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import Database
-from ledger.support import SHOP, TOP_UP, open_system_accounts, open_wallet, purchase
+from tests.ledger.support import SHOP, TOP_UP, open_wallet, purchase
 
 Tx = AsyncSession
 
@@ -77,12 +77,12 @@ async def test_what_is_not_double_entry_is_refused(ledger_tx: Tx, amounts: tuple
     )
 
 
-async def test_an_entry_without_postings_does_not_commit(database: Database) -> None:
+async def test_an_entry_without_postings_does_not_commit(ledger_database: Database) -> None:
     entry = uuid7()
     with pytest.raises(DBAPIError, match="no postings"):
-        async with database.transaction() as tx:
+        async with ledger_database.transaction() as tx:
             await tx.execute(text(ENTRY), {"entry": entry})
-    async with database.transaction() as tx:
+    async with ledger_database.transaction() as tx:
         assert not await tx.scalar(text("SELECT count(*) FROM ledger_entries WHERE id = :id"), {"id": entry})
 
 
@@ -93,11 +93,10 @@ async def test_nothing_is_added_to_an_entry_in_the_same_transaction(ledger_tx: T
     await refused(ledger_tx, CLOSED, POSTINGS, entry=entry, **more)
 
 
-async def test_nothing_is_added_to_an_entry_in_another_transaction(database: Database) -> None:
-    async with database.transaction() as tx:
-        await open_system_accounts(tx)
+async def test_nothing_is_added_to_an_entry_in_another_transaction(ledger_database: Database) -> None:
+    async with ledger_database.transaction() as tx:
         entry = await ledger.post(tx, purchase(await open_wallet(tx, 100), 10))
-    async with database.transaction() as tx:
+    async with ledger_database.transaction() as tx:
         more = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None), first=2)
         await refused(tx, CLOSED, POSTINGS, entry=entry, **more)
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.embedded import Endpoints
 from carteira.kit.tx import Database
-from ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.kit.horizon import pass_horizon
+from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 
@@ -81,7 +82,9 @@ async def test_a_system_account_has_a_statement(ledger_tx: Tx) -> None:
 
 
 async def test_the_roll_up_misses_nothing_of_transactions_still_open(own: Database) -> None:
-    async def rolled_up() -> int:
+    async def rolled_up(*, at_once: bool = False) -> int:
+        if not at_once:
+            await pass_horizon(own)
         async with own.transaction() as tx:
             await ledger.roll_up(tx)
             stored = await tx.scalar(text("SELECT balance FROM ledger_accounts WHERE id = :id"), {"id": SHOP})
@@ -98,7 +101,10 @@ async def test_the_roll_up_misses_nothing_of_transactions_still_open(own: Databa
         await ledger.post(slow, purchase(wallet, 1))
         async with own.transaction() as quick:
             await ledger.post(quick, purchase(other, 10))
-        assert (await rolled_up(), await shop()) == (0, 10)  # what came behind an open transaction waits with it
+        assert (await rolled_up(at_once=True), await shop()) == (
+            0,
+            10,
+        )  # what came behind it waits with it
     assert await shop() == 11
     assert (await rolled_up(), await shop()) == (11, 11)
     assert (await rolled_up(), await shop()) == (11, 11)
@@ -134,6 +140,7 @@ async def wallet(own: Database) -> UUID:
     async with own.transaction() as tx:
         wallet = await open_wallet(tx, 1_000)
         await ledger.post(tx, purchase(wallet, 300))
+    await pass_horizon(own)
     async with own.transaction() as tx:
         await ledger.roll_up(tx)
     async with own.transaction() as tx:
@@ -154,7 +161,8 @@ async def a_thief(own: Database, endpoints: Endpoints) -> AsyncIterator[psycopg.
 async def test_an_honest_ledger_reconciles(own: Database, wallet: UUID) -> None:
     async with own.transaction() as tx:
         result = await ledger.reconcile(tx)
-        assert (result.accounts, result.entries, result.differences) == (3, 3, [])
+        counted = await tx.scalar(text("SELECT count(*) FROM ledger_accounts"))
+        assert (result.accounts, result.entries, result.differences) == (counted, 3, [])
         assert await balance_of(tx, wallet) == 500
 
 

@@ -1,15 +1,15 @@
 """Reversal: an entry is undone by a new one, once."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
-from carteira.kit.problems import Forbidden
+from carteira.kit.problems import Conflict
 from carteira.ledger.errors import EntryNotReversible
-from ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 
@@ -53,18 +53,20 @@ async def test_money_that_is_spent_or_held_is_not_taken_back(ledger_tx: Tx) -> N
     assert await balance_of(ledger_tx, wallet) == 99
 
 
-async def test_who_may_not_reverse_this_kind_does_not(ledger_tx: Tx) -> None:
-    wallet = await open_wallet(ledger_tx, 100)
-    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
+async def test_the_module_that_posted_an_entry_can_refuse_its_reversal(ledger_tx: Tx) -> None:
     asked = []
 
-    async def never(kind: str) -> None:
-        asked.append(kind)
-        raise Forbidden
+    async def never(_tx: Tx, entry_id: UUID) -> None:
+        asked.append(entry_id)
+        raise Conflict
 
-    with pytest.raises(Forbidden):
-        await ledger.reverse(ledger_tx, entry, allow=never)
-    assert (asked, await balance_of(ledger_tx, wallet)) == (["test.purchase"], 40)
+    ledger.guard_reversal("test.guarded", never)
+    wallet = await open_wallet(ledger_tx, 100)
+    entry = await ledger.post(ledger_tx, ledger.transfer("test.guarded", source=wallet, target=SHOP, amount=60))
+    with pytest.raises(Conflict):
+        await ledger.reverse(ledger_tx, entry)
+    assert (asked, await balance_of(ledger_tx, wallet)) == ([entry], 40)
+    assert not await ledger.is_reversed(ledger_tx, entry)
 
 
 async def test_an_unknown_entry_is_not_found(ledger_tx: Tx) -> None:

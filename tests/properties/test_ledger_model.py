@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -16,7 +16,7 @@ from carteira.kit.clock import clock
 from carteira.kit.problems import Problem
 from carteira.kit.tx import Database, Tx
 from carteira.ledger.errors import CaptureTooLarge, EntryNotReversible
-from ledger.support import SHOP, TOP_UP, open_system_accounts
+from tests.ledger.support import SHOP, TOP_UP, open_system_accounts
 
 T = TypeVar("T")
 Line = tuple[UUID, int]
@@ -207,7 +207,7 @@ async def model_database(new_database: NewDatabase) -> AsyncIterator[Database]:
 
 
 @given(st.lists(operations, min_size=5, max_size=30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_ledger_agrees_with_the_model(
     model_database: Database, sequence: list[tuple[str, *tuple[int, ...]]]
 ) -> None:

@@ -22,7 +22,7 @@ from carteira.benefits import authorizer
 from carteira.benefits.authorizer import PURCHASE, StrategyName
 from carteira.benefits.seed import seed
 from carteira.benefits.service import refuse_if_returned
-from carteira.kit.module import Module
+from carteira.kit.module import Lane, Module
 
 __all__ = ["StrategyName", "module", "seed"]
 
@@ -31,21 +31,26 @@ _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 def module(*, strategy: StrategyName, jwt_secret: str) -> Module:
     """Hand benefits to the composition root."""
-    from carteira.benefits.endpoint import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - web only
+    from carteira.benefits import lane  # noqa: PLC0415 - web only
+    from carteira.benefits.endpoint import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - the same
     from carteira.benefits.routes import router, transactions  # noqa: PLC0415 - the same
+
+    tokens = ProcessorTokens(jwt_secret)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.authorizer = authorizer.Authorizer(app.state.database)
         async with authorizer.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
+            if isinstance(running, authorizer.Queue):
+                app.state.lane = Lane(lane.START, lane.Lane(running, tokens))
             yield
 
     ledger.guard_reversal(PURCHASE, refuse_if_returned)
     return Module(
         name="benefits",
         routers=(transactions, router),
-        gates={PATH: lambda api: AuthorizerEndpoint(api, ProcessorTokens(jwt_secret))},
+        gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
     )

@@ -11,23 +11,25 @@ only in how they meet on one account (SPEC, benefits):
 """
 
 import asyncio
-import contextlib
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Literal, Protocol
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
+from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
+from sqlalchemy import select
 
 from carteira import ledger
 from carteira.benefits import catalog
 from carteira.benefits.authorization import Authorization, Catalog, Decision, Reason, decide, refuse
-from carteira.benefits.models import BenefitAccount, BenefitDecision
-from carteira.kit.tx import Database, DatabaseDown, OperationInProgress, Tx
+from carteira.benefits.models import BenefitAccount
+from carteira.kit.tx import CommitUnknown, Database, DatabaseDown, LeanTx, Tx, fetch
 
 SETTLEMENT = ledger.system_account("benefits.settlement")
 """What merchants are owed."""
@@ -38,7 +40,14 @@ StrategyName = Literal["optimistic", "pessimistic", "queue"]
 MAX_CONFLICTS = 5
 MAX_BATCH = 128
 MAX_WAITING = 4_096
+MIN_WAITING = 2 * MAX_BATCH
+MAX_WAIT_SECONDS = 0.06
+FIRST_PACE = 10_000.0
+PACE_WEIGHT = 0.1
 MAX_KNOWN_ACCOUNTS = 200_000
+RESOLVE_SECONDS = 10.0
+RESOLVE_PAUSE_SECONDS = 0.05
+_CONTENTION = (UniqueViolationError, DeadlockDetectedError, LockNotAvailableError)
 
 log = structlog.get_logger(__name__)
 
@@ -72,79 +81,118 @@ class Authorizer:
 
         Raises:
             StaleBook: without `lock`, another transaction was faster; nothing was written.
-            IntegrityError: one of the transaction ids was taken meanwhile by another process; nothing was written.
-            DatabaseDown: PostgreSQL is unreachable; whether a commit under way happened is not known.
+            UniqueViolationError: a transaction id was taken meanwhile by another process; nothing was written.
+            DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
         while True:
+            now, known = await self._look_up({request.account for request in requests})
+            batch = _Batch(requests, now, known)
             try:
-                async with self.database.transaction() as tx:
-                    return await self._authorize(tx, requests, lock=lock)
+                async with self.database.lean_transaction() as tx:
+                    await batch.run(tx, lock=lock)
             except CatalogChanged:
                 self.forget()
+            except CommitUnknown:
+                if not await self._happened(batch):
+                    raise
+                return batch.decisions
+            else:
+                return batch.decisions
+
+    async def _happened(self, batch: "_Batch") -> bool:
+        """Find out whether a commit that PostgreSQL did not confirm took place; the batch has one answer for all.
+
+        Locking the accounts first waits for a server process that may still be committing.
+
+        Raises:
+            DatabaseDown: PostgreSQL did not come back in time.
+        """
+        if not batch.fresh:
+            return True
+        deadline = time.monotonic() + RESOLVE_SECONDS
+        while True:
+            try:
+                async with self.database.lean_transaction() as tx:
+                    await ledger.lock(tx, batch.ledger_ids)
+                    return bool(await fetch(tx, "SELECT FROM benefits_decisions WHERE id = $1", batch.fresh[0].id))
+            except DatabaseDown:
+                if time.monotonic() > deadline:
+                    log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
+                    raise
+                await asyncio.sleep(RESOLVE_PAUSE_SECONDS)
+
+    async def _look_up(self, references: set[str]) -> tuple[Catalog, dict[str, KnownAccount]]:
+        """Give the catalog and the accounts that exist, from memory or from the database.
+
+        Unknown accounts are not remembered.
+        """
+        found = {reference: self._accounts[reference] for reference in references if reference in self._accounts}
+        now = self._catalog
+        if now is None or len(found) < len(references):
+            async with self.database.transaction() as tx:
+                now = self._catalog = await catalog.load(tx)
+                fresh = await find_accounts(tx, [reference for reference in references if reference not in found])
+            found |= fresh
+            self._accounts |= fresh
+            while len(self._accounts) > MAX_KNOWN_ACCOUNTS:
+                self._accounts.popitem(last=False)
+        return now, found
 
     def forget(self) -> None:
         """Forget the catalog and the accounts: the next request reads them again."""
         self._catalog = None
         self._accounts.clear()
 
-    async def _authorize(self, tx: Tx, requests: Sequence[Authorization], *, lock: bool) -> list[Decision]:
-        if self._catalog is None:
-            self._catalog = await catalog.load(tx)
-        known = await self._find(tx, {request.account for request in requests})
-        ids = [account_id for account in known.values() for account_id in account.categories.values()]
-        book = await (ledger.lock if lock else ledger.read)(tx, ids)
-        answered = await _answered(tx, [request.external_id for request in requests if request.external_id])
-        fresh: list[Decision] = []
-        decisions = []
-        for request in requests:
+
+class _Batch:
+    """Requests on their way through one transaction."""
+
+    def __init__(self, requests: Sequence[Authorization], now: Catalog, known: Mapping[str, KnownAccount]) -> None:
+        self.requests = requests
+        self.catalog = now
+        self.known = known
+        self.decisions: list[Decision] = []
+        self.fresh: list[Decision] = []
+
+    @property
+    def ledger_ids(self) -> list[UUID]:
+        """The ledger accounts that the requests may touch."""
+        return [ledger_id for account in self.known.values() for ledger_id in account.categories.values()]
+
+    async def run(self, tx: LeanTx, *, lock: bool) -> None:
+        """Read the book, walk the requests in order, write what came of it."""
+        book = await (ledger.lock if lock else ledger.read)(tx, self.ledger_ids)
+        answered = await _answered(tx, [request.external_id for request in self.requests if request.external_id])
+        for request in self.requests:
             earlier = answered.get(request.external_id) if request.external_id else None
             if earlier is not None and earlier.content == request.content:
-                decisions.append(earlier)
+                self.decisions.append(earlier)
                 continue
-            decision = self._decide(request, earlier, known.get(request.account), book, self._catalog)
-            fresh.append(decision)
-            decisions.append(decision)
+            decision = self._decide(request, earlier, book)
+            self.fresh.append(decision)
+            self.decisions.append(decision)
             if decision.external_id:
                 answered[decision.external_id] = decision
         if book.entries:
             await ledger.write(tx, book)
-        await record(tx, fresh, catalog_version=self._catalog.version)
-        return decisions
+        await record(tx, self.fresh, catalog_version=self.catalog.version)
 
-    @staticmethod
-    def _decide(
-        request: Authorization, earlier: Decision | None, account: KnownAccount | None, book: ledger.Book, now: Catalog
-    ) -> Decision:
+    def _decide(self, request: Authorization, earlier: Decision | None, book: ledger.Book) -> Decision:
         """Decide one request against the book and post it there if it is approved."""
+        account = self.known.get(request.account)
         if earlier is not None:
             return refuse(request, Reason.TRANSACTION_ID_REUSED, account.id if account else None, keep_id=False)
         if account is None:
             return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
-        available = {name: book.account(account_id).available for name, account_id in account.categories.items()}
-        decision = decide(request, account.id, now, available)
+        accounts = book.accounts
+        available = {name: accounts[ledger_id].available for name, ledger_id in account.categories.items()}
+        decision = decide(request, account.id, self.catalog, available)
         if decision.category_used is not None:
+            source = account.categories[decision.category_used]
             book.post(
-                ledger.transfer(
-                    PURCHASE,
-                    source=account.categories[decision.category_used],
-                    target=SETTLEMENT,
-                    amount=request.amount,
-                    entry_id=request.id,
-                )
+                ledger.transfer(PURCHASE, source=source, target=SETTLEMENT, amount=request.amount, entry_id=request.id)
             )
         return decision
-
-    async def _find(self, tx: Tx, references: Iterable[str]) -> dict[str, KnownAccount]:
-        """Give the accounts that exist, from memory or from the database. Unknown ones are not remembered."""
-        found = {reference: self._accounts[reference] for reference in references if reference in self._accounts}
-        missing = [reference for reference in references if reference not in found]
-        if missing:
-            fresh = await find_accounts(tx, missing)
-            found |= fresh
-            self._accounts |= fresh
-            while len(self._accounts) > MAX_KNOWN_ACCOUNTS:
-                self._accounts.popitem(last=False)
-        return found
 
 
 LEDGER_KIND = "benefits."
@@ -169,34 +217,33 @@ async def find_accounts(tx: Tx, references: Sequence[str]) -> dict[str, KnownAcc
     }
 
 
-_DECISION_COLUMNS = list(Decision.__slots__)
+_DECISION_COLUMNS = Decision.__slots__
+_columns = attrgetter(*_DECISION_COLUMNS)
 
 
-async def _answered(tx: Tx, external_ids: Sequence[str]) -> dict[str, Decision]:
+_ANSWERED = f"SELECT {', '.join(_DECISION_COLUMNS)} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
+
+
+async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
     """Give the decisions already taken under the transaction ids."""
     if not external_ids:
         return {}
-    columns = [getattr(BenefitDecision, name) for name in _DECISION_COLUMNS]
-    rows = await tx.execute(select(*columns).where(BenefitDecision.external_id.in_(external_ids)))
-    return {row.external_id: Decision(*row) for row in rows}
+    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
 
 
-_RECORD = text("""
+_RECORD = """
     INSERT INTO benefits_decisions (
         id, external_id, account_id, account, amount, mcc, merchant, fallback,
         code, reason, category_tried, category_used, rule, short_by)
     SELECT new.* FROM unnest(
-        CAST(:id AS uuid[]), CAST(:external_id AS text[]), CAST(:account_id AS uuid[]), CAST(:account AS text[]),
-        CAST(:amount AS bigint[]), CAST(:mcc AS text[]), CAST(:merchant AS text[]), CAST(:fallback AS boolean[]),
-        CAST(:code AS text[]), CAST(:reason AS text[]), CAST(:category_tried AS text[]),
-        CAST(:category_used AS text[]), CAST(:rule AS text[]), CAST(:short_by AS bigint[])
-    ) AS new
-    WHERE CAST(:version AS bigint) IS NULL
-       OR (SELECT version FROM benefits_catalog_version) = CAST(:version AS bigint)
-""")
+        $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[],
+        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[]) AS new
+    WHERE $1::bigint IS NULL OR (SELECT version FROM benefits_catalog_version) = $1
+    RETURNING 1
+"""
 
 
-async def record(tx: Tx, decisions: Sequence[Decision], *, catalog_version: int | None = None) -> None:
+async def record(tx: Tx | LeanTx, decisions: Sequence[Decision], *, catalog_version: int | None = None) -> None:
     """Write decisions down.
 
     Raises:
@@ -204,11 +251,9 @@ async def record(tx: Tx, decisions: Sequence[Decision], *, catalog_version: int 
     """
     if not decisions:
         return
-    rows = (tuple(getattr(decision, name) for name in _DECISION_COLUMNS) for decision in decisions)
-    columns = zip(*rows, strict=True)
-    parameters: dict[str, object] = dict(zip(_DECISION_COLUMNS, map(list, columns), strict=True))
-    result = await tx.execute(_RECORD, parameters | {"version": catalog_version})
-    if result.rowcount != len(decisions):  # type: ignore[attr-defined] # an INSERT gives a cursor result
+    columns = zip(*map(_columns, decisions), strict=True)
+    written = await fetch(tx, _RECORD, catalog_version, *map(list, columns))
+    if len(written) != len(decisions):
         raise CatalogChanged
 
 
@@ -230,7 +275,7 @@ async def _one(authorizer: Authorizer, request: Authorization) -> Decision:
     for _ in range(3):
         try:
             return (await authorizer.authorize([request], lock=True))[0]
-        except IntegrityError:
+        except _CONTENTION:
             continue
     return (await authorizer.authorize([request], lock=True))[0]
 
@@ -257,82 +302,109 @@ class Optimistic:
         for _ in range(MAX_CONFLICTS):
             try:
                 return (await self._authorizer.authorize([request], lock=False))[0]
-            except (ledger.StaleBook, IntegrityError, OperationInProgress):
+            except (ledger.StaleBook, *_CONTENTION):
                 continue
         return await _one(self._authorizer, request)
 
 
-class Queue:
-    """One queue a process; one writer takes all that wait into one transaction, in the order they came."""
+Done = Callable[[Decision | Exception], None]
+"""Takes a request's outcome; called exactly once, in the event loop."""
 
-    def __init__(self, authorizer: Authorizer, *, max_waiting: int = MAX_WAITING) -> None:
+
+class Queue:
+    """One queue a process; one writer takes all that wait into one transaction, in the order they came.
+
+    No more requests are let in than can be answered within `MAX_WAIT_SECONDS` at the pace seen lately: the others are
+    turned away at once, so that neither the wait nor the memory grows beyond capacity.
+    """
+
+    def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._waiting: list[tuple[Authorization, asyncio.Future[Decision]]] = []
+        self._waiting: deque[tuple[Authorization, Done]] = deque()
         self._arrived = asyncio.Event()
-        self._max_waiting = max_waiting
+        self._pace = FIRST_PACE
+
+    @property
+    def room(self) -> int:
+        """How many requests may wait at a time."""
+        return min(MAX_WAITING, max(MIN_WAITING, int(self._pace * MAX_WAIT_SECONDS)))
+
+    def submit(self, request: Authorization, done: Done) -> None:
+        """Join the queue. A request whose client has gone still counts: nobody asks whether anybody waits.
+
+        Raises:
+            Overloaded: there is no room.
+        """
+        if len(self._waiting) >= self.room:
+            raise Overloaded
+        self._waiting.append((request, done))
+        self._arrived.set()
 
     async def authorize(self, request: Authorization) -> Decision:
         """Join the queue and wait for the decision."""
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request, future))
-        self._arrived.set()
-        # A request whose client has gone still counts: the writer does not ask whether anybody waits.
-        return await asyncio.shield(future)
+        self.submit(request, partial(_settle, future))
+        return await future
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the writer; at the end it finishes what is in the queue."""
-        writer = asyncio.create_task(self._write())
+        stopping = asyncio.Event()
+        writer = asyncio.create_task(self._write(stopping))
         try:
             yield
         finally:
-            while self._waiting:  # noqa: ASYNC110 - the writer empties it
-                await asyncio.sleep(0.01)
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            stopping.set()
+            self._arrived.set()
+            await writer
 
-    async def _write(self) -> None:
-        while True:
+    async def _write(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set() or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                batch = self._waiting[:MAX_BATCH]
+                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                began = time.perf_counter()
                 await self._decide(batch)
-                del self._waiting[: len(batch)]
+                self._measure(len(batch), time.perf_counter() - began)
+            if stopping.is_set():
+                self._arrived.set()
 
-    async def _decide(self, batch: Sequence[tuple[Authorization, asyncio.Future[Decision]]]) -> None:
+    def _measure(self, size: int, seconds: float) -> None:
+        """Follow the pace in requests a second; small batches say little about what a full one could do."""
+        pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
+        self._pace += (pace - self._pace) * PACE_WEIGHT
+
+    async def _decide(self, batch: Sequence[tuple[Authorization, Done]]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
         try:
             decisions = await self._authorizer.authorize([request for request, _ in batch], lock=True)
         except DatabaseDown as error:
-            for _, future in batch:
-                _fail(future, error)
+            for _, done in batch:
+                done(error)
         except Exception as error:  # noqa: BLE001 - tried again one by one
             log.warning("batch failed", size=len(batch), error=type(error).__name__)
-            for request, future in batch:
-                await self._decide_one(request, future)
+            for request, done in batch:
+                await self._decide_one(request, done)
         else:
-            for (_, future), decision in zip(batch, decisions, strict=True):
-                if not future.done():
-                    future.set_result(decision)
+            for (_, done), decision in zip(batch, decisions, strict=True):
+                done(decision)
 
-    async def _decide_one(self, request: Authorization, future: asyncio.Future[Decision]) -> None:
+    async def _decide_one(self, request: Authorization, done: Done) -> None:
         try:
-            decision = await _one(self._authorizer, request)
+            outcome: Decision | Exception = await _one(self._authorizer, request)
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
-            _fail(future, error)
-        else:
-            if not future.done():
-                future.set_result(decision)
+            outcome = error
+        done(outcome)
 
 
-def _fail(future: asyncio.Future[Decision], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # whoever waits raises it; nobody may wait any more
+def _settle(future: asyncio.Future[Decision], outcome: Decision | Exception) -> None:
+    if future.done():
+        return  # whoever waited has gone
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 @asynccontextmanager

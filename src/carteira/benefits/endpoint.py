@@ -33,7 +33,7 @@ PATH: Final = "/transactions/authorizer"
 MAX_BODY_BYTES: Final = 16_384
 MAX_TOKENS: Final = 1_024
 
-_BODIES: Final = {code: b'{"code":"%s"}' % code.encode() for code in Code}
+BODIES: Final = {code: b'{"code":"%s"}' % code.encode() for code in Code}
 _CODES: Final = {code.value: code for code in Code}
 
 authorizations_total = Counter(
@@ -45,6 +45,8 @@ authorization_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.075, 0.1, 0.25, 1, 5),
 )
 under_way = Gauge("carteira_authorizations_under_way", "Requests that wait for a decision", multiprocess_mode="livesum")
+
+_counters: dict[tuple[str, str], Counter] = {}
 
 log = structlog.get_logger(__name__)
 
@@ -60,31 +62,52 @@ class ProcessorTokens:
         self._registry = jwt.JWTClaimsRegistry(exp={"essential": True})
         self._expiries: OrderedDict[bytes, float] = OrderedDict()
 
-    def accept(self, authorization: bytes) -> bool:
-        """Tell whether an `Authorization` header holds a good token."""
+    def expiry(self, authorization: bytes) -> float:
+        """Give the Unix time until which an `Authorization` header is good; 0 if it never was."""
         scheme, _, token = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
-            return False
+            return 0.0
         token = token.strip()
         expires_at = self._expiries.get(token)
         if expires_at is None:
             expires_at = self._verify(token)
-            if expires_at is None:
-                return False
-            self._expiries[token] = expires_at
+            if expires_at > 0:
+                self._expiries[token] = expires_at
             if len(self._expiries) > MAX_TOKENS:
                 self._expiries.popitem(last=False)
-        return time.time() < expires_at
+        return expires_at
 
-    def _verify(self, token: bytes) -> float | None:
+    def _verify(self, token: bytes) -> float:
         try:
             decoded = jwt.decode(token, self._key, algorithms=["HS256"])
             self._registry.validate(decoded.claims)
             if "aud" in decoded.claims:
-                return None  # a token for somebody else, whoever signed it
+                return 0.0  # a token for somebody else, whoever signed it
             return float(decoded.claims["exp"])
         except (JoseError, ValueError, TypeError):
-            return None
+            return 0.0
+
+
+def observe(code: Code, reason: str, seconds: float) -> None:
+    """Count an answer and the time it took."""
+    counter = _counters.get((code, reason))
+    if counter is None:
+        counter = _counters[code, reason] = authorizations_total.labels(code.value, str(reason))
+    counter.inc()
+    authorization_seconds.observe(seconds)
+
+
+def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
+    """Turn what a strategy gave into an answer and its reason."""
+    if isinstance(outcome, Decision):
+        return _CODES[outcome.code], outcome.reason
+    if isinstance(outcome, Overloaded):
+        return Code.REFUSED, Reason.OVERLOADED
+    if isinstance(outcome, DatabaseDown) or is_connection_lost(outcome):
+        log.warning("authorizer without database", error=type(outcome.__cause__ or outcome).__name__)
+        return Code.REFUSED, Reason.UNAVAILABLE
+    log.error("authorizer failed", exc_info=outcome)
+    return Code.REFUSED, Reason.INTERNAL_ERROR
 
 
 class AuthorizerEndpoint:
@@ -92,20 +115,18 @@ class AuthorizerEndpoint:
 
     def __init__(self, api: FastAPI, tokens: ProcessorTokens) -> None:
         self._api = api
-        self._tokens = tokens
+        self.tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
         under_way.inc()
         try:
-            decision = await self._answer(scope, receive)
+            code, reason = await self._answer(scope, receive)
         finally:
             under_way.dec()
-        code, reason = decision if isinstance(decision, tuple) else (_CODES[decision.code], decision.reason)
-        authorizations_total.labels(code.value, str(reason)).inc()
-        authorization_seconds.observe(time.perf_counter() - began)
-        body = _BODIES[code]
+        observe(code, reason, time.perf_counter() - began)
+        body = BODIES[code]
         await send(
             {
                 "type": "http.response.start",
@@ -119,37 +140,29 @@ class AuthorizerEndpoint:
         )
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Decision | tuple[Code, Reason]:
-        """Give the decision, or why there is none."""
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
+        """Give the answer and its reason, whatever happens."""
         try:
             return await self._admit(scope, receive)
-        except Overloaded:
-            return Code.REFUSED, Reason.OVERLOADED
-        except Exception as error:
-            if isinstance(error, DatabaseDown) or is_connection_lost(error):
-                return Code.REFUSED, Reason.UNAVAILABLE
-            log.exception("authorizer failed")
-            return Code.REFUSED, Reason.INTERNAL_ERROR
+        except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
+            return outcome_of(error)
 
-    async def _admit(self, scope: Scope, receive: Receive) -> Decision | tuple[Code, Reason]:
-        if not self._tokens.accept(_header(scope, b"authorization")):
+    async def _admit(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
+        if self.tokens.expiry(_header(scope, b"authorization")) <= time.time():
             return Code.REFUSED, Reason.NOT_AUTHENTICATED
         if scope["path"] != PATH or scope["method"] != "POST":
             return Code.REFUSED, Reason.UNKNOWN_OPERATION
         body = await _read(receive)
         if body is None:
             return Code.REFUSED, Reason.TOO_LARGE
-        return await self._decide(body, scope["query_string"])
-
-    async def _decide(self, body: bytes, query: bytes) -> Decision | tuple[Code, Reason]:
         try:
-            request = parse_authorization(body, query, uuid7())
+            request = parse_authorization(body, scope["query_string"], uuid7())
         except Malformed as error:
             if error.account is not None:
                 await self._keep(error.account, error.reason)
             return Code.REFUSED, error.reason
         strategy: Strategy = self._api.state.authorizer_strategy
-        return await strategy.authorize(request)
+        return outcome_of(await strategy.authorize(request))
 
     async def _keep(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that named an account, so that its person can be told."""

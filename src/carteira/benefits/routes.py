@@ -1,6 +1,5 @@
 """Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -33,7 +32,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.access import Principal, Who, claims, public
 from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
 from carteira.kit.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.tx import TxDep
 
@@ -137,7 +136,7 @@ async def get_statement(
 ) -> Page[StatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
     view = await service.visible(tx, account, who)
-    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
+    parts = decode_cursor(cursor, instant, whole, UUID, whole)
     items, next_cursor = await queries.statement(
         tx, view.id, limit=limit, before=tuple(parts) if parts is not None else None
     )

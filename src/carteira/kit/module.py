@@ -14,6 +14,18 @@ from carteira.kit.events import Follower
 from carteira.kit.tx import Tx
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `app.state.lane`.
+
+    `take(data, respond)` says whether it takes a whole request that begins with `start`; if so it calls `respond`
+    once with the whole HTTP answer.
+    """
+
+    start: bytes
+    take: Callable[[bytes, Callable[[bytes], None]], bool]
+
+
 @dataclass(frozen=True)
 class Module:
     """One module, as `app` and `worker` see it. A module that is off contributes nothing."""

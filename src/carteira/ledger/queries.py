@@ -160,7 +160,7 @@ _STATEMENT = text("""
             WHERE account_id = wanted.id
               AND posted_at <= CAST(:at AS timestamptz)
               AND (posted_at, coalesce(seq, 0), entry_id, line) <
-                  (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS integer))
+                  (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS bigint))
             ORDER BY posted_at DESC, seq DESC, entry_id DESC, line DESC
             LIMIT :limit
         ) posting

@@ -4,10 +4,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from carteira.kit.access import Principal, Who, claims
-from carteira.kit.clock import clock
+from carteira.kit.clock import Instant, clock
 from carteira.kit.idempotency import OnceDep
 from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
 from carteira.kit.tx import Tx, TxDep
@@ -44,7 +43,7 @@ async def get_balance(
     account_id: UUID,
     tx: TxDep,
     who: Who,
-    at: Annotated[AwareDatetime | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
+    at: Annotated[Instant | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
 ) -> BalanceOut:
     """Mostra o saldo como era no instante pedido."""
     account = await _visible(tx, account_id, who)

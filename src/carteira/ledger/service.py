@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
 from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
 from carteira.ledger.errors import (
     AccountNotFound,
@@ -28,17 +29,11 @@ from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, Ledge
 STALE = "CA001"
 """SQLSTATE with which `ledger_write` refuses a book that was overtaken."""
 
-_COLUMNS = "id, balance, held, version, may_go_negative"
-_READ = text(f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY(:ids) AND NOT is_system")  # noqa: S608 - constants
-_LOCK = text(
-    f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY(:ids) AND NOT is_system ORDER BY id FOR UPDATE"  # noqa: S608 - constants
-)
-_WRITE = text("""
-    SELECT ledger_write(
-        :account_ids, :read_versions, :balances, :held, :versions,
-        :entry_ids, :kinds, :descriptions, :keys, :reverses,
-        :posting_entries, :lines, :posting_accounts, :amounts, :seqs, :balances_after)
-""")
+_READ = """
+    SELECT id, balance, held, version, may_go_negative FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system
+"""
+_LOCK = _READ + " ORDER BY id FOR UPDATE"
+_WRITE = "SELECT ledger_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
@@ -67,15 +62,15 @@ async def assign_owner(tx: Tx, *, holder_id: UUID, owner_id: UUID | None) -> Non
     await tx.execute(update(LedgerAccount).where(LedgerAccount.holder_id == holder_id).values(owner_id=owner_id))
 
 
-async def _book(tx: Tx, account_ids: Iterable[UUID], *, lock: bool) -> Book:
-    ids = sorted({account_id for account_id in account_ids if not is_system(account_id)})
-    rows = (await tx.execute(_LOCK if lock else _READ, {"ids": ids})).all() if ids else []
+async def _book(tx: Tx | LeanTx, account_ids: Iterable[UUID], sql: str) -> Book:
+    ids = [account_id for account_id in set(account_ids) if not is_system(account_id)]
+    rows = await fetch(tx, sql, ids) if ids else ()
     if len(rows) != len(ids):
         raise AccountNotFound
     return Book([Account(*row) for row in rows])
 
 
-async def lock(tx: Tx, account_ids: Iterable[UUID]) -> Book:
+async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     """Lock customer accounts, in id order so that no two transactions wait for each other, and read them into a book.
 
     System accounts among the ids are left alone: they need no lock.
@@ -83,49 +78,48 @@ async def lock(tx: Tx, account_ids: Iterable[UUID]) -> Book:
     Raises:
         AccountNotFound: one of them does not exist.
     """
-    return await _book(tx, account_ids, lock=True)
+    return await _book(tx, account_ids, _LOCK)
 
 
-async def read(tx: Tx, account_ids: Iterable[UUID]) -> Book:
+async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     """Read accounts into a book without locking them; writing it raises `StaleBook` if one has changed meanwhile.
 
     Raises:
         AccountNotFound: one of them does not exist.
     """
-    return await _book(tx, account_ids, lock=False)
+    return await _book(tx, account_ids, _READ)
 
 
-async def write(tx: Tx, book: Book) -> None:
+async def write(tx: Tx | LeanTx, book: Book) -> None:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
 
     Raises:
         StaleBook: an account is not as it was read; nothing of this transaction can be kept.
     """
-    accounts = sorted(book.changed, key=lambda account: account.id)
+    accounts, entries, lines = book.changed, book.entries, book.lines
     try:
-        await tx.execute(
+        await fetch(
+            tx,
             _WRITE,
-            {
-                "account_ids": [account.id for account in accounts],
-                "read_versions": [account.read_version for account in accounts],
-                "balances": [account.balance for account in accounts],
-                "held": [account.held for account in accounts],
-                "versions": [account.version for account in accounts],
-                "entry_ids": [entry.id for entry in book.entries],
-                "kinds": [entry.kind for entry in book.entries],
-                "descriptions": [entry.description for entry in book.entries],
-                "keys": [entry.key for entry in book.entries],
-                "reverses": [entry.reverses_id for entry in book.entries],
-                "posting_entries": [line.entry_id for line in book.lines],
-                "lines": [line.line for line in book.lines],
-                "posting_accounts": [line.account_id for line in book.lines],
-                "amounts": [line.amount for line in book.lines],
-                "seqs": [line.seq for line in book.lines],
-                "balances_after": [line.balance_after for line in book.lines],
-            },
+            [account.id for account in accounts],
+            [account.read_version for account in accounts],
+            [account.balance for account in accounts],
+            [account.held for account in accounts],
+            [account.version for account in accounts],
+            [entry.id for entry in entries],
+            [entry.kind for entry in entries],
+            [entry.description for entry in entries],
+            [entry.key for entry in entries],
+            [entry.reverses_id for entry in entries],
+            [line.entry_id for line in lines],
+            [line.line for line in lines],
+            [line.account_id for line in lines],
+            [line.amount for line in lines],
+            [line.seq for line in lines],
+            [line.balance_after for line in lines],
         )
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == STALE:
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        if sqlstate_of(error) == STALE:
             raise StaleBook from error
         raise
 

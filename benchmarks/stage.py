@@ -1,0 +1,117 @@
+"""What a measurement runs on: servers that sync to disk, a filled database, the product's own server processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from carteira import schema
+from carteira.embedded import EmbeddedServers, Endpoints
+
+BALANCE = 10**10
+"""Centavos in each category of each account: nobody runs out during a measurement."""
+
+_SOURCE = Path(__file__).parents[1]
+
+_FILL = """
+WITH account AS (
+    INSERT INTO benefits_accounts (id, reference)
+    SELECT uuidv7(), 'b' || number FROM generate_series(%(first)s::int, %(last)s::int) AS number
+    RETURNING id
+),
+category AS (
+    INSERT INTO ledger_accounts (id, kind, holder_id, balance, version)
+    SELECT uuidv7(), 'benefits.' || kind, account.id, %(balance)s, 1
+    FROM account, unnest(ARRAY['FOOD', 'MEAL', 'CASH']) AS kind
+    RETURNING id, holder_id
+),
+entry AS (
+    INSERT INTO ledger_entries (id, kind, posted_at)
+    SELECT uuidv7(), 'benefits.credit', clock_timestamp()
+    RETURNING id
+)
+INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
+SELECT entry.id, row_number() OVER () - 1, line.account_id, line.amount, line.seq, line.balance_after, now()
+FROM entry, (
+    SELECT category.id AS account_id, %(balance)s::bigint AS amount, 1::bigint AS seq,
+           %(balance)s::bigint AS balance_after
+    FROM category
+    UNION ALL
+    SELECT ledger_accounts.id, -%(balance)s::bigint * (SELECT count(*) FROM category)::bigint, NULL, NULL
+    FROM ledger_accounts WHERE ledger_accounts.kind = 'benefits.funding' AND is_system
+) AS line
+"""
+
+
+def fill(url: str, accounts: int, *, chunk: int = 5_000) -> None:
+    """Open accounts `b1` … with money in each category, through the ledger's own checks."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for first in range(1, accounts + 1, chunk):
+            last = min(accounts, first + chunk - 1)
+            connection.execute(_FILL, {"first": first, "last": last, "balance": BALANCE})
+        connection.execute("VACUUM ANALYZE")
+
+
+@contextmanager
+def stage(home: Path, accounts: int) -> Iterator[Endpoints]:
+    """Start servers that sync, migrate, and fill; stop them at the end."""
+    with EmbeddedServers(home, aws=False) as servers:
+        schema.migrate(servers.endpoints.database_url)
+        fill(servers.endpoints.database_url, accounts)
+        yield servers.endpoints
+
+
+def free_port() -> int:
+    """Find a port of this machine that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def product(home: Path, endpoints: Endpoints, *, strategy: str, workers: int, **settings: str) -> Iterator[str]:
+    """Run `carteira serve` as an operator would and give its address."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(_SOURCE / "src"), str(_SOURCE)]),
+        "CARTEIRA_HOME": str(home),
+        "DATABASE_URL": endpoints.database_url,
+        "REDIS_URL": endpoints.redis_url,
+        "AUTHORIZER_STRATEGY": strategy,
+        "WORKERS": str(workers),
+        "PORT": str(port),
+        "LOG_LEVEL": "warning",
+    } | {name.upper(): value for name, value in settings.items()}
+    process = subprocess.Popen([sys.executable, "-m", "carteira", "serve"], env=environment)  # noqa: S603 - ours
+    try:
+        await_health(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def await_health(url: str, seconds: float = 30) -> None:
+    """Wait until an address answers.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - loopback
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(url)

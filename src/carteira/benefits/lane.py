@@ -1,0 +1,107 @@
+"""The fast lane: plain authorizations answered straight from the connection, without an ASGI scope or a task.
+
+It takes a request only if it is whole in one read, has the plainest of heads and a good token, and parses; whatever is
+unusual in any way is left to the endpoint, which answers everything. Heads are remembered, since a processor sends
+the same one again and again. Only the queue strategy has a lane: it needs no task for each request.
+"""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from carteira.benefits.authorization import Decision, Malformed, parse_authorization
+from carteira.benefits.authorizer import Overloaded, Queue
+from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
+from carteira.kit.ids import uuid7
+
+Respond = Callable[[bytes], None]
+"""Writes a whole HTTP answer to the connection."""
+
+START: Final = f"POST {PATH}".encode()
+_REQUEST_LINE = re.compile(rb"POST " + PATH.encode() + rb"(?:\?([A-Za-z0-9=&_.~-]*))? HTTP/1\.1")
+_HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
+_MAX_HEADS = 1_024
+_ANSWERS = {
+    code: (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\nx-request-id: ",
+        b"\r\n\r\n" + body,
+    )
+    for code, body in BODIES.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a request's head says: body length in bytes, query, the token's expiry, the caller's request id."""
+
+    length: int
+    query: bytes
+    expires_at: float
+    request_id: bytes | None
+
+
+class Lane:
+    """Answers plain authorizations; gives False for what it leaves to the endpoint."""
+
+    def __init__(self, queue: Queue, tokens: ProcessorTokens) -> None:
+        self._queue = queue
+        self._tokens = tokens
+        self._heads: OrderedDict[bytes, _Head] = OrderedDict()
+
+    def __call__(self, data: bytes, respond: Respond) -> bool:
+        """Take a request, if it is a plain one; `respond` is called once, now or later."""
+        began = time.perf_counter()
+        head_text, _, body = data.partition(b"\r\n\r\n")
+        head = self._heads.get(head_text) or self._read(head_text)
+        if head is None or head.length != len(body) or head.expires_at <= time.time():
+            return False
+        decision_id = uuid7()
+        try:
+            request = parse_authorization(body, head.query, decision_id)
+        except Malformed:
+            return False
+        request_id = head.request_id or str(decision_id).encode()
+        try:
+            self._queue.submit(request, partial(_answer, request_id, began, respond))
+        except Overloaded as overloaded:
+            _answer(request_id, began, respond, overloaded)
+        return True
+
+    def _read(self, text: bytes) -> _Head | None:
+        """Read a head; None if anything about it is unusual or its token is not good."""
+        first, *lines = text.split(b"\r\n")
+        line = _REQUEST_LINE.fullmatch(first)
+        fields = [_HEADER.fullmatch(line) for line in lines]
+        headers = {field[1].lower(): field[2].strip() for field in fields if field}
+        length = headers.get(b"content-length", b"")
+        request_id = headers.get(b"x-request-id")
+        if (
+            line is None
+            or len(headers) != len(lines)
+            or not _UNUSUAL.isdisjoint(headers)
+            or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+            or not length.isdigit()
+            or not 0 < int(length) <= MAX_BODY_BYTES
+            or (request_id is not None and not _REQUEST_ID.fullmatch(request_id))
+        ):
+            return None
+        expires_at = self._tokens.expiry(headers.get(b"authorization", b""))
+        head = _Head(int(length), line[1] or b"", expires_at, request_id)
+        if request_id is None and expires_at > 0:
+            self._heads[text] = head
+            if len(self._heads) > _MAX_HEADS:
+                self._heads.popitem(last=False)
+        return head
+
+
+def _answer(request_id: bytes, began: float, respond: Respond, outcome: Decision | Exception) -> None:
+    code, reason = outcome_of(outcome)
+    observe(code, reason, time.perf_counter() - began)
+    start, end = _ANSWERS[code]
+    respond(start + request_id + end)

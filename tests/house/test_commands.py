@@ -1,0 +1,51 @@
+"""What the README tells a newcomer to type is what there is, and what the checks run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from carteira.cli import app
+from tests.house.support import ROOT
+
+TARGETS = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def commands() -> set[str]:
+    """Name every command of `carteira`."""
+    return {name for name, command in vars(typer.main.get_command(app))["commands"].items() if not command.hidden}
+
+
+def told_in(text: str) -> str:
+    """Give what a text sets in code."""
+    blocks = re.findall(r"^```.*?$(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks + re.findall(r"`([^`\n]+)`", text))
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_told_exists(path: Path) -> None:
+    code = told_in(path.read_text())
+    assert set(re.findall(r"(?:^|\s)make ([a-z][a-z-]*)", code, re.MULTILINE)) <= TARGETS
+    assert set(re.findall(r"(?:^|[\s/])carteira ([a-z][a-z-]*)", code, re.MULTILINE)) <= commands()
+
+
+def test_the_readme_starts_and_tests_with_make() -> None:
+    told = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert {"run", "test"} <= told
+
+
+def test_the_checks_run_what_developers_run() -> None:
+    run = re.findall(r"\bmake ([a-z -]+)", (ROOT / ".ci" / "run").read_text())
+    called = {target for line in run for target in line.split()}
+    assert {"check", "test"} <= called <= TARGETS
+
+
+def test_every_target_explains_itself() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*(?:\\\n.*)*)", makefile, re.MULTILINE)
+    assert phony
+    declared = set(phony[1].replace("\\\n", " ").split())
+    explained = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+    assert declared == explained

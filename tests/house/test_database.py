@@ -1,0 +1,107 @@
+"""The migrations build what the models say, from empty, in one go, from several processes, and as SQL."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy import CheckConstraint
+from sqlalchemy.dialects import postgresql
+
+from carteira import schema
+from carteira.embedded import Endpoints
+from carteira.kit.tx import Base
+
+MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
+
+
+@pytest.fixture
+def new_empty_database(endpoints: Endpoints, worker_id: str) -> Iterator[Callable[[], str]]:
+    """Make databases with nothing in them."""
+    made: list[str] = []
+
+    def run(statement: str) -> None:
+        with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def make() -> str:
+        name = f"empty_{worker_id}_{len(made)}"
+        run(f"CREATE DATABASE {name} OWNER carteira")
+        made.append(name)
+        return endpoints.database_url.rpartition("/")[0] + "/" + name
+
+    yield make
+    for name in made:
+        run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def checks_in(url: str) -> set[tuple[str, str]]:
+    with psycopg.connect(url) as connection:
+        return set(
+            connection.execute("""
+                SELECT conrelid::regclass::text, conname FROM pg_constraint
+                WHERE contype = 'c' AND connamespace = 'public'::regnamespace
+                  AND conrelid::regclass::text NOT LIKE 'procrastinate%'
+            """)
+        )
+
+
+def checks_of_models() -> set[tuple[str, str]]:
+    preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call] # the library's own gap
+    return {
+        (table.name, str(preparer.format_constraint(constraint)))
+        for table in Base.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+
+
+class NewDatabase(Protocol):
+    def __call__(self, name: str) -> str: ...
+
+
+def test_the_models_and_the_migrated_database_agree(new_database: NewDatabase) -> None:
+    database_url = new_database("drift")
+    schema.load_models()
+    command.check(schema.alembic_config(database_url))
+    assert checks_in(database_url) == checks_of_models()
+
+
+def test_there_is_one_history() -> None:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - of this test only
+
+    scripts = ScriptDirectory.from_config(schema.alembic_config())
+    assert len(scripts.get_heads()) == len(scripts.get_bases()) == 1
+    numbers = [script.revision for script in scripts.walk_revisions()]
+    assert numbers == [f"{number:04d}" for number in range(len(numbers), 0, -1)]
+
+
+def test_processes_that_migrate_an_empty_database_at_once_take_turns(new_empty_database: Callable[[], str]) -> None:
+    url = new_empty_database()
+    command_line = [sys.executable, "-c", MIGRATE]
+    environment = os.environ | {"URL": url, "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen(command_line, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603 - argv is ours
+        for _ in range(2)
+    ]
+    for process in processes:
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error
+    command.check(schema.alembic_config(url))
+
+
+def test_the_printed_sql_builds_the_same(
+    new_empty_database: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema.print_sql()
+    ddl = capsys.readouterr().out
+    assert "CREATE TABLE ledger_postings" in ddl
+    url = new_empty_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ddl.encode())
+    command.check(schema.alembic_config(url))
+    assert checks_in(url) == checks_of_models()

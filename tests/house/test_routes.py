@@ -1,0 +1,83 @@
+"""Deny by default: each route names who may use it, and none answers a stranger unless it says that it is public."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from carteira.app import Application, create_app
+from carteira.kit.access import Claims, Public, SignedIn
+from carteira.kit.docs import ASSETS
+from carteira.settings import OPTIONAL_MODULES, Settings
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings.model_validate({"database_url": database_url, "carteira_home": tmp_path, "redis_url": None})
+
+
+@pytest.fixture
+def application(settings: Settings) -> Application:
+    return create_app(settings)
+
+
+def accesses(dependant: Dependant) -> Iterator[SignedIn | Claims | Public]:
+    """Give every access that a route's dependencies name, however deep."""
+    if isinstance(dependant.call, SignedIn | Claims | Public):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from accesses(inner)
+
+
+def routes_of(application: Application) -> list[RouteContext]:
+    """Give every route, those of included routers too, but for the scripts and styles of `/docs`."""
+    return [route for route in iter_route_contexts(application.api.routes) if route.path != ASSETS]
+
+
+def test_each_route_names_its_access(application: Application) -> None:
+    routes = routes_of(application)
+    assert all(isinstance(route.original_route, APIRoute) for route in routes)
+    assert {"/health", "/metrics", "/docs", "/ledger/accounts/{account_id}"} <= {route.path for route in routes}
+    for route in routes:
+        named = list(accesses(route.dependant))
+        assert named, f"{route.methods} {route.path} names no access"
+        kinds = {isinstance(access, Public) for access in named}
+        assert len(kinds) == 1, f"{route.path} is public and is not"
+        assert all(access.why for access in named if isinstance(access, Public)), f"{route.path} says not why"
+        assert all(access.claims for access in named if isinstance(access, Claims)), f"{route.path} names no claim"
+
+
+@pytest.fixture
+async def stranger(application: Application) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(application)
+    async with (
+        application.api.router.lifespan_context(application.api),
+        httpx.AsyncClient(transport=transport, base_url="http://carteira.test") as client,
+    ):
+        yield client
+
+
+async def test_a_stranger_gets_nowhere_but_in_public(application: Application, stranger: httpx.AsyncClient) -> None:
+    tried = 0
+    for route in routes_of(application):
+        if any(isinstance(access, Public) for access in accesses(route.dependant)):
+            continue
+        path = re.sub(r"\{[^}]+\}", str(uuid4()), route.path or "")
+        for method in route.methods or ():
+            response = await stranger.request(method, path)
+            assert (response.status_code, response.json()["code"]) == (401, "not_authenticated"), (method, path)
+            tried += 1
+    assert tried >= 5
+
+
+@pytest.mark.parametrize("modules", ["none", *OPTIONAL_MODULES])
+def test_each_module_starts_alone_and_a_module_that_is_off_has_no_routes(settings: Settings, modules: str) -> None:
+    alone = create_app(settings.model_copy(update={"carteira_modules": modules}))
+    tags = {str(tag) for route in routes_of(alone) for tag in route.tags}
+    assert tags & set(OPTIONAL_MODULES) <= {modules}
+    assert "ledger" in tags

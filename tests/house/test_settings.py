@@ -1,0 +1,86 @@
+"""Every setting is documented, has an example, and production refuses what is for development."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from carteira.settings import Settings
+from tests.house.support import ROOT
+
+DOCUMENT = ROOT / "docs" / "settings.md"
+EXAMPLE = ROOT / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def written(value: object) -> str:
+    """Write a default as a person would set it; secrets and what is not set are empty."""
+    if value is None or isinstance(value, SecretStr):
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
+    rows = re.findall(r"^\| `([A-Z_0-9]+)` \| (?:`([^`]*)`)? ?\| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    documented = {name: (default, meaning) for name, default, meaning in rows}
+    assert len(documented) == len(rows), "one is documented twice"
+    assert documented == {
+        name.upper(): (written(field.default), field.description) for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_example_lists_every_setting_and_changes_none() -> None:
+    lines = re.findall(r"^([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert len(dict(lines)) == len(lines), "one is listed twice"
+    assert dict(lines) == {name.upper(): written(field.default) for name, field in Settings.model_fields.items()}
+    assert Settings(_env_file=EXAMPLE) == Settings(_env_file=None)
+
+
+PRODUCTION = {
+    "environment": "production",
+    "jwt_secret": "x" * 32,
+    "database_url": "postgresql://carteira@db/carteira",
+    "redis_url": "redis://cache/0",
+    "access_token_key_file": "/run/secrets/access.pem",
+}
+
+
+def test_production_starts_when_everything_is_set() -> None:
+    assert Settings.model_validate(PRODUCTION).environment == "production"
+
+
+@pytest.mark.parametrize("missing", sorted(set(PRODUCTION) - {"environment"}))
+def test_production_refuses_what_is_not_set(missing: str) -> None:
+    with pytest.raises(ValidationError, match=missing.upper()):
+        Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
+
+
+@pytest.mark.parametrize("change", [{"jwt_secret": "short"}, {"debug": True}], ids=str)
+def test_production_refuses_what_is_weak(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"must be"):
+        Settings.model_validate(PRODUCTION | change)
+
+
+def test_settings_do_not_change_and_do_not_show_secrets() -> None:
+    settings = Settings.model_validate(PRODUCTION)
+    assert PRODUCTION["jwt_secret"] not in repr(settings)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.__setattr__("port", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "modules"), [("all", {"benefits"}), ("none", set()), ("", set()), (" benefits ", {"benefits"})]
+)
+def test_modules_are_chosen_by_name(text: str, modules: set[str]) -> None:
+    assert modules <= Settings(carteira_modules=text).modules
+    if text != "all":
+        assert Settings(carteira_modules=text).modules == modules
+    with pytest.raises(ValidationError, match="unknown modules"):
+        Settings(carteira_modules="benefits,casino")

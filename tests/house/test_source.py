@@ -1,0 +1,102 @@
+"""The source stays small, its imports go down only, and it holds nothing of the machine it was written on."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.support import ROOT, SOURCE, files_of_the_house, functions_of
+
+LONGEST_FUNCTION, LONGEST_FILE = 70, 600
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - argv is ours
+        [LINT_IMPORTS, "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder / "src"), "COLUMNS": "200"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_imports_go_down_only() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("kit/money.py", "from carteira import ledger"),
+        ("ledger/book.py", "from carteira import benefits"),
+        ("ledger/book.py", "from carteira import settings"),
+        ("benefits/errors.py", "from carteira.ledger.models import LedgerEntry"),
+        ("app.py", "from carteira.ledger import service"),
+        ("app.py", "from carteira import embedded"),
+        ("stranger.py", "from carteira import ledger"),
+    ],
+)
+def test_the_contract_sees_what_it_forbids(tmp_path: Path, file: str, line: str) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(SOURCE, tmp_path / "src" / "carteira", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "src" / "carteira" / file).open("a") as target:
+        target.write(f"\n{line}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+
+
+def test_functions_fit_a_screen_and_files_a_sitting() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {lines} lines"
+        for path in SOURCE.rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > LONGEST_FILE
+    ]
+    long += [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}: {lines} lines"
+        for path in SOURCE.rglob("*.py")
+        for function in functions_of(path)
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert not long
+
+
+def test_only_the_edge_commits() -> None:
+    committing = {
+        path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if ".commit(" in path.read_text()
+    }
+    assert committing <= {"kit/tx.py"}
+
+
+# Written so that this file is not among what it finds.
+FOREIGN = {
+    "a registry's address": r"pypi\.(org|python)|pythonhosted\.(org|com)|registry\.(npmjs|yarnpkg)\.",
+    "a path of this machine": r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a cloud key": r"\b(AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a service's token": r"\b(gh[pousr]_[A-Za-z0-9]{36}|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9]{40,})\b",
+    "a signed token": r"\beyJ[\w-]{20,}\.eyJ[\w-]{20,}\.",
+    "a conflict": r"^(<{7}|>{7}) ",
+}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_file_holds_what_belongs_elsewhere() -> None:
+    found = []
+    for path in files_of_the_house():
+        try:
+            content = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {what}"
+            for number, line in enumerate(content.splitlines(), 1)
+            for what, pattern in FOREIGN.items()
+            if path != Path(__file__) and re.search(pattern, line)
+        ]
+    assert not found

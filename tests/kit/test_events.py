@@ -1,0 +1,132 @@
+"""Followers read in commit order, every row once, and none is skipped, whatever is still open."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import pytest
+from sqlalchemy import RowMapping
+
+from carteira.kit.events import Event, Follower, emit, follow, lag
+from carteira.kit.tx import Database, Tx
+from tests.kit.horizon import pass_horizon
+
+
+class NewDatabase(Protocol):
+    def __call__(self, name: str) -> str: ...
+
+
+@pytest.fixture
+async def own(new_database: NewDatabase) -> AsyncIterator[Database]:
+    database = Database(new_database("events"), pool_size=16)
+    yield database
+    await database.close()
+
+
+class Reader:
+    """A follower that keeps what it is handed."""
+
+    def __init__(self, *, batch: int = 500) -> None:
+        self.seen: list[str] = []
+        self.fails = False
+        self.follower = Follower("test.reader", Event.__table__, self.handle, batch)
+
+    async def handle(self, _tx: Tx, rows: Sequence[RowMapping]) -> None:
+        self.seen += [row["payload"]["name"] for row in rows]
+        if self.fails:
+            raise RuntimeError("the handler failed")
+
+    async def read(self, database: Database, *, at_once: bool = False) -> int:
+        if not at_once:
+            await pass_horizon(database)
+        async with database.transaction() as tx:
+            return await follow(tx, self.follower)
+
+    async def waiting(self, database: Database) -> int:
+        async with database.transaction() as tx:
+            return await lag(tx, self.follower)
+
+
+async def publish(database: Database, *names: str) -> None:
+    async with database.transaction() as tx:
+        for name in names:
+            await emit(tx, "test", {"name": name})
+
+
+async def test_events_come_in_order_and_once(own: Database) -> None:
+    reader = Reader()
+    assert await reader.read(own) == 0
+    await publish(own, "a", "b")
+    await publish(own, "c")
+    assert (await reader.waiting(own), await reader.read(own), await reader.read(own)) == (3, 3, 0)
+    await publish(own, "d")
+    assert (await reader.waiting(own), await reader.read(own), await reader.waiting(own)) == (1, 1, 0)
+    assert reader.seen == ["a", "b", "c", "d"]
+
+
+async def test_batches_end_in_the_middle_of_a_transaction(own: Database) -> None:
+    reader = Reader(batch=2)
+    await publish(own, *"abcde")
+    assert [await reader.read(own) for _ in range(4)] == [2, 2, 1, 0]
+    assert reader.seen == [*"abcde"]
+
+
+async def test_what_is_rolled_back_never_was(own: Database) -> None:
+    reader = Reader()
+    async with own.transaction() as tx:
+        await emit(tx, "test", {"name": "never"})
+        await tx.rollback()
+    await publish(own, "a")
+    assert (await reader.read(own), reader.seen) == (1, ["a"])
+
+
+async def test_a_transaction_still_open_is_waited_for_and_not_skipped(own: Database) -> None:
+    reader = Reader()
+    async with own.transaction() as slow:
+        await emit(slow, "test", {"name": "slow"})
+        await publish(own, "quick")
+        assert await reader.read(own, at_once=True) == 0  # what came behind it waits, or it would be passed by
+        async with own.transaction() as nested, nested.begin_nested():
+            await emit(nested, "test", {"name": "in a savepoint"})
+    assert await reader.read(own) == 3
+    assert reader.seen == ["slow", "quick", "in a savepoint"]
+
+
+async def test_a_handler_that_fails_gets_its_batch_again(own: Database) -> None:
+    reader = Reader(batch=2)
+    await publish(own, *"abc")
+    reader.fails = True
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="handler"):
+            await reader.read(own)
+    reader.fails, reader.seen = False, []
+    assert [await reader.read(own) for _ in range(3)] == [2, 1, 0]
+    assert reader.seen == [*"abc"]
+
+
+async def test_two_processes_at_once_handle_each_row_once(own: Database) -> None:
+    one, other = Reader(batch=3), Reader(batch=3)
+    names = [str(number) for number in range(60)]
+
+    async def write(part: int) -> None:
+        for name in names[part::4]:
+            await publish(own, name)
+
+    writers = asyncio.gather(*map(write, range(4)))
+
+    async def read(reader: Reader) -> None:
+        while not writers.done() or await reader.waiting(own):
+            await reader.read(own, at_once=True)
+
+    await asyncio.gather(writers, read(one), read(other))
+    assert sorted(one.seen + other.seen, key=int) == names
+
+
+async def test_followers_have_places_of_their_own(own: Database) -> None:
+    one, other = Reader(), Reader()
+    other.follower = Follower("test.other", Event.__table__, other.handle)
+    await publish(own, "a")
+    assert await one.read(own) == 1
+    await publish(own, "b")
+    assert (await one.read(own), await other.read(own)) == (1, 2)
+    assert one.seen == other.seen == ["a", "b"]

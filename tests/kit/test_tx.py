@@ -1,0 +1,137 @@
+"""One request, one transaction, committed before the answer leaves; and what happens when it cannot be."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from sqlalchemy import text
+
+from carteira.kit.access import public
+from carteira.kit.problems import Conflict
+from carteira.kit.tx import Database, DatabaseDown, OperationInProgress, TxDep
+from tests.kit.served import application, client_of
+
+router = APIRouter()
+anyone = [public("a test")]
+SLOT = 7_246_777
+"""An advisory lock that one test holds against another connection."""
+
+
+@router.post("/places/{number}", status_code=201, dependencies=anyone)
+async def add_place(number: int, tx: TxDep) -> int:
+    """Insert a row whose uniqueness is checked at the commit only; numbers over 100 are then refused."""
+    await tx.execute(text("INSERT INTO tx_places VALUES (:number)"), {"number": number})
+    if number > 100:
+        raise Conflict
+    return number
+
+
+@router.post("/named", dependencies=anyone)
+async def name_it(name: str, tx: TxDep) -> None:
+    await tx.execute(text("SELECT CAST(:name AS text)"), {"name": name})
+
+
+@pytest.fixture(scope="module")
+async def _places(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(text("CREATE TABLE tx_places (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+
+
+async def numbers(database: Database) -> list[int]:
+    async with database.transaction() as tx:
+        return list(await tx.scalars(text("SELECT number FROM tx_places ORDER BY number")))
+
+
+@pytest.fixture
+async def client(database: Database, _places: None) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(application(router, database=database)) as client:
+        yield client
+
+
+async def test_an_answer_is_sent_after_its_commit_only(client: httpx.AsyncClient, database: Database) -> None:
+    assert (await client.post("/places/1")).status_code == 201
+    assert await numbers(database) == [1]
+    failed = await client.post("/places/1")  # every statement was well; the commit is not
+    assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
+    assert "tx_places" not in failed.text
+    assert (await client.post("/places/101")).status_code == 409
+    assert await numbers(database) == [1]
+
+
+async def test_a_text_that_the_database_cannot_hold_is_invalid_input(client: httpx.AsyncClient) -> None:
+    response = await client.post("/named", params={"name": "a\x00b"})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it, nobody answers
+        yield taken.getsockname()[1]
+
+
+async def test_a_database_that_is_down_is_503(closed_port: int) -> None:
+    down = Database(f"postgresql://carteira:x@127.0.0.1:{closed_port}/carteira", pool_size=2)
+    async with client_of(application(router, database=down)) as client:
+        response = await client.post("/places/1")
+    assert (response.status_code, response.json()["code"]) == (503, "database_down")
+    assert int(response.headers["retry-after"]) > 0
+    with pytest.raises(DatabaseDown):
+        await down.ping()
+    await down.close()
+
+
+async def test_a_connection_that_is_cut_is_database_down_and_the_next_one_works(database: Database) -> None:
+    with pytest.raises(DatabaseDown):
+        async with database.transaction() as tx:
+            await tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    await database.ping()
+
+
+async def test_connections_that_were_cut_while_idle_are_not_noticed(database: Database) -> None:
+    async def hold_one() -> int:
+        async with database.transaction() as tx:
+            return await tx.scalar(text("SELECT pg_backend_pid()")) or 0
+
+    idle = set(await asyncio.gather(*(hold_one() for _ in range(5))))
+    async with database.transaction() as tx:
+        cut = "SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) pid WHERE pid <> pg_backend_pid()"
+        await tx.execute(text(cut), {"pids": list(idle)})
+    for _ in range(8):
+        await database.ping()
+
+
+async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) -> None:
+    take = text("SELECT pg_advisory_xact_lock(:slot)")
+
+    async def want() -> None:
+        async with database.transaction() as tx:
+            await tx.execute(text("SET LOCAL lock_timeout = '10ms'"))
+            await tx.execute(take, {"slot": SLOT})
+
+    async with database.transaction() as holder:
+        await holder.execute(take, {"slot": SLOT})
+        with pytest.raises(OperationInProgress) as conflict:
+            await want()
+    assert (conflict.value.status, conflict.value.code) == (409, "operation_in_progress")
+
+
+async def test_two_that_wait_for_each_other_are_told_so(database: Database) -> None:
+    """A deadlock cannot happen among accounts, which are locked in order; elsewhere one side gives way."""
+    take = text("SELECT pg_advisory_xact_lock(:slot)")
+    both_have_one = asyncio.Barrier(2)
+
+    async def cross(first: int, second: int) -> bool:
+        try:
+            async with database.transaction() as tx:
+                await tx.execute(take, {"slot": SLOT + first})
+                await both_have_one.wait()
+                await tx.execute(take, {"slot": SLOT + second})
+        except OperationInProgress:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(cross(1, 2), cross(2, 1))) == [False, True]
