@@ -92,7 +92,7 @@ def product(home: Path, endpoints: Endpoints, *, strategy: str, workers: int, **
         "PORT": str(port),
         "LOG_LEVEL": "warning",
     } | {name.upper(): value for name, value in settings.items()}
-    process = subprocess.Popen([sys.executable, "-m", "carteira", "serve"], env=environment)  # noqa: S603 - ours
+    process = subprocess.Popen([sys.executable, "-m", "carteira", "serve"], env=environment)
     try:
         await_health(f"http://127.0.0.1:{port}/health/ready")
         yield f"http://127.0.0.1:{port}"

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _running.append(servers)
     config.add_cleanup(servers.stop)
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE carteira OWNER carteira")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE carteira OWNER carteira")
     schema.migrate(_named(endpoints.database_url, TEMPLATE))
     os.environ[ENDPOINTS] = json.dumps(asdict(endpoints))
 
@@ -71,15 +71,15 @@ def new_database(endpoints: Endpoints, worker_id: str) -> Iterator[object]:
     def make(name: str) -> str:
         database = f"test_{worker_id}_{name}"
         with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")  # type: ignore[arg-type]
-            connection.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER carteira")  # type: ignore[arg-type]
+            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER carteira")
         made.append(database)
         return _named(endpoints.database_url, database)
 
     yield make
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
         for database in made:
-            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")  # type: ignore[arg-type]
+            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

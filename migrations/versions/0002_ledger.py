@@ -138,7 +138,7 @@ APPEND_ONLY_TRIGGERS = (
 # Postings carry no foreign keys: one to the account would lock a system account's row at every posting and make it
 # hot. This trigger proves the same once per statement, and that each entry is whole, balanced and new, and that the
 # balance follows the postings.
-# Each look-up is a scalar subquery on a primary key: a join's cached plan would scan whole tables that have grown since.
+# Each look-up is a scalar subquery on a primary key: a join's cached plan would scan tables that have grown since.
 CHECK_POSTINGS = """
 CREATE FUNCTION ledger_check_postings() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE

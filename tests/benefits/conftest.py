@@ -15,8 +15,8 @@ from tests.benefits.support import Operator, processor_token
 @pytest.fixture(scope="session")
 def settings(database_url: str, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
-        database_url=database_url,  # type: ignore[arg-type] # parsed by pydantic
-        redis_url=endpoints.redis_url,  # type: ignore[arg-type] # the same
+        database_url=database_url,
+        redis_url=endpoints.redis_url,
         carteira_home=tmp_path_factory.mktemp("home"),
     )
 

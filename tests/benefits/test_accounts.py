@@ -179,7 +179,9 @@ async def test_a_credit_with_a_key_is_made_once(operator: Operator) -> None:
 
 async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> None:
     one, two = await operator.open_account(), await operator.open_account()
-    lines = f"account;category;amount\r\n{one};FOOD;100\r\n{one};FOOD;50\r\n{two};WINE;1\r\nnobody;FOOD;1\r\n{two};CASH;1,5\r\n"
+    rows = ["account;category;amount", f"{one};FOOD;100", f"{one};FOOD;50"]
+    rows += [f"{two};WINE;1", "nobody;FOOD;1", f"{two};CASH;1,5", ""]
+    lines = "\r\n".join(rows)
     csv = {"Content-Type": "text/csv; charset=utf-8"}
     atomic = await operator.call("POST", "/benefits/credits?atomic=true", content=lines, headers=csv)
     assert (atomic.status_code, atomic.json()["code"]) == (422, "bulk_rejected")
