@@ -123,7 +123,7 @@ class Bench:
         rng = random.Random(7)
         accounts = 1 if hot else self.options.accounts
         bodies = (
-            b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE               SAO PAULO BR"}'
+            b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}'
             % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99))
             for _ in range(BODIES)
         )

@@ -57,7 +57,8 @@ async def authorize(request: Request, opened: Session) -> dict[str, str]:
     )
     accounts = {row.kind.removeprefix("benefits."): row for row in rows}
     available = {name: row.balance - row.held for name, row in accounts.items()}
-    decision = decide(purchase, account.id, catalog, available)
+    category = catalog.categorise(purchase.mcc, purchase.merchant)
+    decision = decide(purchase, account.id, category, available=available[category[0]], cash=available["CASH"])
     opened.add(BenefitDecision(**{name: getattr(decision, name) for name in decision.__slots__}))
     if decision.category_used is not None:
         payer, now = accounts[decision.category_used], clock.now()

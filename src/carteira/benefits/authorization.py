@@ -218,20 +218,23 @@ def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authori
     return Authorization(decision_id, account, amount, mcc, merchant, external_id, fallback)
 
 
-def decide(request: Authorization, account_id: UUID, catalog: Catalog, available: Mapping[str, int]) -> Decision:
+def decide(
+    request: Authorization, account_id: UUID, category: tuple[str, Rule], *, available: int, cash: int
+) -> Decision:
     """Choose the category that pays the whole amount: that of the purchase, else CASH if fallback allows (L1, L2).
 
-    `available` is what each category can spend, in centavos; amounts are never split.
+    `category` is what the catalog says of the purchase, `available` what it can spend, `cash` what CASH can, in
+    centavos; amounts are never split.
     """
-    tried, rule = catalog.categorise(request.mcc, request.merchant)
+    tried, rule = category
     used: str | None = None
     code, reason, short_by = Code.INSUFFICIENT, Reason.INSUFFICIENT_FUNDS, None
-    if available.get(tried, 0) >= request.amount:
+    if available >= request.amount:
         code, reason, used = Code.APPROVED, Reason.APPROVED, tried
-    elif request.fallback and tried != CASH and available.get(CASH, 0) >= request.amount:
+    elif request.fallback and tried != CASH and cash >= request.amount:
         code, reason, used = Code.APPROVED, Reason.APPROVED_BY_FALLBACK, CASH
     else:
-        short_by = request.amount - available.get(tried, 0)
+        short_by = request.amount - available
     return Decision(
         request.id,
         request.external_id,

@@ -15,7 +15,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Literal, Protocol
@@ -23,12 +22,10 @@ from uuid import UUID
 
 import structlog
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
-from sqlalchemy import select
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.authorization import Authorization, Catalog, Decision, Reason, decide, refuse
-from carteira.benefits.models import BenefitAccount
+from carteira.benefits.authorization import CASH, Authorization, Catalog, Decision, Reason, Rule, decide, refuse
 from carteira.kit.tx import CommitUnknown, Database, DatabaseDown, LeanTx, Tx, fetch
 
 SETTLEMENT = ledger.system_account("benefits.settlement")
@@ -60,21 +57,13 @@ class CatalogChanged(Exception):
     """Categories or merchants changed since this process read them: read again, decide again."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownAccount:
-    """A benefit account's id and its ledger account for each category."""
-
-    id: UUID
-    categories: Mapping[str, UUID]
-
-
 class Authorizer:
     """Decides and writes. Holds what may be remembered between requests: the catalog and which accounts exist."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._catalog: Catalog | None = None
-        self._accounts: OrderedDict[str, KnownAccount] = OrderedDict()
+        self._accounts: OrderedDict[str, UUID] = OrderedDict()
 
     async def authorize(self, requests: Sequence[Authorization], *, lock: bool) -> list[Decision]:
         """Decide requests in order and write the decisions and their entries, in one transaction.
@@ -113,7 +102,7 @@ class Authorizer:
         while True:
             try:
                 async with self.database.lean_transaction() as tx:
-                    await ledger.lock(tx, batch.ledger_ids)
+                    await ledger.book_of(tx, batch.payers, lock=True)
                     return bool(await fetch(tx, "SELECT FROM benefits_decisions WHERE id = $1", batch.fresh[0].id))
             except DatabaseDown:
                 if time.monotonic() > deadline:
@@ -121,54 +110,72 @@ class Authorizer:
                     raise
                 await asyncio.sleep(RESOLVE_PAUSE_SECONDS)
 
-    async def _look_up(self, references: set[str]) -> tuple[Catalog, dict[str, KnownAccount]]:
-        """Give the catalog and the accounts that exist, from memory or from the database.
+    def forget(self) -> None:
+        """Forget the catalog: the next request reads it again. Accounts stay: they are never renamed nor deleted."""
+        self._catalog = None
+
+    async def _look_up(self, references: set[str]) -> tuple[Catalog, dict[str, UUID]]:
+        """Give the catalog and the ids of the accounts that exist, from memory or from the database.
 
         Unknown accounts are not remembered.
         """
-        found = {reference: self._accounts[reference] for reference in references if reference in self._accounts}
-        now = self._catalog
-        if now is None or len(found) < len(references):
+        if self._catalog is None:
             async with self.database.transaction() as tx:
-                now = self._catalog = await catalog.load(tx)
-                fresh = await find_accounts(tx, [reference for reference in references if reference not in found])
+                self._catalog = await catalog.load(tx)
+        known = self._accounts
+        found = {reference: known[reference] for reference in references if reference in known}
+        if len(found) < len(references):
+            async with self.database.lean_transaction() as lean:
+                fresh = await find_accounts(lean, [reference for reference in references if reference not in found])
             found |= fresh
-            self._accounts |= fresh
-            while len(self._accounts) > MAX_KNOWN_ACCOUNTS:
-                self._accounts.popitem(last=False)
-        return now, found
+            known |= fresh
+            while len(known) > MAX_KNOWN_ACCOUNTS:
+                known.popitem(last=False)
+        return self._catalog, found
 
-    def forget(self) -> None:
-        """Forget the catalog and the accounts: the next request reads them again."""
-        self._catalog = None
-        self._accounts.clear()
+
+_FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
+
+
+async def find_accounts(tx: Tx | LeanTx, references: Sequence[str]) -> dict[str, UUID]:
+    """Give the ids of the benefit accounts that exist, by reference."""
+    return {row[0]: row[1] for row in await fetch(tx, _FIND, references)}
 
 
 class _Batch:
     """Requests on their way through one transaction."""
 
-    def __init__(self, requests: Sequence[Authorization], now: Catalog, known: Mapping[str, KnownAccount]) -> None:
-        self.requests = requests
+    def __init__(self, requests: Sequence[Authorization], now: Catalog, known: Mapping[str, UUID]) -> None:
         self.catalog = now
         self.known = known
+        self.categorised = [(request, now.categorise(request.mcc, request.merchant)) for request in requests]
+        self.payers = self._payers()
         self.decisions: list[Decision] = []
         self.fresh: list[Decision] = []
 
-    @property
-    def ledger_ids(self) -> list[UUID]:
-        """The ledger accounts that the requests may touch."""
-        return [ledger_id for account in self.known.values() for ledger_id in account.categories.values()]
+    def _payers(self) -> set[tuple[UUID, str]]:
+        """Name the ledger accounts that may pay: the purchase's category, and CASH where fallback allows it."""
+        payers = set()
+        for request, (category, _) in self.categorised:
+            account_id = self.known.get(request.account)
+            if account_id is not None:
+                payers.add((account_id, LEDGER_KIND + category))
+                if request.fallback:
+                    payers.add((account_id, LEDGER_KIND + CASH))
+        return payers
 
     async def run(self, tx: LeanTx, *, lock: bool) -> None:
         """Read the book, walk the requests in order, write what came of it."""
-        book = await (ledger.lock if lock else ledger.read)(tx, self.ledger_ids)
-        answered = await _answered(tx, [request.external_id for request in self.requests if request.external_id])
-        for request in self.requests:
+        book = await ledger.book_of(tx, self.payers, lock=lock)
+        payers = {(account.holder_id, account.kind): account for account in book.accounts.values()}
+        ids = [request.external_id for request, _ in self.categorised if request.external_id]
+        answered = await _answered(tx, ids) if ids else {}
+        for request, category in self.categorised:
             earlier = answered.get(request.external_id) if request.external_id else None
             if earlier is not None and earlier.content == request.content:
                 self.decisions.append(earlier)
                 continue
-            decision = self._decide(request, earlier, book)
+            decision = self._decide(request, category, earlier, book, payers)
             self.fresh.append(decision)
             self.decisions.append(decision)
             if decision.external_id:
@@ -177,44 +184,41 @@ class _Batch:
             await ledger.write(tx, book)
         await record(tx, self.fresh, catalog_version=self.catalog.version)
 
-    def _decide(self, request: Authorization, earlier: Decision | None, book: ledger.Book) -> Decision:
+    def _decide(
+        self,
+        request: Authorization,
+        category: tuple[str, Rule],
+        earlier: Decision | None,
+        book: ledger.Book,
+        payers: Mapping[tuple[UUID | None, str], ledger.Account],
+    ) -> Decision:
         """Decide one request against the book and post it there if it is approved."""
-        account = self.known.get(request.account)
+        account_id = self.known.get(request.account)
         if earlier is not None:
-            return refuse(request, Reason.TRANSACTION_ID_REUSED, account.id if account else None, keep_id=False)
-        if account is None:
+            return refuse(request, Reason.TRANSACTION_ID_REUSED, account_id, keep_id=False)
+        if account_id is None:
             return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
-        accounts = book.accounts
-        available = {name: accounts[ledger_id].available for name, ledger_id in account.categories.items()}
-        decision = decide(request, account.id, self.catalog, available)
-        if decision.category_used is not None:
-            source = account.categories[decision.category_used]
+        named = payers.get((account_id, LEDGER_KIND + category[0]))
+        cash = payers.get((account_id, LEDGER_KIND + CASH)) if request.fallback else None
+        decision = decide(
+            request,
+            account_id,
+            category,
+            available=named.available if named else 0,
+            cash=cash.available if cash else 0,
+        )
+        payer = named if decision.category_used == category[0] else cash
+        if decision.category_used is not None and payer is not None:
             book.post(
-                ledger.transfer(PURCHASE, source=source, target=SETTLEMENT, amount=request.amount, entry_id=request.id)
+                ledger.transfer(
+                    PURCHASE, source=payer.id, target=SETTLEMENT, amount=request.amount, entry_id=request.id
+                )
             )
         return decision
 
 
 LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
-
-
-async def find_accounts(tx: Tx, references: Sequence[str]) -> dict[str, KnownAccount]:
-    """Find benefit accounts by reference, with their ledger accounts by category."""
-    accounts = {
-        row.reference: row.id
-        for row in await tx.execute(
-            select(BenefitAccount.reference, BenefitAccount.id).where(BenefitAccount.reference.in_(references))
-        )
-    }
-    categories = await ledger.accounts_of_holders(tx, list(accounts.values()))
-    return {
-        reference: KnownAccount(
-            account_id,
-            {view.kind.removeprefix(LEDGER_KIND): view.id for view in categories.get(account_id, [])},
-        )
-        for reference, account_id in accounts.items()
-    }
 
 
 _DECISION_COLUMNS = Decision.__slots__
@@ -226,8 +230,6 @@ _ANSWERED = f"SELECT {', '.join(_DECISION_COLUMNS)} FROM benefits_decisions WHER
 
 async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
     """Give the decisions already taken under the transaction ids."""
-    if not external_ids:
-        return {}
     return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
 
 

@@ -169,7 +169,7 @@ class AuthorizerEndpoint:
         authorizer: Authorizer = self._api.state.authorizer
         async with authorizer.database.transaction() as tx:
             if known := await find_accounts(tx, [account]):
-                decision = refuse_malformed(uuid7(), known[account].id, account, reason)
+                decision = refuse_malformed(uuid7(), known[account], account, reason)
                 await record(tx, [decision])
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from carteira import ledger
-from carteira.benefits import authorizer, catalog
+from carteira.benefits import catalog
 from carteira.benefits.authorization import (
+    CASH,
     Authorization,
     Code,
     Decision,
@@ -136,10 +137,11 @@ async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> Simulat
 
 async def _decide(tx: Tx, request: Authorization, who: Principal) -> Decision:
     account = await visible(tx, request.account, who)
-    known = (await authorizer.find_accounts(tx, [account.reference]))[account.reference]
-    book = await ledger.read(tx, known.categories.values())
-    available = {name: book.account(ledger_id).available for name, ledger_id in known.categories.items()}
-    return decide(request, account.id, await catalog.load(tx), available)
+    category = (await catalog.load(tx)).categorise(request.mcc, request.merchant)
+    available = {
+        view.kind.removeprefix(LEDGER_KIND): view.available for view in await ledger.accounts_of_holder(tx, account.id)
+    }
+    return decide(request, account.id, category, available=available.get(category[0], 0), cash=available.get(CASH, 0))
 
 
 def _simulation(decision: Decision) -> SimulationOut:

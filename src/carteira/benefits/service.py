@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from carteira import ledger
 from carteira.benefits import authorizer
 from carteira.benefits.authorization import Code
-from carteira.benefits.authorizer import LEDGER_KIND, SETTLEMENT, KnownAccount
+from carteira.benefits.authorizer import LEDGER_KIND, SETTLEMENT
 from carteira.benefits.errors import (
     AlreadyReturned,
     BenefitAccountExists,
@@ -26,7 +26,6 @@ from carteira.benefits.errors import (
 )
 from carteira.benefits.models import (
     BenefitAccount,
-    BenefitCatalogVersion,
     BenefitCategory,
     BenefitDecision,
     BenefitReturn,
@@ -133,39 +132,34 @@ def _credit(account_id: UUID, amount: int, description: str | None) -> ledger.Ne
     return ledger.transfer("benefits.credit", source=FUNDING, target=account_id, amount=amount, description=description)
 
 
-async def _category_accounts(tx: Tx, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], UUID]:
-    """Give the ledger account of each (account reference, category) that exists; open those that are missing.
+Wanted = tuple[str, str]
+"""An account's reference and a category."""
 
-    A category that was configured after an account was opened gets its ledger account at its first top-up. Authorizers
-    remember accounts, so that the catalog's version moves with it and they look again.
+
+async def _lock_wanted(tx: Tx, wanted: set[Wanted]) -> tuple[ledger.Book, dict[Wanted, UUID]]:
+    """Lock the ledger account of each (reference, category) that exists, and say which is which.
+
+    A category that was configured after an account was opened gets its ledger account at its first top-up.
     """
-    known: Mapping[str, KnownAccount] = await authorizer.find_accounts(tx, sorted({account for account, _ in wanted}))
+    known = await authorizer.find_accounts(tx, sorted({reference for reference, _ in wanted}))
     names = set(await tx.scalars(select(BenefitCategory.name)))
-    found: dict[tuple[str, str], UUID] = {}
-    opened = False
-    for reference, category in sorted(wanted):
-        account = known.get(reference)
-        if account is None or category not in names:
-            continue
-        ledger_id = account.categories.get(category)
-        if ledger_id is None:
-            view = await find(tx, reference)
-            ledger_id = await ledger.open_account(
-                tx, LEDGER_KIND + category, holder_id=account.id, owner_id=view.user_id
-            )
-            opened = True
-        found[reference, category] = ledger_id
-    if opened:
-        await bump_catalog(tx)
-    return found
-
-
-async def bump_catalog(tx: Tx) -> None:
-    """Make every authorizer look again at categories, merchants and accounts."""
-    version = await tx.scalar(select(BenefitCatalogVersion).with_for_update())
-    assert version is not None, "the migration writes the row"
-    version.version += 1
-    await tx.flush()
+    kinds = {
+        (known[reference], LEDGER_KIND + category): (reference, category)
+        for reference, category in wanted
+        if reference in known and category in names
+    }
+    book = await ledger.book_of(tx, kinds.keys(), lock=True)
+    missing = kinds.keys() - {(account.holder_id, account.kind) for account in book.accounts.values()}
+    for holder_id, kind in sorted(missing):
+        view = await find(tx, kinds[holder_id, kind][0])
+        await ledger.open_account(tx, kind, holder_id=holder_id, owner_id=view.user_id)
+    if missing:
+        book = await ledger.book_of(tx, kinds.keys(), lock=True)
+    return book, {
+        kinds[account.holder_id, account.kind]: account.id
+        for account in book.accounts.values()
+        if account.holder_id is not None
+    }
 
 
 async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
@@ -176,14 +170,19 @@ async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
         UnknownCategory: the category is not configured.
     """
     await find(tx, reference)
-    accounts = await _category_accounts(tx, {(reference, body.category)})
+    book, accounts = await _lock_wanted(tx, {(reference, body.category)})
     account_id = accounts.get((reference, body.category))
     if account_id is None:
         raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
-    entry_id = await ledger.post(tx, _credit(account_id, body.amount, body.description))
-    view = await ledger.account(tx, account_id)
+    entry = _credit(account_id, body.amount, body.description)
+    book.post(entry)
+    await ledger.write(tx, book)
     return CreditOut(
-        entry_id=entry_id, account=reference, category=body.category, amount=body.amount, balance=view.balance
+        entry_id=entry.id,
+        account=reference,
+        category=body.category,
+        amount=body.amount,
+        balance=book.account(account_id).balance,
     )
 
 
@@ -246,9 +245,8 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> B
         raise InvalidInput(errors=[{"field": "body", "message": message}])
     checked = [_check(number, raw) for number, raw in enumerate(raw_lines, 1)]
     good = [line for line in checked if isinstance(line, BulkCreditIn)]
-    accounts = await _category_accounts(tx, {(line.account, line.category) for line in good})
+    book, accounts = await _lock_wanted(tx, {(line.account, line.category) for line in good})
     known = await authorizer.find_accounts(tx, sorted({line.account for line in good}))
-    book = await ledger.lock(tx, accounts.values())
     results = []
     for number, line in enumerate(checked, 1):
         if isinstance(line, BulkCreditResult):

@@ -38,6 +38,7 @@ from carteira.ledger.queries import (
 )
 from carteira.ledger.service import (
     assign_owner,
+    book_of,
     capture,
     expire_holds,
     guard_reversal,
@@ -75,6 +76,7 @@ __all__ = [
     "accounts_of_owner",
     "assign_owner",
     "balance_at",
+    "book_of",
     "capture",
     "expire_holds",
     "guard_reversal",

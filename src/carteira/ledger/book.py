@@ -41,6 +41,8 @@ class Account:
     held: int
     version: int
     may_go_negative: bool = False
+    holder_id: UUID | None = None
+    kind: str = ""
     read_version: int = field(init=False)
 
     def __post_init__(self) -> None:

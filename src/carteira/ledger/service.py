@@ -1,6 +1,6 @@
 """The ledger's verbs: open, lock, post, hold, capture, release, reverse. Each works in the caller's transaction."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -29,10 +29,13 @@ from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, Ledge
 STALE = "CA001"
 """SQLSTATE with which `ledger_write` refuses a book that was overtaken."""
 
-_READ = """
-    SELECT id, balance, held, version, may_go_negative FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system
-"""
-_LOCK = _READ + " ORDER BY id FOR UPDATE"
+_COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
+_READ = f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
+_READ_HELD_BY = f"""
+    SELECT {_COLUMNS} FROM ledger_accounts
+    WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+"""  # noqa: S608 - constants
+_LOCKED = " ORDER BY id FOR UPDATE"
 _WRITE = "SELECT ledger_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 
 
@@ -78,7 +81,7 @@ async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     Raises:
         AccountNotFound: one of them does not exist.
     """
-    return await _book(tx, account_ids, _LOCK)
+    return await _book(tx, account_ids, _READ + _LOCKED)
 
 
 async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
@@ -88,6 +91,16 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
         AccountNotFound: one of them does not exist.
     """
     return await _book(tx, account_ids, _READ)
+
+
+async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool) -> Book:
+    """Read the accounts named by holder and kind into a book, locked or not as with `lock` and `read`.
+
+    Those that do not exist are not in the book.
+    """
+    holders, kinds = [holder_id for holder_id, _ in held], [kind for _, kind in held]
+    rows = await fetch(tx, _READ_HELD_BY + _LOCKED if lock else _READ_HELD_BY, holders, kinds)
+    return Book([Account(*row) for row in rows])
 
 
 async def write(tx: Tx | LeanTx, book: Book) -> None:
