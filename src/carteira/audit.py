@@ -1,7 +1,9 @@
 """Proofs over the ledger that an operator runs from the command line."""
 
+from collections.abc import Callable
+
 from carteira import ledger
-from carteira.kit.tx import Database
+from carteira.kit.tx import Database, fetch
 
 
 async def reconcile(url: str) -> ledger.Reconciliation:
@@ -10,5 +12,33 @@ async def reconcile(url: str) -> ledger.Reconciliation:
     try:
         async with database.transaction() as tx:
             return await ledger.reconcile(tx)
+    finally:
+        await database.close()
+
+
+async def verify(
+    url: str, *, expected: tuple[int, bytes] | None, progress: Callable[[int], None]
+) -> ledger.Verification:
+    """Verify the hash chain in one snapshot, telling the number of entries verified so far."""
+    database = Database(url, pool_size=2)
+    result = ledger.Verification()
+    try:
+        async with database.transaction() as tx:
+            async for result in ledger.verify(tx, expected=expected):
+                progress(result.entries)
+    finally:
+        await database.close()
+    return result
+
+
+async def count_entries(url: str) -> int:
+    """Estimate how many entries there are, for a progress bar."""
+    database = Database(url, pool_size=2)
+    try:
+        async with database.transaction() as tx:
+            rows = await fetch(
+                tx, "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE relname = 'ledger_entries'"
+            )
+            return int(rows[0][0])
     finally:
         await database.close()

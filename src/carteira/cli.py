@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from carteira import launcher
 from carteira.settings import InsecureProduction, Settings
@@ -166,6 +166,48 @@ def reconcile() -> None:
         out.print(difference)
     if result.differences:
         raise typer.Exit(1)
+
+
+@ledger_app.command()
+def verify(
+    expect: Annotated[
+        str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
+    ] = None,
+) -> None:
+    """Confere a cadeia de hashes do livro-razão; sai com 1 e dá nome ao que mudou."""
+    from carteira import audit  # noqa: PLC0415 - as in `serve`
+
+    head: tuple[int, bytes] | None = None
+    if expect is not None:
+        height, _, digest = expect.partition(":")
+        try:
+            head = int(height), bytes.fromhex(digest)
+        except ValueError:
+            _fail("--expect é ALTURA:HASH, como mostrado por uma conferência anterior.")
+    url = _database(_settings())
+    total = asyncio.run(audit.count_entries(url))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("Conferindo a cadeia", total=total or None)
+        result = asyncio.run(
+            audit.verify(url, expected=head, progress=lambda done: progress.update(task, completed=done))
+        )
+    out.print(f"{result.blocks} blocos, {result.entries} lançamentos, cabeça {result.blocks}:{result.head.hex()}")
+    out.print(f"{result.tail} lançamentos ainda fora da cadeia, há {result.tail_seconds:.0f} s.")
+    for finding in result.findings:
+        where = f" no bloco {finding.height}" if finding.height is not None else ""
+        out.print(f"[red]{_FINDINGS[finding.what]}[/]{where}: {finding.entry_id or '-'}", highlight=False)
+    if result.findings:
+        raise typer.Exit(1)
+
+
+_FINDINGS = {
+    "tampered": "lançamento alterado",
+    "removed": "lançamento removido",
+    "added": "lançamento inserido fora da cadeia",
+    "reordered": "lançamento fora de ordem",
+    "broken_chain": "cadeia rompida",
+}
 
 
 def main() -> None:

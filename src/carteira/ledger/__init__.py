@@ -6,7 +6,8 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 - a customer's balance less what is held never goes below zero, whatever the concurrency;
 - a customer account's balance is its last posting's `balance_after` and the sum of its postings; a system account's
   balance is rolled up by a job, and the rest is summed, so that no row is hot;
-- what is posted under a key is posted once.
+- what is posted under a key is posted once;
+- entries are sealed in commit order into a hash chain, and `verify` names what was changed since.
 
 Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
 decides, the database checks again (checks, triggers, versions). `system_account(kind)` names the accounts of the
@@ -14,7 +15,9 @@ operator. Sources: SPEC, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module
+from carteira.ledger import chain
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
+from carteira.ledger.chain import Finding, Verification, verify
 from carteira.ledger.errors import (
     AccountNotFound,
     EntryAlreadyReversed,
@@ -63,6 +66,7 @@ __all__ = [
     "EntryAlreadyReversed",
     "EntryKeyReused",
     "EntryNotFound",
+    "Finding",
     "HoldNotActive",
     "InsufficientFunds",
     "NewEntry",
@@ -70,6 +74,7 @@ __all__ = [
     "Reconciliation",
     "StaleBook",
     "StatementLine",
+    "Verification",
     "account",
     "accounts_of_holder",
     "accounts_of_holders",
@@ -95,6 +100,7 @@ __all__ = [
     "statement",
     "system_account",
     "transfer",
+    "verify",
     "write",
 ]
 
@@ -104,4 +110,4 @@ def module() -> Module:
     from carteira.ledger.jobs import blueprint  # noqa: PLC0415 - the door's verbs are used without the web
     from carteira.ledger.routes import router  # noqa: PLC0415 - the same
 
-    return Module(name="ledger", routers=(router,), jobs=blueprint)
+    return Module(name="ledger", routers=(router,), jobs=blueprint, followers=(chain.follower,))
