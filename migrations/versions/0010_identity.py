@@ -100,11 +100,11 @@ def _create_users() -> None:
         sa.UniqueConstraint("cpf", name="uq_users_cpf"),
         sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name="fk_users_role_id"),
         sa.CheckConstraint(
-            "erased_at IS NOT NULL OR (full_name IS NOT NULL AND email IS NOT NULL)", name="ck_users_named"
+            "erased_at IS NOT NULL OR (full_name IS NOT NULL AND email IS NOT NULL)", name=op.f("ck_users_named")
         ),
         sa.CheckConstraint(
             "erased_at IS NULL OR coalesce(full_name, email, cpf, phone, password_hash, birth_date::text) IS NULL",
-            name="ck_users_erased",
+            name=op.f("ck_users_erased"),
         ),
     )
     op.create_index("uq_users_email", "users", [sa.func.lower(sa.text("email"))], unique=True)

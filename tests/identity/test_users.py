@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from carteira.identity import queries
-from tests.identity.conftest import PASSWORD, Person, Server, new_person, register, sign_in
+from tests.identity.support import PASSWORD, Person, Server, new_person, register, sign_in
 
 
 async def test_register_answers_the_person_and_never_the_password(server: Server) -> None:

@@ -70,7 +70,7 @@ class Access:
         self._database = database
         self._redis = redis
         self._development = development
-        self._cache: dict[UUID, _Standing] = {}
+        self._cache: dict[tuple[UUID, UUID], _Standing] = {}
         self._away_until = 0.0
 
     async def authenticate(self, request: Request, token: str) -> Principal:
@@ -104,13 +104,14 @@ class Access:
     async def _standing(self, user_id: UUID, session_id: UUID) -> _Standing | None:
         began = time.monotonic()
         quiet = await self._is_quiet(user_id)
-        known = self._cache.get(session_id)
+        key = (user_id, session_id)
+        known = self._cache.get(key)
         if quiet and known is not None and known.good_until > began:
             return known
         async with self._database.transaction() as tx:
             row = (await tx.execute(_STANDING, {"session_id": session_id, "user_id": user_id})).one_or_none()
         if row is None:
-            self._cache.pop(session_id, None)
+            self._cache.pop(key, None)
             return None
         standing = _Standing(
             frozenset(row.claims), row.created_at, row.expires_at, row.must_change_password, began + CACHE_SECONDS
@@ -118,7 +119,7 @@ class Access:
         if quiet:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
-            self._cache[session_id] = standing
+            self._cache[key] = standing
         return standing
 
     async def _is_quiet(self, user_id: UUID) -> bool:

@@ -194,7 +194,7 @@ async def xlsx_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[by
     with tempfile.TemporaryDirectory(prefix="carteira-export-") as folder:
         path = Path(folder) / "usuarios.xlsx"
         await export_users(database, path, form="xlsx", show_cpf=show_cpf)
-        with path.open("rb") as file:  # noqa: ASYNC230 - opening is quick; reads go to a thread
+        with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
                 yield chunk
 

@@ -26,13 +26,13 @@ def _templates() -> Environment:
     )
 
 
-def compose(name: str, **values: Any) -> Message:  # noqa: ANN401 - what the template names
+def compose(template: str, /, **values: Any) -> Message:  # noqa: ANN401 - what the template names
     """Fill a message's templates."""
-    subject = _SUBJECTS[name]
+    subject = _SUBJECTS[template]
     return Message(
         subject,
-        _templates().get_template(f"{name}.txt").render(subject=subject, **values),
-        _templates().get_template(f"{name}.html").render(subject=subject, **values),
+        _templates().get_template(f"{template}.txt").render(subject=subject, **values),
+        _templates().get_template(f"{template}.html").render(subject=subject, **values),
     )
 
 

@@ -244,10 +244,11 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
         sessions.require_recent_sign_in(who)
     for erase in runtime.erasers.values():
         await erase(tx, user_id)
+    citizen = await roles.id_of(tx, CITIZEN)
     user.full_name = user.email = user.email_confirmed_at = user.cpf = user.birth_date = None
     user.phone = user.password_hash = None
     user.search_text, user.must_change_password = "", False
-    user.role_id = await roles.id_of(tx, CITIZEN)
+    user.role_id = citizen
     user.erased_at = user.updated_at = clock.now()
     await tx.flush()
     await sessions.revoke_all(tx, runtime.access, user_id)

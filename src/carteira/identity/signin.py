@@ -71,6 +71,7 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
         fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
         if not fits:
             await runtime.limiter.count(address, account)
+    answer: Tokens | Challenge | None
     async with runtime.database.transaction() as tx:
         if not fits:
             await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
