@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 revision = "0010"
-down_revision = "0002"
+down_revision = "0003"
 
 CLAIMS = (
     "users:read",

@@ -31,7 +31,7 @@ async def start_server(
 
         async def start(**changes: object) -> Server:
             settings = Settings(
-                _env_file=None,  # type: ignore[call-arg] # pydantic-settings' own argument
+                _env_file=None,
                 **{  # type: ignore[arg-type] # settings of any kind
                     "carteira_home": home,
                     "database_url": identity_url,

@@ -13,6 +13,7 @@ from joserfc.jwk import KeySet, OctKey
 from carteira.app import access_key_file
 from carteira.identity import access
 from carteira.kit import tokens
+from carteira.kit.problems import NotAuthenticated
 from tests.identity.support import Person, Server, register, sign_in
 
 ADMINISTRATOR, CITIZEN = 2, 1
@@ -42,7 +43,7 @@ async def test_a_standing_that_was_cached_before_the_change_is_not_used_after_it
     writer = here.operator("users:write")
     await here.app.api.state.redis.flushdb()
     assert (await there.http.get("/users/me", headers=person.headers)).status_code == 200
-    cached = there.app.api.state.identity.access._cache
+    cached = there.app.api.state.identity.access._cache  # noqa: SLF001 - proves what the test is about
     assert len(cached) == 1, "the change below must meet a cached standing"
     deleted = await here.http.delete(f"/users/{person.id}", headers=writer)
     assert deleted.status_code == 204
@@ -88,7 +89,7 @@ async def test_a_persons_token_carries_no_claims_and_none_that_it_carries_count(
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.", "ÿ.ÿ.ÿ", "null.null.null", "W10.e30.x"])
 async def test_rubbish_tokens_are_401(server: Server, token: str) -> None:
-    answer = await server.http.get("/users/me", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
+    answer = await server.http.get("/users/me", headers={b"Authorization": f"Bearer {token}".encode("latin-1")})
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -113,7 +114,7 @@ async def test_keys_rotate_and_old_tokens_stay_good(server: Server, person: Pers
     assert all("d" not in key for key in before), "no private half"
     kid = tokens.rotate(access_key_file(server.settings))
     ring = server.app.api.state.identity.ring
-    ring._looked_at = 0.0  # a running server looks once a second
+    ring._looked_at = 0.0  # noqa: SLF001 - a running server looks once a second; no test waits
     after = (await server.http.get("/.well-known/jwks.json")).json()
     assert after["keys"][0]["kid"] == kid != before[0]["kid"]
     assert before[0]["kid"] in [key["kid"] for key in after["keys"]]
@@ -134,7 +135,7 @@ def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
     assert tokens.KeyRing(path).verify(old)["sub"] == "x"
     long_ago = time.time() - tokens.RETIRED_SECONDS - 1
     os.utime(retired, (long_ago, long_ago))
-    with pytest.raises(tokens.NotAuthenticated):
+    with pytest.raises(NotAuthenticated):
         tokens.KeyRing(path).verify(old)
     tokens.rotate(path)
     assert not retired.exists()

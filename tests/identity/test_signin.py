@@ -1,8 +1,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
+import httpx
 import pyotp
 import pytest
 
@@ -10,12 +10,11 @@ from carteira.kit.clock import clock
 from tests.identity.support import PASSWORD, Person, Server, address, new_person, register, sign_in
 
 
-async def login(server: Server, username: str, password: str, **kwargs: Any) -> Any:
-    http = kwargs.pop("http", server.http)
-    return await http.post("/auth/login", data={"username": username, "password": password}, **kwargs)
+async def login(server: Server, username: str, password: str, http: httpx.AsyncClient | None = None) -> httpx.Response:
+    return await (http or server.http).post("/auth/login", data={"username": username, "password": password})
 
 
-async def refresh(server: Server, token: str) -> Any:
+async def refresh(server: Server, token: str) -> httpx.Response:
     return await server.http.post("/auth/refresh", json={"refresh_token": token})
 
 
