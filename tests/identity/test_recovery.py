@@ -118,7 +118,7 @@ async def test_asking_is_limited_by_name(server: Server, person: Person) -> None
 
 @pytest.mark.parametrize("body", [{}, {"email": "x@exemplo.com", "cpf": "52998224725"}, {"email": "x"}, {"cpf": "1"}])
 async def test_rubbish_is_422(server: Server, body: dict[str, str]) -> None:
-    assert (await ask(server, **body)).status_code == 422
+    assert (await ask(server, None, **body)).status_code == 422
 
 
 async def test_a_mail_server_that_is_away_is_tried_again(
