@@ -23,9 +23,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
+@pytest.fixture(scope="session")
+def redis_url(endpoints: Endpoints, worker_id: str) -> str:
+    """This worker's own Valkey database: counts and marks of other workers' tests are none of ours."""
+    number = int(worker_id.removeprefix("gw")) % 14 + 1 if worker_id.startswith("gw") else 15
+    return f"{endpoints.redis_url.rpartition('/')[0]}/{number}"
+
+
 @pytest.fixture
 async def start_server(
-    endpoints: Endpoints, identity_url: str, home: Path
+    endpoints: Endpoints, identity_url: str, redis_url: str, home: Path
 ) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     async with AsyncExitStack() as stack:
 
@@ -35,7 +42,7 @@ async def start_server(
                 **{  # type: ignore[arg-type] # settings of any kind
                     "carteira_home": home,
                     "database_url": identity_url,
-                    "redis_url": endpoints.redis_url,
+                    "redis_url": redis_url,
                     "smtp_url": endpoints.smtp_url,
                     "carteira_modules": "none",
                 }

@@ -42,7 +42,7 @@ class EmbeddedServers:
     """The servers of one home, as a context manager: started on entry, stopped on exit.
 
     Attributes:
-        postgres: For tests of faults: ``kill``, ``stop`` and ``start`` keep the port. So do ``redis``, ``aws`` and ``mail``.
+        postgres: For tests of faults: ``kill``, ``stop`` and ``start`` keep the port. So do the others.
 
     Args:
         home: The folder that keeps everything; made when missing.

@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.identity import audit, messages, recovery, sessions
+from carteira.identity import audit, messages, recovery, sessions, signin
 from carteira.identity.config import Config
 from carteira.identity.errors import UserNotFound
 from carteira.identity.export import export_daily
@@ -79,6 +79,7 @@ def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await sessions.forget_old(tx)
+            await signin.forget_old(tx)
             await recovery.forget_old(tx)
 
     return blueprint

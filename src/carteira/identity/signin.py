@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
 from carteira.identity import audit, sessions, totp
 from carteira.identity.errors import WrongCode, WrongCredentials
@@ -134,6 +134,11 @@ async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool) -> Challenge:
     )
     await tx.flush()
     return Challenge(token)
+
+
+async def forget_old(tx: Tx) -> None:
+    """Delete challenges that nobody answered in time. A job calls it."""
+    await tx.execute(delete(MfaChallenge).where(MfaChallenge.expires_at < clock.now() - timedelta(days=1)))
 
 
 async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:
