@@ -167,6 +167,7 @@ async def test_another_persons_token_opens_nothing(server: Server, person: Perso
         ("PUT", mine, {"full_name": "Outra Pessoa", "email": "outra@exemplo.com"}),
         ("PATCH", mine, {"phone": "1133334444"}),
         ("DELETE", mine, None),
+        ("DELETE", f"{mine}/sessions", None),
         ("GET", f"{mine}/role", None),
         ("PUT", f"{mine}/role", {"role_id": 2}),
         ("GET", f"{mine}/claims", None),

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import httpx
 import pyotp
@@ -214,3 +215,11 @@ async def test_an_expired_session_is_over(server: Server, person: Person) -> Non
     clock.advance(timedelta(days=31))
     assert (await server.http.get("/users/me", headers=person.headers)).status_code == 401
     assert (await refresh(server, person.tokens["refresh_token"])).status_code == 401
+
+
+async def test_an_operator_ends_a_persons_sessions(server: Server, person: Person) -> None:
+    writer = server.operator("users:write")
+    assert (await server.http.delete(f"/users/{person.id}/sessions", headers=writer)).status_code == 204
+    assert (await server.http.get("/users/me", headers=person.headers)).status_code == 401
+    unknown = await server.http.delete(f"/users/{uuid4()}/sessions", headers=writer)
+    assert unknown.status_code == 404

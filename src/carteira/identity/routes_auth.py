@@ -111,7 +111,7 @@ async def get_sessions(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = 
 @router.delete("/auth/sessions", status_code=204, summary="Sair de todos os aparelhos")
 async def delete_sessions(tx: TxDep, who: Who, identity: IdentityDep) -> None:
     """Encerra todas as sessões, inclusive esta."""
-    await sessions.revoke_all(tx, identity.access, who.user_id)
+    await sessions.sign_out_everywhere(tx, identity.access, who.user_id, actor=who.user_id)
 
 
 @router.delete("/auth/sessions/{session_id}", status_code=204, summary="Encerrar uma sessão")

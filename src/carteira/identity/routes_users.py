@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from carteira.identity import audit, export, passwords, people, queries, roles
+from carteira.identity import audit, export, passwords, people, queries, roles, sessions
 from carteira.identity.client import ClientDep
 from carteira.identity.errors import CpfTaken, EmailTaken
 from carteira.identity.limiting import PER_ADDRESS, Limit, network
@@ -224,6 +224,12 @@ async def patch_user(user_id: UUID, body: UserPatch, tx: TxDep, who: Who, identi
 async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
     """Apaga os dados pessoais em todos os módulos (LGPD, art. 18, VI). 409 enquanto houver saldo ou reserva."""
     await people.erase_user(tx, identity, who, user_id)
+
+
+@router.delete("/{user_id}/sessions", status_code=204, summary="Encerrar as sessões de um usuário")
+async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
+    """Encerra todas as sessões do usuário, na hora."""
+    await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.user_id)
 
 
 @router.get("/{user_id}/role", summary="Papel de um usuário")

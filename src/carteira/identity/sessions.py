@@ -243,6 +243,19 @@ async def revoke_all(tx: Tx, access: Access, user_id: UUID, *, but: UUID | None 
     return len(ended.all())
 
 
+async def sign_out_everywhere(tx: Tx, access: Access, user_id: UUID, *, actor: UUID) -> None:
+    """End every session of a person, as they or an operator ask.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    user = await tx.get(User, user_id)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    ended = await revoke_all(tx, access, user_id)
+    await audit.record(tx, "signed_out_everywhere", actor=actor, subject=user_id, sessions=ended)
+
+
 def require_recent_sign_in(who: Principal) -> None:
     """Insist that a person signed in within the last quarter of an hour, for what a stolen session must not do.
 
