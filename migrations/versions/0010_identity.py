@@ -91,6 +91,7 @@ def _create_users() -> None:
         sa.Column("phone", sa.Text()),
         sa.Column("password_hash", sa.Text()),
         sa.Column("must_change_password", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        _at("password_expires_at", nullable=True),
         sa.Column("role_id", sa.Integer(), nullable=False),
         sa.Column("search_text", sa.Text(), server_default="", nullable=False),
         _at("created_at"),

@@ -82,6 +82,7 @@ class User(Base):
     phone: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str | None] = mapped_column(Text)
     must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    password_expires_at: Mapped[datetime | None] = mapped_column(_INSTANT)
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
     search_text: Mapped[str] = mapped_column(Text, server_default="")
     created_at: Mapped[datetime] = mapped_column(_INSTANT)

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from carteira.identity import audit, passwords, roles, sessions
+from carteira.identity.config import GENERATED_PASSWORD_DAYS
 from carteira.identity.errors import (
     CpfIsFixed,
     CpfTaken,
@@ -97,6 +98,8 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
 ) -> UUID:
     """Add a person with a role ("cidadão" if none is named) and what it grants; give their id.
 
+    A password that must be changed signs in for `GENERATED_PASSWORD_DAYS`; later it is recovered by e-mail.
+
     Raises:
         EmailTaken, CpfTaken: another person has it.
         RoleNotFound: there is no such role.
@@ -112,6 +115,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
         phone=person.phone,
         password_hash=password_hash,
         must_change_password=must_change_password,
+        password_expires_at=now + timedelta(days=GENERATED_PASSWORD_DAYS) if must_change_password else None,
         role_id=role_id if role_id is not None else await roles.id_of(tx, CITIZEN),
         search_text=fold(f"{person.full_name} {person.email}"),
         created_at=now,
@@ -214,7 +218,8 @@ async def set_password(
     tx: Tx, runtime: Runtime, user: User, password_hash: str, *, keep_session: UUID | None = None
 ) -> None:
     """Put a new hash in place, end the other sessions, and tell the person."""
-    user.password_hash, user.must_change_password, user.updated_at = password_hash, False, clock.now()
+    user.password_hash, user.must_change_password, user.password_expires_at = password_hash, False, None
+    user.updated_at = clock.now()
     await tx.flush()
     await sessions.revoke_all(tx, runtime.access, user.id, but=keep_session)
     await tx.execute(delete(MfaChallenge).where(MfaChallenge.user_id == user.id))

@@ -110,9 +110,11 @@ def _account_limit(candidate: _Candidate | None, username: str, client: Client) 
 async def _go_on(
     tx: Tx, runtime: Runtime, candidate: _Candidate, client: Client, better_hash: str | None
 ) -> Tokens | Challenge | None:
-    """Start the session, or ask for the second factor, unless the password was changed while it was compared."""
+    """Start the session, or ask for the second factor, unless the password expired or was changed meanwhile."""
     user = await tx.get_one(User, candidate.user_id, with_for_update=True, populate_existing=True)
     if user.erased_at is not None or user.password_hash != candidate.password_hash:
+        return None
+    if user.password_expires_at is not None and user.password_expires_at <= clock.now():
         return None
     if better_hash is not None:
         user.password_hash = better_hash
