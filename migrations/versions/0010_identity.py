@@ -258,8 +258,8 @@ def _create_records() -> None:
 
 
 def _seed() -> None:
-    roles = sa.table("roles", sa.column("description"))
-    claims = sa.table("claims", sa.column("description"))
+    roles = sa.table("roles", sa.column("description", sa.Text()))
+    claims = sa.table("claims", sa.column("description", sa.Text()))
     op.bulk_insert(roles, [{"description": "cidadão"}, {"description": "administrador"}])
     op.bulk_insert(claims, [{"description": claim} for claim in CLAIMS])
     op.execute("""
