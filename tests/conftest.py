@@ -30,7 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
     servers = EmbeddedServers(
-        Path(folder.name), postgres_settings={"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+        Path(folder.name),
+        mail=True,
+        postgres_settings={"fsync": "off", "full_page_writes": "off", "max_connections": "300"},
     )
     endpoints = servers.start()
     _running.append(servers)

@@ -4,16 +4,15 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, ledger
+from carteira import __version__, benefits, identity, ledger
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
-from carteira.kit.access import Authenticate, Principal, public
+from carteira.kit.access import public
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
 from carteira.kit.tx import Database
@@ -62,28 +61,39 @@ def modules_of(settings: Settings) -> list[Module]:
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
         ),
     }
-    return [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
+    others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
+    return [identity.module(identity_config(settings), others), *others]
+
+
+def identity_config(settings: Settings) -> identity.Config:
+    """Choose what identity needs of the settings."""
+    return identity.Config(
+        home=settings.carteira_home,
+        signing_key=access_key_file(settings),
+        sealing_key=settings.identity_key_file or settings.carteira_home / "keys" / "identity.key",
+        development=settings.environment == "development",
+        redis_url=str(settings.redis_url) if settings.redis_url else None,
+        smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
+        mail_from=settings.mail_from,
+        sms_url=settings.sms_url,
+        sms_token=settings.sms_token.get_secret_value() if settings.sms_token else None,
+        export_days_kept=settings.users_export_days,
+    )
+
+
+def access_key_file(settings: Settings) -> Path:
+    """Say where the key that signs people's tokens lies; `tokens.rotate` takes it."""
+    return settings.access_token_key_file or access_key_path(settings.carteira_home)
 
 
 def access_key(settings: Settings) -> OKPKey:
     """Give the key that signs people's tokens; in development one is made in the home folder."""
-    return tokens.load_or_create_key(settings.access_token_key_file or access_key_path(settings.carteira_home))
+    return tokens.load_or_create_key(access_key_file(settings))
 
 
 def access_key_path(home: Path) -> Path:
     """Say where the development key lies."""
     return home / "keys" / "access-token.pem"
-
-
-def _authenticate(key: OKPKey) -> Authenticate:
-    async def authenticate(_request: Request, token: str) -> Principal:
-        content = tokens.verify(key, token)
-        try:
-            return Principal(UUID(content["sub"]), frozenset(content.get("claims", ())))
-        except (ValueError, TypeError) as error:
-            raise NotAuthenticated from error
-
-    return authenticate
 
 
 def create_app(settings: Settings) -> Application:
@@ -113,7 +123,7 @@ def create_app(settings: Settings) -> Application:
         openapi_url=None,
     )
     api.state.settings = settings
-    api.state.authenticate = _authenticate(access_key(settings))
+    api.state.authenticate = identity.authenticate
     api.state.readiness = _readiness(settings, modules)
     problems.install(api)
     api.add_exception_handler(Exception, edge.on_exception)

@@ -54,6 +54,7 @@ def run(settings: Settings, out: Console) -> None:
         postgres=settings.database_url is None,
         redis=settings.redis_url is None,
         aws=settings.aws_endpoint_url is None,
+        mail=settings.smtp_url is None,
         on_ready=lambda ready: _print_ready(out, ready),
     )
     try:
@@ -65,6 +66,7 @@ def run(settings: Settings, out: Console) -> None:
             "DATABASE_URL": endpoints.database_url or str(settings.database_url),
             "REDIS_URL": endpoints.redis_url or str(settings.redis_url),
             "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url or str(settings.aws_endpoint_url),
+            "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),
             "CARTEIRA_HOME": str(home),
             "PORT": str(settings.port),
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),

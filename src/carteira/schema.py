@@ -9,6 +9,7 @@ from alembic.config import Config
 TABLE_OWNERS = (
     "carteira.kit.events",
     "carteira.kit.idempotency",
+    "carteira.identity.models",
     "carteira.ledger.chain",
     "carteira.ledger.models",
     "carteira.benefits.models",

@@ -49,6 +49,23 @@ class Settings(BaseSettings):
     access_token_key_file: Path | None = Field(
         None, description="PEM file of the Ed25519 key that signs people's tokens; empty: made in the home folder."
     )
+    identity_key_file: Path | None = Field(
+        None,
+        description="File of the key that seals authenticators' secrets (64 hex digits); empty: in the home folder.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server (`smtp://user:password@host:port?starttls=true`, `smtps://…`); empty: "
+        "`carteira run` starts its own, which keeps mail in a Maildir.",
+    )
+    mail_from: str = Field("nao-responda@carteira.localhost", description="Sender's address of e-mails.")
+    sms_url: str | None = Field(
+        None, description="SMS provider's endpoint (POST of `to` and `text`); empty: files under the home folder."
+    )
+    sms_token: SecretStr | None = Field(None, description="Bearer token for the SMS provider.")
+    users_export_days: int = Field(
+        7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -87,7 +104,14 @@ class Settings(BaseSettings):
             wrong.append("DEBUG must be off")
         wrong.extend(
             f"{name.upper()} must be set"
-            for name in ("database_url", "redis_url", "access_token_key_file")
+            for name in (
+                "database_url",
+                "redis_url",
+                "access_token_key_file",
+                "identity_key_file",
+                "smtp_url",
+                "sms_url",
+            )
             if getattr(self, name) is None
         )
         if wrong:

@@ -49,6 +49,9 @@ PRODUCTION = {
     "database_url": "postgresql://carteira@db/carteira",
     "redis_url": "redis://cache/0",
     "access_token_key_file": "/run/secrets/access.pem",
+    "identity_key_file": "/run/secrets/identity.key",
+    "smtp_url": "smtps://carteira@mail",
+    "sms_url": "https://sms.example/send",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from carteira.embedded.aws import AwsServer
 from carteira.embedded.home import Home
+from carteira.embedded.mail import MailServer
 from carteira.embedded.postgres import PostgresServer
 from carteira.embedded.server import Server, ServerReady
 from carteira.embedded.valkey import ValkeyServer
@@ -25,25 +26,30 @@ class Endpoints:
         superuser_url: PostgreSQL, the maintenance database as superuser.
         redis_url: Valkey.
         aws_endpoint_url: DynamoDB and S3; any credentials do.
+        smtp_url: Mail, kept in ``maildir``.
+        maildir: The folder of the mail.
     """
 
     database_url: str = ""
     superuser_url: str = ""
     redis_url: str = ""
     aws_endpoint_url: str = ""
+    smtp_url: str = ""
+    maildir: str = ""
 
 
 class EmbeddedServers:
     """The servers of one home, as a context manager: started on entry, stopped on exit.
 
     Attributes:
-        postgres: For tests of faults: ``kill``, ``stop`` and ``start`` keep the port. So do ``redis`` and ``aws``.
+        postgres: For tests of faults: ``kill``, ``stop`` and ``start`` keep the port. So do the others.
 
     Args:
         home: The folder that keeps everything; made when missing.
         postgres: Whether to start PostgreSQL; False when the operator brings a real one.
         redis: The same for Valkey.
         aws: The same for DynamoDB and S3.
+        mail: Whether to start SMTP too.
         on_ready: Called in the caller's thread for each server as soon as it answers.
         postgres_settings: PostgreSQL settings that win over the defaults, by name.
     """
@@ -55,6 +61,7 @@ class EmbeddedServers:
         postgres: bool = True,
         redis: bool = True,
         aws: bool = True,
+        mail: bool = False,
         on_ready: Callable[[ServerReady], None] | None = None,
         postgres_settings: Mapping[str, str] = _NO_SETTINGS,
     ) -> None:
@@ -63,7 +70,13 @@ class EmbeddedServers:
         self.postgres = PostgresServer(self._home, postgres_settings)
         self.redis = ValkeyServer(self._home)
         self.aws = AwsServer(self._home)
-        asked: tuple[tuple[bool, Server], ...] = ((postgres, self.postgres), (redis, self.redis), (aws, self.aws))
+        self.mail = MailServer(self._home)
+        asked: tuple[tuple[bool, Server], ...] = (
+            (postgres, self.postgres),
+            (redis, self.redis),
+            (aws, self.aws),
+            (mail, self.mail),
+        )
         self._servers = {server.name: server for wanted, server in asked if wanted}
 
     def __enter__(self) -> Self:
@@ -112,6 +125,8 @@ class EmbeddedServers:
             superuser_url=self.postgres.superuser_url if "postgres" in started else "",
             redis_url=self.redis.url if "redis" in started else "",
             aws_endpoint_url=self.aws.url if "aws" in started else "",
+            smtp_url=self.mail.url if "mail" in started else "",
+            maildir=str(self.mail.maildir) if "mail" in started else "",
         )
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 """Transactions: one per request or job, opened at the edge, committed before the answer leaves; nobody else commits."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol, cast
 
@@ -35,6 +35,7 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 """Of every connection; times in milliseconds."""
+_AFTER_COMMIT = "after_commit"
 
 
 class Base(DeclarativeBase):
@@ -114,6 +115,14 @@ def is_connection_lost(error: BaseException) -> bool:
     return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)
 
 
+def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
+    """Have something done once the transaction is committed, before the answer leaves; a rollback forgets it.
+
+    For what lives outside PostgreSQL (a cache to invalidate). The work must not raise: nothing can be undone by then.
+    """
+    tx.info.setdefault(_AFTER_COMMIT, []).append(work)
+
+
 class Database:
     """The pool of connections and the one place where transactions begin and end."""
 
@@ -154,6 +163,8 @@ class Database:
         try:
             async with self._sessions.begin() as session:
                 yield session
+            for work in session.info.pop(_AFTER_COMMIT, ()):
+                await work()
         except DBAPIError as error:
             if sqlstate_of(error) in {"55P03", "40P01"}:
                 raise OperationInProgress from error

@@ -108,6 +108,14 @@ __all__ = [
 def module() -> Module:
     """Hand the ledger's routes and jobs to the composition root."""
     from carteira.ledger.jobs import blueprint  # noqa: PLC0415 - the door's verbs are used without the web
+    from carteira.ledger.people import erase_person, export_person  # noqa: PLC0415 - the same
     from carteira.ledger.routes import router  # noqa: PLC0415 - the same
 
-    return Module(name="ledger", routers=(router,), jobs=blueprint, followers=(chain.follower,))
+    return Module(
+        name="ledger",
+        routers=(router,),
+        jobs=blueprint,
+        followers=(chain.follower,),
+        export_person=export_person,
+        erase_person=erase_person,
+    )

@@ -85,3 +85,10 @@ class StaleBook(Conflict):
 
 class UnbalancedEntry(ValueError):
     """A programming error: fewer than two postings, a zero amount, or a sum that is not zero."""
+
+
+class MoneyRemains(Conflict):
+    """A person cannot be erased while money of theirs is left."""
+
+    code = "money_remains"
+    detail = "Ainda há saldo ou reserva. Use ou transfira o valor antes de apagar a conta."

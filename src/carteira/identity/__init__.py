@@ -1,0 +1,100 @@
+"""Identity: people, how they sign in, what they may, and what they are owed by the LGPD.
+
+It owns users, roles, claims, sessions, second factors, password recovery, consents and the audit. Invariants:
+
+- e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
+- an access token names a session and carries no claims: what a person may is read per request, and a change holds at
+  once in every process;
+- passwords, tokens and codes are stored as hashes only, authenticators' secrets sealed; none of them reaches a log, a
+  job or the audit;
+- a refresh token is used once; used again after ten seconds it ends its session;
+- the audit is append-only and holds ids, never content.
+
+Every way of signing in proves who it is and ends in `start_session`. Other modules add people with `add_person`, give
+claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
+Sources: SPEC, identity; RFC 6238, 6749, 7519, 9106; LGPD arts. 8 and 18; `docs/identity.md`, `docs/security.md`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from carteira.identity.config import Config
+from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.export import export_users
+from carteira.identity.people import NewPerson, add_person, prepare_password
+from carteira.identity.queries import PersonView, find_person, person
+from carteira.identity.roles import grant_claim
+from carteira.identity.runtime import IdentityDep, Runtime, authenticate
+from carteira.identity.sessions import Client, Tokens, start_session
+from carteira.kit.module import Module
+
+__all__ = [
+    "ClaimNotFound",
+    "Client",
+    "Config",
+    "CpfTaken",
+    "EmailTaken",
+    "IdentityDep",
+    "NewPerson",
+    "PersonView",
+    "Runtime",
+    "Tokens",
+    "UserNotFound",
+    "add_person",
+    "authenticate",
+    "export_users",
+    "find_person",
+    "grant_claim",
+    "module",
+    "person",
+    "prepare_password",
+    "start_session",
+]
+
+
+def module(config: Config, others: Sequence[Module]) -> Module:
+    """Hand identity to the composition root.
+
+    `others` are the modules that hold a part of a person: export and erasure go through them, in this order.
+    """
+    from carteira.identity import queries  # noqa: PLC0415 - the door's verbs are used without the web
+    from carteira.identity.access import Access  # noqa: PLC0415 - the same
+    from carteira.identity.jobs import make_blueprint  # noqa: PLC0415 - the same
+    from carteira.identity.limiting import Limiter  # noqa: PLC0415 - the same
+    from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
+    from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
+    from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
+    from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
+    from carteira.identity.seal import Sealer  # noqa: PLC0415 - the same
+    from carteira.kit.tokens import KeyRing  # noqa: PLC0415 - the same
+
+    exporters = {other.name: other.export_person for other in others if other.export_person is not None}
+    erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ring = KeyRing(config.signing_key)
+        limiter = Limiter(config.redis_url)
+        app.state.identity = Runtime(
+            config=config,
+            database=app.state.database,
+            ring=ring,
+            access=Access(ring, app.state.database, app.state.redis, development=config.development),
+            limiter=limiter,
+            sealer=Sealer(config.sealing_key),
+            exporters={"identity": queries.export_person, **exporters},
+            erasers=erasers,
+        )
+        await warm_up()
+        yield
+        await limiter.close()
+
+    return Module(
+        name="identity",
+        routers=(auth, users, roles),
+        jobs=make_blueprint(config),
+        lifespan=lifespan,
+        export_person=queries.export_person,
+    )

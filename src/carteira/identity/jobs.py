@@ -1,0 +1,85 @@
+"""Identity's work in the background: messages, the daily export, and forgetting what is old."""
+
+from uuid import UUID
+
+import structlog
+from procrastinate import Blueprint, JobContext, RetryStrategy
+
+from carteira.identity import audit, messages, recovery, sessions, signin
+from carteira.identity.config import Config
+from carteira.identity.errors import UserNotFound
+from carteira.identity.export import export_daily
+from carteira.identity.queries import PersonView, person
+from carteira.identity.seal import Sealer
+from carteira.identity.sms import sms_of
+from carteira.kit.mail import Mailer
+from carteira.kit.tx import Database
+
+_RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
+
+log = structlog.get_logger(__name__)
+
+
+async def _find(database: Database, user_id: str) -> PersonView | None:
+    async with database.transaction() as tx:
+        try:
+            return await person(tx, UUID(user_id))
+        except UserNotFound:
+            return None
+
+
+def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small jobs that share the settings
+    """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
+    blueprint = Blueprint()
+    mailer = Mailer(config.smtp_url, config.mail_from)
+    sms = sms_of(config.sms_url, config.sms_token, config.home)
+
+    @blueprint.task(name="send_recovery_code", retry=_RETRY, pass_context=True)
+    async def send_recovery_code(context: JobContext, recovery_id: str) -> None:
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            letter = await recovery.make_code(tx, UUID(recovery_id))
+        if letter is None:
+            return
+        minutes = int(recovery.TTL.total_seconds()) // 60
+        if letter.channel == "sms":
+            await sms.send(letter.to, messages.recovery_sms(letter.code, minutes))
+        else:
+            await mailer.send(
+                letter.to, messages.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
+            )
+
+    @blueprint.task(name="tell_password_changed", retry=_RETRY, pass_context=True)
+    async def tell_password_changed(context: JobContext, user_id: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            message = messages.compose("password_changed", name=found.full_name.split()[0])
+            await mailer.send(found.email, message)
+
+    @blueprint.task(name="tell_email_changed", retry=_RETRY, pass_context=True)
+    async def tell_email_changed(context: JobContext, user_id: str, former: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            to = Sealer(config.sealing_key).open(UUID(user_id), bytes.fromhex(former)).decode()
+            await mailer.send(to, messages.compose("email_changed", name=found.full_name.split()[0]))
+
+    @blueprint.periodic(cron="30 6 * * *")  # 3:30 in São Paulo
+    @blueprint.task(name="export_users", queueing_lock="identity.export_users", pass_context=True)
+    async def export_users(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        if config.export_days_kept:
+            database: Database = context.additional_context["database"]
+            path = await export_daily(database, config.home / "exports", days_kept=config.export_days_kept)
+            async with database.transaction() as tx:
+                await audit.record(tx, "users_exported", actor=None, format="xlsx", scheduled=True)
+            log.info("users exported", file=path.name)
+
+    @blueprint.periodic(cron="15 6 * * *")
+    @blueprint.task(name="forget_old", queueing_lock="identity.forget_old", pass_context=True)
+    async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            await sessions.forget_old(tx)
+            await signin.forget_old(tx)
+            await recovery.forget_old(tx)
+
+    return blueprint

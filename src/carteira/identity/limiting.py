@@ -1,0 +1,118 @@
+"""Limits on failures, the same for all processes through Redis; while Redis is down each process counts for itself.
+
+Neither open nor closed: with Redis away people go on signing in, and an attacker has as many tries per process as
+otherwise in all.
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import ConnectionPool
+
+from carteira.kit.problems import TooManyRequests
+
+WINDOW_MINUTES = 15
+PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")
+PER_ADDRESS = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:address")
+PER_RECOVERY = RateLimitItemPerMinute(5, WINDOW_MINUTES, namespace="carteira:recovery")
+PER_RECOVERY_DAY = RateLimitItemPerMinute(20, 24 * 60, namespace="carteira:recovery-day")
+_PATIENCE_SECONDS = 0.5
+_AWAY_SECONDS = 2.0
+_HOST_BITS_V6 = 64
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit and whose failures it counts. The name is hashed: no CPF or address is stored."""
+
+    item: RateLimitItem
+    key: str
+
+    @classmethod
+    def of(cls, item: RateLimitItem, *parts: object) -> "Limit":
+        """Name whose failures are counted."""
+        return cls(item, hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32])
+
+
+def network(address: str) -> str:
+    """Give what an address is counted by: itself, or for IPv6 the /64 that one customer has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:  # noqa: PLR2004 - IP's own number
+        return str(parsed)
+    return str(ipaddress.ip_network((int(parsed) >> _HOST_BITS_V6 << _HOST_BITS_V6, _HOST_BITS_V6)))
+
+
+def truncated_network(address: str) -> str:
+    """Give an address without the part that tells one household from the next (/24, /48): what records keep."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    bits = 24 if parsed.version == 4 else 48  # noqa: PLR2004 - IP's own number
+    return str(ipaddress.ip_network(f"{parsed}/{bits}", strict=False))
+
+
+class Limiter:
+    """Counts failures."""
+
+    def __init__(self, redis_url: str | None) -> None:
+        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._pool: ConnectionPool | None = None
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        if redis_url:
+            self._pool = ConnectionPool.from_url(
+                redis_url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
+            )
+            storage = RedisStorage(f"async+{redis_url}", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type] # the option exists; its annotation forgets it
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+        self._away_until = 0.0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    async def is_reached(self, limit: Limit) -> bool:
+        """Tell whether no failure is left."""
+        return not await self._ask("test", limit)
+
+    async def check(self, *limits: Limit) -> None:
+        """Insist that a try is left under each limit.
+
+        Raises:
+            TooManyRequests: none is; the answer says when to come back.
+        """
+        for limit in limits:
+            if await self.is_reached(limit):
+                stats = await self._ask("get_window_stats", limit)
+                raise TooManyRequests(min(math.ceil(stats.reset_time - time.time()), limit.item.get_expiry()))
+
+    async def count(self, *limits: Limit) -> bool:
+        """Count a failure; False if one of the limits was reached already."""
+        return all([await self._ask("hit", limit) for limit in limits])
+
+    async def _ask(self, verb: str, limit: Limit) -> Any:  # noqa: ANN401 - as the verb answers
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(2 * _PATIENCE_SECONDS):
+                    answer = await getattr(self._shared, verb)(limit.item, limit.key)
+            except Exception as error:  # noqa: BLE001 - whatever Redis has, sign-in goes on with local counts
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+                log.warning("limits counted locally", error=type(error).__name__)
+            else:
+                return answer
+        return await getattr(self._local, verb)(limit.item, limit.key)

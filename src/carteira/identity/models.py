@@ -1,0 +1,228 @@
+"""The identity module's tables. `migrations/` adds what a model cannot say: seeds and the triggers of the audit."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carteira.kit.tx import Base
+
+_INSTANT = TIMESTAMP(timezone=True)
+_USER = "users.id"
+
+
+class Role(Base):
+    """A label, and the claims that being given it grants."""
+
+    __tablename__ = "roles"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    description: Mapped[str] = mapped_column(Text, unique=True)
+
+
+class Claim(Base):
+    """What endpoints check; one that is not active grants nothing."""
+
+    __tablename__ = "claims"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    description: Mapped[str] = mapped_column(Text, unique=True)
+    active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
+
+
+class RoleClaim(Base):
+    """A claim that a role grants when it is given."""
+
+    __tablename__ = "role_claims"
+
+    role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"), primary_key=True)
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claims.id"), primary_key=True)
+
+
+class User(Base):
+    """A person. Erasure empties the row and keeps the id as a pseudonym."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("erased_at IS NOT NULL OR (full_name IS NOT NULL AND email IS NOT NULL)", name="named"),
+        CheckConstraint(
+            "erased_at IS NULL OR coalesce(full_name, email, cpf, phone, password_hash, birth_date::text) IS NULL",
+            name="erased",
+        ),
+        Index("uq_users_email", func.lower(text("email")), unique=True),
+        Index(
+            "ix_users_search_text",
+            "search_text",
+            postgresql_using="gin",
+            postgresql_ops={"search_text": "gin_trgm_ops"},
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    full_name: Mapped[str | None] = mapped_column(Text)
+    email: Mapped[str | None] = mapped_column(Text)
+    email_confirmed_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    cpf: Mapped[str | None] = mapped_column(Text, unique=True)
+    birth_date: Mapped[date | None]
+    phone: Mapped[str | None] = mapped_column(Text)
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    password_expires_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
+    search_text: Mapped[str] = mapped_column(Text, server_default="")
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+    erased_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class UserClaim(Base):
+    """A claim that a person holds: from their role, or given to them."""
+
+    __tablename__ = "user_claims"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), primary_key=True)
+    claim_id: Mapped[int] = mapped_column(ForeignKey("claims.id"), primary_key=True)
+    from_role: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+
+
+class Session(Base):
+    """One sign-in on one device; its refresh tokens are one family."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_user_id", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    device: Mapped[str] = mapped_column(Text)
+    network: Mapped[str] = mapped_column(Text)
+    methods: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    seen_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    revoked_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class RefreshToken(Base):
+    """One token of a session's family, as its SHA-256."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index("ix_refresh_tokens_session_id", "session_id"),)
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class KnownDevice(Base):
+    """A device that a person signed in from; its secret, as SHA-256, gets them past a limit that others used up."""
+
+    __tablename__ = "known_devices"
+    __table_args__ = (Index("ix_known_devices_user_id", "user_id"),)
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    seen_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class Totp(Base):
+    """A person's authenticator: the sealed secret and the last time step accepted."""
+
+    __tablename__ = "totp"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), primary_key=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    last_step: Mapped[int] = mapped_column(BigInteger, server_default="0", default=0)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    confirmed_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class RecoveryCode(Base):
+    """A code that stands in for the authenticator once, as its SHA-256."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class MfaChallenge(Base):
+    """A sign-in that waits for its second factor. Without `genuine` no code opens it: the password was wrong."""
+
+    __tablename__ = "mfa_challenges"
+    __table_args__ = (Index("ix_mfa_challenges_expires_at", "expires_at"),)
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    genuine: Mapped[bool]
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class Recovery(Base):
+    """A password recovery that was asked for; without a user nobody is known by what was typed."""
+
+    __tablename__ = "password_recoveries"
+    __table_args__ = (
+        Index("ix_password_recoveries_user_id", "user_id"),
+        Index("ix_password_recoveries_created_at", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
+    channel: Mapped[str] = mapped_column(Text)
+    code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
+    reset_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class Consent(Base):
+    """A consent given or withdrawn; the newest row of a purpose holds."""
+
+    __tablename__ = "consents"
+    __table_args__ = (Index("ix_consents_user_id", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    purpose: Mapped[str] = mapped_column(Text)
+    granted: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class AuditRecord(Base):
+    """Who did what to whom; append-only, and without personal data beyond ids."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("ix_audit_log_subject_id_id", "subject_id", "id"),
+        Index("ix_audit_log_action_id", "action", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    actor_id: Mapped[UUID | None]
+    subject_id: Mapped[UUID | None]
+    action: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)

@@ -1,0 +1,106 @@
+"""Passwords: the rules, the commonest ones refused offline, and Argon2id run aside from the event loop.
+
+Sources: SPEC, identity; NIST SP 800-63B section 3.1.1.2; RFC 9106 (its second recommended parameters).
+"""
+
+import asyncio
+import secrets
+import string
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+MIN_LENGTH = 8
+MAX_LENGTH = 200
+GENERATED_LENGTH = 20
+PARALLEL_HASHES = 2
+"""Each takes 64 MiB and, for a while, a core: more at once would only starve the requests that need none."""
+
+_BRAZILIAN = (
+    "mudar123 senha123 senha1234 senha12345 senha2024 senha2025 senha2026 brasil123 brasil2022 brasil2024 brasil2026 "
+    "flamengo1 flamengo10 flamengo123 corinthians1 corinthians10 palmeiras1 palmeiras123 saopaulo1 vasco123 gremio123 "
+    "internacional1 cruzeiro1 santos123 carteira1 carteira123 carteira2026 teste123 teste1234 admin123 admin1234 "
+    "usuario1 usuario123 familia1 familia123 deusefiel1 jesus123 jesuscristo1 amor1234 vida1234 abcd1234 abc12345 "
+    "gabriel1 gabriel123 eduardo1 rodrigo1 fernanda1 mariana1 juliana1 camila123 rafaela1 leticia1 "
+    "acesso123 acesso1234 bemvindo1 bemvindo123 trocar123 primeiro1 empresa123 banco123 dinheiro1 cartao123"
+)
+
+_hasher = PasswordHash((Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4),))
+_threads = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
+
+
+@cache
+def _common() -> frozenset[str]:
+    """Give the 30,000 commonest passwords of zxcvbn's list (MIT) and the commonest of Brazil, folded."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - large, and needed only by who sets a password
+
+    return frozenset({*FREQUENCY_LISTS["passwords"], *_BRAZILIAN.split()})
+
+
+def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> list[str]:
+    """Name every rule that a password breaks, in Portuguese; an empty list is a good password.
+
+    `personal` holds what an attacker would try first: the person's e-mail and CPF.
+    """
+    broken = []
+    if len(password) < MIN_LENGTH:
+        broken.append(f"A senha deve ter pelo menos {MIN_LENGTH} caracteres.")
+    if len(password) > MAX_LENGTH:
+        broken.append(f"A senha deve ter no máximo {MAX_LENGTH} caracteres.")
+    if not any(character.isupper() for character in password):
+        broken.append("A senha deve ter pelo menos uma letra maiúscula.")
+    if not any(character.isdigit() for character in password):
+        broken.append("A senha deve ter pelo menos um número.")
+    folded = password.casefold()
+    if not broken and (folded in _common() or folded in {(text or "").casefold() for text in personal}):
+        broken.append("Esta senha é fácil de adivinhar. Escolha outra.")
+    return broken
+
+
+def generate() -> str:
+    """Make a strong password that keeps the rules: 20 letters and digits, about 118 bits."""
+    alphabet = string.ascii_letters + string.digits
+    while True:
+        password = "".join(secrets.choice(alphabet) for _ in range(GENERATED_LENGTH))
+        if not broken_rules(password):
+            return password
+
+
+def _normal(password: str) -> str:
+    """Make what looks the same be the same, whatever keyboard it was typed on (RFC 8265)."""
+    return unicodedata.normalize("NFC", password)
+
+
+async def hash_password(password: str) -> str:
+    """Hash a password with Argon2id in a thread; at most two run at once in a process."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, _normal(password))
+
+
+@cache
+def _nobodys_hash() -> str:
+    return _hasher.hash(secrets.token_urlsafe(24))
+
+
+def _verify(password: str, known: str | None) -> tuple[bool, str | None]:
+    if known is None:
+        _hasher.verify(_normal(password), _nobodys_hash())
+        return False, None
+    return _hasher.verify_and_update(_normal(password), known)
+
+
+async def verify_password(password: str, known: str | None) -> tuple[bool, str | None]:
+    """Tell whether a password fits a hash, and give a better hash if the parameters have grown since.
+
+    Without a hash (nobody is known by that name) it takes as long and fails.
+    """
+    if len(password) > MAX_LENGTH:
+        password, known = "", None
+    return await asyncio.get_running_loop().run_in_executor(_threads, _verify, password, known)
+
+
+async def warm_up() -> None:
+    """Make the hash of nobody before the first person asks, so that the first one takes no longer."""
+    await asyncio.get_running_loop().run_in_executor(_threads, _nobodys_hash)

@@ -1,0 +1,52 @@
+"""What identity's verbs work with in one server process, made in the lifespan and kept on `app.state.identity`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from carteira.identity.access import Access
+from carteira.identity.config import Config
+from carteira.identity.limiting import Limiter
+from carteira.identity.passwords import PARALLEL_HASHES
+from carteira.identity.seal import Sealer
+from carteira.kit.access import Principal
+from carteira.kit.tokens import KeyRing
+from carteira.kit.tx import Database, Tx
+
+Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
+Eraser = Callable[[Tx, UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Identity in a process."""
+
+    config: Config
+    database: Database
+    ring: KeyRing
+    access: Access
+    limiter: Limiter
+    sealer: Sealer
+    exporters: Mapping[str, Exporter]
+    erasers: Mapping[str, Eraser]
+    guesses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_HASHES))
+    """Password guesses under way; a guess looks at its limit once its turn has come, so that a burst passes none."""
+
+
+async def authenticate(request: Request, token: str) -> Principal:
+    """Turn a bearer token into a principal (`app.state.authenticate`)."""
+    runtime: Runtime = request.app.state.identity
+    return await runtime.access.authenticate(request, token)
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.identity
+    return runtime
+
+
+IdentityDep = Annotated[Runtime, Depends(_runtime)]
+"""A route parameter: identity in this process."""

@@ -1,0 +1,67 @@
+"""Secrets of identity: opaque tokens known by their hash, and what must be read again sealed with AES-256-GCM."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+def new_token() -> str:
+    """Make an opaque token of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """Give what is stored of a token: enough to know it again, nothing to use."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+class Sealer:
+    """Seals a person's secret so that it opens only for that person's row."""
+
+    def __init__(self, path: Path) -> None:
+        self._cipher = AESGCM(_load_or_create(path))
+
+    def seal(self, owner: UUID, secret: bytes) -> bytes:
+        """Encrypt, bound to the owner."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, secret, owner.bytes)
+
+    def open(self, owner: UUID, sealed: bytes) -> bytes:
+        """Decrypt.
+
+        Raises:
+            ValueError: another key or owner sealed it, or it was changed.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
+        except InvalidTag as error:
+            raise ValueError("sealed with another key or for another owner") from error
+
+
+def _load_or_create(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_hex(_KEY_BYTES).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)
+        except FileExistsError:  # another process was first
+            pass
+        finally:
+            fresh.unlink()
+    key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"{path}: the sealing key is {_KEY_BYTES} bytes in hexadecimal")
+    return key

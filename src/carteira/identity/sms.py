@@ -1,0 +1,59 @@
+"""SMS: over a provider's HTTP in production; in development into a folder, so that no code reaches a log."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import structlog
+
+from carteira.kit.ids import uuid7
+
+TIMEOUT_SECONDS = 10
+
+log = structlog.get_logger(__name__)
+
+
+class Sms(Protocol):
+    """Sends a text to a phone of 10 or 11 digits."""
+
+    async def send(self, phone: str, text: str) -> None:
+        """Send it, or raise for the job to try again."""
+
+
+class FolderSms:
+    """Writes each message to a file of its own, readable by its owner only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, phone: str, text: str) -> None:
+        """Write the file and log where it is."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._folder / f"{uuid7()}.txt"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(f"Para: {phone}\n{text}\n")
+        log.info("sms written", file=path.name)
+
+
+class HttpSms:
+    """Posts `{"to": "+55…", "text": …}` with a bearer token; any 2xx means that it was taken."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def send(self, phone: str, text: str) -> None:
+        """Hand it to the provider.
+
+        Raises:
+            httpx.HTTPError: the provider is not to be reached or refused it.
+        """
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+            answer = await client.post(self._url, json={"to": f"+55{phone}", "text": text}, headers=self._headers)
+            answer.raise_for_status()
+
+
+def sms_of(url: str | None, token: str | None, home: Path) -> Sms:
+    """Choose the adapter: HTTP where a provider is set, else the folder."""
+    return HttpSms(url, token) if url else FolderSms(home / "sms")

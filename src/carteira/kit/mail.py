@@ -1,0 +1,77 @@
+"""E-mail over SMTP: one message, text and HTML, to one address. Jobs send it, never a request."""
+
+import asyncio
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from urllib.parse import parse_qs, unquote, urlsplit
+
+TIMEOUT_SECONDS = 15
+
+
+class MailNotConfigured(RuntimeError):
+    """There is a message to send and no `SMTP_URL`."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent: the subject, the text, and the same as HTML."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Mailer:
+    """Sends over the server that a URL names.
+
+    `smtp://user:password@host:port` (with `?starttls=true` where the server offers it) or `smtps://…`.
+    """
+
+    url: str | None
+    sender: str
+
+    async def send(self, to: str, message: Message) -> None:
+        """Send a message; the blocking conversation runs in a thread.
+
+        Raises:
+            MailNotConfigured: there is no server.
+            OSError: the server is not to be reached (`smtplib.SMTPException` is one too), or refused the message.
+        """
+        if self.url is None:
+            raise MailNotConfigured("SMTP_URL is not set")
+        await asyncio.to_thread(_send, self.url, self._compose(to, message))
+
+    def _compose(self, to: str, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = Address("Carteira", addr_spec=self.sender)
+        mail["To"] = Address(addr_spec=to)
+        mail["Subject"] = message.subject
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = "pt-BR"
+        mail.set_content(message.text)
+        mail.add_alternative(message.html, subtype="html")
+        return mail
+
+
+def _send(url: str, mail: EmailMessage) -> None:
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, parts.port or 465, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
+        )
+    else:
+        server = smtplib.SMTP(host, parts.port or 25, timeout=TIMEOUT_SECONDS)
+    with server:
+        if parts.scheme == "smtp" and parse_qs(parts.query).get("starttls") == ["true"]:
+            server.starttls(context=ssl.create_default_context())
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        server.send_message(mail)

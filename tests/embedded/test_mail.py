@@ -1,0 +1,42 @@
+"""The embedded SMTP server keeps what it is given, over a restart too."""
+
+import smtplib
+from pathlib import Path
+
+import pytest
+
+from carteira.embedded import EmbeddedServers
+from carteira.kit.mail import Mailer, MailNotConfigured, Message
+
+MESSAGE = Message("Olá", "Código 123", "<p>Código 123</p>")
+
+
+@pytest.mark.integration
+async def test_mail_lands_in_the_maildir_and_stays(tmp_path: Path) -> None:
+    with EmbeddedServers(tmp_path, postgres=False, redis=False, aws=False, mail=True) as servers:
+        mailer = Mailer(servers.endpoints.smtp_url, "nao-responda@carteira.localhost")
+        await mailer.send("maria@exemplo.com.br", MESSAGE)
+        servers.mail.kill()
+        assert servers.watch() == ["mail"]
+        with pytest.raises(OSError, match="refused"):
+            await mailer.send("maria@exemplo.com.br", MESSAGE)
+        servers.restart("mail")
+        await mailer.send("jose@exemplo.com.br", MESSAGE)
+        received = sorted(file.read_text() for file in (servers.mail.maildir / "new").iterdir())
+    assert len(received) == 2
+    assert sum("To: maria@exemplo.com.br" in mail for mail in received) == 1
+
+
+@pytest.mark.integration
+async def test_a_refused_message_is_an_error(tmp_path: Path) -> None:
+    with EmbeddedServers(tmp_path, postgres=False, redis=False, aws=False, mail=True) as servers:
+        url = servers.endpoints.smtp_url.replace("smtp://", "smtp://user:password@")
+        with pytest.raises(smtplib.SMTPException):
+            await Mailer(url, "nao-responda@carteira.localhost").send("maria@exemplo.com.br", MESSAGE)
+        with pytest.raises(smtplib.SMTPException):
+            await Mailer(f"{servers.endpoints.smtp_url}?starttls=true", "a@b.c").send("x@exemplo.com.br", MESSAGE)
+
+
+async def test_without_a_server_nothing_is_sent_silently() -> None:
+    with pytest.raises(MailNotConfigured):
+        await Mailer(None, "a@b.c").send("maria@exemplo.com.br", MESSAGE)

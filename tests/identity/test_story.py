@@ -1,0 +1,138 @@
+"""The whole life of a person over HTTP on a real socket, and what its logs must not hold."""
+
+import asyncio
+import email
+import io
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import httpx
+import pyotp
+import pytest
+import structlog
+import uvicorn
+
+from carteira.embedded import Endpoints
+from carteira.kit import log
+from carteira.kit.clock import clock
+from tests.identity.support import Server, new_person
+
+NEW = "Outra9senha"
+
+
+@pytest.fixture
+async def logged() -> AsyncIterator[io.StringIO]:
+    """Everything that is logged, as production would write it."""
+    kept, root = io.StringIO(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    log.configure(level="debug", form="json")
+    handler = root.handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(kept)
+    yield kept
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@asynccontextmanager
+async def served(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    config = uvicorn.Config(server.app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+    listening = uvicorn.Server(config)
+    with_socket = config.bind_socket()
+    task = asyncio.create_task(listening.serve(sockets=[with_socket]))
+    port = with_socket.getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        yield http
+    listening.should_exit = True
+    await task
+
+
+async def ok(answer: Awaitable[httpx.Response], status: int = 200) -> httpx.Response:
+    given = await answer
+    assert given.status_code == status, given.text
+    return given
+
+
+def bearer(tokens: httpx.Response) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens.json()['access_token']}"}
+
+
+def letter(endpoints: Endpoints, to: str) -> EmailMessage:
+    files = Path(endpoints.maildir, "new").iterdir()
+    mails = (email.message_from_bytes(file.read_bytes(), policy=default) for file in files)
+    return next(mail for mail in mails if mail["To"] == to)
+
+
+async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in order
+    start_server: Callable[..., Awaitable[Server]], endpoints: Endpoints, logged: io.StringIO
+) -> None:
+    server = await start_server(log_level="debug")
+    person = new_person()
+    secrets = [person["password"], NEW, person["cpf"], person["email"], "Errada123"]
+    async with served(server) as http:
+        user_id = (await ok(http.post("/users/register", json=person), 201)).json()["id"]
+        for name in (person["cpf"], person["email"]):
+            tokens = await ok(http.post("/auth/login", data={"username": name, "password": person["password"]}))
+        await ok(http.post("/auth/login", data={"username": person["email"], "password": "Errada123"}), 401)
+
+        enrolment = (await ok(http.post("/auth/totp", headers=bearer(tokens)))).json()
+        totp = pyotp.TOTP(enrolment["secret"])
+        confirm = http.post("/auth/totp/confirm", json={"code": totp.at(clock.now())}, headers=bearer(tokens))
+        secrets += [enrolment["secret"], *(await ok(confirm)).json()["recovery_codes"]]
+        clock.advance(timedelta(seconds=60))
+        login = {"username": person["cpf"], "password": person["password"]}
+        challenge = (await ok(http.post("/auth/login", data=login))).json()
+        assert challenge["mfa_required"] is True
+        body = {"mfa_token": challenge["mfa_token"], "code": totp.at(clock.now())}
+        tokens = await ok(http.post("/auth/mfa", json=body))
+
+        old = tokens.json()["refresh_token"]
+        renewed = await ok(http.post("/auth/refresh", json={"refresh_token": old}))
+        await ok(http.get("/users/me", headers=bearer(renewed)))
+        clock.advance(timedelta(seconds=30))
+        await ok(http.post("/auth/refresh", json={"refresh_token": old}), 401)
+        await ok(http.get("/users/me", headers=bearer(renewed)), 401)
+
+        await ok(http.post("/password-recovery", json={"email": person["email"]}), 202)
+        await server.work_off()
+        text = letter(endpoints, person["email"]).get_body(("plain",))
+        assert text is not None
+        code = re.search(r"\b\d{6}\b", text.get_content())
+        assert code
+        asked = {"email": person["email"], "code": code[0]}
+        reset = (await ok(http.post("/password-recovery/verify", json=asked))).json()["reset_token"]
+        await ok(http.post("/password-recovery/reset", json={"reset_token": reset, "new_password": NEW}), 204)
+        await server.work_off()
+
+        challenge = (await ok(http.post("/auth/login", data={"username": person["email"], "password": NEW}))).json()
+        clock.advance(timedelta(seconds=60))
+        body = {"mfa_token": challenge["mfa_token"], "code": totp.at(clock.now())}
+        tokens = await ok(http.post("/auth/mfa", json=body))
+        writer = server.operator("users:write")
+        await ok(http.get("/users", headers=bearer(tokens)), 403)
+        await ok(http.put(f"/users/{user_id}/role", json={"role_id": 2}, headers=writer))
+        await ok(http.get("/users", headers=bearer(tokens)))
+        await ok(http.put(f"/users/{user_id}/role", json={"role_id": 1}, headers=writer))
+        await ok(http.get("/users", headers=bearer(tokens)), 403)
+
+        export = await ok(http.get("/users/export?format=csv", headers=server.operator("users:export")))
+        assert user_id in export.text
+        everything = (await ok(http.get("/users/me/data", headers=bearer(tokens)))).json()
+        assert everything["identity"]["user"]["email"] == person["email"]
+        await ok(http.delete(f"/users/{user_id}", headers=bearer(tokens)), 204)
+        await ok(http.get("/users/me", headers=bearer(tokens)), 401)
+        await ok(http.post("/auth/login", data={"username": person["email"], "password": NEW}), 401)
+        for given in (tokens, renewed):
+            secrets += [given.json()["access_token"], given.json()["refresh_token"]]
+        secrets += [old, reset, challenge["mfa_token"], body["code"], code[0]]
+
+    lines = logged.getvalue()
+    assert '"event": "request"' in lines, "the story was logged"
+    for secret in secrets:
+        assert not re.search(rf"(?<![\w.-]){re.escape(secret)}(?![\w-])", lines), "a secret reached the log"
