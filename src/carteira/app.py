@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, ledger
+from carteira import __version__, benefits, ledger, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import Authenticate, Principal, public
 from carteira.kit.module import Lane, Module
@@ -61,6 +61,7 @@ def modules_of(settings: Settings) -> list[Module]:
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
         ),
+        "transit": transit.module,
     }
     return [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
 

@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits",)
+OPTIONAL_MODULES = ("benefits", "documents", "transit")
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
