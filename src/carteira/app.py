@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, ledger, transit
+from carteira import __version__, benefits, documents, ledger, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import Authenticate, Principal, public
 from carteira.kit.module import Lane, Module
@@ -60,6 +60,14 @@ def modules_of(settings: Settings) -> list[Module]:
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
+        ),
+        "documents": lambda: documents.module(
+            home=settings.carteira_home,
+            url=settings.documents_url,
+            key_file=settings.documents_key_file,
+            create_key=settings.environment == "development",
+            aws_endpoint_url=settings.aws_endpoint_url,
+            public_url=settings.public_url,
         ),
         "transit": transit.module,
     }
