@@ -205,7 +205,8 @@ async def test_data_is_changed_and_a_document_deleted(served: Served, stored: Lo
     async with served.database.transaction() as tx:
         (args,) = await tx.scalars(
             text(
-                "SELECT args FROM procrastinate_jobs WHERE task_name = 'documents:remove_files' ORDER BY id DESC LIMIT 1"
+                "SELECT args FROM procrastinate_jobs WHERE task_name = 'documents:remove_files'"
+                " ORDER BY id DESC LIMIT 1"
             )
         )
     for version_id in args["version_ids"]:
@@ -289,6 +290,7 @@ async def test_without_the_rows_key_what_is_stored_cannot_be_read(served: Served
     (folder / "0001").write_bytes(zero)
     with pytest.raises(FileDamaged):
         _ = [segment async for segment in opened.read(vault.storage)]
+    await person.client.delete(f"/documents/{document_id}", headers=person.headers)
 
 
 async def test_erasure_destroys_the_keys_and_tells_all_before(served: Served) -> None:

@@ -1,4 +1,3 @@
-import os
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -32,7 +31,7 @@ def test_a_key_is_wrapped_for_one_context(ring: KeyRing) -> None:
 def test_the_key_file_is_its_owners_alone_and_is_made_once(ring: KeyRing) -> None:
     assert ring.path.stat().st_mode & 0o777 == 0o600
     assert KeyRing(ring.path, create=True).active == ring.active
-    assert os.listdir(ring.path.parent) == ["documents.json"]
+    assert list(ring.path.parent.iterdir()) == [ring.path]
 
 
 def test_a_running_process_sees_a_new_key(ring: KeyRing) -> None:

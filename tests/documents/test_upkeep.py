@@ -1,8 +1,7 @@
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,7 +18,7 @@ from served import Served
 
 
 @pytest.fixture
-async def own_database(new_database: Any) -> AsyncIterator[Database]:
+async def own_database(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     database = Database(new_database("upkeep"), pool_size=5)
     yield database
     await database.close()
@@ -38,12 +37,27 @@ async def test_rotation_wraps_every_key_anew_and_files_stay_readable(served: Ser
     assert (done.rewrapped, done.rewrapped) == told[-1]
     async with served.database.transaction() as tx:
         left = await tx.scalar(text("SELECT count(*) FROM document_versions WHERE key_id = :old"), {"old": old})
-    assert left == 0
+    assert left == done.unreadable == 0
     assert (await download(person, document_id)).content == data
     clock.advance(timedelta(days=2))
     again = await documents.rotate_master_key(served.database, vault.ring)
     assert old in again.retired
     assert (await download(person, document_id)).content == data
+
+
+async def test_a_key_that_nothing_opens_stops_no_rotation(served: Served, vault: Vault) -> None:
+    person = served.sign_in()
+    lost = (await upload(person, files.pdf())).json()["id"]
+    kept = (await upload(person, files.pdf())).json()["id"]
+    break_key = text("UPDATE document_versions SET wrapped_key = decode('00', 'hex') WHERE document_id = :id")
+    async with served.database.transaction() as tx:
+        await tx.execute(break_key, {"id": UUID(lost)})
+    try:
+        done = await documents.rotate_master_key(served.database, vault.ring)
+        assert (done.unreadable, done.rewrapped > 0) == (1, True)
+        assert (await download(person, kept)).status_code == 200
+    finally:
+        await person.client.delete(f"/documents/{lost}", headers=person.headers)
 
 
 async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(served: Served, vault: Vault) -> None:
@@ -112,7 +126,7 @@ async def test_each_step_reminds_once_and_a_new_date_begins_anew(tx: AsyncSessio
     for _ in range(7):
         clock.advance(timedelta(days=1))
         await documents.remind(tx)
-    assert await reminders(tx) == [(str(soon), 8), (str(later), 30), (str(soon), 7), (str(soon), 1)]
+    assert await reminders(tx) == [(str(soon), 8), (str(soon), 7), (str(later), 30), (str(soon), 1)]
     owner = await tx.scalar(text("SELECT user_id FROM documents WHERE id = :id"), {"id": soon})
     assert isinstance(owner, UUID)
     await documents.service.update(

@@ -36,6 +36,7 @@ class Form:
 class _Part:
     headers: dict[str, bytes] = field(default_factory=dict)
     data: list[bytes] = field(default_factory=list)
+    begun: bool = False
     ended: bool = False
 
 
@@ -53,6 +54,7 @@ class _Parts:
                 "on_header_field": self._on_header_field,
                 "on_header_value": self._on_header_value,
                 "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
                 "on_part_data": lambda data, start, end: self.parts[-1].data.append(data[start:end]),
                 "on_part_end": self._on_part_end,
                 "on_end": self._on_end,
@@ -71,6 +73,9 @@ class _Parts:
         self.parts[-1].headers[self._name.decode("latin-1").lower()] = self._value
         self._name = self._value = b""
 
+    def _on_headers_finished(self) -> None:
+        self.parts[-1].begun = True
+
     def _on_part_end(self) -> None:
         self.parts[-1].ended = True
 
@@ -83,14 +88,17 @@ class _Parts:
             raise FormUnreadable
 
     def take(self, data: bytes) -> list[_Part]:
-        """Parse the next bytes; give the parts that something came of, the last of which may go on."""
+        """Parse the next bytes; give the parts whose headers are there, the last of which may go on."""
         try:
             self.parser.write(data)
         except MultipartParseError as error:
             raise FormUnreadable from error
-        touched = self.parts
-        self.parts = [] if not touched or touched[-1].ended else [_Part(touched[-1].headers)]
-        return touched
+        *whole, last = self.parts or [_Part(ended=True)]
+        if not last.begun:
+            self.parts = [] if last.ended else [last]
+            return whole
+        self.parts = [] if last.ended else [_Part(last.headers, begun=True)]
+        return [*whole, last]
 
 
 def _disposition(part: _Part) -> tuple[str, str | None]:

@@ -142,7 +142,7 @@ class KeyRing:
         try:
             nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
             return AESGCM(master.key).decrypt(nonce, sealed, key_id.encode() + b"\0" + context)
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise FileDamaged from error
 
     def add(self) -> MasterKey:

@@ -170,7 +170,7 @@ async def register(  # noqa: PLR0913 - a document's parts
     tx.add(row)
     await tx.flush()
     if file is not None:
-        await _attach(tx, ring, row, file)
+        await _attach(tx, ring, row, file, now)
     return _view(row)
 
 
@@ -184,13 +184,12 @@ async def replace_file(tx: Tx, ring: KeyRing, user_id: UUID, file: StoredFile) -
     row = await _own(tx, user_id, file.document_id, lock=True)
     if row.version >= MAX_VERSIONS:
         raise TooManyVersions
-    await _attach(tx, ring, row, file)
+    await _attach(tx, ring, row, file, clock.now())
     return _view(row)
 
 
-async def _attach(tx: Tx, ring: KeyRing, row: Document, file: StoredFile) -> None:
-    key_id, wrapped_key = ring.wrap(file.data_key, _wrapping_context(file.document_id, file.version_id))
-    now = clock.now()
+async def _attach(tx: Tx, ring: KeyRing, row: Document, file: StoredFile, now: datetime) -> None:
+    key_id, wrapped_key = ring.wrap(file.data_key, wrapping_context(file.document_id, file.version_id))
     tx.add(
         DocumentVersion(
             id=file.version_id,
@@ -211,7 +210,8 @@ async def _attach(tx: Tx, ring: KeyRing, row: Document, file: StoredFile) -> Non
     metrics.stored_bytes.inc(file.size)
 
 
-def _wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
+def wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
+    """Say what a version's data key is bound to while it is wrapped."""
     return document_id.bytes + version_id.bytes
 
 
@@ -321,7 +321,7 @@ async def open_file(tx: Tx, ring: KeyRing, user_id: UUID, document_id: UUID, ver
     )
     if row is None:
         raise DocumentNotFound
-    data_key = ring.unwrap(row.key_id, row.wrapped_key, _wrapping_context(document_id, version_id))
+    data_key = ring.unwrap(row.key_id, row.wrapped_key, wrapping_context(document_id, version_id))
     sealer = Sealer(document_id, version_id, data_key)
     return OpenedFile(row.file_name, row.content_type, row.size, row.segments, version_id, sealer)
 

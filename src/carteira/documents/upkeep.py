@@ -9,8 +9,10 @@ import structlog
 from sqlalchemy import func, select
 
 from carteira.documents import metrics
-from carteira.documents.keys import KeyRing
+from carteira.documents.errors import FileDamaged
+from carteira.documents.keys import KeyRing, MasterKeyMissing
 from carteira.documents.models import DocumentVersion
+from carteira.documents.service import wrapping_context
 from carteira.documents.storage import Storage
 from carteira.kit.clock import clock
 from carteira.kit.tx import Database
@@ -33,6 +35,8 @@ class Rotation:
 
     active_key: str
     rewrapped: int
+    unreadable: int
+    """Keys that no master key of the file opens: their files are lost, or the file lacks a key."""
     retired: list[str]
 
 
@@ -45,30 +49,65 @@ async def rotate_master_key(
     it is simply run again. Old keys leave the file at a later run, a day after they were replaced.
     """
     active = ring.add() if add_key else ring.active
-    others = DocumentVersion.key_id != active.id
     async with database.transaction() as tx:
-        total = await tx.scalar(select(func.count()).select_from(DocumentVersion).where(others)) or 0
+        total = (
+            await tx.scalar(
+                select(func.count()).select_from(DocumentVersion).where(DocumentVersion.key_id != active.id)
+            )
+            or 0
+        )
     done = 0
-    while True:
-        async with database.transaction() as tx:
-            rows = (
-                await tx.scalars(
-                    select(DocumentVersion).where(others).order_by(DocumentVersion.id).limit(BATCH).with_for_update()
-                )
-            ).all()
-            for row in rows:
-                context = row.document_id.bytes + row.id.bytes
-                row.key_id, row.wrapped_key = ring.wrap(ring.unwrap(row.key_id, row.wrapped_key, context), context)
-        if not rows:
-            break
-        done += len(rows)
+
+    def tell(rewrapped: int) -> None:
+        nonlocal done
+        done += rewrapped
         if progress is not None:
             progress(done, max(total, done))
+
+    while (passed := await _rewrap_all(database, ring, active.id, tell)).rewrapped:
+        pass  # until a pass finds nothing: uploads went on meanwhile
     async with database.transaction() as tx:
         used = frozenset(await tx.scalars(select(DocumentVersion.key_id).distinct()))
     retired = ring.retire(used) if add_key else []
-    log.info("master key rotated", rewrapped=done, retired=len(retired))
-    return Rotation(active.id, done, retired)
+    log.info("master key rotated", rewrapped=done, unreadable=passed.unreadable, retired=len(retired))
+    return Rotation(active.id, done, passed.unreadable, retired)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    rewrapped: int
+    unreadable: int
+
+
+async def _rewrap_all(database: Database, ring: KeyRing, active_id: str, tell: Callable[[int], None]) -> _Pass:
+    """Go once through all keys that another master key wraps; one that cannot be unwrapped stops nothing."""
+    after, rewrapped, unreadable = UUID(int=0), 0, 0
+    while True:
+        before = rewrapped
+        async with database.transaction() as tx:
+            rows = (
+                await tx.scalars(
+                    select(DocumentVersion)
+                    .where(DocumentVersion.key_id != active_id, DocumentVersion.id > after)
+                    .order_by(DocumentVersion.id)
+                    .limit(BATCH)
+                    .with_for_update()
+                )
+            ).all()
+            for row in rows:
+                context = wrapping_context(row.document_id, row.id)
+                try:
+                    data_key = ring.unwrap(row.key_id, row.wrapped_key, context)
+                except (FileDamaged, MasterKeyMissing):
+                    log.warning("key cannot be unwrapped", version_id=str(row.id))
+                    unreadable += 1
+                else:
+                    row.key_id, row.wrapped_key = ring.wrap(data_key, context)
+                    rewrapped += 1
+        if not rows:
+            return _Pass(rewrapped, unreadable)
+        tell(rewrapped - before)
+        after = rows[-1].id
 
 
 async def remove_orphans(database: Database, storage: Storage) -> int:
