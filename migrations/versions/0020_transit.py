@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0020"
-down_revision = "0002"
+down_revision = "0003"
 
 # `ledger.system_account` of each kind, written out: a migration never changes with the code.
 SYSTEM_ACCOUNTS = {

@@ -7,7 +7,7 @@ from pydantic import PostgresDsn
 from carteira.documents import Vault
 from carteira.embedded import Endpoints
 from carteira.settings import Settings
-from served import Served, serve
+from tests.served import Served, serve
 
 Lookout = Callable[[], list[bytes]]
 """Gives what lies in the storage."""

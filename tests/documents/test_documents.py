@@ -15,9 +15,9 @@ from carteira import documents
 from carteira.documents import Vault
 from carteira.documents.errors import FileDamaged
 from carteira.kit.clock import clock
-from documents import files
-from documents.conftest import Lookout
-from served import Served, Someone
+from tests.documents import files
+from tests.documents.conftest import Lookout
+from tests.served import Served, Someone
 
 FIELDS = {"document_type": "CNH", "document_number": "62472927637"}
 

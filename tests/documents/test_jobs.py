@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from carteira.documents import Vault, jobs
 from carteira.kit.clock import clock
-from documents import files
-from documents.conftest import Lookout
-from documents.test_documents import upload
-from served import Served
+from tests.documents import files
+from tests.documents.conftest import Lookout
+from tests.documents.test_documents import upload
+from tests.served import Served
 
 
 @pytest.fixture

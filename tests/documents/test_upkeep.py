@@ -12,9 +12,9 @@ from carteira import documents
 from carteira.documents import DocumentType, KeyRing, Vault
 from carteira.kit.clock import clock
 from carteira.kit.tx import Database
-from documents import files
-from documents.test_documents import download, upload
-from served import Served
+from tests.documents import files
+from tests.documents.test_documents import download, upload
+from tests.served import Served
 
 
 @pytest.fixture
@@ -107,26 +107,27 @@ async def paper(tx: AsyncSession, ring: KeyRing, expires_on: date | None) -> UUI
     return made.id
 
 
-async def reminders(tx: AsyncSession) -> list[tuple[str, int]]:
+async def reminders(tx: AsyncSession, *papers: UUID) -> list[tuple[UUID, int]]:
     rows = await tx.execute(text("SELECT payload FROM events WHERE topic = 'documents.expiring' ORDER BY id"))
-    return [(payload["document_id"], payload["days_left"]) for (payload,) in rows]
+    told = [(UUID(payload["document_id"]), payload["days_left"]) for (payload,) in rows]
+    return [reminder for reminder in told if reminder[0] in papers]
 
 
 async def test_each_step_reminds_once_and_a_new_date_begins_anew(tx: AsyncSession, tmp_path: Path) -> None:
     ring = KeyRing(tmp_path / "keys.json", create=True)
     today = date(2026, 6, 1)
     clock.set(datetime(2026, 6, 1, 12, tzinfo=UTC))
-    soon, later, _never, _past = [
+    papers = soon, later, _never, _past = [
         await paper(tx, ring, expires_on)
         for expires_on in (today + timedelta(days=8), today + timedelta(days=31), None, today - timedelta(days=1))
     ]
     for _ in range(2):
         await documents.remind(tx)
-    assert await reminders(tx) == [(str(soon), 8)]
+    assert await reminders(tx, *papers) == [(soon, 8)]
     for _ in range(7):
         clock.advance(timedelta(days=1))
         await documents.remind(tx)
-    assert await reminders(tx) == [(str(soon), 8), (str(soon), 7), (str(later), 30), (str(soon), 1)]
+    assert await reminders(tx, *papers) == [(soon, 8), (soon, 7), (later, 30), (soon, 1)]
     owner = await tx.scalar(text("SELECT user_id FROM documents WHERE id = :id"), {"id": soon})
     assert isinstance(owner, UUID)
     await documents.service.update(
@@ -139,4 +140,4 @@ async def test_each_step_reminds_once_and_a_new_date_begins_anew(tx: AsyncSessio
         expires_on=today + timedelta(days=20),
     )
     await documents.remind(tx)
-    assert (await reminders(tx))[-1] == (str(soon), 13)
+    assert (await reminders(tx, *papers))[-1] == (soon, 13)

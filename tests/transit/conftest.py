@@ -4,7 +4,7 @@ import pytest
 from pydantic import PostgresDsn
 
 from carteira.settings import Settings
-from served import Served, serve
+from tests.served import Served, serve
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from carteira import ledger, transit
 from carteira.kit.tx import Database
-from served import Served, Someone
+from tests.served import Served, Someone
 
 
 async def first_card(person: Someone) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from carteira import ledger, transit
 from carteira.kit.clock import clock
-from served import Served, Someone
+from tests.served import Served, Someone
 
 NOON = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
