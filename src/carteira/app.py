@@ -137,6 +137,7 @@ def create_app(settings: Settings) -> Application:
         max_body_bytes=settings.max_body_bytes,
         body_limits={prefix: limit for module in modules for prefix, limit in module.body_limits.items()},
         timeout_seconds=settings.request_timeout_seconds,
+        time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     return Application(api, app, gates)

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 import random
 from collections.abc import AsyncIterator
@@ -323,6 +324,9 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(served: Ser
     vault.holder_name = name
     made = (await person.post(f"/documents/{document_id}/proof")).json()
     assert made["qr_svg"].startswith("<svg")
+    token = made["url"].rpartition("/")[2]
+    sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    assert all(hidden.bytes not in sealed for hidden in (person.id, UUID(document_id)))
     checked = (await served.client.get(made["url"])).json()
     assert checked == {
         "document_type": "CNH",

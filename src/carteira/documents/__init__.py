@@ -71,6 +71,10 @@ __all__ = [
 ]
 
 
+UPLOAD_SECONDS = 300.0
+"""10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
+
+
 async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
     """Know nobody's name."""
     return None
@@ -120,6 +124,7 @@ def module(  # noqa: PLR0913 - one argument per setting
         routers=(routes.router,),
         jobs=jobs.blueprint(vault),
         body_limits={"/documents": routes.MAX_BODY_BYTES},
+        time_limits={"/documents": UPLOAD_SECONDS},
         lifespan=lifespan,
         readiness={"documents": storage_answers},
         export_person=export_person,

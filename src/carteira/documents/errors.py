@@ -72,7 +72,7 @@ class TooManyVersions(Conflict):
 
 
 class LinkRefused(Forbidden):
-    """A signed link is not ours, was changed, or has expired."""
+    """A link is not ours, was changed, or has expired."""
 
     code = "link_refused"
     title = "Link inválido"

@@ -6,10 +6,10 @@ is active. A running server sees a changed file at once.
 
 import base64
 import binascii
-import hmac
 import os
 import secrets
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from carteira.kit.clock import clock
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+TAG_BYTES = 16
 SETTLING = timedelta(days=1)
 """How long a key that is no longer active is kept: a process may still be wrapping with it."""
 
@@ -174,15 +175,22 @@ class KeyRing:
         finally:
             os.close(descriptor)
 
-    def sign(self, purpose: str, content: bytes) -> bytes:
-        """Sign a text for one purpose, with a key derived for nothing else (HKDF, HMAC-SHA256)."""
-        return _signature(self.active, purpose, content)
+    def seal_token(self, purpose: str, content: bytes) -> bytes:
+        """Seal a text for one purpose, with a key derived for nothing else: nobody can make, change or read it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(_token_key(self.active, purpose)).encrypt(nonce, content, purpose.encode())
 
-    def signed(self, purpose: str, content: bytes, signature: bytes) -> bool:
-        """Tell whether a signature is ours, under any key still in the file."""
-        return any(hmac.compare_digest(_signature(key, purpose, content), signature) for key in self.keys())
+    def open_token(self, purpose: str, sealed: bytes) -> bytes | None:
+        """Give a sealed text, if it was sealed for the purpose under any key that is still in the file."""
+        if len(sealed) < NONCE_BYTES + TAG_BYTES:
+            return None
+        for key in reversed(self.keys()):
+            with suppress(InvalidTag):
+                return AESGCM(_token_key(key, purpose)).decrypt(
+                    sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode()
+                )
+        return None
 
 
-def _signature(master: MasterKey, purpose: str, content: bytes) -> bytes:
-    derive = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"carteira.documents.link." + purpose.encode())
-    return hmac.digest(derive.derive(master.key), content, "sha256")
+def _token_key(master: MasterKey, purpose: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"carteira.documents.link." + purpose.encode()).derive(master.key)

@@ -200,7 +200,7 @@ async def list_documents(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor 
     summary="Conferir uma comprovação",
     response_model=None,
     responses=_PROOF_ANSWERS,
-    dependencies=[public("a third person scans it; the signature says that the holder wanted that")],
+    dependencies=[public("a third person scans it; the sealed token says that the holder wanted that")],
 )
 async def check_proof(
     token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: TxDep, vault: VaultDep
@@ -298,7 +298,7 @@ async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, v
     summary="Baixar o arquivo por um link",
     response_class=StreamingResponse,
     responses=_FILE_ANSWERS,
-    dependencies=[public("the link is signed, bound to its owner, and ends in five minutes")],
+    dependencies=[public("the link is sealed, bound to its owner, and ends in five minutes")],
 )
 async def get_file(
     document_id: UUID,
