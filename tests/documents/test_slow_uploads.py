@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from pydantic import PostgresDsn
@@ -11,12 +11,14 @@ from tests.served import serve
 NUMBER_PART = b'Content-Disposition: form-data; name="document_number"\r\n\r\n62472927637'
 
 
-async def test_an_upload_may_take_longer_than_other_requests(database_url: str, tmp_path: Path) -> None:
+async def test_an_upload_may_take_longer_than_other_requests(
+    new_database: Callable[[str], str], tmp_path: Path
+) -> None:
     settings = Settings(
         _env_file=None,
         carteira_home=tmp_path,
         carteira_modules="documents",
-        database_url=PostgresDsn(database_url),
+        database_url=PostgresDsn(new_database("slow")),
         request_timeout_seconds=0.05,
     )
     body = form(TYPE_PART, NUMBER_PART, FILE_PART)
