@@ -50,7 +50,7 @@ _REGISTER_BODY: dict[str, Any] = {
                     },
                 }
             },
-            "application/json": {"schema": DocumentIn.model_json_schema()},
+            "application/json": {"schema": {"$ref": "#/components/schemas/DocumentIn"}},
         },
     }
 }
@@ -125,7 +125,7 @@ async def _kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
         raise
     except Problem:
         if file is not None:
-            await vault.storage.remove(file.version_id)
+            await vault.storage.discard(file.version_id)
         raise
 
 

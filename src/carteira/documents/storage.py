@@ -86,6 +86,13 @@ class Storage:
         """
         await _guarded(self._remove(version_id))
 
+    async def discard(self, version_id: UUID) -> None:
+        """Remove what was stored of an upload that failed; if that fails too, the hourly sweep finds it."""
+        try:
+            await self.remove(version_id)
+        except StorageDown:
+            log.warning("left for the sweep", version_id=str(version_id))
+
     async def _remove(self, version_id: UUID) -> None:
         entries = await self._store.list(f"{version_id.hex}/").collect_async()
         if entries:

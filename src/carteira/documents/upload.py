@@ -111,4 +111,4 @@ class Upload:
     async def discard(self) -> None:
         """Remove what was stored of it."""
         if self._segments:
-            await self._storage.remove(self.version_id)
+            await self._storage.discard(self.version_id)
