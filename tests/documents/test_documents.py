@@ -323,7 +323,7 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(served: Ser
 
     vault.holder_name = name
     made = (await person.post(f"/documents/{document_id}/proof")).json()
-    assert made["qr_svg"].startswith("<svg")
+    assert made["qr_svg"].startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     token = made["url"].rpartition("/")[2]
     sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     assert all(hidden.bytes not in sealed for hidden in (person.id, UUID(document_id)))
@@ -395,6 +395,27 @@ async def test_a_broken_form_is_told_of_and_leaves_nothing(served: Served, store
     )
     assert answer.status_code == 422, answer.text
     assert stored() == before
+
+
+async def test_no_clear_byte_passes_through_a_temporary_file(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spool(*_: object, **__: object) -> None:
+        raise AssertionError("a file was spooled")
+
+    monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", spool)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", spool)
+    assert (await upload(served.sign_in(), files.pdf(2 * files.MIB))).status_code == 201
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_data_alone_is_small(served: Served, method: str) -> None:
+    person = served.sign_in()
+    document_id = (await person.post("/documents", FIELDS)).json()["id"]
+    path = "/documents" if method == "POST" else f"/documents/{document_id}"
+    answer = await served.client.request(
+        method, path, json=FIELDS | {"file_name": "x" * 70_000}, headers=person.headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+    assert (await served.client.request(method, path, content=b"<x/>", headers=person.headers)).status_code == 415
 
 
 async def test_another_media_type_is_not_taken(served: Served) -> None:

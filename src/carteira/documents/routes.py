@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -33,6 +34,11 @@ FORM_FIELDS = frozenset({"document_type", "document_number", "expires_on"})
 
 router = APIRouter(prefix="/documents", tags=["documents"])
 
+_DATA_SCHEMA = DocumentIn.model_json_schema(ref_template="#/components/schemas/{model}")
+_DATA_SCHEMA.pop("$defs")  # `DocumentOut` brings them into the components
+_DATA_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _DATA_SCHEMA}}}
+}
 _FILE_SCHEMA = {"type": "string", "format": "binary", "description": "PDF, PNG ou JPEG de até 10 MiB"}
 _REGISTER_BODY: dict[str, Any] = {
     "requestBody": {
@@ -50,7 +56,7 @@ _REGISTER_BODY: dict[str, Any] = {
                     },
                 }
             },
-            "application/json": {"schema": {"$ref": "#/components/schemas/DocumentIn"}},
+            "application/json": {"schema": _DATA_SCHEMA},
         },
     }
 }
@@ -82,13 +88,22 @@ def _address(request: Request, vault: Vault, path: str) -> str:
     return (vault.public_url or str(request.base_url)).rstrip("/") + path
 
 
-async def _read_json(request: Request) -> bytes:
+async def _read_data(request: Request) -> DocumentIn:
+    """Read a document's data as JSON; the paths' limit is that of files, and this is none.
+
+    Raises:
+        PayloadTooLarge: the body is over `MAX_JSON_BYTES`.
+        InvalidInput: a field breaks a rule.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise PayloadTooLarge
-    return body
+    try:
+        return DocumentIn.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(error) from error
 
 
 async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:
@@ -133,19 +148,13 @@ async def _kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
 async def register(request: Request, who: Who, vault: VaultDep) -> DocumentOut:
     """Guarda um documento: com o arquivo, em um formulário multipart, ou só os dados, em JSON."""
     media_type = _media_type(request)
-    file: StoredFile | None = None
-    try:
-        if media_type == "multipart/form-data":
-            form = await _read_form(request, vault, uuid7(), FORM_FIELDS)
-            file = form.file
-            async with _kept(vault, file):
-                _file_of(form)
-                return await _register(request, who.user_id, vault, _validated(form.fields), file)
-        if media_type == "application/json":
-            data = DocumentIn.model_validate_json(await _read_json(request))
-            return await _register(request, who.user_id, vault, data, None)
-    except ValidationError as error:
-        raise _invalid(error) from error
+    if media_type == "multipart/form-data":
+        form = await _read_form(request, vault, uuid7(), FORM_FIELDS)
+        async with _kept(vault, form.file):
+            file = _file_of(form)
+            return await _register(request, who.user_id, vault, _validated(form.fields), file)
+    if media_type == "application/json":
+        return await _register(request, who.user_id, vault, await _read_data(request), None)
     raise UnsupportedMediaType("Envie multipart/form-data ou application/json.")
 
 
@@ -225,18 +234,23 @@ async def get_document(document_id: UUID, tx: TxDep, who: Who) -> DocumentOut:
     return DocumentOut.model_validate(await service.read(tx, who.user_id, document_id))
 
 
-@router.put("/{document_id}", summary="Mudar um documento")
-async def put_document(document_id: UUID, body: DocumentIn, tx: TxDep, who: Who) -> DocumentOut:
+@router.put("/{document_id}", summary="Mudar um documento", openapi_extra=_DATA_BODY)
+async def put_document(document_id: UUID, request: Request, who: Who) -> DocumentOut:
     """Troca tipo, número, nome e validade; os arquivos ficam."""
-    document = await service.update(
-        tx,
-        who.user_id,
-        document_id,
-        document_type=body.document_type,
-        document_number=body.document_number,
-        file_name=body.file_name,
-        expires_on=body.expires_on,
-    )
+    if _media_type(request) != "application/json":
+        raise UnsupportedMediaType("Envie application/json.")
+    data = await _read_data(request)
+    database: Database = request.app.state.database
+    async with database.transaction() as tx:
+        document = await service.update(
+            tx,
+            who.user_id,
+            document_id,
+            document_type=data.document_type,
+            document_number=data.document_number,
+            file_name=data.file_name,
+            expires_on=data.expires_on,
+        )
     return DocumentOut.model_validate(document)
 
 
@@ -290,7 +304,9 @@ async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, v
     await service.read(tx, who.user_id, document_id)
     token, expires_at = links.sign(vault.ring, "proof", who.user_id, document_id)
     url = _address(request, vault, f"/documents/proofs/{token}")
-    return ProofOut(url=url, expires_at=expires_at, qr_svg=segno.make_qr(url, error="m").svg_inline(scale=4))
+    image = BytesIO()
+    segno.make_qr(url, error="m").save(image, kind="svg", xmldecl=False, scale=4)
+    return ProofOut(url=url, expires_at=expires_at, qr_svg=image.getvalue().decode())
 
 
 @router.get(
