@@ -48,9 +48,9 @@ def _create_cards() -> None:
         sa.Column("cancelled_at", TIMESTAMP(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_transport_cards"),
         sa.UniqueConstraint("card_number", name="uq_transport_cards_card_number"),
-        sa.CheckConstraint("card_number ~ '^[0-9]{16}$'", name="ck_transport_cards_card_number"),
-        sa.CheckConstraint("status IN ('active', 'blocked', 'cancelled')", name="ck_transport_cards_status"),
-        sa.CheckConstraint("(status = 'cancelled') = (cancelled_at IS NOT NULL)", name="ck_transport_cards_cancelled"),
+        sa.CheckConstraint("card_number ~ '^[0-9]{16}$'", name="card_number"),
+        sa.CheckConstraint("status IN ('active', 'blocked', 'cancelled')", name="status"),
+        sa.CheckConstraint("(status = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled"),
     )
     op.create_index("ix_transport_cards_user_id", "transport_cards", ["user_id"])
     op.create_index(
@@ -96,15 +96,15 @@ def _create_taps() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_transit_taps"),
         sa.UniqueConstraint("tap_id", name="uq_transit_taps_tap_id"),
         sa.ForeignKeyConstraint(["card_id"], ["transport_cards.id"], name="fk_transit_taps_card_id"),
-        sa.CheckConstraint("amount > 0", name="ck_transit_taps_amount"),
-        sa.CheckConstraint("result IN ('debited', 'owed', 'denied')", name="ck_transit_taps_result"),
+        sa.CheckConstraint("amount > 0", name="amount"),
+        sa.CheckConstraint("result IN ('debited', 'owed', 'denied')", name="result"),
         sa.CheckConstraint(
             "CASE WHEN result = 'denied' THEN paid = 0 AND owed = 0 AND reason IS NOT NULL"
             " WHEN result IS NULL THEN paid = 0 AND owed = 0 ELSE paid + owed = amount END",
-            name="ck_transit_taps_fare",
+            name="fare",
         ),
         sa.CheckConstraint(
-            "paid >= 0 AND owed >= 0 AND outstanding BETWEEN 0 AND owed", name="ck_transit_taps_outstanding"
+            "paid >= 0 AND owed >= 0 AND outstanding BETWEEN 0 AND owed", name="outstanding"
         ),
     )
     op.create_index("ix_transit_taps_card_id", "transit_taps", ["card_id"])

@@ -44,6 +44,6 @@ def upgrade() -> None:
             ["document_id"], ["documents.id"], name="fk_document_versions_document_id", ondelete="CASCADE"
         ),
         sa.UniqueConstraint("document_id", "number", name="uq_document_versions_document_id_number"),
-        sa.CheckConstraint("size > 0 AND segments > 0", name="ck_document_versions_size"),
+        sa.CheckConstraint("size > 0 AND segments > 0", name="size"),
     )
     op.create_index("ix_document_versions_key_id", "document_versions", ["key_id"])

@@ -49,6 +49,8 @@ PRODUCTION = {
     "database_url": "postgresql://carteira@db/carteira",
     "redis_url": "redis://cache/0",
     "access_token_key_file": "/run/secrets/access.pem",
+    "documents_url": "s3://documents",
+    "documents_key_file": "/run/secrets/documents.json",
 }
 
 

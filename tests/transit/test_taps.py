@@ -244,3 +244,35 @@ async def test_an_erased_persons_rides_keep_no_trace_of_them(served: Served) -> 
     assert tuple(row) == (None, None, None, 370)
     assert (await send(bus, [ride]))[0]["replayed"] is True
     await proven(served)
+
+
+async def entry_of(served: Served, ride: dict[str, Any]) -> str:
+    async with served.database.transaction() as tx:
+        return str(await tx.scalar(text("SELECT entry_id FROM transit_taps WHERE tap_id = :id"), {"id": ride["id"]}))
+
+
+async def test_a_reversed_ride_is_owed_no_longer(served: Served) -> None:
+    person, number = await card_with(served, 300)
+    operator = served.sign_in("ledger:write")
+    ride = tap(number, 470)
+    await send(served.sign_in("transit:validate"), [ride])
+    reversed_ = await operator.post(f"/ledger/entries/{await entry_of(served, ride)}/reversal")
+    assert reversed_.status_code == 201, reversed_.text
+    assert (await balance(person, number), await debt(person)) == (300, 0)
+    (line, *_) = (await person.get(f"/transport-cards/{number}/history")).json()["items"]
+    assert (line["type"], line["direction"]) == ("reversal", "in")
+    await proven(served)
+
+
+async def test_a_ride_that_was_paid_later_is_not_reversed(served: Served) -> None:
+    person, number = await card_with(served, 300)
+    operator = served.sign_in("ledger:write")
+    ride = tap(number, 470)
+    await send(served.sign_in("transit:validate"), [ride])
+    await person.post(f"/transport-cards/{number}/recharge", {"amount": 100})
+    (payment, *_) = (await person.get(f"/transport-cards/{number}/history")).json()["items"]
+    for entry_id in (await entry_of(served, ride), payment["id"]):
+        refused = await operator.post(f"/ledger/entries/{entry_id}/reversal")
+        assert (refused.status_code, refused.json()["code"]) == (409, "ride_settled")
+    assert (await balance(person, number), await debt(person)) == (0, 70)
+    await proven(served)

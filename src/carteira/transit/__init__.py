@@ -12,6 +12,7 @@ Events: `transit.recharged`, `transit.debited` (`user_id, card_id, entry_id, amo
 `transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id, at`). Sources: SPEC, transit; ADR 0020.
 """
 
+from carteira import ledger
 from carteira.kit.module import Module
 from carteira.transit.errors import (
     BalanceRemains,
@@ -25,7 +26,7 @@ from carteira.transit.errors import (
 )
 from carteira.transit.queries import Debt, Movement, balance, cards, debt_total, debts, export_person, history
 from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, unblock
-from carteira.transit.taps import TapResult, account_for
+from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
 
 __all__ = [
     "BalanceRemains",
@@ -62,6 +63,8 @@ def module() -> Module:
     """Hand transit's routes and its part of a person to the composition root."""
     from carteira.transit.routes import cards_router, transit_router  # noqa: PLC0415 - verbs are used without the web
 
+    ledger.guard_reversal("transit.tap", forgive_reversed)
+    ledger.guard_reversal("transit.debt_payment", refuse_reversal)
     return Module(
         name="transit",
         routers=(cards_router, transit_router),

@@ -62,3 +62,10 @@ class BalanceRemains(Conflict):
 
     code = "card_has_balance"
     detail = "Ainda há saldo em cartão de transporte. Use ou retire o saldo antes de excluir a conta."
+
+
+class RideSettled(Conflict):
+    """A ride that was owed and paid later, and the payment of debts, are not undone entry by entry."""
+
+    code = "ride_settled"
+    detail = "Esta viagem foi paga depois, em parte ou toda. Devolva o valor com uma recarga."

@@ -20,6 +20,7 @@ from carteira.kit.ids import uuid7
 from carteira.kit.problems import InvalidInput
 from carteira.kit.tx import Tx
 from carteira.transit import metrics
+from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
 from carteira.transit.service import FARE_BOX, RECEIVABLE
 
@@ -213,6 +214,34 @@ async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
             "entry_ids": [decision.entry_id for decision in decisions],
         },
     )
+
+
+async def forgive_reversed(tx: Tx, entry_id: UUID) -> None:
+    """Take part in the reversal of a tap's entry: what was still owed of the ride is owed no longer.
+
+    Raises:
+        RideSettled: a part of what was owed has been paid since, by another entry.
+    """
+    card_id = await tx.scalar(select(Tap.card_id).where(Tap.entry_id == entry_id))
+    await tx.execute(select(TransportCard.id).where(TransportCard.id == card_id).with_for_update(key_share=True))
+    tap = await tx.scalar(
+        select(Tap).where(Tap.entry_id == entry_id).with_for_update().execution_options(populate_existing=True)
+    )
+    if tap is None:
+        return
+    if tap.outstanding != tap.owed:
+        raise RideSettled
+    tap.outstanding = 0
+    await tx.flush()
+
+
+async def refuse_reversal(_tx: Tx, _entry_id: UUID) -> None:
+    """Refuse to reverse a payment of debts: it would leave rides paid that nobody paid.
+
+    Raises:
+        RideSettled: always.
+    """
+    raise RideSettled
 
 
 def _charge(book: ledger.Book, card: TransportCard, tap: RecordedTap) -> _Decision:
