@@ -193,7 +193,7 @@ class PdfInspector:
     _TAIL = 2048
     _NEEDED = (b"endobj", b"/Root")
     _HEADER = re.compile(rb"%PDF-[12]\.[0-9]")
-    _END = re.compile(rb"startxref\s+([0-9]{1,10})\s+%%EOF[\s\x00]*\Z")
+    _END = re.compile(rb"startxref\s+([0-9]{1,10})\s+%%EOF[\s\x00\x1a]*\Z")
     _TABLE = re.compile(rb"\s*(xref\s|[0-9]{1,10}\s+[0-9]{1,5}\s+obj)")
 
     def __init__(self) -> None:
