@@ -103,9 +103,7 @@ def _create_taps() -> None:
             " WHEN result IS NULL THEN paid = 0 AND owed = 0 ELSE paid + owed = amount END",
             name="fare",
         ),
-        sa.CheckConstraint(
-            "paid >= 0 AND owed >= 0 AND outstanding BETWEEN 0 AND owed", name="outstanding"
-        ),
+        sa.CheckConstraint("paid >= 0 AND owed >= 0 AND outstanding BETWEEN 0 AND owed", name="outstanding"),
     )
     op.create_index("ix_transit_taps_card_id", "transit_taps", ["card_id"])
     op.create_index(
