@@ -36,7 +36,7 @@ install: $(VENV)/.installed ## Install what `make run` needs into .venv
 install-dev: $(VENV)/.installed-dev ## Install what tests and checks need too
 
 lock: | $(BIN)/uv ## Resolve the dependencies again and write the hashed locks
-	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
+	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS) \
 	  pyproject.toml --group build --group dev -o requirements-dev.lock
 	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  -c requirements-dev.lock pyproject.toml --group build -o requirements.lock

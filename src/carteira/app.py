@@ -10,7 +10,7 @@ from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, identity, ledger
+from carteira import __version__, benefits, documents, identity, ledger, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.module import Lane, Module
@@ -60,6 +60,15 @@ def modules_of(settings: Settings) -> list[Module]:
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
         ),
+        "documents": lambda: documents.module(
+            home=settings.carteira_home,
+            url=settings.documents_url,
+            key_file=settings.documents_key_file,
+            create_key=settings.environment == "development",
+            aws_endpoint_url=settings.aws_endpoint_url,
+            public_url=settings.public_url,
+        ),
+        "transit": transit.module,
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(identity_config(settings), others), *others]
@@ -138,6 +147,7 @@ def create_app(settings: Settings) -> Application:
         max_body_bytes=settings.max_body_bytes,
         body_limits={prefix: limit for module in modules for prefix, limit in module.body_limits.items()},
         timeout_seconds=settings.request_timeout_seconds,
+        time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     return Application(api, app, gates)

@@ -13,6 +13,8 @@ TABLE_OWNERS = (
     "carteira.ledger.chain",
     "carteira.ledger.models",
     "carteira.benefits.models",
+    "carteira.documents.models",
+    "carteira.transit.models",
 )
 
 

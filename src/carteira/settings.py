@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits",)
+OPTIONAL_MODULES = ("benefits", "documents", "transit")
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
@@ -70,6 +70,16 @@ class Settings(BaseSettings):
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
     )
+    public_url: str | None = Field(
+        None, description="Address that people reach the server at, for links and QR codes; empty: the request's own."
+    )
+    documents_url: str | None = Field(
+        None,
+        description="Where sealed documents lie: `file:///folder` or `s3://bucket/prefix`; empty: in the home folder.",
+    )
+    documents_key_file: Path | None = Field(
+        None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")
     shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
@@ -114,6 +124,12 @@ class Settings(BaseSettings):
             )
             if getattr(self, name) is None
         )
+        if "documents" in self.modules:
+            wrong.extend(
+                f"{name.upper()} must be set"
+                for name in ("documents_url", "documents_key_file")
+                if getattr(self, name) is None
+            )
         if wrong:
             raise InsecureProduction("; ".join(wrong))
         return self

@@ -52,6 +52,8 @@ PRODUCTION = {
     "identity_key_file": "/run/secrets/identity.key",
     "smtp_url": "smtps://carteira@mail",
     "sms_url": "https://sms.example/send",
+    "documents_url": "s3://documents",
+    "documents_key_file": "/run/secrets/documents.json",
 }
 
 

@@ -63,12 +63,19 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, body_limits: Mapping[str, int], timeout_seconds: float
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        body_limits: Mapping[str, int],
+        timeout_seconds: float,
+        time_limits: Mapping[str, float] | None = None,
     ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.body_limits = body_limits
         self.timeout_seconds = timeout_seconds
+        self.time_limits = time_limits or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -111,8 +118,9 @@ class Edge:
         limit = self._limit(scope["path"])
         if _content_length(scope) > limit:
             return PayloadTooLarge()
+        seconds = self._seconds(scope["path"])
         try:
-            async with asyncio.timeout(self.timeout_seconds) as deadline:
+            async with asyncio.timeout(seconds) as deadline:
 
                 async def answer(message: Message) -> None:
                     if message["type"] == "http.response.start":
@@ -121,13 +129,17 @@ class Edge:
 
                 await self.app(scope, _limited(receive, limit), answer)
         except TimeoutError:
-            log.warning("request timed out", seconds=self.timeout_seconds)
+            log.warning("request timed out", seconds=seconds)
             return RequestTimedOut()
         except _BodyTooLarge:
             return PayloadTooLarge()
         except Exception as error:  # noqa: BLE001 - the last one to know; `unhandled` logs it
             return unhandled(error)
         return None
+
+    def _seconds(self, path: str) -> float:
+        limits = (limit for prefix, limit in self.time_limits.items() if path.startswith(prefix))
+        return max(next(limits, 0), self.timeout_seconds)
 
     def _limit(self, path: str) -> int:
         limits = (limit for prefix, limit in self.body_limits.items() if path.startswith(prefix))

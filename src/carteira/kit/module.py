@@ -36,6 +36,8 @@ class Module:
     followers: Sequence[Follower] = ()
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """Largest body in bytes under a path prefix, where it is more than the setting."""
+    time_limits: Mapping[str, float] = field(default_factory=dict)
+    """Seconds for a request under a path prefix to be read and answered, where it is more than the setting."""
     gates: Mapping[str, Callable[[FastAPI], ASGIApp]] = field(default_factory=dict)
     """Lean ASGI endpoints by path prefix, answered before FastAPI and its middleware."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None

@@ -1,0 +1,132 @@
+"""Documents: a person's papers, kept so that nobody but they can read them.
+
+It owns documents, their versions, and the sealed bytes on a disk or in S3. Invariants:
+
+- a clear byte of a file is never written anywhere: it is encrypted segment by segment as it arrives (AES-256-GCM in the
+  STREAM construction, bound to document and version) under a key drawn for that version alone;
+- that key lies in the version's row only, wrapped by a master key that is not in the database: without the row, what is
+  stored is noise, and deleting or erasing destroys it;
+- what is accepted is a whole PDF, PNG or JPEG of at most 10 MiB, told from its bytes; what is refused leaves nothing;
+- a document is its owner's alone: to others it is not there (404). Files leave only as downloads by short-lived links;
+- a proof shows type, holder's name and validity, and nothing more.
+
+Events: `documents.expiring` (`document_id, user_id, document_type, expires_on, days_left`), once per step of
+`REMIND_DAYS`. Sources: SPEC, documents; LGPD art. 18; ADR 0021.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from carteira.documents.errors import DocumentNotFound, FileMissing, TooManyDocuments
+from carteira.documents.keys import KeyRing
+from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
+from carteira.documents.service import (
+    REMIND_DAYS,
+    DocumentView,
+    HolderName,
+    erase_person,
+    export_person,
+    listed,
+    read,
+    register,
+    remind,
+    remove,
+    replace_file,
+)
+from carteira.documents.upkeep import Rotation, remove_orphans, rotate_master_key
+from carteira.documents.vault import Vault
+from carteira.kit.module import Module
+from carteira.kit.tx import Tx
+
+__all__ = [
+    "REMIND_DAYS",
+    "DocumentNotFound",
+    "DocumentType",
+    "DocumentView",
+    "FileMissing",
+    "HolderName",
+    "InvalidNumber",
+    "KeyRing",
+    "Rotation",
+    "TooManyDocuments",
+    "Vault",
+    "erase_person",
+    "export_person",
+    "key_file_in",
+    "listed",
+    "module",
+    "parse_number",
+    "parse_type",
+    "read",
+    "register",
+    "remind",
+    "remove",
+    "remove_orphans",
+    "replace_file",
+    "rotate_master_key",
+]
+
+
+UPLOAD_SECONDS = 300.0
+"""10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
+
+
+async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
+    """Know nobody's name."""
+    return None
+
+
+def key_file_in(home: Path) -> Path:
+    """Say where the master keys lie in development."""
+    return home / "keys" / "documents.json"
+
+
+def module(  # noqa: PLR0913 - one argument per setting
+    *,
+    home: Path,
+    url: str | None = None,
+    key_file: Path | None = None,
+    create_key: bool = True,
+    aws_endpoint_url: str | None = None,
+    public_url: str | None = None,
+    holder_name: HolderName = _nameless,
+) -> Module:
+    """Hand documents' routes, jobs and part of a person to the composition root.
+
+    Without `url` files lie in the home folder, without `key_file` the master keys do; `create_key` makes a first one.
+    """
+    from carteira.documents import jobs, routes  # noqa: PLC0415 - the door's verbs are used without the web
+
+    vault = Vault(
+        url or (home / "documents").as_uri(),
+        key_file or key_file_in(home),
+        create_key,
+        aws_endpoint_url,
+        public_url,
+        holder_name,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        vault.prepare()
+        app.state.documents = vault
+        yield
+
+    async def storage_answers(_app: FastAPI) -> bool:
+        return await vault.storage.answers()
+
+    return Module(
+        name="documents",
+        routers=(routes.router,),
+        jobs=jobs.blueprint(vault),
+        body_limits={"/documents": routes.MAX_BODY_BYTES},
+        time_limits={"/documents": UPLOAD_SECONDS},
+        lifespan=lifespan,
+        readiness={"documents": storage_answers},
+        export_person=export_person,
+        erase_person=erase_person,
+    )

@@ -1,0 +1,351 @@
+"""Documents over HTTP. Routes that stream a file take no transaction: their verbs open short ones."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+import segno
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import ValidationError
+
+from carteira.documents import forms, links, metrics, service
+from carteira.documents.errors import LinkRefused
+from carteira.documents.forms import Form
+from carteira.documents.names import parse_file_name
+from carteira.documents.pages import CONTENT_SECURITY_POLICY, proof_page
+from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
+from carteira.documents.upload import MAX_FILE_BYTES, StoredFile, Upload
+from carteira.documents.vault import Vault
+from carteira.kit.access import Who, public
+from carteira.kit.ids import uuid7
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
+from carteira.kit.tx import Database, TxDep
+from carteira.kit.validation import describe
+
+MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
+"""A file of the largest size, and the form around it."""
+MAX_JSON_BYTES = 64 * 1024
+FORM_FIELDS = frozenset({"document_type", "document_number", "expires_on"})
+
+router = APIRouter(prefix="/documents", tags=["documents"])
+
+_DATA_SCHEMA = DocumentIn.model_json_schema(ref_template="#/components/schemas/{model}")
+_DATA_SCHEMA.pop("$defs")  # `DocumentOut` brings them into the components
+_DATA_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _DATA_SCHEMA}}}
+}
+_FILE_SCHEMA = {"type": "string", "format": "binary", "description": "PDF, PNG ou JPEG de até 10 MiB"}
+_REGISTER_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["document_type", "document_number", "file"],
+                    "properties": {
+                        "document_type": {"type": "string"},
+                        "document_number": {"type": "string"},
+                        "expires_on": {"type": "string", "format": "date"},
+                        "file": _FILE_SCHEMA,
+                    },
+                }
+            },
+            "application/json": {"schema": _DATA_SCHEMA},
+        },
+    }
+}
+_FILE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE_SCHEMA}}
+            }
+        },
+    }
+}
+_PROOF_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": CheckedProofOut, "content": {"text/html": {}}}}
+_FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "O arquivo", "content": {"application/octet-stream": {}}}
+}
+
+
+def _vault(request: Request) -> Vault:
+    vault: Vault = request.app.state.documents
+    return vault
+
+
+VaultDep = Annotated[Vault, Depends(_vault)]
+
+
+def _address(request: Request, vault: Vault, path: str) -> str:
+    return (vault.public_url or str(request.base_url)).rstrip("/") + path
+
+
+async def _read_data(request: Request) -> DocumentIn:
+    """Read a document's data as JSON; the paths' limit is that of files, and this is none.
+
+    Raises:
+        PayloadTooLarge: the body is over `MAX_JSON_BYTES`.
+        InvalidInput: a field breaks a rule.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise PayloadTooLarge
+    try:
+        return DocumentIn.model_validate_json(body)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:
+    def open_upload(file_name: str, media_type: str) -> Upload:
+        return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type)
+
+    content_type = request.headers.get("content-type", "")
+    try:
+        return await forms.read_form(request.stream(), content_type, allowed=allowed, open_upload=open_upload)
+    except Problem as problem:
+        metrics.refused_files.labels(problem.code).inc()
+        raise
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _file_of(form: Form) -> StoredFile:
+    if form.file is None:
+        raise InvalidInput(errors=[{"field": forms.FILE, "message": "Campo obrigatório."}])
+    return form.file
+
+
+@asynccontextmanager
+async def _kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
+    """Keep an uploaded file only if the block ends well.
+
+    When the database went away nobody knows whether it committed: then the hourly sweep finds out.
+    """
+    try:
+        yield
+    except DependencyDown:
+        raise
+    except Problem:
+        if file is not None:
+            await vault.storage.discard(file.version_id)
+        raise
+
+
+@router.post("", status_code=201, summary="Guardar um documento", openapi_extra=_REGISTER_BODY)
+async def register(request: Request, who: Who, vault: VaultDep) -> DocumentOut:
+    """Guarda um documento: com o arquivo, em um formulário multipart, ou só os dados, em JSON."""
+    media_type = _media_type(request)
+    if media_type == "multipart/form-data":
+        form = await _read_form(request, vault, uuid7(), FORM_FIELDS)
+        async with _kept(vault, form.file):
+            file = _file_of(form)
+            return await _register(request, who.user_id, vault, _validated(form.fields), file)
+    if media_type == "application/json":
+        return await _register(request, who.user_id, vault, await _read_data(request), None)
+    raise UnsupportedMediaType("Envie multipart/form-data ou application/json.")
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    return InvalidInput(errors=[describe(item) for item in error.errors()])
+
+
+def _validated(fields: dict[str, str]) -> DocumentIn:
+    """Read a form's fields; an empty date is none.
+
+    Raises:
+        InvalidInput: a field breaks a rule.
+    """
+    try:
+        return DocumentIn.model_validate(
+            {name: value for name, value in fields.items() if value or name != "expires_on"}
+        )
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+async def _register(
+    request: Request, user_id: UUID, vault: Vault, data: DocumentIn, file: StoredFile | None
+) -> DocumentOut:
+    database: Database = request.app.state.database
+    async with database.transaction() as tx:
+        document = await service.register(
+            tx,
+            vault.ring,
+            user_id,
+            document_type=data.document_type,
+            document_number=data.document_number,
+            file_name=data.file_name,
+            expires_on=data.expires_on,
+            file=file,
+        )
+    return DocumentOut.model_validate(document)
+
+
+@router.get("", summary="Meus documentos")
+async def list_documents(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[DocumentOut]:
+    """Lista os documentos da pessoa, do mais novo ao mais antigo."""
+    parts = decode_cursor(cursor, UUID)
+    before = parts[0] if parts else None
+    rows = await service.listed(tx, who.user_id, limit=limit + 1, before=before)  # type: ignore[arg-type] # as decoded
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=[DocumentOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.get(
+    "/proofs/{token}",
+    summary="Conferir uma comprovação",
+    response_model=None,
+    responses=_PROOF_ANSWERS,
+    dependencies=[public("a third person scans it; the sealed token says that the holder wanted that")],
+)
+async def check_proof(
+    token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: TxDep, vault: VaultDep
+) -> CheckedProofOut | HTMLResponse:
+    """Mostra a um terceiro só o tipo, o titular e a validade do documento. Em um navegador, como página."""
+    ids = links.read(vault.ring, "proof", token)
+    proof = await service.prove(tx, vault.holder_name, ids[0], ids[1])
+    if "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(proof_page(proof), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    return CheckedProofOut(
+        document_type=proof.document_type,
+        holder_name=proof.holder_name,
+        expires_on=proof.expires_on,
+        valid=proof.valid,
+        checked_at=proof.checked_at,
+    )
+
+
+@router.get("/{document_id}", summary="Um documento")
+async def get_document(document_id: UUID, tx: TxDep, who: Who) -> DocumentOut:
+    """Mostra um documento da própria pessoa."""
+    return DocumentOut.model_validate(await service.read(tx, who.user_id, document_id))
+
+
+@router.put("/{document_id}", summary="Mudar um documento", openapi_extra=_DATA_BODY)
+async def put_document(document_id: UUID, request: Request, who: Who) -> DocumentOut:
+    """Troca tipo, número, nome e validade; os arquivos ficam."""
+    if _media_type(request) != "application/json":
+        raise UnsupportedMediaType("Envie application/json.")
+    data = await _read_data(request)
+    database: Database = request.app.state.database
+    async with database.transaction() as tx:
+        document = await service.update(
+            tx,
+            who.user_id,
+            document_id,
+            document_type=data.document_type,
+            document_number=data.document_number,
+            file_name=data.file_name,
+            expires_on=data.expires_on,
+        )
+    return DocumentOut.model_validate(document)
+
+
+@router.delete("/{document_id}", status_code=204, summary="Apagar um documento")
+async def delete_document(document_id: UUID, tx: TxDep, who: Who) -> None:
+    """Apaga o documento, todas as versões do arquivo e as chaves delas."""
+    await service.remove(tx, who.user_id, document_id)
+
+
+@router.put("/{document_id}/file", summary="Enviar ou trocar o arquivo", openapi_extra=_FILE_BODY)
+async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDep) -> DocumentOut:
+    """Envia um novo arquivo para o documento; os anteriores são mantidos como versões."""
+    database: Database = request.app.state.database
+    async with database.transaction() as tx:
+        await service.read(tx, who.user_id, document_id)
+    if _media_type(request) != "multipart/form-data":
+        raise UnsupportedMediaType("Envie multipart/form-data.")
+    form = await _read_form(request, vault, document_id, frozenset())
+    async with _kept(vault, form.file):
+        file = _file_of(form)
+        async with database.transaction() as tx:
+            document = await service.replace_file(tx, vault.ring, who.user_id, file)
+        return DocumentOut.model_validate(document)
+
+
+@router.get("/{document_id}/versions", summary="Arquivos de um documento")
+async def list_versions(document_id: UUID, tx: TxDep, who: Who) -> Page[VersionOut]:
+    """Lista os arquivos que o documento já teve, do mais novo ao mais antigo."""
+    rows = await service.versions(tx, who.user_id, document_id)
+    return Page(items=[VersionOut.model_validate(row) for row in rows])
+
+
+@router.post("/{document_id}/link", summary="Pedir o link do arquivo")
+async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    document_id: UUID,
+    request: Request,
+    tx: TxDep,
+    who: Who,
+    vault: VaultDep,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Sem ela, a mais nova")] = None,
+) -> LinkOut:
+    """Dá um link que baixa o arquivo e vale por cinco minutos."""
+    version_id = await service.current_version(tx, who.user_id, document_id, version)
+    token, expires_at = links.sign(vault.ring, "file", who.user_id, document_id, version_id)
+    return LinkOut(url=_address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
+
+
+@router.post("/{document_id}/proof", summary="Pedir uma comprovação")
+async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, vault: VaultDep) -> ProofOut:
+    """Dá um link e um QR code que mostram a um terceiro só tipo, titular e validade; valem por dez minutos."""
+    await service.read(tx, who.user_id, document_id)
+    token, expires_at = links.sign(vault.ring, "proof", who.user_id, document_id)
+    url = _address(request, vault, f"/documents/proofs/{token}")
+    image = BytesIO()
+    segno.make_qr(url, error="m").save(image, kind="svg", xmldecl=False, scale=4)
+    return ProofOut(url=url, expires_at=expires_at, qr_svg=image.getvalue().decode())
+
+
+@router.get(
+    "/{document_id}/file",
+    summary="Baixar o arquivo por um link",
+    response_class=StreamingResponse,
+    responses=_FILE_ANSWERS,
+    dependencies=[public("the link is sealed, bound to its owner, and ends in five minutes")],
+)
+async def get_file(
+    document_id: UUID,
+    token: Annotated[str, Query(max_length=links.MAX_TOKEN)],
+    request: Request,
+    vault: VaultDep,
+) -> Response:
+    """Entrega o arquivo como download, decifrado à medida que sai."""
+    ids = links.read(vault.ring, "file", token)
+    if ids[1] != document_id:
+        raise LinkRefused
+    database: Database = request.app.state.database
+    async with database.transaction() as tx:
+        file = await service.open_file(tx, vault.ring, *ids)
+    segments = file.read(vault.storage)
+    first = await anext(segments)  # what is missing or damaged is told before an answer begins
+
+    async def body() -> AsyncIterator[bytes]:
+        yield first
+        async for segment in segments:
+            yield segment
+
+    metrics.served_files.inc()
+    return StreamingResponse(
+        body(),
+        media_type=file.content_type,
+        headers={
+            "Content-Length": str(file.size),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(parse_file_name(file.file_name, 'file'))}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        },
+    )

@@ -1,0 +1,425 @@
+"""Documents' verbs: register, change, replace a file, delete, open, prove. Each works in the caller's transaction.
+
+Files are streamed outside of transactions (`forms`, `upload`); what is here begins when a file lies sealed.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select
+
+from carteira.documents import metrics
+from carteira.documents.errors import (
+    DocumentNotFound,
+    FileDamaged,
+    FileMissing,
+    LinkRefused,
+    TooManyDocuments,
+    TooManyVersions,
+)
+from carteira.documents.keys import KeyRing
+from carteira.documents.kinds import DocumentType
+from carteira.documents.models import Document, DocumentVersion
+from carteira.documents.sealing import Sealer
+from carteira.documents.storage import Storage
+from carteira.documents.upload import StoredFile
+from carteira.kit import events, jobs
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+
+MAX_DOCUMENTS = 200
+MAX_VERSIONS = 50
+REMIND_DAYS = (30, 7, 1)
+"""How many days before a document expires its owner is reminded."""
+
+HolderName = Callable[[Tx, UUID], Awaitable[str | None]]
+"""Tells a person's name, for a proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A document as others see it."""
+
+    id: UUID
+    user_id: UUID
+    document_type: DocumentType
+    document_number: str
+    file_name: str | None
+    expires_on: date | None
+    version: int
+    uploaded_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One file of a document as others see it."""
+
+    id: UUID
+    number: int
+    file_name: str
+    content_type: str
+    size: int
+    uploaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a third person learns of a document."""
+
+    document_type: DocumentType
+    holder_name: str | None
+    expires_on: date | None
+    valid: bool
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file ready to be read."""
+
+    file_name: str
+    content_type: str
+    size: int
+    segments: int
+    version_id: UUID
+    sealer: Sealer
+
+    async def read(self, storage: Storage) -> AsyncIterator[bytes]:
+        """Give the file segment by segment, each proven before it is given.
+
+        Raises:
+            FileDamaged: what is stored is not what was sealed.
+            StorageDown: the storage does not answer.
+        """
+        given = 0
+        for index in range(self.segments):
+            sealed = await storage.get(self.version_id, index)
+            clear = self.sealer.open(index, sealed, last=index == self.segments - 1)
+            given += len(clear)
+            yield clear
+        if given != self.size:
+            raise FileDamaged
+
+
+def _view(row: Document) -> DocumentView:
+    return DocumentView(
+        row.id,
+        row.user_id,
+        DocumentType(row.document_type),
+        row.document_number,
+        row.file_name,
+        row.expires_on,
+        row.version,
+        row.uploaded_at,
+        row.updated_at,
+    )
+
+
+async def _own(tx: Tx, user_id: UUID, document_id: UUID, *, lock: bool = False) -> Document:
+    """Give a person's document.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+    """
+    query = select(Document).where(Document.id == document_id, Document.user_id == user_id)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    row = await tx.scalar(query)
+    if row is None:
+        raise DocumentNotFound
+    return row
+
+
+async def register(  # noqa: PLR0913 - a document's parts
+    tx: Tx,
+    ring: KeyRing,
+    user_id: UUID,
+    *,
+    document_type: DocumentType,
+    document_number: str,
+    file_name: str | None = None,
+    expires_on: date | None = None,
+    file: StoredFile | None = None,
+) -> DocumentView:
+    """Register a document of a person, with the file that was uploaded for it or without one; the number is checked.
+
+    Raises:
+        TooManyDocuments: the person keeps `MAX_DOCUMENTS`.
+    """
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"documents:{user_id}", 0))))
+    kept = await tx.scalar(select(func.count()).where(Document.user_id == user_id))
+    if (kept or 0) >= MAX_DOCUMENTS:
+        raise TooManyDocuments
+    now = clock.now()
+    row = Document(
+        id=file.document_id if file else uuid7(),
+        user_id=user_id,
+        document_type=document_type.value,
+        document_number=document_number,
+        file_name=file.file_name if file else file_name,
+        expires_on=expires_on,
+        version=0,
+        uploaded_at=now,
+        updated_at=now,
+    )
+    tx.add(row)
+    await tx.flush()
+    if file is not None:
+        await _attach(tx, ring, row, file, now)
+    return _view(row)
+
+
+async def replace_file(tx: Tx, ring: KeyRing, user_id: UUID, file: StoredFile) -> DocumentView:
+    """Make an uploaded file the document's newest version; the older ones are kept.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+        TooManyVersions: it has `MAX_VERSIONS`.
+    """
+    row = await _own(tx, user_id, file.document_id, lock=True)
+    if row.version >= MAX_VERSIONS:
+        raise TooManyVersions
+    await _attach(tx, ring, row, file, clock.now())
+    return _view(row)
+
+
+async def _attach(tx: Tx, ring: KeyRing, row: Document, file: StoredFile, now: datetime) -> None:
+    key_id, wrapped_key = ring.wrap(file.data_key, wrapping_context(file.document_id, file.version_id))
+    tx.add(
+        DocumentVersion(
+            id=file.version_id,
+            document_id=row.id,
+            number=row.version + 1,
+            file_name=file.file_name,
+            content_type=file.content_type,
+            size=file.size,
+            segments=file.segments,
+            key_id=key_id,
+            wrapped_key=wrapped_key,
+            uploaded_at=now,
+        )
+    )
+    row.version, row.file_name, row.updated_at = row.version + 1, file.file_name, now
+    await tx.flush()
+    metrics.stored_files.labels(file.content_type).inc()
+    metrics.stored_bytes.inc(file.size)
+
+
+def wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
+    """Say what a version's data key is bound to while it is wrapped."""
+    return document_id.bytes + version_id.bytes
+
+
+async def listed(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DocumentView]:
+    """Give a person's documents, newest first."""
+    query = select(Document).where(Document.user_id == user_id).order_by(Document.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Document.id < before)
+    return [_view(row) for row in await tx.scalars(query)]
+
+
+async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:
+    """Give a person's document.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+    """
+    return _view(await _own(tx, user_id, document_id))
+
+
+async def versions(tx: Tx, user_id: UUID, document_id: UUID) -> list[VersionView]:
+    """Give the files of a person's document, newest first.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+    """
+    await _own(tx, user_id, document_id)
+    rows = await tx.scalars(
+        select(DocumentVersion)
+        .where(DocumentVersion.document_id == document_id)
+        .order_by(DocumentVersion.number.desc())
+    )
+    return [VersionView(row.id, row.number, row.file_name, row.content_type, row.size, row.uploaded_at) for row in rows]
+
+
+async def update(  # noqa: PLR0913 - a document's parts
+    tx: Tx,
+    user_id: UUID,
+    document_id: UUID,
+    *,
+    document_type: DocumentType,
+    document_number: str,
+    file_name: str | None,
+    expires_on: date | None,
+) -> DocumentView:
+    """Put other data on a person's document; its files stay, and so does the name of one if none is given.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+    """
+    row = await _own(tx, user_id, document_id, lock=True)
+    if row.expires_on != expires_on:
+        row.reminded_days = None
+    row.document_type, row.document_number, row.expires_on = document_type.value, document_number, expires_on
+    row.file_name = file_name or row.file_name
+    row.updated_at = clock.now()
+    await tx.flush()
+    return _view(row)
+
+
+async def remove(tx: Tx, user_id: UUID, document_id: UUID) -> None:
+    """Delete a person's document: its keys go with this transaction, its sealed bytes soon after.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+    """
+    await _own(tx, user_id, document_id, lock=True)
+    await _remove(tx, [document_id])
+
+
+async def _remove(tx: Tx, document_ids: Sequence[UUID]) -> None:
+    stored = await tx.scalars(select(DocumentVersion.id).where(DocumentVersion.document_id.in_(document_ids)))
+    version_ids = [str(version_id) for version_id in stored]
+    await tx.execute(delete(Document).where(Document.id.in_(document_ids)))
+    if version_ids:
+        await jobs.defer(tx, "documents:remove_files", version_ids=version_ids)
+
+
+async def current_version(tx: Tx, user_id: UUID, document_id: UUID, number: int | None = None) -> UUID:
+    """Give the id of a version of a person's document: the newest, or the one with a number.
+
+    Raises:
+        DocumentNotFound: there is no such document, or it is another person's.
+        FileMissing: it has no file, or no such version.
+    """
+    row = await _own(tx, user_id, document_id)
+    found = await tx.scalar(
+        select(DocumentVersion.id).where(
+            DocumentVersion.document_id == document_id, DocumentVersion.number == (number or row.version)
+        )
+    )
+    if found is None:
+        raise FileMissing
+    return found
+
+
+async def open_file(tx: Tx, ring: KeyRing, user_id: UUID, document_id: UUID, version_id: UUID) -> OpenedFile:
+    """Unwrap the key of a version of a person's document.
+
+    Raises:
+        DocumentNotFound: it is no longer there, or no longer theirs.
+        FileDamaged: the wrapped key was changed.
+    """
+    await _own(tx, user_id, document_id)
+    row = await tx.scalar(
+        select(DocumentVersion).where(DocumentVersion.id == version_id, DocumentVersion.document_id == document_id)
+    )
+    if row is None:
+        raise DocumentNotFound
+    data_key = ring.unwrap(row.key_id, row.wrapped_key, wrapping_context(document_id, version_id))
+    sealer = Sealer(document_id, version_id, data_key)
+    return OpenedFile(row.file_name, row.content_type, row.size, row.segments, version_id, sealer)
+
+
+async def prove(tx: Tx, holder_name: HolderName, user_id: UUID, document_id: UUID) -> Proof:
+    """Tell a third person a document's type, holder's name and validity, and nothing more.
+
+    Raises:
+        LinkRefused: the document is no longer there.
+    """
+    try:
+        row = await _own(tx, user_id, document_id)
+    except DocumentNotFound as error:
+        raise LinkRefused from error
+    return Proof(
+        DocumentType(row.document_type),
+        await holder_name(tx, user_id),
+        row.expires_on,
+        row.expires_on is None or row.expires_on >= clock.today(),
+        clock.now(),
+    )
+
+
+async def remind(tx: Tx, *, limit: int = 500) -> int:
+    """Emit `documents.expiring` for up to `limit` documents that come near their expiry date; give how many.
+
+    A document is reminded of once per step of `REMIND_DAYS`, however often this runs; a new date begins anew.
+    """
+    today = clock.today()
+    due = or_(
+        *(
+            (Document.expires_on <= today + timedelta(days=days))
+            & (Document.reminded_days.is_(None) | (Document.reminded_days > days))
+            for days in REMIND_DAYS
+        )
+    )
+    rows = await tx.scalars(
+        select(Document)
+        .where(Document.expires_on >= today, due)
+        .order_by(Document.expires_on, Document.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    reminded = 0
+    for row in rows.all():
+        assert row.expires_on is not None, "asked for by its date"
+        days_left = (row.expires_on - today).days
+        row.reminded_days = min(days for days in REMIND_DAYS if days >= days_left)
+        await events.emit(
+            tx,
+            "documents.expiring",
+            {
+                "document_id": str(row.id),
+                "user_id": str(row.user_id),
+                "document_type": row.document_type,
+                "expires_on": row.expires_on.isoformat(),
+                "days_left": days_left,
+            },
+        )
+        reminded += 1
+    return reminded
+
+
+async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
+    """Give everything that is held about a person here, JSON-ready; files are had by their links."""
+    exported = []
+    rows = await tx.scalars(select(Document).where(Document.user_id == user_id).order_by(Document.id))
+    for row in rows.all():
+        files = await versions(tx, user_id, row.id)
+        exported.append(
+            {
+                "id": str(row.id),
+                "document_type": row.document_type,
+                "document_number": row.document_number,
+                "file_name": row.file_name,
+                "expires_on": row.expires_on.isoformat() if row.expires_on else None,
+                "uploaded_at": row.uploaded_at.isoformat(),
+                "updated_at": row.updated_at.isoformat(),
+                "files": [
+                    {
+                        "number": file.number,
+                        "file_name": file.file_name,
+                        "content_type": file.content_type,
+                        "size": file.size,
+                        "uploaded_at": file.uploaded_at.isoformat(),
+                    }
+                    for file in files
+                ],
+            }
+        )
+    return {"documents": exported}
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Erase a person's documents. Their keys go with this transaction: what is left of the files is noise."""
+    rows = await tx.scalars(
+        select(Document.id).where(Document.user_id == user_id).order_by(Document.id).with_for_update()
+    )
+    document_ids = rows.all()
+    if document_ids:
+        await _remove(tx, document_ids)

@@ -1,0 +1,114 @@
+"""A file on its way in: told, proven, sealed and stored as its bytes come; one segment of it is in memory."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from carteira.documents import content
+from carteira.documents.content import Inspector
+from carteira.documents.errors import FileBroken, FileTooLarge, FileTypeRefused
+from carteira.documents.sealing import SEGMENT_BYTES, Sealer, new_data_key
+from carteira.documents.storage import Storage
+from carteira.kit.ids import uuid7
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that lies sealed in the storage, and the key to it, which so far only this process knows."""
+
+    document_id: UUID
+    version_id: UUID
+    data_key: bytes
+    file_name: str
+    content_type: str
+    size: int
+    segments: int
+
+
+class Upload:
+    """One file; `feed` it, then `finish` it, or `discard` it."""
+
+    def __init__(self, storage: Storage, document_id: UUID, *, file_name: str, media_type: str) -> None:
+        self.document_id = document_id
+        self.version_id = uuid7()
+        self._file_name = file_name
+        self._media_type = media_type
+        self._storage = storage
+        self._sealer = Sealer(document_id, self.version_id, new_data_key())
+        self._inspector: Inspector | None = None
+        self._clear = bytearray()
+        self._size = 0
+        self._segments = 0
+
+    async def feed(self, data: bytes) -> None:
+        """Take the file's next bytes.
+
+        Raises:
+            FileTooLarge: they are too many.
+            FileTypeRefused: the file is not of a kind that is taken, or not of the kind that it claims.
+            FileBroken: it is not a whole file of its kind.
+            StorageDown: a segment could not be stored.
+        """
+        self._size += len(data)
+        if self._size > MAX_FILE_BYTES:
+            raise FileTooLarge
+        self._clear += data
+        if self._inspector is not None:
+            self._inspector.feed(data)
+        elif len(self._clear) >= content.SNIFFED_BYTES:
+            self._inspector = self._recognise()
+        while len(self._clear) > SEGMENT_BYTES:
+            await self._store(SEGMENT_BYTES, last=False)
+
+    def _recognise(self) -> Inspector:
+        inspector = content.sniff(bytes(self._clear[: content.SNIFFED_BYTES]))
+        content.insist_on_claim(inspector.content_type, file_name=self._file_name, media_type=self._media_type)
+        inspector.feed(bytes(self._clear))
+        return inspector
+
+    async def _store(self, length: int, *, last: bool) -> None:
+        sealed = self._sealer.seal(self._segments, bytes(self._clear[:length]), last=last)
+        del self._clear[:length]
+        self._segments += 1
+        await self._storage.put(self.version_id, self._segments - 1, sealed)
+
+    async def _read_at(self, offset: int, length: int) -> bytes:
+        """Give bytes that were taken before, from memory or out of the storage."""
+        index, start = divmod(offset, SEGMENT_BYTES)
+        found = b""
+        while index < self._segments and start + length > len(found):
+            sealed = await self._storage.get(self.version_id, index)
+            found += self._sealer.open(index, sealed, last=False)
+            index += 1
+        if index == self._segments:
+            found += self._clear
+        return bytes(found[start : start + length])
+
+    async def finish(self) -> StoredFile:
+        """Prove the file whole and store the rest of it.
+
+        Raises:
+            As `feed`; FileBroken: there was no file.
+        """
+        if not self._size:
+            raise FileBroken("O arquivo está vazio.")
+        if self._inspector is None:
+            raise FileTypeRefused
+        await self._inspector.finish(self._read_at)
+        await self._store(len(self._clear), last=True)
+        await self._storage.settle(self.version_id, self._segments)
+        return StoredFile(
+            self.document_id,
+            self.version_id,
+            self._sealer.key,
+            self._file_name,
+            self._inspector.content_type,
+            self._size,
+            self._segments,
+        )
+
+    async def discard(self) -> None:
+        """Remove what was stored of it."""
+        if self._segments:
+            await self._storage.discard(self.version_id)

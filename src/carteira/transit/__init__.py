@@ -1,0 +1,73 @@
+"""Transit: a person's transport cards, and the rides that validators record.
+
+It owns cards, the times they were blocked, and taps. Money is the ledger's. Invariants:
+
+- a person has a card from the first look on, exactly one however many look at once; more are issued on request;
+- a card's balance is its ledger account's and never goes below zero; only an active card recharges or debits;
+- a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and what is owed
+  (`outstanding`) is what the system account `transit.receivable` is short of;
+- money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
+
+Events: `transit.recharged`, `transit.debited` (`user_id, card_id, entry_id, amount, at`), `transit.card_cancelled`,
+`transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id, at`). Sources: SPEC, transit; ADR 0020.
+"""
+
+from carteira import ledger
+from carteira.kit.module import Module
+from carteira.transit.errors import (
+    BalanceRemains,
+    CardCancelled,
+    CardNotActive,
+    CardNotFound,
+    CardOfAnother,
+    InsufficientBalance,
+    SameCard,
+    TooManyCards,
+)
+from carteira.transit.queries import Debt, Movement, balance, cards, debt_total, debts, export_person, history
+from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, unblock
+from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
+
+__all__ = [
+    "BalanceRemains",
+    "Card",
+    "CardCancelled",
+    "CardNotActive",
+    "CardNotFound",
+    "CardOfAnother",
+    "Debt",
+    "InsufficientBalance",
+    "Movement",
+    "SameCard",
+    "TapResult",
+    "TooManyCards",
+    "account_for",
+    "balance",
+    "block",
+    "cancel",
+    "cards",
+    "debit",
+    "debt_total",
+    "debts",
+    "erase_person",
+    "export_person",
+    "history",
+    "issue",
+    "module",
+    "recharge",
+    "unblock",
+]
+
+
+def module() -> Module:
+    """Hand transit's routes and its part of a person to the composition root."""
+    from carteira.transit.routes import cards_router, transit_router  # noqa: PLC0415 - verbs are used without the web
+
+    ledger.guard_reversal("transit.tap", forgive_reversed)
+    ledger.guard_reversal("transit.debt_payment", refuse_reversal)
+    return Module(
+        name="transit",
+        routers=(cards_router, transit_router),
+        export_person=export_person,
+        erase_person=erase_person,
+    )

@@ -1,0 +1,71 @@
+"""What transit refuses."""
+
+from carteira.kit.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
+
+
+class InsufficientBalance(Refusal):
+    """The card's balance does not cover the debit (SPEC, transit)."""
+
+    code = "insufficient_funds"
+    title = "Saldo insuficiente"
+    detail = "Saldo insuficiente para realizar o débito"
+
+
+class CardNotActive(Refusal):
+    """A blocked or cancelled card neither recharges nor debits, and receives no other card's balance."""
+
+    status = 409
+    code = "card_not_active"
+    title = "Cartão não está ativo"
+    detail = "Este cartão está bloqueado ou cancelado."
+
+
+class CardCancelled(Refusal):
+    """A cancelled card stays so."""
+
+    status = 409
+    code = "card_cancelled"
+    title = "Cartão cancelado"
+    detail = "Este cartão já foi cancelado."
+
+
+class CardNotFound(NotFound):
+    """There is no card with the number."""
+
+    code = "card_not_found"
+    detail = "Cartão não encontrado."
+
+
+class CardOfAnother(Forbidden):
+    """The card is another person's (SPEC, transit: 403)."""
+
+    code = "card_of_another"
+    detail = "Este cartão é de outra pessoa."
+
+
+class SameCard(InvalidInput):
+    """A balance moves to another card, not to itself."""
+
+    code = "same_card"
+    detail = "Escolha outro cartão para receber o saldo."
+
+
+class TooManyCards(Conflict):
+    """A person holds a limited number of cards that are not cancelled."""
+
+    code = "too_many_cards"
+    detail = "Você já tem o número máximo de cartões. Cancele um deles para pedir outro."
+
+
+class BalanceRemains(Conflict):
+    """A person with money on a card is not erased (SPEC, identity: LGPD)."""
+
+    code = "card_has_balance"
+    detail = "Ainda há saldo em cartão de transporte. Use ou retire o saldo antes de excluir a conta."
+
+
+class RideSettled(Conflict):
+    """A ride that was owed and paid later, and the payment of debts, are not undone entry by entry."""
+
+    code = "ride_settled"
+    detail = "Esta viagem foi paga depois, em parte ou toda. Devolva o valor com uma recarga."

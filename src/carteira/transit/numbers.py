@@ -1,0 +1,30 @@
+"""Card numbers: sixteen digits, the last of which checks the rest."""
+
+import re
+import secrets
+
+ISSUER = "9076"
+"""ISO/IEC 7812: 9 is for national use, 076 is Brazil's country number; no bank's card begins like that."""
+
+_SHAPE = re.compile(r"[0-9]{16}", re.ASCII)
+_FREE_DIGITS = 15 - len(ISSUER)
+
+
+def luhn_digit(digits: str) -> str:
+    """Give the check digit that belongs behind the digits (ISO/IEC 7812-1, annex B)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * 2 if place % 2 == 0 else int(digit)
+        total += doubled - 9 if doubled > 9 else doubled  # noqa: PLR2004 - the sum of its two digits
+    return str(-total % 10)
+
+
+def draw() -> str:
+    """Draw a number at random, so that nobody can guess the next one."""
+    digits = ISSUER + str(secrets.randbelow(10**_FREE_DIGITS)).zfill(_FREE_DIGITS)
+    return digits + luhn_digit(digits)
+
+
+def is_card_number(text: str) -> bool:
+    """Tell whether a text has the shape of a card number."""
+    return _SHAPE.fullmatch(text) is not None

@@ -1,0 +1,207 @@
+"""Transit's reads: my cards, a balance, a history, what I owe, and which cards validators should not take."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, exists, select, tuple_
+from sqlalchemy.sql.functions import sum as sum_
+
+from carteira import ledger
+from carteira.kit.tx import Tx
+from carteira.transit import numbers, service
+from carteira.transit.errors import CardNotFound, CardOfAnother
+from carteira.transit.models import Tap, TransportCard
+from carteira.transit.service import Card, view
+
+LineKey = tuple[datetime, int, UUID, int]
+_TYPES = {
+    "transit.recharge": "recharge",
+    "transit.debit": "debit",
+    "transit.tap": "debit",
+    "transit.debt_payment": "debit",
+    "transit.transfer": "transfer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One line of a card's history; amounts in centavos, always positive."""
+
+    id: UUID
+    type: str
+    amount: int
+    direction: str
+    balance_after: int | None
+    created_at: datetime
+    key: LineKey
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """A ride that is not fully paid yet; amounts in centavos."""
+
+    id: UUID
+    card_number: str
+    amount: int
+    outstanding: int
+    tapped_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedCard:
+    """A card that validators should not take, and why."""
+
+    id: UUID
+    card_number: str
+    reason: str
+
+
+async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
+    """Give a person's cards, oldest first; the first look makes the card that they have from registration on."""
+    await service.first_look(tx, user_id)
+    query = select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id).limit(limit)
+    if after is not None:
+        query = query.where(TransportCard.id > after)
+    balances = {account.id: account.balance for account in await ledger.accounts_of_owner(tx, user_id)}
+    return [view(card, balances[card.account_id]) for card in await tx.scalars(query)]
+
+
+async def _own(tx: Tx, user_id: UUID, card_number: str) -> TransportCard:
+    """Give a person's card without locking it.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardOfAnother: it is another person's.
+    """
+    card = None
+    if numbers.is_card_number(card_number):
+        card = await tx.scalar(select(TransportCard).where(TransportCard.card_number == card_number))
+    if card is None:
+        raise CardNotFound
+    if card.user_id != user_id:
+        raise CardOfAnother
+    return card
+
+
+async def balance(tx: Tx, user_id: UUID, card_number: str) -> int:
+    """Give the balance of a person's card in centavos.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardOfAnother: it is another person's.
+    """
+    card = await _own(tx, user_id, card_number)
+    return (await ledger.account(tx, card.account_id)).balance
+
+
+async def history(
+    tx: Tx, user_id: UUID, card_number: str, *, limit: int, before: LineKey | None = None
+) -> list[Movement]:
+    """Give up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardOfAnother: it is another person's.
+    """
+    card = await _own(tx, user_id, card_number)
+    return [
+        Movement(
+            line.entry_id,
+            _TYPES.get(line.kind, "reversal"),
+            abs(line.amount),
+            "in" if line.amount > 0 else "out",
+            line.balance_after,
+            line.posted_at,
+            line.key,
+        )
+        for line in await ledger.statement(tx, [card.account_id], limit=limit, before=before)
+    ]
+
+
+async def debt_total(tx: Tx, user_id: UUID) -> int:
+    """Tell what a person owes for rides, in centavos."""
+    return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
+
+
+async def debts(tx: Tx, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None) -> list[Debt]:
+    """Give the rides that a person still owes, oldest first: the order in which a recharge pays them."""
+    query = (
+        select(Tap.id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line, Tap.vehicle)
+        .join(TransportCard, TransportCard.id == Tap.card_id)
+        .where(Tap.user_id == user_id, Tap.outstanding > 0)
+        .order_by(Tap.tapped_at, Tap.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(Tap.tapped_at, Tap.id) > after)
+    return [Debt(*row) for row in await tx.execute(query)]
+
+
+async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list[DeniedCard]:
+    """Give the cards that validators should not take, by id: blocked, cancelled, or with a ride still owed."""
+    owes = exists().where(Tap.user_id == TransportCard.user_id, Tap.card_id == TransportCard.id, Tap.outstanding > 0)
+    reason = case(
+        (TransportCard.status == "blocked", "card_blocked"),
+        (TransportCard.status == "cancelled", "card_cancelled"),
+        else_="card_owes",
+    )
+    query = (
+        select(TransportCard.id, TransportCard.card_number, reason)
+        .where((TransportCard.status != "active") | owes)
+        .order_by(TransportCard.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(TransportCard.id > after)
+    return [DeniedCard(*row) for row in await tx.execute(query)]
+
+
+async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
+    """Give everything that transit holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    exported = []
+    rows = await tx.scalars(select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id))
+    for card in rows.all():
+        movements: list[Movement] = []
+        page = await history(tx, user_id, card.card_number, limit=500)
+        while page:
+            movements += page
+            page = await history(tx, user_id, card.card_number, limit=500, before=page[-1].key)
+        exported.append(
+            {
+                "id": str(card.id),
+                "card_number": card.card_number,
+                "status": card.status,
+                "created_at": card.created_at.isoformat(),
+                "balance": movements[0].balance_after if movements else 0,
+                "history": [
+                    {
+                        "id": str(movement.id),
+                        "type": movement.type,
+                        "amount": movement.amount,
+                        "direction": movement.direction,
+                        "created_at": movement.created_at.isoformat(),
+                    }
+                    for movement in movements
+                ],
+            }
+        )
+    taps = await tx.scalars(select(Tap).where(Tap.user_id == user_id).order_by(Tap.tapped_at, Tap.id))
+    return {
+        "cards": exported,
+        "rides": [
+            {
+                "card_id": str(tap.card_id),
+                "amount": tap.amount,
+                "outstanding": tap.outstanding,
+                "tapped_at": tap.tapped_at.isoformat(),
+                "line": tap.line,
+                "vehicle": tap.vehicle,
+                "result": tap.result,
+            }
+            for tap in taps
+        ],
+    }

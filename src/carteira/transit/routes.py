@@ -1,0 +1,163 @@
+"""Transit over HTTP: a person's cards, and the validators' taps."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+
+from carteira.kit.access import Principal, Who, claims
+from carteira.kit.idempotency import OnceDep
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.tx import TxDep
+from carteira.transit import queries, service, taps
+from carteira.transit.schemas import (
+    AmountIn,
+    BalanceOut,
+    CancelIn,
+    CardOut,
+    DebtOut,
+    DebtsOut,
+    DeniedCardOut,
+    MovementOut,
+    NewBalanceOut,
+    TapOut,
+    TapsIn,
+    TapsOut,
+)
+
+cards_router = APIRouter(prefix="/transport-cards", tags=["transit"])
+transit_router = APIRouter(prefix="/transit", tags=["transit"])
+
+CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"])]
+
+
+@cards_router.get("", summary="Meus cartões")
+async def list_cards(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[CardOut]:
+    """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
+    parts = decode_cursor(cursor, UUID)
+    after = parts[0] if parts else None
+    rows = await queries.cards(tx, who.user_id, limit=limit + 1, after=after)  # type: ignore[arg-type] # as decoded
+    items, next_cursor = page(rows, limit, lambda card: (card.id,))
+    return Page(items=[CardOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@cards_router.post("", status_code=201, summary="Pedir mais um cartão")
+async def issue(tx: TxDep, who: Who, once: OnceDep) -> CardOut:
+    """Emite mais um cartão para a pessoa."""
+
+    async def work() -> CardOut:
+        return CardOut.model_validate(await service.issue(tx, who.user_id))
+
+    response: Response = await once.run(tx, None, work, status=201)
+    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+
+
+@cards_router.get("/{card_number}/balance", summary="Saldo de um cartão")
+async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> BalanceOut:
+    """Mostra o saldo de um cartão da própria pessoa."""
+    return BalanceOut(card_number=card_number, balance=await queries.balance(tx, who.user_id, card_number))
+
+
+@cards_router.post("/{card_number}/recharge", summary="Recarregar")
+async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, once: OnceDep) -> NewBalanceOut:
+    """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro."""
+
+    async def work() -> NewBalanceOut:
+        balance = await service.recharge(tx, who.user_id, card_number, body.amount)
+        return NewBalanceOut(card_number=card_number, new_balance=balance)
+
+    response: Response = await once.run(tx, body, work)
+    return response  # type: ignore[return-value] # as above
+
+
+@cards_router.post("/{card_number}/debit", summary="Debitar")
+async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, once: OnceDep) -> NewBalanceOut:
+    """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
+
+    async def work() -> NewBalanceOut:
+        balance = await service.debit(tx, who.user_id, card_number, body.amount)
+        return NewBalanceOut(card_number=card_number, new_balance=balance)
+
+    response: Response = await once.run(tx, body, work)
+    return response  # type: ignore[return-value] # as above
+
+
+@cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
+async def get_history(
+    card_number: CardNumber, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+) -> Page[MovementOut]:
+    """Lista recargas, débitos e transferências do cartão, do mais novo ao mais antigo."""
+    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
+    before: queries.LineKey | None = tuple(parts) if parts else None  # type: ignore[assignment] # as decoded
+    rows = await queries.history(tx, who.user_id, card_number, limit=limit + 1, before=before)
+    items, next_cursor = page(rows, limit, lambda row: row.key)
+    return Page(items=[MovementOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@cards_router.post("/{card_number}/cancel", summary="Cancelar um cartão")
+async def cancel(card_number: CardNumber, tx: TxDep, who: Who, once: OnceDep, body: CancelIn | None = None) -> CardOut:
+    """Cancela o cartão para sempre e, se pedido, move o saldo para outro cartão ativo da mesma pessoa.
+
+    Em um cartão já cancelado, move o que restou nele.
+    """
+    target = body.move_balance_to if body else None
+
+    async def work() -> CardOut:
+        return CardOut.model_validate(await service.cancel(tx, who.user_id, card_number, move_balance_to=target))
+
+    response: Response = await once.run(tx, {"move_balance_to": target}, work)
+    return response  # type: ignore[return-value] # as above
+
+
+@cards_router.post("/{card_number}/block", summary="Bloquear um cartão perdido")
+async def block(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
+    """Bloqueia o cartão: sem recargas nem débitos até ser desbloqueado."""
+    return CardOut.model_validate(await service.block(tx, who.user_id, card_number))
+
+
+@cards_router.post("/{card_number}/unblock", summary="Desbloquear um cartão")
+async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
+    """Reativa um cartão bloqueado que foi encontrado."""
+    return CardOut.model_validate(await service.unblock(tx, who.user_id, card_number))
+
+
+@transit_router.post("/taps", summary="Enviar viagens registradas por validadores")
+async def send_taps(
+    body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], once: OnceDep
+) -> TapsOut:
+    """Conta cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
+
+    O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
+    """
+
+    async def work() -> TapsOut:
+        results = await taps.account_for(tx, who.user_id, body.taps)
+        return TapsOut(results=[TapOut.model_validate(result) for result in results])
+
+    response: Response = await once.run(tx, body, work)
+    return response  # type: ignore[return-value] # as above
+
+
+@transit_router.get("/denied-cards", summary="Cartões a recusar", dependencies=[claims("transit:validate")])
+async def list_denied_cards(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[DeniedCardOut]:
+    """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""
+    parts = decode_cursor(cursor, UUID)
+    after = parts[0] if parts else None
+    rows = await queries.denied_cards(tx, limit=limit + 1, after=after)  # type: ignore[arg-type] # as decoded
+    items, next_cursor = page(rows, limit, lambda card: (card.id,))
+    return Page(items=[DeniedCardOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@transit_router.get("/debts", summary="Minhas viagens a pagar")
+async def list_debts(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> DebtsOut:
+    """Lista as viagens que o saldo não cobriu, na ordem em que a próxima recarga as paga."""
+    parts = decode_cursor(cursor, datetime.fromisoformat, UUID)
+    after: tuple[datetime, UUID] | None = tuple(parts) if parts else None  # type: ignore[assignment] # as decoded
+    rows = await queries.debts(tx, who.user_id, limit=limit + 1, after=after)
+    items, next_cursor = page(rows, limit, lambda debt: (debt.tapped_at.isoformat(), debt.id))
+    return DebtsOut(
+        total=await queries.debt_total(tx, who.user_id),
+        items=[DebtOut.model_validate(item) for item in items],
+        next_cursor=next_cursor,
+    )

@@ -1,0 +1,142 @@
+"""Transit's wire shapes. Amounts are centavos."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from carteira.kit.money import Amount
+
+MAX_FARE = 100_000
+"""The dearest single ride, in centavos: a broken or stolen validator cannot take more than this at a tap."""
+MAX_TAPS = 1_000
+
+CardNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{16}$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class CardOut(BaseModel):
+    """A transport card."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_id: UUID | None
+    card_number: str = Field(examples=["9076123412341234"])
+    balance: int
+    status: Literal["active", "blocked", "cancelled"]
+
+
+class BalanceOut(BaseModel):
+    """A card's balance now."""
+
+    card_number: str
+    balance: int
+
+
+class AmountIn(BaseModel):
+    """An amount to be moved."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Amount
+
+
+class NewBalanceOut(BaseModel):
+    """A card's balance after a movement."""
+
+    card_number: str
+    new_balance: int
+
+
+class MovementOut(BaseModel):
+    """One line of a card's history."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    type: Literal["recharge", "debit", "transfer", "reversal"]
+    amount: int = Field(description="Sempre positivo, em centavos; `direction` diz se entrou ou saiu")
+    direction: Literal["in", "out"]
+    balance_after: int | None
+    created_at: datetime
+
+
+class CancelIn(BaseModel):
+    """Where the balance of a cancelled card goes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    move_balance_to: CardNumber | None = Field(None, description="Outro cartão ativo da mesma pessoa")
+
+
+class TapIn(BaseModel):
+    """A ride as a validator recorded it, perhaps offline."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Label = Field(description="Identificador único do toque, dado pelo validador (UUID ou texto)")
+    card_number: CardNumber
+    amount: Annotated[int, Field(strict=True, ge=1, le=MAX_FARE, description="Tarifa em centavos", examples=[470])]
+    tapped_at: AwareDatetime
+    line: Label | None = None
+    vehicle: Label | None = None
+
+
+class TapsIn(BaseModel):
+    """A batch of taps, in any order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    taps: list[TapIn] = Field(min_length=1, max_length=MAX_TAPS)
+
+
+class TapOut(BaseModel):
+    """What became of a tap."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    result: Literal["debited", "owed", "denied", "conflict"]
+    reason: Literal["unknown_card", "card_blocked", "card_cancelled", "tap_id_reused"] | None
+    paid: int = Field(description="Quanto o saldo pagou")
+    owed: int = Field(description="Quanto ficou devendo, a pagar na próxima recarga")
+    replayed: bool = Field(description="Já tinha sido contado antes; nada se moveu agora")
+
+
+class TapsOut(BaseModel):
+    """The results, in the order of the taps sent."""
+
+    results: list[TapOut]
+
+
+class DebtOut(BaseModel):
+    """A ride that is not fully paid yet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    card_number: str
+    amount: int
+    outstanding: int
+    tapped_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+class DebtsOut(BaseModel):
+    """What a person owes for rides."""
+
+    total: int
+    items: list[DebtOut]
+    next_cursor: str | None = None
+
+
+class DeniedCardOut(BaseModel):
+    """A card that validators should not take."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    card_number: str
+    reason: Literal["card_blocked", "card_cancelled", "card_owes"]

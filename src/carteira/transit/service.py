@@ -1,0 +1,329 @@
+"""Transit's verbs: issue, recharge, debit, cancel, block. Each works in the caller's transaction.
+
+Locks are taken in one order everywhere: taps' ids, cards by id, ledger accounts by id, debts by age.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from carteira import ledger
+from carteira.kit import events
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+from carteira.transit import metrics, numbers
+from carteira.transit.errors import (
+    BalanceRemains,
+    CardCancelled,
+    CardNotActive,
+    CardNotFound,
+    CardOfAnother,
+    InsufficientBalance,
+    SameCard,
+    TooManyCards,
+)
+from carteira.transit.models import CardBlock, Tap, TransportCard
+
+ACCOUNT_KIND = "transit.card"
+TOP_UP = ledger.system_account("transit.top_up")
+FARE_BOX = ledger.system_account("transit.fare_box")
+RECEIVABLE = ledger.system_account("transit.receivable")
+"""What riders owe: its balance is minus the sum of all `transit_taps.outstanding`."""
+
+MAX_CARDS = 20
+"""Cards that one person may hold uncancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A transport card as others see it; the balance in centavos."""
+
+    id: UUID
+    user_id: UUID | None
+    card_number: str
+    balance: int
+    status: str
+
+
+def view(card: TransportCard, balance: int) -> Card:
+    """Make what leaves the module out of a row."""
+    return Card(card.id, card.user_id, card.card_number, balance, card.status)
+
+
+async def first_look(tx: Tx, user_id: UUID) -> None:
+    """Give a person the card that they have from registration on, unless they have had it (SPEC, transit).
+
+    Two first looks at once give one card.
+    """
+    had = select(TransportCard.id).where(TransportCard.user_id == user_id, TransportCard.is_first)
+    if await tx.scalar(had) is not None:
+        return
+    await _take_turns(tx, user_id)
+    if await tx.scalar(had) is None:
+        await _issue(tx, user_id, is_first=True)
+
+
+async def issue(tx: Tx, user_id: UUID) -> Card:
+    """Issue one more card to a person.
+
+    Raises:
+        TooManyCards: they hold `MAX_CARDS` already.
+    """
+    await first_look(tx, user_id)
+    await _take_turns(tx, user_id)
+    held = await tx.scalar(
+        select(func.count()).where(TransportCard.user_id == user_id, TransportCard.status != "cancelled")
+    )
+    if (held or 0) >= MAX_CARDS:
+        raise TooManyCards
+    return view(await _issue(tx, user_id, is_first=False), 0)
+
+
+async def _take_turns(tx: Tx, user_id: UUID) -> None:
+    """Make transactions that issue cards to one person wait for each other."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"transit.cards:{user_id}", 0))))
+
+
+async def _issue(tx: Tx, user_id: UUID, *, is_first: bool) -> TransportCard:
+    card_number = numbers.draw()
+    while await tx.scalar(select(TransportCard.id).where(TransportCard.card_number == card_number)):
+        card_number = numbers.draw()
+    card_id = uuid7()
+    card = TransportCard(
+        id=card_id,
+        user_id=user_id,
+        card_number=card_number,
+        account_id=await ledger.open_account(tx, ACCOUNT_KIND, holder_id=card_id, owner_id=user_id),
+        status="active",
+        is_first=is_first,
+        created_at=clock.now(),
+    )
+    tx.add(card)
+    await tx.flush()
+    metrics.cards_issued.inc()
+    return card
+
+
+async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[TransportCard]:
+    """Lock cards of a person, in id order so that no two transactions wait for each other; give them as named.
+
+    Raises:
+        CardNotFound: one of them does not exist.
+        CardOfAnother: one of them is another person's.
+    """
+    if not all(numbers.is_card_number(number) for number in card_numbers):
+        raise CardNotFound
+    found = await tx.scalars(
+        select(TransportCard)
+        .where(TransportCard.card_number.in_(card_numbers))
+        .order_by(TransportCard.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    by_number = {card.card_number: card for card in found}
+    if not all(number in by_number for number in card_numbers):
+        raise CardNotFound
+    cards = [by_number[number] for number in card_numbers]
+    if any(card.user_id != user_id for card in cards):
+        raise CardOfAnother
+    return cards
+
+
+async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
+    """Put centavos on a person's active card and give its balance; rides still owed are paid out of it first.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`.
+        CardNotActive: it is blocked or cancelled.
+    """
+    (card,) = await own_cards(tx, user_id, [card_number])
+    _insist_active(card)
+    book = await ledger.lock(tx, [card.account_id])
+    entry = ledger.transfer("transit.recharge", source=TOP_UP, target=card.account_id, amount=amount)
+    book.post(entry)
+    await _pay_debts(tx, book, card)
+    await ledger.write(tx, book)
+    await _tell(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
+    _count("recharge", amount)
+    return book.account(card.account_id).balance
+
+
+async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
+    """Take centavos off a person's active card and give its balance.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`.
+        CardNotActive: it is blocked or cancelled.
+        InsufficientBalance: it does not cover the amount.
+    """
+    (card,) = await own_cards(tx, user_id, [card_number])
+    _insist_active(card)
+    book = await ledger.lock(tx, [card.account_id])
+    entry = ledger.transfer("transit.debit", source=card.account_id, target=FARE_BOX, amount=amount)
+    try:
+        book.post(entry)
+    except ledger.InsufficientFunds as error:
+        metrics.refusals.inc()
+        raise InsufficientBalance from error
+    await ledger.write(tx, book)
+    await _tell(tx, "transit.debited", card, amount=amount, entry_id=str(entry.id))
+    _count("debit", amount)
+    return book.account(card.account_id).balance
+
+
+def _insist_active(card: TransportCard) -> None:
+    if card.status != "active":
+        raise CardNotActive
+
+
+async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
+    """Pay the person's outstanding rides, the oldest first, out of what the card has."""
+    available = book.account(card.account_id).available
+    debts = await tx.scalars(
+        select(Tap)
+        .where(Tap.user_id == card.user_id, Tap.outstanding > 0)
+        .order_by(Tap.tapped_at, Tap.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    paid = 0
+    for debt in debts:
+        part = min(debt.outstanding, available - paid)
+        debt.outstanding -= part
+        paid += part
+        if paid == available:
+            break
+    if paid:
+        book.post(ledger.transfer("transit.debt_payment", source=card.account_id, target=RECEIVABLE, amount=paid))
+        await tx.flush()
+
+
+async def cancel(tx: Tx, user_id: UUID, card_number: str, *, move_balance_to: str | None = None) -> Card:
+    """Cancel a card for good and, if asked, move its balance to another active card of the same person.
+
+    On a card that is cancelled already, a target moves what is left on it.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`, for both cards.
+        SameCard: the target is the card itself.
+        CardNotActive: the target is blocked or cancelled.
+        CardCancelled: it is cancelled already and no target was named.
+    """
+    if move_balance_to == card_number:
+        raise SameCard
+    named = [card_number] if move_balance_to is None else [card_number, move_balance_to]
+    card, *targets = await own_cards(tx, user_id, named)
+    for target in targets:
+        _insist_active(target)
+    if card.status == "cancelled":
+        if not targets:
+            raise CardCancelled
+    else:
+        card.status, card.cancelled_at = "cancelled", clock.now()
+        await tx.flush()
+        await _tell(tx, "transit.card_cancelled", card)
+        metrics.movements.labels("cancel").inc()
+    book = await ledger.lock(tx, [owned.account_id for owned in (card, *targets)])
+    moving = book.account(card.account_id).available
+    for target in targets:
+        if moving:
+            book.post(
+                ledger.transfer("transit.transfer", source=card.account_id, target=target.account_id, amount=moving)
+            )
+            await _pay_debts(tx, book, target)
+            await ledger.write(tx, book)
+            _count("transfer", moving)
+    return view(card, book.account(card.account_id).balance)
+
+
+async def block(tx: Tx, user_id: UUID, card_number: str) -> Card:
+    """Block a lost card: it neither recharges nor debits until it is unblocked. A blocked one stays as it is.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`.
+        CardCancelled: it is cancelled.
+    """
+    (card,) = await own_cards(tx, user_id, [card_number])
+    if card.status == "cancelled":
+        raise CardCancelled
+    if card.status == "active":
+        card.status = "blocked"
+        tx.add(CardBlock(card_id=card.id, blocked_at=clock.now()))
+        await tx.flush()
+        await _tell(tx, "transit.card_blocked", card)
+    return await _with_balance(tx, card)
+
+
+async def unblock(tx: Tx, user_id: UUID, card_number: str) -> Card:
+    """Make a card that was found again active. An active one stays as it is.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`.
+        CardCancelled: it is cancelled.
+    """
+    (card,) = await own_cards(tx, user_id, [card_number])
+    if card.status == "cancelled":
+        raise CardCancelled
+    if card.status == "blocked":
+        card.status = "active"
+        await tx.execute(
+            update(CardBlock)
+            .where(CardBlock.card_id == card.id, CardBlock.unblocked_at.is_(None))
+            .values(unblocked_at=clock.now())
+        )
+        await tx.flush()
+        await _tell(tx, "transit.card_unblocked", card)
+    return await _with_balance(tx, card)
+
+
+async def _with_balance(tx: Tx, card: TransportCard) -> Card:
+    return view(card, (await ledger.account(tx, card.account_id)).balance)
+
+
+async def _tell(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  # noqa: ANN401 - any JSON
+    await events.emit(
+        tx,
+        topic,
+        {"user_id": str(card.user_id), "card_id": str(card.id), "at": clock.now().isoformat(), **more},
+    )
+
+
+def _count(kind: str, amount: int) -> None:
+    metrics.movements.labels(kind).inc()
+    metrics.moved_centavos.labels(kind).inc(amount)
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Part a person from their cards and rides; cards are cancelled, money that moved stays under the cards' ids.
+
+    What was still owed stays in the books as owed by nobody (LGPD art. 16, I: the entries are kept by law).
+
+    Raises:
+        BalanceRemains: a card has a balance or something held.
+    """
+    await _take_turns(tx, user_id)
+    cards = (
+        await tx.scalars(
+            select(TransportCard)
+            .where(TransportCard.user_id == user_id)
+            .order_by(TransportCard.id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+    book = await ledger.lock(tx, [card.account_id for card in cards])
+    if any(account.balance or account.held for account in book.accounts.values()):
+        raise BalanceRemains
+    for card in cards:
+        await ledger.assign_owner(tx, holder_id=card.id, owner_id=None)
+        card.user_id = None
+        if card.status != "cancelled":
+            card.status, card.cancelled_at = "cancelled", clock.now()
+    await tx.flush()
+    await tx.execute(
+        update(Tap).where(Tap.card_id.in_([card.id for card in cards])).values(user_id=None, line=None, vehicle=None)
+    )

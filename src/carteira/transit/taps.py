@@ -1,0 +1,258 @@
+"""Taps: rides that validators recorded, perhaps offline, accounted for exactly once (ADR 0020).
+
+A tap is a ride that has happened. What the card's balance does not cover of it is owed, and paid out of the next money
+that comes in: `balance` and what is owed come out the same in whatever order, and however often, taps arrive.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select, text
+
+from carteira import ledger
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.problems import InvalidInput
+from carteira.kit.tx import Tx
+from carteira.transit import metrics
+from carteira.transit.errors import RideSettled
+from carteira.transit.models import CardBlock, Tap, TransportCard
+from carteira.transit.service import FARE_BOX, RECEIVABLE
+
+CLOCK_SKEW = timedelta(days=1)
+"""How far ahead a validator's clock may be."""
+
+_CLAIM = text("""
+    INSERT INTO transit_taps (id, tap_id, fingerprint, client_id, amount, tapped_at, line, vehicle, received_at)
+    SELECT new.id, new.tap_id, new.fingerprint, :client_id, new.amount, new.tapped_at, new.line, new.vehicle, :now
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:tap_ids AS text[]), CAST(:fingerprints AS bytea[]), CAST(:amounts AS bigint[]),
+        CAST(:tapped_at AS timestamptz[]), CAST(:lines AS text[]), CAST(:vehicles AS text[])
+    ) AS new (id, tap_id, fingerprint, amount, tapped_at, line, vehicle)
+    ON CONFLICT (tap_id) DO NOTHING
+    RETURNING tap_id
+""")
+_DECIDE = text("""
+    UPDATE transit_taps tap
+    SET card_id = new.card_id, user_id = new.user_id, result = new.result, reason = new.reason, paid = new.paid,
+        owed = new.owed, outstanding = new.owed, entry_id = new.entry_id
+    FROM unnest(
+        CAST(:tap_ids AS text[]), CAST(:card_ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:results AS text[]),
+        CAST(:reasons AS text[]), CAST(:paid AS bigint[]), CAST(:owed AS bigint[]), CAST(:entry_ids AS uuid[])
+    ) AS new (tap_id, card_id, user_id, result, reason, paid, owed, entry_id)
+    WHERE tap.tap_id = new.tap_id
+""")
+
+
+class RecordedTap(Protocol):
+    """A tap as a validator tells it; the amount in centavos."""
+
+    id: str
+    card_number: str
+    amount: int
+    tapped_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TapResult:
+    """What became of a tap."""
+
+    id: str
+    result: str
+    reason: str | None
+    paid: int
+    owed: int
+    replayed: bool
+
+
+@dataclass(slots=True)
+class _Decision:
+    tap_id: str
+    result: str
+    card: TransportCard | None = None
+    reason: str | None = None
+    paid: int = 0
+    owed: int = 0
+    entry_id: UUID | None = None
+
+
+@dataclass
+class _Fleet:
+    """The cards of a batch, locked, with the times in which they were blocked."""
+
+    cards: dict[str, TransportCard]
+    blocks: dict[UUID, list[CardBlock]] = field(default_factory=dict)
+
+    def denial(self, tap: RecordedTap) -> str | None:
+        """Say why a ride is not this card's to pay, if so."""
+        card = self.cards.get(tap.card_number)
+        if card is None:
+            return "unknown_card"
+        for block in self.blocks.get(card.id, ()):
+            if block.blocked_at <= tap.tapped_at and (block.unblocked_at is None or tap.tapped_at < block.unblocked_at):
+                return "card_blocked"
+        if card.cancelled_at is not None and card.cancelled_at <= tap.tapped_at:
+            return "card_cancelled"
+        return None
+
+
+def _fingerprint(tap: RecordedTap) -> bytes:
+    instant = int(tap.tapped_at.timestamp() * 1_000_000)
+    return hashlib.sha256(orjson.dumps([tap.card_number, tap.amount, instant, tap.line, tap.vehicle])).digest()
+
+
+async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> list[TapResult]:
+    """Account for taps in any order, each id once whoever sends it, and give the results in the order of the taps.
+
+    An id that was seen before gives its first result again; with other content it is a `conflict` and moves nothing.
+
+    Raises:
+        InvalidInput: a tap lies in the future by more than `CLOCK_SKEW`; none is accounted for.
+    """
+    _refuse_future(taps)
+    first: dict[str, RecordedTap] = {}
+    for tap in taps:
+        first.setdefault(tap.id, tap)
+    claimed = await _claim(tx, client_id, [first[tap_id] for tap_id in sorted(first)])
+    if claimed:
+        await _decide(tx, [first[tap_id] for tap_id in claimed])
+    rows = await tx.scalars(select(Tap).where(Tap.tap_id.in_(first)).execution_options(populate_existing=True))
+    known = {row.tap_id: row for row in rows}
+    results = []
+    for tap in taps:
+        results.append(_result(tap, known[tap.id], replayed=tap.id not in claimed))
+        claimed.discard(tap.id)  # a second copy in the same batch is a replay
+    for result in results:
+        metrics.taps.labels("replayed" if result.replayed else result.result).inc()
+    return results
+
+
+def _refuse_future(taps: Sequence[RecordedTap]) -> None:
+    latest = clock.now() + CLOCK_SKEW
+    errors = [
+        {"field": f"taps.{index}.tapped_at", "message": "O instante está no futuro."}
+        for index, tap in enumerate(taps)
+        if tap.tapped_at > latest
+    ]
+    if errors:
+        raise InvalidInput(errors=errors)
+
+
+def _result(tap: RecordedTap, row: Tap, *, replayed: bool) -> TapResult:
+    if row.fingerprint != _fingerprint(tap):
+        return TapResult(tap.id, "conflict", "tap_id_reused", 0, 0, replayed=False)
+    assert row.result is not None, "a claimed tap commits with its result"
+    return TapResult(tap.id, row.result, row.reason, row.paid, row.owed, replayed)
+
+
+async def _claim(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> set[str]:
+    """Write the taps whose ids are new, waiting for whoever writes the same ones; sorted, so that nobody deadlocks."""
+    rows = await tx.scalars(
+        _CLAIM,
+        {
+            "client_id": client_id,
+            "now": clock.now(),
+            "ids": [uuid7() for _ in taps],
+            "tap_ids": [tap.id for tap in taps],
+            "fingerprints": [_fingerprint(tap) for tap in taps],
+            "amounts": [tap.amount for tap in taps],
+            "tapped_at": [tap.tapped_at for tap in taps],
+            "lines": [tap.line for tap in taps],
+            "vehicles": [tap.vehicle for tap in taps],
+        },
+    )
+    return set(rows)
+
+
+async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
+    cards = (
+        await tx.scalars(
+            select(TransportCard)
+            .where(TransportCard.card_number.in_({tap.card_number for tap in taps}))
+            .order_by(TransportCard.id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).all()
+    fleet = _Fleet({card.card_number: card for card in cards})
+    for block in await tx.scalars(select(CardBlock).where(CardBlock.card_id.in_([card.id for card in cards]))):
+        fleet.blocks.setdefault(block.card_id, []).append(block)
+    return fleet
+
+
+async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
+    """Lock the cards, charge each ride in the order of their times, and write what became of it."""
+    fleet = await _lock_fleet(tx, taps)
+    book = await ledger.lock(tx, [card.account_id for card in fleet.cards.values()])
+    decisions = []
+    for tap in sorted(taps, key=lambda tap: (tap.tapped_at, tap.id)):
+        reason = fleet.denial(tap)
+        card = fleet.cards.get(tap.card_number)
+        if reason is not None or card is None:
+            decisions.append(_Decision(tap.id, "denied", card, reason))
+        else:
+            decisions.append(_charge(book, card, tap))
+    if book.entries:
+        await ledger.write(tx, book)
+    await tx.execute(
+        _DECIDE,
+        {
+            "tap_ids": [decision.tap_id for decision in decisions],
+            "card_ids": [decision.card and decision.card.id for decision in decisions],
+            "user_ids": [decision.card and decision.card.user_id for decision in decisions],
+            "results": [decision.result for decision in decisions],
+            "reasons": [decision.reason for decision in decisions],
+            "paid": [decision.paid for decision in decisions],
+            "owed": [decision.owed for decision in decisions],
+            "entry_ids": [decision.entry_id for decision in decisions],
+        },
+    )
+
+
+async def forgive_reversed(tx: Tx, entry_id: UUID) -> None:
+    """Take part in the reversal of a tap's entry: what was still owed of the ride is owed no longer.
+
+    Raises:
+        RideSettled: a part of what was owed has been paid since, by another entry.
+    """
+    card_id = await tx.scalar(select(Tap.card_id).where(Tap.entry_id == entry_id))
+    await tx.execute(select(TransportCard.id).where(TransportCard.id == card_id).with_for_update(key_share=True))
+    tap = await tx.scalar(
+        select(Tap).where(Tap.entry_id == entry_id).with_for_update().execution_options(populate_existing=True)
+    )
+    if tap is None:
+        return
+    if tap.outstanding != tap.owed:
+        raise RideSettled
+    tap.outstanding = 0
+    await tx.flush()
+
+
+async def refuse_reversal(_tx: Tx, _entry_id: UUID) -> None:
+    """Refuse to reverse a payment of debts: it would leave rides paid that nobody paid.
+
+    Raises:
+        RideSettled: always.
+    """
+    raise RideSettled
+
+
+def _charge(book: ledger.Book, card: TransportCard, tap: RecordedTap) -> _Decision:
+    """Take the fare from the balance as far as it goes; the rest is owed."""
+    paid = min(book.account(card.account_id).available, tap.amount)
+    owed = tap.amount - paid
+    lines = ((card.account_id, -paid), (RECEIVABLE, -owed), (FARE_BOX, tap.amount))
+    entry = ledger.NewEntry(
+        "transit.tap",
+        [ledger.Posting(account_id, amount) for account_id, amount in lines if amount],
+        key=f"transit.tap:{tap.id}",
+    )
+    book.post(entry)
+    return _Decision(tap.id, "owed" if owed else "debited", card, None, paid, owed, entry.id)

@@ -1,0 +1,57 @@
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from procrastinate import App, PsycopgConnector
+from sqlalchemy import text
+
+from carteira.documents import Vault, jobs
+from carteira.kit.clock import clock
+from tests.documents import files
+from tests.documents.conftest import Lookout
+from tests.documents.test_documents import upload
+from tests.served import Served
+
+
+@pytest.fixture
+async def queue(vault: Vault, database_url: str) -> AsyncIterator[App]:
+    app = App(connector=PsycopgConnector(conninfo=database_url, min_size=1, max_size=3))
+    app.add_tasks_from(jobs.blueprint(vault), namespace="documents")
+    async with app.open_async():
+        yield app
+
+
+async def work_off(queue: App, served: Served) -> None:
+    await queue.run_worker_async(
+        wait=False,
+        concurrency=1,
+        install_signal_handlers=False,
+        additional_context={"database": served.database},
+    )
+
+
+async def test_the_bytes_of_a_deleted_document_go_away(served: Served, stored: Lookout, queue: App) -> None:
+    await work_off(queue, served)
+    before = stored()
+    person = served.sign_in()
+    document_id = (await upload(person, files.pdf(600_000))).json()["id"]
+    await person.client.delete(f"/documents/{document_id}", headers=person.headers)
+    assert stored() != before
+    await work_off(queue, served)
+    assert stored() == before
+
+
+async def test_the_daily_job_tells_of_what_expires(served: Served, queue: App) -> None:
+    person = served.sign_in()
+    soon = (clock.today() + timedelta(days=5)).isoformat()
+    document_id = (await upload(person, files.pdf(), expires_on=soon)).json()["id"]
+    for _ in range(2):
+        await queue.configure_task("documents:remind_expiring").defer_async(timestamp=0)
+        await queue.configure_task("documents:remove_orphans").defer_async(timestamp=0)
+        await work_off(queue, served)
+    async with served.database.transaction() as tx:
+        told = await tx.scalars(
+            text("SELECT payload FROM events WHERE topic = 'documents.expiring' AND payload ->> 'document_id' = :id"),
+            {"id": document_id},
+        )
+    assert [(event["user_id"], event["days_left"]) for event in told] == [(str(person.id), 5)]

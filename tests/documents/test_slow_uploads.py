@@ -1,0 +1,40 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from pydantic import PostgresDsn
+
+from carteira.settings import Settings
+from tests.documents.test_documents import FILE_PART, TYPE_PART, form
+from tests.served import serve
+
+NUMBER_PART = b'Content-Disposition: form-data; name="document_number"\r\n\r\n62472927637'
+
+
+async def test_an_upload_may_take_longer_than_other_requests(
+    new_database: Callable[[str], str], tmp_path: Path
+) -> None:
+    settings = Settings(
+        _env_file=None,
+        carteira_home=tmp_path,
+        carteira_modules="documents",
+        database_url=PostgresDsn(new_database("slow")),
+        request_timeout_seconds=0.05,
+    )
+    body = form(TYPE_PART, NUMBER_PART, FILE_PART)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield body[:300_000]
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.1, passed.set)  # the time of an ordinary request passes
+        await passed.wait()
+        yield body[300_000:]
+
+    async with serve(settings) as served:
+        person = served.sign_in()
+        answer = await served.client.post(
+            "/documents",
+            content=slow(),
+            headers=person.headers | {"content-type": "multipart/form-data; boundary=cut"},
+        )
+        assert answer.status_code == 201, answer.text
