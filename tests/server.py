@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -23,8 +23,19 @@ class Server:
 
     url: str
     home: Path
-    process: subprocess.Popen[bytes]
+    env: dict[str, str]
     log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the processes (again), on the same port."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "carteira", "serve"], env=self.env, stdout=out, stderr=out, cwd=self.home
+            )
 
     def workers(self) -> list[int]:
         """The server's own processes that answer requests."""
@@ -53,23 +64,19 @@ def clean_environment(home: Path, **settings: object) -> dict[str, str]:
 @contextmanager
 def running_server(home: Path, *, workers: int = 2, **settings: object) -> Iterator[Server]:
     """Start a server, wait until it answers, and stop it as an operator would."""
-    port, log = free_port(), home / "server.log"
+    port = free_port()
     env = clean_environment(home, port=port, workers=workers, **settings)
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "carteira", "serve"], env=env, stdout=out, stderr=out, cwd=home
-        )
-    server = Server(f"http://127.0.0.1:{port}", home, process, log)
+    server = Server(f"http://127.0.0.1:{port}", home, env, home / "server.log")
     try:
         wait_until_ready(server)
         yield server
     finally:
-        process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_SECONDS)
+            server.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            server.process.kill()
+            server.process.wait()
             raise
 
 
