@@ -10,7 +10,7 @@ from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, documents, identity, ledger, transit
+from carteira import __version__, benefits, documents, identity, ledger, resellers, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.module import Lane, Module
@@ -69,6 +69,7 @@ def modules_of(settings: Settings) -> list[Module]:
             public_url=settings.public_url,
         ),
         "transit": transit.module,
+        "resellers": lambda: resellers.module(people=None, service=_cashback_service(settings)),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(identity_config(settings), others), *others]
@@ -93,6 +94,16 @@ def identity_config(settings: Settings) -> identity.Config:
 def access_key_file(settings: Settings) -> Path:
     """Say where the key that signs people's tokens lies; `tokens.rotate` takes it."""
     return settings.access_token_key_file or access_key_path(settings.carteira_home)
+
+
+def _cashback_service(settings: Settings) -> resellers.ServiceConfig:
+    return resellers.ServiceConfig(
+        base_url=settings.base_url_cashback,
+        token=settings.token_cashback.get_secret_value(),
+        attempt_seconds=settings.cashback_attempt_seconds,
+        budget_seconds=settings.cashback_budget_seconds,
+        cache_seconds=settings.cashback_cache_seconds,
+    )
 
 
 def access_key(settings: Settings) -> OKPKey:

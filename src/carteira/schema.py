@@ -15,6 +15,7 @@ TABLE_OWNERS = (
     "carteira.benefits.models",
     "carteira.documents.models",
     "carteira.transit.models",
+    "carteira.resellers.models",
 )
 
 

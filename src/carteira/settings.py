@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits", "documents", "transit")
+OPTIONAL_MODULES = ("benefits", "documents", "resellers", "transit")
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
         Path(".carteira"), description="Folder of the embedded servers' data, keys and state (created 0700)."
     )
     carteira_modules: str = Field(
-        "all", description="Modules to serve, comma-separated (`benefits`); identity, ledger and kit always are."
+        "all",
+        description="Modules to serve, comma-separated (`benefits`, `resellers`); identity, ledger and kit always are.",
     )
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
@@ -79,6 +80,21 @@ class Settings(BaseSettings):
     )
     documents_key_file: Path | None = Field(
         None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
+    )
+    base_url_cashback: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        description="External service of accumulated cashback (`https://…`); empty: 503 where it is asked for.",
+    )
+    token_cashback: SecretStr = Field(SecretStr(""), description="Token that the external cashback service asks for.")
+    cashback_attempt_seconds: float = Field(
+        1.0, gt=0, le=30, description="Time for one request to the external cashback service."
+    )
+    cashback_budget_seconds: float = Field(
+        2.5, gt=0, le=30, description="Time for all tries of one question to the external cashback service."
+    )
+    cashback_cache_seconds: float = Field(
+        30, ge=0, le=600, description="For how long an answer of the external cashback service is remembered."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")

@@ -52,6 +52,14 @@ async def _signed_in(request: Request, token: Annotated[str | None, Depends(_bea
     return principal
 
 
+async def _visitor(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Principal | None:
+    return await _signed_in(request, token) if token else None
+
+
+Visitor = Annotated[Principal | None, Depends(_visitor)]
+"""A parameter of a public route that treats a signed-in person otherwise; a bad token is refused, not ignored."""
+
+
 class SignedIn:
     """Route access: any signed-in person; the verb checks whose things they are."""
 

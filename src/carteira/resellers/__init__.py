@@ -1,0 +1,53 @@
+"""Resellers: the purchases that they register and the cashback that these earn.
+
+It owns resellers, purchases, months and their closing, and the rules of cashback with their validity. Money is the
+ledger's: a reseller's cashback is one ledger account. Invariants:
+
+- a month's cashback is the percentage of its whole total, rounded half-even; its purchases' parts add up to it exactly;
+- a closed month takes no purchase, its rules never change, and each reseller is credited for it once;
+- cashback spent on a purchase comes back once, when the purchase is changed, deleted or rejected;
+- what the external service says is either exact or not told at all.
+
+Sources: SPEC, resellers; `docs/resellers.md`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from carteira import ledger
+from carteira.kit.module import Module
+from carteira.resellers.cashback_service import ServiceConfig, connected
+from carteira.resellers.people import CLAIM, People
+from carteira.resellers.resellers import erase_person, export_person
+from carteira.resellers.service import SPEND, refuse_if_spent
+
+__all__ = ["CLAIM", "People", "ServiceConfig", "module"]
+
+_BULK_BODY_BYTES = 4 * 1024 * 1024
+
+
+def module(*, people: Callable[[FastAPI], People] | None, service: ServiceConfig) -> Module:
+    """Hand resellers to the composition root; `people` gives what is needed of identity once that runs."""
+    from carteira.resellers import routes, routes_rules  # noqa: PLC0415 - the door's verbs are used without the web
+    from carteira.resellers.jobs import blueprint  # noqa: PLC0415 - the same
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if people is not None:
+            app.state.resellers_people = people(app)
+        async with connected(service, app.state.redis) as app.state.cashback_service:
+            yield
+
+    ledger.guard_reversal(SPEND, refuse_if_spent)
+    routers = (routes.purchases, routes.cashback, routes_rules.router)
+    return Module(
+        name="resellers",
+        routers=routers if people is None else (routes.people, *routers),
+        jobs=blueprint,
+        body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
+        lifespan=lifespan,
+        export_person=export_person,
+        erase_person=erase_person,
+    )

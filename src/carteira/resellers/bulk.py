@@ -1,0 +1,231 @@
+"""Purchases in bulk from CSV: each line with its result, all written in one statement."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.problems import Forbidden, InvalidInput, Problem
+from carteira.kit.tx import Tx
+from carteira.kit.validation import describe
+from carteira.resellers import configuration, metrics, resellers
+from carteira.resellers.errors import BulkRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
+from carteira.resellers.models import Purchase
+from carteira.resellers.resellers import ResellerView
+from carteira.resellers.schemas import STATUS, BulkPurchaseIn, BulkPurchaseResult, BulkPurchasesOut
+from carteira.resellers.service import APPROVED, PENDING, keep_open, month_of
+
+MAX_LINES = 10_000
+_DIGITS = 13
+_COLUMNS = {"code", "amount", "date"}
+_CODE_SHOWN = 64
+
+
+def parse_csv(body: bytes) -> list[dict[str, object]]:
+    """Read `code,amount,date[,cpf]` (comma or semicolon, UTF-8, amounts in centavos) into raw lines.
+
+    Raises:
+        InvalidInput: not UTF-8, no header with these names, not CSV, no line or more than 10,000.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable("O CSV deve estar em UTF-8.") from error
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        if len(set(names)) != len(names) or not _COLUMNS <= set(names) <= {*_COLUMNS, "cpf"}:
+            raise _unreadable("O CSV deve começar por code,amount,date,cpf.")
+        reader.fieldnames = names
+        lines = [_raw_line(row) for row in reader]
+    except csv.Error as error:
+        raise _unreadable("O CSV não pôde ser lido.") from error
+    if not 0 < len(lines) <= MAX_LINES:
+        raise _unreadable(f"Envie de 1 a {MAX_LINES} linhas.")
+    return lines
+
+
+def _unreadable(message: str) -> InvalidInput:
+    return InvalidInput(errors=[{"field": "body", "message": message}])
+
+
+def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
+    """Leave out what is blank. csv puts what has no header under the name None: an unknown field, refused as one."""
+    line: dict[str, object] = {}
+    for name, value in row.items():
+        if value:
+            line[name or "extra"] = value.strip() if isinstance(value, str) else value
+    amount = line.get("amount")
+    if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= _DIGITS:
+        line["amount"] = int(amount)
+    return line
+
+
+def _failed(number: int, code: str, problem: Problem) -> BulkPurchaseResult:
+    detail = " ".join(f"{item['field']}: {item['message']}" for item in problem.errors) or problem.detail
+    return BulkPurchaseResult(line=number, code=code[:_CODE_SHOWN], result="failed", error=problem.code, detail=detail)
+
+
+def _parse(raw: Mapping[str, object]) -> BulkPurchaseIn:
+    """Give a line in its shape.
+
+    Raises:
+        InvalidInput: a field is missing, unknown or wrong.
+    """
+    try:
+        return BulkPurchaseIn.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidInput(errors=[describe({**item}) for item in error.errors()]) from error
+
+
+class _Context:
+    """What all lines share, read once: the resellers named, the months asked about, the automatic approvals."""
+
+    def __init__(self, who: Principal, own: ResellerView | None, known: Mapping[str, ResellerView]) -> None:
+        self.who = who
+        self.own = own
+        self.known = known
+        self.months: dict[date, Problem | date] = {}
+
+    def buyer(self, cpf: str | None) -> ResellerView:
+        """Give a line's reseller: its CPF's, or whoever sends the file.
+
+        Raises:
+            UnknownReseller: the CPF is no reseller's, or there is none and the sender is not one.
+            Forbidden: it is another's, without `purchases:write`.
+        """
+        found = self.own if cpf is None else self.known.get(cpf)
+        if found is None:
+            raise UnknownReseller
+        if not self.who.may("purchases:write") and found != self.own:
+            raise Forbidden
+        return found
+
+    async def month(self, tx: Tx, day: date) -> date:
+        """Give the open month of a line's day; each day is asked about once.
+
+        Raises:
+            InvalidInput, MonthClosed: as in `service.month_of` and `service.keep_open`.
+        """
+        if day not in self.months:
+            try:
+                month = await month_of(tx, day)
+                await keep_open(tx, month)
+                self.months[day] = month
+            except (InvalidInput, MonthClosed) as problem:
+                self.months[day] = problem
+        found = self.months[day]
+        if isinstance(found, Problem):
+            raise found
+        return found
+
+
+async def register_many(
+    tx: Tx, who: Principal, raw_lines: Sequence[Mapping[str, object]], *, atomic: bool
+) -> BulkPurchasesOut:
+    """Register many purchases, each line with its result; with `atomic`, all lines or none.
+
+    Raises:
+        Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
+        BulkRejected: `atomic`, and a line is wrong; its `results` say which.
+    """
+    own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
+    cpfs = sorted({str(raw["cpf"]) for raw in raw_lines if "cpf" in raw})
+    context = _Context(who, own, await resellers.by_cpf(tx, [_digits(cpf) for cpf in cpfs]))
+    results: list[BulkPurchaseResult] = []
+    values: list[dict[str, Any]] = []
+    approvals = await configuration.auto_approved(
+        tx, [view.cpf or "" for view in [*context.known.values(), *([own] if own else [])]]
+    )
+    approved_cpfs = {approval.cpf for approval in approvals}
+    now = clock.now()
+    for number, raw in enumerate(raw_lines, 1):
+        try:
+            line = _parse(raw)
+            reseller = context.buyer(line.cpf)
+            month = await context.month(tx, line.date)
+        except Problem as problem:
+            results.append(_failed(number, str(raw.get("code", "")), problem))
+            continue
+        approved = reseller.cpf in approved_cpfs and any(
+            approval.cpf == reseller.cpf and configuration.holds(approval, month) for approval in approvals
+        )
+        values.append(
+            {
+                "id": uuid7(),
+                "reseller_id": reseller.id,
+                "code": line.code,
+                "amount": line.amount,
+                "purchased_on": line.date,
+                "month": month,
+                "status": APPROVED if approved else PENDING,
+                "created_by": who.user_id,
+                "created_at": now,
+                "decided_at": now if approved else None,
+            }
+        )
+        results.append(
+            BulkPurchaseResult(
+                line=number,
+                code=line.code,
+                result="registered",
+                id=values[-1]["id"],
+                status=STATUS[values[-1]["status"]],
+            )
+        )
+    results = await _write(tx, values, results)
+    return _summary(values, results, atomic=atomic)
+
+
+def _digits(cpf: str) -> str:
+    return "".join(character for character in cpf if character.isdigit())[:11]
+
+
+async def _write(
+    tx: Tx, values: Sequence[dict[str, Any]], results: Sequence[BulkPurchaseResult]
+) -> list[BulkPurchaseResult]:
+    """Insert what is not there yet; a code that is taken, by an earlier line or before, fails its line.
+
+    Codes go in sorted, so that two files with the same codes wait for each other in one order and never in a circle.
+    """
+    first: dict[str, dict[str, Any]] = {}
+    for value in values:
+        first.setdefault(value["code"], value)
+    written: set[UUID] = set()
+    if first:
+        statement = insert(Purchase).on_conflict_do_nothing(index_elements=["code"]).returning(Purchase.id)
+        written = set(await tx.scalars(statement, [first[code] for code in sorted(first)]))
+    return [
+        _failed(result.line, result.code, PurchaseCodeTaken())
+        if result.result == "registered" and result.id not in written
+        else result
+        for result in results
+    ]
+
+
+def _summary(
+    values: Sequence[Mapping[str, Any]], results: Sequence[BulkPurchaseResult], *, atomic: bool
+) -> BulkPurchasesOut:
+    failed = sum(result.result == "failed" for result in results)
+    if atomic and failed:
+        undone = {"result": "not_registered", "id": None, "status": None}
+        raise BulkRejected(
+            results=[
+                (result if result.result == "failed" else result.model_copy(update=undone)).model_dump(mode="json")
+                for result in results
+            ]
+        )
+    registered = {result.id: result for result in results if result.result == "registered"}
+    for result in registered.values():
+        metrics.purchases_total.labels(PENDING if result.status == STATUS[PENDING] else APPROVED).inc()
+    total = sum(value["amount"] for value in values if value["id"] in registered)
+    return BulkPurchasesOut(registered=len(registered), failed=failed, amount=total, results=list(results))

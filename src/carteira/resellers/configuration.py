@@ -1,0 +1,236 @@
+"""The configuration of cashback with its validity: tiers, closing day, CPFs whose purchases start approved.
+
+What is valid from a month holds for purchases dated in that month and later, until the next one begins. A closed
+month's rules never change.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+from carteira.resellers.cashback import TierStep
+from carteira.resellers.errors import (
+    AutoApprovalNotFound,
+    ClosingDayNotFound,
+    FirstRulesStay,
+    MonthClosed,
+    TiersNotFound,
+)
+from carteira.resellers.models import AutoApproval, ClosingDay, Month, Tier
+from carteira.resellers.schemas import (
+    AutoApprovalIn,
+    AutoApprovalOut,
+    ClosingDayOut,
+    TierShape,
+    TiersOut,
+)
+
+_LOCK = 7_246_030
+"""Advisory lock: closing shares it, changing the rules of money takes it alone."""
+
+
+async def share_rules(tx: Tx) -> None:
+    """Keep the rules as they are until this transaction ends."""
+    await tx.execute(select(func.pg_advisory_xact_lock_shared(_LOCK)))
+
+
+async def _change_rules(tx: Tx, valid_from: date) -> None:
+    """Wait for closings under way, and refuse to change what they were computed from.
+
+    Raises:
+        MonthClosed: a month that the rules hold for is closed.
+    """
+    await tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    closed = await tx.scalar(select(func.max(Month.month)).where(Month.closed_at.is_not(None)))
+    if closed is not None and valid_from <= closed:
+        raise MonthClosed(f"O mês {closed:%m/%Y} já foi fechado: as regras só mudam depois dele.")
+
+
+class TierTables:
+    """All tier tables, read at once; `of` gives the one that holds for a month."""
+
+    def __init__(self, rows: Sequence[Tier]) -> None:
+        self.tables: dict[date, list[TierStep]] = {
+            valid_from: [TierStep(row.above, row.percentage) for row in group]
+            for valid_from, group in groupby(rows, key=lambda row: row.valid_from)
+        }
+
+    @property
+    def beginning(self) -> date:
+        """The month that the first table holds from; before it there is no cashback."""
+        return min(self.tables)
+
+    def of(self, month: date) -> list[TierStep]:
+        """Give the tiers of a month (its first day), which is not before the beginning."""
+        return self.tables[max(valid_from for valid_from in self.tables if valid_from <= month)]
+
+
+async def tier_tables(tx: Tx) -> TierTables:
+    """Read the tier tables."""
+    rows = await tx.scalars(
+        select(Tier).order_by(Tier.valid_from, Tier.above).execution_options(populate_existing=True)
+    )
+    return TierTables(rows.all())
+
+
+async def list_tiers(tx: Tx) -> list[TiersOut]:
+    """List the tier tables, the newest first."""
+    tables = (await tier_tables(tx)).tables
+    return [_tiers_out(valid_from, tables[valid_from]) for valid_from in sorted(tables, reverse=True)]
+
+
+def _tiers_out(valid_from: date, steps: Sequence[TierStep]) -> TiersOut:
+    shapes = [TierShape(above=step.above, percentage=step.percentage) for step in steps]
+    return TiersOut(valid_from=valid_from, tiers=shapes)
+
+
+async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape]) -> TiersOut:
+    """Set the tier table that holds from a month on.
+
+    Raises:
+        MonthClosed: a month that it would hold for is closed.
+    """
+    await _change_rules(tx, valid_from)
+    await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
+    await tx.execute(
+        insert(Tier),
+        [{"valid_from": valid_from, "above": tier.above, "percentage": tier.percentage} for tier in tiers],
+    )
+    return TiersOut(valid_from=valid_from, tiers=list(tiers))
+
+
+async def delete_tiers(tx: Tx, valid_from: date) -> None:
+    """Take a tier table away; the one before it goes on to hold.
+
+    Raises:
+        TiersNotFound: none begins in this month.
+        FirstRulesStay: it is the first.
+        MonthClosed: a month that it holds for is closed.
+    """
+    tables = await tier_tables(tx)
+    if valid_from not in tables.tables:
+        raise TiersNotFound
+    if valid_from == tables.beginning:
+        raise FirstRulesStay
+    await _change_rules(tx, valid_from)
+    await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
+
+
+async def closing_days(tx: Tx) -> list[ClosingDayOut]:
+    """List the closing days, the newest first."""
+    rows = await tx.execute(select(ClosingDay.valid_from, ClosingDay.day).order_by(ClosingDay.valid_from.desc()))
+    return [ClosingDayOut(valid_from=row.valid_from, day=row.day) for row in rows]
+
+
+def closing_day_of(days: Sequence[ClosingDayOut], month: date) -> date:
+    """Say on which day a month is closed by the worker: a day of the month after it."""
+    first = min(days, key=lambda known: known.valid_from)
+    holding = max(
+        (known for known in days if known.valid_from <= month), key=lambda known: known.valid_from, default=first
+    )
+    return next_month(month).replace(day=holding.day)
+
+
+def next_month(month: date) -> date:
+    """Give the first day of the month after."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
+    """Set the day of the following month on which months from one on are closed.
+
+    Raises:
+        MonthClosed: a month that it would hold for is closed.
+    """
+    await _change_rules(tx, valid_from)
+    await tx.execute(
+        insert(ClosingDay)
+        .values(valid_from=valid_from, day=day)
+        .on_conflict_do_update(index_elements=["valid_from"], set_={"day": day})
+    )
+    return ClosingDayOut(valid_from=valid_from, day=day)
+
+
+async def delete_closing_day(tx: Tx, valid_from: date) -> None:
+    """Take a closing day away; the one before it goes on to hold.
+
+    Raises:
+        ClosingDayNotFound: none begins in this month.
+        FirstRulesStay: it is the first.
+        MonthClosed: a month that it holds for is closed.
+    """
+    days = await closing_days(tx)
+    if valid_from not in {known.valid_from for known in days}:
+        raise ClosingDayNotFound
+    if valid_from == days[-1].valid_from:
+        raise FirstRulesStay
+    await _change_rules(tx, valid_from)
+    await tx.execute(delete(ClosingDay).where(ClosingDay.valid_from == valid_from))
+
+
+async def auto_approved(tx: Tx, cpfs: Sequence[str]) -> list[AutoApprovalOut]:
+    """Give the automatic approvals of some CPFs; `holds` tells whether one holds for a month."""
+    return [_auto_approval(row) for row in await tx.scalars(select(AutoApproval).where(AutoApproval.cpf.in_(cpfs)))]
+
+
+def holds(approval: AutoApprovalOut, month: date) -> bool:
+    """Tell whether an automatic approval holds for a month."""
+    return approval.valid_from <= month and (approval.valid_until is None or month <= approval.valid_until)
+
+
+async def is_auto_approved(tx: Tx, cpf: str, month: date) -> bool:
+    """Tell whether purchases of a CPF that are dated in a month start approved."""
+    found = await tx.scalar(
+        select(AutoApproval.id)
+        .where(
+            AutoApproval.cpf == cpf,
+            AutoApproval.valid_from <= month,
+            or_(AutoApproval.valid_until.is_(None), AutoApproval.valid_until >= month),
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+async def list_auto_approvals(tx: Tx) -> list[AutoApprovalOut]:
+    """List the CPFs whose purchases start approved."""
+    rows = await tx.scalars(select(AutoApproval).order_by(AutoApproval.cpf, AutoApproval.valid_from))
+    return [_auto_approval(row) for row in rows]
+
+
+def _auto_approval(row: AutoApproval) -> AutoApprovalOut:
+    return AutoApprovalOut(id=row.id, cpf=row.cpf, valid_from=row.valid_from, valid_until=row.valid_until)
+
+
+async def put_auto_approval(tx: Tx, body: AutoApprovalIn) -> AutoApprovalOut:
+    """Let purchases of a CPF start approved from a month on; the same CPF and month again changes the end."""
+    identifier = await tx.scalar(
+        insert(AutoApproval)
+        .values(id=uuid7(), cpf=body.cpf, valid_from=body.valid_from, valid_until=body.valid_until)
+        .on_conflict_do_update(index_elements=["cpf", "valid_from"], set_={"valid_until": body.valid_until})
+        .returning(AutoApproval.id)
+    )
+    assert identifier is not None, "an upsert gives its row"
+    return AutoApprovalOut(id=identifier, cpf=body.cpf, valid_from=body.valid_from, valid_until=body.valid_until)
+
+
+async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
+    """Take an automatic approval away; purchases that it approved stay so.
+
+    Raises:
+        AutoApprovalNotFound: there is none.
+    """
+    found = await tx.scalar(delete(AutoApproval).where(AutoApproval.id == approval_id).returning(AutoApproval.id))
+    if found is None:
+        raise AutoApprovalNotFound
+
+
+async def forget_cpf(tx: Tx, cpf: str) -> None:
+    """Erase a CPF from the configuration."""
+    await tx.execute(delete(AutoApproval).where(AutoApproval.cpf == cpf))

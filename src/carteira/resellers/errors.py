@@ -1,0 +1,147 @@
+"""What resellers refuses over HTTP."""
+
+from datetime import date
+
+from carteira.kit.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
+
+
+class NotAReseller(Forbidden):
+    """The person has not registered as a reseller."""
+
+    code = "not_a_reseller"
+    detail = "Cadastre-se como revendedor para continuar."
+
+
+class AlreadyAReseller(Conflict):
+    """The person, or somebody with this CPF, is a reseller already."""
+
+    code = "already_a_reseller"
+    detail = "Já existe um revendedor com este CPF."
+
+
+class NoCpf(Conflict):
+    """A signed-in person without a CPF cannot become a reseller."""
+
+    code = "no_cpf"
+    detail = "Complete o seu cadastro com o CPF para se tornar revendedor."
+
+
+class ResellerNotFound(NotFound):
+    """An operator asked for a CPF that is no reseller's."""
+
+    code = "reseller_not_found"
+    detail = "Não há revendedor com este CPF."
+
+
+class UnknownReseller(InvalidInput):
+    """A purchase was registered for a CPF that is no reseller's."""
+
+    code = "unknown_reseller"
+    detail = "Não há revendedor com este CPF."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "cpf", "message": "Não há revendedor com este CPF."}])
+
+
+class PurchaseNotFound(NotFound):
+    """There is no such purchase."""
+
+    code = "purchase_not_found"
+    detail = "Compra não encontrada."
+
+
+class PurchaseCodeTaken(Conflict):
+    """A code names one purchase."""
+
+    code = "purchase_code_taken"
+    detail = "Já existe uma compra com este código."
+
+
+class PurchaseDecided(Conflict):
+    """Only a purchase "Em validação" can be edited, deleted, approved or rejected."""
+
+    code = "purchase_decided"
+    detail = "Esta compra não está mais em validação."
+
+
+class MonthClosed(Conflict):
+    """The month is closed: no purchase can be dated into it, and its rules stand."""
+
+    code = "month_closed"
+    detail = "Este mês já foi fechado."
+
+
+class MonthNotOver(Conflict):
+    """A month closes when it is over in São Paulo."""
+
+    code = "month_not_over"
+    detail = "Este mês ainda não terminou."
+
+
+class MonthHasPending(Conflict):
+    """A month closes when no purchase in it is pending."""
+
+    code = "month_has_pending_purchases"
+    detail = "Ainda há compras em validação neste mês."
+
+    def __init__(self, pending: int) -> None:
+        super().__init__(pending=pending)
+
+
+class TiersNotFound(NotFound):
+    """No tier table begins in the month."""
+
+    code = "tiers_not_found"
+    detail = "Nenhuma tabela de faixas começa neste mês."
+
+
+class FirstRulesStay(Conflict):
+    """The first tier table and closing day hold until the next ones; without them older months had no rule."""
+
+    code = "first_rules_stay"
+    detail = "A primeira regra não pode ser apagada; crie outra que comece depois."
+
+
+class ClosingDayNotFound(NotFound):
+    """No closing day begins in the month."""
+
+    code = "closing_day_not_found"
+    detail = "Nenhum dia de fechamento começa neste mês."
+
+
+class AutoApprovalNotFound(NotFound):
+    """There is no such automatic approval."""
+
+    code = "auto_approval_not_found"
+    detail = "Aprovação automática não encontrada."
+
+
+class CashbackOwed(Conflict):
+    """The person's data cannot be erased while cashback is theirs or may become theirs."""
+
+    code = "cashback_owed"
+    detail = "Há cashback a usar ou a receber. Use-o, ou espere o fechamento do mês, antes de excluir a conta."
+
+
+class BulkRejected(InvalidInput):
+    """With `atomic=true`, one bad line refuses all."""
+
+    code = "bulk_rejected"
+    detail = "Nenhuma compra foi registrada: há linhas com erro."
+
+
+class CashbackServiceDown(DependencyDown):
+    """The external cashback service does not answer, or what it answers cannot be trusted."""
+
+    code = "cashback_service_down"
+    detail = "O serviço de cashback acumulado está fora do ar. Tente de novo em instantes."
+
+
+def invalid_date(message: str) -> InvalidInput:
+    """Say what is wrong with a purchase's date."""
+    return InvalidInput(errors=[{"field": "date", "message": message}])
+
+
+def before_the_beginning(beginning: date) -> InvalidInput:
+    """Refuse a purchase from before the first tier table."""
+    return invalid_date(f"O programa começou em {beginning:%d/%m/%Y}.")

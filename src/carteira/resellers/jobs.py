@@ -1,0 +1,37 @@
+"""The work of resellers in the background: months close by themselves on the configured day."""
+
+import structlog
+from procrastinate import Blueprint, JobContext
+
+from carteira.kit.tx import Database
+from carteira.resellers import metrics, months
+from carteira.resellers.errors import MonthHasPending
+from carteira.resellers.schemas import write_month
+
+log = structlog.get_logger(__name__)
+blueprint = Blueprint()
+
+
+@blueprint.periodic(cron="20 * * * *")
+@blueprint.task(name="close_due_months", queueing_lock="resellers.close_due_months", pass_context=True)
+async def close_due_months(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Close every month whose closing day has come, each in its own transaction; pending ones wait, and are told of."""
+    await close_all_due(context.additional_context["database"])
+
+
+async def close_all_due(database: Database) -> int:
+    """Close what is due and give how many months still wait for a decision."""
+    async with database.transaction() as tx:
+        due = await months.due(tx)
+    overdue = 0
+    for month in due:
+        try:
+            async with database.transaction() as tx:
+                closed = await months.close(tx, month, None)
+        except MonthHasPending as waiting:
+            overdue += 1
+            log.warning("month not closed", month=write_month(month), pending=waiting.extra["pending"])
+        else:
+            log.info("month closed", month=write_month(month), resellers=closed.resellers)
+    metrics.overdue_months.set(overdue)
+    return overdue

@@ -1,0 +1,165 @@
+"""Closing a month: each reseller's approved cashback is credited once, in one transaction for the whole month.
+
+What makes it once: the month's row is locked alone, and says whether it is closed; each credit has the ledger key
+`cashback:<reseller>:<YYYY-MM>`, and each reseller a row in `resellers_closings`, both unique. A close that is killed
+leaves nothing behind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import ledger
+from carteira.kit import events
+from carteira.kit.clock import clock
+from carteira.kit.tx import Tx
+from carteira.resellers import cashback, configuration, metrics
+from carteira.resellers.cashback import MonthlyCashback
+from carteira.resellers.configuration import closing_day_of, next_month
+from carteira.resellers.errors import MonthHasPending, MonthNotOver
+from carteira.resellers.models import Closing, Month, Purchase, Reseller
+from carteira.resellers.schemas import ClosedMonthOut, write_month
+
+EXPENSE = ledger.system_account("resellers.cashback_expense")
+"""Where cashback comes from: what it costs the operator."""
+CREDIT = "resellers.cashback_credit"
+
+
+@dataclass(frozen=True, slots=True)
+class _Earned:
+    reseller_id: UUID
+    account_id: UUID
+    cashback: MonthlyCashback
+    entry: ledger.NewEntry | None
+
+
+async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
+    """Close a month and credit its cashback; a month that is closed already is told again and nothing moves.
+
+    Raises:
+        MonthNotOver: it is not over in São Paulo.
+        MonthHasPending: a purchase in it is neither approved nor rejected.
+    """
+    if month >= clock.today().replace(day=1):
+        raise MonthNotOver
+    await configuration.share_rules(tx)
+    row = await _lock(tx, month)
+    if row.closed_at is not None:
+        return _view(row)
+    pending = await tx.scalar(
+        select(func.count()).select_from(Purchase).where(Purchase.month == month, Purchase.status == "pending")
+    )
+    if pending:
+        raise MonthHasPending(pending)
+    earned = await _earned(tx, month)
+    await _credit(tx, month, earned)
+    row.closed_at, row.closed_by = clock.now(), closed_by
+    row.resellers = len(earned)
+    row.total = sum(one.cashback.total for one in earned)
+    row.cashback = sum(one.cashback.amount for one in earned)
+    await tx.flush()
+    await events.emit(tx, "resellers.month_closed", {"month": write_month(month)})
+    metrics.months_closed_total.inc()
+    metrics.credited_total.inc(row.cashback)
+    return _view(row)
+
+
+async def _lock(tx: Tx, month: date) -> Month:
+    """Take a month alone: registering into it and closing it wait."""
+    await tx.execute(insert(Month).values(month=month).on_conflict_do_nothing())
+    row = await tx.scalar(
+        select(Month).where(Month.month == month).with_for_update().execution_options(populate_existing=True)
+    )
+    assert row is not None, "months are never deleted"
+    return row
+
+
+def _view(row: Month) -> ClosedMonthOut:
+    assert row.closed_at is not None, "a closed month"
+    return ClosedMonthOut(
+        month=row.month,
+        closed_at=row.closed_at,
+        resellers=row.resellers or 0,
+        total=row.total or 0,
+        cashback_amount=row.cashback or 0,
+    )
+
+
+async def _earned(tx: Tx, month: date) -> list[_Earned]:
+    """Compute what each reseller with approved purchases in the month is to be credited."""
+    tables = await configuration.tier_tables(tx)
+    rows = await tx.execute(
+        select(Reseller.id, Reseller.account_id, func.sum(Purchase.amount))
+        .join(Purchase, Purchase.reseller_id == Reseller.id)
+        .where(
+            Purchase.month == month,
+            Purchase.status == "approved",
+            ~exists().where(Closing.reseller_id == Reseller.id, Closing.month == month),
+        )
+        .group_by(Reseller.id)
+        .order_by(Reseller.id)
+    )
+    tiers = tables.of(month) if month >= tables.beginning else []
+    earned = []
+    for reseller_id, account_id, total in rows:
+        amounts = cashback.of_month(int(total), tiers)
+        entry = _entry(reseller_id, account_id, month, amounts.amount) if amounts.amount else None
+        earned.append(_Earned(reseller_id, account_id, amounts, entry))
+    return earned
+
+
+def _entry(reseller_id: UUID, account_id: UUID, month: date, amount: int) -> ledger.NewEntry:
+    return ledger.transfer(
+        CREDIT,
+        source=EXPENSE,
+        target=account_id,
+        amount=amount,
+        description=f"Cashback de {month:%m/%Y}",
+        key=f"cashback:{reseller_id}:{write_month(month)}",
+    )
+
+
+async def _credit(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
+    """Post all credits in one round trip and write down what they were computed from."""
+    if not earned:
+        return
+    book = await ledger.lock(tx, [one.account_id for one in earned])
+    for one in earned:
+        if one.entry is not None:
+            book.post(one.entry)
+    await ledger.write(tx, book)
+    await tx.execute(
+        insert(Closing),
+        [
+            {
+                "reseller_id": one.reseller_id,
+                "month": month,
+                "total": one.cashback.total,
+                "percentage": one.cashback.percentage,
+                "cashback": one.cashback.amount,
+                "entry_id": one.entry.id if one.entry else None,
+            }
+            for one in earned
+        ],
+    )
+
+
+async def due(tx: Tx) -> list[date]:
+    """List the months whose closing day has come and that are not closed, the oldest first."""
+    today = clock.today()
+    oldest = await tx.scalar(select(func.min(Purchase.month)))
+    if oldest is None:
+        return []
+    closed = set(await tx.scalars(select(Month.month).where(Month.closed_at.is_not(None))))
+    days = await configuration.closing_days(tx)
+    months = []
+    month = oldest
+    while month < today.replace(day=1):
+        if month not in closed and closing_day_of(days, month) <= today:
+            months.append(month)
+        month = next_month(month)
+    return months

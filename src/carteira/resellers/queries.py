@@ -1,0 +1,233 @@
+"""The reads of resellers: purchases with what they earn, months in figures, the statement of cashback."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, func, select, tuple_
+
+from carteira import ledger
+from carteira.kit.access import Principal
+from carteira.kit.pagination import encode_cursor
+from carteira.kit.tx import Tx
+from carteira.resellers import cashback, configuration, resellers
+from carteira.resellers.cashback import MonthlyCashback
+from carteira.resellers.models import Closing, Month, Purchase, Reseller
+from carteira.resellers.resellers import ResellerView
+from carteira.resellers.schemas import (
+    STATUS,
+    MonthOut,
+    PurchaseWithCashbackOut,
+    StatementLineOut,
+    Status,
+)
+from carteira.resellers.service import REJECTED, find, purchase_out
+
+MonthKey = tuple[UUID, date]
+"""A reseller and a month."""
+
+
+async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None:
+    """Say whose purchases are asked for: None is everybody's, for who may read them.
+
+    Raises:
+        Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
+    """
+    if cpf is None and who.may("purchases:read"):
+        return None
+    return await resellers.visible(tx, who, cpf)
+
+
+async def _earnings(tx: Tx, keys: Iterable[MonthKey]) -> dict[MonthKey, tuple[MonthlyCashback, dict[UUID, int]]]:
+    """Compute each reseller's month and the parts of its purchases; a closed month is told as it was closed."""
+    wanted = sorted(set(keys))
+    rows = await tx.execute(
+        select(Purchase.reseller_id, Purchase.month, Purchase.id, Purchase.amount)
+        .where(tuple_(Purchase.reseller_id, Purchase.month).in_(wanted), Purchase.status != REJECTED)
+        .order_by(Purchase.id)
+    )
+    counted: dict[MonthKey, dict[UUID, int]] = defaultdict(dict)
+    for reseller_id, month, purchase_id, amount in rows:
+        counted[reseller_id, month][purchase_id] = amount
+    closings = await tx.scalars(select(Closing).where(tuple_(Closing.reseller_id, Closing.month).in_(wanted)))
+    closed = {
+        (row.reseller_id, row.month): MonthlyCashback(row.total, row.percentage, row.cashback) for row in closings
+    }
+    tables = await configuration.tier_tables(tx)
+    earnings = {}
+    for key in wanted:
+        amounts = counted[key]
+        earned = closed.get(key) or cashback.of_month(sum(amounts.values()), tables.of(key[1]))
+        parts = cashback.parts(earned, list(amounts.values()))
+        earnings[key] = (earned, dict(zip(amounts, parts, strict=True)))
+    return earnings
+
+
+async def _with_cashback(
+    tx: Tx, who: Principal, rows: Sequence[tuple[Purchase, Reseller]]
+) -> list[PurchaseWithCashbackOut]:
+    earnings = await _earnings(tx, [(row.reseller_id, row.month) for row, _ in rows]) if rows else {}
+    items = []
+    for row, reseller in rows:
+        month, parts = earnings[row.reseller_id, row.month]
+        view = ResellerView(reseller.id, reseller.user_id, reseller.cpf, reseller.account_id)
+        items.append(
+            PurchaseWithCashbackOut(
+                **purchase_out(row, view, who).model_dump(),
+                cashback_percentage=month.percentage,
+                cashback_amount=parts.get(row.id, 0),
+            )
+        )
+    return items
+
+
+async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
+    """Give a purchase with what it earns.
+
+    Raises:
+        PurchaseNotFound: there is none.
+        Forbidden: it is another's, without `purchases:read`.
+    """
+    row = await find(tx, purchase_id)
+    if not who.may("purchases:read") and (await resellers.mine(tx, who)).id != row.reseller_id:
+        who.require("purchases:read")
+    reseller = await tx.get_one(Reseller, row.reseller_id)
+    return (await _with_cashback(tx, who, [(row, reseller)]))[0]
+
+
+async def purchases(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx,
+    who: Principal,
+    *,
+    cpf: str | None,
+    month: date | None,
+    status: Status | None,
+    limit: int,
+    before: tuple[date, UUID] | None,
+) -> list[PurchaseWithCashbackOut]:
+    """List purchases with what each earns, the newest day first: mine, a CPF's, or everybody's with `purchases:read`.
+
+    Raises:
+        Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
+    """
+    reseller = await _scope(tx, who, cpf)
+    query = (
+        select(Purchase, Reseller)
+        .join(Reseller, Reseller.id == Purchase.reseller_id)
+        .order_by(Purchase.purchased_on.desc(), Purchase.id.desc())
+        .limit(limit)
+        .execution_options(populate_existing=True)
+    )
+    if reseller is not None:
+        query = query.where(Purchase.reseller_id == reseller.id)
+    if month is not None:
+        query = query.where(Purchase.month == month)
+    if status is not None:
+        query = query.where(Purchase.status == next(name for name, text in STATUS.items() if text == status))
+    if before is not None:
+        query = query.where(tuple_(Purchase.purchased_on, Purchase.id) < before)
+    rows = await tx.execute(query)
+    return await _with_cashback(tx, who, [(row, owner) for row, owner in rows])
+
+
+def _sum_of(*statuses: str) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((Purchase.status.in_(statuses), Purchase.amount), else_=0)), 0)
+
+
+async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None) -> list[MonthOut]:
+    """List months with purchases in figures, the newest first: mine, a CPF's, or of everybody added up.
+
+    Raises:
+        Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
+    """
+    reseller = await _scope(tx, who, cpf)
+    query = (
+        select(
+            Purchase.month,
+            func.count().label("purchases"),
+            _sum_of("approved").label("approved"),
+            _sum_of("pending").label("pending"),
+            _sum_of("rejected").label("rejected"),
+            Month.closed_at,
+        )
+        .join(Month, Month.month == Purchase.month)
+        .group_by(Purchase.month, Month.closed_at)
+        .order_by(Purchase.month.desc())
+        .limit(limit)
+    )
+    if reseller is not None:
+        query = query.where(Purchase.reseller_id == reseller.id)
+    if before is not None:
+        query = query.where(Purchase.month < before)
+    rows = (await tx.execute(query)).all()
+    earned = await _earned_by_month(tx, [row.month for row in rows], reseller)
+    return [
+        MonthOut(
+            month=row.month,
+            purchases=row.purchases,
+            total=row.approved + row.pending,
+            approved=row.approved,
+            pending=row.pending,
+            rejected=row.rejected,
+            cashback_percentage=earned[row.month].percentage if reseller is not None else None,
+            cashback_amount=earned[row.month].amount,
+            closed=row.closed_at is not None,
+            closed_at=row.closed_at,
+        )
+        for row in rows
+    ]
+
+
+async def _earned_by_month(
+    tx: Tx, months: Sequence[date], reseller: ResellerView | None
+) -> Mapping[date, MonthlyCashback]:
+    """Add up what the resellers earn in each month; for one reseller, the percentage is theirs."""
+    totals = (
+        select(Purchase.month, Purchase.reseller_id, _sum_of("approved", "pending").label("total"))
+        .where(Purchase.month.in_(months))
+        .group_by(Purchase.month, Purchase.reseller_id)
+    )
+    closings = select(Closing).where(Closing.month.in_(months))
+    if reseller is not None:
+        totals = totals.where(Purchase.reseller_id == reseller.id)
+        closings = closings.where(Closing.reseller_id == reseller.id)
+    closed = {
+        (row.month, row.reseller_id): MonthlyCashback(row.total, row.percentage, row.cashback)
+        for row in await tx.scalars(closings)
+    }
+    tables = await configuration.tier_tables(tx)
+    earned: dict[date, MonthlyCashback] = {}
+    for month, reseller_id, total in await tx.execute(totals):
+        one = closed.get((month, reseller_id)) or cashback.of_month(int(total), tables.of(month))
+        so_far = earned.get(month)
+        earned[month] = (
+            one
+            if so_far is None
+            else MonthlyCashback(so_far.total + one.total, one.percentage, so_far.amount + one.amount)
+        )
+    return earned
+
+
+async def statement(
+    tx: Tx, reseller: ResellerView, *, limit: int, before: tuple[object, ...] | None
+) -> tuple[list[StatementLineOut], str | None]:
+    """Give a page of a reseller's cashback movements, newest first, and the cursor of the next."""
+    lines = await ledger.statement(
+        tx,
+        [reseller.account_id],
+        limit=limit + 1,
+        before=before,  # type: ignore[arg-type] # a LineKey
+    )
+    items = [
+        StatementLineOut(
+            entry_id=line.entry_id,
+            kind=line.kind,
+            description=line.description,
+            amount=line.amount,
+            balance_after=line.balance_after,
+            posted_at=line.posted_at,
+        )
+        for line in lines[:limit]
+    ]
+    return items, encode_cursor(*lines[limit - 1].key) if len(lines) > limit else None

@@ -1,0 +1,256 @@
+"""Who the resellers are: becoming one, finding one, and what is held about one (LGPD)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import ledger
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.cpf import mask_cpf
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+from carteira.resellers import configuration
+from carteira.resellers.errors import (
+    AlreadyAReseller,
+    CashbackOwed,
+    NoCpf,
+    NotAReseller,
+    ResellerNotFound,
+    UnknownReseller,
+)
+from carteira.resellers.models import Closing, Month, Purchase, Reseller
+from carteira.resellers.people import CLAIM, People
+from carteira.resellers.schemas import STATUS, ResellerIn, ResellerOut, write_month
+
+LEDGER_KIND = "resellers.cashback"
+
+
+@dataclass(frozen=True, slots=True)
+class ResellerView:
+    """A reseller as the module's verbs know them; an erased one has neither user nor CPF."""
+
+    id: UUID
+    user_id: UUID | None
+    cpf: str | None
+    account_id: UUID
+
+
+def _view(row: Reseller) -> ResellerView:
+    return ResellerView(row.id, row.user_id, row.cpf, row.account_id)
+
+
+async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) -> ResellerView | None:
+    """Find a reseller; `keep` holds off an erasure until the transaction ends."""
+    query = select(Reseller).where(condition).execution_options(populate_existing=True)
+    row = await tx.scalar(query.with_for_update(read=True) if keep else query)
+    return None if row is None else _view(row)
+
+
+async def by_id(tx: Tx, reseller_id: UUID) -> ResellerView:
+    """Give a reseller by their id, which a foreign key proves."""
+    found = await _one(tx, Reseller.id == reseller_id)
+    assert found is not None, "purchases are of resellers that are there"
+    return found
+
+
+async def mine(tx: Tx, who: Principal) -> ResellerView:
+    """Give the reseller that a signed-in person is.
+
+    Raises:
+        Forbidden: the `reseller` claim is missing.
+        NotAReseller: they have not registered as one.
+    """
+    who.require(CLAIM)
+    found = await _one(tx, Reseller.user_id == who.user_id)
+    if found is None:
+        raise NotAReseller
+    return found
+
+
+async def is_one(tx: Tx, who: Principal) -> bool:
+    """Tell whether a signed-in person is a reseller and holds the claim."""
+    return who.may(CLAIM) and await _one(tx, Reseller.user_id == who.user_id) is not None
+
+
+async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
+    """Give the resellers of some CPFs, by CPF; they are not erased before the transaction ends."""
+    query = select(Reseller).where(Reseller.cpf.in_(cpfs)).order_by(Reseller.id).with_for_update(read=True)
+    return {row.cpf: _view(row) for row in await tx.scalars(query) if row.cpf is not None}
+
+
+async def visible(tx: Tx, who: Principal, cpf: str | None) -> ResellerView:
+    """Give the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
+
+    Raises:
+        Forbidden: another's CPF without the claim.
+        ResellerNotFound: there is no reseller of this CPF.
+    """
+    if cpf is None:
+        return await mine(tx, who)
+    if who.may("purchases:read"):
+        found = await _one(tx, Reseller.cpf == cpf)
+        if found is None:
+            raise ResellerNotFound
+        return found
+    own = await mine(tx, who)
+    if own.cpf != cpf:
+        who.require("purchases:read")
+    return own
+
+
+async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
+    """Give the reseller that a purchase is to be registered for: oneself, or anybody with `purchases:write`.
+
+    They are not erased before the transaction ends.
+
+    Raises:
+        UnknownReseller: there is no reseller of this CPF.
+        Forbidden: another's CPF without the claim.
+    """
+    own = None if who.may("purchases:write") else await mine(tx, who)
+    found = await _one(tx, Reseller.cpf == cpf, keep=True)
+    if found is None:
+        raise UnknownReseller
+    if own is not None and own.id != found.id:
+        who.require("purchases:write")
+    return found
+
+
+def shown_cpf(reseller: ResellerView, who: Principal) -> str:
+    """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others (API)."""
+    if reseller.cpf is None:
+        return "***.***.***-**"
+    whole = reseller.user_id == who.user_id or who.may("purchases:read") or who.may("purchases:write")
+    return reseller.cpf if whole else mask_cpf(reseller.cpf)
+
+
+async def register(tx: Tx, people: People, body: ResellerIn, password_hash: str) -> ResellerOut:
+    """Add a person with the `reseller` claim, and the reseller that they are.
+
+    Raises:
+        Conflict: the e-mail or the CPF is taken.
+    """
+    user_id = await people.add_person(
+        tx,
+        full_name=" ".join(body.full_name.split()),
+        email=body.email,
+        cpf=body.cpf,
+        password_hash=password_hash,
+    )
+    await people.grant_claim(tx, user_id, CLAIM)
+    return await add(tx, user_id, body.cpf)
+
+
+async def become(tx: Tx, people: People, who: Principal) -> ResellerOut:
+    """Make a signed-in person a reseller and give them the claim.
+
+    Raises:
+        NoCpf: they have not told their CPF.
+        AlreadyAReseller: they are one.
+    """
+    cpf = await people.cpf_of(tx, who.user_id)
+    if cpf is None:
+        raise NoCpf
+    added = await add(tx, who.user_id, cpf)
+    await people.grant_claim(tx, who.user_id, CLAIM)
+    return added
+
+
+async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerOut:
+    """Write a reseller down and open their cashback account.
+
+    Raises:
+        AlreadyAReseller: the person or the CPF is one.
+    """
+    reseller_id, now = uuid7(), clock.now()
+    account_id = await ledger.open_account(tx, LEDGER_KIND, holder_id=reseller_id, owner_id=user_id)
+    added = await tx.scalar(
+        insert(Reseller)
+        .values(id=reseller_id, user_id=user_id, cpf=cpf, account_id=account_id, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(Reseller.id)
+    )
+    if added is None:
+        raise AlreadyAReseller
+    return ResellerOut(id=reseller_id, user_id=user_id, cpf=cpf, created_at=now)
+
+
+async def balance(tx: Tx, reseller: ResellerView) -> int:
+    """Give the cashback that a reseller can spend, in centavos."""
+    return (await ledger.account(tx, reseller.account_id)).available
+
+
+async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+    """Give everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id))
+    if row is None:
+        return {}
+    purchases = await tx.scalars(select(Purchase).where(Purchase.reseller_id == row.id).order_by(Purchase.id))
+    closings = await tx.scalars(select(Closing).where(Closing.reseller_id == row.id).order_by(Closing.month))
+    return {
+        "reseller": {"id": str(row.id), "cpf": row.cpf, "created_at": row.created_at.isoformat()},
+        "cashback_balance": await balance(tx, _view(row)),
+        "purchases": [
+            {
+                "id": str(purchase.id),
+                "code": purchase.code,
+                "amount": purchase.amount,
+                "date": purchase.purchased_on.isoformat(),
+                "status": STATUS[purchase.status],
+                "rejection_reason": purchase.rejection_reason,
+                "cashback_spent": purchase.cashback_spent,
+                "created_at": purchase.created_at.isoformat(),
+            }
+            for purchase in purchases
+        ],
+        "closed_months": [
+            {
+                "month": write_month(closing.month),
+                "total": closing.total,
+                "cashback_percentage": closing.percentage,
+                "cashback_amount": closing.cashback,
+            }
+            for closing in closings
+        ],
+    }
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Take the person out of the reseller (LGPD art. 18, VI): CPF and user go, purchases stay under the reseller's id.
+
+    Texts that operators wrote about the person's purchases go as well.
+
+    Raises:
+        CashbackOwed: there is cashback to spend, or a purchase in an open month that may earn some.
+    """
+    row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id).with_for_update(key_share=True))
+    if row is None:
+        return
+    book = await ledger.lock(tx, [row.account_id])
+    promised = await tx.scalar(
+        select(
+            exists().where(
+                Purchase.reseller_id == row.id,
+                Purchase.status != "rejected",
+                ~exists().where(Month.month == Purchase.month, Month.closed_at.is_not(None)),
+            )
+        )
+    )
+    if promised or book.account(row.account_id).balance:
+        raise CashbackOwed
+    assert row.cpf is not None, "a person's reseller has a CPF"
+    await configuration.forget_cpf(tx, row.cpf)
+    await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
+    await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
+    row.user_id, row.cpf = None, None
+    await tx.flush()
+
+
+async def count(tx: Tx) -> int:
+    """Count the resellers."""
+    return await tx.scalar(select(func.count()).select_from(Reseller)) or 0

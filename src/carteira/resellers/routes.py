@@ -1,0 +1,186 @@
+"""Resellers over HTTP: registration, purchases, cashback."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from carteira.kit.access import Principal, Visitor, Who, claims, public
+from carteira.kit.cpf import Cpf
+from carteira.kit.idempotency import OnceDep
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.problems import UnsupportedMediaType
+from carteira.kit.tx import TxDep
+from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
+from carteira.resellers.schemas import (
+    AccumulatedOut,
+    BalanceOut,
+    BulkPurchasesOut,
+    BusinessMonth,
+    ClosedMonthOut,
+    MonthOut,
+    PurchaseChangeIn,
+    PurchaseIn,
+    PurchaseOut,
+    PurchaseWithCashbackOut,
+    RejectionIn,
+    ResellerIn,
+    ResellerOut,
+    StatementLineOut,
+    Status,
+    write_month,
+)
+
+people = APIRouter(prefix="/resellers", tags=["resellers"])
+purchases = APIRouter(prefix="/purchases", tags=["resellers"])
+cashback = APIRouter(prefix="/cashback", tags=["resellers"])
+
+Approver = Annotated[Principal, claims("purchases:approve")]
+OfCpf = Annotated[Cpf | None, Query(description="De outro revendedor, com a permissão `purchases:read`")]
+
+
+@people.post(
+    "",
+    status_code=201,
+    summary="Tornar-se revendedor",
+    dependencies=[public("anyone may register as a reseller; a signed-in person sends their token and no body")],
+)
+async def register_reseller(request: Request, visitor: Visitor, body: ResellerIn | None = None) -> ResellerOut:
+    """Cadastra uma pessoa como revendedora. Quem já tem cadastro envia o seu token e nenhum corpo."""
+    return await registration.register(request.app.state.database, request.app.state.resellers_people, visitor, body)
+
+
+@purchases.post("", status_code=201, summary="Registrar uma compra")
+async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who, once: OnceDep) -> PurchaseOut:
+    """Registra uma compra do revendedor ou, com `purchases:write`, de qualquer um. Começa "Em validação"."""
+    response: Any = await once.run(tx, body, lambda: service.register(tx, who, body), status=201)
+    return response  # type: ignore[no-any-return] # a Response; the annotation documents its shape
+
+
+_BULK_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {
+                "schema": {"type": "string"},
+                "example": "code,amount,date,cpf\nNF-1,100000,2026-06-30,15350946056\n",
+            }
+        },
+    }
+}
+
+
+@purchases.post("/bulk", summary="Registrar compras em lote", openapi_extra=_BULK_BODY)
+async def register_purchases(
+    request: Request,
+    tx: TxDep,
+    who: Who,
+    once: OnceDep,
+    atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
+) -> BulkPurchasesOut:
+    """Registra muitas compras de um CSV (`code,amount,date,cpf`, valores em centavos), com um resultado por linha."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+        raise UnsupportedMediaType("Envie text/csv.")
+    lines = bulk.parse_csv(await request.body())
+    response: Any = await once.run(tx, lines, lambda: bulk.register_many(tx, who, lines, atomic=atomic))
+    return response  # type: ignore[no-any-return] # as above
+
+
+@purchases.get("", summary="Compras e o seu cashback")
+async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    tx: TxDep,
+    who: Who,
+    month: BusinessMonth | None = None,
+    status: Status | None = None,
+    cpf: OfCpf = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[PurchaseWithCashbackOut]:
+    """Lista as compras, da data mais nova à mais antiga, com o percentual do mês e o cashback de cada uma."""
+    before: Any = decode_cursor(cursor, date.fromisoformat, UUID)
+    rows = await queries.purchases(
+        tx, who, cpf=cpf, month=month, status=status, limit=limit + 1, before=tuple(before) if before else None
+    )
+    items, next_cursor = page(rows, limit, lambda row: (row.date, row.id))
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@purchases.get("/{purchase_id}", summary="Uma compra")
+async def get_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> PurchaseWithCashbackOut:
+    """Mostra uma compra com o seu cashback."""
+    return await queries.purchase(tx, who, purchase_id)
+
+
+@purchases.put("/{purchase_id}", summary="Alterar uma compra")
+async def change_purchase(purchase_id: UUID, body: PurchaseChangeIn, tx: TxDep, who: Who) -> PurchaseOut:
+    """Altera uma compra que ainda está "Em validação"."""
+    return await service.change(tx, who, purchase_id, body)
+
+
+@purchases.delete("/{purchase_id}", status_code=204, summary="Excluir uma compra")
+async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
+    """Exclui uma compra que ainda está "Em validação"; o cashback usado nela volta ao saldo."""
+    await service.delete(tx, who, purchase_id)
+    return Response(status_code=204)
+
+
+@purchases.post("/{purchase_id}/approve", summary="Aprovar uma compra")
+async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver, once: OnceDep) -> PurchaseOut:
+    """Aprova uma compra que está "Em validação"."""
+    response: Any = await once.run(tx, None, lambda: service.approve(tx, who, purchase_id))
+    return response  # type: ignore[no-any-return] # as above
+
+
+@purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra")
+async def reject_purchase(
+    purchase_id: UUID, tx: TxDep, who: Approver, once: OnceDep, body: RejectionIn | None = None
+) -> PurchaseOut:
+    """Reprova uma compra que está "Em validação", com o motivo; o cashback usado nela volta ao saldo."""
+    reason = body.reason if body else None
+    response: Any = await once.run(tx, body, lambda: service.reject(tx, who, purchase_id, reason))
+    return response  # type: ignore[no-any-return] # as above
+
+
+@cashback.get("/accumulated", summary="Cashback acumulado")
+async def get_accumulated(request: Request, who: Who, cpf: OfCpf = None) -> AccumulatedOut:
+    """Pergunta ao serviço externo pelo cashback acumulado. Se ele não responde bem, 503; nunca um número errado."""
+    state = request.app.state
+    return await accumulated.accumulated(state.database, state.cashback_service, who, cpf)
+
+
+@cashback.get("/balance", summary="Saldo de cashback")
+async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> BalanceOut:
+    """Mostra o cashback que pode ser usado na próxima compra."""
+    return BalanceOut(balance=await resellers.balance(tx, await resellers.visible(tx, who, cpf)))
+
+
+@cashback.get("/statement", summary="Extrato de cashback")
+async def get_statement(
+    tx: TxDep, who: Who, cpf: OfCpf = None, limit: Limit = 20, cursor: Cursor = None
+) -> Page[StatementLineOut]:
+    """Lista os créditos e os usos de cashback, do mais novo ao mais antigo, com o saldo depois de cada um."""
+    parts = decode_cursor(cursor, instant, whole, UUID, whole)
+    reseller = await resellers.visible(tx, who, cpf)
+    items, next_cursor = await queries.statement(
+        tx, reseller, limit=limit, before=tuple(parts) if parts is not None else None
+    )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@cashback.get("/months", summary="Meses")
+async def list_months(
+    tx: TxDep, who: Who, cpf: OfCpf = None, limit: Limit = 20, cursor: Cursor = None
+) -> Page[MonthOut]:
+    """Lista os meses com compras: totais, percentual e cashback. Com `purchases:read` e sem CPF, a soma de todos."""
+    before: Any = decode_cursor(cursor, date.fromisoformat)
+    rows = await queries.months(tx, who, cpf=cpf, limit=limit + 1, before=before[0] if before else None)
+    items, next_cursor = page(rows, limit, lambda row: (row.month,))
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@cashback.post("/months/{month}/close", summary="Fechar um mês")
+async def close_month(month: BusinessMonth, tx: TxDep, who: Approver, once: OnceDep) -> ClosedMonthOut:
+    """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo."""
+    response: Any = await once.run(tx, write_month(month), lambda: months.close(tx, month, who.user_id))
+    return response  # type: ignore[no-any-return] # as above

@@ -1,0 +1,82 @@
+"""The rules of cashback over HTTP: tiers, closing days, automatic approvals; for who holds `purchases:approve`."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from carteira.kit.access import Who, claims
+from carteira.kit.tx import TxDep
+from carteira.resellers import configuration
+from carteira.resellers.schemas import (
+    AutoApprovalIn,
+    AutoApprovalOut,
+    BusinessMonth,
+    ClosingDayIn,
+    ClosingDayOut,
+    TiersIn,
+    TiersOut,
+)
+
+router = APIRouter(prefix="/cashback", tags=["resellers"])
+_approver = claims("purchases:approve")
+
+
+@router.get("/tiers", summary="Faixas de cashback")
+async def list_tiers(tx: TxDep, _who: Who) -> list[TiersOut]:
+    """Lista as tabelas de faixas e o mês a partir do qual cada uma vale, da mais nova à mais antiga."""
+    return await configuration.list_tiers(tx)
+
+
+@router.put("/tiers/{valid_from}", summary="Definir as faixas a partir de um mês", dependencies=[_approver])
+async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep) -> TiersOut:
+    """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam."""
+    return await configuration.put_tiers(tx, valid_from, body.tiers)
+
+
+@router.delete("/tiers/{valid_from}", status_code=204, summary="Tirar uma tabela de faixas", dependencies=[_approver])
+async def delete_tiers(valid_from: BusinessMonth, tx: TxDep) -> Response:
+    """Tira a tabela que começa no mês; a anterior continua valendo."""
+    await configuration.delete_tiers(tx, valid_from)
+    return Response(status_code=204)
+
+
+@router.get("/closing-days", summary="Dias de fechamento", dependencies=[_approver])
+async def list_closing_days(tx: TxDep) -> list[ClosingDayOut]:
+    """Lista os dias de fechamento e o mês a partir do qual cada um vale."""
+    return await configuration.closing_days(tx)
+
+
+@router.put("/closing-days/{valid_from}", summary="Definir o dia de fechamento", dependencies=[_approver])
+async def put_closing_day(valid_from: BusinessMonth, body: ClosingDayIn, tx: TxDep) -> ClosingDayOut:
+    """Define em que dia do mês seguinte o fechamento automático acontece, a partir de um mês ainda aberto."""
+    return await configuration.put_closing_day(tx, valid_from, body.day)
+
+
+@router.delete(
+    "/closing-days/{valid_from}", status_code=204, summary="Tirar um dia de fechamento", dependencies=[_approver]
+)
+async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep) -> Response:
+    """Tira o dia que começa a valer no mês; o anterior continua valendo."""
+    await configuration.delete_closing_day(tx, valid_from)
+    return Response(status_code=204)
+
+
+@router.get("/auto-approvals", summary="Aprovações automáticas", dependencies=[_approver])
+async def list_auto_approvals(tx: TxDep) -> list[AutoApprovalOut]:
+    """Lista os CPFs cujas compras já começam aprovadas, e em que meses."""
+    return await configuration.list_auto_approvals(tx)
+
+
+@router.post("/auto-approvals", status_code=201, summary="Aprovar um CPF automaticamente", dependencies=[_approver])
+async def put_auto_approval(body: AutoApprovalIn, tx: TxDep) -> AutoApprovalOut:
+    """Faz as compras de um CPF começarem aprovadas a partir de um mês. De novo com o mesmo mês, muda o fim."""
+    return await configuration.put_auto_approval(tx, body)
+
+
+@router.delete(
+    "/auto-approvals/{approval_id}", status_code=204, summary="Tirar uma aprovação automática", dependencies=[_approver]
+)
+async def delete_auto_approval(approval_id: UUID, tx: TxDep) -> Response:
+    """Tira um CPF da lista; o que já foi aprovado continua aprovado."""
+    await configuration.delete_auto_approval(tx, approval_id)
+    return Response(status_code=204)

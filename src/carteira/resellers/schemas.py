@@ -1,0 +1,316 @@
+"""The wire shapes of resellers. Amounts are centavos, months `YYYY-MM`."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.cpf import Cpf
+from carteira.kit.money import MAX_AMOUNT, Amount
+
+_MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
+_DAY = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+Status = Literal["Em validação", "Aprovado", "Reprovado"]
+STATUS: dict[str, Status] = {"pending": "Em validação", "approved": "Aprovado", "rejected": "Reprovado"}
+"""How a person reads the status of a purchase (API)."""
+
+
+def _month(value: object) -> date:
+    if type(value) is date and value.day == 1:
+        return value  # our own code makes shapes out of months; JSON has no dates
+    match = _MONTH.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError("invalid_month", "Mês inválido: use AAAA-MM.")
+    return date(int(match[1]), int(match[2]), 1)
+
+
+def _day(value: object) -> date:
+    try:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass  # a day that the month does not have: the same message
+    raise PydanticCustomError("invalid_date", "Data inválida: use AAAA-MM-DD.")
+
+
+def write_month(month: date) -> str:
+    """Write a month as the API does."""
+    return f"{month:%Y-%m}"
+
+
+BusinessMonth = Annotated[
+    date,
+    BeforeValidator(_month),
+    PlainSerializer(write_month, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^[12]\d{3}-(0[1-9]|1[0-2])$", "examples": ["2026-06"]}),
+]
+"""A wire month, as its first day."""
+
+BusinessDay = Annotated[
+    date,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-06-30"]}),
+]
+"""A wire date, strictly `YYYY-MM-DD`: a day in São Paulo."""
+
+Code = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$",
+        description="Código da compra, único",
+        examples=["NF-2026-000123"],
+    ),
+]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*\S[^\x00]*$", examples=["Nota fiscal ilegível"])
+]
+Above = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+SpentCashback = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ResellerIn(_In):
+    """Somebody who registers as a reseller."""
+
+    full_name: Annotated[
+        str,
+        Field(
+            max_length=120,
+            pattern=r"^\s*[^\s\x00-\x1f\x7f]+( +[^\s\x00-\x1f\x7f]+)+\s*$",
+            description="Nome e sobrenome",
+            examples=["Maria da Silva"],
+        ),
+    ]
+    cpf: Cpf
+    email: Annotated[
+        str,
+        Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]{2,63}$"),
+        Field(examples=["maria@exemplo.com.br"]),
+    ]
+    password: Annotated[str, Field(min_length=1, max_length=200, examples=["Girassol1Amarelo"])]
+
+
+class ResellerOut(BaseModel):
+    """A reseller."""
+
+    id: UUID
+    user_id: UUID
+    cpf: str
+    created_at: datetime
+
+
+class PurchaseIn(_In):
+    """A purchase to be registered."""
+
+    code: Code
+    amount: Amount
+    date: BusinessDay
+    cpf: Cpf
+    cashback_to_spend: SpentCashback = Field(
+        0, description="Quanto do saldo de cashback usar nesta compra, em centavos", examples=[500]
+    )
+
+    @model_validator(mode="after")
+    def _within_amount(self) -> "PurchaseIn":
+        _not_more_than_it_costs(self.cashback_to_spend, self.amount)
+        return self
+
+
+class PurchaseChangeIn(_In):
+    """What a purchase becomes. Without `cashback_to_spend` it goes on spending what it spent; 0 gives that back."""
+
+    code: Code
+    amount: Amount
+    date: BusinessDay
+    cpf: Cpf | None = Field(None, description="O mesmo de antes: o revendedor de uma compra não muda")
+    cashback_to_spend: SpentCashback | None = None
+
+    @model_validator(mode="after")
+    def _within_amount(self) -> "PurchaseChangeIn":
+        _not_more_than_it_costs(self.cashback_to_spend or 0, self.amount)
+        return self
+
+
+def _not_more_than_it_costs(spent: int, amount: int) -> None:
+    if spent > amount:
+        raise PydanticCustomError("rule_cashback", "O cashback usado não pode passar do valor da compra.")
+
+
+class RejectionIn(_In):
+    """Why a purchase is rejected."""
+
+    reason: Reason | None = None
+
+
+class PurchaseOut(BaseModel):
+    """A purchase."""
+
+    id: UUID
+    code: str
+    amount: int
+    date: date
+    cpf: str = Field(examples=["15350946056"])
+    status: Status
+    cashback_spent: int = Field(description="Cashback usado nesta compra, em centavos")
+    rejection_reason: str | None
+    created_at: datetime
+
+
+class PurchaseWithCashbackOut(PurchaseOut):
+    """A purchase with what it earns; until its month is closed this moves with the month's total."""
+
+    cashback_percentage: int = Field(description="Percentual do mês", examples=[10])
+    cashback_amount: int = Field(description="Cashback desta compra, em centavos")
+
+
+class BulkPurchaseIn(_In):
+    """One line of a bulk registration."""
+
+    code: Code
+    amount: Amount
+    date: BusinessDay
+    cpf: Cpf | None = None
+
+
+class BulkPurchaseResult(BaseModel):
+    """What became of one line; `line` counts from 1 without the header."""
+
+    line: int
+    code: str
+    result: Literal["registered", "failed", "not_registered"]
+    id: UUID | None = None
+    status: Status | None = None
+    error: str | None = Field(None, description="Código estável do erro")
+    detail: str | None = None
+
+
+class BulkPurchasesOut(BaseModel):
+    """What became of a bulk registration."""
+
+    registered: int
+    failed: int
+    amount: int = Field(description="Total registrado, em centavos")
+    results: list[BulkPurchaseResult]
+
+
+class AccumulatedOut(BaseModel):
+    """Accumulated cashback, as the external service knows it."""
+
+    cpf: str
+    credit: int = Field(description="Em centavos")
+
+
+class BalanceOut(BaseModel):
+    """Cashback that can be spent."""
+
+    balance: int
+
+
+class StatementLineOut(BaseModel):
+    """One movement of cashback."""
+
+    entry_id: UUID
+    kind: str
+    description: str | None
+    amount: int = Field(description="Positivo entra, negativo sai; em centavos")
+    balance_after: int | None
+    posted_at: datetime
+
+
+class MonthOut(BaseModel):
+    """A month in figures; the cashback is a promise until the month is closed."""
+
+    month: BusinessMonth
+    purchases: int
+    total: int = Field(description="O que conta: aprovadas e em validação, em centavos")
+    approved: int
+    pending: int
+    rejected: int
+    cashback_percentage: int | None = Field(
+        description="Percentual do mês; nulo na soma de vários revendedores", examples=[10]
+    )
+    cashback_amount: int
+    closed: bool
+    closed_at: datetime | None
+
+
+class ClosedMonthOut(BaseModel):
+    """A closed month."""
+
+    month: BusinessMonth
+    closed_at: datetime
+    resellers: int = Field(description="Revendedores com compras aprovadas")
+    total: int
+    cashback_amount: int = Field(description="Quanto foi creditado, em centavos")
+
+
+class TierShape(_In):
+    """Totals above `above` centavos earn `percentage` per cent."""
+
+    above: Above = Field(examples=[100_000])
+    percentage: Annotated[int, Field(strict=True, ge=0, le=100, examples=[15])]
+
+
+class TiersIn(_In):
+    """A tier table."""
+
+    tiers: Annotated[list[TierShape], Field(min_length=1, max_length=50)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TiersIn":
+        bounds = [tier.above for tier in self.tiers]
+        if bounds[0] != 0 or sorted(set(bounds)) != bounds:
+            raise PydanticCustomError("rule_tiers", "As faixas começam em 0 e crescem, sem repetir.")
+        return self
+
+
+class TiersOut(BaseModel):
+    """A tier table and the month that it holds from."""
+
+    valid_from: BusinessMonth
+    tiers: list[TierShape]
+
+
+class ClosingDayIn(_In):
+    """A closing day."""
+
+    day: Annotated[int, Field(strict=True, ge=1, le=28, description="Dia do mês seguinte", examples=[5])]
+
+
+class ClosingDayOut(BaseModel):
+    """A closing day and the month that it holds from."""
+
+    valid_from: BusinessMonth
+    day: int
+
+
+class AutoApprovalIn(_In):
+    """A CPF whose purchases start approved."""
+
+    cpf: Cpf
+    valid_from: BusinessMonth
+    valid_until: BusinessMonth | None = Field(None, description="Último mês, incluído; nulo: sem fim")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "AutoApprovalIn":
+        if self.valid_until is not None and self.valid_until < self.valid_from:
+            raise PydanticCustomError("rule_period", "O fim vem antes do começo.")
+        return self
+
+
+class AutoApprovalOut(BaseModel):
+    """A CPF whose purchases start approved."""
+
+    id: UUID
+    cpf: str
+    valid_from: BusinessMonth
+    valid_until: BusinessMonth | None

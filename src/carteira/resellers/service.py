@@ -1,0 +1,283 @@
+"""The verbs of purchases: register, change, delete, approve, reject; and spending cashback on them.
+
+Locks are taken in one order: the purchase, the month it is dated into (shared), the cashback account. Closing a month
+takes the month alone and then accounts.
+"""
+
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from carteira import ledger
+from carteira.kit import events
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.money import format_brl
+from carteira.kit.problems import Conflict, InvalidInput
+from carteira.kit.tx import Tx
+from carteira.resellers import configuration, metrics, resellers
+from carteira.resellers.errors import (
+    MonthClosed,
+    PurchaseCodeTaken,
+    PurchaseDecided,
+    PurchaseNotFound,
+    before_the_beginning,
+    invalid_date,
+)
+from carteira.resellers.models import Month, Purchase
+from carteira.resellers.resellers import ResellerView
+from carteira.resellers.schemas import STATUS, PurchaseChangeIn, PurchaseIn, PurchaseOut
+
+SPENT = ledger.system_account("resellers.cashback_spent")
+"""Where cashback goes that pays for purchases."""
+SPEND = "resellers.cashback_spend"
+PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
+
+
+class SpentOnPurchase(Conflict):
+    """Spent cashback comes back with its purchase (changed, deleted, rejected), not by a reversal beside it."""
+
+    code = "spent_on_purchase"
+    detail = "Este cashback pagou uma compra. Ele volta ao saldo se a compra for alterada, excluída ou reprovada."
+
+
+def purchase_out(row: Purchase, reseller: ResellerView, who: Principal) -> PurchaseOut:
+    """Shape a purchase for who asks."""
+    return PurchaseOut(
+        id=row.id,
+        code=row.code,
+        amount=row.amount,
+        date=row.purchased_on,
+        cpf=resellers.shown_cpf(reseller, who),
+        status=STATUS[row.status],
+        cashback_spent=row.cashback_spent,
+        rejection_reason=row.rejection_reason,
+        created_at=row.created_at,
+    )
+
+
+async def month_of(tx: Tx, day: date) -> date:
+    """Give the month that a purchase of a day counts in.
+
+    Raises:
+        InvalidInput: the day is in the future in São Paulo, or before the program began.
+    """
+    if day > clock.today():
+        raise invalid_date("A data não pode estar no futuro.")
+    beginning = (await configuration.tier_tables(tx)).beginning
+    if day < beginning:
+        raise before_the_beginning(beginning)
+    return day.replace(day=1)
+
+
+async def keep_open(tx: Tx, month: date) -> None:
+    """Keep a month from being closed until this transaction ends.
+
+    Raises:
+        MonthClosed: it is closed already.
+    """
+    await tx.execute(insert(Month).values(month=month).on_conflict_do_nothing())
+    row = await tx.scalar(
+        select(Month).where(Month.month == month).with_for_update(read=True).execution_options(populate_existing=True)
+    )
+    assert row is not None, "months are never deleted"
+    if row.closed_at is not None:
+        raise MonthClosed(f"O mês {month:%m/%Y} já foi fechado.")
+
+
+async def register(tx: Tx, who: Principal, body: PurchaseIn) -> PurchaseOut:
+    """Register a purchase, pending unless its CPF is approved automatically, and spend cashback on it if so wished.
+
+    Raises:
+        UnknownReseller: the CPF is no reseller's.
+        Forbidden: another's CPF without `purchases:write`.
+        InvalidInput: the date is in the future.
+        MonthClosed: the date is in a closed month.
+        PurchaseCodeTaken: the code is another purchase's.
+        InsufficientFunds: there is less cashback than is to be spent.
+    """
+    reseller = await resellers.buyer(tx, who, body.cpf)
+    month = await month_of(tx, body.date)
+    await keep_open(tx, month)
+    approved = await configuration.is_auto_approved(tx, body.cpf, month)
+    status = APPROVED if approved else PENDING
+    now = clock.now()
+    identifier = await tx.scalar(
+        insert(Purchase)
+        .values(
+            id=uuid7(),
+            reseller_id=reseller.id,
+            code=body.code,
+            amount=body.amount,
+            purchased_on=body.date,
+            month=month,
+            status=status,
+            created_by=who.user_id,
+            created_at=now,
+            decided_at=now if approved else None,
+        )
+        .on_conflict_do_nothing(index_elements=["code"])
+        .returning(Purchase.id)
+    )
+    if identifier is None:
+        raise PurchaseCodeTaken
+    row = await tx.get_one(Purchase, identifier)
+    if body.cashback_to_spend:
+        await _spend(tx, row, reseller, body.cashback_to_spend)
+    metrics.purchases_total.labels(status).inc()
+    return purchase_out(row, reseller, who)
+
+
+async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int) -> None:
+    """Pay a part of a purchase with cashback.
+
+    Raises:
+        InsufficientFunds: there is less cashback than that.
+    """
+    entry = ledger.transfer(
+        SPEND, source=reseller.account_id, target=SPENT, amount=amount, description=f"Usado na compra {row.code}"
+    )
+    try:
+        row.spend_entry_id = await ledger.post(tx, entry)
+    except ledger.InsufficientFunds as error:
+        detail = f"Saldo de cashback insuficiente: faltam {format_brl(error.short_by)}."
+        raise ledger.InsufficientFunds(error.account_id, error.short_by, detail) from error
+    row.cashback_spent = amount
+    await tx.flush()
+    metrics.spent_total.inc(amount)
+
+
+async def _give_back(tx: Tx, row: Purchase) -> None:
+    """Give the cashback that a purchase spent back to its reseller, if there was any."""
+    entry_id, amount = row.spend_entry_id, row.cashback_spent
+    if entry_id is None:
+        return
+    row.spend_entry_id, row.cashback_spent = None, 0
+    await tx.flush()
+    await ledger.reverse(tx, entry_id, description=f"Devolvido da compra {row.code}")
+    metrics.given_back_total.inc(amount)
+
+
+async def refuse_if_spent(tx: Tx, entry_id: UUID) -> None:
+    """Keep the ledger from reversing what a purchase still counts as paid.
+
+    Raises:
+        SpentOnPurchase: a purchase does.
+    """
+    if await tx.scalar(select(Purchase.id).where(Purchase.spend_entry_id == entry_id)) is not None:
+        raise SpentOnPurchase
+
+
+async def find(tx: Tx, purchase_id: UUID, *, lock: bool = False) -> Purchase:
+    """Give a purchase.
+
+    Raises:
+        PurchaseNotFound: there is none.
+    """
+    query = select(Purchase).where(Purchase.id == purchase_id).execution_options(populate_existing=True)
+    row = await tx.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise PurchaseNotFound
+    return row
+
+
+async def _pending(tx: Tx, who: Principal, purchase_id: UUID) -> tuple[Purchase, ResellerView]:
+    """Lock a purchase that may still be changed, by its reseller or with `purchases:write`.
+
+    Raises:
+        PurchaseNotFound: there is none.
+        Forbidden: it is another's and the claim is missing.
+        PurchaseDecided: it is not pending any more.
+    """
+    row = await find(tx, purchase_id, lock=True)
+    reseller = await resellers.by_id(tx, row.reseller_id)
+    if not who.may("purchases:write") and (await resellers.mine(tx, who)).id != reseller.id:
+        who.require("purchases:write")
+    if row.status != PENDING:
+        raise PurchaseDecided
+    return row, reseller
+
+
+async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChangeIn) -> PurchaseOut:
+    """Change a pending purchase; spent cashback stays, changes or comes back as `cashback_to_spend` says.
+
+    Raises:
+        Forbidden, PurchaseNotFound, PurchaseDecided: as for `delete`.
+        InvalidInput: the CPF is another one, the date in the future, or the amount below the cashback spent.
+        MonthClosed, PurchaseCodeTaken, InsufficientFunds: as for `register`.
+    """
+    row, reseller = await _pending(tx, who, purchase_id)
+    if body.cpf is not None and body.cpf != reseller.cpf:
+        message = "O revendedor de uma compra não muda: exclua-a e registre outra."
+        raise InvalidInput(errors=[{"field": "cpf", "message": message}])
+    month = await month_of(tx, body.date)
+    await keep_open(tx, month)
+    wanted = row.cashback_spent if body.cashback_to_spend is None else body.cashback_to_spend
+    if wanted > body.amount:
+        message = "O valor não pode ser menor que o cashback usado na compra."
+        raise InvalidInput(errors=[{"field": "amount", "message": message}])
+    if wanted != row.cashback_spent:
+        await _give_back(tx, row)
+    row.code, row.amount, row.purchased_on, row.month = body.code, body.amount, body.date, month
+    try:
+        await tx.flush()
+    except IntegrityError as error:
+        raise PurchaseCodeTaken from error
+    if wanted != row.cashback_spent:
+        await _spend(tx, row, reseller, wanted)
+    return purchase_out(row, reseller, who)
+
+
+async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
+    """Delete a pending purchase and give back the cashback that it spent.
+
+    Raises:
+        PurchaseNotFound: there is none.
+        Forbidden: it is another's, without `purchases:write`.
+        PurchaseDecided: it was approved or rejected.
+    """
+    row, _ = await _pending(tx, who, purchase_id)
+    await _give_back(tx, row)
+    await tx.delete(row)
+    await tx.flush()
+
+
+async def approve(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseOut:
+    """Approve a pending purchase.
+
+    Raises:
+        PurchaseNotFound: there is none.
+        PurchaseDecided: it was approved or rejected before.
+    """
+    return await _decide(tx, who, purchase_id, APPROVED, None)
+
+
+async def reject(tx: Tx, who: Principal, purchase_id: UUID, reason: str | None) -> PurchaseOut:
+    """Reject a pending purchase, give back the cashback that it spent, and keep the reason for its reseller to read.
+
+    Raises:
+        PurchaseNotFound: there is none.
+        PurchaseDecided: it was approved or rejected before.
+    """
+    return await _decide(tx, who, purchase_id, REJECTED, reason)
+
+
+async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason: str | None) -> PurchaseOut:
+    who.require("purchases:approve")
+    row = await find(tx, purchase_id, lock=True)
+    if row.status != PENDING:
+        raise PurchaseDecided
+    if status == REJECTED:
+        await _give_back(tx, row)
+    row.status, row.rejection_reason = status, reason
+    row.decided_by, row.decided_at = who.user_id, clock.now()
+    await tx.flush()
+    reseller = await resellers.by_id(tx, row.reseller_id)
+    payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
+    await events.emit(tx, f"resellers.purchase_{status}", payload)
+    metrics.decisions_total.labels(status).inc()
+    return purchase_out(row, reseller, who)
