@@ -62,7 +62,7 @@ class ServiceConfig:
     attempts: int = 3
     backoff_seconds: float = 0.05
     cache_seconds: float = 30.0
-    breaker: BreakerRules = BreakerRules()
+    breaker: BreakerRules = field(default_factory=BreakerRules)
 
 
 class _Failed(Exception):
