@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 from uuid import UUID
@@ -10,7 +10,6 @@ from carteira import ledger
 from carteira.app import access_key, create_app
 from carteira.embedded import Endpoints
 from carteira.kit import tokens
-from carteira.kit.tx import Database
 from carteira.resellers.sandbox import Sandbox
 from carteira.settings import Settings
 from tests.resellers.support import Shop, standing_in
@@ -35,18 +34,25 @@ def sandbox(stand_in: tuple[Sandbox, str]) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def redis_url(endpoints: Endpoints, worker_id: str) -> str:
+    """This process's own database of the one Redis: the breaker is the same for all who share it."""
+    number = int("".join(filter(str.isdigit, worker_id)) or 0) % 15 + 1
+    return f"{endpoints.redis_url.rstrip('/').removesuffix('/0')}/{number}"
+
+
+@pytest.fixture(scope="session")
 def settings(
     database_url: str,
-    endpoints: Endpoints,
+    redis_url: str,
     stand_in: tuple[Sandbox, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Settings:
     return Settings(
-        database_url=database_url,  # type: ignore[arg-type] # parsed by pydantic
-        redis_url=endpoints.redis_url,  # type: ignore[arg-type] # the same
+        database_url=database_url,
+        redis_url=redis_url,
         carteira_home=tmp_path_factory.mktemp("home"),
         base_url_cashback=stand_in[1] + "/",
-        token_cashback="the-token",  # type: ignore[arg-type] # the same
+        token_cashback="the-token",
         cashback_attempt_seconds=0.2,
         cashback_budget_seconds=0.5,
     )
@@ -83,14 +89,3 @@ async def own_shop(settings: Settings, new_database: NewDatabase) -> AsyncIterat
         yield shop
         async with shop.database.transaction() as tx:
             assert (await ledger.reconcile(tx)).differences == []
-
-
-@pytest.fixture
-async def database_of_shop(shop: Shop) -> Database:
-    return shop.database
-
-
-@pytest.fixture
-def unused_port_url() -> Callable[[], str]:
-    """Name an address on which nobody listens."""
-    return lambda: "http://127.0.0.1:9"
