@@ -62,7 +62,12 @@ class Moved:
 
 
 def config(url: str, **more: Any) -> ServiceConfig:  # noqa: ANN401 - any of its fields
-    rules: dict[str, Any] = {"token": "the-token", "attempt_seconds": 0.2, "budget_seconds": BUDGET, "backoff_seconds": 0.001}
+    rules: dict[str, Any] = {
+        "token": "the-token",
+        "attempt_seconds": 0.2,
+        "budget_seconds": BUDGET,
+        "backoff_seconds": 0.001,
+    }
     return ServiceConfig(base_url=url, **(rules | more))
 
 
