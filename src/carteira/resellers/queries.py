@@ -150,9 +150,10 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
             _sum_of("pending").label("pending"),
             _sum_of("rejected").label("rejected"),
             Month.closed_at,
+            Month.cashback,
         )
         .join(Month, Month.month == Purchase.month)
-        .group_by(Purchase.month, Month.closed_at)
+        .group_by(Purchase.month, Month.closed_at, Month.cashback)
         .order_by(Purchase.month.desc())
         .limit(limit)
     )
@@ -161,7 +162,8 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
     if before is not None:
         query = query.where(Purchase.month < before)
     rows = (await tx.execute(query)).all()
-    earned = await _earned_by_month(tx, [row.month for row in rows], reseller)
+    added_up = {} if reseller is not None else {row.month: row.cashback for row in rows if row.closed_at is not None}
+    earned = await _earned_by_month(tx, [row.month for row in rows if row.month not in added_up], reseller)
     return [
         MonthOut(
             month=row.month,
@@ -171,7 +173,7 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
             pending=row.pending,
             rejected=row.rejected,
             cashback_percentage=earned[row.month].percentage if reseller is not None else None,
-            cashback_amount=earned[row.month].amount,
+            cashback_amount=added_up[row.month] if row.month in added_up else earned[row.month].amount,
             closed=row.closed_at is not None,
             closed_at=row.closed_at,
         )
