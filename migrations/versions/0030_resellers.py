@@ -38,8 +38,8 @@ def _create_resellers() -> None:
         sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_resellers"),
         sa.ForeignKeyConstraint(["account_id"], ["ledger_accounts.id"], name="fk_resellers_account_id"),
-        sa.CheckConstraint("cpf ~ '^[0-9]{11}$'", name="ck_resellers_cpf"),
-        sa.CheckConstraint("(user_id IS NULL) = (cpf IS NULL)", name="ck_resellers_person"),
+        sa.CheckConstraint("cpf ~ '^[0-9]{11}$'", name="cpf"),
+        sa.CheckConstraint("(user_id IS NULL) = (cpf IS NULL)", name="person"),
     )
     for column in ("user_id", "cpf"):
         op.create_index(
@@ -72,13 +72,13 @@ def _create_purchases() -> None:
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         sa.UniqueConstraint("code", name=f"uq_{table}_code"),
         sa.ForeignKeyConstraint(["reseller_id"], ["resellers.id"], name=f"fk_{table}_reseller_id"),
-        sa.CheckConstraint("amount > 0", name=f"ck_{table}_amount"),
-        sa.CheckConstraint("month = date_trunc('month', purchased_on)::date", name=f"ck_{table}_month"),
-        sa.CheckConstraint("status IN ('pending', 'approved', 'rejected')", name=f"ck_{table}_status"),
-        sa.CheckConstraint("cashback_spent BETWEEN 0 AND amount", name=f"ck_{table}_cashback_spent"),
-        sa.CheckConstraint("(spend_entry_id IS NULL) = (cashback_spent = 0)", name=f"ck_{table}_spend_entry_id"),
+        sa.CheckConstraint("amount > 0", name="amount"),
+        sa.CheckConstraint("month = date_trunc('month', purchased_on)::date", name="month"),
+        sa.CheckConstraint("status IN ('pending', 'approved', 'rejected')", name="status"),
+        sa.CheckConstraint("cashback_spent BETWEEN 0 AND amount", name="cashback_spent"),
+        sa.CheckConstraint("(spend_entry_id IS NULL) = (cashback_spent = 0)", name="spend_entry_id"),
         sa.CheckConstraint(
-            "spend_entry_id IS NULL OR status <> 'rejected'", name=f"ck_{table}_rejected_spends_nothing"
+            "spend_entry_id IS NULL OR status <> 'rejected'", name="rejected_spends_nothing"
         ),
     )
     for columns in (["reseller_id", "month"], ["month", "status"], ["purchased_on", "id"]):
@@ -95,9 +95,9 @@ def _create_months() -> None:
         sa.Column("total", sa.BigInteger()),
         sa.Column("cashback", sa.BigInteger()),
         sa.PrimaryKeyConstraint("month", name="pk_resellers_months"),
-        sa.CheckConstraint("extract(day FROM month) = 1", name="ck_resellers_months_month"),
+        sa.CheckConstraint("extract(day FROM month) = 1", name="month"),
         sa.CheckConstraint(
-            "closed_at IS NULL OR (resellers IS NOT NULL AND total IS NOT NULL)", name="ck_resellers_months_closed"
+            "closed_at IS NULL OR (resellers IS NOT NULL AND total IS NOT NULL)", name="closed"
         ),
     )
     table = "resellers_closings"
@@ -112,8 +112,8 @@ def _create_months() -> None:
         sa.PrimaryKeyConstraint("reseller_id", "month", name=f"pk_{table}"),
         sa.ForeignKeyConstraint(["reseller_id"], ["resellers.id"], name=f"fk_{table}_reseller_id"),
         sa.ForeignKeyConstraint(["month"], ["resellers_months.month"], name=f"fk_{table}_month"),
-        sa.CheckConstraint("total >= 0 AND cashback >= 0", name=f"ck_{table}_amounts"),
-        sa.CheckConstraint("(entry_id IS NULL) = (cashback = 0)", name=f"ck_{table}_entry_id"),
+        sa.CheckConstraint("total >= 0 AND cashback >= 0", name="amounts"),
+        sa.CheckConstraint("(entry_id IS NULL) = (cashback = 0)", name="entry_id"),
     )
     op.execute(f"""
         CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
@@ -128,17 +128,17 @@ def _create_configuration() -> None:
         sa.Column("above", sa.BigInteger(), nullable=False),
         sa.Column("percentage", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("valid_from", "above", name="pk_resellers_tiers"),
-        sa.CheckConstraint("extract(day FROM valid_from) = 1", name="ck_resellers_tiers_valid_from"),
-        sa.CheckConstraint("above >= 0", name="ck_resellers_tiers_above"),
-        sa.CheckConstraint("percentage BETWEEN 0 AND 100", name="ck_resellers_tiers_percentage"),
+        sa.CheckConstraint("extract(day FROM valid_from) = 1", name="valid_from"),
+        sa.CheckConstraint("above >= 0", name="above"),
+        sa.CheckConstraint("percentage BETWEEN 0 AND 100", name="percentage"),
     )
     op.create_table(
         "resellers_closing_days",
         sa.Column("valid_from", sa.Date(), nullable=False),
         sa.Column("day", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("valid_from", name="pk_resellers_closing_days"),
-        sa.CheckConstraint("extract(day FROM valid_from) = 1", name="ck_resellers_closing_days_valid_from"),
-        sa.CheckConstraint("day BETWEEN 1 AND 28", name="ck_resellers_closing_days_day"),
+        sa.CheckConstraint("extract(day FROM valid_from) = 1", name="valid_from"),
+        sa.CheckConstraint("day BETWEEN 1 AND 28", name="day"),
     )
     table = "resellers_auto_approvals"
     op.create_table(
@@ -148,10 +148,10 @@ def _create_configuration() -> None:
         sa.Column("valid_from", sa.Date(), nullable=False),
         sa.Column("valid_until", sa.Date()),
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.CheckConstraint("cpf ~ '^[0-9]{11}$'", name=f"ck_{table}_cpf"),
-        sa.CheckConstraint("extract(day FROM valid_from) = 1", name=f"ck_{table}_valid_from"),
+        sa.CheckConstraint("cpf ~ '^[0-9]{11}$'", name="cpf"),
+        sa.CheckConstraint("extract(day FROM valid_from) = 1", name="valid_from"),
         sa.CheckConstraint(
-            "extract(day FROM valid_until) = 1 AND valid_until >= valid_from", name=f"ck_{table}_valid_until"
+            "extract(day FROM valid_until) = 1 AND valid_until >= valid_from", name="valid_until"
         ),
     )
     op.create_index(f"uq_{table}_cpf_valid_from", table, ["cpf", "valid_from"], unique=True)

@@ -22,6 +22,8 @@ TOKEN_TTL = timedelta(hours=24)
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 ledger_app = typer.Typer(no_args_is_help=True, help="Conferências do livro-razão.")
 app.add_typer(ledger_app, name="ledger")
+sandbox_app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
+app.add_typer(sandbox_app, name="sandbox")
 out = Console()
 err = Console(stderr=True)
 
@@ -208,6 +210,25 @@ _FINDINGS = {
     "reordered": "lançamento fora de ordem",
     "broken_chain": "cadeia rompida",
 }
+
+
+@sandbox_app.callback()
+def sandbox() -> None:
+    """Substitutos dos serviços externos (só em desenvolvimento)."""
+
+
+@sandbox_app.command()
+def cashback(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em 127.0.0.1.")] = 8190,
+    token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - guards nothing
+) -> None:
+    """Faz as vezes do serviço externo de cashback acumulado; pode ser lento, errado ou fora do ar."""
+    from carteira import resellers  # noqa: PLC0415 - as in `serve`
+
+    try:
+        resellers.serve_sandbox(port, token=token)
+    except OSError as error:
+        _fail(f"não dá para escutar em 127.0.0.1:{port} ({error.strerror}).")
 
 
 def main() -> None:

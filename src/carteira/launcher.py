@@ -71,6 +71,8 @@ def run(settings: Settings, out: Console) -> None:
             "PORT": str(settings.port),
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
         }
+        if _has_sandbox(settings):
+            environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": "sandbox"}
         if settings.debug:
             environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
         _prepare(environment["DATABASE_URL"], settings, out)
@@ -108,6 +110,20 @@ def _check_port(settings: Settings) -> None:
             ) from error
 
 
+def _has_sandbox(settings: Settings) -> bool:
+    """Tell whether the external cashback service is stood in for: in development, where none is named."""
+    return (
+        settings.environment == "development" and settings.base_url_cashback is None and "resellers" in settings.modules
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def _print_ready(out: Console, ready: ServerReady) -> None:
     out.print(f"  [green]✓[/] {ready}", highlight=False)
 
@@ -143,6 +159,9 @@ def _supervise(
         AppProcess("servidor", [*command, "serve"], env),
         AppProcess("worker", [*command, "worker"], env),
     ]
+    if _has_sandbox(settings):
+        port = environment["BASE_URL_CASHBACK"].rpartition(":")[2]
+        apps.append(AppProcess("serviço de cashback", [*command, "sandbox", "cashback", "--port", port], env))
 
     def tell(event: SupervisorEvent) -> None:
         if event.kind in _EVENTS:

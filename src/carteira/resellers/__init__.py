@@ -23,9 +23,20 @@ from carteira.resellers.people import CLAIM, People
 from carteira.resellers.resellers import erase_person, export_person
 from carteira.resellers.service import SPEND, refuse_if_spent
 
-__all__ = ["CLAIM", "People", "ServiceConfig", "module"]
+__all__ = ["CLAIM", "People", "ServiceConfig", "module", "serve_sandbox"]
 
 _BULK_BODY_BYTES = 4 * 1024 * 1024
+
+
+def serve_sandbox(port: int, *, token: str) -> None:
+    """Serve a stand-in for the external cashback service on 127.0.0.1 until SIGINT or SIGTERM.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    from carteira.resellers import sandbox  # noqa: PLC0415 - only a process of its own needs it
+
+    sandbox.serve(port, token=token)
 
 
 def module(*, people: Callable[[FastAPI], People] | None, service: ServiceConfig) -> Module:

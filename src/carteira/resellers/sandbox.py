@@ -23,7 +23,6 @@ from starlette.types import Message
 
 from carteira.kit.cpf import Cpf, InvalidCpf, parse_cpf
 
-DEFAULT_TOKEN = "sandbox"  # noqa: S105 - the stand-in guards nothing
 MAX_CREDIT_CENTAVOS = 500_000
 
 Mode = Literal[
@@ -95,7 +94,7 @@ _WRONG: dict[Mode, Callable[[str], Response]] = {
 class Sandbox:
     """The stand-in's state and its ASGI application."""
 
-    def __init__(self, token: str = DEFAULT_TOKEN) -> None:
+    def __init__(self, token: str) -> None:
         self.token = token
         self.requests: Counter[str] = Counter()
         """Requests for a credit so far, by CPF."""
@@ -208,11 +207,11 @@ def sandbox_server(sandbox: Sandbox) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve_sandbox(port: int, *, host: str = "127.0.0.1", token: str = DEFAULT_TOKEN) -> None:
-    """Serve the stand-in until SIGINT or SIGTERM.
+def serve(port: int, *, token: str) -> None:
+    """Serve a stand-in on 127.0.0.1 until SIGINT or SIGTERM.
 
     Raises:
         OSError: the port is taken.
     """
-    with socket.create_server((host, port)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         sandbox_server(Sandbox(token)).run(sockets=[listener])
