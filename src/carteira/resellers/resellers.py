@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
@@ -249,8 +249,3 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
     row.user_id, row.cpf = None, None
     await tx.flush()
-
-
-async def count(tx: Tx) -> int:
-    """Count the resellers."""
-    return await tx.scalar(select(func.count()).select_from(Reseller)) or 0
