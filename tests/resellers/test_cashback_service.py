@@ -1,8 +1,9 @@
 """The external service: exact when it is well, a clear 503 within the budget of time when it is not."""
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, get_args
@@ -214,12 +215,19 @@ async def test_what_concerns_one_cpf_does_not_open_the_breaker(
     assert sandbox.requests[unlucky] == 4
 
 
-@pytest.mark.parametrize("away", ["none", "unreachable"])
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("away", ["none", "unreachable", "deaf"])
 async def test_without_redis_each_worker_breaks_for_itself(
-    stand_in: tuple[Sandbox, str], sandbox: Sandbox, away: str
+    stand_in: tuple[Sandbox, str], sandbox: Sandbox, away: str, deaf_port: int
 ) -> None:
     cpf = new_cpf()
-    redis = None if away == "none" else Redis.from_url("redis://127.0.0.1:9/0")
+    redis = None if away == "none" else Redis.from_url(f"redis://127.0.0.1:{9 if away == 'unreachable' else deaf_port}")
     at = {"attempts": 1, "breaker": BreakerRules(threshold=2, open_for=timedelta(seconds=10))}
     clock.set(clock.now())
     async with service_at(stand_in[1], redis, **at) as one, service_at(stand_in[1], redis, **at) as two:

@@ -6,15 +6,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from procrastinate import App, PsycopgConnector
 from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 
 from carteira import ledger
-from carteira.kit import events
+from carteira.kit import events, jobs
 from carteira.kit.clock import clock
 from carteira.kit.tx import DatabaseDown
 from carteira.resellers import months
-from carteira.resellers.jobs import close_all_due
+from carteira.resellers.jobs import blueprint, close_all_due
+from carteira.settings import Settings
 from tests.resellers.support import Person, Shop, new_month, next_month, text
 
 
@@ -262,6 +264,22 @@ async def test_due_months_close_by_themselves_on_the_configured_day(own_shop: Sh
     for begins, status in (("2026-06", 409), ("2000-01", 409), ("2026-02", 404)):
         assert (await operator.call("DELETE", f"/cashback/closing-days/{begins}")).status_code == status
     assert (await operator.call("PUT", "/cashback/closing-days/2999-01", json={"day": 29})).status_code == 422
+
+
+async def test_the_worker_runs_the_job(own_shop: Shop, settings: Settings) -> None:
+    me = await own_shop.reseller()
+    await own_shop.approved(me, 10_000, date(2026, 5, 1))
+    async with own_shop.database.transaction() as tx:
+        await jobs.defer(tx, "resellers:close_due_months", timestamp=0)
+        url = await tx.scalar(sql("SELECT current_database()"))
+    conninfo = settings.database().rpartition("/")[0] + f"/{url}"
+    app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=2))
+    app.add_tasks_from(blueprint, namespace="resellers")
+    async with app.open_async():
+        await app.run_worker_async(
+            wait=False, install_signal_handlers=False, additional_context={"database": own_shop.database}
+        )
+    assert await me.balance() == 1_000
 
 
 async def test_operators_see_months_of_everybody_added_up(own_shop: Shop) -> None:
