@@ -69,7 +69,7 @@ def modules_of(settings: Settings) -> list[Module]:
             public_url=settings.public_url,
         ),
         "transit": transit.module,
-        "resellers": lambda: resellers.module(people=None, service=_cashback_service(settings)),
+        "resellers": lambda: resellers.module(service=_cashback_service(settings)),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(identity_config(settings), others), *others]

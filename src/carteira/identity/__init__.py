@@ -10,7 +10,8 @@ It owns users, roles, claims, sessions, second factors, password recovery, conse
 - a refresh token is used once; used again after ten seconds it ends its session;
 - the audit is append-only and holds ids, never content.
 
-Every way of signing in proves who it is and ends in `start_session`. Other modules add people with `add_person`, give
+Every way of signing in proves who it is and ends in `start_session`. Other modules add people with
+`add_person` and `register_person`, give
 claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
 Sources: SPEC, identity; RFC 6238, 6749, 7519, 9106; LGPD arts. 8 and 18; `docs/identity.md`, `docs/security.md`.
 """
@@ -23,10 +24,11 @@ from fastapi import FastAPI
 from carteira.identity.config import Config
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.export import export_users
-from carteira.identity.people import NewPerson, add_person, prepare_password
+from carteira.identity.people import NewPerson, add_person, prepare_password, register_person
 from carteira.identity.queries import PersonView, find_person, person
 from carteira.identity.roles import grant_claim
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
+from carteira.identity.schemas import Email, FullName, Password
 from carteira.identity.sessions import Client, Tokens, start_session
 from carteira.kit.module import Module
 
@@ -35,9 +37,12 @@ __all__ = [
     "Client",
     "Config",
     "CpfTaken",
+    "Email",
     "EmailTaken",
+    "FullName",
     "IdentityDep",
     "NewPerson",
+    "Password",
     "PersonView",
     "Runtime",
     "Tokens",
@@ -50,6 +55,7 @@ __all__ = [
     "module",
     "person",
     "prepare_password",
+    "register_person",
     "start_session",
 ]
 

@@ -1,10 +1,10 @@
 """People: registration, creation, change, password, consents, export of everything held, and erasure (LGPD)."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -20,7 +20,7 @@ from carteira.identity.errors import (
     WeakPassword,
     WrongCurrentPassword,
 )
-from carteira.identity.limiting import PER_ACCOUNT, Limit
+from carteira.identity.limiting import PER_ACCOUNT, PER_ADDRESS, Limit, network
 from carteira.identity.models import (
     Consent,
     KnownDevice,
@@ -40,6 +40,7 @@ from carteira.kit.ids import uuid7
 from carteira.kit.problems import Conflict
 from carteira.kit.tx import Tx
 
+T = TypeVar("T")
 CITIZEN = "cidadão"
 
 
@@ -130,6 +131,30 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     await roles.grant_of_role(tx, user.id, user.role_id)
     await audit.record(tx, "user_added", actor=actor or user.id, subject=user.id, role_id=user.role_id)
     return user.id
+
+
+async def register_person(
+    runtime: Runtime, address: str, person: NewPerson, password: str, then: Callable[[Tx, UUID], Awaitable[T]]
+) -> T:
+    """Add somebody who registers themselves, and do what belongs to it in the same transaction.
+
+    The password is hashed before the transaction begins: it takes a while. Taken addresses and CPFs are counted against
+    the network address: who asks for one after the other is looking for people.
+
+    Raises:
+        TooManyRequests: the address has asked for too many that are taken.
+        WeakPassword, EmailTaken, CpfTaken.
+    """
+    limit = Limit.of(PER_ADDRESS, "register", network(address))
+    await runtime.limiter.check(limit)
+    password_hash = await prepare_password(password, personal=(person.email, person.cpf))
+    try:
+        async with runtime.database.transaction() as tx:
+            user_id = await add_person(tx, person, password_hash=password_hash)
+            return await then(tx, user_id)
+    except (EmailTaken, CpfTaken):
+        await runtime.limiter.count(limit)
+        raise
 
 
 async def _live(tx: Tx, user_id: UUID) -> User:

@@ -9,8 +9,6 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from carteira.identity import audit, export, passwords, people, queries, roles, sessions
 from carteira.identity.client import ClientDep
-from carteira.identity.errors import CpfTaken, EmailTaken
-from carteira.identity.limiting import PER_ADDRESS, Limit, network
 from carteira.identity.people import NewPerson, may_see_cpf, require_self_or
 from carteira.identity.runtime import IdentityDep
 from carteira.identity.schemas import (
@@ -57,17 +55,8 @@ def _after(cursor: str | None) -> UUID | None:
 )
 async def register(body: RegisterIn, identity: IdentityDep, client: ClientDep) -> UserOut:
     """Cria uma conta com o papel "cidadão"."""
-    address = Limit.of(PER_ADDRESS, "register", network(client.address))
-    await identity.limiter.check(address)
-    password_hash = await people.prepare_password(body.password, personal=(body.email, body.cpf))
     person = NewPerson(body.full_name, body.email, body.cpf, body.birth_date, body.phone)
-    try:
-        async with identity.database.transaction() as tx:
-            user_id = await people.add_person(tx, person, password_hash=password_hash)
-            view = await queries.person(tx, user_id)
-    except (EmailTaken, CpfTaken):
-        await identity.limiter.count(address)  # who asks for one after the other is looking for people
-        raise
+    view = await people.register_person(identity, client.address, person, body.password, queries.person)
     return UserOut.of(view, show_cpf=True)
 
 

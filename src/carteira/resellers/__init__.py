@@ -11,7 +11,7 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 Sources: SPEC, resellers; `docs/resellers.md`.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -19,11 +19,10 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.kit.module import Module
 from carteira.resellers.cashback_service import ServiceConfig, connected
-from carteira.resellers.people import CLAIM, People
-from carteira.resellers.resellers import erase_person, export_person
+from carteira.resellers.resellers import CLAIM, erase_person, export_person
 from carteira.resellers.service import SPEND, refuse_if_spent
 
-__all__ = ["CLAIM", "People", "ServiceConfig", "module", "serve_sandbox"]
+__all__ = ["CLAIM", "ServiceConfig", "module", "serve_sandbox"]
 
 _BULK_BODY_BYTES = 4 * 1024 * 1024
 
@@ -39,23 +38,20 @@ def serve_sandbox(port: int, *, token: str) -> None:
     sandbox.serve(port, token=token)
 
 
-def module(*, people: Callable[[FastAPI], People] | None, service: ServiceConfig) -> Module:
-    """Hand resellers to the composition root; `people` gives what is needed of identity once that runs."""
+def module(*, service: ServiceConfig) -> Module:
+    """Hand resellers to the composition root."""
     from carteira.resellers import routes, routes_rules  # noqa: PLC0415 - the door's verbs are used without the web
     from carteira.resellers.jobs import blueprint  # noqa: PLC0415 - the same
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if people is not None:
-            app.state.resellers_people = people(app)
         async with connected(service, app.state.redis) as app.state.cashback_service:
             yield
 
     ledger.guard_reversal(SPEND, refuse_if_spent)
-    routers = (routes.purchases, routes.cashback, routes_rules.router)
     return Module(
         name="resellers",
-        routers=routers if people is None else (routes.people, *routers),
+        routers=(routes.people, routes.purchases, routes.cashback, routes_rules.router),
         jobs=blueprint,
         body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
         lifespan=lifespan,

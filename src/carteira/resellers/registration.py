@@ -1,32 +1,49 @@
-"""Becoming a reseller: by registering a person, or signed in with no more to tell."""
+"""Becoming a reseller: by registering oneself, or signed in with no more to tell."""
 
+from uuid import UUID
+
+from carteira import identity
 from carteira.kit.access import Principal
 from carteira.kit.problems import InvalidInput, NotAuthenticated
-from carteira.kit.tx import Database
+from carteira.kit.tx import Tx
 from carteira.resellers import resellers
-from carteira.resellers.people import People
+from carteira.resellers.errors import NoCpf
+from carteira.resellers.resellers import CLAIM
 from carteira.resellers.schemas import ResellerIn, ResellerOut
 
 
 async def register(
-    database: Database, people: People, visitor: Principal | None, body: ResellerIn | None
+    runtime: identity.Runtime, address: str, visitor: Principal | None, body: ResellerIn | None
 ) -> ResellerOut:
     """Register a person as a reseller, or make the signed-in one a reseller.
 
-    The password is hashed before the transaction begins: it takes a while.
-
     Raises:
         NotAuthenticated: neither a body nor a token.
-        InvalidInput: both.
+        InvalidInput: both, or a weak password.
         Conflict: the e-mail or CPF is taken, or the person is a reseller already.
+        NoCpf: the signed-in person has not told their CPF.
+        TooManyRequests: the address has asked for too many that are taken.
     """
     if body is None:
         if visitor is None:
             raise NotAuthenticated
-        async with database.transaction() as tx:
-            return await resellers.become(tx, people, visitor)
+        async with runtime.database.transaction() as tx:
+            return await _become(tx, runtime, visitor.user_id)
     if visitor is not None:
         raise InvalidInput("Você já tem cadastro: para se tornar revendedor, envie o pedido sem corpo.")
-    password_hash = await people.prepare_password(body.password, personal=(body.email, body.cpf))
-    async with database.transaction() as tx:
-        return await resellers.register(tx, people, body, password_hash)
+
+    async def then(tx: Tx, user_id: UUID) -> ResellerOut:
+        return await _become(tx, runtime, user_id)
+
+    person = identity.NewPerson(body.full_name, body.email, body.cpf)
+    return await identity.register_person(runtime, address, person, body.password, then)
+
+
+async def _become(tx: Tx, runtime: identity.Runtime, user_id: UUID) -> ResellerOut:
+    """Make a person a reseller and give them the claim."""
+    cpf = (await identity.person(tx, user_id)).cpf
+    if cpf is None:
+        raise NoCpf
+    added = await resellers.add(tx, user_id, cpf)
+    await identity.grant_claim(tx, runtime.access, user_id, CLAIM, actor=user_id)
+    return added

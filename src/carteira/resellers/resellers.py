@@ -18,15 +18,14 @@ from carteira.resellers import configuration
 from carteira.resellers.errors import (
     AlreadyAReseller,
     CashbackOwed,
-    NoCpf,
     NotAReseller,
     ResellerNotFound,
     UnknownReseller,
 )
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
-from carteira.resellers.people import CLAIM, People
-from carteira.resellers.schemas import STATUS, ResellerIn, ResellerOut, write_month
+from carteira.resellers.schemas import STATUS, ResellerOut, write_month
 
+CLAIM = "reseller"
 LEDGER_KIND = "resellers.cashback"
 
 
@@ -127,38 +126,6 @@ def shown_cpf(reseller: ResellerView, who: Principal) -> str:
         return "***.***.***-**"
     whole = reseller.user_id == who.user_id or who.may("purchases:read") or who.may("purchases:write")
     return reseller.cpf if whole else mask_cpf(reseller.cpf)
-
-
-async def register(tx: Tx, people: People, body: ResellerIn, password_hash: str) -> ResellerOut:
-    """Add a person with the `reseller` claim, and the reseller that they are.
-
-    Raises:
-        Conflict: the e-mail or the CPF is taken.
-    """
-    user_id = await people.add_person(
-        tx,
-        full_name=" ".join(body.full_name.split()),
-        email=body.email,
-        cpf=body.cpf,
-        password_hash=password_hash,
-    )
-    await people.grant_claim(tx, user_id, CLAIM)
-    return await add(tx, user_id, body.cpf)
-
-
-async def become(tx: Tx, people: People, who: Principal) -> ResellerOut:
-    """Make a signed-in person a reseller and give them the claim.
-
-    Raises:
-        NoCpf: they have not told their CPF.
-        AlreadyAReseller: they are one.
-    """
-    cpf = await people.cpf_of(tx, who.user_id)
-    if cpf is None:
-        raise NoCpf
-    added = await add(tx, who.user_id, cpf)
-    await people.grant_claim(tx, who.user_id, CLAIM)
-    return added
 
 
 async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerOut:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from carteira.identity import IdentityDep
 from carteira.kit.access import Principal, Visitor, Who, claims, public
 from carteira.kit.cpf import Cpf
 from carteira.kit.idempotency import OnceDep
@@ -46,9 +47,12 @@ OfCpf = Annotated[Cpf | None, Query(description="De outro revendedor, com a perm
     summary="Tornar-se revendedor",
     dependencies=[public("anyone may register as a reseller; a signed-in person sends their token and no body")],
 )
-async def register_reseller(request: Request, visitor: Visitor, body: ResellerIn | None = None) -> ResellerOut:
+async def register_reseller(
+    request: Request, identity: IdentityDep, visitor: Visitor, body: ResellerIn | None = None
+) -> ResellerOut:
     """Cadastra uma pessoa como revendedora. Quem já tem cadastro envia o seu token e nenhum corpo."""
-    return await registration.register(request.app.state.database, request.app.state.resellers_people, visitor, body)
+    address = request.client.host if request.client else ""
+    return await registration.register(identity, address, visitor, body)
 
 
 @purchases.post("", status_code=201, summary="Registrar uma compra")

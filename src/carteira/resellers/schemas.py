@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from carteira import identity
 from carteira.kit.cpf import Cpf
 from carteira.kit.money import MAX_AMOUNT, Amount
 
@@ -81,22 +82,10 @@ class _In(BaseModel):
 class ResellerIn(_In):
     """Somebody who registers as a reseller."""
 
-    full_name: Annotated[
-        str,
-        Field(
-            max_length=120,
-            pattern=r"^\s*[^\s\x00-\x1f\x7f]+( +[^\s\x00-\x1f\x7f]+)+\s*$",
-            description="Nome e sobrenome",
-            examples=["Maria da Silva"],
-        ),
-    ]
+    full_name: identity.FullName
     cpf: Cpf
-    email: Annotated[
-        str,
-        Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]{2,63}$"),
-        Field(examples=["maria@exemplo.com.br"]),
-    ]
-    password: Annotated[str, Field(min_length=1, max_length=200, examples=["Girassol1Amarelo"])]
+    email: identity.Email
+    password: identity.Password
 
 
 class ResellerOut(BaseModel):

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-revision = "0030"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 
 SYSTEM_NAMESPACE = UUID("5b1d7c52-94f3-5c55-9a44-1d9f1f0c3a11")
 BEGINNING = date(2000, 1, 1)
