@@ -71,10 +71,9 @@ async def _with_cashback(
     items = []
     for row, reseller in rows:
         month, parts = earnings[row.reseller_id, row.month]
-        view = ResellerView(reseller.id, reseller.user_id, reseller.cpf, reseller.account_id)
         items.append(
             PurchaseWithCashbackOut(
-                **purchase_out(row, view, who).model_dump(),
+                **purchase_out(row, resellers.view_of(reseller), who).model_dump(),
                 cashback_percentage=month.percentage,
                 cashback_amount=parts.get(row.id, 0),
             )

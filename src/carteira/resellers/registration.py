@@ -41,9 +41,16 @@ async def register(
 
 async def _become(tx: Tx, runtime: identity.Runtime, user_id: UUID) -> ResellerOut:
     """Make a person a reseller and give them the claim."""
-    cpf = (await identity.person(tx, user_id)).cpf
-    if cpf is None:
+    person = await identity.person(tx, user_id)
+    if person.cpf is None:
         raise NoCpf
-    added = await resellers.add(tx, user_id, cpf)
+    added = await resellers.add(tx, user_id, person.cpf)
     await identity.grant_claim(tx, runtime.access, user_id, CLAIM, actor=user_id)
-    return added
+    return ResellerOut(
+        id=added.id,
+        user_id=user_id,
+        full_name=person.full_name,
+        email=person.email,
+        cpf=person.cpf,
+        created_at=added.created_at,
+    )

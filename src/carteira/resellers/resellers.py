@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from carteira.resellers.errors import (
     UnknownReseller,
 )
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
-from carteira.resellers.schemas import STATUS, ResellerOut, write_month
+from carteira.resellers.schemas import STATUS, write_month
 
 CLAIM = "reseller"
 LEDGER_KIND = "resellers.cashback"
@@ -37,17 +38,19 @@ class ResellerView:
     user_id: UUID | None
     cpf: str | None
     account_id: UUID
+    created_at: datetime
 
 
-def _view(row: Reseller) -> ResellerView:
-    return ResellerView(row.id, row.user_id, row.cpf, row.account_id)
+def view_of(row: Reseller) -> ResellerView:
+    """Take what the verbs need out of a row."""
+    return ResellerView(row.id, row.user_id, row.cpf, row.account_id, row.created_at)
 
 
 async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) -> ResellerView | None:
     """Find a reseller; `keep` holds off an erasure until the transaction ends."""
     query = select(Reseller).where(condition).execution_options(populate_existing=True)
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
-    return None if row is None else _view(row)
+    return None if row is None else view_of(row)
 
 
 async def by_id(tx: Tx, reseller_id: UUID) -> ResellerView:
@@ -79,7 +82,7 @@ async def is_one(tx: Tx, who: Principal) -> bool:
 async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
     """Give the resellers of some CPFs, by CPF; they are not erased before the transaction ends."""
     query = select(Reseller).where(Reseller.cpf.in_(cpfs)).order_by(Reseller.id).with_for_update(read=True)
-    return {row.cpf: _view(row) for row in await tx.scalars(query) if row.cpf is not None}
+    return {row.cpf: view_of(row) for row in await tx.scalars(query) if row.cpf is not None}
 
 
 async def visible(tx: Tx, who: Principal, cpf: str | None) -> ResellerView:
@@ -128,7 +131,7 @@ def shown_cpf(reseller: ResellerView, who: Principal) -> str:
     return reseller.cpf if whole else mask_cpf(reseller.cpf)
 
 
-async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerOut:
+async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerView:
     """Write a reseller down and open their cashback account.
 
     Raises:
@@ -144,7 +147,7 @@ async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerOut:
     )
     if added is None:
         raise AlreadyAReseller
-    return ResellerOut(id=reseller_id, user_id=user_id, cpf=cpf, created_at=now)
+    return ResellerView(reseller_id, user_id, cpf, account_id, now)
 
 
 async def balance(tx: Tx, reseller: ResellerView) -> int:
@@ -161,7 +164,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     closings = await tx.scalars(select(Closing).where(Closing.reseller_id == row.id).order_by(Closing.month))
     return {
         "reseller": {"id": str(row.id), "cpf": row.cpf, "created_at": row.created_at.isoformat()},
-        "cashback_balance": await balance(tx, _view(row)),
+        "cashback_balance": await balance(tx, view_of(row)),
         "purchases": [
             {
                 "id": str(purchase.id),

@@ -93,6 +93,8 @@ class ResellerOut(BaseModel):
 
     id: UUID
     user_id: UUID
+    full_name: str
+    email: str
     cpf: str
     created_at: datetime
 
