@@ -32,8 +32,7 @@ class Settings(BaseSettings):
         Path(".carteira"), description="Folder of the embedded servers' data, keys and state (created 0700)."
     )
     carteira_modules: str = Field(
-        "all",
-        description="Modules to serve, comma-separated (`benefits`, `resellers`); identity, ledger and kit always are.",
+        "all", description="Modules to serve, comma-separated (`benefits`); identity, ledger and kit always are."
     )
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 
 SYSTEM_NAMESPACE = UUID("5b1d7c52-94f3-5c55-9a44-1d9f1f0c3a11")
 BEGINNING = date(2000, 1, 1)
@@ -77,9 +77,7 @@ def _create_purchases() -> None:
         sa.CheckConstraint("status IN ('pending', 'approved', 'rejected')", name="status"),
         sa.CheckConstraint("cashback_spent BETWEEN 0 AND amount", name="cashback_spent"),
         sa.CheckConstraint("(spend_entry_id IS NULL) = (cashback_spent = 0)", name="spend_entry_id"),
-        sa.CheckConstraint(
-            "spend_entry_id IS NULL OR status <> 'rejected'", name="rejected_spends_nothing"
-        ),
+        sa.CheckConstraint("spend_entry_id IS NULL OR status <> 'rejected'", name="rejected_spends_nothing"),
     )
     for columns in (["reseller_id", "month"], ["month", "status"], ["purchased_on", "id"]):
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
@@ -96,9 +94,7 @@ def _create_months() -> None:
         sa.Column("cashback", sa.BigInteger()),
         sa.PrimaryKeyConstraint("month", name="pk_resellers_months"),
         sa.CheckConstraint("extract(day FROM month) = 1", name="month"),
-        sa.CheckConstraint(
-            "closed_at IS NULL OR (resellers IS NOT NULL AND total IS NOT NULL)", name="closed"
-        ),
+        sa.CheckConstraint("closed_at IS NULL OR (resellers IS NOT NULL AND total IS NOT NULL)", name="closed"),
     )
     table = "resellers_closings"
     op.create_table(
@@ -150,9 +146,7 @@ def _create_configuration() -> None:
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         sa.CheckConstraint("cpf ~ '^[0-9]{11}$'", name="cpf"),
         sa.CheckConstraint("extract(day FROM valid_from) = 1", name="valid_from"),
-        sa.CheckConstraint(
-            "extract(day FROM valid_until) = 1 AND valid_until >= valid_from", name="valid_until"
-        ),
+        sa.CheckConstraint("extract(day FROM valid_until) = 1 AND valid_until >= valid_from", name="valid_until"),
     )
     op.create_index(f"uq_{table}_cpf_valid_from", table, ["cpf", "valid_from"], unique=True)
 
