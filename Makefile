@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock run run-debug test test-unit test-integration check format bench clean
+.PHONY: help install install-dev lock run run-debug test test-unit test-integration test-faults check format bench bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -56,6 +56,9 @@ test-unit: install-dev ## Only the tests that need no server
 test-integration: install-dev ## Only the tests that run against the embedded servers
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m integration
 
+test-faults: install-dev ## Kill workers, servers and PostgreSQL under load, ten times each
+	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults
+
 check: install-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -66,8 +69,14 @@ format: install-dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
 
-bench: install-dev ## Measure the authorizer
-	@$(BIN)/python -m benchmarks.authorizer
+bench: install-dev ## Measure the authorizer against pgbench and the usual way (ARGS=--quick ends in two minutes)
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.authorizer $(ARGS)
+
+bench-overload: install-dev ## Three times what the authorizer can take, for a minute
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.overload $(ARGS)
+
+bench-scale: install-dev ## Latencies with more and more accounts and entries
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
 
 clean: ## Remove the environment, the caches and the data under .carteira
 	rm -rf $(VENV) .carteira .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

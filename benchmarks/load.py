@@ -113,6 +113,14 @@ class Result:
     answers: Counter[bytes] = field(default_factory=Counter)
     lost: int = 0
 
+    by_answer: dict[bytes, list[float]] = field(default_factory=dict)
+    """Seconds from writing a request to its answer, by the answer's body (open loop)."""
+
+    def quantile_of(self, answer: bytes, share: float) -> float:
+        """Give the time in seconds below which the share of the requests with this answer lies."""
+        ordered = sorted(self.by_answer.get(answer, ()))
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
     @property
     def rate(self) -> float:
         """Answers a second."""
@@ -174,12 +182,15 @@ async def open_loop(
             due = await waiting.get()
             if due < 0:
                 return
+            written = time.perf_counter()
             try:
                 _, body = await connection.send(next(requests))
             except ConnectionLost:
                 result.lost += 1
                 return
-            result.latencies.append(time.perf_counter() - due)
+            now = time.perf_counter()
+            result.latencies.append(now - due)
+            result.by_answer.setdefault(body, []).append(now - written)
             result.answers[body] += 1
 
     workers = [asyncio.create_task(work(connection)) for connection in pool]

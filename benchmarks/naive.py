@@ -59,7 +59,7 @@ async def authorize(request: Request, opened: Session) -> dict[str, str]:
     available = {name: row.balance - row.held for name, row in accounts.items()}
     category = catalog.categorise(purchase.mcc, purchase.merchant)
     decision = decide(purchase, account.id, category, available=available[category[0]], cash=available["CASH"])
-    opened.add(BenefitDecision(**{name: getattr(decision, name) for name in decision.__slots__}))
+    opened.add(BenefitDecision(**decision._asdict()))
     if decision.category_used is not None:
         payer, now = accounts[decision.category_used], clock.now()
         payer.balance -= purchase.amount

@@ -198,13 +198,13 @@ CREATE FUNCTION ledger_write(
     account_ids uuid[], read_versions bigint[], balances bigint[], held_amounts bigint[], versions bigint[],
     entry_ids uuid[], kinds text[], descriptions text[], keys text[], reverses uuid[],
     posting_entries uuid[], lines smallint[], posting_accounts uuid[], amounts bigint[],
-    seqs bigint[], balances_after bigint[]
+    seqs bigint[], balances_after bigint[], locked boolean
 ) RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     stamp timestamptz;
     written integer;
 BEGIN
-    IF cardinality(account_ids) > 1 THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
+    IF NOT locked THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
         PERFORM FROM ledger_accounts WHERE id = ANY(account_ids) ORDER BY id FOR NO KEY UPDATE;
     END IF;
     UPDATE ledger_accounts account

@@ -147,7 +147,7 @@ async def test_the_past_stays(ledger_tx: Tx, table: str, deed: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["ledger_accounts", "ledger_holds"])
-@pytest.mark.parametrize("deed", ["DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("deed", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
 async def test_accounts_and_holds_stay(ledger_tx: Tx, table: str, deed: str) -> None:
     await refused(ledger_tx, APPEND_ONLY, deed.format(table))
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from carteira.kit.money import InvalidAmount, format_brl, parse_reais
@@ -71,8 +71,7 @@ class Malformed(Exception):
         self.account = account
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(NamedTuple):
     """A well-formed request: `amount` in centavos, `external_id` the processor's own id of the transaction."""
 
     id: UUID
@@ -89,8 +88,7 @@ class Authorization:
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """An answer and why; amounts in centavos. `account_id` is None when the account is unknown."""
 
     id: UUID

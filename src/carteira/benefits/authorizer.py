@@ -16,7 +16,6 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from operator import attrgetter
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -221,8 +220,7 @@ LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
 
 
-_DECISION_COLUMNS = Decision.__slots__
-_columns = attrgetter(*_DECISION_COLUMNS)
+_DECISION_COLUMNS = Decision._fields
 
 
 _ANSWERED = f"SELECT {', '.join(_DECISION_COLUMNS)} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
@@ -253,8 +251,7 @@ async def record(tx: Tx | LeanTx, decisions: Sequence[Decision], *, catalog_vers
     """
     if not decisions:
         return
-    columns = zip(*map(_columns, decisions), strict=True)
-    written = await fetch(tx, _RECORD, catalog_version, *map(list, columns))
+    written = await fetch(tx, _RECORD, catalog_version, *zip(*decisions, strict=True))
     if len(written) != len(decisions):
         raise CatalogChanged
 
@@ -325,11 +322,12 @@ class Queue:
         self._waiting: deque[tuple[Authorization, Done]] = deque()
         self._arrived = asyncio.Event()
         self._pace = FIRST_PACE
+        self._room = MIN_WAITING
 
     @property
-    def room(self) -> int:
-        """How many requests may wait at a time."""
-        return min(MAX_WAITING, max(MIN_WAITING, int(self._pace * MAX_WAIT_SECONDS)))
+    def is_full(self) -> bool:
+        """Tell whether the next request would be turned away."""
+        return len(self._waiting) >= self._room
 
     def submit(self, request: Authorization, done: Done) -> None:
         """Join the queue. A request whose client has gone still counts: nobody asks whether anybody waits.
@@ -337,7 +335,7 @@ class Queue:
         Raises:
             Overloaded: there is no room.
         """
-        if len(self._waiting) >= self.room:
+        if self.is_full:
             raise Overloaded
         self._waiting.append((request, done))
         self._arrived.set()
@@ -376,6 +374,7 @@ class Queue:
         """Follow the pace in requests a second; small batches say little about what a full one could do."""
         pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
         self._pace += (pace - self._pace) * PACE_WEIGHT
+        self._room = min(MAX_WAITING, max(MIN_WAITING, int(self._pace * MAX_WAIT_SECONDS)))
 
     async def _decide(self, batch: Sequence[tuple[Authorization, Done]]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from carteira.benefits.authorization import Decision, Malformed, parse_authorization
-from carteira.benefits.authorizer import Overloaded, Queue
+from carteira.benefits.authorization import Code, Decision, Malformed, Reason, parse_authorization
+from carteira.benefits.authorizer import Queue
 from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
 from carteira.kit.ids import uuid7
 
@@ -53,9 +53,13 @@ class Lane:
         self._queue = queue
         self._tokens = tokens
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
+        self._name = uuid7().hex.encode()
+        self._turned_away = 0
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
         """Take a request, if it is a plain one; `respond` is called once, now or later."""
+        if self._queue.is_full:
+            return self._turn_away(data, respond)
         began = time.perf_counter()
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
@@ -67,10 +71,22 @@ class Lane:
         except Malformed:
             return False
         request_id = head.request_id or str(decision_id).encode()
-        try:
-            self._queue.submit(request, partial(_answer, request_id, began, respond))
-        except Overloaded as overloaded:
-            _answer(request_id, began, respond, overloaded)
+        self._queue.submit(request, partial(_answer, request_id, began, respond))
+        return True
+
+    def _turn_away(self, data: bytes, respond: Respond) -> bool:
+        """Refuse a whole request as cheaply as can be: beyond capacity every microsecond is somebody else's.
+
+        Only heads that were seen before are known to be whole here; the others are refused by the endpoint.
+        """
+        head_text, _, body = data.partition(b"\r\n\r\n")
+        head = self._heads.get(head_text)
+        if head is None or head.length != len(body):
+            return False
+        self._turned_away += 1
+        observe(Code.REFUSED, Reason.OVERLOADED, 0.0)
+        start, end = _ANSWERS[Code.REFUSED]
+        respond(start + b"%s-%x" % (self._name, self._turned_away) + end)
         return True
 
     def _read(self, text: bytes) -> _Head | None:

@@ -32,7 +32,7 @@ _NOBODY = UUID(int=0)
 
 
 def _decision(row: BenefitDecision) -> Decision:
-    return Decision(*(getattr(row, name) for name in Decision.__slots__))
+    return Decision(*(getattr(row, name) for name in Decision._fields))
 
 
 def _transaction(row: BenefitDecision) -> TransactionOut:

@@ -7,6 +7,7 @@ account's version, so that a book that was overtaken is refused as a whole.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from carteira.kit.ids import uuid7
@@ -58,15 +59,14 @@ class Account:
         return self.may_go_negative or self.available >= amount
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One line to be posted: a positive amount of centavos comes in, a negative one goes out."""
 
     account_id: UUID
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEntry:
     """A movement to be posted.
 
@@ -102,8 +102,7 @@ def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PostedLine:
+class PostedLine(NamedTuple):
     """A posting with the customer account's version and balance behind it (None for system accounts)."""
 
     entry_id: UUID
@@ -117,7 +116,8 @@ class PostedLine:
 class Book:
     """Accounts in memory, and the entries posted to them since they were read."""
 
-    def __init__(self, accounts: Iterable[Account]) -> None:
+    def __init__(self, accounts: Iterable[Account], *, locked: bool = False) -> None:
+        self.locked = locked
         self.accounts: Mapping[UUID, Account] = {account.id: account for account in accounts}
         self.entries: list[NewEntry] = []
         self.lines: list[PostedLine] = []
@@ -141,29 +141,33 @@ class Book:
             AccountNotFound: an account is neither in the book nor a system account.
             InsufficientFunds: a customer account does not cover what it gives.
         """
-        postings = entry.postings
-        amounts = [posting.amount for posting in postings]
-        if len(amounts) < 2 or sum(amounts) != 0 or 0 in amounts:  # noqa: PLR2004 - double entry
-            raise UnbalancedEntry(entry.kind)
-        giving: dict[UUID, int] = {}
-        for posting in postings:
-            if posting.account_id not in _system_ids:
-                giving[posting.account_id] = giving.get(posting.account_id, 0) - posting.amount
-        for account_id, amount in giving.items():
-            account = self.account(account_id)
-            if amount > 0 and not account.covers(amount):
-                raise InsufficientFunds(account_id, amount - account.available)
-        for line, posting in enumerate(postings):
-            self.lines.append(self._line(entry.id, line, posting))
+        accounts = [self.accounts.get(posting.account_id) for posting in entry.postings]
+        self._check(entry, accounts)
+        for line, (posting, account) in enumerate(zip(entry.postings, accounts, strict=True)):
+            account_id, amount = posting
+            if account is None:
+                self.lines.append(PostedLine(entry.id, line, account_id, amount, None, None))
+                continue
+            account.balance += amount
+            account.version += 1
+            self.lines.append(PostedLine(entry.id, line, account_id, amount, account.version, account.balance))
         self.entries.append(entry)
 
-    def _line(self, entry_id: UUID, line: int, posting: Posting) -> PostedLine:
-        account = self.accounts.get(posting.account_id)
-        if account is None:
-            return PostedLine(entry_id, line, posting.account_id, posting.amount, None, None)
-        account.balance += posting.amount
-        account.version += 1
-        return PostedLine(entry_id, line, posting.account_id, posting.amount, account.version, account.balance)
+    @staticmethod
+    def _check(entry: NewEntry, accounts: Sequence[Account | None]) -> None:
+        """Hold an entry against the rules before any of it is posted."""
+        amounts = [amount for _, amount in entry.postings]
+        if len(amounts) < 2 or sum(amounts) != 0 or 0 in amounts:  # noqa: PLR2004 - double entry
+            raise UnbalancedEntry(entry.kind)
+        net: dict[int, tuple[Account, int]] = {}
+        for (account_id, amount), account in zip(entry.postings, accounts, strict=True):
+            if account is not None:
+                net[id(account)] = account, amount + net.get(id(account), (account, 0))[1]
+            elif account_id not in _system_ids:
+                raise AccountNotFound
+        for account, amount in net.values():
+            if amount < 0 and not account.covers(-amount):
+                raise InsufficientFunds(account.id, -amount - account.available)
 
     def hold(self, account_id: UUID, amount: int) -> None:
         """Set an amount aside.

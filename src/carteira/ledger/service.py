@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
-from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
+from carteira.ledger.book import Account, Book, NewEntry, PostedLine, Posting, is_system, transfer
 from carteira.ledger.errors import (
     AccountNotFound,
     CaptureTooLarge,
@@ -36,7 +36,7 @@ _READ_HELD_BY = f"""
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
 """  # noqa: S608 - constants
 _LOCKED = " ORDER BY id FOR UPDATE"
-_WRITE = "SELECT ledger_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+_WRITE = "SELECT ledger_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
@@ -65,12 +65,12 @@ async def assign_owner(tx: Tx, *, holder_id: UUID, owner_id: UUID | None) -> Non
     await tx.execute(update(LedgerAccount).where(LedgerAccount.holder_id == holder_id).values(owner_id=owner_id))
 
 
-async def _book(tx: Tx | LeanTx, account_ids: Iterable[UUID], sql: str) -> Book:
+async def _book(tx: Tx | LeanTx, account_ids: Iterable[UUID], *, lock: bool) -> Book:
     ids = [account_id for account_id in set(account_ids) if not is_system(account_id)]
-    rows = await fetch(tx, sql, ids) if ids else ()
+    rows = await fetch(tx, _READ + _LOCKED if lock else _READ, ids) if ids else ()
     if len(rows) != len(ids):
         raise AccountNotFound
-    return Book([Account(*row) for row in rows])
+    return Book([Account(*row) for row in rows], locked=lock)
 
 
 async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
@@ -81,7 +81,7 @@ async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     Raises:
         AccountNotFound: one of them does not exist.
     """
-    return await _book(tx, account_ids, _READ + _LOCKED)
+    return await _book(tx, account_ids, lock=True)
 
 
 async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
@@ -90,7 +90,7 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     Raises:
         AccountNotFound: one of them does not exist.
     """
-    return await _book(tx, account_ids, _READ)
+    return await _book(tx, account_ids, lock=False)
 
 
 async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool) -> Book:
@@ -100,7 +100,7 @@ async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: 
     """
     holders, kinds = [holder_id for holder_id, _ in held], [kind for _, kind in held]
     rows = await fetch(tx, _READ_HELD_BY + _LOCKED if lock else _READ_HELD_BY, holders, kinds)
-    return Book([Account(*row) for row in rows])
+    return Book([Account(*row) for row in rows], locked=lock)
 
 
 async def write(tx: Tx | LeanTx, book: Book) -> None:
@@ -124,12 +124,8 @@ async def write(tx: Tx | LeanTx, book: Book) -> None:
             [entry.description for entry in entries],
             [entry.key for entry in entries],
             [entry.reverses_id for entry in entries],
-            [line.entry_id for line in lines],
-            [line.line for line in lines],
-            [line.account_id for line in lines],
-            [line.amount for line in lines],
-            [line.seq for line in lines],
-            [line.balance_after for line in lines],
+            *(zip(*lines, strict=True) if lines else [()] * len(PostedLine._fields)),
+            book.locked,
         )
     except (DBAPIError, asyncpg.PostgresError) as error:
         if sqlstate_of(error) == STALE:

@@ -1,0 +1,127 @@
+"""`make bench-overload`: three times what the authorizer can take, for a minute, and what it does meanwhile and after.
+
+Beyond capacity it must turn requests away at once (`07`, reason `overloaded`), keep answering what it accepts quickly,
+keep its memory flat, and be back to normal as soon as the load is. The load is an open loop: it does not slow down with
+the server. Rejections are told from approvals by their bodies; the metrics say that they were `overloaded`.
+"""
+
+import argparse
+import asyncio
+import itertools
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped] # it has no types
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Result, closed_loop, http_request, open_loop
+from benchmarks.stage import product, stage
+from carteira import operator_tokens
+from carteira.settings import Settings
+
+PATH = "/transactions/authorizer"
+APPROVED = b'{"code":"00"}'
+
+
+def _requests(url: str, token: str, accounts: int) -> Iterator[bytes]:
+    bodies = (
+        b'{"account":"b%d","totalAmount":1.00,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}' % number
+        for number in range(1, accounts + 1)
+    )
+    return itertools.cycle([http_request(url, PATH, body, token) for body in bodies])
+
+
+class Memory:
+    """The resident memory of the server's processes, sampled twice a second, in MiB."""
+
+    def __init__(self, url: str) -> None:
+        port = int(url.rpartition(":")[2])
+        owner = next(
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == "LISTEN" and connection.laddr.port == port and connection.pid
+        )
+        self._process = psutil.Process(owner)
+        self.samples: list[float] = []
+
+    def now(self) -> float:
+        """Add up the server's processes."""
+        family = [self._process, *self._process.children(recursive=True)]
+        return float(sum(process.memory_info().rss for process in family) / 2**20)
+
+    async def watch(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            self.samples.append(self.now())
+            await asyncio.sleep(0.5)
+
+
+async def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[float, Memory, list[tuple[str, Result]]]:
+    def requests() -> Iterator[bytes]:
+        return _requests(url, token, options.accounts)
+
+    await closed_loop(url, 256, 2, requests())
+    peak = (await closed_loop(url, 256, options.seconds / 6, requests())).rate
+    memory = Memory(url)
+    calm = await open_loop(url, peak / 4, options.seconds / 6, requests())
+    watch = asyncio.create_task(memory.watch())
+    storm = await open_loop(url, 3 * peak, options.seconds, requests(), connections=2_000)
+    after = await open_loop(url, peak / 4, 2, requests())
+    settled = await open_loop(url, peak / 4, options.seconds / 6, requests())
+    watch.cancel()
+    rows = [("a quarter of the peak, before", calm), ("three times the peak", storm)]
+    rows += [("a quarter, the two seconds after", after), ("a quarter, later", settled)]
+    return peak, memory, rows
+
+
+def _overloaded(url: str) -> int:
+    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:  # noqa: S310 - loopback
+        lines = answer.read().decode().splitlines()
+    counted = [line for line in lines if line.startswith("carteira_authorizations_total") and "overloaded" in line]
+    return int(sum(float(line.rpartition(" ")[2]) for line in counted))
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--accounts", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    out = Console()
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
+        home = Path(folder)
+        with stage(home, options.accounts) as endpoints:
+            metrics = home / "metrics"
+            metrics.mkdir()
+            with product(
+                home, endpoints, strategy="queue", workers=options.workers, prometheus_multiproc_dir=str(metrics)
+            ) as url:
+                token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
+                peak, memory, rows = uvloop.run(_measure(url, token, options))
+                overloaded = _overloaded(url)
+    table = Table(title=f"Overload (peak {peak:,.0f}/s)")
+    for title in ("", "offered/s", "approved/s", "turned away/s", "p50 ms", "p99 ms"):
+        table.add_column(title, justify="left" if not title else "right")
+    for name, result in rows:
+        approved = result.answers[APPROVED]
+        away = sum(result.answers.values()) - approved
+        times = (f"{result.quantile_of(APPROVED, share) * 1000:.1f}" for share in (0.5, 0.99))
+        rates = (f"{count / result.seconds:,.0f}" for count in (approved + away, approved, away))
+        table.add_row(name, *rates, *times)
+    out.print(table)
+    out.print("p50 and p99 are of what was approved, from the instant at which the load generator wrote the request.")
+    out.print(f"counted as overloaded in the metrics: {overloaded}")
+    samples = memory.samples
+    out.print(
+        f"memory of the server in MiB: first {samples[0]:.0f}, highest {max(samples):.0f}, last {samples[-1]:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
