@@ -52,12 +52,12 @@ FROM entry, (
 """
 
 
-def fill(url: str, accounts: int, *, chunk: int = 5_000) -> None:
-    """Open accounts `b1` … with money in each category, through the ledger's own checks."""
+def fill(url: str, accounts: int, *, first: int = 1, chunk: int = 5_000) -> None:
+    """Open the accounts `b<first>` to `b<accounts>` with money in each category, through the ledger's own checks."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for first in range(1, accounts + 1, chunk):
-            last = min(accounts, first + chunk - 1)
-            connection.execute(_FILL, {"first": first, "last": last, "balance": BALANCE})
+        for number in range(first, accounts + 1, chunk):
+            last = min(accounts, number + chunk - 1)
+            connection.execute(_FILL, {"first": number, "last": last, "balance": BALANCE})
         connection.execute("VACUUM ANALYZE")
 
 

@@ -1,0 +1,147 @@
+"""`make bench-scale`: how latencies grow with the accounts and the entries.
+
+For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
+HTTP, one after the other. Entries are filled in by SQL through the ledger's own checks.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
+from benchmarks.stage import fill, product, stage
+from carteira import operator_tokens
+from carteira.benefits.authorizer import SETTLEMENT
+from carteira.settings import Settings
+
+PATH = "/transactions/authorizer"
+READS = 400
+CHUNK = 50_000
+
+_PURCHASES = """
+WITH chosen AS (
+    SELECT id FROM ledger_accounts WHERE kind = 'benefits.MEAL' ORDER BY id OFFSET %(offset)s LIMIT %(limit)s
+),
+paid AS (
+    UPDATE ledger_accounts account SET balance = balance - 1, version = version + 1
+    FROM chosen WHERE account.id = chosen.id
+    RETURNING account.id, account.balance, account.version, uuidv7() AS entry_id
+),
+entry AS (
+    INSERT INTO ledger_entries (id, kind, posted_at) SELECT entry_id, 'benefits.purchase', clock_timestamp() FROM paid
+    RETURNING id, posted_at
+)
+INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
+SELECT entry.id, line.number, CASE line.number WHEN 0 THEN paid.id ELSE %(settlement)s END,
+       CASE line.number WHEN 0 THEN -1 ELSE 1 END,
+       CASE line.number WHEN 0 THEN paid.version END, CASE line.number WHEN 0 THEN paid.balance END, entry.posted_at
+FROM paid JOIN entry ON entry.id = paid.entry_id, generate_series(0, 1) AS line (number)
+"""
+
+
+def _grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
+    """Add purchases of one centavo until there are as many entries."""
+    task = progress.add_task(f"{entries:,} entries", total=entries)
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
+        assert row is not None
+        done, offset = int(row[0]), 0
+        while done < entries:
+            limit = min(CHUNK, entries - done, accounts)
+            if offset + limit > accounts:
+                offset = 0
+            values = {"offset": offset, "limit": limit, "settlement": SETTLEMENT}
+            done += connection.execute(_PURCHASES, values).rowcount // 2
+            offset += limit
+            progress.update(task, completed=done)
+        connection.execute("VACUUM ANALYZE")
+    progress.remove_task(task)
+
+
+def _get(url: str, path: str, token: str) -> bytes:
+    host = url.removeprefix("http://")
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+
+
+async def _read(connection: Connection, requests: list[bytes]) -> list[float]:
+    times = []
+    for request in requests:
+        began = time.perf_counter()
+        status, body = await connection.send(request)
+        times.append((time.perf_counter() - began) * 1000)
+        if status != 200:  # noqa: PLR2004 - HTTP
+            raise SystemExit(body.decode())
+    return times
+
+
+async def _measure(url: str, database: str, accounts: int, home: Path, rate: float) -> list[list[float]]:
+    """Give the latencies in milliseconds of the authorizer, the statement and the balance at an instant."""
+    settings = Settings(carteira_home=home)
+    processor = operator_tokens.processor(settings, timedelta(hours=1))
+    operator = operator_tokens.administrator(settings, ["*"], timedelta(hours=1))
+    rng = random.Random(3)
+
+    def purchases() -> Iterator[bytes]:
+        while True:
+            body = b'{"account":"b%d","totalAmount":1.00,"mcc":"5811","merchant":"X"}' % rng.randint(1, accounts)
+            yield http_request(url, PATH, body, processor)
+
+    await closed_loop(url, 64, 2, purchases())
+    load = await open_loop(url, rate, 8, purchases())
+    chosen = [rng.randint(1, accounts) for _ in range(READS)]
+    with psycopg.connect(database) as connection:
+        rows = connection.execute(
+            "SELECT l.id FROM benefits_accounts a JOIN ledger_accounts l ON l.holder_id = a.id"
+            " WHERE l.kind = 'benefits.MEAL' AND a.reference = ANY(%s)",
+            ([f"b{number}" for number in chosen],),
+        ).fetchall()
+    instant = (datetime.now(UTC) - timedelta(seconds=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    [reader] = await connect(url, 1)
+    statements = [_get(url, f"/benefits/accounts/b{number}/statement", operator) for number in chosen]
+    balances = [_get(url, f"/ledger/accounts/{row[0]}/balance?at={instant}", operator) for row in rows]
+    times = [[seconds * 1000 for seconds in load.latencies]]
+    times += [await _read(reader, statements), await _read(reader, balances)]
+    await close_all([reader])
+    return times
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 100_000, 2_000_000])
+    parser.add_argument("--entries", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--rate", type=float, default=1_000.0)
+    options = parser.parse_args()
+    out = Console()
+    table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
+    for title in ("accounts", "entries", "authorizer", "statement", "balance at an instant"):
+        table.add_column(title, justify="right")
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(transient=True) as progress:
+        home = Path(folder)
+        with stage(home, options.accounts[0]) as endpoints:
+            filled = options.accounts[0]
+            for accounts, entries in zip(options.accounts, options.entries, strict=True):
+                if accounts > filled:
+                    fill(endpoints.database_url, accounts, first=filled + 1)
+                    filled = accounts
+                _grow(endpoints.database_url, accounts, entries, progress)
+                with product(home, endpoints, strategy="queue", workers=2) as url:
+                    times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
+                figures = [f"{statistics.median(t):.1f} / {sorted(t)[int(len(t) * 0.99)]:.1f}" for t in times]
+                table.add_row(f"{accounts:,}", f"{entries:,}", *figures)
+                out.print(table)
+
+
+if __name__ == "__main__":
+    main()
