@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -56,8 +56,11 @@ _processor_bearer = HTTPBearer(
 @transactions.post(
     PATH.removeprefix("/transactions"),
     summary="Autorizar uma compra",
-    openapi_extra={**_authorization_body, "security": [{_processor_bearer.scheme_name: []}]},
-    dependencies=[public("answered by the lean endpoint, which checks the processor's own token")],
+    openapi_extra=_authorization_body,
+    dependencies=[
+        public("answered by the lean endpoint, which checks the processor's own token"),
+        Depends(_processor_bearer),  # documents it
+    ],
 )
 async def authorizer(
     fallback: Annotated[bool, Query(description="Se falta saldo na categoria, usa o saldo livre (CASH)")] = True,
