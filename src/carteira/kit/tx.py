@@ -144,7 +144,7 @@ class Database:
             "dsn": "postgresql://" + url.partition("://")[2],
             "min_size": 0,
             "max_size": pool_size,
-            "timeout": 5,
+            "timeout": 10,
             "command_timeout": 35,
             "connection_class": _LeanConnection,
             "server_settings": _SERVER_SETTINGS,
