@@ -9,9 +9,10 @@ from uuid import UUID
 from fastapi import FastAPI, Request, Response
 from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
+from sqlalchemy import RowMapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, ledger
+from carteira import __version__, benefits, credit, ledger
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import Authenticate, Principal, public
 from carteira.kit.module import Module
@@ -52,8 +53,40 @@ def modules_of(settings: Settings) -> list[Module]:
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
         ),
+        "credit": lambda: credit.module(credit_config(settings), sources=_credit_sources()),
     }
     return [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
+
+
+def credit_config(settings: Settings) -> credit.Config:
+    """Say what credit is told; the command line makes its stores of the same."""
+    return credit.Config(
+        key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
+        kms_key_id=settings.credit_kms_key_id,
+        redis_url=str(settings.redis_url) if settings.redis_url else None,
+        aws=credit.AwsAccess(settings.aws_region, settings.aws_endpoint_url),
+        table=settings.credit_table,
+        development=settings.environment == "development",
+    )
+
+
+def _credit_sources() -> list[credit.Source]:
+    """Name what feeds base C: the authorizer's approved purchases."""
+
+    def purchase(row: RowMapping) -> credit.Occurrence:
+        movement = credit.Movement(
+            id=str(row["id"]),
+            occurred_at=row["created_at"],
+            direction="out",
+            amount=row["amount"],
+            kind="benefits.purchase",
+            description=row["merchant"],
+            card_purchase=True,
+            mcc=row["mcc"],
+        )
+        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+
+    return [credit.Source("benefits", benefits.purchase_events, purchase)]
 
 
 def access_key(settings: Settings) -> OKPKey:

@@ -11,6 +11,7 @@ TABLE_OWNERS = (
     "carteira.kit.idempotency",
     "carteira.ledger.models",
     "carteira.benefits.models",
+    "carteira.credit.models",
 )
 
 
