@@ -7,9 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-
 ATTEMPTS = 5
 """Tries of one call: botocore's standard mode waits between them, longer each time and at random (throttling, 5xx)."""
 
@@ -58,6 +55,9 @@ class Aws:
         yield self._clients[service]
 
     def _create(self, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
+        from aiobotocore.config import AioConfig  # noqa: PLC0415 - slow to import, and not every process needs it
+        from aiobotocore.session import get_session  # noqa: PLC0415 - the same
+
         made_up = {}
         if self.access.endpoint_url and "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
             made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
@@ -68,7 +68,7 @@ class Aws:
             config=AioConfig(
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 connect_timeout=1,
-                read_timeout=5,
+                read_timeout=120,  # a page of a scan; whoever asks for less time says so around the call
                 max_pool_connections=64,
                 parameter_validation=False,  # what we send is built by one function; checking it costs half a read
             ),

@@ -6,7 +6,7 @@ kinds of item can join a person's partition. No CPF is in the table. Every write
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -27,6 +27,7 @@ PARTITION = "base-b partition"
 PROFILE = "PROFILE"
 CALL_SECONDS = 4.0
 """Time for one call with its retries; after that base B counts as down."""
+SCAN_SECONDS = 180.0
 
 _CONTENT = ("birth_date", "age", "age_on", "address", "assets", "income_sources")
 _ABSENT = "ConditionalCheckFailedException"
@@ -132,7 +133,13 @@ class BaseB:
         except (BotoCoreError, OSError, TimeoutError) as error:
             raise BaseBDown from error
 
-    async def call(self, operation: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - DynamoDB's own shapes
+    async def call(
+        self,
+        operation: str,
+        *,
+        limit_seconds: float = CALL_SECONDS,
+        **arguments: Any,  # noqa: ANN401 - DynamoDB's own shapes
+    ) -> dict[str, Any]:
         """Make one call on the table; in development a table that is not there is made.
 
         Raises:
@@ -142,7 +149,7 @@ class BaseB:
         async with self.calling() as client:
             for last in (False, True):
                 try:
-                    async with asyncio.timeout(CALL_SECONDS):
+                    async with asyncio.timeout(limit_seconds):
                         answer: dict[str, Any] = await getattr(client, operation)(TableName=self.table, **arguments)
                         return answer
                 except ClientError as error:
@@ -254,6 +261,23 @@ class BaseB:
         except ClientError as error:
             raise RecordChanged from error
 
+    async def scan_page(self, *, segment: int, segments: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - as `call`
+        """Give one page of a parallel scan: only what training may see leaves the table.
+
+        Raises:
+            BaseBDown: DynamoDB does not answer.
+        """
+        names = ("pk", "sk", "birth_date", "age", "age_on", "assets", "income_sources", "defaulted")
+        return await self.call(
+            "scan",
+            limit_seconds=SCAN_SECONDS,
+            Segment=segment,
+            TotalSegments=segments,
+            ProjectionExpression=", ".join(f"#{name}" for name in names),
+            ExpressionAttributeNames={f"#{name}": name for name in names},
+            **more,
+        )
+
     async def erase(self, cpf: str) -> None:
         """Delete a person's base B, whatever its version."""
         await self.call("delete_item", Key=self._key(cpf))
@@ -275,6 +299,16 @@ class BaseB:
             )
         except ClientError as error:
             raise CreditRecordNotFound from error
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do it all at the same time; when one part fails the others are ended and its own error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in work:
+                group.create_task(part)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def _condition(precondition: Precondition) -> tuple[str, dict[str, Any]]:
