@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from carteira import credit
 from carteira.app import access_key, create_app, credit_config
 from carteira.credit import Stores
+from carteira.credit.keys import load_or_create_key_file
 from carteira.embedded import Endpoints
 from carteira.kit import tokens
 from carteira.settings import Settings
@@ -19,8 +19,8 @@ def settings(
     database_url: str, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Settings:
     return Settings(
-        database_url=database_url,  # type: ignore[arg-type] # parsed by pydantic
-        redis_url=endpoints.redis_url,  # type: ignore[arg-type] # the same
+        database_url=database_url,
+        redis_url=endpoints.redis_url,
         aws_endpoint_url=endpoints.aws_endpoint_url,
         credit_table=f"credit-{worker_id}",
         carteira_home=tmp_path_factory.mktemp("credit-home"),
@@ -65,5 +65,5 @@ async def stores(settings: Settings, client: httpx.AsyncClient) -> AsyncIterator
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "keys" / "credit.json"
-    credit.add_key(path)
+    load_or_create_key_file(path)
     return path

@@ -15,6 +15,11 @@ from carteira.embedded import Endpoints
 from carteira.kit.tx import Database, Tx
 from tests.credit.support import BASE_A, Desk, new_cpf
 
+CUT_AND_SET_BACK = """
+    DELETE FROM credit_accesses WHERE seq > 18;
+    UPDATE credit_access_head SET seq = 18, hash = (SELECT hash FROM credit_accesses WHERE seq = 18)
+"""
+
 
 async def test_each_read_is_written_down_with_purpose_and_who(
     client: httpx.AsyncClient, desk: Desk, token_for: Callable[..., str]
@@ -85,7 +90,7 @@ async def _log(database: Database, stores: Stores, number: int) -> None:
         ("DELETE FROM credit_accesses WHERE seq > 18", 19),
         ("UPDATE credit_accesses SET seq = 100 WHERE seq = 20", 20),
         (
-            "DELETE FROM credit_accesses WHERE seq > 18;UPDATE credit_access_head SET seq = 18, hash = (SELECT hash FROM credit_accesses WHERE seq = 18)",
+            CUT_AND_SET_BACK,
             19,
         ),
     ],
