@@ -48,7 +48,7 @@ class Desk:
         headers = self.headers | PURPOSE | more.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **more)
 
-    async def fill(self, cpf: str) -> None:
-        for base, content in (("base-a", BASE_A), ("base-b", BASE_B)):
+    async def fill(self, cpf: str, base_a: dict[str, Any] | None = None) -> None:
+        for base, content in (("base-a", base_a or BASE_A), ("base-b", BASE_B)):
             response = await self.call("PUT", f"/credit/{cpf}/{base}", json=content)
             assert response.status_code == 201, response.text

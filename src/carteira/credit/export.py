@@ -97,7 +97,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
     folder: Path,
     *,
     segments: int = 8,
-    page_items: int = 5_000,
+    page_items: int = 2_000,
     resume: bool = True,
     progress: Progress = lambda _done, _total, _rows: None,
 ) -> int:

@@ -88,7 +88,7 @@ def train(folder: Path, *, without: frozenset[str] = frozenset()) -> Trained:
     weights = {name: _weights(learnt, index, len(edges[name]) + 1) for index, name in enumerate(names)}
     intercept, slopes = _fit(learnt, names, weights)
     content = _card(names, edges, weights, intercept, slopes)
-    text = json.dumps(content, indent=1) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     card = load(text)
     people = sum(learnt.values()) + sum(held_out.values())
     return Trained(text, card, people, _measures(card, names, learnt, held_out))
