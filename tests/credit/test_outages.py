@@ -29,8 +29,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
 @pytest.fixture(scope="module")
 async def desk(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     settings = Settings(
-        database_url=servers.endpoints.database_url,  # type: ignore[arg-type] # parsed by pydantic
-        redis_url=servers.endpoints.redis_url,  # type: ignore[arg-type] # the same
+        database_url=servers.endpoints.database_url,
+        redis_url=servers.endpoints.redis_url,
         aws_endpoint_url=servers.endpoints.aws_endpoint_url,
         carteira_home=tmp_path_factory.mktemp("outages-home"),
         carteira_modules="credit",

@@ -23,7 +23,7 @@ def _person(age: int | None, assets: list[tuple[str, int]], incomes: list[int]) 
         birth_date=None,
         age=age,
         address=None,
-        assets=[Asset(kind=kind, description="x", amount=amount) for kind, amount in assets],  # type: ignore[arg-type] # one of KINDS
+        assets=[Asset(kind=kind, description="x", amount=amount) for kind, amount in assets],
         income_sources=[IncomeSource(description="x", monthly_amount=amount) for amount in incomes],
         updated_at=clock.now(),
     )

@@ -47,10 +47,9 @@ def _holds(folder: Path, needles: list[bytes]) -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture
-def logging_all(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:  # noqa: ARG001 - standard error first
+def _as_configured() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, known = list(root.handlers), root.level, structlog.get_config()
-    log.configure(level="debug")
     yield
     root.handlers, root.level = handlers, level
     structlog.configure(**known)
@@ -58,17 +57,18 @@ def logging_all(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:  # noqa: A
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("logging_all")
+@pytest.mark.usefixtures("_as_configured")
 async def test_no_planted_fact_is_found_on_any_disk_or_in_the_logs(
-    servers: EmbeddedServers, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    servers: EmbeddedServers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(
-        database_url=servers.endpoints.database_url,  # type: ignore[arg-type] # parsed by pydantic
-        redis_url=servers.endpoints.redis_url,  # type: ignore[arg-type] # the same
+        database_url=servers.endpoints.database_url,
+        redis_url=servers.endpoints.redis_url,
         aws_endpoint_url=servers.endpoints.aws_endpoint_url,
         carteira_home=tmp_path / "app",
         carteira_modules="credit",
     )
+    log.configure(level="debug")
     cpf = new_cpf()
     app = create_app(settings)
     token = tokens.sign(
@@ -95,9 +95,10 @@ async def test_no_planted_fact_is_found_on_any_disk_or_in_the_logs(
     formatted = f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}"
     words = (cpf, formatted, "Zulmira", "Plantada", "Banco Plantado", str(DEBT), "CT-7788", "22240-003")
     needles = [word.encode() for word in words]
-    written = "".join(capfd.readouterr()).encode()
+    written = "".join(capsys.readouterr()).encode()
     assert [needle for needle in needles if needle in dump or needle in written] == []
     assert _holds(tmp_path, needles) == []
+    assert b"Gol 2015" not in written
     # The same search finds what is meant to be readable: base C's merchant, base B's asset.
     assert _holds(tmp_path / "home" / "redis", [b"PADARIA DA ESQUINA"])
     assert _holds(tmp_path / "home" / "aws", [b"Gol 2015"])

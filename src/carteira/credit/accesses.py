@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from carteira.credit.models import CreditAccess, CreditAccessHead
 from carteira.kit.clock import clock
 from carteira.kit.tx import Database, Tx
 
 VERIFY_BATCH = 5_000
+_COLUMNS = ("seq", "person", "who", "what", "purpose", "outcome", "request_id", "at", "hash")
 FOUND, NOT_FOUND = "found", "not_found"
 
 
@@ -72,8 +73,8 @@ async def append(tx: Tx, key: bytes, access: Access) -> None:
         at=clock.now(),
     )
     row.hash = _hash(key, head.hash, row)
-    tx.add(row)
-    await tx.flush()
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    await tx.execute(insert(CreditAccess.__table__).values(values))  # type: ignore[arg-type] # a Table, not any FromClause
     await tx.execute(update(CreditAccessHead).values(seq=row.seq, hash=row.hash))
 
 

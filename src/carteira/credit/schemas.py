@@ -205,8 +205,8 @@ class MovementTotals(BaseModel):
 class MovementsOut(BaseModel):
     """The newest movements and the totals of 30 days."""
 
-    last_30_days: MovementTotals
-    items: list[MovementOut] = Field(description="Os mais novos primeiro, até 20")
+    last_30_days: MovementTotals = MovementTotals()
+    items: list[MovementOut] = Field(default_factory=list, description="Os mais novos primeiro, até 20")
 
 
 class CardPurchaseOut(BaseModel):
@@ -222,9 +222,9 @@ class CardPurchaseOut(BaseModel):
 class BaseCOut(BaseModel):
     """Base C: quick and not critical."""
 
-    last_bureau_query: BureauQueryOut | None
-    financial_movement: MovementsOut
-    last_card_purchase: CardPurchaseOut | None
+    last_bureau_query: BureauQueryOut | None = None
+    financial_movement: MovementsOut = Field(default_factory=MovementsOut)
+    last_card_purchase: CardPurchaseOut | None = None
 
 
 Base = Literal["base_a", "base_b", "base_c"]
