@@ -1,9 +1,12 @@
 """Each base stopped in turn, for real: the profile answers within its budget with the others and names the missing."""
 
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -90,3 +93,50 @@ async def test_a_read_of_base_a_does_not_need_redis(servers: EmbeddedServers, de
             assert (await desk.call("GET", f"/credit/{cpf}/{path}")).status_code == 200
     finally:
         servers.redis.start()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("base", "server"), OUTAGES[1:])
+async def test_a_base_that_hangs_is_given_up_on_within_its_budget(
+    servers: EmbeddedServers, desk: Desk, base: str, server: str
+) -> None:
+    cpf = new_cpf()
+    await desk.fill(cpf)
+    pid: int = getattr(servers, server).pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answer = await desk.call("GET", f"/credit/{cpf}")
+        assert (answer.status_code, answer.json()["unavailable"]) == (200, [base])
+        assert time.monotonic() - began < BUDGET_SECONDS
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (await desk.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+
+
+@pytest.mark.integration
+async def test_an_access_log_that_is_held_up_shows_nothing_of_base_a(servers: EmbeddedServers, desk: Desk) -> None:
+    cpf = new_cpf()
+    await desk.fill(cpf)
+    holder = await asyncpg.connect(servers.endpoints.database_url)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM credit_access_head FOR UPDATE")
+        part = (await desk.call("GET", f"/credit/{cpf}")).json()
+        assert (part["unavailable"], part["base_a"]) == (["base_a"], None)
+    await holder.close()
+    assert (await desk.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+
+
+@pytest.mark.integration
+async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
+    servers: EmbeddedServers, desk: Desk
+) -> None:
+    cpf = new_cpf()
+    await desk.fill(cpf)
+    owner = await asyncpg.connect(servers.endpoints.database_url)
+    await owner.execute("UPDATE credit_records SET name = address")
+    await owner.close()
+    part = (await desk.call("GET", f"/credit/{cpf}")).json()
+    assert (part["unavailable"], part["base_b"] is not None) == (["base_a"], True)
+    direct = await desk.call("GET", f"/credit/{cpf}/base-a")
+    assert (direct.status_code, direct.json()["code"]) == (500, "record_unreadable")

@@ -16,7 +16,7 @@ from carteira.credit.aws import Aws, AwsAccess
 from carteira.credit.base_a import Reader
 from carteira.credit.base_b import BaseB
 from carteira.credit.base_c import BaseC, BureauQuery
-from carteira.credit.errors import BaseCDown, CreditRecordNotFound
+from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import AccessOut, Base, ProfileOut
 from carteira.kit.access import Principal
@@ -121,8 +121,9 @@ class Stores:
                     return await asking
             except CreditRecordNotFound:
                 return None
-            except (DependencyDown, TimeoutError) as error:
-                log.warning("base unavailable", base=base, error=type(error).__name__)
+            except (DependencyDown, TimeoutError, RecordUnreadable) as error:
+                level = log.error if isinstance(error, RecordUnreadable) else log.warning
+                level("base unavailable", base=base, error=type(error).__name__)
                 unavailable_total.labels(base).inc()
                 unavailable.append(base)
                 return None
