@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from redis.asyncio import Redis
@@ -32,63 +32,72 @@ KEPT = timedelta(days=400)
 """A person of whom nothing is heard for so long is forgotten."""
 TIMEOUT_SECONDS = 1.0
 
-# KEYS: hash, stream, seen, view. ARGV: id, instant (ms), now (ms), window (ms), day, oldest day, direction, amount,
-# movement, purchase, query, stream length, seconds that the hash is kept, seconds that the movement is kept, listed.
-# Empty texts are parts that the event does not have. Gives 1 if the event changed anything.
+# KEYS: hash, stream, seen, view. ARGV: id, instant (ms), when ids may be forgotten (ms), day, today, oldest day of the
+# window, direction, amount, movement, purchase, query, stream length, seconds that the person is kept, seconds that the
+# movement is kept, how many are listed. Empty texts are parts that the event does not have; without an id there is no
+# event, and the view is made anew and given. Else gives 1 if the event changed anything.
 APPLY = """
-local changed = 0
-local at, now, window = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local stamp = string.format('%015d|%s|', at, ARGV[1])
+local id, at, day, oldest = ARGV[1], ARGV[2], ARGV[4], ARGV[6]
+local changed = id == ''
+local stamp = string.format('%015.0f|%s|', at, id)
 for field, value in pairs({p = ARGV[10], q = ARGV[11]}) do
   if value ~= '' then
     local new, old = stamp .. value, redis.call('HGET', KEYS[1], field)
     if not old or new > old then
       redis.call('HSET', KEYS[1], field, new)
-      changed = 1
+      changed = true
     end
   end
 end
-if ARGV[9] ~= '' and at > now - window then
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - window)
-  if redis.call('ZADD', KEYS[3], 'NX', at, ARGV[1]) == 1 then
+if ARGV[9] ~= '' and day >= oldest then
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[3])
+  if redis.call('ZADD', KEYS[3], 'NX', at, id) == 1 then
     local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-    local id = at .. '-0'
+    local entry = at .. '-0'
     if newest then
       local ms, seq = string.match(newest[1], '(%d+)-(%d+)')
-      if at <= tonumber(ms) then id = ms .. '-' .. (tonumber(seq) + 1) end
+      if tonumber(at) <= tonumber(ms) then entry = ms .. '-' .. (tonumber(seq) + 1) end
     end
-    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[12], id, 'm', ARGV[9])
-    local day = 'd' .. ARGV[5]
-    redis.call('HINCRBY', KEYS[1], day .. ARGV[7], ARGV[8])
-    if redis.call('HINCRBY', KEYS[1], day .. 'n', 1) == 1 then
-      for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-        if string.sub(field, 1, 1) == 'd' and field < 'd' .. ARGV[6] then redis.call('HDEL', KEYS[1], field) end
-      end
-    end
+    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[12], entry, 'm', ARGV[9], 't', stamp, 'd', day)
+    local incoming, outgoing, count = 0, 0, 0
+    local totals = redis.call('HGET', KEYS[1], 'd' .. day)
+    if totals then incoming, outgoing, count = string.match(totals, '(%d+),(%d+),(%d+)') end
+    if ARGV[7] == 'in' then incoming = incoming + ARGV[8] else outgoing = outgoing + ARGV[8] end
+    redis.call('HSET', KEYS[1], 'd' .. day, string.format('%.0f,%.0f,%.0f', incoming, outgoing, count + 1))
     redis.call('EXPIRE', KEYS[2], ARGV[14])
     redis.call('EXPIRE', KEYS[3], ARGV[14])
-    changed = 1
+    changed = true
   end
 end
-if changed == 1 then
-  local days, q, p, movements = {}, 'null', 'null', {}
-  local all = redis.call('HGETALL', KEYS[1])
-  for i = 1, #all, 2 do
-    local kind = string.sub(all[i], 1, 1)
-    if kind == 'd' then days[#days + 1] = '"' .. all[i] .. '":' .. all[i + 1]
-    elseif kind == 'q' then q = string.match(all[i + 1], '^%d+|[^|]*|(.*)$')
-    elseif kind == 'p' then p = string.match(all[i + 1], '^%d+|[^|]*|(.*)$') end
+if not changed then return 0 end
+local incoming, outgoing, count, last, listed = 0, 0, 0, {p = 'null', q = 'null'}, {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local field, value = all[i], all[i + 1]
+  if last[field] then
+    last[field] = string.match(value, '^%d+|[^|]*|(.*)$')
+  elseif field < 'd' .. oldest then
+    redis.call('HDEL', KEYS[1], field)
+  else
+    local day_in, day_out, number = string.match(value, '(%d+),(%d+),(%d+)')
+    incoming, outgoing, count = incoming + day_in, outgoing + day_out, count + number
   end
-  for i, entry in ipairs(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[15])) do
-    movements[i] = entry[2][2]
-  end
-  local view = '{"q":' .. q .. ',"p":' .. p .. ',"d":{' .. table.concat(days, ',') .. '},"m":['
-    .. table.concat(movements, ',') .. ']}'
-  redis.call('SET', KEYS[4], view, 'EX', ARGV[13])
-  redis.call('EXPIRE', KEYS[1], ARGV[13])
 end
-return changed
+local entries = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[15])
+table.sort(entries, function(a, b) return a[2][4] > b[2][4] end)
+for _, entry in ipairs(entries) do
+  if entry[2][6] >= oldest then listed[#listed + 1] = entry[2][2] end
+end
+local view = string.format('%s{"last_bureau_query":%s,"financial_movement":{"last_30_days":'
+  .. '{"incoming":%.0f,"outgoing":%.0f,"count":%.0f},"items":[%s]},"last_card_purchase":%s}',
+  ARGV[5], last.q, incoming, outgoing, count, table.concat(listed, ','), last.p)
+redis.call('SET', KEYS[4], view, 'EX', ARGV[13])
+redis.call('EXPIRE', KEYS[1], ARGV[13])
+if id == '' then return view end
+return 1
 """
+DAY_LENGTH = len("2026-11-22")
+NOTHING_KNOWN = BaseCOut().model_dump_json().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,12 @@ def _milliseconds(at: datetime) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _without_none(**fields: object) -> str:
-    return orjson.dumps({name: value for name, value in fields.items() if value is not None}).decode()
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json(**fields: object) -> str:
+    return orjson.dumps(fields).decode()
 
 
 class BaseC:
@@ -151,7 +164,6 @@ class BaseC:
             raise BaseCDown
         return Redis.from_url(
             self._url,
-            decode_responses=True,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),
@@ -176,16 +188,31 @@ class BaseC:
         name = base64.urlsafe_b64encode(self._keyring.hash(PERSON, cpf)[:18]).decode()
         return f"credit:{{{name}}}", f"credit:{{{name}}}:m", f"credit:{{{name}}}:s", f"credit:{{{name}}}:v"
 
-    async def read(self, cpf: str) -> BaseCOut:
-        """Give a person's base C, in one round trip; nothing known is an empty answer.
+    async def read_json(self, cpf: str) -> bytes:
+        """Give a person's base C as the JSON of `BaseCOut`, in one round trip; nothing known is an empty answer.
+
+        The view was made on the day of the last event. The first read of another day makes it anew (one trip more).
 
         Raises:
             BaseCDown: Redis does not answer.
         """
-        view = self.keys_of(cpf)[3]
+        keys, now = self.keys_of(cpf), clock.now()
         async with self._calling() as redis:
-            text = await redis.get(view)
-        return _view(orjson.loads(text)) if text is not None else BaseCOut()
+            view = await redis.get(keys[3])
+            if view is None:
+                return NOTHING_KNOWN
+            if view[:DAY_LENGTH] != business_day(now).isoformat().encode():
+                view = await redis.register_script(APPLY)(keys=keys, args=_arguments(None, now))
+        assert isinstance(view, bytes), "the client does not decode"
+        return view[DAY_LENGTH:]
+
+    async def read(self, cpf: str) -> BaseCOut:
+        """Give a person's base C.
+
+        Raises:
+            BaseCDown: Redis does not answer.
+        """
+        return BaseCOut.model_validate_json(await self.read_json(cpf))
 
     async def apply(self, cpf: str, happening: Happening) -> bool:
         """Apply one event; False when it was applied before or is older than the window.
@@ -215,70 +242,44 @@ class BaseC:
             await redis.unlink(*self.keys_of(cpf))
 
 
-def _arguments(happening: Happening, now: datetime) -> list[str | int]:
-    at = happening.occurred_at.astimezone(UTC)
+def _arguments(happening: Happening | None, now: datetime) -> list[str | int]:
+    """Spell the script's arguments out."""
+    at = happening.occurred_at if happening else now
     movement = purchase = query = ""
-    direction, amount = "", 0
     if isinstance(happening, Movement):
-        direction, amount = happening.direction, happening.amount
-        movement = _without_none(
+        movement = _json(
             id=happening.id,
             kind=happening.kind,
-            direction=direction,
-            amount=amount,
+            direction=happening.direction,
+            amount=happening.amount,
             description=happening.description,
-            occurred_at=at.isoformat(),
+            occurred_at=_instant(at),
         )
         if happening.card_purchase:
-            purchase = _without_none(
+            purchase = _json(
                 id=happening.id,
-                amount=amount,
+                amount=happening.amount,
                 merchant=happening.description,
                 mcc=happening.mcc,
-                at=at.isoformat(),
+                at=_instant(at),
             )
-    else:
-        query = _without_none(at=at.isoformat(), source=happening.source, purpose=happening.purpose, by=happening.by)
+    elif happening:
+        query = _json(at=_instant(at), source=happening.source, purpose=happening.purpose, by=happening.by)
+    today = business_day(now)
     return [
-        happening.id,
+        happening.id if happening else "",
         _milliseconds(at),
-        _milliseconds(now),
-        int(WINDOW.total_seconds() * 1000),
+        _milliseconds(now - WINDOW - timedelta(days=1)),
         business_day(at).isoformat(),
-        _oldest_day(now),
-        direction,
-        amount,
+        today.isoformat(),
+        (today - WINDOW + timedelta(days=1)).isoformat(),
+        happening.direction if isinstance(happening, Movement) else "",
+        happening.amount if isinstance(happening, Movement) else 0,
         movement,
         purchase,
         query,
         STREAM_LENGTH,
         int(KEPT.total_seconds()),
-        int(WINDOW.total_seconds()),
+        int((WINDOW + timedelta(days=1)).total_seconds()),
         LISTED,
     ]
-
-
-def _oldest_day(now: datetime) -> str:
-    """Name the first of the 30 business days that end today."""
-    return (business_day(now) - WINDOW + timedelta(days=1)).isoformat()
-
-
-def _view(view: dict[str, Any]) -> BaseCOut:
-    now = clock.now()
-    first_day, first_instant = "d" + _oldest_day(now), (now - WINDOW).isoformat()
-    totals = {"in": 0, "out": 0, "n": 0}
-    for name, value in view["d"].items():
-        if name >= first_day:
-            totals[name[11:]] += value
-    movements = [movement for movement in view["m"] if movement["occurred_at"] > first_instant]
-    movements.sort(key=lambda movement: (movement["occurred_at"], movement["id"]), reverse=True)
-    return BaseCOut.model_validate(
-        {
-            "last_bureau_query": view["q"],
-            "financial_movement": {
-                "last_30_days": {"incoming": totals["in"], "outgoing": totals["out"], "count": totals["n"]},
-                "items": movements,
-            },
-            "last_card_purchase": view["p"],
-        }
-    )

@@ -130,7 +130,8 @@ async def delete_base_b(request: Request, cpf: PathCpf, precondition: Preconditi
 @router.get("/base-c", summary="Ler a base C", dependencies=[claims("credit:c:read")])
 async def get_base_c(request: Request, cpf: PathCpf) -> BaseCOut:
     """Mostra a última consulta, a movimentação financeira e a última compra com cartão."""
-    return await _stores(request).c.read(cpf)
+    content = await _stores(request).c.read_json(cpf)
+    return Response(content, media_type="application/json")  # type: ignore[return-value] # the annotation documents it
 
 
 @router.post("/base-c/events", status_code=201, summary="Registrar um evento na base C")
