@@ -6,6 +6,7 @@ pseudonym. `keys` are the key-encryption keys, of which `active` wraps what is w
 KMS key instead and the file keeps `index` (and former keys, until rotation has emptied them).
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -29,6 +30,8 @@ from carteira.credit.errors import KeyServiceDown, RecordUnreadable
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+KMS_SECONDS = 3.0
+"""Time for one call of KMS with its retries; after that it counts as down."""
 KMS = "kms:"
 """How the id of a key-encryption key in AWS KMS begins."""
 
@@ -199,7 +202,7 @@ class Keyring:
         if self._aws is None:
             raise KeyServiceDown
         try:
-            async with self._aws.client("kms") as kms:
+            async with self._aws.client("kms") as kms, asyncio.timeout(KMS_SECONDS):
                 yield kms
         except ClientError as error:
             if error.response["Error"]["Code"] in {"InvalidCiphertextException", "IncorrectKeyException"}:
