@@ -56,6 +56,12 @@ async def test_only_thirty_days_count(stores: Stores) -> None:
     assert (read.financial_movement.last_30_days.outgoing, len(read.financial_movement.items)) == (0, 1)
 
 
+async def test_totals_may_be_more_than_one_operation_may_move(stores: Stores) -> None:
+    cpf = new_cpf()
+    await stores.c.apply_many([(cpf, _movement(timedelta(minutes=i), 10**12)) for i in range(3)])
+    assert (await stores.c.read(cpf)).financial_movement.last_30_days.outgoing == 3 * 10**12
+
+
 async def test_replaying_gives_the_same_state_in_whatever_order_and_however_often(stores: Stores) -> None:
     chance = random.Random(3)
     events: list[Happening] = [
@@ -128,6 +134,8 @@ async def test_events_over_http(desk: Desk) -> None:
         {"type": "movement", "direction": "in", "amount": 1, "id": "a|b"},
         {"type": "movement", "direction": "in", "amount": 1, "occurred_at": "2026-11-22T10:00:00"},
         {"type": "movement", "direction": "in", "amount": 1, "occurred_at": "2999-01-01T00:00:00Z"},
+        {"type": "movement", "direction": "in", "amount": 1, "occurred_at": "0262-05-06T12:25:49Z"},
+        {"type": "movement", "direction": "in", "amount": 1, "occurred_at": "0001-01-01T00:00:00+14:00"},
         {"type": "card_purchase", "amount": 1},
         {"type": "bureau_query", "purpose": "curiosity"},
     ],

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import orjson
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from carteira.credit.errors import BaseCDown
 from carteira.credit.keys import Keyring
@@ -31,6 +32,8 @@ LISTED = 20
 KEPT = timedelta(days=400)
 """A person of whom nothing is heard for so long is forgotten."""
 TIMEOUT_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 # KEYS: hash, stream, seen, view. ARGV: id, instant (ms), when ids may be forgotten (ms), day, today, oldest day of the
 # window, direction, amount, movement, purchase, query, stream length, seconds that the person is kept, seconds that the
@@ -181,6 +184,8 @@ class BaseC:
             finally:
                 await client.aclose()
         except (RedisError, OSError, TimeoutError) as error:
+            if isinstance(error, ResponseError):  # it is there and says no: full, read-only, or our own fault
+                log.exception("redis refused", error=type(error).__name__, detail=str(error)[:200])
             raise BaseCDown from error
 
     def keys_of(self, cpf: str) -> tuple[str, str, str, str]:

@@ -1,6 +1,6 @@
 """The wire shapes of credit. Amounts are centavos."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
@@ -8,14 +8,16 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.clock import clock
-from carteira.kit.money import MAX_AMOUNT, Amount
+from carteira.kit.money import Amount
 
 MAX_AGE = 130
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""No event of base C is older."""
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 
 ShortText = Annotated[str, Field(min_length=1, max_length=120, pattern=_PRINTABLE)]
 LongText = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
-Count = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+Total = Annotated[int, Field(ge=0)]
 State = Literal[
     "AC", "AL", "AP", "AM", "BA", "CE", "DF", "ES", "GO", "MA", "MT", "MS", "MG", "PA",
     "PB", "PR", "PE", "PI", "RJ", "RN", "RS", "RO", "RR", "SC", "SP", "SE", "TO",
@@ -132,9 +134,9 @@ class _Event(_In):
     occurred_at: AwareDatetime | None = Field(None, description="Sem ele, agora")
 
     @model_validator(mode="after")
-    def _not_in_the_future(self) -> "_Event":
-        if self.occurred_at is not None and self.occurred_at > clock.now():
-            raise PydanticCustomError("rule_occurred_at", "O instante não pode estar no futuro.")
+    def _in_our_time(self) -> "_Event":
+        if self.occurred_at is not None and not EARLIEST <= self.occurred_at <= clock.now():
+            raise PydanticCustomError("rule_occurred_at", "O instante não pode ser antes de 2000 nem no futuro.")
         return self
 
 
@@ -197,9 +199,9 @@ class MovementOut(BaseModel):
 class MovementTotals(BaseModel):
     """What moved in the last 30 days, today included (America/Sao_Paulo), beyond the movements that are listed."""
 
-    incoming: Count = 0
-    outgoing: Count = 0
-    count: Count = 0
+    incoming: Total = 0
+    outgoing: Total = 0
+    count: Total = 0
 
 
 class MovementsOut(BaseModel):
