@@ -21,9 +21,19 @@ from fastapi import FastAPI
 
 from carteira.credit.aws import AwsAccess
 from carteira.credit.base_c import BureauQuery, Movement
+from carteira.credit.export import ExportMismatch, MissingLibrary
 from carteira.credit.feeding import Occurrence, Source, followers
 from carteira.credit.keys import KeyFileInvalid, add_key
+from carteira.credit.operations import (
+    NotInProduction,
+    export_people,
+    generate_people,
+    rotate_keys,
+    train_scorecard,
+    verify_accesses,
+)
 from carteira.credit.stores import Config, CpfOf, Stores, nobody
+from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
 
 __all__ = [
@@ -31,14 +41,23 @@ __all__ = [
     "BureauQuery",
     "Config",
     "CpfOf",
+    "ExportMismatch",
     "KeyFileInvalid",
+    "MissingLibrary",
     "Movement",
+    "NotInProduction",
     "Occurrence",
     "Source",
     "Stores",
+    "TooFewPeople",
     "add_key",
+    "export_people",
     "followers",
+    "generate_people",
     "module",
+    "rotate_keys",
+    "train_scorecard",
+    "verify_accesses",
 ]
 
 

@@ -91,6 +91,19 @@ class Stores:
             await self.c.close()
             await self.aws.close()
 
+    @asynccontextmanager
+    async def aws_only(self) -> AsyncIterator["Stores"]:
+        """Keep the AWS clients for a command's life."""
+        await self.aws.open()
+        try:
+            yield self
+        finally:
+            await self.aws.close()
+
+    def table(self, name: str) -> BaseB:
+        """Give base B's shape over another table."""
+        return BaseB(self.aws, self.keyring, name, create=self.config.development)
+
     async def _prepare(self) -> None:
         try:
             async with asyncio.timeout(5):
