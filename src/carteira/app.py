@@ -4,18 +4,20 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
+from sqlalchemy import RowMapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, documents, identity, ledger, resellers, transit
+from carteira import __version__, benefits, credit, documents, identity, ledger, resellers, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
-from carteira.kit.tx import Database
+from carteira.kit.tx import Database, Tx
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -70,6 +72,7 @@ def modules_of(settings: Settings) -> list[Module]:
         ),
         "transit": transit.module,
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
+        "credit": lambda: credit.module(credit_config(settings), cpf_of=_cpf_of, sources=_credit_sources()),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(identity_config(settings), others), *others]
@@ -104,6 +107,44 @@ def _cashback_service(settings: Settings) -> resellers.ServiceConfig:
         budget_seconds=settings.cashback_budget_seconds,
         cache_seconds=settings.cashback_cache_seconds,
     )
+
+
+def credit_config(settings: Settings) -> credit.Config:
+    """Say what credit is told; the command line makes its stores of the same."""
+    return credit.Config(
+        key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
+        kms_key_id=settings.credit_kms_key_id,
+        redis_url=str(settings.redis_url) if settings.redis_url else None,
+        aws=credit.AwsAccess(settings.aws_region, settings.aws_endpoint_url),
+        table=settings.credit_table,
+        development=settings.environment == "development",
+    )
+
+
+async def _cpf_of(tx: Tx, user_id: UUID) -> str | None:
+    try:
+        return (await identity.person(tx, user_id)).cpf
+    except identity.UserNotFound:
+        return None
+
+
+def _credit_sources() -> list[credit.Source]:
+    """Name what feeds base C: the authorizer's approved purchases."""
+
+    def purchase(row: RowMapping) -> credit.Occurrence:
+        movement = credit.Movement(
+            id=str(row["id"]),
+            occurred_at=row["created_at"],
+            direction="out",
+            amount=row["amount"],
+            kind="benefits.purchase",
+            description=row["merchant"],
+            card_purchase=True,
+            mcc=row["mcc"],
+        )
+        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+
+    return [credit.Source("benefits", benefits.purchase_events, purchase)]
 
 
 def access_key(settings: Settings) -> OKPKey:

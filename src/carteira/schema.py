@@ -16,6 +16,7 @@ TABLE_OWNERS = (
     "carteira.documents.models",
     "carteira.transit.models",
     "carteira.resellers.models",
+    "carteira.credit.models",
 )
 
 

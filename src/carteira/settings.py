@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits", "documents", "resellers", "transit")
+OPTIONAL_MODULES = ("benefits", "credit", "documents", "resellers", "transit")
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
         Path(".carteira"), description="Folder of the embedded servers' data, keys and state (created 0700)."
     )
     carteira_modules: str = Field(
-        "all", description="Modules to serve, comma-separated (`benefits`); identity, ledger and kit always are."
+        "all",
+        description="Modules to serve, comma-separated (such as `benefits,transit`); identity, ledger and kit always are.",
     )
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
@@ -41,6 +42,16 @@ class Settings(BaseSettings):
     redis_url: RedisDsn | None = Field(None, description="Redis or Valkey; empty: `carteira run` starts its own.")
     aws_endpoint_url: str | None = Field(
         None, description="DynamoDB and S3 endpoint; empty: `carteira run` starts its own (in production: AWS itself)."
+    )
+    aws_region: str = Field("sa-east-1", pattern=r"^[a-z0-9-]{1,32}$", description="AWS region of DynamoDB and KMS.")
+    credit_key_file: Path | None = Field(
+        None, description="JSON file with the keys of credit's base A and hashes; empty: made in the home folder."
+    )
+    credit_kms_key_id: str | None = Field(
+        None, description="AWS KMS key (id, ARN or alias) that wraps base A's data keys; empty: the key file's."
+    )
+    credit_table: str = Field(
+        "carteira-credit", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="DynamoDB table of credit's base B."
     )
     jwt_secret: SecretStr = Field(
         SecretStr(DEVELOPMENT_JWT_SECRET),
@@ -145,6 +156,8 @@ class Settings(BaseSettings):
                 for name in ("documents_url", "documents_key_file")
                 if getattr(self, name) is None
             )
+        if "credit" in self.modules and self.credit_key_file is None:
+            wrong.append("CREDIT_KEY_FILE must be set")
         if wrong:
             raise InsecureProduction("; ".join(wrong))
         return self

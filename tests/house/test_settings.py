@@ -54,6 +54,7 @@ PRODUCTION = {
     "sms_url": "https://sms.example/send",
     "documents_url": "s3://documents",
     "documents_key_file": "/run/secrets/documents.json",
+    "credit_key_file": "/run/secrets/credit.json",
 }
 
 

@@ -20,11 +20,12 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.benefits import authorizer
 from carteira.benefits.authorizer import PURCHASE, StrategyName
+from carteira.benefits.queries import purchase_events
 from carteira.benefits.seed import seed
 from carteira.benefits.service import refuse_if_returned
 from carteira.kit.module import Lane, Module
 
-__all__ = ["StrategyName", "module", "seed"]
+__all__ = ["StrategyName", "module", "purchase_events", "seed"]
 
 _BULK_BODY_BYTES = 8 * 1024 * 1024
 

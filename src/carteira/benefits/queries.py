@@ -30,6 +30,24 @@ from carteira.kit.tx import Tx
 
 _NOBODY = UUID(int=0)
 
+purchase_events = (
+    select(
+        BenefitDecision.xid,
+        BenefitDecision.id,
+        BenefitDecision.amount,
+        BenefitDecision.mcc,
+        BenefitDecision.merchant,
+        BenefitDecision.category_used,
+        BenefitDecision.created_at,
+        BenefitAccount.cpf,
+        BenefitAccount.user_id,
+    )
+    .join(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+    .where(BenefitDecision.code == Code.APPROVED.value)
+    .subquery("benefits_purchase_events")
+)
+"""Approved purchases with whose they are, as events to follow: a CPF that an employer gave, or a user."""
+
 
 def _decision(row: BenefitDecision) -> Decision:
     return Decision(*(getattr(row, name) for name in Decision._fields))

@@ -87,7 +87,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.raiseExceptions = False  # a line that cannot be written would be printed raw, with all that it holds
-    for noisy in ("uvicorn.access", "httpx", "httpcore", "procrastinate", "alembic"):
+    for noisy in ("uvicorn.access", "httpx", "httpcore", "procrastinate", "alembic", "botocore", "aiobotocore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     for owned in ("uvicorn", "uvicorn.error"):
         logging.getLogger(owned).handlers = []

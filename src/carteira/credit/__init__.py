@@ -1,0 +1,83 @@
+"""Credit: one CPF in three stores, each as safe and as fast as its data needs, and a score that explains itself.
+
+It owns base A (PostgreSQL: name, address, debts; sealed), its log of accesses, base B (DynamoDB: age, assets, income)
+and base C (Redis: last query, movement, last card purchase). Invariants:
+
+- no store has a CPF in clear: A, B and C find a person by keyed hashes, a different one each, and A seals the rest;
+- a ciphertext opens only in its table, row and column, under its key;
+- base A is never opened before the look is in the log, with who, purpose and instant; the log is only appended to,
+  and each row's keyed hash covers the row before it;
+- a change of A or B names the version that it was decided on;
+- applying an event to base C again changes nothing;
+- the score needs an age, an asset and an income; it is never guessed, and uses nothing else.
+
+Sources: SPEC, credit; LGPD (Lei 13.709/2018); Lei 12.414/2011; ADR 0040.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from carteira.credit.aws import AwsAccess
+from carteira.credit.base_c import BureauQuery, Movement
+from carteira.credit.export import ExportMismatch, MissingLibrary
+from carteira.credit.feeding import Occurrence, Source, followers
+from carteira.credit.keys import KeyFileInvalid, add_key
+from carteira.credit.operations import (
+    NotInProduction,
+    export_people,
+    generate_people,
+    rotate_keys,
+    train_scorecard,
+    verify_accesses,
+)
+from carteira.credit.stores import Config, CpfOf, Stores, nobody
+from carteira.credit.training import TooFewPeople
+from carteira.kit.module import Module
+
+__all__ = [
+    "AwsAccess",
+    "BureauQuery",
+    "Config",
+    "CpfOf",
+    "ExportMismatch",
+    "KeyFileInvalid",
+    "MissingLibrary",
+    "Movement",
+    "NotInProduction",
+    "Occurrence",
+    "Source",
+    "Stores",
+    "TooFewPeople",
+    "add_key",
+    "export_people",
+    "followers",
+    "generate_people",
+    "module",
+    "rotate_keys",
+    "train_scorecard",
+    "verify_accesses",
+]
+
+
+def module(config: Config, *, cpf_of: CpfOf = nobody, sources: Sequence[Source] = ()) -> Module:
+    """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
+    from carteira.credit.routes import router  # noqa: PLC0415 - web only
+
+    stores = Stores(config, cpf_of=cpf_of)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with stores.opened():
+            app.state.credit = stores
+            yield
+
+    return Module(
+        name="credit",
+        routers=(router,),
+        followers=followers(stores, sources),
+        lifespan=lifespan,
+        export_person=stores.export_person,
+        erase_person=stores.erase_person,
+    )

@@ -1,0 +1,112 @@
+"""The log of who read base A: append-only (a trigger refuses the rest) and chained by keyed hashes.
+
+Each row's hash is an HMAC over the row and the hash before it, under a key that the database does not hold: who can
+write the tables still cannot rewrite the log unseen. A head row names the last hash, so that a tail cut off shows; who
+also rewrites the head back to an older state is found out with a head noted elsewhere (`verify` gives it).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from sqlalchemy import insert, select, update
+
+from carteira.credit.models import CreditAccess, CreditAccessHead
+from carteira.kit.clock import clock
+from carteira.kit.tx import Database, Tx
+
+VERIFY_BATCH = 5_000
+_COLUMNS = ("seq", "person", "who", "what", "purpose", "outcome", "request_id", "at", "hash")
+FOUND, NOT_FOUND = "found", "not_found"
+
+
+@dataclass(frozen=True)
+class Access:
+    """One look at a person's base A; `person` is the keyed hash of the CPF."""
+
+    person: bytes
+    who: UUID
+    what: str
+    purpose: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What checking the log found: how many rows hold, where the first broken one is, and the head to note down."""
+
+    checked: int
+    broken_at: int | None
+    head: str
+
+
+def _hash(key: bytes, previous: bytes, row: CreditAccess) -> bytes:
+    parts = (
+        str(row.seq),
+        row.person.hex(),
+        str(row.who),
+        row.what,
+        row.purpose,
+        row.outcome,
+        row.request_id,
+        row.at.isoformat(timespec="microseconds"),
+    )
+    # Lengths before the parts: no two rows have the same bytes.
+    content = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+    return hmac.new(key, previous + content, hashlib.sha256).digest()
+
+
+async def append(tx: Tx, key: bytes, access: Access) -> None:
+    """Add a row to the log. Appends take turns from here to the transaction's end: do it last."""
+    head = (await tx.execute(select(CreditAccessHead.seq, CreditAccessHead.hash).with_for_update())).one()
+    row = CreditAccess(
+        seq=head.seq + 1,
+        person=access.person,
+        who=access.who,
+        what=access.what,
+        purpose=access.purpose,
+        outcome=access.outcome,
+        request_id=str(structlog.contextvars.get_contextvars().get("request_id", "")),
+        at=clock.now(),
+    )
+    row.hash = _hash(key, head.hash, row)
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    await tx.execute(insert(CreditAccess.__table__).values(values))  # type: ignore[arg-type] # a Table, not any FromClause
+    await tx.execute(update(CreditAccessHead).values(seq=row.seq, hash=row.hash))
+
+
+async def of_person(tx: Tx, person: bytes, *, limit: int, before: int | None = None) -> Sequence[CreditAccess]:
+    """List who read a person's base A, newest first."""
+    query = select(CreditAccess).where(CreditAccess.person == person).order_by(CreditAccess.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(CreditAccess.seq < before)
+    return (await tx.scalars(query)).all()
+
+
+async def verify(database: Database, key: bytes, *, noted_head: str | None = None) -> Verification:
+    """Check the whole log against its hashes, its head, and a head that was noted down before (`<seq>:<hash>`).
+
+    It reads in batches, so that it neither holds a long transaction nor much memory.
+    """
+    async with database.transaction() as tx:
+        head = (await tx.execute(select(CreditAccessHead.seq, CreditAccessHead.hash))).one()
+    last, previous = 0, bytes(32)
+    noted = noted_head.partition(":") if noted_head else None
+    while last < head.seq:
+        async with database.transaction() as tx:
+            query = select(CreditAccess).where(CreditAccess.seq > last).order_by(CreditAccess.seq).limit(VERIFY_BATCH)
+            rows = (await tx.scalars(query)).all()
+        if not rows:
+            break
+        for row in rows:
+            good = row.seq == last + 1 and hmac.compare_digest(row.hash, _hash(key, previous, row))
+            if not good or (noted and str(row.seq) == noted[0] and row.hash.hex() != noted[2]):
+                return Verification(last, last + 1, f"{head.seq}:{head.hash.hex()}")
+            last, previous = row.seq, row.hash
+            if last == head.seq and previous != head.hash:
+                return Verification(last, last, f"{head.seq}:{head.hash.hex()}")
+    cut_off = last < head.seq or (noted is not None and int(noted[0]) > last)
+    return Verification(last, last + 1 if cut_off else None, f"{head.seq}:{head.hash.hex()}")

@@ -1,0 +1,76 @@
+"""AWS clients of one process: made when first needed, kept while the process serves, closed with it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+ATTEMPTS = 5
+"""Tries of one call: botocore's standard mode waits between them, longer each time and at random (throttling, 5xx)."""
+
+
+@dataclass(frozen=True)
+class AwsAccess:
+    """Where AWS is. Without an endpoint it is AWS itself, with credentials from the environment or the machine's role.
+
+    With an endpoint (the embedded server, moto) and no credentials in the environment, made-up ones are used.
+    """
+
+    region: str = "sa-east-1"
+    endpoint_url: str | None = None
+
+
+class Aws:
+    """Gives clients. Between `open` and `close` they are kept; outside, one is made for the block that asks."""
+
+    def __init__(self, access: AwsAccess) -> None:
+        self.access = access
+        self._stack: AsyncExitStack | None = None
+        self._clients: dict[str, Any] = {}
+        self._making = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Keep clients from now on."""
+        self._stack = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Close what was kept."""
+        stack, self._stack, self._clients = self._stack, None, {}
+        if stack is not None:
+            await stack.aclose()
+
+    @asynccontextmanager
+    async def client(self, service: str) -> AsyncIterator[Any]:
+        """Give the client of a service for a block."""
+        if self._stack is None:
+            async with self._create(service) as client:
+                yield client
+            return
+        if service not in self._clients:
+            async with self._making:
+                if service not in self._clients:
+                    self._clients[service] = await self._stack.enter_async_context(self._create(service))
+        yield self._clients[service]
+
+    def _create(self, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
+        from aiobotocore.config import AioConfig  # noqa: PLC0415 - slow to import, and not every process needs it
+        from aiobotocore.session import get_session  # noqa: PLC0415 - the same
+
+        made_up = {}
+        if self.access.endpoint_url and "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
+            made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+        return get_session().create_client(
+            service,
+            region_name=self.access.region,
+            endpoint_url=self.access.endpoint_url,
+            config=AioConfig(
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                connect_timeout=1,
+                read_timeout=120,  # a page of a scan; whoever asks for less time says so around the call
+                max_pool_connections=64,
+                parameter_validation=False,  # what we send is built by one function; checking it costs half a read
+            ),
+            **made_up,
+        )

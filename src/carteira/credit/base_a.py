@@ -1,0 +1,188 @@
+"""Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; every read written down first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira.credit import accesses, sealing
+from carteira.credit.accesses import Access
+from carteira.credit.errors import CreditRecordNotFound, RecordChanged, RecordUnreadable
+from carteira.credit.keys import Keyring
+from carteira.credit.models import CreditRecord
+from carteira.credit.preconditions import Precondition
+from carteira.credit.schemas import BaseAIn, BaseAOut
+from carteira.credit.sealing import COLUMNS, Sealed
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Database, Tx
+
+LOOKUP = "base-a lookup"
+CHAIN = "access log"
+ROTATION_BATCH = 100
+
+Progress = Callable[[int, int], None]
+"""Told how many are done, of how many."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads, through which door, and what for."""
+
+    who: UUID
+    what: str
+    purpose: str
+
+
+@dataclass(frozen=True)
+class StoredA:
+    """A record of base A and the version that a change of it must name."""
+
+    content: BaseAOut
+    version: str
+
+
+def person_hash(keyring: Keyring, cpf: str) -> bytes:
+    """Give what base A and its log know a CPF by."""
+    return keyring.hash(LOOKUP, cpf)
+
+
+def _sealed(row: CreditRecord) -> Sealed:
+    fields = {column: getattr(row, column) for column in COLUMNS}
+    return Sealed(row.wrapped_by, row.data_key_id, row.data_key, fields)
+
+
+def _columns(sealed: Sealed) -> dict[str, object]:
+    return {
+        "wrapped_by": sealed.wrapped_by,
+        "data_key_id": sealed.data_key_id,
+        "data_key": sealed.data_key,
+        **sealed.fields,
+    }
+
+
+async def _open(keyring: Keyring, row: CreditRecord) -> StoredA:
+    plain = await sealing.unseal(keyring, row.id, _sealed(row))
+    return StoredA(BaseAOut.model_validate(plain | {"updated_at": row.updated_at}), str(row.version))
+
+
+async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -> StoredA:
+    """Give a person's base A. That it was read is committed before anything is opened, found or not.
+
+    Raises:
+        CreditRecordNotFound: there is none.
+        RecordUnreadable: it was tampered with, or its key is not here.
+        DatabaseDown, KeyServiceDown: one of them does not answer.
+    """
+    person = person_hash(keyring, cpf)
+    async with database.transaction() as tx:
+        row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
+        outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
+        access = Access(person, reader.who, reader.what, reader.purpose, outcome)
+        await accesses.append(tx, keyring.derive(CHAIN), access)
+    if row is None:
+        raise CreditRecordNotFound
+    return await _open(keyring, row)
+
+
+async def put(
+    database: Database, keyring: Keyring, cpf: str, content: BaseAIn, precondition: Precondition
+) -> tuple[StoredA, bool]:
+    """Write a person's base A whole; gives it and whether it is new.
+
+    Raises:
+        PreconditionRequired, RecordChanged: the caller has not seen the present version.
+    """
+    person, now, version = person_hash(keyring, cpf), clock.now(), uuid7()
+    async with database.transaction() as tx:
+        found = (await tx.execute(select(CreditRecord.id, CreditRecord.version).filter_by(person=person))).one_or_none()
+    precondition.check(str(found.version) if found else None)
+    row_id = found.id if found else uuid7()
+    plain = {"cpf": cpf, **content.model_dump(mode="json")}
+    sealed = await sealing.seal(keyring, row_id, plain)  # may call KMS: outside of any transaction
+    values = {"version": version, "updated_at": now, **_columns(sealed)}
+    async with database.transaction() as tx:
+        if found is None:
+            statement = insert(CreditRecord).values(id=row_id, person=person, **values).on_conflict_do_nothing()
+            written = await tx.scalar(statement.returning(CreditRecord.id))
+        else:
+            where = (CreditRecord.id == row_id, CreditRecord.version == found.version)
+            written = await tx.scalar(update(CreditRecord).where(*where).values(**values).returning(CreditRecord.id))
+        if written is None:
+            raise RecordChanged
+    return StoredA(BaseAOut.model_validate(plain | {"updated_at": now}), str(version)), found is None
+
+
+async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition) -> None:
+    """Delete a person's base A; the log of who read it stays (LGPD art. 16, I).
+
+    Raises:
+        CreditRecordNotFound: there is none.
+        PreconditionRequired, RecordChanged: the caller has not seen the present version.
+    """
+    query = select(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)).with_for_update()
+    row = await tx.scalar(query)
+    if row is None:
+        raise CreditRecordNotFound
+    precondition.check(str(row.version))
+    await tx.delete(row)
+
+
+async def export(tx: Tx, keyring: Keyring, cpf: str) -> BaseAOut | None:
+    """Give the person what base A holds about them; their own look is no access by another."""
+    row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)))
+    return (await _open(keyring, row)).content if row else None
+
+
+async def erase(tx: Tx, keyring: Keyring, cpf: str) -> None:
+    """Delete a person's base A, whatever its version."""
+    await tx.execute(delete(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)))
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What a rotation did; `unreadable` are the rows that do not open under any key at hand and stay as they are."""
+
+    rotated: int
+    active: str
+    unreadable: tuple[UUID, ...] = ()
+
+
+async def rotate(database: Database, keyring: Keyring, progress: Progress = lambda _done, _total: None) -> Rotation:
+    """Seal every record that is not on the active key-encryption key anew: fresh data key, fresh nonces.
+
+    Batches are short transactions, and what is left to do is told by the rows themselves: killed at any point, the
+    next run goes on from there. A record that somebody changes meanwhile is on the active key by that change.
+
+    Raises:
+        DatabaseDown, KeyServiceDown: one of them went away; run it again.
+    """
+    active = keyring.active
+    stale = CreditRecord.wrapped_by != active
+    async with database.transaction() as tx:
+        total = await tx.scalar(select(func.count()).select_from(CreditRecord).where(stale)) or 0
+    done, unreadable = 0, set[UUID]()
+    progress(0, total)
+    while True:
+        async with database.transaction() as tx:
+            query = select(CreditRecord).where(stale, CreditRecord.id.not_in(unreadable))
+            rows = (await tx.scalars(query.order_by(CreditRecord.id).limit(ROTATION_BATCH))).all()
+        if not rows:
+            return Rotation(done, active, tuple(sorted(unreadable)))
+        fresh = {}
+        for row in rows:
+            try:
+                plain = await sealing.unseal(keyring, row.id, _sealed(row))
+            except RecordUnreadable:
+                unreadable.add(row.id)
+                continue
+            fresh[row.id] = await sealing.seal(keyring, row.id, plain)
+        async with database.transaction() as tx:
+            for row in rows:
+                if row.id in fresh:
+                    unchanged = (CreditRecord.id == row.id, CreditRecord.data_key_id == row.data_key_id)
+                    await tx.execute(update(CreditRecord).where(*unchanged).values(**_columns(fresh[row.id])))
+        done += len(fresh)
+        progress(done, total)

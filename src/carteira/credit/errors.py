@@ -1,0 +1,83 @@
+"""What credit refuses, and what it says when a store is down."""
+
+from typing import ClassVar
+
+from carteira.kit.problems import Conflict, DependencyDown, InvalidInput, NotFound, Problem
+
+
+class CreditRecordNotFound(NotFound):
+    """The base holds nothing about this CPF."""
+
+    code = "credit_record_not_found"
+    detail = "Esta base não tem dados deste CPF."
+
+
+class RecordChanged(Problem):
+    """`If-Match` names another version than the present one (RFC 9110, section 13.1.1)."""
+
+    status = 412
+    code = "record_changed"
+    title = "Registro mudou"
+    detail = "O registro mudou desde a sua leitura. Leia de novo e repita com o novo ETag em If-Match."
+
+
+class PreconditionRequired(Problem):
+    """A record that exists is changed by who says which version they saw (RFC 6585, section 3)."""
+
+    status = 428
+    code = "precondition_required"
+    title = "Falta If-Match"
+    detail = "O registro já existe: envie If-Match com o ETag da sua última leitura."
+
+
+class InvalidPrecondition(InvalidInput):
+    """`If-Match` or `If-None-Match` is not one that this resource takes."""
+
+    code = "invalid_precondition"
+    detail = "Envie If-Match com um ETag entre aspas ou *, ou If-None-Match: *."
+
+
+class InsufficientData(InvalidInput):
+    """The score needs an age, an asset and an income; it never guesses (SPEC, credit)."""
+
+    code = "insufficient_data"
+    title = "Dados insuficientes"
+    detail = "A pontuação precisa de idade, de pelo menos um bem e de pelo menos uma fonte de renda."
+
+
+class PersonIsMinor(InvalidInput):
+    """People under 18 take no credit on their own (Código Civil, arts. 3, 4 and 5): they are not scored."""
+
+    code = "person_is_minor"
+    title = "Pessoa menor de idade"
+    detail = "A pontuação só é calculada para pessoas com 18 anos ou mais."
+
+
+class BaseBDown(DependencyDown):
+    """DynamoDB does not answer, or throttles still after the retries."""
+
+    code = "base_b_down"
+    detail = "A base B está fora do ar. Tente de novo em instantes."
+
+
+class BaseCDown(DependencyDown):
+    """Redis does not answer."""
+
+    code = "base_c_down"
+    detail = "A base C está fora do ar. Tente de novo em instantes."
+
+
+class KeyServiceDown(DependencyDown):
+    """The key management service does not answer, so nothing of base A can be opened or sealed."""
+
+    code = "key_service_down"
+    detail = "O serviço de chaves está fora do ar. Tente de novo em instantes."
+
+
+class RecordUnreadable(Conflict):
+    """A field does not open under its row, column and key: it was moved, changed, or its key is not here."""
+
+    status: ClassVar[int] = 500
+    code = "record_unreadable"
+    title = "Registro ilegível"
+    detail = "O registro não pôde ser aberto com segurança. A operação foi avisada."

@@ -1,0 +1,178 @@
+"""Base B to Parquet by parallel scan: pseudonymised, resumable, and flat in memory however large the table is.
+
+Each segment writes its pages as parts of its own and notes after each where it is (`progress.json`, replaced whole). A
+run that was killed goes on from the notes; the part that was being written is written again under the same name.
+What leaves the table is what training needs and nothing else: no address, no description, no CPF or its hash, but a
+pseudonym under a key of its own (LGPD art. 13, par. 4).
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from carteira.credit.base_b import PROFILE, BaseB, age_today, all_of, from_item
+from carteira.credit.keys import Keyring
+from carteira.kit.clock import clock
+
+PSEUDONYM = "export pseudonym"
+PROGRESS_FILE = "progress.json"
+
+Progress = Callable[[int, int, int], None]
+"""Told how many segments are done, of how many, and how many people were written."""
+
+
+class ExportMismatch(Exception):
+    """The folder holds an export of another table or another number of segments."""
+
+
+class MissingLibrary(Exception):
+    """What exporting or training needs is not installed; the text says how to have it."""
+
+
+@dataclass
+class _Segment:
+    """How far one segment is."""
+
+    parts: int = 0
+    rows: int = 0
+    after: dict[str, Any] | None = None
+    done: bool = False
+
+
+@dataclass
+class _Notes:
+    """How far an export is."""
+
+    table: str
+    total_segments: int
+    segments: dict[int, _Segment] = field(default_factory=dict)
+
+
+def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Give pyarrow's Parquet module.
+
+    Raises:
+        MissingLibrary: it is not installed.
+    """
+    try:
+        import pyarrow.parquet as module  # noqa: PLC0415 - the server does without it
+    except ImportError as error:
+        raise MissingLibrary("exporting and training need pyarrow and scikit-learn: run `make install-dev`") from error
+    return module
+
+
+def _schema() -> Any:  # noqa: ANN401 - as above
+    import pyarrow as pa  # noqa: PLC0415 - the server does without it
+
+    return pa.schema(
+        [
+            ("pseudonym", pa.string()),
+            ("age", pa.int16()),
+            ("assets", pa.list_(pa.struct([("kind", pa.string()), ("amount", pa.int64())]))),
+            ("incomes", pa.list_(pa.int64())),
+            ("defaulted", pa.bool_()),
+        ]
+    )
+
+
+def _row(key: bytes, item: Mapping[str, Any], today: date) -> dict[str, Any]:
+    return {
+        "pseudonym": hmac.new(key, item["pk"].encode(), hashlib.sha256).hexdigest()[:32],
+        "age": age_today(item, today),
+        "assets": [{"kind": asset["kind"], "amount": asset["amount"]} for asset in item.get("assets", [])],
+        "incomes": [source["monthly_amount"] for source in item.get("income_sources", [])],
+        "defaulted": item.get("defaulted"),
+    }
+
+
+async def export(  # noqa: PLR0913 - how and how far, all by name
+    base_b: BaseB,
+    keyring: Keyring,
+    folder: Path,
+    *,
+    segments: int = 8,
+    page_items: int = 2_000,
+    resume: bool = True,
+    progress: Progress = lambda _done, _total, _rows: None,
+) -> int:
+    """Write base B into a folder of Parquet parts, scanning the segments in parallel; gives the number of people.
+
+    Args:
+        base_b: The table.
+        keyring: For the pseudonyms.
+        folder: Made when missing.
+        segments: Into how many parts DynamoDB splits the scan.
+        page_items: Items a page at most; DynamoDB also ends a page at 1 MB.
+        resume: Go on with an export that was begun; else begin anew.
+        progress: Told after every page.
+
+    Raises:
+        ExportMismatch: what is to be resumed is another export.
+        MissingLibrary: pyarrow is not installed.
+        BaseBDown: DynamoDB does not answer; run it again and it goes on.
+    """
+    writer = parquet()
+    notes = _begin(folder, base_b.table, segments, resume=resume)
+    today, key, schema = clock.today(), keyring.derive(PSEUDONYM), _schema()
+
+    def tell() -> None:
+        states = notes.segments.values()
+        progress(sum(state.done for state in states), segments, sum(state.rows for state in states))
+
+    async def scan(number: int, state: _Segment) -> None:
+        while not state.done:
+            more: dict[str, Any] = {"ExclusiveStartKey": state.after} if state.after else {}
+            page = await base_b.scan_page(segment=number, segments=segments, Limit=page_items, **more)
+            rows = [_row(key, item, today) for item in map(from_item, page["Items"]) if item["sk"] == PROFILE]
+            if rows:
+                await asyncio.to_thread(_write_part, writer, schema, folder, number, state.parts, rows)
+                state.parts += 1
+                state.rows += len(rows)
+            state.after = page.get("LastEvaluatedKey")
+            state.done = state.after is None
+            _note(folder, notes)
+            tell()
+
+    states = [notes.segments.setdefault(number, _Segment()) for number in range(segments)]
+    await all_of(scan(number, state) for number, state in enumerate(states))
+    return sum(state.rows for state in notes.segments.values())
+
+
+def _write_part(writer: Any, schema: Any, folder: Path, segment: int, part: int, rows: Sequence[Any]) -> None:  # noqa: ANN401, PLR0913, PLR0917 - pyarrow has no types; one part's facts
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    path = folder / f"people-{segment:03d}-{part:05d}.parquet"
+    fresh = path.with_suffix(".new")
+    writer.write_table(pa.Table.from_pylist(rows, schema=schema), fresh)
+    fresh.replace(path)
+
+
+def _begin(folder: Path, table: str, segments: int, *, resume: bool) -> _Notes:
+    file = folder / PROGRESS_FILE
+    if not resume and folder.exists():
+        for part in (*folder.glob("people-*.parquet"), *folder.glob("people-*.new"), file):
+            part.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not file.exists():
+        return _Notes(table, segments)
+    content = json.loads(file.read_text())
+    notes = _Notes(
+        content["table"],
+        content["total_segments"],
+        {int(number): _Segment(**state) for number, state in content["segments"].items()},
+    )
+    if (notes.table, notes.total_segments) != (table, segments):
+        raise ExportMismatch(f"{folder} holds an export of {notes.table} in {notes.total_segments} segments")
+    return notes
+
+
+def _note(folder: Path, notes: _Notes) -> None:
+    fresh = folder / f"{PROGRESS_FILE}.new"
+    fresh.write_text(json.dumps(asdict(notes)))
+    fresh.replace(folder / PROGRESS_FILE)

@@ -1,0 +1,212 @@
+"""The keys of credit: one that hashes CPFs for good, and those that wrap the data keys of base A.
+
+The key file is JSON that only its owner reads: `{"index": …, "active": "k1", "keys": {"k1": …}}`. From `index` every
+keyed hash is derived (HKDF, one label a use), so that no store holds a CPF as a key and no two stores share a
+pseudonym. `keys` are the key-encryption keys, of which `active` wraps what is written. With AWS KMS the active one is a
+KMS key instead and the file keeps `index` (and former keys, until rotation has emptied them).
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from carteira.credit.aws import Aws
+from carteira.credit.errors import KeyServiceDown, RecordUnreadable
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+KMS_SECONDS = 3.0
+"""Time for one call of KMS with its retries; after that it counts as down."""
+KMS = "kms:"
+"""How the id of a key-encryption key in AWS KMS begins."""
+
+
+class KeyFileInvalid(ValueError):
+    """The key file is not one."""
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """What the key file holds."""
+
+    index: bytes
+    active: str
+    keys: Mapping[str, bytes]
+
+
+def read_key_file(path: Path) -> KeyFile:
+    """Read the key file.
+
+    Raises:
+        KeyFileInvalid: it is not a key file, or a key is not 256 bits long.
+    """
+    try:
+        content = json.loads(path.read_text())
+        keys = {str(name): base64.b64decode(key, validate=True) for name, key in content["keys"].items()}
+        file = KeyFile(base64.b64decode(content["index"], validate=True), str(content["active"]), keys)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise KeyFileInvalid(f"{path} is not a key file of credit") from error
+    if any(len(key) != KEY_BYTES for key in (file.index, *keys.values())) or file.active not in keys:
+        raise KeyFileInvalid(f"{path}: keys are 32 bytes in base64, and `active` names one of them")
+    return file
+
+
+def _write_key_file(path: Path, file: KeyFile, *, replace: bool) -> None:
+    content = {
+        "index": base64.b64encode(file.index).decode(),
+        "active": file.active,
+        "keys": {name: base64.b64encode(key).decode() for name, key in file.keys.items()},
+    }
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        json.dump(content, opened, indent=2)
+        opened.flush()
+        os.fsync(opened.fileno())
+    try:
+        if replace:
+            fresh.replace(path)
+        else:
+            path.hardlink_to(fresh)  # whole or not at all, and never over another process's
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def load_or_create_key_file(path: Path) -> KeyFile:
+    """Read the key file; make one with fresh keys if there is none (development)."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = KeyFile(secrets.token_bytes(KEY_BYTES), "k1", {"k1": secrets.token_bytes(KEY_BYTES)})
+        try:
+            _write_key_file(path, fresh, replace=False)
+        except FileExistsError:
+            return read_key_file(path)
+    return read_key_file(path)
+
+
+def add_key(path: Path) -> str:
+    """Add a fresh key-encryption key to the file and make it the active one; gives its id.
+
+    What is written from now on is wrapped by it; `rotate` moves what was written before.
+    """
+    file = load_or_create_key_file(path)
+    number = 1 + max((int(name[1:]) for name in file.keys if name[1:].isdigit()), default=0)
+    active = f"k{number}"
+    keys = {**file.keys, active: secrets.token_bytes(KEY_BYTES)}
+    _write_key_file(path, KeyFile(file.index, active, keys), replace=True)
+    return active
+
+
+class Keyring:
+    """The keys at hand. A changed key file is noticed at its next use, in every process, without a restart."""
+
+    def __init__(
+        self, path: Path, *, kms_key_id: str | None = None, aws: Aws | None = None, may_create: bool = False
+    ) -> None:
+        self.path = path
+        self._may_create = may_create
+        self.kms_key_id = kms_key_id
+        self._aws = aws
+        self._file: KeyFile | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._derived: dict[str, bytes] = {}
+
+    @property
+    def file(self) -> KeyFile:
+        """The key file as it is now.
+
+        Raises:
+            KeyFileInvalid: it is not a key file, or there is none and none may be made.
+        """
+        if self._file is None and self._may_create:
+            load_or_create_key_file(self.path)
+        try:
+            status = self.path.stat()
+        except FileNotFoundError as error:
+            raise KeyFileInvalid(f"{self.path} does not exist (CREDIT_KEY_FILE)") from error
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if self._file is None or stamp != self._stamp:
+            self._file, self._stamp = read_key_file(self.path), stamp
+            self._derived = {}
+        return self._file
+
+    @property
+    def active(self) -> str:
+        """The id of the key-encryption key that wraps what is written now."""
+        return KMS + self.kms_key_id if self.kms_key_id else self.file.active
+
+    def derive(self, use: str) -> bytes:
+        """Give the key of one use; uses share nothing that one could be told from another by."""
+        index = self.file.index
+        if use not in self._derived:
+            self._derived[use] = HKDF(SHA256(), KEY_BYTES, None, f"carteira credit {use}".encode()).derive(index)
+        return self._derived[use]
+
+    def hash(self, use: str, text: str) -> bytes:
+        """Give the keyed hash of a text (a CPF) for one use."""
+        return hmac.new(self.derive(use), text.encode(), hashlib.sha256).digest()
+
+    async def wrap(self, data_key: bytes, context: str) -> tuple[str, bytes]:
+        """Wrap a data key for one record; gives the id of the key that did it and the wrapped bytes.
+
+        Raises:
+            KeyServiceDown: KMS does not answer.
+        """
+        active = self.active
+        if active.startswith(KMS):
+            async with self._kms() as kms:
+                answer = await kms.encrypt(
+                    KeyId=active.removeprefix(KMS), Plaintext=data_key, EncryptionContext={"record": context}
+                )
+            return active, answer["CiphertextBlob"]
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return active, nonce + AESGCM(self.file.keys[active]).encrypt(nonce, data_key, f"{context}|{active}".encode())
+
+    async def unwrap(self, key_id: str, wrapped: bytes, context: str) -> bytes:
+        """Unwrap a record's data key.
+
+        Raises:
+            RecordUnreadable: the key is not here, or it is another record's.
+            KeyServiceDown: KMS does not answer.
+        """
+        if key_id.startswith(KMS):
+            async with self._kms() as kms:
+                answer = await kms.decrypt(
+                    KeyId=key_id.removeprefix(KMS), CiphertextBlob=wrapped, EncryptionContext={"record": context}
+                )
+            return bytes(answer["Plaintext"])
+        key = self.file.keys.get(key_id)
+        if key is None:
+            raise RecordUnreadable
+        try:
+            return AESGCM(key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], f"{context}|{key_id}".encode())
+        except InvalidTag as error:
+            raise RecordUnreadable from error
+
+    @asynccontextmanager
+    async def _kms(self) -> AsyncIterator[Any]:
+        if self._aws is None:
+            raise KeyServiceDown
+        try:
+            async with self._aws.client("kms") as kms, asyncio.timeout(KMS_SECONDS):
+                yield kms
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"InvalidCiphertextException", "IncorrectKeyException"}:
+                raise RecordUnreadable from error
+            raise KeyServiceDown from error
+        except (BotoCoreError, OSError, TimeoutError) as error:
+            raise KeyServiceDown from error

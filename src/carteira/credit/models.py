@@ -1,0 +1,60 @@
+"""The tables of credit: base A's sealed records, and the log of who read them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, LargeBinary, Text, func
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carteira.kit.tx import Base
+
+_INSTANT = TIMESTAMP(timezone=True)
+
+
+class CreditRecord(Base):
+    """One person's base A. Every field is AES-256-GCM under the record's own data key; `person` is a keyed hash."""
+
+    __tablename__ = "credit_records"
+    __table_args__ = (Index("ix_credit_records_wrapped_by_id", "wrapped_by", "id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    person: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    version: Mapped[UUID]
+    wrapped_by: Mapped[str] = mapped_column(Text)
+    data_key_id: Mapped[UUID]
+    data_key: Mapped[bytes] = mapped_column(LargeBinary)
+    cpf: Mapped[bytes] = mapped_column(LargeBinary)
+    name: Mapped[bytes] = mapped_column(LargeBinary)
+    address: Mapped[bytes] = mapped_column(LargeBinary)
+    debts: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class CreditAccess(Base):
+    """Who read what of whom, when and what for. Append-only; each row's hash covers the one before it."""
+
+    __tablename__ = "credit_accesses"
+    __table_args__ = (Index("ix_credit_accesses_person_seq", "person", "seq"),)
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    person: Mapped[bytes] = mapped_column(LargeBinary)
+    who: Mapped[UUID]
+    what: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(_INSTANT)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CreditAccessHead(Base):
+    """The one row that says where the log ends; it serialises appends and shows when the tail was cut off."""
+
+    __tablename__ = "credit_access_head"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, default=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,79 @@
+"""What an operator does with credit from the command line: rotate keys, verify the log, export, train, generate."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from carteira.credit import accesses, base_a, export, keys, synthetic, training
+from carteira.credit.accesses import Verification
+from carteira.credit.base_a import Rotation
+from carteira.credit.stores import Config, Stores
+from carteira.credit.training import Trained
+from carteira.kit.tx import Database
+
+SYNTHETIC_SUFFIX = "-synthetic"
+"""Made-up people have a table of their own, beside the real one."""
+
+Progress = Callable[[int, int], None]
+
+
+class NotInProduction(Exception):
+    """Synthetic people are for development."""
+
+
+async def rotate_keys(config: Config, database_url: str, *, new_key: bool, progress: Progress) -> Rotation:
+    """Put every record of base A on the active key-encryption key; with `new_key` make a fresh one active first.
+
+    Killed half-way, run it again without `new_key`. Raises as `base_a.rotate`.
+    """
+    if new_key:
+        keys.add_key(config.key_file)
+    database = Database(database_url, pool_size=2)
+    try:
+        async with Stores(config).aws_only() as stores:
+            return await base_a.rotate(database, stores.keyring, progress)
+    finally:
+        await database.close()
+
+
+async def verify_accesses(config: Config, database_url: str, *, noted_head: str | None = None) -> Verification:
+    """Check the access log against its hashes and, if there is one, a head that was noted down before."""
+    database = Database(database_url, pool_size=2)
+    try:
+        return await accesses.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
+    finally:
+        await database.close()
+
+
+async def generate_people(config: Config, *, people: int, seed: int, progress: Progress) -> str:
+    """Write synthetic people into a table of their own; gives its name.
+
+    Raises:
+        NotInProduction: the configuration is not development's.
+        BaseBDown: DynamoDB does not answer.
+    """
+    if not config.development:
+        raise NotInProduction
+    async with Stores(config).aws_only() as stores:
+        base_b = stores.table(config.table + SYNTHETIC_SUFFIX)
+        await synthetic.generate(base_b, stores.keyring, people=people, seed=seed, progress=progress)
+        return base_b.table
+
+
+async def export_people(  # noqa: PLR0913 - all by name
+    config: Config,
+    folder: Path,
+    *,
+    segments: int = 8,
+    synthetic_people: bool = False,
+    resume: bool = True,
+    progress: export.Progress,
+) -> int:
+    """Write base B (or the synthetic people) to Parquet; gives how many. Raises as `export.export`."""
+    async with Stores(config).aws_only() as stores:
+        base_b = stores.table(config.table + SYNTHETIC_SUFFIX) if synthetic_people else stores.b
+        return await export.export(base_b, stores.keyring, folder, segments=segments, resume=resume, progress=progress)
+
+
+def train_scorecard(folder: Path, *, without_age: bool = False) -> Trained:
+    """Train a scorecard on an export; its `text` is the file to ship. Raises as `training.train`."""
+    return training.train(folder, without=frozenset({"age"}) if without_age else frozenset())

@@ -1,0 +1,184 @@
+"""Credit over HTTP. Reads of base A say what for; changes of A and B say which version they saw."""
+
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Path, Request, Response
+
+from carteira.credit import base_a, score
+from carteira.credit.base_a import Reader
+from carteira.credit.base_c import BureauQuery, Happening, Movement
+from carteira.credit.preconditions import PreconditionDep, etag
+from carteira.credit.schemas import (
+    AccessOut,
+    BaseAIn,
+    BaseAOut,
+    BaseBIn,
+    BaseBOut,
+    BaseCEventIn,
+    BaseCEventOut,
+    BaseCOut,
+    BureauQueryIn,
+    CardPurchaseIn,
+    MovementIn,
+    ProfileOut,
+    Purpose,
+    ScoreOut,
+)
+from carteira.credit.stores import Stores
+from carteira.kit.access import Principal, Who, claims
+from carteira.kit.clock import clock
+from carteira.kit.cpf import Cpf
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page, whole
+from carteira.kit.tx import Database, TxDep
+
+router = APIRouter(prefix="/credit/{cpf}", tags=["credit"])
+
+PathCpf = Annotated[Cpf, Path()]
+PurposeHeader = Annotated[Purpose, Header(alias="X-Purpose", description="Para que se consulta; fica registrado")]
+ReadsA = Annotated[Principal, claims("credit:a:read")]
+ReadsB = Annotated[Principal, claims("credit:b:read")]
+ReadsAll = Annotated[Principal, claims("credit:a:read", "credit:b:read", "credit:c:read")]
+WritesC = Annotated[Principal, claims("credit:c:write")]
+
+
+def _stores(request: Request) -> Stores:
+    stores: Stores = request.app.state.credit
+    return stores
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+@router.get("", summary="Perfil completo")
+async def get_profile(request: Request, cpf: PathCpf, who: ReadsAll, purpose: PurposeHeader) -> ProfileOut:
+    """Junta as três bases, consultadas ao mesmo tempo; `unavailable` diz qual está fora do ar."""
+    return await _stores(request).profile(_database(request), cpf, who, purpose)
+
+
+@router.get("/base-a", summary="Ler a base A")
+async def get_base_a(
+    request: Request, response: Response, cpf: PathCpf, who: ReadsA, purpose: PurposeHeader
+) -> BaseAOut:
+    """Mostra nome, endereço e dívidas. A leitura fica registrada, com a finalidade, antes da resposta."""
+    stores = _stores(request)
+    reader = Reader(who.user_id, "base_a", purpose)
+    stored = await base_a.read(_database(request), stores.keyring, cpf, reader)
+    await stores.note_query(cpf, who, purpose)
+    response.headers["ETag"] = etag(stored.version)
+    return stored.content
+
+
+@router.put(
+    "/base-a",
+    summary="Gravar a base A",
+    dependencies=[claims("credit:a:write")],
+    responses={201: {"model": BaseAOut, "description": "Criado"}},
+)
+async def put_base_a(
+    request: Request, response: Response, cpf: PathCpf, body: BaseAIn, precondition: PreconditionDep
+) -> BaseAOut:
+    """Grava a base A por inteiro, cifrada por campo. Para mudar, envie `If-Match` com o ETag da leitura."""
+    stored, new = await base_a.put(_database(request), _stores(request).keyring, cpf, body, precondition)
+    response.status_code = 201 if new else 200
+    response.headers["ETag"] = etag(stored.version)
+    return stored.content
+
+
+@router.delete("/base-a", status_code=204, summary="Apagar a base A", dependencies=[claims("credit:a:write")])
+async def delete_base_a(request: Request, cpf: PathCpf, tx: TxDep, precondition: PreconditionDep) -> Response:
+    """Apaga a base A de um CPF; o registro de quem a leu permanece."""
+    await base_a.remove(tx, _stores(request).keyring, cpf, precondition)
+    return Response(status_code=204)
+
+
+@router.get("/base-b", summary="Ler a base B")
+async def get_base_b(request: Request, response: Response, cpf: PathCpf, who: ReadsB) -> BaseBOut:
+    """Mostra idade, endereço, bens e fontes de renda."""
+    stores = _stores(request)
+    stored = await stores.b.read(cpf)
+    await stores.note_query(cpf, who, None)
+    response.headers["ETag"] = etag(stored.version)
+    return stored.content
+
+
+@router.put(
+    "/base-b",
+    summary="Gravar a base B",
+    dependencies=[claims("credit:b:write")],
+    responses={201: {"model": BaseBOut, "description": "Criado"}},
+)
+async def put_base_b(
+    request: Request, response: Response, cpf: PathCpf, body: BaseBIn, precondition: PreconditionDep
+) -> BaseBOut:
+    """Grava a base B por inteiro. Para mudar, envie `If-Match` com o ETag da leitura."""
+    stored, new = await _stores(request).b.put(cpf, body, precondition)
+    response.status_code = 201 if new else 200
+    response.headers["ETag"] = etag(stored.version)
+    return stored.content
+
+
+@router.delete("/base-b", status_code=204, summary="Apagar a base B", dependencies=[claims("credit:b:write")])
+async def delete_base_b(request: Request, cpf: PathCpf, precondition: PreconditionDep) -> Response:
+    """Apaga a base B de um CPF."""
+    await _stores(request).b.remove(cpf, precondition)
+    return Response(status_code=204)
+
+
+@router.get("/base-c", summary="Ler a base C", dependencies=[claims("credit:c:read")])
+async def get_base_c(request: Request, cpf: PathCpf) -> BaseCOut:
+    """Mostra a última consulta, a movimentação financeira e a última compra com cartão."""
+    content = await _stores(request).c.read_json(cpf)
+    return Response(content, media_type="application/json")  # type: ignore[return-value] # the annotation documents it
+
+
+@router.post("/base-c/events", status_code=201, summary="Registrar um evento na base C")
+async def post_base_c_event(request: Request, cpf: PathCpf, body: BaseCEventIn, who: WritesC) -> BaseCEventOut:
+    """Registra uma consulta, um movimento ou uma compra com cartão. O mesmo `id` não soma de novo."""
+    happening = _happening(body, who)
+    return BaseCEventOut(id=happening.id, applied=await _stores(request).c.apply(cpf, happening))
+
+
+@router.delete("/base-c", status_code=204, summary="Apagar a base C", dependencies=[claims("credit:c:write")])
+async def delete_base_c(request: Request, cpf: PathCpf) -> Response:
+    """Esquece o que a base C sabe de um CPF."""
+    await _stores(request).c.erase(cpf)
+    return Response(status_code=204)
+
+
+def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principal) -> Happening:
+    event_id, at = event.id or str(uuid4()), event.occurred_at or clock.now()
+    match event:
+        case BureauQueryIn():
+            return BureauQuery(event_id, at, event.source, event.purpose, str(who.user_id))
+        case MovementIn():
+            return Movement(event_id, at, event.direction, event.amount, "movement", event.description)
+        case CardPurchaseIn():
+            return Movement(
+                event_id, at, "out", event.amount, "card_purchase", event.merchant, card_purchase=True, mcc=event.mcc
+            )
+
+
+@router.get("/score", summary="Pontuação de crédito")
+async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
+    """Calcula a pontuação (0 a 1000) com a base B e diz os três motivos que mais pesam. Nunca adivinha."""
+    stores = _stores(request)
+    stored = await stores.b.read(cpf)
+    result = score.of_person(stored.content)
+    await stores.note_query(cpf, who, "credit_analysis")
+    return result
+
+
+@router.get("/accesses", summary="Quem leu a base A")
+async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    request: Request, cpf: PathCpf, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+) -> Page[AccessOut]:
+    """Lista quem leu, quando e para quê, do mais novo ao mais antigo. Para a própria pessoa, ou `credit:audit`."""
+    parts = decode_cursor(cursor, whole)
+    before = parts[0] if parts else None
+    assert before is None or isinstance(before, int)
+    rows = await _stores(request).accesses_of(tx, cpf, who, limit=limit + 1, before=before)
+    items, next_cursor = page(rows, limit, lambda row: (row.seq,))
+    return Page(items=items, next_cursor=next_cursor)

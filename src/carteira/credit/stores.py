@@ -1,0 +1,195 @@
+"""The three bases of one process, and what is asked of more than one of them at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+
+from carteira.credit import accesses, base_a
+from carteira.credit.aws import Aws, AwsAccess
+from carteira.credit.base_a import Reader
+from carteira.credit.base_b import BaseB
+from carteira.credit.base_c import BaseC, BureauQuery
+from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnreadable
+from carteira.credit.keys import Keyring
+from carteira.credit.schemas import AccessOut, Base, ProfileOut
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.problems import DependencyDown, Forbidden
+from carteira.kit.tx import Database, Tx
+
+T = TypeVar("T")
+CpfOf = Callable[[Tx, UUID], Awaitable[str | None]]
+"""Tells the CPF of a user, if they have one; identity's, handed in by the composition root."""
+
+NOTE_SECONDS = 0.25
+"""Time for writing down a look-up in base C; it is not critical and never holds an answer up."""
+
+unavailable_total = Counter("carteira_credit_unavailable", "Parts that a credit profile had to do without", ["base"])
+log = structlog.get_logger(__name__)
+
+
+async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
+    """Know no user's CPF (there is no identity)."""
+    return None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What credit is told by the composition root.
+
+    Attributes:
+        key_file: The key file; made when missing only where `development`.
+        kms_key_id: The KMS key that wraps data keys instead of the file's; empty: the file's.
+        redis_url: Base C; None: it counts as down.
+        aws: Where DynamoDB and KMS are.
+        table: The name of base B's table.
+        development: Whether what is missing (key file, table) is made.
+        budgets: Seconds that each base has to answer within a combined profile.
+    """
+
+    key_file: Path
+    kms_key_id: str | None = None
+    redis_url: str | None = None
+    aws: AwsAccess = field(default_factory=AwsAccess)
+    table: str = "carteira-credit"
+    development: bool = False
+    budgets: Mapping[Base, float] = field(default_factory=lambda: {"base_a": 1.0, "base_b": 0.8, "base_c": 0.3})
+
+
+class Stores:
+    """Keys and clients of the three bases; cheap to make, nothing is opened or read before it is needed."""
+
+    def __init__(self, config: Config, *, cpf_of: CpfOf = nobody) -> None:
+        self.config = config
+        self.cpf_of = cpf_of
+        self.aws = Aws(config.aws)
+        self.keyring = Keyring(
+            config.key_file, kms_key_id=config.kms_key_id, aws=self.aws, may_create=config.development
+        )
+        self.b = BaseB(self.aws, self.keyring, config.table, create=config.development)
+        self.c = BaseC(config.redis_url, self.keyring)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Stores"]:
+        """Keep the clients for a server's or a command's life. A base that is down does not prevent the start."""
+        _ = self.keyring.file  # a key file that is wrong or missing stops the start, not the first request
+        await self.aws.open()
+        await self.c.open()
+        try:
+            if self.config.development:
+                await self._prepare()
+            yield self
+        finally:
+            await self.c.close()
+            await self.aws.close()
+
+    @asynccontextmanager
+    async def aws_only(self) -> AsyncIterator["Stores"]:
+        """Keep the AWS clients for a command's life."""
+        await self.aws.open()
+        try:
+            yield self
+        finally:
+            await self.aws.close()
+
+    def table(self, name: str) -> BaseB:
+        """Give base B's shape over another table."""
+        return BaseB(self.aws, self.keyring, name, create=self.config.development)
+
+    async def _prepare(self) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self.b.ensure_table()
+        except (DependencyDown, TimeoutError):
+            log.warning("base b is not there yet; its table is made when it is")
+
+    async def note_query(self, cpf: str, who: Principal, purpose: str | None) -> None:
+        """Write a look-up down as the CPF's last bureau query; base C being down changes nothing for the caller."""
+        query = BureauQuery(str(uuid7()), clock.now(), "carteira", purpose, str(who.user_id))
+        try:
+            async with asyncio.timeout(NOTE_SECONDS):
+                await self.c.apply(cpf, query)
+        except (BaseCDown, TimeoutError):
+            log.warning("bureau query not noted")
+
+    async def profile(self, database: Database, cpf: str, who: Principal, purpose: str) -> ProfileOut:
+        """Ask the three bases at once, each within its budget, and say which one did not answer.
+
+        The look-up is in the access log before base A is opened; where base A is down, nothing of it was shown.
+        """
+        reader = Reader(who.user_id, "profile", purpose)
+        unavailable: list[Base] = []
+
+        async def within(base: Base, asking: Awaitable[T]) -> T | None:
+            try:
+                async with asyncio.timeout(self.config.budgets[base]):
+                    return await asking
+            except CreditRecordNotFound:
+                return None
+            except (DependencyDown, TimeoutError, RecordUnreadable) as error:
+                level = log.error if isinstance(error, RecordUnreadable) else log.warning
+                level("base unavailable", base=base, error=type(error).__name__)
+                unavailable_total.labels(base).inc()
+                unavailable.append(base)
+                return None
+
+        a, b, c = await asyncio.gather(
+            within("base_a", base_a.read(database, self.keyring, cpf, reader)),
+            within("base_b", self.b.find(cpf)),
+            within("base_c", self.c.read(cpf)),
+        )
+        if "base_c" not in unavailable:
+            await self.note_query(cpf, who, purpose)
+        return ProfileOut(
+            cpf=cpf,
+            base_a=a.content if a else None,
+            base_b=b.content if b else None,
+            base_c=c,
+            unavailable=sorted(unavailable),
+        )
+
+    async def accesses_of(self, tx: Tx, cpf: str, who: Principal, *, limit: int, before: int | None) -> list[AccessOut]:
+        """List who read a person's base A, for that person or for an auditor, newest first.
+
+        Raises:
+            Forbidden: the CPF is another person's.
+        """
+        if not who.may("credit:audit") and await self.cpf_of(tx, who.user_id) != cpf:
+            raise Forbidden
+        person = base_a.person_hash(self.keyring, cpf)
+        rows = await accesses.of_person(tx, person, limit=limit, before=before)
+        return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
+
+    async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+        """Give everything that the bases hold about a person, and who read base A (LGPD art. 18, II)."""
+        cpf = await self.cpf_of(tx, user_id)
+        if cpf is None:
+            return {}
+        a, b, c = await base_a.export(tx, self.keyring, cpf), await self.b.find(cpf), await self.c.read(cpf)
+        rows = await accesses.of_person(tx, base_a.person_hash(self.keyring, cpf), limit=10_000)
+        return {
+            "base_a": a.model_dump(mode="json") if a else None,
+            "base_b": b.content.model_dump(mode="json") if b else None,
+            "base_c": c.model_dump(mode="json"),
+            "accesses": [AccessOut.model_validate(row, from_attributes=True).model_dump(mode="json") for row in rows],
+        }
+
+    async def erase_person(self, tx: Tx, user_id: UUID) -> None:
+        """Erase a person from the three bases; the access log keeps the keyed hash (LGPD art. 16, I).
+
+        B and C first: if one of them is down nothing is erased, and the whole is tried again.
+        """
+        cpf = await self.cpf_of(tx, user_id)
+        if cpf is None:
+            return
+        await self.b.erase(cpf)
+        await self.c.erase(cpf)
+        await base_a.erase(tx, self.keyring, cpf)

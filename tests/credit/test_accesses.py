@@ -1,0 +1,124 @@
+"""The access log: everybody who looked is in it, nobody can change it unseen, and it is shown to whom it concerns."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from carteira.credit import Config, Stores, accesses, base_a
+from carteira.credit.accesses import Access, Verification
+from carteira.embedded import Endpoints
+from carteira.kit.tx import Database, Tx
+from tests.credit.support import BASE_A, Desk, new_cpf
+
+CUT_AND_SET_BACK = """
+    DELETE FROM credit_accesses WHERE seq > 18;
+    UPDATE credit_access_head SET seq = 18, hash = (SELECT hash FROM credit_accesses WHERE seq = 18)
+"""
+
+
+async def test_each_read_is_written_down_with_purpose_and_who(
+    client: httpx.AsyncClient, desk: Desk, token_for: Callable[..., str]
+) -> None:
+    cpf, reader = new_cpf(), uuid4()
+    await desk.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
+    collector = Desk(client, token_for(reader, "credit:a:read"))
+    await collector.call("GET", f"/credit/{cpf}/base-a", headers={"X-Purpose": "collection", "X-Request-ID": "r-1"})
+    await desk.call("GET", f"/credit/{cpf}", headers={"X-Purpose": "fraud_prevention"})
+    listed = (await desk.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
+    assert [(item["what"], item["purpose"], item["outcome"]) for item in listed] == [
+        ("profile", "fraud_prevention", "found"),
+        ("base_a", "collection", "found"),
+    ]
+    assert (listed[1]["who"], listed[1]["request_id"]) == (str(reader), "r-1")
+    unknown = new_cpf()
+    await desk.call("GET", f"/credit/{unknown}/base-a")
+    assert (await desk.call("GET", f"/credit/{unknown}/accesses")).json()["items"][0]["outcome"] == "not_found"
+
+
+async def test_the_list_pages(desk: Desk) -> None:
+    cpf = new_cpf()
+    for _ in range(5):
+        await desk.call("GET", f"/credit/{cpf}/base-a")
+    first = (await desk.call("GET", f"/credit/{cpf}/accesses?limit=3")).json()
+    rest = (await desk.call("GET", f"/credit/{cpf}/accesses?limit=3&cursor={first['next_cursor']}")).json()
+    seqs = [item["seq"] for item in first["items"] + rest["items"]]
+    assert len(seqs) == 5
+    assert seqs == sorted(seqs, reverse=True)
+    assert rest["next_cursor"] is None
+    assert (await desk.call("GET", f"/credit/{cpf}/accesses?cursor=rubbish")).status_code == 422
+
+
+async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: Path) -> None:
+    person, cpf = uuid4(), new_cpf()
+
+    async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
+        return cpf if user_id == person else None
+
+    from carteira.kit.access import Principal  # noqa: PLC0415 - this test's only
+    from carteira.kit.problems import Forbidden  # noqa: PLC0415 - the same
+
+    stores = Stores(Config(key_file), cpf_of=cpf_of)
+    access = Access(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
+    await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
+    mine = await stores.accesses_of(tx, cpf, Principal(person), limit=10, before=None)
+    assert [item.what for item in mine] == ["base_a"]
+    for who, other in ((Principal(uuid4()), cpf), (Principal(person), new_cpf())):
+        with pytest.raises(Forbidden):
+            await stores.accesses_of(tx, other, who, limit=10, before=None)
+
+
+async def _log(database: Database, stores: Stores, number: int) -> None:
+    async def one() -> None:
+        async with database.transaction() as tx:
+            access = Access(stores.keyring.hash("x", new_cpf()), uuid4(), "base_a", "audit", accesses.FOUND)
+            await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
+
+    await asyncio.gather(*(one() for _ in range(number)))
+
+
+@pytest.mark.parametrize(
+    ("tampering", "broken_at"),
+    [
+        ("UPDATE credit_accesses SET purpose = 'audit ' WHERE seq = 7", 7),
+        ("UPDATE credit_accesses SET who = gen_random_uuid() WHERE seq = 12", 12),
+        ("DELETE FROM credit_accesses WHERE seq = 5", 5),
+        ("DELETE FROM credit_accesses WHERE seq > 18", 19),
+        ("UPDATE credit_accesses SET seq = 100 WHERE seq = 20", 20),
+        (
+            CUT_AND_SET_BACK,
+            19,
+        ),
+    ],
+)
+async def test_tampering_is_refused_and_found(
+    new_database: object, endpoints: Endpoints, key_file: Path, tampering: str, broken_at: int
+) -> None:
+    url: str = new_database("accesses")  # type: ignore[operator] # a callable fixture
+    database, stores = Database(url, pool_size=10), Stores(Config(key_file))
+    key = stores.keyring.derive(base_a.CHAIN)
+    await _log(database, stores, 20)
+    good = await accesses.verify(database, key)
+    assert good == Verification(20, None, good.head)
+    owner = await asyncpg.connect(url)
+    with pytest.raises(asyncpg.PostgresError, match=r"refused|goes forward by one"):
+        await owner.execute(tampering)
+    await owner.close()
+    superuser = await asyncpg.connect(endpoints.superuser_url.rpartition("/")[0] + "/" + url.rpartition("/")[2])
+    await superuser.execute("SET session_replication_role = replica; " + tampering)
+    await superuser.close()
+    found = await accesses.verify(database, key, noted_head=good.head)
+    assert found.broken_at == broken_at
+    await database.close()
+
+
+async def test_the_log_is_whole_however_many_append_at_once(new_database: object, key_file: Path) -> None:
+    database, stores = Database(new_database("appends"), pool_size=10), Stores(Config(key_file))  # type: ignore[operator] # as above
+    await _log(database, stores, 60)
+    assert (await accesses.verify(database, stores.keyring.derive(base_a.CHAIN))).checked == 60
+    assert (await accesses.verify(database, b"\0" * 32)).broken_at == 1, "another key proves nothing"
+    await database.close()

@@ -1,0 +1,42 @@
+"""A person's part: everything held about them, and its erasure."""
+
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from carteira import credit
+from carteira.app import credit_config
+from carteira.kit.tx import Database, Tx
+from carteira.settings import Settings
+from tests.credit.support import BASE_A, Desk, new_cpf
+
+
+async def test_everything_is_given_and_then_erased(desk: Desk, settings: Settings, database: Database) -> None:
+    cpf, user_id = new_cpf(), uuid4()
+
+    async def cpf_of(_tx: Tx, asked: UUID) -> str | None:
+        return cpf if asked == user_id else None
+
+    module = credit.module(credit_config(settings), cpf_of=cpf_of)
+    assert module.export_person is not None
+    assert module.erase_person is not None
+    await desk.fill(cpf)
+    await desk.call("GET", f"/credit/{cpf}")
+    async with database.transaction() as tx:
+        held = await module.export_person(tx, user_id)
+        assert await module.export_person(tx, uuid4()) == {}
+    assert held["base_a"]["name"] == BASE_A["name"]
+    assert held["base_b"]["birth_date"] == "1985-04-12"
+    assert held["base_c"]["last_bureau_query"]["source"] == "carteira"
+    assert [access["what"] for access in held["accesses"]] == ["profile"]
+    async with database.transaction() as tx:
+        await module.erase_person(tx, user_id)
+        await module.erase_person(tx, uuid4())
+    after = (await desk.call("GET", f"/credit/{cpf}")).json()
+    assert (after["base_a"], after["base_b"], after["base_c"]["last_bureau_query"]) == (None, None, None)
+    accesses = (await desk.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
+    assert len(accesses) == 2, "who looked stays on record"
+
+
+def test_a_module_is_made_without_touching_the_disk(tmp_path: Path) -> None:
+    credit.module(credit.Config(tmp_path / "none" / "credit.json"))
+    assert list(tmp_path.iterdir()) == []
