@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     )
     carteira_modules: str = Field(
         "all",
-        description="Modules to serve, comma-separated (such as `benefits,transit`); identity, ledger and kit always are.",
+        description="Modules to serve (such as `benefits,transit`, or `all`); identity, ledger and kit always are.",
     )
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
