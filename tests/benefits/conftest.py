@@ -18,6 +18,7 @@ def settings(database_url: str, endpoints: Endpoints, tmp_path_factory: pytest.T
         database_url=database_url,
         redis_url=endpoints.redis_url,
         carteira_home=tmp_path_factory.mktemp("home"),
+        carteira_modules="benefits",
     )
 
 

@@ -18,6 +18,7 @@ from carteira.kit.tx import Database, Tx
 from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.credit.support import Desk, new_cpf
+from tests.kit.horizon import pass_horizon
 
 PROCESSOR = {"Authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
 
@@ -75,6 +76,7 @@ async def test_reading_all_again_from_the_beginning_changes_nothing(
         await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
 
     async def read_on() -> None:
+        await pass_horizon(database)
         while True:
             async with database.transaction() as tx:
                 if not await follow(tx, follower):

@@ -29,6 +29,7 @@ from carteira.kit.tx import Database, DatabaseDown
 from carteira.ledger import chain
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
+from tests.kit.horizon import pass_horizon
 from tests.server import Server, running_server, wait_until_ready
 
 ROUNDS = int(os.environ.get("CARTEIRA_FAULT_ROUNDS", "1"))
@@ -157,6 +158,7 @@ async def assert_whole(books: Database, accounts: list[str], journal: Journal) -
 
 
 async def assert_proven(books: Database) -> None:
+    await pass_horizon(books)
     while True:
         async with books.transaction() as tx:
             if not await events.follow(tx, chain.follower):

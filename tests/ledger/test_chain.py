@@ -14,6 +14,7 @@ from carteira.kit import events
 from carteira.kit.tx import Database
 from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
+from tests.kit.horizon import pass_horizon
 
 FUNDING = ledger.system_account("benefits.funding")
 
@@ -29,6 +30,7 @@ async def sealed(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
         for _ in range(count):
             async with database.transaction() as tx:
                 await ledger.post(tx, ledger.transfer("test.in", source=FUNDING, target=account, amount=5))
+        await pass_horizon(database)
         while count == 25:
             async with database.transaction() as tx:
                 if not await events.follow(tx, small):
@@ -148,6 +150,7 @@ async def test_two_sealers_at_once_seal_each_entry_once(sealed: Database) -> Non
         async with sealed.transaction() as tx:
             return await events.follow(tx, chain.follower)
 
+    await pass_horizon(sealed)
     assert sorted(await asyncio.gather(seal(), seal())) in ([0, 2], [0, 0], [2, 2])
     while await seal():
         pass

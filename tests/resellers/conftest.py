@@ -51,6 +51,7 @@ def settings(
         database_url=database_url,
         redis_url=redis_url,
         carteira_home=tmp_path_factory.mktemp("home"),
+        carteira_modules="resellers",
         base_url_cashback=stand_in[1] + "/",
         token_cashback="the-token",
         cashback_attempt_seconds=0.2,
