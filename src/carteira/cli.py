@@ -132,7 +132,7 @@ def seed() -> None:
     from carteira import demo  # noqa: PLC0415 - as in `serve`
 
     url = _database(settings)
-    _run("Criando os dados de demonstração", lambda: demo.seed(url))
+    _run("Criando os dados de demonstração", lambda: demo.seed(url, settings.modules))
     err.print("Dados de demonstração prontos.")
 
 

@@ -29,6 +29,7 @@ from carteira.identity.queries import PersonView, find_person, person
 from carteira.identity.roles import grant_claim
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.schemas import Email, FullName, Password
+from carteira.identity.seed import seed
 from carteira.identity.sessions import Client, Tokens, start_session
 from carteira.kit.module import Module
 
@@ -56,6 +57,7 @@ __all__ = [
     "person",
     "prepare_password",
     "register_person",
+    "seed",
     "start_session",
 ]
 
