@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from carteira import __version__, benefits, documents, identity, ledger, resellers, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
+from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
 from carteira.kit.tx import Database
@@ -56,9 +57,14 @@ class Application:
 
 def modules_of(settings: Settings) -> list[Module]:
     """Make the modules that the settings turn on; the ledger always is."""
+    config = identity_config(settings)
+    mailer = Mailer(config.smtp_url, config.mail_from)
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
-            strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
+            strategy=settings.authorizer_strategy,
+            jwt_secret=settings.jwt_secret.get_secret_value(),
+            mailer=mailer,
+            sms=identity.sms_of(config.sms_url, config.sms_token, config.home),
         ),
         "documents": lambda: documents.module(
             home=settings.carteira_home,
@@ -72,7 +78,7 @@ def modules_of(settings: Settings) -> list[Module]:
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
-    return [identity.module(identity_config(settings), others), *others]
+    return [identity.module(config, others), *others]
 
 
 def identity_config(settings: Settings) -> identity.Config:

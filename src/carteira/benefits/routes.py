@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from carteira.benefits import catalog, queries, service
+from carteira.benefits import claims as claiming
 from carteira.benefits.authorization import normalise_merchant
 from carteira.benefits.endpoint import PATH
 from carteira.benefits.schemas import (
@@ -20,6 +21,7 @@ from carteira.benefits.schemas import (
     CategoryIn,
     CategoryName,
     CategoryOut,
+    ClaimCodeIn,
     CreditIn,
     CreditOut,
     MerchantIn,
@@ -30,6 +32,7 @@ from carteira.benefits.schemas import (
     StatementLineOut,
     TransactionOut,
 )
+from carteira.identity import IdentityDep
 from carteira.kit.access import Principal, Who, claims, public
 from carteira.kit.idempotency import OnceDep
 from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
@@ -144,6 +147,19 @@ async def get_statement(
         tx, view.id, limit=limit, before=tuple(parts) if parts is not None else None
     )
     return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post("/accounts/{account}/claim", status_code=202, summary="Pedir o código para ligar a conta")
+async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Response:
+    """Manda um código ao contato que a empresa cadastrou, se a conta é do seu CPF e ainda não tem dono."""
+    await claiming.ask(runtime, who.user_id, account)
+    return Response(status_code=202)
+
+
+@router.post("/accounts/{account}/claim/confirm", summary="Ligar a conta")
+async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep) -> AccountOut:
+    """Com o código recebido (10 minutos, um só uso, cinco tentativas), a conta e o saldo passam a ser seus."""
+    return await claiming.confirm(runtime, who.user_id, account, body.code)
 
 
 @router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
