@@ -4,19 +4,20 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, documents, identity, ledger, resellers, transit
+from carteira import __version__, benefits, documents, identity, ledger, notices, resellers, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
-from carteira.kit.tx import Database
+from carteira.kit.tx import Database, Tx
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -56,7 +57,7 @@ class Application:
 
 
 def modules_of(settings: Settings) -> list[Module]:
-    """Make the modules that the settings turn on; the ledger always is."""
+    """Make the modules that the settings turn on; identity, the ledger and notices always are."""
     config = identity_config(settings)
     mailer = Mailer(config.smtp_url, config.mail_from)
     optional: dict[str, Callable[[], Module]] = {
@@ -73,12 +74,21 @@ def modules_of(settings: Settings) -> list[Module]:
             create_key=settings.environment == "development",
             aws_endpoint_url=settings.aws_endpoint_url,
             public_url=settings.public_url,
+            holder_name=_name_of,
         ),
         "transit": transit.module,
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
-    return [identity.module(config, others), *others]
+    return [identity.module(config, others), *others, notices.module(mailer)]
+
+
+async def _name_of(tx: Tx, user_id: UUID) -> str | None:
+    """Tell documents whose paper it is."""
+    try:
+        return (await identity.person(tx, user_id)).full_name
+    except identity.UserNotFound:
+        return None
 
 
 def identity_config(settings: Settings) -> identity.Config:
