@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from carteira.identity.audit import record as record_audit
 from carteira.identity.config import Config
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.export import Format as ExportFormat
 from carteira.identity.export import export_users
 from carteira.identity.limiting import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, Limit
 from carteira.identity.people import NewPerson, add_person, prepare_password, register_person
@@ -46,6 +47,7 @@ __all__ = [
     "CpfTaken",
     "Email",
     "EmailTaken",
+    "ExportFormat",
     "FullName",
     "IdentityDep",
     "Limit",
