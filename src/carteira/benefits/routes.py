@@ -25,6 +25,7 @@ from carteira.benefits.schemas import (
     CreditIn,
     CreditOut,
     MerchantIn,
+    MerchantName,
     MerchantOut,
     RefundIn,
     ReturnOut,
@@ -275,12 +276,11 @@ async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
 @router.put(
     "/merchants/{name:path}", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")]
 )
-async def put_named_merchant(name: str, body: MerchantIn, tx: TxDep) -> MerchantOut:
+async def put_named_merchant(name: Annotated[MerchantName, Path()], body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
-    wanted = MerchantIn.model_validate({"name": name, "mcc": body.mcc})
     if body.name is not None and normalise_merchant(body.name) != normalise_merchant(name):
         raise InvalidInput(errors=[{"field": "name", "message": "O nome difere do que está no endereço."}])
-    return await catalog.put_merchant(tx, body.name or wanted.name or name, body.mcc)
+    return await catalog.put_merchant(tx, body.name or name, body.mcc)
 
 
 @router.delete("/merchants/{name:path}", status_code=204, summary="Tirar", dependencies=[claims("benefits:write")])
