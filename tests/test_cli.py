@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import subprocess
 import sys
 import zipfile
@@ -64,6 +65,26 @@ def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, 
         ).fetchall()
     assert audited == [("csv",), ("xlsx",)]
     assert "não pôde ser escrito" in carteira("users", "export", "/proc/pessoas.xlsx", code=1).stderr
+
+
+def test_the_contract_is_printed_as_openapi_and_as_a_postman_collection(carteira: Carteira) -> None:
+    document = json.loads(carteira("openapi").stdout)
+    assert document["openapi"].startswith("3.")
+    collection = json.loads(carteira("openapi", "--postman", port=8123).stdout)
+    assert collection["info"]["schema"].endswith("/v2.1.0/collection.json")
+    assert {"key": "url", "value": "http://localhost:8123"} in collection["variable"]
+    requests = [item["request"] for folder in collection["item"] for item in folder["item"]]
+    assert len(requests) == sum(len(item) for item in document["paths"].values())
+    by_url = {(request["method"], request["url"]["raw"]): request for request in requests}
+    authorizer = by_url["POST", "{{url}}/transactions/authorizer"]
+    assert json.loads(authorizer["body"]["raw"])["totalAmount"] == 100.0
+    sign_in = by_url["POST", "{{url}}/auth/login"]
+    assert (sign_in["body"]["mode"], sign_in["auth"]) == ("urlencoded", {"type": "noauth"})
+    assert {"username", "password"} <= {field["key"] for field in sign_in["body"]["urlencoded"]}
+    balance = by_url["GET", "{{url}}/transport-cards/:card_number/balance"]
+    assert [variable["key"] for variable in balance["url"]["variable"]] == ["card_number"]
+    upload = by_url["PUT", "{{url}}/documents/:document_id/file"]
+    assert {"key": "file", "type": "file"} in upload["body"]["formdata"]
 
 
 def test_the_access_keys_rotate_and_the_old_tokens_live_on(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:

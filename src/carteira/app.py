@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira import __version__, benefits, documents, identity, ledger, notices, resellers, transit
-from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
+from carteira.kit import contract, docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
@@ -169,6 +169,8 @@ def create_app(settings: Settings) -> Application:
     for module in modules:
         for router in module.routers:
             api.include_router(router)
+    gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
+    contract.install(api, without_problems=gates)
     app = edge.Edge(
         versions.Versions(api),
         max_body_bytes=settings.max_body_bytes,
@@ -176,7 +178,6 @@ def create_app(settings: Settings) -> Application:
         timeout_seconds=settings.request_timeout_seconds,
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
-    gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     return Application(api, app, gates)
 
 

@@ -1,6 +1,7 @@
 """The command line: `carteira run` starts everything; the other commands serve operators and containers."""
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -182,6 +183,21 @@ def token(
     else:
         names = [name.strip() for name in (claims or "").split(",") if name.strip()]
         sys.stdout.write(operator_tokens.administrator(settings, names, TOKEN_TTL) + "\n")
+
+
+@app.command()
+def openapi(
+    postman: Annotated[bool, typer.Option("--postman", help="Como coleção do Postman (v2.1).")] = False,
+) -> None:
+    """Mostra o contrato da API em JSON: OpenAPI, ou uma coleção do Postman."""
+    from carteira.app import create_app  # noqa: PLC0415 - as in `serve`
+    from carteira.kit.postman import collection  # noqa: PLC0415 - the same
+
+    settings = _settings()
+    document = create_app(settings).api.openapi()
+    if postman:
+        document = collection(document, settings.public_url or f"http://localhost:{settings.port}")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 @ledger_app.command()
