@@ -76,7 +76,12 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
 
 
 # A path that only this module serves.
-PATHS = {"benefits": "/benefits/categories", "documents": "/documents", "resellers": "/purchases", "transit": "/transport-cards"}
+PATHS = {
+    "benefits": "/benefits/categories",
+    "documents": "/documents",
+    "resellers": "/purchases",
+    "transit": "/transport-cards",
+}
 
 
 @pytest.mark.parametrize("modules", ["none", *OPTIONAL_MODULES])
