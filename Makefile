@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock run run-debug test test-unit test-integration test-faults check format bench bench-overload bench-scale clean
+.PHONY: help install install-dev lock run run-debug test test-unit test-integration test-faults check format postman bench bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -68,6 +68,9 @@ check: install-dev ## Lint, types, import contracts
 format: install-dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
+
+postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
+	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json
 
 bench: install-dev ## Measure the authorizer against pgbench and the usual way (ARGS=--quick ends in two minutes)
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.authorizer $(ARGS)

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 from sqlalchemy import RowMapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, credit, documents, identity, ledger, resellers, transit
-from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
+from carteira import __version__, benefits, credit, documents, identity, ledger, notices, resellers, transit
+from carteira.kit import contract, docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
+from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
 from carteira.kit.tx import Database, Tx
@@ -57,10 +58,15 @@ class Application:
 
 
 def modules_of(settings: Settings) -> list[Module]:
-    """Make the modules that the settings turn on; the ledger always is."""
+    """Make the modules that the settings turn on; identity, the ledger and notices always are."""
+    config = identity_config(settings)
+    mailer = Mailer(config.smtp_url, config.mail_from)
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
-            strategy=settings.authorizer_strategy, jwt_secret=settings.jwt_secret.get_secret_value()
+            strategy=settings.authorizer_strategy,
+            jwt_secret=settings.jwt_secret.get_secret_value(),
+            mailer=mailer,
+            sms=identity.sms_of(config.sms_url, config.sms_token, config.home),
         ),
         "documents": lambda: documents.module(
             home=settings.carteira_home,
@@ -69,13 +75,22 @@ def modules_of(settings: Settings) -> list[Module]:
             create_key=settings.environment == "development",
             aws_endpoint_url=settings.aws_endpoint_url,
             public_url=settings.public_url,
+            holder_name=_name_of,
         ),
         "transit": transit.module,
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
         "credit": lambda: credit.module(credit_config(settings), cpf_of=_cpf_of, sources=_credit_sources()),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
-    return [identity.module(identity_config(settings), others), *others]
+    return [identity.module(config, others), *others, notices.module(mailer)]
+
+
+async def _name_of(tx: Tx, user_id: UUID) -> str | None:
+    """Tell documents whose paper it is."""
+    try:
+        return (await identity.person(tx, user_id)).full_name
+    except identity.UserNotFound:
+        return None
 
 
 def identity_config(settings: Settings) -> identity.Config:
@@ -194,6 +209,8 @@ def create_app(settings: Settings) -> Application:
     for module in modules:
         for router in module.routers:
             api.include_router(router)
+    gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
+    contract.install(api, without_problems=gates)
     app = edge.Edge(
         versions.Versions(api),
         max_body_bytes=settings.max_body_bytes,
@@ -201,7 +218,6 @@ def create_app(settings: Settings) -> Application:
         timeout_seconds=settings.request_timeout_seconds,
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
-    gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     return Application(api, app, gates)
 
 

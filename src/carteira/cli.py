@@ -1,11 +1,14 @@
 """The command line: `carteira run` starts everything; the other commands serve operators and containers."""
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
@@ -19,11 +22,25 @@ from carteira.settings import InsecureProduction, Settings
 T = TypeVar("T")
 TOKEN_TTL = timedelta(hours=24)
 
+
+class ExportFormat(StrEnum):
+    """What the people are exported as."""
+
+    XLSX = "xlsx"
+    CSV = "csv"
+
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 ledger_app = typer.Typer(no_args_is_help=True, help="Conferências do livro-razão.")
 app.add_typer(ledger_app, name="ledger")
 sandbox_app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
 app.add_typer(sandbox_app, name="sandbox")
+keys_app = typer.Typer(no_args_is_help=True, help="Chaves que assinam.")
+app.add_typer(keys_app, name="keys")
+documents_app = typer.Typer(no_args_is_help=True, help="Documentos guardados.")
+app.add_typer(documents_app, name="documents")
+users_app = typer.Typer(no_args_is_help=True, help="Pessoas.")
+app.add_typer(users_app, name="users")
 out = Console()
 err = Console(stderr=True)
 
@@ -70,6 +87,18 @@ def _run(title: str, work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
     return _with_spinner(title, lambda: asyncio.run(main()))
+
+
+def _run_with_bar(title: str, work: Callable[[Callable[[int, int], None]], Awaitable[T]]) -> T:
+    """Run a coroutine behind a bar; it is handed what to tell of its progress: how many are done, and of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+    async def main(tell: Callable[[int, int], None]) -> T:
+        return await work(tell)
+
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        return asyncio.run(main(lambda done, total: progress.update(task, completed=done, total=total)))
 
 
 @app.command()
@@ -132,7 +161,7 @@ def seed() -> None:
     from carteira import demo  # noqa: PLC0415 - as in `serve`
 
     url = _database(settings)
-    _run("Criando os dados de demonstração", lambda: demo.seed(url))
+    _run("Criando os dados de demonstração", lambda: demo.seed(url, settings.modules))
     err.print("Dados de demonstração prontos.")
 
 
@@ -154,6 +183,21 @@ def token(
     else:
         names = [name.strip() for name in (claims or "").split(",") if name.strip()]
         sys.stdout.write(operator_tokens.administrator(settings, names, TOKEN_TTL) + "\n")
+
+
+@app.command()
+def openapi(
+    postman: Annotated[bool, typer.Option("--postman", help="Como coleção do Postman (v2.1).")] = False,
+) -> None:
+    """Mostra o contrato da API em JSON: OpenAPI, ou uma coleção do Postman."""
+    from carteira.app import create_app  # noqa: PLC0415 - as in `serve`
+    from carteira.kit.postman import collection  # noqa: PLC0415 - the same
+
+    settings = _settings()
+    document = create_app(settings).api.openapi()
+    if postman:
+        document = collection(document, settings.public_url or f"http://localhost:{settings.port}")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 @ledger_app.command()
@@ -201,6 +245,58 @@ def verify(
         out.print(f"[red]{_FINDINGS[finding.what]}[/]{where}: {finding.entry_id or '-'}", highlight=False)
     if result.findings:
         raise typer.Exit(1)
+
+
+@keys_app.command("rotate")
+def rotate_access_key() -> None:
+    """Troca a chave que assina os tokens das pessoas; a antiga ainda confere por 25 horas."""
+    from carteira import upkeep  # noqa: PLC0415 - as in `serve`
+
+    try:
+        kid = upkeep.rotate_access_key(_settings())
+    except (OSError, ValueError) as error:
+        _fail(f"a chave não pôde ser trocada: {error}")
+    out.print(f"Nova chave: {kid}", highlight=False)
+
+
+@documents_app.command("rotate-key")
+def rotate_documents_key(
+    add: Annotated[
+        bool, typer.Option("--new/--no-new", help="Cria a chave nova, ou usa a mais nova que já está no arquivo.")
+    ] = True,
+) -> None:
+    """Troca a chave-mestra dos documentos, com o servidor no ar; sai com 1 se alguma chave não abrir."""
+    from carteira import upkeep  # noqa: PLC0415 - as in `serve`
+
+    settings = _settings()
+    url = _database(settings)
+    try:
+        result = _run_with_bar(
+            "Trocando a chave-mestra", lambda tell: upkeep.rotate_documents_key(url, settings, tell, add_key=add)
+        )
+    except (OSError, ValueError) as error:
+        _fail(f"a chave-mestra não pôde ser trocada: {error}")
+    out.print(f"Chave-mestra {result.active_key}: {result.rewrapped} arquivos passaram para ela.", highlight=False)
+    if result.retired:
+        out.print(f"Chaves que saíram do arquivo: {', '.join(result.retired)}", highlight=False)
+    if result.unreadable:
+        _fail(f"{result.unreadable} arquivos têm chaves que nenhuma chave-mestra abre.")
+
+
+@users_app.command("export")
+def export_users(
+    path: Annotated[Path, typer.Argument(help="Arquivo a escrever; um que exista é trocado.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="Formato do arquivo.")] = ExportFormat.XLSX,
+) -> None:
+    """Exporta as pessoas, sem senhas e com CPFs mascarados."""
+    from carteira import upkeep  # noqa: PLC0415 - as in `serve`
+
+    url = _database(_settings())
+    try:
+        written = _run_with_bar("Exportando as pessoas", lambda tell: upkeep.export_users(url, path, form.value, tell))
+    except OSError as error:
+        _fail(f"{path} não pôde ser escrito: {error.strerror}")
+    out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 
 _FINDINGS = {

@@ -1,19 +1,47 @@
-"""Demo data for a first start: one person and what they own. Development only."""
+"""Demo data for a first start: a person with what they own, and an administrator. Development only."""
 
+from collections.abc import Collection
+from datetime import date
 from uuid import UUID
 
-from carteira import benefits
+from carteira import benefits, identity, transit
+from carteira.kit.cpf import format_cpf
 from carteira.kit.tx import Database
 
 PERSON_ID = UUID("01980000-0000-7000-8000-000000000001")
 ADMINISTRATOR_ID = UUID("01980000-0000-7000-8000-000000000002")
+PASSWORD = "Girassol7amarelo"  # noqa: S105 - printed at every start, and never seeded in production
+PERSON = identity.NewPerson(
+    "Maria da Silva", "maria@exemplo.com.br", "52998224725", date(1990, 5, 17), phone="11987654321"
+)
+ADMINISTRATOR = identity.NewPerson(
+    "Ana Pereira", "admin@exemplo.com.br", "11144477735", date(1985, 2, 1), phone="11912345678"
+)
 
 
-async def seed(url: str) -> None:
-    """Fill an empty database with the demo data; what is there already stays as it is."""
+async def seed(url: str, modules: Collection[str]) -> None:
+    """Add the demo data of the modules that are on; what is there already stays as it is, however old."""
     database = Database(url, pool_size=2)
     try:
         async with database.transaction() as tx:
-            await benefits.seed(tx, PERSON_ID)
+            await identity.seed(tx, PERSON_ID, PERSON, password=PASSWORD, role="cidadão")
+            await identity.seed(tx, ADMINISTRATOR_ID, ADMINISTRATOR, password=PASSWORD, role="administrador")
+            if "benefits" in modules:
+                await benefits.seed(tx, PERSON_ID)
+            if "transit" in modules:
+                await transit.seed(tx, PERSON_ID)
     finally:
         await database.close()
+
+
+def credentials(modules: Collection[str]) -> list[str]:
+    """Say in Portuguese who can sign in, and what is theirs."""
+    lines = [
+        f"{title:<14} {format_cpf(person.cpf or '')} ou {person.email}, senha {PASSWORD}"
+        for title, person in (("pessoa", PERSON), ("administradora", ADMINISTRATOR))
+    ]
+    if "benefits" in modules:
+        lines.append("contas         123 e 456 (da Maria), com saldo em FOOD, MEAL e CASH")
+    if "transit" in modules:
+        lines.append("transporte     um cartão com saldo (da Maria)")
+    return lines

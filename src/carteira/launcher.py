@@ -22,6 +22,7 @@ from carteira.settings import Settings
 RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
 
+SIGN_IN = "curl -s http://localhost:{port}/auth/login -d username={cpf} -d password={password}"
 CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
   -H 'Authorization: Bearer {token}' \\
   -H 'Content-Type: application/json' \\
@@ -135,7 +136,7 @@ def _prepare(url: str, settings: Settings, out: Console) -> None:
     schema.migrate(url)
     out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
     if settings.environment == "development":
-        asyncio.run(demo.seed(url))
+        asyncio.run(demo.seed(url, settings.modules))
 
 
 def _write_runtime(home: Path, environment: dict[str, str]) -> None:
@@ -175,7 +176,7 @@ def _supervise(
 
 def _announce(settings: Settings, out: Console, began: float) -> None:
     """Wait until the server answers, then say where it is and what to try."""
-    from carteira import operator_tokens  # noqa: PLC0415 - as in `_prepare`
+    from carteira import demo, operator_tokens  # noqa: PLC0415 - as in `_prepare`
     from carteira.cli import TOKEN_TTL  # noqa: PLC0415 - as in `_prepare`
 
     deadline = time.monotonic() + READY_SECONDS
@@ -192,9 +193,14 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
     out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
     out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)
     if settings.environment == "development":
-        out.print("  contas         123 e 456, com saldo em FOOD, MEAL e CASH", highlight=False)
-        out.print("  administrador  carteira token --claims '*'", highlight=False)
-        out.print("\nAutorize uma compra (cole em outro terminal):\n", highlight=False)
-        token = operator_tokens.processor(settings, TOKEN_TTL)
-        out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
+        for line in demo.credentials(settings.modules):
+            out.print(f"  {line}", highlight=False)
+        out.print("  ou um token    carteira token --claims '*'", highlight=False)
+        out.print("\nEntre (cole em outro terminal):\n", highlight=False)
+        sign_in = SIGN_IN.format(port=settings.port, cpf=demo.PERSON.cpf, password=demo.PASSWORD)
+        out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
+        if "benefits" in settings.modules:
+            out.print("\nAutorize uma compra:\n", highlight=False)
+            token = operator_tokens.processor(settings, TOKEN_TTL)
+            out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
     out.print("\nCtrl-C encerra.", highlight=False)

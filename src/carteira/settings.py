@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
 OPTIONAL_MODULES = ("benefits", "credit", "documents", "resellers", "transit")
+_MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
@@ -33,7 +34,8 @@ class Settings(BaseSettings):
     )
     carteira_modules: str = Field(
         "all",
-        description="Modules to serve (such as `benefits,transit`, or `all`); identity, ledger and kit always are.",
+        description=f"Modules to serve, comma-separated ({_MODULE_NAMES}), or `all` or `none`; identity, ledger and "
+        "kit always are.",
     )
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."

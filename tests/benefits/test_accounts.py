@@ -226,3 +226,9 @@ async def test_categories_and_merchants_are_checked(operator: Operator) -> None:
     name = f"PAG*Jose/{uuid4()}"
     assert (await put("PUT", f"/benefits/merchants/{name}", json={"mcc": "5812"})).status_code == 200
     assert (await put("GET", f"/benefits/merchants/{name.upper()}")).json() == {"name": name, "mcc": "5812"}
+
+
+async def test_a_merchant_whose_name_no_receipt_could_show_is_refused(operator: Operator) -> None:
+    for name in ("%7F", "%20", "a%00b", "x" * 257):
+        response = await operator.call("PUT", f"/benefits/merchants/{name}", json={"mcc": "5411"})
+        assert (response.status_code, response.json()["code"]) == (422, "invalid_input"), name

@@ -10,7 +10,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from carteira.app import Application, create_app
+from carteira.app import Application, create_app, modules_of
 from carteira.kit.access import Claims, Public, SignedIn
 from carteira.kit.docs import ASSETS
 from carteira.settings import OPTIONAL_MODULES, Settings
@@ -75,9 +75,36 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
     assert tried >= 5
 
 
+# A path that only this module serves.
+PATHS = {
+    "benefits": "/benefits/categories",
+    "credit": "/credit/{cpf}",
+    "documents": "/documents",
+    "resellers": "/purchases",
+    "transit": "/transport-cards",
+}
+
+
 @pytest.mark.parametrize("modules", ["none", *OPTIONAL_MODULES])
-def test_each_module_starts_alone_and_a_module_that_is_off_has_no_routes(settings: Settings, modules: str) -> None:
-    alone = create_app(settings.model_copy(update={"carteira_modules": modules}))
+async def test_each_module_starts_alone_and_a_module_that_is_off_has_nothing(settings: Settings, modules: str) -> None:
+    assert set(PATHS) == set(OPTIONAL_MODULES)
+    settings = settings.model_copy(update={"carteira_modules": modules})
+    alone = create_app(settings)
+    on = {modules} - {"none"}
     tags = {str(tag) for route in routes_of(alone) for tag in route.tags}
-    assert tags & set(OPTIONAL_MODULES) <= {modules}
-    assert "ledger" in tags
+    assert tags & set(OPTIONAL_MODULES) == on
+    assert {"identity", "ledger"} <= tags
+    assert {module.name for module in modules_of(settings)} == {"identity", "ledger", "notices"} | on
+    transport = httpx.ASGITransport(alone)
+    async with (
+        alone.api.router.lifespan_context(alone.api),
+        httpx.AsyncClient(transport=transport, base_url="http://carteira.test") as client,
+    ):
+        for module, path in PATHS.items():
+            answer = await client.get(path.format(cpf="52998224725"))
+            assert answer.status_code == (401 if module in on else 404), path
+        authorized = await client.post("/transactions/authorizer", content=b"{}")
+        assert authorized.status_code == (200 if "benefits" in on else 404)
+        assert (await client.get("/ledger/reconciliation")).status_code == 401
+        promised = (await client.get("/openapi.json")).json()["paths"]
+        assert {module for module, path in PATHS.items() if path in promised} == on

@@ -1,12 +1,13 @@
 """Benefits: a benefit card's accounts, categories and merchants, and the authorizer of its purchases.
 
-It owns benefit accounts (a processor's reference and the person behind it), categories with their MCCs and regime,
-merchants whose name overrides the MCC, the authorizer's decisions, and what was given back for them. Money is the
-ledger's: each category of an account is a ledger account. Invariants:
+It owns benefit accounts (a processor's reference and the person behind it), the codes by which a person claims one,
+categories with their MCCs and regime, merchants whose name overrides the MCC, the authorizer's decisions, and what was
+given back for them. Money is the ledger's: each category of an account is a ledger account. Invariants:
 
 - every authorization is answered `00`, `51` or `07`, and decided exactly once per transaction id;
 - an approved decision and its ledger entry share their id and their transaction;
 - an amount is paid by one category, whole;
+- an account opened for a CPF becomes a person's by the code sent to the contact that the employer recorded;
 - FOOD and MEAL follow the PAT: money leaves them by purchases only (Decreto 10.854/2021, art. 174).
 
 Sources: SPEC, benefits; ADR 0003.
@@ -23,6 +24,8 @@ from carteira.benefits.authorizer import PURCHASE, StrategyName
 from carteira.benefits.queries import purchase_events
 from carteira.benefits.seed import seed
 from carteira.benefits.service import refuse_if_returned
+from carteira.identity import Sms
+from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 
 __all__ = ["StrategyName", "module", "purchase_events", "seed"]
@@ -30,10 +33,12 @@ __all__ = ["StrategyName", "module", "purchase_events", "seed"]
 _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 
-def module(*, strategy: StrategyName, jwt_secret: str) -> Module:
-    """Hand benefits to the composition root."""
+def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms) -> Module:
+    """Hand benefits to the composition root; codes go out by `mailer` and `sms`."""
     from carteira.benefits import lane  # noqa: PLC0415 - web only
     from carteira.benefits.endpoint import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - the same
+    from carteira.benefits.jobs import make_blueprint  # noqa: PLC0415 - the same
+    from carteira.benefits.people import erase_person, export_person  # noqa: PLC0415 - the same
     from carteira.benefits.routes import router, transactions  # noqa: PLC0415 - the same
 
     tokens = ProcessorTokens(jwt_secret)
@@ -54,4 +59,7 @@ def module(*, strategy: StrategyName, jwt_secret: str) -> Module:
         gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
+        jobs=make_blueprint(mailer, sms),
+        export_person=export_person,
+        erase_person=erase_person,
     )

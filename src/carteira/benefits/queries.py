@@ -53,7 +53,8 @@ def _decision(row: BenefitDecision) -> Decision:
     return Decision(*(getattr(row, name) for name in Decision._fields))
 
 
-def _transaction(row: BenefitDecision) -> TransactionOut:
+def as_transaction(row: BenefitDecision) -> TransactionOut:
+    """Make what leaves the module out of a decision."""
     return TransactionOut(
         id=row.id,
         account=row.account,
@@ -81,7 +82,7 @@ async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> Transacti
         owner = await tx.scalar(select(BenefitAccount.user_id).where(BenefitAccount.id == row.account_id))
         if owner is None or owner != who.user_id:
             raise TransactionNotFound
-    return _transaction(row)
+    return as_transaction(row)
 
 
 async def transactions(  # noqa: PLR0913 - filters and the place in the list
@@ -104,7 +105,7 @@ async def transactions(  # noqa: PLR0913 - filters and the place in the list
             query = query.where(BenefitDecision.code != Code.APPROVED.value)
     if before is not None:
         query = query.where(BenefitDecision.id < before)
-    return [_transaction(row) for row in await tx.scalars(query)]
+    return [as_transaction(row) for row in await tx.scalars(query)]
 
 
 async def statement(

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from carteira.benefits import catalog, queries, service
+from carteira.benefits import claims as claiming
 from carteira.benefits.authorization import normalise_merchant
 from carteira.benefits.endpoint import PATH
 from carteira.benefits.schemas import (
@@ -20,9 +21,11 @@ from carteira.benefits.schemas import (
     CategoryIn,
     CategoryName,
     CategoryOut,
+    ClaimCodeIn,
     CreditIn,
     CreditOut,
     MerchantIn,
+    MerchantName,
     MerchantOut,
     RefundIn,
     ReturnOut,
@@ -30,6 +33,7 @@ from carteira.benefits.schemas import (
     StatementLineOut,
     TransactionOut,
 )
+from carteira.identity import IdentityDep
 from carteira.kit.access import Principal, Who, claims, public
 from carteira.kit.idempotency import OnceDep
 from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
@@ -146,6 +150,19 @@ async def get_statement(
     return Page(items=items, next_cursor=next_cursor)
 
 
+@router.post("/accounts/{account}/claim", status_code=202, summary="Pedir o código para ligar a conta")
+async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Response:
+    """Manda um código ao contato que a empresa cadastrou, se a conta é do seu CPF e ainda não tem dono."""
+    await claiming.ask(runtime, who.user_id, account)
+    return Response(status_code=202)
+
+
+@router.post("/accounts/{account}/claim/confirm", summary="Ligar a conta")
+async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep) -> AccountOut:
+    """Com o código recebido (10 minutos, um só uso, cinco tentativas), a conta e o saldo passam a ser seus."""
+    return await claiming.confirm(runtime, who.user_id, account, body.code)
+
+
 @router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
 async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer, once: OnceDep) -> CreditOut:
     """Credita uma categoria de uma conta."""
@@ -259,12 +276,11 @@ async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
 @router.put(
     "/merchants/{name:path}", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")]
 )
-async def put_named_merchant(name: str, body: MerchantIn, tx: TxDep) -> MerchantOut:
+async def put_named_merchant(name: Annotated[MerchantName, Path()], body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
-    wanted = MerchantIn.model_validate({"name": name, "mcc": body.mcc})
     if body.name is not None and normalise_merchant(body.name) != normalise_merchant(name):
         raise InvalidInput(errors=[{"field": "name", "message": "O nome difere do que está no endereço."}])
-    return await catalog.put_merchant(tx, body.name or wanted.name or name, body.mcc)
+    return await catalog.put_merchant(tx, body.name or name, body.mcc)
 
 
 @router.delete("/merchants/{name:path}", status_code=204, summary="Tirar", dependencies=[claims("benefits:write")])

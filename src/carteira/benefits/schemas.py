@@ -64,6 +64,12 @@ class AccountOut(BaseModel):
     balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
 
 
+class ClaimCodeIn(_In):
+    """The code that came to the account's contact."""
+
+    code: Annotated[str, Field(pattern=r"^[0-9]{8}$", examples=["12345678"])]
+
+
 class CreditIn(_In):
     """A top-up of one category."""
 

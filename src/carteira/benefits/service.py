@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -52,7 +51,6 @@ FUNDING = ledger.system_account("benefits.funding")
 """Where top-ups come from: what employers paid in."""
 
 MAX_BULK_LINES = 10_000
-CLAIM_CODE_TTL = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +64,15 @@ class AccountView:
     contact: str | None
 
 
-async def find(tx: Tx, reference: str) -> AccountView:
-    """Give an account by the processor's reference.
+async def find(tx: Tx, reference: str, *, keep: bool = False) -> AccountView:
+    """Give an account by the processor's reference; with `keep` it stays as it is until the transaction ends.
 
     Raises:
         BenefitAccountNotFound: there is none.
     """
-    row = await tx.scalar(
-        select(BenefitAccount).where(BenefitAccount.reference == reference).execution_options(populate_existing=True)
-    )
+    query = select(BenefitAccount).where(BenefitAccount.reference == reference)
+    query = query.execution_options(populate_existing=True)
+    row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     if row is None:
         raise BenefitAccountNotFound
     return AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
@@ -151,7 +149,7 @@ async def _lock_wanted(tx: Tx, wanted: set[Wanted]) -> tuple[ledger.Book, dict[W
     book = await ledger.book_of(tx, kinds.keys(), lock=True)
     missing = kinds.keys() - {(account.holder_id, account.kind) for account in book.accounts.values()}
     for holder_id, kind in sorted(missing):
-        view = await find(tx, kinds[holder_id, kind][0])
+        view = await find(tx, kinds[holder_id, kind][0], keep=True)  # its owner must not change meanwhile
         await ledger.open_account(tx, kind, holder_id=holder_id, owner_id=view.user_id)
     if missing:
         book = await ledger.book_of(tx, kinds.keys(), lock=True)

@@ -21,30 +21,41 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from carteira.identity.audit import record as record_audit
 from carteira.identity.config import Config
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.export import Format as ExportFormat
 from carteira.identity.export import export_users
+from carteira.identity.limiting import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, Limit
 from carteira.identity.people import NewPerson, add_person, prepare_password, register_person
 from carteira.identity.queries import PersonView, find_person, person
 from carteira.identity.roles import grant_claim
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.schemas import Email, FullName, Password
+from carteira.identity.seed import seed
 from carteira.identity.sessions import Client, Tokens, start_session
+from carteira.identity.sms import Sms, sms_of
 from carteira.kit.module import Module
 
 __all__ = [
+    "PER_ACCOUNT",
+    "PER_RECOVERY",
+    "PER_RECOVERY_DAY",
     "ClaimNotFound",
     "Client",
     "Config",
     "CpfTaken",
     "Email",
     "EmailTaken",
+    "ExportFormat",
     "FullName",
     "IdentityDep",
+    "Limit",
     "NewPerson",
     "Password",
     "PersonView",
     "Runtime",
+    "Sms",
     "Tokens",
     "UserNotFound",
     "add_person",
@@ -55,7 +66,10 @@ __all__ = [
     "module",
     "person",
     "prepare_password",
+    "record_audit",
     "register_person",
+    "seed",
+    "sms_of",
     "start_session",
 ]
 

@@ -96,10 +96,12 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     must_change_password: bool = False,
     email_confirmed: bool = False,
     actor: UUID | None = None,
+    user_id: UUID | None = None,
 ) -> UUID:
     """Add a person with a role ("cidadão" if none is named) and what it grants; give their id.
 
-    A password that must be changed signs in for `GENERATED_PASSWORD_DAYS`; later it is recovered by e-mail.
+    A password that must be changed signs in for `GENERATED_PASSWORD_DAYS`; later it is recovered by e-mail. An id is
+    drawn unless `user_id` names one that never was anybody's.
 
     Raises:
         EmailTaken, CpfTaken: another person has it.
@@ -107,7 +109,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     """
     now = clock.now()
     user = User(
-        id=uuid7(),
+        id=user_id or uuid7(),
         full_name=person.full_name,
         email=person.email,
         email_confirmed_at=now if email_confirmed else None,

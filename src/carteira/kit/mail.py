@@ -35,8 +35,10 @@ class Mailer:
     url: str | None
     sender: str
 
-    async def send(self, to: str, message: Message) -> None:
+    async def send(self, to: str, message: Message, *, message_id: str | None = None) -> None:
         """Send a message; the blocking conversation runs in a thread.
+
+        A `message_id` of the caller's own lets mail programs know a message that a job sends twice.
 
         Raises:
             MailNotConfigured: there is no server.
@@ -44,15 +46,16 @@ class Mailer:
         """
         if self.url is None:
             raise MailNotConfigured("SMTP_URL is not set")
-        await asyncio.to_thread(_send, self.url, self._compose(to, message))
+        await asyncio.to_thread(_send, self.url, self._compose(to, message, message_id))
 
-    def _compose(self, to: str, message: Message) -> EmailMessage:
+    def _compose(self, to: str, message: Message, message_id: str | None) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = Address("Carteira", addr_spec=self.sender)
         mail["To"] = Address(addr_spec=to)
         mail["Subject"] = message.subject
         mail["Date"] = formatdate()
-        mail["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
+        domain = self.sender.rpartition("@")[2]
+        mail["Message-ID"] = f"<{message_id}@{domain}>" if message_id else make_msgid(domain=domain)
         mail["Auto-Submitted"] = "auto-generated"
         mail["Content-Language"] = "pt-BR"
         mail.set_content(message.text)

@@ -25,6 +25,7 @@ from carteira.transit.errors import (
     TooManyCards,
 )
 from carteira.transit.queries import Debt, Movement, balance, cards, debt_total, debts, export_person, history
+from carteira.transit.seed import seed
 from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, unblock
 from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
 
@@ -55,6 +56,7 @@ __all__ = [
     "issue",
     "module",
     "recharge",
+    "seed",
     "unblock",
 ]
 

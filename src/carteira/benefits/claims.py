@@ -1,0 +1,153 @@
+"""Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (SPEC).
+
+Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
+An account of another CPF, or of another person, is not there. Codes are made in the job that sends them: they exist
+nowhere but in the message and, hashed, in the database. Ten minutes, one use, five tries; the newest code counts.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import identity, ledger
+from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoContact, WrongClaimCode
+from carteira.benefits.models import BenefitAccount, BenefitClaimCode
+from carteira.benefits.schemas import AccountOut
+from carteira.benefits.service import balances
+from carteira.kit import jobs
+from carteira.kit.clock import clock
+from carteira.kit.problems import TooManyRequests
+from carteira.kit.tx import Tx
+
+TTL = timedelta(minutes=10)
+TRIES = 5
+CODE_DIGITS = 8
+_OLDEST = timedelta(minutes=20)
+"""How long after its expiry a code that could not be sent is made anew."""
+_NOT_SENT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the job sends: to which contact, for which account, and the code."""
+
+    to: str
+    account: str
+    code: str
+
+
+def _hash(account_id: UUID, code: str) -> str:
+    return hashlib.sha256(f"{account_id}:{code}".encode()).hexdigest()
+
+
+async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = False) -> BenefitAccount:
+    """Give an unclaimed account of the person's CPF.
+
+    Raises:
+        BenefitAccountNotFound: there is none, or it is another person's.
+        AlreadyClaimed: it is theirs already.
+    """
+    query = select(BenefitAccount).where(BenefitAccount.reference == reference)
+    query = query.execution_options(populate_existing=True)
+    account = await tx.scalar(query.with_for_update() if lock else query)
+    if account is not None and account.user_id == user_id:
+        raise AlreadyClaimed("Esta conta já é sua.")
+    if account is None or account.user_id is not None or account.cpf is None:
+        raise BenefitAccountNotFound
+    try:
+        person = await identity.person(tx, user_id)
+    except identity.UserNotFound as error:
+        raise BenefitAccountNotFound from error
+    if person.cpf != account.cpf:
+        raise BenefitAccountNotFound
+    return account
+
+
+async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
+    """Have a code sent to the account's recorded contact.
+
+    Raises:
+        BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
+        NoContact: the employer recorded none.
+        TooManyRequests: too many codes were asked for.
+    """
+    async with runtime.database.transaction() as tx:
+        account = await _claimable(tx, user_id, reference)
+        if account.contact is None:
+            raise NoContact
+        account_id = account.id
+    limits = [
+        identity.Limit.of(item, "benefits.claim", account_id)
+        for item in (identity.PER_RECOVERY, identity.PER_RECOVERY_DAY)
+    ]
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
+        raise TooManyRequests(60)
+    async with runtime.database.transaction() as tx:
+        await _claimable(tx, user_id, reference, lock=True)
+        fresh = {"user_id": user_id, "code_hash": _NOT_SENT, "tries": 0, "expires_at": clock.now() + TTL}
+        await tx.execute(
+            insert(BenefitClaimCode)
+            .values(account_id=account_id, **fresh)
+            .on_conflict_do_update(index_elements=["account_id"], set_=fresh)
+        )
+        await identity.record_audit(tx, "benefit_claim_asked", actor=user_id, account_id=str(account_id))
+        await jobs.defer(tx, "benefits:send_claim_code", account_id=str(account_id), user_id=str(user_id))
+
+
+async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> Letter | None:
+    """Make the code of a claim, anew if sending failed; None if there is nothing to send any more. A job calls it."""
+    account = await tx.get(BenefitAccount, account_id, with_for_update=True, populate_existing=True)
+    row = await tx.get(BenefitClaimCode, account_id, with_for_update=True, populate_existing=True)
+    if account is None or row is None or row.user_id != user_id or row.expires_at < clock.now() - _OLDEST:
+        return None
+    if account.user_id is not None or account.contact is None:
+        return None
+    code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+    row.code_hash, row.tries, row.expires_at = _hash(account_id, code), 0, clock.now() + TTL
+    await tx.flush()
+    return Letter(account.contact, account.reference, code)
+
+
+async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code: str) -> AccountOut:
+    """Make an account, and the money in it, the person's.
+
+    Raises:
+        BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
+        WrongClaimCode: wrong, used, too late, or tried too often.
+        TooManyRequests: the person tried too many wrong codes.
+    """
+    limit = identity.Limit.of(identity.PER_ACCOUNT, "benefits.claim", user_id)
+    await runtime.limiter.check(limit)
+    async with runtime.database.transaction() as tx:
+        claimed = await _confirm(tx, user_id, reference, code)
+    if claimed is None:  # raised only now: the try is committed
+        await runtime.limiter.count(limit)
+        raise WrongClaimCode
+    return claimed
+
+
+async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> AccountOut | None:
+    """Lock the account, so that of many who confirm at once one is first; None is a wrong code."""
+    account = await _claimable(tx, user_id, reference, lock=True)
+    row = await tx.get(BenefitClaimCode, account.id, with_for_update=True, populate_existing=True)
+    if row is None or row.user_id != user_id or row.expires_at <= clock.now() or row.tries >= TRIES:
+        return None
+    row.tries += 1
+    if not hmac.compare_digest(row.code_hash.encode(), _hash(account.id, code).encode()):
+        await tx.flush()
+        return None
+    account.user_id = user_id
+    await tx.delete(row)
+    await tx.flush()
+    purses = await ledger.accounts_of_holder(tx, account.id)
+    await ledger.lock(tx, [purse.id for purse in purses])  # in id order, as the authorizer does
+    await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
+    await identity.record_audit(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id))
+    return AccountOut(account=account.reference, balances=await balances(tx, account.id))

@@ -1,0 +1,43 @@
+"""Benefits' work in the background: the codes by which accounts are claimed."""
+
+from uuid import UUID
+
+from procrastinate import Blueprint, JobContext, RetryStrategy
+
+from carteira.benefits import claims
+from carteira.identity import Sms
+from carteira.kit.letters import Letters
+from carteira.kit.mail import Mailer
+from carteira.kit.tx import Database
+
+_MINUTES = int(claims.TTL.total_seconds()) // 60
+letters = Letters("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
+
+
+def claim_sms(code: str) -> str:
+    """Give the text of a claim's SMS."""
+    return (
+        f"Carteira: o código da sua conta de benefícios é {code}. Vale por {_MINUTES} minutos. "
+        "Não passe este código a ninguém."
+    )
+
+
+def make_blueprint(mailer: Mailer, sms: Sms) -> Blueprint:
+    """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
+    blueprint = Blueprint()
+
+    @blueprint.task(name="send_claim_code", retry=RetryStrategy(max_attempts=5, exponential_wait=3), pass_context=True)
+    async def send_claim_code(context: JobContext, account_id: str, user_id: str) -> None:
+        """Make the code and send it to the recorded contact: an e-mail address, or else a phone."""
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            letter = await claims.make_code(tx, UUID(account_id), UUID(user_id))
+        if letter is None:
+            return
+        if "@" in letter.to:
+            message = letters.compose("claim_code", name="", account=letter.account, code=letter.code, minutes=_MINUTES)
+            await mailer.send(letter.to, message)
+        else:
+            await sms.send(letter.to, claim_sms(letter.code))
+
+    return blueprint

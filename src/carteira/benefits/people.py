@@ -1,0 +1,61 @@
+"""Benefits' part of a person: what it holds about them, and what is left once they are erased."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from carteira.benefits import queries
+from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
+from carteira.benefits.service import balances
+from carteira.kit.tx import Tx
+
+_LINES = 10_000
+
+
+async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+    """Give a person's accounts, each with its newest 10,000 decisions and movements, JSON-ready; centavos."""
+    accounts = await tx.scalars(
+        select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id)
+    )
+    exported = []
+    for account in accounts.all():
+        decisions = await tx.scalars(
+            select(BenefitDecision)
+            .where(BenefitDecision.account_id == account.id)
+            .order_by(BenefitDecision.id.desc())
+            .limit(_LINES)
+        )
+        lines, _ = await queries.statement(tx, account.id, limit=_LINES, before=None)
+        exported.append(
+            {
+                "account": account.reference,
+                "cpf": account.cpf,
+                "contact": account.contact,
+                "created_at": account.created_at,
+                "balances": await balances(tx, account.id),
+                "transactions": [queries.as_transaction(row).model_dump(mode="json") for row in decisions],
+                "statement": [line.model_dump(mode="json") for line in lines],
+            }
+        )
+    return {"accounts": exported}
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Part a person from their benefit accounts; decisions stay under the processor's references (LGPD art. 16, I).
+
+    Whether money is left is the ledger's to refuse. Accounts that wait for the same CPF unclaimed are left alone: who
+    typed a CPF has not proven that it is theirs.
+    """
+    accounts = await tx.scalars(
+        select(BenefitAccount)
+        .where(BenefitAccount.user_id == user_id)
+        .order_by(BenefitAccount.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    for account in accounts:
+        account.user_id = account.cpf = account.contact = None
+    await tx.flush()
+    await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))

@@ -1,0 +1,25 @@
+"""Demo data of identity: people whose password everybody knows."""
+
+from uuid import UUID
+
+from carteira.identity import roles
+from carteira.identity.errors import CpfTaken, EmailTaken
+from carteira.identity.models import User
+from carteira.identity.people import NewPerson, add_person, prepare_password
+from carteira.kit.tx import Tx
+
+
+async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role: str) -> bool:
+    """Add a demo person under a fixed id; False if they were there, were erased, or their e-mail or CPF is taken."""
+    if await tx.get(User, user_id) is not None:
+        return False
+    password_hash = await prepare_password(password)
+    role_id = await roles.id_of(tx, role)
+    try:
+        async with tx.begin_nested():
+            await add_person(
+                tx, person, password_hash=password_hash, role_id=role_id, email_confirmed=True, user_id=user_id
+            )
+    except (EmailTaken, CpfTaken):
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""Letters: the e-mails that people get, as text and as HTML in one frame; modules bring the templates."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from carteira.kit.mail import Message
+
+
+class Letters:
+    """A package's letters: the subject of each by name, and `templates/<name>.txt` and `.html` beside its code.
+
+    The HTML extends `base.html`, which greets by `name`, or by none if that is empty.
+    """
+
+    def __init__(self, package: str, subjects: Mapping[str, str]) -> None:
+        self._package = package
+        self._subjects = subjects
+
+    @cached_property
+    def _templates(self) -> Environment:
+        folders = [PackageLoader(package, "templates") for package in (self._package, "carteira.kit")]
+        return Environment(
+            loader=ChoiceLoader(folders),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+
+    def compose(self, letter: str, /, **values: Any) -> Message:  # noqa: ANN401 - what the template names
+        """Fill a letter's templates."""
+        subject = self._subjects[letter]
+        return Message(
+            subject,
+            self._templates.get_template(f"{letter}.txt").render(subject=subject, **values),
+            self._templates.get_template(f"{letter}.html").render(subject=subject, **values),
+        )

@@ -1,0 +1,15 @@
+"""Demo data of transit: a card with something on it."""
+
+from uuid import UUID
+
+from carteira.kit.tx import Tx
+from carteira.transit import queries, service
+
+BALANCE = 5_000
+
+
+async def seed(tx: Tx, user_id: UUID) -> None:
+    """Recharge a person's first card with `BALANCE` centavos, where nothing ever moved on it."""
+    first = (await queries.cards(tx, user_id, limit=1))[0]
+    if first.status == "active" and not await queries.history(tx, user_id, first.card_number, limit=1):
+        await service.recharge(tx, user_id, first.card_number, BALANCE)

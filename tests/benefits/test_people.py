@@ -1,0 +1,78 @@
+"""Benefits' part of a person: everything they are owed to see, and nothing left once they are erased."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from joserfc.jwk import OctKey
+from sqlalchemy import text
+
+from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
+from tests.benefits.support import AUTHORIZER, FOOD, processor_token, purchase
+from tests.identity.support import new_person
+from tests.served import Served, Someone, serve
+
+
+@pytest.fixture(scope="module")
+def people_url(new_database: Callable[[str], str]) -> str:
+    return new_database("benefits_people")
+
+
+@pytest.fixture
+async def served(people_url: str, tmp_path: Path) -> AsyncIterator[Served]:
+    settings = Settings.model_validate({"database_url": people_url, "carteira_home": tmp_path, "redis_url": None})
+    async with serve(settings) as served:
+        yield served
+
+
+async def register(served: Served) -> tuple[Someone, str]:
+    body = new_person()
+    answer = await served.client.post("/users/register", json=body)
+    return served.sign_in(user_id=UUID(answer.json()["id"])), body["cpf"]
+
+
+async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(served: Served) -> None:
+    person, cpf = await register(served)
+    operator = served.sign_in("*")
+    opened = await operator.post(
+        "/benefits/accounts", {"account": f"p-{cpf}", "user_id": str(person.id), "balances": {"FOOD": 1500}}
+    )
+    assert opened.status_code == 201, opened.text
+    waiting = await operator.post(
+        "/benefits/accounts", {"account": f"w-{cpf}", "cpf": cpf, "contact": "rh@empresa.com.br"}
+    )
+    assert waiting.status_code == 201
+    processor = {"authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
+
+    async def buy(reais: str) -> str:
+        body = purchase(f"p-{cpf}", reais, FOOD)
+        code: str = (await served.client.post(AUTHORIZER, content=body, headers=processor)).json()["code"]
+        return code
+
+    assert [await buy("5.00"), await buy("99.00")] == ["00", "51"]
+    held = (await person.get("/users/me/data")).json()["benefits"]
+    (account,) = held["accounts"]
+    assert (account["account"], account["balances"]["FOOD"]) == (f"p-{cpf}", 1000)
+    assert [item["code"] for item in account["transactions"]] == ["51", "00"]
+    assert [line["amount"] for line in account["statement"]] == [-500, 1500]
+
+    async def erase() -> int:
+        answer = await served.client.delete(f"/users/{person.id}", headers=person.headers)
+        return answer.status_code
+
+    assert await erase() == 409
+    assert await buy("10.00") == "00"
+    assert await erase() == 204
+    async with served.database.transaction() as tx:
+        rows = await tx.execute(
+            text("SELECT reference, user_id, cpf, contact FROM benefits_accounts WHERE reference LIKE :cpf"),
+            {"cpf": f"%{cpf}"},
+        )
+        assert sorted(tuple(row) for row in rows) == [
+            (f"p-{cpf}", None, None, None),
+            (f"w-{cpf}", None, cpf, "rh@empresa.com.br"),
+        ]
+        kept = await tx.scalar(text("SELECT count(*) FROM benefits_decisions WHERE account = :a"), {"a": f"p-{cpf}"})
+        assert kept == 3
+    assert (await person.get(f"/benefits/accounts/p-{cpf}")).status_code == 404

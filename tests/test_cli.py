@@ -1,0 +1,131 @@
+"""The operators' commands, run as they run them."""
+
+import asyncio
+import csv
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+
+from carteira import demo
+from carteira.documents import KeyRing
+from carteira.kit.tokens import KeyRing as AccessKeys
+from tests.documents.files import pdf
+from tests.server import clean_environment, running_server
+
+
+@pytest.fixture(scope="module")
+def cli_url(new_database: Callable[[str], str]) -> str:
+    url = new_database("cli")
+    asyncio.run(demo.seed(url, ()))
+    return url
+
+
+@pytest.fixture
+def carteira(cli_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(  # noqa: S603 - argv is ours
+            [sys.executable, "-m", "carteira", *args],
+            env=clean_environment(tmp_path, **({"database_url": cli_url} | settings)) | {"COLUMNS": "200"},
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+Carteira = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
+    done = carteira("users", "export", "--format", "csv", "pessoas.csv")
+    assert done.stdout.startswith("2 pessoas em pessoas.csv")
+    path = tmp_path / "pessoas.csv"
+    assert path.stat().st_mode & 0o077 == 0
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    assert {row["e-mail"] for row in rows} == {demo.PERSON.email, demo.ADMINISTRATOR.email}
+    assert {row["CPF"] for row in rows} == {"***.982.247-**", "***.444.777-**"}
+    carteira("users", "export", "pessoas.xlsx")
+    with zipfile.ZipFile(tmp_path / "pessoas.xlsx") as book:
+        assert b"maria@exemplo.com.br" in book.read("xl/worksheets/sheet1.xml")
+    with psycopg.connect(cli_url) as connection:
+        audited = connection.execute(
+            "SELECT details ->> 'format' FROM audit_log WHERE action = 'users_exported' ORDER BY id"
+        ).fetchall()
+    assert audited == [("csv",), ("xlsx",)]
+    assert "não pôde ser escrito" in carteira("users", "export", "/proc/pessoas.xlsx", code=1).stderr
+
+
+def test_the_contract_is_printed_as_openapi_and_as_a_postman_collection(carteira: Carteira) -> None:
+    document = json.loads(carteira("openapi").stdout)
+    assert document["openapi"].startswith("3.")
+    collection = json.loads(carteira("openapi", "--postman", port=8123).stdout)
+    assert collection["info"]["schema"].endswith("/v2.1.0/collection.json")
+    assert {"key": "url", "value": "http://localhost:8123"} in collection["variable"]
+    requests = [item["request"] for folder in collection["item"] for item in folder["item"]]
+    assert len(requests) == sum(len(item) for item in document["paths"].values())
+    by_url = {(request["method"], request["url"]["raw"]): request for request in requests}
+    authorizer = by_url["POST", "{{url}}/transactions/authorizer"]
+    assert json.loads(authorizer["body"]["raw"])["totalAmount"] == 100.0
+    sign_in = by_url["POST", "{{url}}/auth/login"]
+    assert (sign_in["body"]["mode"], sign_in["auth"]) == ("urlencoded", {"type": "noauth"})
+    assert {"username", "password"} <= {field["key"] for field in sign_in["body"]["urlencoded"]}
+    balance = by_url["GET", "{{url}}/transport-cards/:card_number/balance"]
+    assert [variable["key"] for variable in balance["url"]["variable"]] == ["card_number"]
+    upload = by_url["PUT", "{{url}}/documents/:document_id/file"]
+    assert {"key": "file", "type": "file"} in upload["body"]["formdata"]
+
+
+def test_the_access_keys_rotate_and_the_old_tokens_live_on(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
+    with running_server(tmp_path, workers=1, database_url=cli_url, carteira_modules="none") as server:
+
+        def me(token: str) -> int:
+            return httpx.get(f"{server.url}/users/me", headers={"authorization": f"Bearer {token}"}).status_code
+
+        def sign_in() -> str:
+            form = {"username": demo.PERSON.email, "password": demo.PASSWORD}
+            token: str = httpx.post(f"{server.url}/auth/login", data=form).json()["access_token"]
+            return token
+
+        old = sign_in()
+        kid = carteira("keys", "rotate").stdout.strip().removeprefix("Nova chave: ")
+        ring = AccessKeys(tmp_path / "keys" / "access-token.pem")
+        assert (ring.current.kid, len(ring.public()["keys"])) == (kid, 2)
+        assert me(old) == 200
+        assert me(carteira("token", "--claims", "users:read").stdout.strip()) == 200
+        assert me(sign_in()) == 200
+
+
+def test_the_documents_key_rotates_while_files_are_served(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
+    with running_server(tmp_path, workers=1, database_url=cli_url, carteira_modules="documents") as server:
+        token = carteira("token", "--claims", "none").stdout.strip()
+        headers = {"authorization": f"Bearer {token}"}
+        stored = httpx.post(
+            f"{server.url}/documents",
+            headers=headers,
+            data={"document_type": "RG", "document_number": "123456789"},
+            files={"file": ("rg.pdf", pdf(), "application/pdf")},
+        )
+        assert stored.status_code == 201, stored.text
+        before = KeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
+        done = carteira("documents", "rotate-key")
+        after = KeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
+        assert after != before
+        assert done.stdout.startswith(f"Chave-mestra {after}: 1 arquivos")
+        assert "0 arquivos" in carteira("documents", "rotate-key", "--no-new").stdout
+        document_id = UUID(stored.json()["id"])
+        link = httpx.post(f"{server.url}/documents/{document_id}/link", headers=headers).json()["url"]
+        assert httpx.get(link).content == pdf()
+    (tmp_path / "keys" / "documents.json").write_text("rubbish")
+    assert "não pôde ser trocada" in carteira("documents", "rotate-key", code=1).stderr
