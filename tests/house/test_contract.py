@@ -22,8 +22,10 @@ from schemathesis.specs.openapi.checks import (
 
 from carteira import demo, operator_tokens
 from carteira.app import create_app
+from carteira.embedded import Endpoints
 from carteira.kit.contract import PROBLEMS
 from carteira.settings import OPTIONAL_MODULES, Settings
+from tests.resellers.support import standing_in
 from tests.server import Server, running_server
 
 EXAMPLES = 3
@@ -42,12 +44,17 @@ OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations() if isinstanc
 
 
 @pytest.fixture(scope="module")
-def server(new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("contract")
     url = new_database("contract")
     asyncio.run(demo.seed(url, OPTIONAL_MODULES))
-    with running_server(home, workers=1, database_url=url, log_level="error") as running:
-        yield running
+    stores = {"redis_url": endpoints.redis_url, "aws_endpoint_url": endpoints.aws_endpoint_url}
+    with standing_in() as (_, cashback):
+        outside = {"base_url_cashback": cashback, "token_cashback": "the-token"}
+        with running_server(home, workers=1, database_url=url, log_level="error", **stores, **outside) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")
