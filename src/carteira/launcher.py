@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import socket
+import stat
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -85,18 +87,44 @@ def run(settings: Settings, out: Console) -> None:
 
 
 def settings_of_running_server() -> Settings:
-    """Read the settings; where they name no database, take what a running `carteira run` of this home uses."""
+    """Read the settings; where they name no database, take what a running `carteira run` uses.
+
+    It is looked for in this home, and where `CARTEIRA_HOME` is not set in the home of the last one that this user
+    started.
+    """
     settings = Settings()
     if settings.database_url is not None:
         return settings
-    try:
-        runtime: dict[str, Any] = json.loads((settings.carteira_home / RUNTIME_FILE).read_text())
-    except (FileNotFoundError, PermissionError, json.JSONDecodeError):
-        return settings
-    if not Path(f"/proc/{runtime['pid']}").exists():
+    runtime = _read_runtime(settings.carteira_home / RUNTIME_FILE)
+    if runtime is None and "carteira_home" not in settings.model_fields_set and _is_ours(_last_started().parent):
+        runtime = _read_runtime(_last_started())
+    if runtime is None:
         return settings
     os.environ.update({name: value for name, value in runtime["environment"].items() if name not in os.environ})
     return Settings()
+
+
+def _read_runtime(file: Path) -> dict[str, Any] | None:
+    """Read what a `carteira run` wrote down, if it is still alive."""
+    try:
+        runtime: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    return runtime if Path(f"/proc/{runtime['pid']}").exists() else None
+
+
+def _last_started() -> Path:
+    """Name the link to the runtime file of the last start, in a folder of this user's own."""
+    return Path(tempfile.gettempdir()) / f"carteira-{os.getuid()}" / RUNTIME_FILE
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether a folder is this user's and nobody else can write into it."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def _check_port(settings: Settings) -> None:
@@ -130,13 +158,14 @@ def _print_ready(out: Console, ready: ServerReady) -> None:
 
 
 def _prepare(url: str, settings: Settings, out: Console) -> None:
-    """Migrate, and fill in the demo data where there is none yet."""
-    from carteira import demo  # noqa: PLC0415 - pulls in the modules; only `run` needs them here
+    """Migrate, and fill in the demo data; on a database that is current there is nothing to do, and little to load."""
+    if not schema.is_current(url):
+        from carteira import demo  # noqa: PLC0415 - pulls in all modules, which takes as long as the rest of the start
 
-    schema.migrate(url)
+        schema.migrate(url)
+        if settings.environment == "development":
+            asyncio.run(demo.seed(url, settings.modules))
     out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
-    if settings.environment == "development":
-        asyncio.run(demo.seed(url, settings.modules))
 
 
 def _write_runtime(home: Path, environment: dict[str, str]) -> None:
@@ -146,6 +175,11 @@ def _write_runtime(home: Path, environment: dict[str, str]) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         json.dump({"pid": os.getpid(), "environment": environment}, opened)
+    link = _last_started()
+    link.parent.mkdir(mode=0o700, exist_ok=True)
+    if _is_ours(link.parent):
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
 
 
 def _supervise(

@@ -3,8 +3,10 @@
 import importlib
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 TABLE_OWNERS = (
     "carteira.kit.events",
@@ -41,6 +43,15 @@ def alembic_config(url: str | None = None) -> Config:
     config.set_main_option("script_location", str(_folder()))
     config.attributes["url"] = url
     return config
+
+
+def is_current(url: str) -> bool:
+    """Tell whether the database is at the last revision, without loading any module's tables."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    with psycopg.connect("postgresql://" + url.partition("://")[2]) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return False
+        return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head,)]
 
 
 def migrate(url: str, revision: str = "head") -> None:
