@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.identity.audit import record as record_audit
-from carteira.identity.config import Config
+from carteira.identity.config import Config, GoogleConfig, MetaConfig
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.export import Format as ExportFormat
 from carteira.identity.export import export_users
@@ -49,8 +49,10 @@ __all__ = [
     "EmailTaken",
     "ExportFormat",
     "FullName",
+    "GoogleConfig",
     "IdentityDep",
     "Limit",
+    "MetaConfig",
     "NewPerson",
     "Password",
     "PersonView",
@@ -85,6 +87,7 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     from carteira.identity.limiting import Limiter  # noqa: PLC0415 - the same
     from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
     from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
+    from carteira.identity.routes_passkeys import router as passkeys  # noqa: PLC0415 - the same
     from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
     from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
     from carteira.identity.seal import Sealer  # noqa: PLC0415 - the same
@@ -113,7 +116,7 @@ def module(config: Config, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(auth, users, roles),
+        routers=(auth, passkeys, users, roles),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,
