@@ -86,11 +86,14 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     from carteira.identity.jobs import make_blueprint  # noqa: PLC0415 - the same
     from carteira.identity.limiting import Limiter  # noqa: PLC0415 - the same
     from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
+    from carteira.identity.providers import make_providers  # noqa: PLC0415 - the same
     from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
     from carteira.identity.routes_passkeys import router as passkeys  # noqa: PLC0415 - the same
     from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
+    from carteira.identity.routes_social import router as social  # noqa: PLC0415 - the same
     from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
     from carteira.identity.seal import Sealer  # noqa: PLC0415 - the same
+    from carteira.kit.http import Http  # noqa: PLC0415 - the same
     from carteira.kit.tokens import KeyRing  # noqa: PLC0415 - the same
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
@@ -100,6 +103,7 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ring = KeyRing(config.signing_key)
         limiter = Limiter(config.redis_url)
+        http = Http()
         app.state.identity = Runtime(
             config=config,
             database=app.state.database,
@@ -109,14 +113,16 @@ def module(config: Config, others: Sequence[Module]) -> Module:
             sealer=Sealer(config.sealing_key),
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
+            providers=make_providers(config, http),
         )
         await warm_up()
         yield
+        await http.close()
         await limiter.close()
 
     return Module(
         name="identity",
-        routers=(auth, passkeys, users, roles),
+        routers=(auth, passkeys, social, users, roles),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

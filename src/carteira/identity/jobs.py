@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.identity import audit, messages, passkeys, recovery, sessions, signin
+from carteira.identity import audit, messages, passkeys, recovery, sessions, signin, social
 from carteira.identity.config import Config
 from carteira.identity.errors import UserNotFound
 from carteira.identity.export import export_daily
@@ -31,13 +31,14 @@ async def _find(database: Database, user_id: str) -> PersonView | None:
 def make_blueprint(config: Config) -> Blueprint:
     """Make the jobs."""
     blueprint = Blueprint()
-    _add_letters(blueprint, config)
+    _add_codes(blueprint, config)
+    _add_news(blueprint, config)
     _add_upkeep(blueprint, config)
     return blueprint
 
 
-def _add_letters(blueprint: Blueprint, config: Config) -> None:
-    """Add the messages. They go out after the transaction, which no network call may hold open."""
+def _add_codes(blueprint: Blueprint, config: Config) -> None:
+    """Add the messages that carry codes. They go out after the transaction, which no network call may hold open."""
     mailer = Mailer(config.smtp_url, config.mail_from)
     sms = sms_of(config.sms_url, config.sms_token, config.home)
 
@@ -55,6 +56,22 @@ def _add_letters(blueprint: Blueprint, config: Config) -> None:
             await mailer.send(
                 letter.to, messages.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
             )
+
+    @blueprint.task(name="send_link_code", retry=_RETRY, pass_context=True)
+    async def send_link_code(context: JobContext, registration_id: str) -> None:
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            letter = await social.make_code(tx, UUID(registration_id))
+        if letter is not None:
+            minutes = int(social.CODE_TTL.total_seconds()) // 60
+            way = messages.WAYS[letter.provider]
+            message = messages.compose("link_code", name=letter.name, code=letter.code, way=way, minutes=minutes)
+            await mailer.send(letter.to, message)
+
+
+def _add_news(blueprint: Blueprint, config: Config) -> None:
+    """Add the messages that tell a person what happened to their account."""
+    mailer = Mailer(config.smtp_url, config.mail_from)
 
     @blueprint.task(name="tell_password_changed", retry=_RETRY, pass_context=True)
     async def tell_password_changed(context: JobContext, user_id: str) -> None:
@@ -100,3 +117,4 @@ def _add_upkeep(blueprint: Blueprint, config: Config) -> None:
             await signin.forget_old(tx)
             await recovery.forget_old(tx)
             await passkeys.forget_old(tx)
+            await social.forget_old(tx)

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from carteira.identity.schemas import BirthDate, Code, Email, FullName, Phone, Token
+from carteira.identity.schemas import BirthDate, Code, Email, FullName, Named, Phone, Token
 from carteira.kit.cpf import Cpf
 
 _NAME_LENGTH = 60
@@ -69,8 +69,8 @@ class RegistrationTokenOut(BaseModel):
 
     registration_token: str
     expires_in: int = Field(description="Segundos até o registration_token expirar")
-    full_name: str | None = Field(description="O que o provedor disse; se faltar, o cadastro pede")
-    email: str | None = Field(description="O mesmo")
+    full_name: str | None = Field(None, description="O que o provedor disse; se faltar, o cadastro pede")
+    email: str | None = Field(None, description="O mesmo")
 
 
 class SocialRegisterIn(_In):
@@ -90,17 +90,10 @@ class SocialLinkIn(_In):
     registration_token: Token
 
 
-class LinkCodeIn(_In):
+class LinkCodeIn(Named):
     """For whom a code is asked: an e-mail or a CPF."""
 
     registration_token: Token
-    email: Email | None = None
-    cpf: Cpf | None = None
-
-    @property
-    def name(self) -> str:
-        """The e-mail or the CPF."""
-        return self.email or self.cpf or ""
 
 
 class LinkVerifyIn(_In):

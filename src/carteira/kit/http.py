@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -80,8 +79,9 @@ class Http:
         Raises:
             DependencyDown: the service is not to be reached, too slow, too talkative, or answers 5xx.
         """
-        host = urlsplit(url).hostname
+        host = None
         try:
+            host = httpx.URL(url).host
             async with (
                 asyncio.timeout(self._whole_seconds),
                 self._client.stream(method, url, **content) as response,
