@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from carteira.embedded import Endpoints
+from tests.identity.provider import Provider, running_provider
 from tests.server import Server, running_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,9 +24,19 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
 def server(
-    endpoints: Endpoints, new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+    endpoints: Endpoints,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+    provider: Provider,
 ) -> Iterator[Server]:
+    """The server, at `localhost`: for a browser another site than the provider, at 127.0.0.1."""
     home = tmp_path_factory.mktemp("browser")
     with running_server(
         home,
@@ -34,6 +45,10 @@ def server(
         redis_url=endpoints.redis_url,
         smtp_url=endpoints.smtp_url,
         carteira_modules="none",
+        log_level="debug",
+        google_client_id="carteira-teste",
+        google_client_secret="segredo",
+        google_issuer=provider.url,
     ) as server:
         yield Server(server.url.replace("127.0.0.1", "localhost"), server.home, server.process, server.log)
 

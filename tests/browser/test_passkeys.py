@@ -1,16 +1,10 @@
 """Passkeys end to end: Chromium's own WebAuthn, with its virtual authenticator (Chrome DevTools Protocol)."""
 
-from typing import Any
-
 from playwright.async_api import CDPSession, Page
 
+from tests.browser.support import call
 from tests.identity.support import new_person
 
-CALL = """async ([method, path, token, body]) => {
-    const headers = {'Content-Type': 'application/json', ...(token ? {Authorization: `Bearer ${token}`} : {})};
-    const answer = await fetch(path, {method, headers, body: body === null ? undefined : JSON.stringify(body)});
-    return {status: answer.status, body: await answer.json()};
-}"""
 LOGIN = """async ([username, password]) => {
     const body = new URLSearchParams({username, password});
     return await (await fetch('/auth/login', {method: 'POST', body})).json();
@@ -23,11 +17,6 @@ GET = """async (options) => {
     const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
     try { return (await navigator.credentials.get({publicKey})).toJSON(); } catch (error) { return error.name; }
 }"""
-
-
-async def call(page: Page, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, Any]:
-    answer = await page.evaluate(CALL, [method, path, token, body])
-    return answer["status"], answer["body"]
 
 
 async def plug_in(page: Page, *, verifies: bool = True) -> tuple[CDPSession, str]:
