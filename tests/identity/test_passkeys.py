@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -290,8 +291,9 @@ async def test_erasure_takes_them_along(server: Server, person: Person) -> None:
     assert (await enter(server, device.get(await options_of(server)))).status_code == 401
 
 
-async def test_the_public_address_is_what_counts(start_server: Callable[..., Awaitable[Server]]) -> None:
-    server = await start_server(public_url="https://carteira.exemplo.com.br/")
+@pytest.mark.parametrize("url", ["https://carteira.exemplo.com.br/", "https://Carteira.exemplo.com.br:443/app"])
+async def test_the_public_address_is_what_counts(start_server: Callable[..., Awaitable[Server]], url: str) -> None:
+    server = await start_server(public_url=url)
     person = await sign_in(server, await register(server))
     device = Authenticator(origin="https://carteira.exemplo.com.br")
     await add(server, person, device)
@@ -302,7 +304,15 @@ async def test_the_public_address_is_what_counts(start_server: Callable[..., Awa
     assert (await enter(server, device.get(await options_of(server)))).status_code == 401
 
 
+async def test_a_request_does_not_say_where_production_is(server: Server) -> None:
+    """Without PUBLIC_URL a passkey would be bound to whatever Host a client sends."""
+    runtime = server.app.api.state.identity
+    server.app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
+    answer = await server.http.post("/auth/passkeys/login/options")
+    assert (answer.status_code, answer.json()["code"]) == (404, "sign_in_unavailable")
+
+
 async def test_failures_count_by_address(server: Server) -> None:
-    for _ in range(300):
-        assert (await enter(server, {})).status_code == 401
+    answers = await asyncio.gather(*(enter(server, {}) for _ in range(300)))
+    assert {answer.status_code for answer in answers} == {401}
     assert (await enter(server, {})).status_code == 429

@@ -215,6 +215,7 @@ async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, 
         .execution_options(populate_existing=True)
     )
     if row is None:
+        await audit.record(tx, "sign_in_failed", actor=None, method="passkey")
         return None
     if assertion.user_handle != row.user_id.bytes:
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")

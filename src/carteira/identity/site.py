@@ -9,6 +9,8 @@ from carteira.identity.errors import SignInUnavailable
 from carteira.identity.passkeys import Site
 from carteira.identity.runtime import IdentityDep
 
+_OWN_PORTS = {"http": 80, "https": 443}
+
 
 def _base(identity: IdentityDep, request: Request) -> str:
     if identity.config.public_url is not None:
@@ -23,8 +25,11 @@ BaseDep = Annotated[str, Depends(_base)]
 
 
 def _site(base: BaseDep) -> Site:
+    """Give the origin as browsers write it: lower case, without the scheme's own port."""
     parts = urlsplit(base)
-    return Site(rp_id=parts.hostname or "", origin=f"{parts.scheme}://{parts.netloc}".lower())
+    host = parts.hostname or ""
+    port = "" if parts.port in (None, _OWN_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return Site(rp_id=host, origin=f"{parts.scheme}://{host}{port}")
 
 
 SiteDep = Annotated[Site, Depends(_site)]

@@ -188,6 +188,8 @@ async def arrive(
         profile = await _profile(provider, trip, arrival)
     except SocialRefused:
         await runtime.limiter.count(address)
+        async with runtime.database.transaction() as tx:
+            await audit.record(tx, "sign_in_failed", actor=None, method=name)
         raise
     async with runtime.database.transaction() as tx:
         return await _sign_in_or_offer(tx, runtime, name, profile, client)
