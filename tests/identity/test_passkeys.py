@@ -8,10 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from carteira.identity import passkeys
+from carteira.identity.limiting import PER_ADDRESS, Limit
 from carteira.kit.clock import clock
 from tests.identity.authenticator import UP, Authenticator
-from tests.identity.support import Person, Server, register, sign_in
+from tests.identity.support import Person, Server, address, register, sign_in
 
 
 async def add(server: Server, person: Person, device: Authenticator, name: str = "Celular") -> str:
@@ -312,7 +315,31 @@ async def test_a_request_does_not_say_where_production_is(server: Server) -> Non
     assert (answer.status_code, answer.json()["code"]) == (404, "sign_in_unavailable")
 
 
+async def use_up(server: Server, *parts: object) -> None:
+    """Leave one try."""
+    limiter = server.app.api.state.identity.limiter
+    for _ in range(299):
+        assert await limiter.count(Limit.of(PER_ADDRESS, *parts))
+
+
+async def test_challenges_are_limited_and_forgotten(server: Server, person: Person) -> None:
+    here = address()
+    await use_up(server, "passkey-options", here)
+    async with server.at(here) as http:
+        answers = [await http.post("/auth/passkeys/login/options") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    await use_up(server, "passkey-options", person.id)
+    asked = [await server.http.post("/auth/passkeys/register/options", headers=person.headers) for _ in range(2)]
+    assert [answer.status_code for answer in asked] == [200, 429]
+    clock.advance(timedelta(minutes=6))
+    async with server.database.transaction() as tx:
+        await passkeys.forget_old(tx)
+        assert await tx.scalar(text("SELECT count(*) FROM passkey_challenges")) == 0
+
+
 async def test_failures_count_by_address(server: Server) -> None:
-    answers = await asyncio.gather(*(enter(server, {}) for _ in range(300)))
-    assert {answer.status_code for answer in answers} == {401}
-    assert (await enter(server, {})).status_code == 429
+    here = address()
+    await use_up(server, here)
+    async with server.at(here) as http:
+        answers = [await http.post("/auth/passkeys/login/verify", json={"credential": {}}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [401, 429]

@@ -81,14 +81,21 @@ class _Assertion:
     user_handle: bytes
 
 
-async def registration_options(tx: Tx, site: Site, who: Principal) -> dict[str, Any]:
+async def registration_options(runtime: Runtime, site: Site, who: Principal) -> dict[str, Any]:
     """Give what the browser needs to make a passkey. Wants a recent sign-in.
 
     Raises:
         RecentSignInRequired: the sign-in is too long ago.
         TooManyPasskeys: the person has `MOST` of them.
+        TooManyRequests: the person asked too often.
     """
     sessions.require_recent_sign_in(who)
+    await _count_asking(runtime, who.user_id)
+    async with runtime.database.transaction() as tx:
+        return await _registration_options(tx, site, who)
+
+
+async def _registration_options(tx: Tx, site: Site, who: Principal) -> dict[str, Any]:
     user = await tx.get(User, who.user_id)
     if user is None or user.email is None:
         raise UserNotFound
@@ -172,10 +179,7 @@ async def login_options(runtime: Runtime, site: Site, client: Client) -> dict[st
     Raises:
         TooManyRequests: too many were asked for from that address.
     """
-    address = Limit.of(PER_ADDRESS, "passkey-options", network(client.address))
-    await runtime.limiter.check(address)
-    if not await runtime.limiter.count(address):
-        raise TooManyRequests(60)
+    await _count_asking(runtime, network(client.address))
     options = webauthn.generate_authentication_options(
         rp_id=site.rp_id, timeout=_TIMEOUT_MS, user_verification=UserVerificationRequirement.REQUIRED
     )
@@ -288,6 +292,14 @@ async def _own(tx: Tx, user_id: UUID, passkey_id: UUID) -> Passkey:
 
 def _view(row: Passkey) -> PasskeyView:
     return PasskeyView(row.id, row.name, row.backed_up, row.created_at, row.used_at)
+
+
+async def _count_asking(runtime: Runtime, who: object) -> None:
+    """Count every request for a challenge, since each leaves a row."""
+    limit = Limit.of(PER_ADDRESS, "passkey-options", who)
+    await runtime.limiter.check(limit)
+    if not await runtime.limiter.count(limit):
+        raise TooManyRequests(60)
 
 
 def _hash(challenge: bytes) -> bytes:

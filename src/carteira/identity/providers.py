@@ -267,6 +267,7 @@ def _well(answer: Answer) -> dict[str, Any]:
 def _taken(provider: str, answer: Answer) -> dict[str, Any]:
     """Give what the provider answers; a 400 is about the code, anything else about how this server is set up."""
     if answer.status == _BAD_REQUEST:
+        log.warning("provider refuses a code", provider=provider)
         raise SocialRefused
     if not answer.ok:
         log.error("provider refuses this server", provider=provider, status=answer.status)

@@ -19,9 +19,9 @@ router = APIRouter(prefix="/auth/passkeys", tags=["identity"])
 
 
 @router.post("/register/options", summary="Começar a guardar uma chave de acesso")
-async def registration_options(tx: TxDep, who: Who, site: SiteDep) -> dict[str, Any]:
+async def registration_options(who: Who, identity: IdentityDep, site: SiteDep) -> dict[str, Any]:
     """O que `navigator.credentials.create` precisa. Pede uma entrada recente; vale por cinco minutos."""
-    return await passkeys.registration_options(tx, site, who)
+    return await passkeys.registration_options(identity, site, who)
 
 
 @router.post("/register/verify", status_code=201, summary="Guardar uma chave de acesso")
