@@ -50,7 +50,8 @@ def server(
         google_client_secret="segredo",
         google_issuer=provider.url,
     ) as server:
-        yield Server(server.url.replace("127.0.0.1", "localhost"), server.home, server.process, server.log)
+        server.url = server.url.replace("127.0.0.1", "localhost")
+        yield server
 
 
 @pytest.fixture
