@@ -49,7 +49,8 @@ run-debug: install ## The same with reload on change and debug logs
 
 # Where it cannot be had, the browser's tests are skipped and say so.
 browser: ## Install Debian's Chromium for the browser's tests (as root)
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  echo "Installing Chromium …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
