@@ -1,6 +1,7 @@
 """Identity: people, how they sign in, what they may, and what they are owed by the LGPD.
 
-It owns users, roles, claims, sessions, second factors, password recovery, consents and the audit. Invariants:
+It owns users, roles, claims, sessions, second factors, passkeys, accounts at providers, password recovery, consents
+and the audit. Invariants:
 
 - e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
 - an access token names a session and carries no claims: what a person may is read per request, and a change holds at
@@ -8,12 +9,14 @@ It owns users, roles, claims, sessions, second factors, password recovery, conse
 - passwords, tokens and codes are stored as hashes only, authenticators' secrets sealed; none of them reaches a log, a
   job or the audit;
 - a refresh token is used once; used again after ten seconds it ends its session;
+- a provider's account is known by its subject: an e-mail address, whoever asserts it, links nobody;
 - the audit is append-only and holds ids, never content.
 
 Every way of signing in proves who it is and ends in `start_session`. Other modules add people with
 `add_person` and `register_person`, give
 claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
-Sources: SPEC, identity; RFC 6238, 6749, 7519, 9106; LGPD arts. 8 and 18; `docs/identity.md`, `docs/security.md`.
+Sources: SPEC, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts.
+8 and 18; `docs/identity.md`, `docs/security.md`.
 """
 
 from collections.abc import AsyncIterator, Sequence
