@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock run run-debug test test-unit test-integration test-faults check format postman bench bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -47,13 +47,21 @@ run: install ## Start everything on http://localhost:8000 (PORT=8123, CARTEIRA_H
 run-debug: install ## The same with reload on change and debug logs
 	@exec $(BIN)/carteira run --debug
 
-test: install-dev ## Run the whole test suite
+# Where it cannot be had, the browser's tests are skipped and say so.
+browser: ## Install Debian's Chromium for the browser's tests (as root)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "Installing Chromium …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
+
+test: install-dev browser ## Run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-unit: install-dev ## Only the tests that need no server
 	@$(BIN)/python -m pytest -m unit
 
-test-integration: install-dev ## Only the tests that run against the embedded servers
+test-integration: install-dev browser ## Only the tests that run against the embedded servers
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m integration
 
 test-faults: install-dev ## Kill workers, servers and PostgreSQL under load, ten times each

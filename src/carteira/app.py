@@ -106,6 +106,29 @@ def identity_config(settings: Settings) -> identity.Config:
         sms_url=settings.sms_url,
         sms_token=settings.sms_token.get_secret_value() if settings.sms_token else None,
         export_days_kept=settings.users_export_days,
+        public_url=settings.public_url,
+        google=_google(settings),
+        meta=_meta(settings),
+    )
+
+
+def _google(settings: Settings) -> identity.GoogleConfig | None:
+    if not (settings.google_client_id and settings.google_client_secret):
+        return None
+    return identity.GoogleConfig(
+        settings.google_client_id, settings.google_client_secret.get_secret_value(), settings.google_issuer
+    )
+
+
+def _meta(settings: Settings) -> identity.MetaConfig | None:
+    if not (settings.meta_client_id and settings.meta_client_secret):
+        return None
+    return identity.MetaConfig(
+        settings.meta_client_id,
+        settings.meta_client_secret.get_secret_value(),
+        settings.meta_authorize_url,
+        settings.meta_token_url,
+        settings.meta_user_url,
     )
 
 

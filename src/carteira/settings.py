@@ -79,6 +79,22 @@ class Settings(BaseSettings):
     users_export_days: int = Field(
         7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )
+    google_client_id: str | None = Field(None, description="Client id of Google sign-in; empty: it is off.")
+    google_client_secret: SecretStr | None = Field(None, description="Client secret of Google sign-in.")
+    google_issuer: str = Field(
+        "https://accounts.google.com",
+        description="Issuer of Google sign-in (OpenID Connect); its discovery document says the rest.",
+    )
+    meta_client_id: str | None = Field(None, description="App id of Meta (Facebook) sign-in; empty: it is off.")
+    meta_client_secret: SecretStr | None = Field(None, description="App secret of Meta sign-in.")
+    meta_authorize_url: str = Field(
+        "https://www.facebook.com/v24.0/dialog/oauth", description="Where Meta asks the person."
+    )
+    meta_token_url: str = Field(
+        "https://graph.facebook.com/v24.0/oauth/access_token",
+        description="Where Meta exchanges the code.",
+    )
+    meta_user_url: str = Field("https://graph.facebook.com/v24.0/me", description="Where Meta says who it is.")
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -151,6 +167,11 @@ class Settings(BaseSettings):
                 "sms_url",
             )
             if getattr(self, name) is None
+        )
+        wrong.extend(
+            f"{name.upper()}_CLIENT_SECRET and PUBLIC_URL must be set with {name.upper()}_CLIENT_ID"
+            for name in ("google", "meta")
+            if getattr(self, f"{name}_client_id") and not (getattr(self, f"{name}_client_secret") and self.public_url)
         )
         if "documents" in self.modules:
             wrong.extend(

@@ -74,6 +74,15 @@ def test_production_refuses_what_is_weak(change: dict[str, object]) -> None:
         Settings.model_validate(PRODUCTION | change)
 
 
+@pytest.mark.parametrize("name", ["google", "meta"])
+def test_a_provider_in_production_wants_its_secret_and_the_public_address(name: str) -> None:
+    whole = {f"{name}_client_id": "id", f"{name}_client_secret": "s", "public_url": "https://carteira.exemplo"}
+    assert Settings.model_validate(PRODUCTION | whole).public_url
+    for missing in (f"{name}_client_secret", "public_url"):
+        with pytest.raises(ValidationError, match="must be set with"):
+            Settings.model_validate(PRODUCTION | {key: value for key, value in whole.items() if key != missing})
+
+
 def test_settings_do_not_change_and_do_not_show_secrets() -> None:
     settings = Settings.model_validate(PRODUCTION)
     assert PRODUCTION["jwt_secret"] not in repr(settings)

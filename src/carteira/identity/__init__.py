@@ -1,6 +1,7 @@
 """Identity: people, how they sign in, what they may, and what they are owed by the LGPD.
 
-It owns users, roles, claims, sessions, second factors, password recovery, consents and the audit. Invariants:
+It owns users, roles, claims, sessions, second factors, passkeys, accounts at providers, password recovery, consents
+and the audit. Invariants:
 
 - e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
 - an access token names a session and carries no claims: what a person may is read per request, and a change holds at
@@ -8,12 +9,14 @@ It owns users, roles, claims, sessions, second factors, password recovery, conse
 - passwords, tokens and codes are stored as hashes only, authenticators' secrets sealed; none of them reaches a log, a
   job or the audit;
 - a refresh token is used once; used again after ten seconds it ends its session;
+- a provider's account is known by its subject: an e-mail address, whoever asserts it, links nobody;
 - the audit is append-only and holds ids, never content.
 
 Every way of signing in proves who it is and ends in `start_session`. Other modules add people with
 `add_person` and `register_person`, give
 claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
-Sources: SPEC, identity; RFC 6238, 6749, 7519, 9106; LGPD arts. 8 and 18; `docs/identity.md`, `docs/security.md`.
+Sources: SPEC, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts.
+8 and 18; `docs/identity.md`, `docs/security.md`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +25,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.identity.audit import record as record_audit
-from carteira.identity.config import Config
+from carteira.identity.config import Config, GoogleConfig, MetaConfig
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.export import Format as ExportFormat
 from carteira.identity.export import export_users
@@ -49,8 +52,10 @@ __all__ = [
     "EmailTaken",
     "ExportFormat",
     "FullName",
+    "GoogleConfig",
     "IdentityDep",
     "Limit",
+    "MetaConfig",
     "NewPerson",
     "Password",
     "PersonView",
@@ -84,10 +89,14 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     from carteira.identity.jobs import make_blueprint  # noqa: PLC0415 - the same
     from carteira.identity.limiting import Limiter  # noqa: PLC0415 - the same
     from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
+    from carteira.identity.providers import make_providers  # noqa: PLC0415 - the same
     from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
+    from carteira.identity.routes_passkeys import router as passkeys  # noqa: PLC0415 - the same
     from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
+    from carteira.identity.routes_social import router as social  # noqa: PLC0415 - the same
     from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
     from carteira.identity.seal import Sealer  # noqa: PLC0415 - the same
+    from carteira.kit.http import Http  # noqa: PLC0415 - the same
     from carteira.kit.tokens import KeyRing  # noqa: PLC0415 - the same
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
@@ -97,6 +106,7 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ring = KeyRing(config.signing_key)
         limiter = Limiter(config.redis_url)
+        http = Http()
         app.state.identity = Runtime(
             config=config,
             database=app.state.database,
@@ -106,14 +116,16 @@ def module(config: Config, others: Sequence[Module]) -> Module:
             sealer=Sealer(config.sealing_key),
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
+            providers=make_providers(config, http),
         )
         await warm_up()
         yield
+        await http.close()
         await limiter.close()
 
     return Module(
         name="identity",
-        routers=(auth, users, roles),
+        routers=(auth, passkeys, social, users, roles),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

@@ -11,6 +11,26 @@ GENERATED_PASSWORD_DAYS = 7
 
 
 @dataclass(frozen=True)
+class GoogleConfig:
+    """An OpenID Connect provider; everything else is in its discovery document."""
+
+    client_id: str
+    client_secret: str
+    issuer: str = "https://accounts.google.com"
+
+
+@dataclass(frozen=True)
+class MetaConfig:
+    """Facebook Login: OAuth 2.0 and the Graph API."""
+
+    client_id: str
+    client_secret: str
+    authorize_url: str
+    token_url: str
+    user_url: str
+
+
+@dataclass(frozen=True)
 class Config:
     """Identity's settings."""
 
@@ -29,3 +49,8 @@ class Config:
     sms_token: str | None = None
     export_days_kept: int = 7
     """How many daily exports are kept; 0 makes none."""
+    public_url: str | None = None
+    """Where people reach the server: what passkeys are bound to and providers send people back to. Without it the
+    request's own address counts, in development only."""
+    google: GoogleConfig | None = None
+    meta: MetaConfig | None = None

@@ -1,6 +1,6 @@
 """What identity refuses. Codes never change."""
 
-from carteira.kit.problems import Conflict, Forbidden, InvalidInput, NotAuthenticated, NotFound
+from carteira.kit.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotAuthenticated, NotFound
 
 
 class UserNotFound(NotFound):
@@ -136,3 +136,99 @@ class TotpNotFound(NotFound):
 
     code = "totp_not_found"
     detail = "Nenhum autenticador para esta operação."
+
+
+class PasskeyRefused(NotAuthenticated):
+    """The passkey's answer does not fit, came too late or twice, or nobody has that passkey."""
+
+    code = "passkey_refused"
+    detail = "Não foi possível entrar com esta chave de acesso. Tente de novo."
+
+
+class InvalidPasskey(InvalidInput):
+    """A new passkey's answer does not fit (the person is signed in, so this is no 401)."""
+
+    code = "invalid_passkey"
+    detail = "Não foi possível guardar esta chave de acesso. Comece de novo."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "credential", "message": self.detail}])
+
+
+class PasskeyTaken(Conflict):
+    """The passkey is known already."""
+
+    code = "passkey_taken"
+    detail = "Esta chave de acesso já está cadastrada."
+
+
+class TooManyPasskeys(Conflict):
+    """A person has as many passkeys as may be."""
+
+    code = "too_many_passkeys"
+    detail = "Você já tem o máximo de chaves de acesso. Apague uma para guardar outra."
+
+
+class PasskeyNotFound(NotFound):
+    """There is no such passkey of this person."""
+
+    code = "passkey_not_found"
+    detail = "Chave de acesso não encontrada."
+
+
+class SignInUnavailable(NotFound):
+    """This way of signing in is not set up on this server."""
+
+    code = "sign_in_unavailable"
+    detail = "Esta forma de entrar não está disponível."
+
+
+class SocialAttemptOver(NotAuthenticated):
+    """The state is unknown, used, too old, or belongs to another browser."""
+
+    code = "social_attempt_over"
+    detail = "Esta entrada expirou ou não começou neste navegador. Comece de novo."
+
+
+class SocialRefused(NotAuthenticated):
+    """The provider says no, the person said no there, or what it says proves nothing."""
+
+    code = "social_refused"
+    detail = "O provedor não confirmou a sua entrada. Tente de novo."
+
+
+class ProviderDown(DependencyDown):
+    """The provider is not to be reached."""
+
+    code = "provider_down"
+    detail = "O provedor de entrada não respondeu. Tente de novo em instantes ou entre de outra forma."
+
+
+class RegistrationOver(NotAuthenticated):
+    """The registration token is unknown, used or too old."""
+
+    code = "registration_over"
+    detail = "O seu cadastro expirou. Entre com o provedor de novo."
+
+
+class SocialAccountTaken(Conflict):
+    """The provider's account signs somebody in already."""
+
+    code = "social_account_taken"
+    detail = "Esta conta já está ligada a um cadastro."
+
+
+class SocialAccountNotFound(NotFound):
+    """There is no such linked account of this person."""
+
+    code = "social_account_not_found"
+    detail = "Conta ligada não encontrada."
+
+
+class MissingFields(InvalidInput):
+    """The provider did not tell what sign-up needs, so the person must."""
+
+    code = "missing_fields"
+
+    def __init__(self, fields: list[str]) -> None:
+        super().__init__(errors=[{"field": field, "message": "Campo obrigatório."} for field in fields])

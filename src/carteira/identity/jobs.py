@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.identity import audit, messages, recovery, sessions, signin
+from carteira.identity import audit, messages, passkeys, recovery, sessions, signin, social
 from carteira.identity.config import Config
 from carteira.identity.errors import UserNotFound
 from carteira.identity.export import export_daily
@@ -28,9 +28,17 @@ async def _find(database: Database, user_id: str) -> PersonView | None:
             return None
 
 
-def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small jobs that share the settings
-    """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
+def make_blueprint(config: Config) -> Blueprint:
+    """Make the jobs."""
     blueprint = Blueprint()
+    _add_codes(blueprint, config)
+    _add_news(blueprint, config)
+    _add_upkeep(blueprint, config)
+    return blueprint
+
+
+def _add_codes(blueprint: Blueprint, config: Config) -> None:
+    """Add the messages that carry codes. They go out after the transaction, which no network call may hold open."""
     mailer = Mailer(config.smtp_url, config.mail_from)
     sms = sms_of(config.sms_url, config.sms_token, config.home)
 
@@ -49,6 +57,22 @@ def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small
                 letter.to, messages.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
             )
 
+    @blueprint.task(name="send_link_code", retry=_RETRY, pass_context=True)
+    async def send_link_code(context: JobContext, registration_id: str) -> None:
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            letter = await social.make_code(tx, UUID(registration_id))
+        if letter is not None:
+            minutes = int(social.CODE_TTL.total_seconds()) // 60
+            way = messages.WAYS[letter.provider]
+            message = messages.compose("link_code", name=letter.name, code=letter.code, way=way, minutes=minutes)
+            await mailer.send(letter.to, message)
+
+
+def _add_news(blueprint: Blueprint, config: Config) -> None:
+    """Add the messages that tell a person what happened to their account."""
+    mailer = Mailer(config.smtp_url, config.mail_from)
+
     @blueprint.task(name="tell_password_changed", retry=_RETRY, pass_context=True)
     async def tell_password_changed(context: JobContext, user_id: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
@@ -62,6 +86,17 @@ def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small
         if found is not None:
             to = Sealer(config.sealing_key).open(UUID(user_id), bytes.fromhex(former)).decode()
             await mailer.send(to, messages.compose("email_changed", name=found.full_name.split()[0]))
+
+    @blueprint.task(name="tell_way_added", retry=_RETRY, pass_context=True)
+    async def tell_way_added(context: JobContext, user_id: str, way: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            message = messages.compose("way_added", name=found.full_name.split()[0], way=messages.WAYS[way])
+            await mailer.send(found.email, message)
+
+
+def _add_upkeep(blueprint: Blueprint, config: Config) -> None:
+    """Add the daily export, and forgetting what is old."""
 
     @blueprint.periodic(cron="30 6 * * *")  # 3:30 in São Paulo
     @blueprint.task(name="export_users", queueing_lock="identity.export_users", pass_context=True)
@@ -81,5 +116,5 @@ def make_blueprint(config: Config) -> Blueprint:  # noqa: C901 - a list of small
             await sessions.forget_old(tx)
             await signin.forget_old(tx)
             await recovery.forget_old(tx)
-
-    return blueprint
+            await passkeys.forget_old(tx)
+            await social.forget_old(tx)

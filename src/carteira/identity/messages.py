@@ -8,9 +8,13 @@ letters = Letters(
         "recovery": "Seu código para redefinir a senha",
         "password_changed": "Sua senha foi alterada",
         "email_changed": "O e-mail da sua conta foi alterado",
+        "way_added": "Uma nova forma de entrar na sua conta",
+        "link_code": "Seu código para ligar uma conta",
     },
 )
 compose = letters.compose
+WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Meta (Facebook)"}
+"""Ways of signing in as people read them."""
 
 
 def recovery_sms(code: str, minutes: int) -> str:

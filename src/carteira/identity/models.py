@@ -14,6 +14,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
@@ -173,9 +174,92 @@ class MfaChallenge(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     genuine: Mapped[bool]
+    method: Mapped[str] = mapped_column(Text, server_default="password", default="password")
+    """The first factor."""
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     expires_at: Mapped[datetime] = mapped_column(_INSTANT)
     used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class Passkey(Base):
+    """A person's WebAuthn credential: its public key, and the last count that its authenticator told."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (Index("ix_passkeys_user_id", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    backed_up: Mapped[bool]
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class PasskeyChallenge(Base):
+    """A challenge that waits for its answer, as its SHA-256; with a user it is for adding, else for signing in."""
+
+    __tablename__ = "passkey_challenges"
+    __table_args__ = (Index("ix_passkey_challenges_expires_at", "expires_at"),)
+
+    challenge_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class SocialAccount(Base):
+    """An account at a provider that signs a person in."""
+
+    __tablename__ = "social_accounts"
+    __table_args__ = (
+        UniqueConstraint("provider", "subject", name="uq_social_accounts_provider_subject"),
+        Index("ix_social_accounts_user_id", "user_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    provider: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+
+
+class SocialAttempt(Base):
+    """A browser that was sent to a provider; nonce and PKCE verifier come from what only its cookie holds."""
+
+    __tablename__ = "social_attempts"
+    __table_args__ = (Index("ix_social_attempts_expires_at", "expires_at"),)
+
+    state_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    browser_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    provider: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class SocialRegistration(Base):
+    """A provider's account that nobody is linked to yet: it waits for sign-up, or for proof of who it belongs to.
+
+    `profile` is sealed. `user_id` is whom a code was asked for; it is set for unknown people never.
+    """
+
+    __tablename__ = "social_registrations"
+    __table_args__ = (
+        Index("ix_social_registrations_expires_at", "expires_at"),
+        Index("ix_social_registrations_user_id", "user_id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    provider: Mapped[str] = mapped_column(Text)
+    profile: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
+    code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    code_expires_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
 
 
 class Recovery(Base):

@@ -25,9 +25,13 @@ from carteira.identity.models import (
     Consent,
     KnownDevice,
     MfaChallenge,
+    Passkey,
+    PasskeyChallenge,
     Recovery,
     RecoveryCode,
     Session,
+    SocialAccount,
+    SocialRegistration,
     Totp,
     User,
     UserClaim,
@@ -42,6 +46,20 @@ from carteira.kit.tx import Tx
 
 T = TypeVar("T")
 CITIZEN = "cidadão"
+_ERASED = (
+    UserClaim,
+    KnownDevice,
+    Totp,
+    RecoveryCode,
+    MfaChallenge,
+    Passkey,
+    PasskeyChallenge,
+    SocialAccount,
+    SocialRegistration,
+    Recovery,
+    Consent,
+)
+"""What goes with a person, beside their row's content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +303,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     await tx.flush()
     await sessions.revoke_all(tx, runtime.access, user_id)
     await tx.execute(update(Session).where(Session.user_id == user_id).values(device="", network=""))
-    for table in (UserClaim, KnownDevice, Totp, RecoveryCode, MfaChallenge, Recovery, Consent):
+    for table in _ERASED:
         await tx.execute(delete(table).where(table.user_id == user_id))
     await audit.record(tx, "user_erased", actor=who.user_id, subject=user_id)
 

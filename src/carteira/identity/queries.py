@@ -15,9 +15,11 @@ from carteira.identity.models import (
     Claim,
     Consent,
     KnownDevice,
+    Passkey,
     RecoveryCode,
     Role,
     Session,
+    SocialAccount,
     Totp,
     User,
     UserClaim,
@@ -246,6 +248,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         "known_devices": [{"created_at": row.created_at, "seen_at": row.seen_at} for row in devices],
         "authenticator": await tx.scalar(select(Totp.confirmed_at).where(Totp.user_id == user_id)),
         "recovery_codes_left": codes_left,
+        **await _ways_in(tx, user_id),
         "consents": [
             {"purpose": purpose, "granted": granted, "created_at": at}
             for purpose, granted, at in await consents_of(tx, user_id)
@@ -258,5 +261,25 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
                 "created_at": row.created_at,
             }
             for row in records
+        ],
+    }
+
+
+async def _ways_in(tx: Tx, user_id: UUID) -> dict[str, Any]:
+    keys = await tx.scalars(select(Passkey).where(Passkey.user_id == user_id).order_by(Passkey.id))
+    linked = await tx.scalars(select(SocialAccount).where(SocialAccount.user_id == user_id).order_by(SocialAccount.id))
+    return {
+        "passkeys": [
+            {"name": row.name, "backed_up": row.backed_up, "created_at": row.created_at, "used_at": row.used_at}
+            for row in keys
+        ],
+        "social_accounts": [
+            {
+                "provider": row.provider,
+                "subject": row.subject,
+                "created_at": row.created_at,
+                "used_at": row.used_at,
+            }
+            for row in linked
         ],
     }

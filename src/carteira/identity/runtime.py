@@ -12,6 +12,7 @@ from carteira.identity.access import Access
 from carteira.identity.config import Config
 from carteira.identity.limiting import Limiter
 from carteira.identity.passwords import PARALLEL_HASHES
+from carteira.identity.providers import Provider, ProviderName
 from carteira.identity.seal import Sealer
 from carteira.kit.access import Principal
 from carteira.kit.tokens import KeyRing
@@ -33,6 +34,8 @@ class Runtime:
     sealer: Sealer
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
+    providers: Mapping[ProviderName, Provider] = field(default_factory=dict)
+    """Where people may sign in elsewhere."""
     guesses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_HASHES))
     """Password guesses under way; a guess looks at its limit once its turn has come, so that a burst passes none."""
 

@@ -312,12 +312,14 @@ class RecoveryCodesOut(BaseModel):
     recovery_codes: list[str]
 
 
-class _Named(_In):
+class Named(_In):
+    """Names a person by e-mail or by CPF."""
+
     email: Email | None = None
     cpf: Cpf | None = None
 
     @model_validator(mode="after")
-    def _one_name(self) -> "_Named":
+    def _one_name(self) -> "Named":
         if (self.email is None) == (self.cpf is None):
             raise PydanticCustomError("invalid_name", "Informe o e-mail ou o CPF.")
         return self
@@ -328,13 +330,13 @@ class _Named(_In):
         return self.email or self.cpf or ""
 
 
-class RecoveryIn(_Named):
+class RecoveryIn(Named):
     """For whom a code is asked."""
 
     channel: Literal["email", "sms"] = "email"
 
 
-class RecoveryVerifyIn(_Named):
+class RecoveryVerifyIn(Named):
     """The code that came."""
 
     code: Code

@@ -7,6 +7,7 @@ person goes on to it whether or not the password fits, so that the challenge tel
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
@@ -18,7 +19,7 @@ from carteira.identity.models import KnownDevice, MfaChallenge, Totp, User
 from carteira.identity.passwords import verify_password
 from carteira.identity.runtime import Runtime
 from carteira.identity.seal import digest, new_token
-from carteira.identity.sessions import Client, Tokens
+from carteira.identity.sessions import Client, Method, Tokens
 from carteira.kit.clock import clock
 from carteira.kit.cpf import InvalidCpf, parse_cpf
 from carteira.kit.problems import TooManyRequests
@@ -123,13 +124,26 @@ async def _go_on(
     return await sessions.start_session(tx, runtime, user.id, client, methods=("password",))
 
 
-async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool) -> Challenge:
+async def go_on_by(tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, method: Method) -> Tokens | Challenge:
+    """Sign a person in by one factor that is no password, or ask for the second where the authenticator is on.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    totp_on = exists().where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
+    if await tx.scalar(select(totp_on)):
+        return await _challenge(tx, user_id, genuine=True, method=method)
+    return await sessions.start_session(tx, runtime, user_id, client, methods=(method,))
+
+
+async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool, method: Method = "password") -> Challenge:
     token = new_token()
     tx.add(
         MfaChallenge(
             token_hash=digest(token),
             user_id=user_id,
             genuine=genuine,
+            method=method,
             tries=0,
             expires_at=clock.now() + timedelta(seconds=CHALLENGE_SECONDS),
         )
@@ -183,4 +197,5 @@ async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: C
         await audit.record(tx, "second_factor_failed", actor=None, subject=challenge.user_id)
         return None
     challenge.used_at = clock.now()
-    return await sessions.start_session(tx, runtime, challenge.user_id, client, methods=("password", factor))
+    methods = (cast("Method", challenge.method), factor)
+    return await sessions.start_session(tx, runtime, challenge.user_id, client, methods=methods)

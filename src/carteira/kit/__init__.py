@@ -6,6 +6,7 @@
 - `access`, `tokens`: who asks, and may they; deny by default.
 - `idempotency`, `pagination`, `versions`: the habits of the HTTP contract.
 - `events`, `jobs`: what one module tells another, and what is put off to the worker.
+- `http`, `mail`: calls to other people's services, with time-outs.
 - `edge`, `log`, `metrics`: request ids, limits, structured logs, Prometheus.
 - `module`: what a module hands to the composition root.
 """

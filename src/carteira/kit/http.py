@@ -1,0 +1,101 @@
+"""Calls to other people's services: time-outs for a step and for the whole, answers of bounded size, no redirects.
+
+No call belongs inside a transaction: a verb that calls out opens short ones before and after.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+import structlog
+
+from carteira.kit.problems import DependencyDown
+
+STEP_SECONDS = 5.0
+WHOLE_SECONDS = 10.0
+MAX_BYTES = 1_048_576
+_SERVER_ERROR = 500
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service said."""
+
+    status: int
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a 2xx."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
+
+    def object(self) -> dict[str, Any]:
+        """Give the body as a JSON object.
+
+        Raises:
+            DependencyDown: it is none; a service that talks nonsense is not well.
+        """
+        try:
+            content = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise DependencyDown from error
+        if not isinstance(content, dict):
+            raise DependencyDown
+        return content
+
+
+class Http:
+    """A client for one process, opened and closed with it. Logs name the host, never the path or what was sent."""
+
+    def __init__(
+        self, *, step_seconds: float = STEP_SECONDS, whole_seconds: float = WHOLE_SECONDS, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self._client = httpx.AsyncClient(timeout=step_seconds, follow_redirects=False, trust_env=True)
+        self._whole_seconds = whole_seconds
+        self._max_bytes = max_bytes
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def get(
+        self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Fetch; see `_send`."""
+        return await self._send("GET", url, params=params, headers=headers)
+
+    async def post_form(self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Answer:
+        """Post a form; see `_send`."""
+        return await self._send("POST", url, data=form, headers=headers)
+
+    async def _send(self, method: str, url: str, **content: Any) -> Answer:  # noqa: ANN401 - httpx's own arguments
+        """Give the answer, whatever its status below 500.
+
+        Raises:
+            DependencyDown: the service is not to be reached, too slow, too talkative, or answers 5xx.
+        """
+        host = None
+        try:
+            host = httpx.URL(url).host
+            async with (
+                asyncio.timeout(self._whole_seconds),
+                self._client.stream(method, url, **content) as response,
+            ):
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > self._max_bytes:
+                        log.warning("service answers too much", host=host)
+                        raise DependencyDown
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            log.warning("service down", host=host, error=type(error).__name__)
+            raise DependencyDown from error
+        if response.status_code >= _SERVER_ERROR:
+            log.warning("service down", host=host, status=response.status_code)
+            raise DependencyDown
+        return Answer(response.status_code, bytes(body))

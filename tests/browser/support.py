@@ -1,0 +1,16 @@
+"""What the browser's tests share."""
+
+from typing import Any
+
+from playwright.async_api import Page
+
+CALL = """async ([method, path, token, body]) => {
+    const headers = {'Content-Type': 'application/json', ...(token ? {Authorization: `Bearer ${token}`} : {})};
+    const answer = await fetch(path, {method, headers, body: body === null ? undefined : JSON.stringify(body)});
+    return {status: answer.status, body: await answer.json()};
+}"""
+
+
+async def call(page: Page, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, Any]:
+    answer = await page.evaluate(CALL, [method, path, token, body])
+    return answer["status"], answer["body"]

@@ -1,0 +1,116 @@
+"""A provider on a real socket: `oidc-provider-mock`, and the check of PKCE that it leaves out.
+
+Run as a process of its own (`python -m tests.identity.provider`); it tells its port on standard output.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+
+import httpx
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Strict:
+    """Checks PKCE (RFC 7636, section 4.6) around a provider, and tells at `/seen` what it was asked."""
+
+    def __init__(self, app: Wsgi) -> None:
+        self._app = app
+        self._challenges: dict[str, str] = {}
+        self._seen: list[dict[str, str]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/seen":
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(self._seen).encode()]
+        environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("public_profile", "profile")  # Meta's word
+        query = dict(parse_qsl(environ["QUERY_STRING"]))
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
+        self._seen.append({"path": environ["PATH_INFO"], **query, **form})
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's own
+            place = dict(headers).get("Location", "")
+            for code in parse_qs(urlsplit(place).query).get("code", []):
+                assert query.get("code_challenge_method") == "S256"
+                self._challenges[code] = query["code_challenge"]
+            return start_response(status, headers, *rest)
+
+        if environ["PATH_INFO"] == "/oauth2/token" and not self._proves(form):
+            start_response("400 Bad Request", [("Content-Type", "application/json")])
+            return [b'{"error": "invalid_grant"}']
+        return self._app(environ, start)
+
+    def _proves(self, form: dict[str, str]) -> bool:
+        made = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+        return self._challenges.get(form.get("code", "")) == made.rstrip(b"=").decode()
+
+
+@dataclass
+class Provider:
+    """A running provider, and the person before it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def knows(self, subject: str, **claims: object) -> None:
+        """Have an account."""
+        answer = httpx.put(f"{self.url}/users/{subject}", json=claims)
+        assert answer.status_code == 204, answer.text
+
+    def agree(self, address: str, subject: str, **changes: str) -> str:
+        """Sign in there and give where the browser is sent back to."""
+        parts = urlsplit(address)
+        query = urlencode(dict(parse_qsl(parts.query)) | changes)
+        answer = httpx.post(urlunsplit(parts._replace(query=query)), data={"sub": subject})
+        assert answer.status_code == 302, answer.text
+        return str(answer.headers["location"])
+
+    def refuse(self, address: str) -> str:
+        """Say no there."""
+        return str(httpx.post(address, data={"action": "deny"}).headers["location"])
+
+    def seen(self) -> list[dict[str, str]]:
+        """What it was asked."""
+        requests: list[dict[str, str]] = httpx.get(f"{self.url}/seen").json()
+        return requests
+
+
+@contextmanager
+def running_provider() -> Iterator[Provider]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.identity.provider"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(  # noqa: S603 - argv is ours
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield Provider(f"http://127.0.0.1:{int(process.stdout.readline())}", process)
+        finally:
+            process.terminate()
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    import oidc_provider_mock  # noqa: PLC0415 - in the process of the provider only
+    from werkzeug.serving import make_server  # noqa: PLC0415 - the same
+
+    server = make_server("127.0.0.1", 0, Strict(oidc_provider_mock.app()), threaded=True)
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

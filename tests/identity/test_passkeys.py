@@ -1,0 +1,345 @@
+"""Passkeys with an authenticator in software; `tests/browser` does the same with a browser's own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from carteira.identity import passkeys
+from carteira.identity.limiting import PER_ADDRESS, Limit
+from carteira.kit.clock import clock
+from tests.identity.authenticator import UP, Authenticator
+from tests.identity.support import Person, Server, address, register, sign_in
+
+
+async def add(server: Server, person: Person, device: Authenticator, name: str = "Celular") -> str:
+    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    answer = await server.http.post(
+        "/auth/passkeys/register/verify",
+        headers=person.headers,
+        json={"credential": device.create(options), "name": name},
+    )
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def options_of(server: Server) -> dict[str, Any]:
+    answer = await server.http.post("/auth/passkeys/login/options")
+    assert answer.status_code == 200, answer.text
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+async def enter(server: Server, credential: dict[str, Any]) -> httpx.Response:
+    return await server.http.post("/auth/passkeys/login/verify", json={"credential": credential})
+
+
+async def test_a_passkey_is_added_and_signs_in(server: Server, person: Person) -> None:
+    device = Authenticator()
+    passkey = await add(server, person, device, " Celular  da Maria ")
+    options = await options_of(server)
+    assert options["userVerification"] == "required"
+    assert not options.get("allowCredentials")
+    answer = await enter(server, device.get(options))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["user_id"] == person.id
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    session = (await server.http.get("/auth/sessions", headers=headers)).json()["items"][0]
+    assert (session["current"], session["methods"]) == (True, ["passkey"])
+    listed = (await server.http.get("/auth/passkeys", headers=headers)).json()["items"]
+    assert [(item["id"], item["name"], item["backed_up"]) for item in listed] == [(passkey, "Celular da Maria", False)]
+    assert listed[0]["used_at"] is not None
+
+
+async def test_what_is_asked_of_the_browser(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    chosen = options["authenticatorSelection"]
+    assert (chosen["residentKey"], chosen["userVerification"]) == ("required", "required")
+    assert options["rp"]["id"] == "carteira"
+    assert options["attestation"] == "none"
+    assert [item["id"] for item in options["excludeCredentials"]] == [device.create(options)["id"]]
+
+
+async def test_a_second_factor_is_not_asked_for(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    import pyotp  # noqa: PLC0415 - this test only
+
+    secret = (await server.http.post("/auth/totp", headers=person.headers)).json()["secret"]
+    await server.http.post("/auth/totp/confirm", headers=person.headers, json={"code": pyotp.TOTP(secret).now()})
+    assert "access_token" in (await enter(server, device.get(await options_of(server)))).json()
+
+
+async def test_an_answer_is_used_once(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    credential = device.get(await options_of(server))
+    answers = await asyncio.gather(*(enter(server, credential) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
+    wrong = device.get(options := await options_of(server), rp_id="outro")
+    assert (await enter(server, wrong)).status_code == 401
+    assert (await enter(server, device.get(options))).status_code == 401, "a wrong answer uses the challenge up too"
+
+
+async def test_an_answer_comes_within_five_minutes(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    options = await options_of(server)
+    clock.advance(timedelta(minutes=5, seconds=1))
+    assert (await enter(server, device.get(options))).status_code == 401
+
+
+def _unverified(device: Authenticator) -> None:
+    device.flags = UP
+
+
+def _elsewhere(device: Authenticator) -> None:
+    device.origin = "https://carteira.exemplo"
+
+
+def _another_person(device: Authenticator) -> None:
+    device.user_handle = bytes(16)
+
+
+def _nobody(device: Authenticator) -> None:
+    device.user_handle = b""
+
+
+def _another_key(device: Authenticator) -> None:
+    device.key = Authenticator().key
+
+
+def _unknown(device: Authenticator) -> None:
+    device.credential_id = bytes(32)
+
+
+@pytest.mark.parametrize("lie", [_unverified, _elsewhere, _another_person, _nobody, _another_key, _unknown])
+async def test_a_wrong_answer_is_refused(server: Server, person: Person, lie: Callable[[Authenticator], None]) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    lie(device)
+    answer = await enter(server, device.get(await options_of(server)))
+    assert (answer.status_code, answer.json()["code"]) == (401, "passkey_refused")
+
+
+async def test_a_challenge_for_adding_signs_nobody_in_and_the_other_way_round(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    adding = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    assert (await enter(server, device.get({**adding, "rpId": "carteira"}))).status_code == 401
+    signing = await options_of(server)
+    credential = Authenticator().create({**adding, "challenge": signing["challenge"]})
+    answer = await server.http.post(
+        "/auth/passkeys/register/verify", headers=person.headers, json={"credential": credential}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_passkey")
+
+
+async def test_a_counter_that_does_not_go_on_is_a_copy(server: Server, person: Person) -> None:
+    device = Authenticator(count=5)
+    await add(server, person, device)
+    assert (await enter(server, device.get(await options_of(server)))).status_code == 200
+    device.count = 5
+    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+    data = (await server.http.get("/users/me/data", headers=person.headers)).json()
+    assert "passkey_count_went_back" in [record["action"] for record in data["identity"]["audit"]]
+    assert [item["name"] for item in data["identity"]["passkeys"]] == ["Celular"]
+
+
+async def test_a_counter_that_stays_at_nothing_is_fine(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    for _ in range(2):
+        device.count = -1  # synchronised passkeys tell 0 forever
+        assert (await enter(server, device.get(await options_of(server)))).status_code == 200
+
+
+async def test_adding_refuses_what_does_not_fit(server: Server, person: Person) -> None:
+    other = await sign_in(server, await register(server))
+
+    async def try_to_add(credential: Any, headers: dict[str, str]) -> tuple[int, str]:  # noqa: ANN401 - any JSON
+        answer = await server.http.post(
+            "/auth/passkeys/register/verify", headers=headers, json={"credential": credential}
+        )
+        return answer.status_code, answer.json().get("code", "")
+
+    async def options() -> dict[str, Any]:
+        content: dict[str, Any] = (
+            await server.http.post("/auth/passkeys/register/options", headers=person.headers)
+        ).json()
+        return content
+
+    refused = (422, "invalid_passkey")
+    assert await try_to_add(Authenticator().create(await options()), other.headers) == refused
+    assert await try_to_add(Authenticator(flags=UP).create(await options()), person.headers) == refused
+    assert await try_to_add(Authenticator(origin="http://mal").create(await options()), person.headers) == refused
+    assert await try_to_add(Authenticator().create(await options(), rp_id="mal"), person.headers) == refused
+    device = Authenticator()
+    credential = device.create(await options())
+    assert (await try_to_add(credential, person.headers))[0] == 201
+    assert await try_to_add(credential, person.headers) == refused, "a challenge is used once"
+    assert await try_to_add(device.create(await options()), person.headers) == (409, "passkey_taken")
+
+
+RUBBISH: list[Any] = [
+    {},
+    {"id": 1},
+    {"response": None},
+    {"response": {"clientDataJSON": 7}},
+    {"response": {"clientDataJSON": "%%%"}},
+    {"response": {"clientDataJSON": "bnVsbA"}},
+    {"response": {"clientDataJSON": "e30"}},
+    {"response": {"clientDataJSON": "é"}},
+    {"response": {"clientDataJSON": "eyJ0eXBlIjoxLCJjaGFsbGVuZ2UiOlsxXSwib3JpZ2luIjoyfQ"}},
+]
+
+
+async def test_rubbish_is_refused(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    for rubbish in RUBBISH:
+        assert (await enter(server, rubbish)).status_code == 401, rubbish
+        answer = await server.http.post(
+            "/auth/passkeys/register/verify", headers=person.headers, json={"credential": rubbish}
+        )
+        assert answer.status_code == 422, rubbish
+    for part, value in [
+        ("authenticatorData", "AAAA"),
+        ("authenticatorData", 3),
+        ("signature", ""),
+        ("signature", "AAAA"),
+        ("signature", None),
+        ("userHandle", None),
+        ("userHandle", 5),
+    ]:
+        credential = device.get(await options_of(server))
+        credential["response"][part] = value
+        assert (await enter(server, credential)).status_code == 401, part
+    for part in ("id", "rawId", "type"):
+        assert (await enter(server, {**device.get(await options_of(server)), part: "AAAA"})).status_code == 401
+    for broken in ("AAAA", 3, "oWNmbXRkbm9uZQ"):
+        options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+        credential = device.create(options)
+        credential["response"]["attestationObject"] = broken
+        answer = await server.http.post(
+            "/auth/passkeys/register/verify", headers=person.headers, json={"credential": credential}
+        )
+        assert answer.status_code == 422, broken
+
+
+async def test_a_person_renames_and_removes_their_own_only(server: Server, person: Person) -> None:
+    device = Authenticator()
+    path = f"/auth/passkeys/{await add(server, person, device)}"
+    other = await sign_in(server, await register(server))
+    assert (await server.http.patch(path, headers=other.headers, json={"name": "Meu"})).status_code == 404
+    assert (await server.http.delete(path, headers=other.headers)).status_code == 404
+    assert (await server.http.get("/auth/passkeys", headers=other.headers)).json()["items"] == []
+    renamed = await server.http.patch(path, headers=person.headers, json={"name": "Chave azul"})
+    assert renamed.json()["name"] == "Chave azul"
+    for name in ("", "  ", "a\u202eb", "a\0b", "a" * 61):
+        assert (await server.http.patch(path, headers=person.headers, json={"name": name})).status_code == 422
+    assert (await server.http.delete(path, headers=person.headers)).status_code == 204
+    assert (await server.http.delete(path, headers=person.headers)).status_code == 404
+    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+
+
+async def test_adding_and_removing_want_a_recent_sign_in(server: Server, person: Person) -> None:
+    path = f"/auth/passkeys/{await add(server, person, Authenticator())}"
+    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    clock.advance(timedelta(minutes=16))
+    answers = [
+        await server.http.post("/auth/passkeys/register/options", headers=person.headers),
+        await server.http.post(
+            "/auth/passkeys/register/verify",
+            headers=person.headers,
+            json={"credential": Authenticator().create(options)},
+        ),
+        await server.http.delete(path, headers=person.headers),
+    ]
+    assert [answer.json()["code"] for answer in answers] == ["recent_sign_in_required"] * 3
+
+
+async def test_twenty_at_most(server: Server, person: Person) -> None:
+    for _ in range(19):
+        await add(server, person, Authenticator())
+    options = [
+        (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json() for _ in range(3)
+    ]
+    answers = await asyncio.gather(
+        *(
+            server.http.post(
+                "/auth/passkeys/register/verify",
+                headers=person.headers,
+                json={"credential": Authenticator().create(item)},
+            )
+            for item in options
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    answer = await server.http.post("/auth/passkeys/register/options", headers=person.headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_passkeys")
+
+
+async def test_erasure_takes_them_along(server: Server, person: Person) -> None:
+    device = Authenticator()
+    await add(server, person, device)
+    assert (await server.http.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
+    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+
+
+@pytest.mark.parametrize("url", ["https://carteira.exemplo.com.br/", "https://Carteira.exemplo.com.br:443/app"])
+async def test_the_public_address_is_what_counts(start_server: Callable[..., Awaitable[Server]], url: str) -> None:
+    server = await start_server(public_url=url)
+    person = await sign_in(server, await register(server))
+    device = Authenticator(origin="https://carteira.exemplo.com.br")
+    await add(server, person, device)
+    options = await options_of(server)
+    assert options["rpId"] == "carteira.exemplo.com.br"
+    assert (await enter(server, device.get(options))).status_code == 200
+    device.origin = "http://carteira"
+    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+
+
+async def test_a_request_does_not_say_where_production_is(server: Server) -> None:
+    """Without PUBLIC_URL a passkey would be bound to whatever Host a client sends."""
+    runtime = server.app.api.state.identity
+    server.app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
+    answer = await server.http.post("/auth/passkeys/login/options")
+    assert (answer.status_code, answer.json()["code"]) == (404, "sign_in_unavailable")
+
+
+async def use_up(server: Server, *parts: object) -> None:
+    """Leave one try."""
+    limiter = server.app.api.state.identity.limiter
+    for _ in range(299):
+        assert await limiter.count(Limit.of(PER_ADDRESS, *parts))
+
+
+async def test_challenges_are_limited_and_forgotten(server: Server, person: Person) -> None:
+    here = address()
+    await use_up(server, "passkey-options", here)
+    async with server.at(here) as http:
+        answers = [await http.post("/auth/passkeys/login/options") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    await use_up(server, "passkey-options", person.id)
+    asked = [await server.http.post("/auth/passkeys/register/options", headers=person.headers) for _ in range(2)]
+    assert [answer.status_code for answer in asked] == [200, 429]
+    clock.advance(timedelta(minutes=6))
+    async with server.database.transaction() as tx:
+        await passkeys.forget_old(tx)
+        assert await tx.scalar(text("SELECT count(*) FROM passkey_challenges")) == 0
+
+
+async def test_failures_count_by_address(server: Server) -> None:
+    here = address()
+    await use_up(server, here)
+    async with server.at(here) as http:
+        answers = [await http.post("/auth/passkeys/login/verify", json={"credential": {}}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [401, 429]
