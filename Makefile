@@ -8,6 +8,13 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet
+# uv first; with the system's certificates where a proxy has its own; then pip, which knows its own configuration.
+define pip_install
+	@$(UV) pip install $(1) 2>$(VENV)/install.log \
+	  || UV_SYSTEM_CERTS=1 $(UV) pip install $(1) 2>>$(VENV)/install.log \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1) \
+	  || { cat $(VENV)/install.log; exit 1; }
+endef
 
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,12 +30,12 @@ $(BIN)/uv:
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/uv
 	@echo "Installing Carteira into $(VENV) …"
-	@$(UV) pip install --require-hashes -r requirements.lock
-	@$(UV) pip install --no-deps --no-build-isolation -e .
+	$(call pip_install,--require-hashes -r requirements.lock)
+	$(call pip_install,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	@$(UV) pip install --require-hashes -r requirements-dev.lock
+	$(call pip_install,--require-hashes -r requirements-dev.lock)
 	@touch $@
 
 install: $(VENV)/.installed ## Install what `make run` needs into .venv
