@@ -53,7 +53,9 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, se
 async def test_a_demo_person_who_was_erased_stays_erased(new_database: Callable[[str], str], tmp_path: Path) -> None:
     url = new_database("demo_erased")
     await demo.seed(url, ())
-    settings = Settings.model_validate({"database_url": url, "carteira_home": tmp_path, "redis_url": None})
+    settings = Settings.model_validate(
+        {"database_url": url, "carteira_home": tmp_path, "redis_url": None, "carteira_modules": "none"}
+    )
     async with serve(settings) as served:
         administrator = served.sign_in("*", user_id=demo.ADMINISTRATOR_ID)
         erased = await served.client.delete(f"/users/{demo.PERSON_ID}", headers=administrator.headers)

@@ -21,7 +21,9 @@ def people_url(new_database: Callable[[str], str]) -> str:
 
 @pytest.fixture
 async def served(people_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    settings = Settings.model_validate({"database_url": people_url, "carteira_home": tmp_path, "redis_url": None})
+    settings = Settings.model_validate(
+        {"database_url": people_url, "carteira_home": tmp_path, "redis_url": None, "carteira_modules": "benefits"}
+    )
     async with serve(settings) as served:
         yield served
 
