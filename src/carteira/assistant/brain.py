@@ -1,0 +1,91 @@
+"""The understanding of one server process: the model, the knowledge as of some version, and the ranker over both."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from carteira.assistant import embedding, knowledge
+from carteira.assistant.knowledge import Topic
+from carteira.assistant.ranker import OUTSIDE, Ranker
+from carteira.kit.problems import Problem
+from carteira.kit.tx import Database, Tx
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mind:
+    """What is known as of a version."""
+
+    version: int
+    topics: Mapping[str, Topic]
+    ranker: Ranker
+
+
+def label(topic: Topic) -> str:
+    """Name a topic for the ranker: everything outside is one thing."""
+    return OUTSIDE if topic.kind == "outside" else topic.slug
+
+
+def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
+    """Give every phrase with its label; a question's title is one of its phrases."""
+    return [
+        (label(topic), phrase)
+        for topic in topics
+        for phrase in ([topic.title, *topic.phrases] if topic.title else topic.phrases)
+    ]
+
+
+class Brain:
+    """Holds the mind and makes a new one when the knowledge has changed.
+
+    A change is noticed at the next message, and the new mind is made beside the old one, which answers meanwhile.
+    """
+
+    def __init__(self, *, vectors: bool) -> None:
+        self._wants_vectors = vectors
+        self._mind: Mind | None = None
+        self._making: tuple[int, asyncio.Task[Mind]] | None = None
+
+    @property
+    def wants_vectors(self) -> bool:
+        """Whether the model is to be used where it is installed."""
+        return self._wants_vectors and embedding.installed()
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether vectors rank now."""
+        return self._mind is not None and self._mind.ranker.encoder is not None
+
+    async def mind(self, tx: Tx) -> Mind:
+        """Give the mind; the first one is waited for."""
+        version = await knowledge.current_version(tx)
+        if self._mind is not None and self._mind.version >= version:
+            return self._mind
+        if self._making is None or self._making[0] < version:
+            topics = await knowledge.load(tx)
+            self._making = (version, asyncio.create_task(self._make(version, topics)))
+        return self._mind or await asyncio.shield(self._making[1])
+
+    async def _make(self, version: int, topics: Sequence[Topic]) -> Mind:
+        ranker = await asyncio.to_thread(self._learn, topics)
+        made = Mind(version, {topic.slug: topic for topic in topics}, ranker)
+        if self._mind is None or self._mind.version < version:
+            self._mind = made
+        return made
+
+    def _learn(self, topics: Sequence[Topic]) -> Ranker:
+        return Ranker(phrases(topics), embedding.encoder() if self.wants_vectors else None)
+
+    async def warm_up(self, database: Database) -> None:
+        """Load everything before the first message; where the database is down, the first message does it."""
+        try:
+            async with database.transaction() as tx:
+                await knowledge.current_version(tx)
+            async with database.transaction() as tx:
+                mind = await self.mind(tx)
+            log.info("assistant ready", topics=len(mind.topics), vectors=self.has_vectors)
+        except Problem as problem:
+            log.warning("assistant not ready yet", error=problem.code)
