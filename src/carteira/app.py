@@ -10,7 +10,7 @@ from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, documents, identity, ledger, transit
+from carteira import __version__, assistant, benefits, documents, identity, ledger, transit
 from carteira.kit import docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.module import Lane, Module
@@ -69,6 +69,8 @@ def modules_of(settings: Settings) -> list[Module]:
             public_url=settings.public_url,
         ),
         "transit": transit.module,
+        # After the modules that it speaks to: what they open, it finds open.
+        "assistant": lambda: assistant.module(modules=settings.modules, vectors=settings.assistant_vectors),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(identity_config(settings), others), *others]

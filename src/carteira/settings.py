@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits", "documents", "transit")
+OPTIONAL_MODULES = ("assistant", "benefits", "documents", "transit")
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
 
@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     )
     documents_key_file: Path | None = Field(
         None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
+    )
+    assistant_vectors: bool = Field(
+        True, description="Load the assistant's sentence encoder (some 100 MB a process); off: it goes by words alone."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")

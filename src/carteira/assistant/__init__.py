@@ -46,9 +46,11 @@ def module(*, modules: frozenset[str], vectors: bool = True) -> Module:
         with suppress(asyncio.CancelledError):
             await warming
 
-    async def understands(_app: FastAPI) -> bool:
-        """Vectors are wanted and not there (yet): words alone rank, and worse."""
-        return brain.has_vectors or not brain.wants_vectors
+    async def understands(_app: FastAPI) -> bool | str:
+        """Not ready before it has learnt; without the encoder it is ready, and says so."""
+        if not brain.is_ready:
+            return False
+        return True if brain.has_vectors else "words only"
 
     return Module(
         name="assistant",

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import structlog
 
 from carteira.assistant import embedding, knowledge
+from carteira.assistant.embedding import Encoder
 from carteira.assistant.knowledge import Topic
 from carteira.assistant.ranker import OUTSIDE, Ranker
 from carteira.kit.problems import Problem
 from carteira.kit.tx import Database, Tx
+
+DOWN_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +53,13 @@ class Brain:
         self._making: tuple[int, asyncio.Task[Mind]] | None = None
 
     @property
-    def wants_vectors(self) -> bool:
-        """Whether the model is to be used where it is installed."""
-        return self._wants_vectors and embedding.installed()
+    def is_ready(self) -> bool:
+        """Whether the first message would be answered at once."""
+        return self._mind is not None
 
     @property
     def has_vectors(self) -> bool:
-        """Whether vectors rank now."""
+        """Whether vectors rank, or words alone."""
         return self._mind is not None and self._mind.ranker.encoder is not None
 
     async def mind(self, tx: Tx) -> Mind:
@@ -77,15 +80,28 @@ class Brain:
         return made
 
     def _learn(self, topics: Sequence[Topic]) -> Ranker:
-        return Ranker(phrases(topics), embedding.encoder() if self.wants_vectors else None)
+        return Ranker(phrases(topics), self._encoder())
+
+    def _encoder(self) -> Encoder | None:
+        """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
+        if not self._wants_vectors:
+            return None
+        try:
+            return embedding.encoder()
+        except (ImportError, OSError, ValueError) as error:
+            log.warning("no sentence encoder; words only", error=type(error).__name__)
+            self._wants_vectors = False
+            return None
 
     async def warm_up(self, database: Database) -> None:
-        """Load everything before the first message; where the database is down, the first message does it."""
-        try:
-            async with database.transaction() as tx:
-                await knowledge.current_version(tx)
-            async with database.transaction() as tx:
-                mind = await self.mind(tx)
-            log.info("assistant ready", topics=len(mind.topics), vectors=self.has_vectors)
-        except Problem as problem:
-            log.warning("assistant not ready yet", error=problem.code)
+        """Load everything before the first message; tried again while the database is down."""
+        while self._mind is None:
+            try:
+                async with database.transaction() as tx:
+                    await knowledge.current_version(tx)
+                async with database.transaction() as tx:
+                    mind = await self.mind(tx)
+                log.info("assistant ready", topics=len(mind.topics), vectors=self.has_vectors)
+            except Problem as problem:
+                log.warning("assistant not ready yet", error=problem.code)
+                await asyncio.sleep(DOWN_SECONDS)

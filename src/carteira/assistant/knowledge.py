@@ -127,9 +127,7 @@ async def _write(tx: Tx, topic: Topic, *, author_id: UUID | None) -> None:
 
 
 def _view(row: ChatbotTopic) -> Topic:
-    return Topic(
-        row.slug, row.kind, row.title, row.answer, row.action, tuple(row.phrases), row.active, row.version
-    )
+    return Topic(row.slug, row.kind, row.title, row.answer, row.action, tuple(row.phrases), row.active, row.version)
 
 
 async def load(tx: Tx) -> list[Topic]:
@@ -175,9 +173,7 @@ async def versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
     """
     await topic(tx, slug)
     rows = await tx.scalars(
-        select(ChatbotTopicVersion)
-        .where(ChatbotTopicVersion.slug == slug)
-        .order_by(ChatbotTopicVersion.version.desc())
+        select(ChatbotTopicVersion).where(ChatbotTopicVersion.slug == slug).order_by(ChatbotTopicVersion.version.desc())
     )
     return rows.all()
 

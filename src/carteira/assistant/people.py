@@ -39,7 +39,5 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     """Erase a person's conversation and tickets; what they wrote as an operator stays, as nobody's."""
     await tx.execute(delete(ChatbotState).where(ChatbotState.user_id == user_id))
     await tx.execute(delete(ChatbotTicket).where(ChatbotTicket.user_id == user_id))
-    await tx.execute(
-        update(ChatbotTopicVersion).where(ChatbotTopicVersion.author_id == user_id).values(author_id=None)
-    )
+    await tx.execute(update(ChatbotTopicVersion).where(ChatbotTopicVersion.author_id == user_id).values(author_id=None))
     await tx.execute(update(ChatbotTicket).where(ChatbotTicket.answered_by == user_id).values(answered_by=None))

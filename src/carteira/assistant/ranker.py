@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carteira.assistant.embedding import Encoder, Matrix
-from carteira.assistant.text import MAX_UNDERSTOOD, plain
+from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
 
 OUTSIDE = "outside"
 """The label of what the assistant does not answer."""
@@ -38,8 +38,54 @@ HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, out
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
-    "a o as os de da do das dos e em no na nos nas um uma que eu me meu minha meus minhas para pra pro por com se ao aos"
-    " sua seu como qual quais eh ta esta foi ser ter tem ha ou".split()
+    [
+        "a",
+        "o",
+        "as",
+        "os",
+        "de",
+        "da",
+        "do",
+        "das",
+        "dos",
+        "e",
+        "em",
+        "no",
+        "na",
+        "nos",
+        "nas",
+        "um",
+        "uma",
+        "que",
+        "eu",
+        "me",
+        "meu",
+        "minha",
+        "meus",
+        "minhas",
+        "para",
+        "pra",
+        "pro",
+        "por",
+        "com",
+        "se",
+        "ao",
+        "aos",
+        "sua",
+        "seu",
+        "como",
+        "qual",
+        "quais",
+        "eh",
+        "ta",
+        "esta",
+        "foi",
+        "ser",
+        "ter",
+        "tem",
+        "ha",
+        "ou",
+    ]
 )
 _GRAMS = (3, 4, 5)
 _STEM = 6
@@ -139,7 +185,8 @@ class Ranker:
     def __post_init__(self) -> None:
         """Learn the phrases."""
         self._tuning = self.tuning or (HYBRID if self.encoder else LEXICAL)
-        texts = [plain(phrase) for _, phrase in self.phrases]
+        expanded = [expand(phrase) for _, phrase in self.phrases]
+        texts = [plain(phrase) for phrase in expanded]
         self.labels = sorted({label for label, _ in self.phrases})
         self._indexes = [
             (self._tuning.characters, _Index(texts, _characters)),
@@ -147,7 +194,7 @@ class Ranker:
         ]
         kernel = np.stack([self._lexical(text) for text in texts])
         if self.encoder is not None:
-            vectors = self.encoder.phrases([phrase.lower() for _, phrase in self.phrases])
+            vectors = self.encoder.phrases(expanded)
             self._mean = vectors.mean(axis=0)
             self._vectors = _unit(vectors - self._mean)
             kernel += self._tuning.vector * (self._vectors @ self._vectors.T)
@@ -169,10 +216,10 @@ class Ranker:
 
     def scores(self, text: str) -> NDArray[np.float32]:
         """Give how well each label of `labels` fits."""
-        text = text[:MAX_UNDERSTOOD]
+        text = expand(text[:MAX_UNDERSTOOD])
         similarity = self._lexical(plain(text))
         if self.encoder is not None:
-            vector = self.encoder.question(text.lower()) - self._mean
+            vector = self.encoder.question(text) - self._mean
             similarity += self._tuning.vector * (self._vectors @ _unit(vector[None])[0])
         scores: NDArray[np.float32] = self._bend(similarity) @ self._learnt
         return scores

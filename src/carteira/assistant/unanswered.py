@@ -46,8 +46,6 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
 async def forget_old(tx: Tx) -> int:
     """Delete what is older than `KEPT`; give how many. A job calls it."""
     gone = await tx.scalars(
-        delete(ChatbotUnanswered)
-        .where(ChatbotUnanswered.asked_at < clock.now() - KEPT)
-        .returning(ChatbotUnanswered.id)
+        delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < clock.now() - KEPT).returning(ChatbotUnanswered.id)
     )
     return len(gone.all())

@@ -5,9 +5,7 @@ from carteira.assistant.flow import Done, Intent, Turn
 from carteira.kit.clock import SAO_PAULO
 from carteira.kit.money import format_brl
 
-_NONE = (
-    "Não há conta de benefícios ligada ao seu cadastro. Se a sua empresa abriu uma, reivindique-a em \"Benefícios\"."
-)
+_NONE = 'Não há conta de benefícios ligada ao seu cadastro. Se a sua empresa abriu uma, reivindique-a em "Benefícios".'
 _LINES = 10
 _LOOKED_AT = 20
 
@@ -47,9 +45,7 @@ def _squeezed(text: str | None) -> str:
 async def _declined(turn: Turn) -> Done:
     if not await benefits.accounts_of_person(turn.tx, turn.person.user_id):
         return Done(_NONE)
-    found = await benefits.transactions(
-        turn.tx, turn.person, account=None, code=None, limit=_LOOKED_AT, before=None
-    )
+    found = await benefits.transactions(turn.tx, turn.person, account=None, code=None, limit=_LOOKED_AT, before=None)
     last = next((item for item in found if item.code != "00"), None)
     if last is None:
         return Done("Não há compra recusada entre as suas últimas compras com benefícios.")

@@ -73,9 +73,7 @@ async def _ask_whether(turn: Turn) -> Say:
         about = f" O saldo de {format_brl(balance)} vai para o cartão {grouped(target)}."
     elif balance:
         about = f" O saldo de {format_brl(balance)} fica nele e pode ser movido depois para outro cartão seu."
-    return Say(
-        f"Cancelar o cartão {grouped(number)}? O cancelamento é definitivo.{about}", numbered(_YES_NO)
-    )
+    return Say(f"Cancelar o cartão {grouped(number)}? O cancelamento é definitivo.{about}", numbered(_YES_NO))
 
 
 async def _take_whether(turn: Turn) -> Outcome:

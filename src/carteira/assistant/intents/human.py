@@ -23,7 +23,7 @@ async def _take(turn: Turn) -> Outcome:
     if len(turn.plain) < tickets.LEAST:
         return Again("Conte com um pouco mais de detalhe, para a pessoa entender.")
     ticket = await tickets.open_ticket(turn.tx, turn.person.user_id, turn.text)
-    return Done(f"Atendimento aberto. Seu protocolo é {ticket.number}. Escreva \"meu atendimento\" para ver a resposta.")
+    return Done(f'Atendimento aberto. Seu protocolo é {ticket.number}. Escreva "meu atendimento" para ver a resposta.')
 
 
 INTENT = Intent("human", "Falar com atendente", _begin, {"describe": Step(_ask, _take)})

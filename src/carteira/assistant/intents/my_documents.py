@@ -21,7 +21,7 @@ async def _begin(turn: Turn) -> Done:
     found = await documents.listed(turn.tx, turn.person.user_id, limit=_SHOWN + 1)
     if not found:
         return Done("Você ainda não guardou documentos.", ("Guardar um documento",))
-    more = "\nHá mais: veja todos em \"Documentos\"." if len(found) > _SHOWN else ""
+    more = '\nHá mais: veja todos em "Documentos".' if len(found) > _SHOWN else ""
     return Done("Seus documentos:\n" + "\n".join(_line(document) for document in found[:_SHOWN]) + more)
 
 

@@ -79,7 +79,7 @@ async def _take_number(turn: Turn) -> Outcome:
 async def _ask_file(turn: Turn) -> Say:
     document_id = UUID(turn.data["document_id"])
     return Say(
-        "Agora envie o arquivo: PDF, PNG ou JPEG de até 10 MB. Depois, responda \"pronto\".",
+        'Agora envie o arquivo: PDF, PNG ou JPEG de até 10 MB. Depois, responda "pronto".',
         numbered([_SENT, _WITHOUT]),
         Upload("PUT", f"/documents/{document_id}/file", document_id),
     )
@@ -95,10 +95,10 @@ async def _take_file(turn: Turn) -> Outcome:
     if turn.file_id is not None and turn.file_id != document_id:
         return Again("Este arquivo não foi enviado para o documento que estamos guardando.")
     if document.version:
-        return Done(f"Pronto: {name} guardado com o arquivo \"{document.file_name}\".")
+        return Done(f'Pronto: {name} guardado com o arquivo "{document.file_name}".')
     if turn.chosen([_SENT, _WITHOUT]) == 1 or turn.plain in _FILELESS:
-        return Done(f"Pronto: {name} guardado sem arquivo. Você pode enviar o arquivo depois, em \"Documentos\".")
-    return Again("O arquivo ainda não chegou. Envie e responda \"pronto\", ou guarde sem arquivo.")
+        return Done(f'Pronto: {name} guardado sem arquivo. Você pode enviar o arquivo depois, em "Documentos".')
+    return Again('O arquivo ainda não chegou. Envie e responda "pronto", ou guarde sem arquivo.')
 
 
 async def _forget(turn: Turn) -> None:
