@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carteira.assistant.embedding import Encoder, Matrix
+from carteira.assistant.spelling import Speller
 from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
 
 OUTSIDE = "outside"
@@ -186,6 +187,7 @@ class Ranker:
         """Learn the phrases."""
         self._tuning = self.tuning or (HYBRID if self.encoder else LEXICAL)
         expanded = [expand(phrase) for _, phrase in self.phrases]
+        self._speller = Speller(expanded)
         texts = [plain(phrase) for phrase in expanded]
         self.labels = sorted({label for label, _ in self.phrases})
         self._indexes = [
@@ -216,7 +218,7 @@ class Ranker:
 
     def scores(self, text: str) -> NDArray[np.float32]:
         """Give how well each label of `labels` fits."""
-        text = expand(text[:MAX_UNDERSTOOD])
+        text = self._speller.mend(expand(text[:MAX_UNDERSTOOD]))
         similarity = self._lexical(plain(text))
         if self.encoder is not None:
             vector = self.encoder.question(text) - self._mean
