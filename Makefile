@@ -1,6 +1,7 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock run run-debug test test-unit test-integration check format bench clean
+.PHONY: help install install-dev lock run run-debug test test-unit test-integration check format bench \
+  bench-assistant clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -68,6 +69,9 @@ format: install-dev ## Format and mend what can be mended
 
 bench: install-dev ## Measure the authorizer
 	@$(BIN)/python -m benchmarks.authorizer
+
+bench-assistant: install-dev ## Measure how well and how fast the assistant understands
+	@$(BIN)/python -m benchmarks.assistant
 
 clean: ## Remove the environment, the caches and the data under .carteira
 	rm -rf $(VENV) .carteira .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

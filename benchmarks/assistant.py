@@ -1,4 +1,4 @@
-"""How well and how fast the assistant understands: `make bench-assistant`, or `python -m benchmarks.assistant --tuning`.
+"""How well and how fast the assistant understands: `make bench-assistant` (`--tuning`: without the held-out half).
 
 The questions were written from the list of topics alone, by somebody who had not seen the knowledge base, and split
 in two before tuning began. What is chosen (weights, threshold, phrases) is chosen on the tuning half; the other half is

@@ -14,11 +14,6 @@ MENU = [
     "4. Ver meus documentos",
     "5. Fazer uma pergunta",
 ]
-PDF = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"
-    b"xref\n0 3\n0000000000 65535 f \n0000000009 00000 n \n0000000052 00000 n \n"
-    b"trailer<</Size 3/Root 1 0 R>>\nstartxref\n101\n%%EOF\n"
-)
 
 
 @dataclass

@@ -103,7 +103,13 @@ async def test_rubbish_is_answered_and_does_nothing(talker: Talker, before: list
 
 
 async def test_a_body_that_is_wrong_is_422(talker: Talker) -> None:
-    for body in ({}, {"message": 1}, {"message": "oi", "x": 1}, {"message": "a" * 20_001}, {"message": "a", "file_id": "x"}):
+    for body in (
+        {},
+        {"message": 1},
+        {"message": "oi", "x": 1},
+        {"message": "a" * 20_001},
+        {"message": "a", "file_id": "x"},
+    ):
         assert (await talker.someone.post("/chatbot/chat", body)).status_code == 422
 
 

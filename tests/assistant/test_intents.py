@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from tests.assistant.support import MENU, PDF, Talker
+from tests.assistant.support import MENU, Talker
+from tests.documents.files import pdf
 from tests.served import Served
 
 CPF = "529.982.247-25"
@@ -14,7 +15,9 @@ async def test_the_start_lists_the_five_options(talker: Talker) -> None:
     assert (answer["options"], answer["end_conversation"]) == (MENU, False)
 
 
-@pytest.mark.parametrize("message", ["1", "1.", MENU[0], "qual meu saldo?", "QUAL MEU SALDO", "ver saldo", "qal meu sado"])
+@pytest.mark.parametrize(
+    "message", ["1", "1.", MENU[0], "qual meu saldo?", "QUAL MEU SALDO", "ver saldo", "qal meu sado"]
+)
 async def test_the_balance_of_my_card(talker: Talker, message: str) -> None:
     (card,) = await talker.cards()
     await talker.recharge(card["card_number"], 12_345)
@@ -24,7 +27,9 @@ async def test_the_balance_of_my_card(talker: Talker, message: str) -> None:
     assert answer["end_conversation"] is True
 
 
-@pytest.mark.parametrize("message", ["2", "quero cancelar meu cartão", "quero cancelar meu cartao", "cancela meu cartão"])
+@pytest.mark.parametrize(
+    "message", ["2", "quero cancelar meu cartão", "quero cancelar meu cartao", "cancela meu cartão"]
+)
 async def test_cancelling_asks_first_and_then_cancels(served: Served, talker: Talker, message: str) -> None:
     (card,) = await talker.cards()
     asked = await talker.say(message)
@@ -74,7 +79,7 @@ async def test_saving_a_document_to_its_file(talker: Talker) -> None:
     document_id = file["upload"]["document_id"]
     sent = await talker.someone.client.put(
         file["upload"]["path"],
-        files={"file": ("cpf.pdf", PDF, "application/pdf")},
+        files={"file": ("cpf.pdf", pdf(), "application/pdf")},
         headers=talker.someone.headers,
     )
     assert sent.status_code == 200, sent.text
@@ -172,7 +177,9 @@ async def test_benefits_balance_statement_and_the_reason_of_a_refusal(served: Se
     assert "MERCADO DO ZE" in why
     assert "faltaram R$ 40,00" in why
     nosy = Talker(served.sign_in("*"))
-    assert "Não há conta" in (await nosy.say("por que minha compra foi recusada"))["message"], "claims count for nothing"
+    assert "Não há conta" in (await nosy.say("por que minha compra foi recusada"))["message"], (
+        "claims count for nothing"
+    )
 
 
 async def test_talking_to_a_person(served: Served, talker: Talker) -> None:

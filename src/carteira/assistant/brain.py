@@ -70,7 +70,9 @@ class Brain:
         if self._making is None or self._making[0] < version:
             topics = await knowledge.load(tx)
             self._making = (version, asyncio.create_task(self._make(version, topics)))
-        return self._mind or await asyncio.shield(self._making[1])
+        if self._mind is not None:
+            return self._mind
+        return await asyncio.shield(self._making[1])
 
     async def _make(self, version: int, topics: Sequence[Topic]) -> Mind:
         ranker = await asyncio.to_thread(self._learn, topics)

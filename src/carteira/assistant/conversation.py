@@ -271,7 +271,7 @@ class Assistant:
         return Understood(answer=best.answer, action=action.title if action and self.is_on(action) else None)
 
     async def forget_stale(self, tx: Tx, *, limit: int = 200) -> int:
-        """Forget conversations that stopped in the middle, with what they had prepared; give how many. A job calls it."""
+        """Forget conversations that stopped midway, with what they had prepared; give how many. A job calls it."""
         rows = await tx.scalars(
             select(ChatbotState)
             .where(ChatbotState.intent.is_not(None), ChatbotState.updated_at < clock.now() - STALE)

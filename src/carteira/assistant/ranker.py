@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Tuning:
     threshold: float
 
 
-HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
+HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, outside=0.8, threshold=0.18)
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
@@ -126,7 +127,7 @@ def _characters(words: Sequence[str]) -> list[str]:
 
 def _words(words: Sequence[str]) -> list[str]:
     stems = [word[:_STEM] for word in words if word not in _STOP]
-    return stems + [f"{one} {other}" for one, other in zip(words, words[1:], strict=False)]
+    return stems + [f"{one} {other}" for one, other in pairwise(words)]
 
 
 class _Index:
@@ -214,7 +215,8 @@ class Ranker:
 
     def _bend(self, similarity: Matrix) -> Matrix:
         """Make near phrases count much more than far ones (a Gaussian of the distance)."""
-        return np.exp((similarity - 1) * np.float32(2 * self._tuning.width))
+        bent: Matrix = np.exp((similarity - 1) * np.float32(2 * self._tuning.width))
+        return bent
 
     def scores(self, text: str) -> NDArray[np.float32]:
         """Give how well each label of `labels` fits."""

@@ -86,7 +86,7 @@ async def get_topic(slug: Slug, tx: TxDep) -> TopicOut:
 
 @router.put("/topics/{slug}", summary="Escrever um assunto")
 async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> TopicOut:
-    """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos, em todo servidor."""
+    """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos."""
     if body.action is not None and body.action not in intents.ALL:
         known = ", ".join(sorted(intents.ALL))
         raise InvalidInput(errors=[{"field": "action", "message": f"Ação desconhecida; conhecidas: {known}."}])

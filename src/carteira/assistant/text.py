@@ -12,24 +12,27 @@ MAX_KEPT = 200
 
 _WORDS = re.compile(r"[a-z0-9]+")
 _ANY_WORD = re.compile(r"[^\W_]+")
-_EXPANDED = dict(
-    pair.split("=")
-    for pair in """
-    vc=você|vcs=vocês|cê=você|ocê=você|q=que|pq=por que|oq=o que|qdo=quando|qnd=quando|qto=quanto|qts=quantos|n=não|ñ=não
-    |nao=não|pra=para|pro=para o|pras=para as|pros=para os|tb=também|tbm=também|hj=hoje|ta=está|tá=está|to=estou|tô=estou
-    |tava=estava|tou=estou|msg=mensagem|cel=celular|fone=telefone|blz=beleza|mto=muito|td=tudo|tds=todos|dps=depois
-    |cmg=comigo|ngm=ninguém|eh=é|aki=aqui|vr=vale refeição|va=vale alimentação|meal=refeição|food=alimentação|cash=saldo livre
-    |firma=empresa|grana=dinheiro|bufunfa=dinheiro|conto=reais|pila=reais|pilas=reais|busão=ônibus|buzão=ônibus|buso=ônibus
-    |bilhete=cartão de ônibus|bilhetes=cartões de ônibus|app=aplicativo|apps=aplicativos|zap=whatsapp|logar=entrar
-    |botar=colocar|boto=coloco|botei=coloquei|bota=coloca|deletar=apagar|deleto=apago|deletei=apaguei|deletado=apagado
-    |dpo=encarregado de dados dpo|2fa=verificação em duas etapas|mfa=verificação em duas etapas|codigo=código|cartao=cartão
-    |onibus=ônibus|email=e-mail|facebook=meta facebook|insta=instagram|pontuação=score|pontuacao=score|smartphone=celular
-    |telemóvel=celular|aparelho=celular aparelho|roleta=catraca|trampo=trabalho|trampar=trabalhar|mercado=supermercado
-    """.replace("\n", "").split("|")
-    for pair in [pair.strip()]
-)
+_SHORTENED = """
+    vc=você | vcs=vocês | cê=você | ocê=você | q=que | pq=por que | oq=o que | qdo=quando | qnd=quando |
+    qto=quanto | qts=quantos | n=não | ñ=não | nao=não | pra=para | pro=para o | pras=para as | pros=para os |
+    tb=também | tbm=também | hj=hoje | ta=está | tá=está | to=estou | tô=estou | tava=estava | tou=estou |
+    msg=mensagem | cel=celular | fone=telefone | blz=beleza | mto=muito | td=tudo | tds=todos | dps=depois |
+    cmg=comigo | ngm=ninguém | eh=é | aki=aqui | vr=vale refeição | va=vale alimentação | meal=refeição |
+    food=alimentação | cash=saldo livre | firma=empresa | grana=dinheiro | bufunfa=dinheiro | conto=reais |
+    pila=reais | pilas=reais | busão=ônibus | buzão=ônibus | buso=ônibus | bilhete=cartão de ônibus |
+    bilhetes=cartões de ônibus | app=aplicativo | apps=aplicativos | zap=whatsapp | logar=entrar | botar=colocar |
+    boto=coloco | botei=coloquei | bota=coloca | deletar=apagar | deleto=apago | deletei=apaguei |
+    deletado=apagado | dpo=encarregado de dados dpo | 2fa=verificação em duas etapas |
+    mfa=verificação em duas etapas | codigo=código | cartao=cartão | onibus=ônibus |
+    facebook=meta facebook | insta=instagram | pontuação=score | pontuacao=score | smartphone=celular |
+    telemóvel=celular | aparelho=celular aparelho | roleta=catraca | trampo=trabalho | trampar=trabalhar |
+    mercado=supermercado
+"""
+_EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
-_AMOUNT = re.compile(r"(?:r\$)?\s*(\d{1,3}(?:\.\d{3})+|\d{1,13})(?:,(\d{1,2}))?\s*(?:reais|real)?", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"(?:r\$)?\s*(\d{1,3}(?:\.\d{3})+|\d{1,13})(?:,(\d{1,2}))?\s*(?:reais|real)?", re.ASCII | re.IGNORECASE
+)
 _YES = frozenset(
     [
         "sim",
@@ -62,7 +65,8 @@ _NO = frozenset(["nao", "n", "no", "negativo", "nunca", "jamais", "desisti"]) | 
 _LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _DIGITS = re.compile(r"\d[\d.,/ -]*\d|\d")
 _NAMED = re.compile(
-    r"\b(me chamo|meu nome (?:é|e)|eu sou (?:o|a)|aqui (?:é|e) (?:o|a)|sou (?:o|a)|(?:do|da|de|para|pra) (?:dona?|senhora?|seu))"
+    r"\b(me chamo|meu nome (?:é|e)|eu sou (?:o|a)|aqui (?:é|e) (?:o|a)|sou (?:o|a)|"
+    r"(?:do|da|de|para|pra) (?:dona?|senhora?|seu))"
     r"\s+[^\W\d_]+(?:\s+(?:d[aeo]s?\s+)?[^\W\d_]+){0,3}",
     re.IGNORECASE,
 )
@@ -85,7 +89,7 @@ def plain(text: str) -> str:
 
 def expand(text: str) -> str:
     """Write out what people shorten ("vcs", "pq", "VR") and say in many ways ("busão", "firma"), in small letters."""
-    return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(text.lower()))
+    return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(text.lower().replace("e-mail", "email")))
 
 
 def unnumbered(text: str) -> str:
