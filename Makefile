@@ -1,7 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev lock run run-debug test test-unit test-integration check format bench \
-  bench-assistant clean
+.PHONY: help install install-dev lock run run-debug test test-unit test-integration check format bench bench-assistant clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

@@ -89,7 +89,7 @@ _STOP = frozenset(
         "ou",
     ]
 )
-_GRAMS = (3, 4, 5)
+_GRAMS = (2, 3, 4, 5)
 _STEM = 6
 
 
