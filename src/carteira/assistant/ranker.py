@@ -36,7 +36,7 @@ class Tuning:
     threshold: float
 
 
-HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, outside=0.8, threshold=0.18)
+HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
@@ -202,10 +202,11 @@ class Ranker:
             self._vectors = _unit(vectors - self._mean)
             kernel += self._tuning.vector * (self._vectors @ self._vectors.T)
         place = {label: number for number, label in enumerate(self.labels)}
-        wanted = np.zeros((len(texts), len(self.labels)), dtype=np.float64)
+        wanted = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         wanted[np.arange(len(texts)), [place[label] for label, _ in self.phrases]] = 1
-        regular = self._bend(kernel).astype(np.float64) + self._tuning.ridge * np.eye(len(texts))
-        self._learnt = np.linalg.solve(regular, wanted).astype(np.float32)
+        regular = self._bend(kernel)
+        regular[np.diag_indices_from(regular)] += np.float32(self._tuning.ridge)
+        self._learnt = np.linalg.solve(regular, wanted)
 
     def _lexical(self, text: str) -> Matrix:
         total = np.zeros(len(self.phrases), dtype=np.float32)

@@ -26,7 +26,7 @@ _SHORTENED = """
     mfa=verificação em duas etapas | codigo=código | cartao=cartão | onibus=ônibus |
     facebook=meta facebook | insta=instagram | pontuação=score | pontuacao=score | smartphone=celular |
     telemóvel=celular | aparelho=celular aparelho | roleta=catraca | trampo=trabalho | trampar=trabalhar |
-    mercado=supermercado
+    mercado=supermercado | 2x=duas vezes | 3x=três vezes
 """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
