@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
     )
     assistant_vectors: bool = Field(
-        True, description="Load the assistant's sentence encoder (some 100 MB a process); off: it goes by words alone."
+        True, description="Load the assistant's sentence encoder (some 200 MB a process); off: it goes by words alone."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")

@@ -36,7 +36,7 @@ class Tuning:
     threshold: float
 
 
-HYBRID = Tuning(vector=0.5, characters=0.3, words=0.2, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
+HYBRID = Tuning(vector=1.0, characters=0.4, words=0.2, width=0.5, ridge=0.05, outside=0.8, threshold=0.25)
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
@@ -216,7 +216,8 @@ class Ranker:
 
     def _bend(self, similarity: Matrix) -> Matrix:
         """Make near phrases count much more than far ones (a Gaussian of the distance)."""
-        bent: Matrix = np.exp((similarity - 1) * np.float32(2 * self._tuning.width))
+        same = self._tuning.characters + self._tuning.words + (self._tuning.vector if self.encoder else 0)
+        bent: Matrix = np.exp((similarity - np.float32(same)) * np.float32(2 * self._tuning.width))
         return bent
 
     def scores(self, text: str) -> NDArray[np.float32]:
