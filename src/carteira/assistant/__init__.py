@@ -47,9 +47,9 @@ def module(*, modules: frozenset[str], vectors: bool = True) -> Module:
             await warming
 
     async def understands(_app: FastAPI) -> bool | str:
-        """Not ready before it has learnt; without the encoder it is ready, and says so."""
+        """While it learns, a message waits and all else is served; without the encoder it says so."""
         if not brain.is_ready:
-            return False
+            return "learning"
         return True if brain.has_vectors else "words only"
 
     return Module(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 
@@ -39,6 +40,12 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
         for topic in topics
         for phrase in ([topic.title, *topic.phrases] if topic.title else topic.phrases)
     ]
+
+
+@lru_cache(maxsize=2)
+def _learnt(known: tuple[tuple[str, str], ...], encoder: Encoder | None) -> Ranker:
+    """Learn phrases; a ranker never changes, so one serves every application of the process."""
+    return Ranker(known, encoder)
 
 
 class Brain:
@@ -82,7 +89,7 @@ class Brain:
         return made
 
     def _learn(self, topics: Sequence[Topic]) -> Ranker:
-        return Ranker(phrases(topics), self._encoder())
+        return _learnt(tuple(phrases(topics)), self._encoder())
 
     def _encoder(self) -> Encoder | None:
         """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
