@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-assistant bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -95,6 +95,9 @@ bench-overload: install-dev ## Three times what the authorizer can take, for a m
 
 bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-assistant: install-dev ## Measure how well and how fast the assistant understands
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.assistant
 
 clean: ## Remove the environment, the caches and the data under .carteira
 	rm -rf $(VENV) .carteira .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

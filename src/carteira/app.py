@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy import RowMapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira import __version__, benefits, credit, documents, identity, ledger, notices, resellers, transit
+from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
 from carteira.kit import contract, docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
 from carteira.kit.mail import Mailer
@@ -80,6 +80,12 @@ def modules_of(settings: Settings) -> list[Module]:
         "transit": transit.module,
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
         "credit": lambda: credit.module(credit_config(settings), cpf_of=_cpf_of, sources=_credit_sources()),
+        # After the modules that it speaks to: what they open, it finds open.
+        "assistant": lambda: assistant.module(
+            modules=settings.modules,
+            vectors=settings.assistant_vectors,
+            eager=settings.environment == "production",
+        ),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(config, others), *others, notices.module(mailer)]

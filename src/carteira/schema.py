@@ -14,6 +14,7 @@ TABLE_OWNERS = (
     "carteira.identity.models",
     "carteira.ledger.chain",
     "carteira.ledger.models",
+    "carteira.assistant.models",
     "carteira.benefits.models",
     "carteira.documents.models",
     "carteira.transit.models",

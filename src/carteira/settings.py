@@ -7,7 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("benefits", "credit", "documents", "resellers", "transit")
+OPTIONAL_MODULES = ("assistant", "benefits", "credit", "documents", "resellers", "transit")
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     )
     cashback_cache_seconds: float = Field(
         30, ge=0, le=600, description="For how long an answer of the external cashback service is remembered."
+    )
+    assistant_vectors: bool = Field(
+        True, description="Load the assistant's sentence encoder (some 200 MB a process); off: it goes by words alone."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")

@@ -77,6 +77,7 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
 
 # A path that only this module serves.
 PATHS = {
+    "assistant": "/chatbot/topics",
     "benefits": "/benefits/categories",
     "credit": "/credit/{cpf}",
     "documents": "/documents",

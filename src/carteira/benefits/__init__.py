@@ -20,15 +20,27 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.benefits import authorizer
+from carteira.benefits.authorization import name_category
 from carteira.benefits.authorizer import PURCHASE, StrategyName
-from carteira.benefits.queries import purchase_events
+from carteira.benefits.queries import accounts_of_person, purchase_events, statement, transactions
 from carteira.benefits.seed import seed
-from carteira.benefits.service import refuse_if_returned
+from carteira.benefits.service import AccountView, balances, refuse_if_returned
 from carteira.identity import Sms
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 
-__all__ = ["StrategyName", "module", "purchase_events", "seed"]
+__all__ = [
+    "AccountView",
+    "StrategyName",
+    "accounts_of_person",
+    "balances",
+    "module",
+    "name_category",
+    "purchase_events",
+    "seed",
+    "statement",
+    "transactions",
+]
 
 _BULK_BODY_BYTES = 8 * 1024 * 1024
 

@@ -22,7 +22,7 @@ from carteira.benefits.authorizer import LEDGER_KIND
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.models import BenefitAccount, BenefitDecision
 from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
-from carteira.benefits.service import visible
+from carteira.benefits.service import AccountView, visible
 from carteira.kit.access import Principal
 from carteira.kit.ids import uuid7
 from carteira.kit.pagination import encode_cursor
@@ -106,6 +106,12 @@ async def transactions(  # noqa: PLR0913 - filters and the place in the list
     if before is not None:
         query = query.where(BenefitDecision.id < before)
     return [as_transaction(row) for row in await tx.scalars(query)]
+
+
+async def accounts_of_person(tx: Tx, user_id: UUID) -> list[AccountView]:
+    """Give the accounts that are a person's, oldest first."""
+    rows = await tx.scalars(select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id))
+    return [AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
 
 
 async def statement(

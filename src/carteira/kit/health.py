@@ -27,7 +27,9 @@ class Readiness(BaseModel):
     """Whether each dependency is well."""
 
     status: Literal["ready", "not_ready"]
-    checks: Mapping[str, bool] = Field(examples=[{"database": True, "redis": True}])
+    checks: Mapping[str, bool | str] = Field(
+        description="Um texto diz que está pronto, mas não inteiro", examples=[{"database": True, "redis": True}]
+    )
 
 
 @router.get("", summary="O processo responde", dependencies=[public("a load balancer asks")])
@@ -52,10 +54,11 @@ async def ready(request: Request, response: Response) -> Readiness:
     return Readiness(status="ready" if all(results) else "not_ready", checks=outcome)
 
 
-async def _well(app: FastAPI, name: str, check: Check) -> bool:
+async def _well(app: FastAPI, name: str, check: Check) -> bool | str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            return await check(app) is not False
+            result = await check(app)
+            return result if isinstance(result, str) else result is not False
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
         log.warning("not ready", dependency=name, error=type(error).__name__)
         return False

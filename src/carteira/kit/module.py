@@ -43,7 +43,8 @@ class Module:
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
     """Runs around the server's life: what the module opens in a server process and closes again."""
     readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
-    """Checks of the module's own dependencies by name: False or an error means that it is not well."""
+    """Checks of the module's own dependencies by name: False or an error means that it is not well, a text that it is,
+    and what it is without."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None

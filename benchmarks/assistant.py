@@ -1,0 +1,166 @@
+"""How well and how fast the assistant understands: `make bench-assistant` (`--tuning`: without the held-out half).
+
+The questions were written from the list of topics alone, by somebody who had not seen the knowledge base, and split
+in two before tuning began. What is chosen (weights, threshold, phrases) is chosen on the tuning half; the other half is
+only measured, and its questions are never printed.
+
+- hit@1: the right topic comes first, whether or not it is good enough to answer with; MRR: the mean of 1/its place;
+- answered: the right answer was given (the right topic came first and passed the threshold);
+- wrong: of questions within scope, those answered with another topic's answer;
+- false: of questions out of scope, those answered at all.
+
+The baseline is the usual way: the topic with most words in common, answered from two words on.
+"""
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+EVALUATION = Path(__file__).parents[1] / "tests" / "assistant" / "evaluation"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+Answerer = Callable[[str], tuple[list[str], bool]]
+"""Ranks the topics for a question, and says whether the first is good enough."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, and the topic that it is about; none: out of scope."""
+
+    text: str
+    topic: str | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one way on one set."""
+
+    hit: float
+    mrr: float
+    answered: float
+    wrong: float
+    false: float
+    milliseconds: tuple[float, float]
+
+    def __str__(self) -> str:
+        p50, p99 = self.milliseconds
+        return (
+            f"hit@1 {self.hit:6.1%}  MRR {self.mrr:.3f}  answered {self.answered:6.1%}  wrong {self.wrong:6.1%}"
+            f"  false {self.false:6.1%}  p50 {p50:5.1f} ms  p99 {p99:5.1f} ms"
+        )
+
+
+def questions(name: str) -> list[Question]:
+    """Read a half of the evaluation."""
+    lines = (EVALUATION / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [json.loads(line) for line in lines if line.strip()]
+    return [Question(item["question"], item["topic"] if item["in_scope"] else None) for item in items]
+
+
+def measure(asked: Sequence[Question], answerer: Answerer) -> Figures:
+    """Ask everything, one after the other, and count."""
+    hits, places, answered, wrong, false, times = 0, 0.0, 0, 0, 0, []
+    for question in asked:
+        began = time.perf_counter()
+        ranked, is_answer = answerer(question.text)
+        times.append((time.perf_counter() - began) * 1000)
+        if question.topic is None:
+            false += is_answer
+            continue
+        is_hit = bool(ranked) and ranked[0] == question.topic
+        hits += is_hit
+        places += 1 / (ranked.index(question.topic) + 1) if question.topic in ranked else 0
+        answered += is_hit and is_answer
+        wrong += not is_hit and is_answer
+    within = sum(question.topic is not None for question in asked)
+    outside = max(1, len(asked) - within)
+    times.sort()
+    return Figures(
+        hits / within,
+        places / within,
+        answered / within,
+        wrong / within,
+        false / outside,
+        (times[len(times) // 2], times[min(len(times) - 1, int(len(times) * 0.99))]),
+    )
+
+
+def overlap(phrases: Sequence[tuple[str, str]]) -> Answerer:
+    """Make the baseline: words in common with a phrase, two at least."""
+    from carteira.assistant.text import plain  # noqa: PLC0415 - after the threads are set
+
+    known = [(label, set(plain(phrase).split())) for label, phrase in phrases]
+
+    def answer(text: str) -> tuple[list[str], bool]:
+        words = set(plain(text).split())
+        best: dict[str, int] = {}
+        for label, phrase in known:
+            best[label] = max(best.get(label, 0), len(words & phrase))
+        ranked = sorted(best, key=lambda label: -best[label])
+        return ranked, best[ranked[0]] >= 2  # noqa: PLR2004 - the usual way's own number
+
+    return answer
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tuning", action="store_true", help="leave the held-out half alone")
+    parser.add_argument("--failures", action="store_true", help="with --tuning: print what went wrong there")
+    arguments = parser.parse_args()
+    os.environ.update(ONE_THREAD)
+    from carteira.assistant.brain import phrases  # noqa: PLC0415 - numpy reads the environment when it is imported
+    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - the same
+    from carteira.assistant.knowledge import package  # noqa: PLC0415 - the same
+    from carteira.assistant.ranker import OUTSIDE, Ranker  # noqa: PLC0415 - the same
+
+    topics = {topic.slug: topic for topic in package()}
+    known = phrases(package())
+    asked_about = [(label, phrase) for label, phrase in known if label in topics and topics[label].kind == "faq"]
+
+    def by(ranker: Ranker) -> Answerer:
+        def answer(text: str) -> tuple[list[str], bool]:
+            ranking = ranker.rank(text, lambda label: label != OUTSIDE and topics[label].kind == "faq")
+            return [candidate.label for candidate in ranking.candidates], ranking.best is not None
+
+        return answer
+
+    began = time.perf_counter()
+    hybrid = Ranker(known, encoder())
+    print(f"{len(known)} phrases of {len(topics)} topics learnt in {time.perf_counter() - began:.1f} s, model included")
+    ways = {
+        "hybrid": by(hybrid),
+        "words only": by(Ranker(known)),
+        "overlap, same phrases": overlap(asked_about),
+        "overlap, titles": overlap([(slug, topic.title) for slug, topic in topics.items() if topic.kind == "faq"]),
+    }
+    for half in ["tuning"] if arguments.tuning else ["tuning", "heldout"]:
+        asked = questions(half)
+        within = sum(question.topic is not None for question in asked)
+        print(f"\n{half}: {within} questions within scope, {len(asked) - within} out of it")
+        for name, answerer in ways.items():
+            print(f"  {name:22} {measure(asked, answerer)}")
+    if arguments.tuning and arguments.failures:
+        print_failures(ways["hybrid"])
+    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def print_failures(answerer: Answerer) -> None:
+    """Print what went wrong on the tuning half."""
+    for question in questions("tuning"):
+        ranked, is_answer = answerer(question.text)
+        if question.topic is None and is_answer:
+            print(f"  FALSE  {question.text} -> {ranked[0]}")
+        elif question.topic is not None and ranked[0] != question.topic:
+            print(f"  MISS   {question.text} -> {ranked[0]} not {question.topic}")
+        elif question.topic is not None and not is_answer:
+            print(f"  UNSURE {question.text} ({question.topic})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The assistant: a conversation in Portuguese that finishes what it starts, and knows when it does not know.
+
+It owns conversations (a row a person), the knowledge base with its versions, unanswered questions, and tickets.
+Invariants:
+
+- it does for a person what they may do themselves, through the other modules' doors and nothing else; claims that they
+  hold count for nothing here;
+- a message's effects and where the conversation then stands commit together, one message of a person at a time;
+- an answer is one that an operator wrote: nothing is made up, and what does not fit well enough is not answered;
+- what was not answered is kept without personal data and without its person.
+
+Sources: SPEC, assistant; ADR 0011; `docs/assistant.md`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from carteira.kit.module import Module
+
+__all__ = ["module"]
+
+
+def module(*, modules: frozenset[str], vectors: bool = True, eager: bool = True) -> Module:
+    """Hand the assistant to the composition root.
+
+    `modules` are the optional modules that are on; `vectors` loads the sentence encoder where it is installed. Learning
+    takes some seconds of a processor: `eager` does it when the server starts, otherwise with the first conversation.
+    """
+    from carteira.assistant import routes  # noqa: PLC0415 - the parts of a person are used without the web
+    from carteira.assistant.brain import Brain  # noqa: PLC0415 - brings numpy
+    from carteira.assistant.conversation import Assistant  # noqa: PLC0415 - the same
+    from carteira.assistant.jobs import blueprint  # noqa: PLC0415 - the same
+    from carteira.assistant.people import erase_person, export_person  # noqa: PLC0415 - with the rest
+
+    brain = Brain(vectors=vectors)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        vault = getattr(app.state, "documents", None)
+        app.state.assistant = Assistant(brain, modules, vault.ring if vault else None)
+        warming = asyncio.create_task(brain.warm_up(app.state.database)) if eager else None
+        yield
+        if warming is not None:
+            warming.cancel()
+            with suppress(asyncio.CancelledError):
+                await warming
+
+    async def understands(_app: FastAPI) -> bool | str:
+        """While it learns, a message waits and all else is served; without the encoder it says so."""
+        if not brain.is_ready:
+            return "learning" if eager else "learns with the first conversation"
+        return True if brain.has_vectors else "words only"
+
+    return Module(
+        name="assistant",
+        routers=(routes.router,),
+        jobs=blueprint(Assistant(brain, modules, None)),
+        lifespan=lifespan,
+        readiness={"assistant": understands},
+        export_person=export_person,
+        erase_person=erase_person,
+    )

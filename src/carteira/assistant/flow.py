@@ -1,0 +1,142 @@
+"""How intents are written: steps that ask and take, and what they may answer with. The engine is `conversation`."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from carteira import documents
+from carteira.assistant.text import choice, plain, unnumbered
+from carteira.kit.access import Principal
+from carteira.kit.tx import Tx
+
+Data = Mapping[str, Any]
+"""What an intent remembers between messages; JSON, and gone when the intent ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where the client sends a file to before it goes on."""
+
+    method: str
+    path: str
+    document_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A question to the person, and answers to choose from."""
+
+    message: str
+    options: Sequence[str] | None = None
+    upload: Upload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """On to a step, with what is known by now."""
+
+    step: str
+    data: Data = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The same step again: the answer was not understood or not right."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The intent is at its end. With options, the person is offered to go on."""
+
+    message: str
+    options: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Answered, and the step goes on taking messages."""
+
+    message: str
+    options: Sequence[str] | None = None
+    data: Data = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """Another intent begins."""
+
+    intent: str
+
+
+Outcome = Go | Again | Done | Stay | Become
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message, who sent it, and what the intent knows."""
+
+    tx: Tx
+    person: Principal
+    """The person without their claims: an operator sees no more here than anybody does."""
+    text: str
+    data: Data
+    understand: "Understand"
+    file_id: UUID | None = None
+    ring: documents.KeyRing | None = None
+
+    @property
+    def plain(self) -> str:
+        """The message as it is compared."""
+        return plain(unnumbered(self.text))
+
+    def chosen(self, options: Sequence[str]) -> int | None:
+        """Read the message as one of the options, by its number or its text; give its place."""
+        place = choice(self.text, len(options))
+        if place is not None:
+            return place
+        wanted = self.plain
+        return next((place for place, option in enumerate(options) if plain(unnumbered(option)) == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a message means: an intent, an answer, or neither, with the nearest questions."""
+
+    intent: str | None = None
+    answer: str | None = None
+    action: str | None = None
+    nearest: Sequence[str] = ()
+
+
+Understand = Callable[[Turn, bool], Awaitable[Understood]]
+"""Finds what a message means; the flag says whether intents count, or questions only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step: what it asks, what it makes of the answer, and what it undoes when the person turns back or leaves."""
+
+    ask: Callable[[Turn], Awaitable[Say]]
+    take: Callable[[Turn], Awaitable[Outcome]]
+    undo: Callable[[Turn], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Something that the assistant does, from `begin` through its steps. `number` is its place in the menu."""
+
+    name: str
+    title: str
+    begin: Callable[[Turn], Awaitable[Outcome]]
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    number: int | None = None
+    module: str | None = None
+    """The module that must be on."""
+
+
+def numbered(options: Sequence[str]) -> list[str]:
+    """Number options, so that people may answer with the number."""
+    return [f"{number}. {option}" for number, option in enumerate(options, 1)]

@@ -1,0 +1,30 @@
+"""What the assistant does, one small file each, and the order of the menu (SPEC, assistant)."""
+
+from carteira.assistant.flow import Intent
+from carteira.assistant.intents import (
+    ask,
+    balance,
+    benefits,
+    cancel_card,
+    human,
+    my_documents,
+    recharge,
+    save_document,
+)
+
+ALL: dict[str, Intent] = {
+    intent.name: intent
+    for intent in (
+        balance.INTENT,
+        cancel_card.INTENT,
+        save_document.INTENT,
+        my_documents.INTENT,
+        ask.INTENT,
+        benefits.BALANCE,
+        benefits.STATEMENT,
+        benefits.DECLINED,
+        recharge.INTENT,
+        human.INTENT,
+    )
+}
+MENU = sorted((intent for intent in ALL.values() if intent.number is not None), key=lambda intent: intent.number or 0)

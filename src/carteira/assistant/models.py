@@ -1,0 +1,112 @@
+"""The assistant's tables: where each conversation stands, what it knows, what it could not answer, and tickets."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, Integer, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from carteira.kit.tx import Base
+
+_INSTANT = TIMESTAMP(timezone=True)
+KINDS = "kind IN ('faq', 'intent', 'outside')"
+
+
+class ChatbotState(Base):
+    """Where a person's conversation stands; no intent means the menu. `context` is cleared when an intent ends."""
+
+    __tablename__ = "chatbot_states"
+    __table_args__ = (
+        CheckConstraint("(intent IS NULL) = (step IS NULL)", name="step"),
+        Index("ix_chatbot_states_updated_at", "updated_at", postgresql_where="intent IS NOT NULL"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    intent: Mapped[str | None] = mapped_column(Text)
+    step: Mapped[str | None] = mapped_column(Text)
+    context: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class ChatbotTopic(Base):
+    """What the assistant recognises: a question with its answer, an intent's phrases, or what is none of its business.
+
+    `from_package` says that an upgrade may replace it: no operator has changed it.
+    """
+
+    __tablename__ = "chatbot_topics"
+    __table_args__ = (
+        CheckConstraint("slug ~ '^[a-z0-9_-]{1,64}$'", name="slug"),
+        CheckConstraint(KINDS, name="kind"),
+    )
+
+    slug: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    action: Mapped[str | None] = mapped_column(Text)
+    phrases: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    active: Mapped[bool] = mapped_column(Boolean)
+    version: Mapped[int] = mapped_column(Integer)
+    from_package: Mapped[bool] = mapped_column(Boolean)
+    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class ChatbotTopicVersion(Base):
+    """Every version that a topic has had, and who wrote it (nobody: the package). Append-only."""
+
+    __tablename__ = "chatbot_topic_versions"
+
+    slug: Mapped[str] = mapped_column(ForeignKey("chatbot_topics.slug"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    action: Mapped[str | None] = mapped_column(Text)
+    phrases: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    active: Mapped[bool] = mapped_column(Boolean)
+    author_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class ChatbotKnowledge(Base):
+    """One row: which package was imported, and a number that every change raises, so that servers notice."""
+
+    __tablename__ = "chatbot_knowledge"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+
+    only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, default=True)
+    package_version: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class ChatbotUnanswered(Base):
+    """A question that was not answered, scrubbed of personal data; nobody's, on purpose."""
+
+    __tablename__ = "chatbot_unanswered"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    question: Mapped[str] = mapped_column(Text)
+    nearest: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    asked_at: Mapped[datetime] = mapped_column(_INSTANT)
+
+
+class ChatbotTicket(Base):
+    """A person's request to be answered by a person; one is open at a time. `number` is the protocol."""
+
+    __tablename__ = "chatbot_tickets"
+    __table_args__ = (
+        CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="answered"),
+        Index("ix_chatbot_tickets_user_id_id", "user_id", "id"),
+        Index("uq_chatbot_tickets_open_of_user", "user_id", unique=True, postgresql_where="answer IS NULL"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(start=1001), unique=True)
+    user_id: Mapped[UUID]
+    message: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str | None] = mapped_column(Text)
+    answered_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    answered_at: Mapped[datetime | None] = mapped_column(_INSTANT)

@@ -1,0 +1,139 @@
+"""The assistant over HTTP: the conversation, and what operators do about it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from carteira.assistant import intents, knowledge, tickets, unanswered
+from carteira.assistant.conversation import Assistant
+from carteira.assistant.knowledge import Content
+from carteira.assistant.schemas import (
+    AnswerIn,
+    ChatIn,
+    ChatOut,
+    TicketOut,
+    TopicIn,
+    TopicOut,
+    TopicVersionOut,
+    UnansweredOut,
+)
+from carteira.kit.access import Principal, Who, claims
+from carteira.kit.idempotency import OnceDep
+from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.problems import InvalidInput
+from carteira.kit.tx import TxDep
+
+router = APIRouter(prefix="/chatbot", tags=["assistant"])
+
+Writer = Annotated[Principal, claims("assistant:write")]
+Slug = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", examples=["esqueci-senha"])]
+NewSlug = Annotated[str, Path(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$", examples=["esqueci-senha"])]
+
+
+def _assistant(request: Request) -> Assistant:
+    assistant: Assistant = request.app.state.assistant
+    return assistant
+
+
+AssistantDep = Annotated[Assistant, Depends(_assistant)]
+
+
+def _id(cursor: str | None) -> UUID | None:
+    parts = decode_cursor(cursor, UUID)
+    return None if parts is None else parts[0]  # type: ignore[return-value] # as decoded
+
+
+@router.post("/start", summary="Começar a conversa")
+async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
+    """Recomeça a conversa da pessoa e lista as opções."""
+    return ChatOut.model_validate(await assistant.start(tx, who))
+
+
+@router.post("/chat", summary="Conversar")
+async def chat(body: ChatIn, tx: TxDep, who: Who, assistant: AssistantDep, once: OnceDep) -> ChatOut:
+    """Responde a uma mensagem: o número de uma opção ou português simples. "voltar" e "sair" valem sempre."""
+
+    async def work() -> ChatOut:
+        return ChatOut.model_validate(await assistant.chat(tx, who, body.message, body.file_id))
+
+    response: Response = await once.run(tx, body, work)
+    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+
+
+@router.get("/topics", summary="Base de conhecimento", dependencies=[claims("assistant:read")])
+async def list_topics(
+    tx: TxDep,
+    q: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Procura no texto")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[TopicOut]:
+    """Lista os assuntos que o assistente conhece."""
+    parts = decode_cursor(cursor, str)
+    after = None if parts is None else str(parts[0])
+    if after is not None and "\x00" in after:
+        raise InvalidInput(errors=[{"field": "cursor", "message": "Cursor inválido."}])
+    rows = await knowledge.topics(tx, query=q, limit=limit + 1, after=after)
+    items, next_cursor = page(rows, limit, lambda topic: (topic.slug,))
+    return Page(items=[TopicOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.get("/topics/{slug}", summary="Um assunto", dependencies=[claims("assistant:read")])
+async def get_topic(slug: Slug, tx: TxDep) -> TopicOut:
+    """Mostra um assunto com as frases que o reconhecem."""
+    return TopicOut.model_validate(await knowledge.topic(tx, slug))
+
+
+@router.put("/topics/{slug}", summary="Escrever um assunto")
+async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> TopicOut:
+    """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos."""
+    if body.action is not None and body.action not in intents.ALL:
+        known = ", ".join(sorted(intents.ALL))
+        raise InvalidInput(errors=[{"field": "action", "message": f"Ação desconhecida; conhecidas: {known}."}])
+    content = Content(body.title, body.answer, body.action, tuple(body.phrases), body.active)
+    return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.user_id))
+
+
+@router.get("/topics/{slug}/versions", summary="Versões de um assunto", dependencies=[claims("assistant:read")])
+async def list_versions(slug: Slug, tx: TxDep) -> Page[TopicVersionOut]:
+    """Lista o que o assunto já foi, do mais novo ao mais antigo."""
+    rows = await knowledge.versions(tx, slug)
+    return Page(items=[TopicVersionOut.model_validate(row) for row in rows])
+
+
+@router.get("/unanswered", summary="Perguntas sem resposta", dependencies=[claims("assistant:read")])
+async def list_unanswered(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[UnansweredOut]:
+    """Lista o que o assistente não soube responder, sem dados pessoais, do mais novo ao mais antigo."""
+    rows = await unanswered.listed(tx, limit=limit + 1, before=_id(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=[UnansweredOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.delete(
+    "/unanswered/{question_id}",
+    status_code=204,
+    summary="Tirar uma pergunta da lista",
+    dependencies=[claims("assistant:write")],
+)
+async def dismiss(question_id: UUID, tx: TxDep) -> None:
+    """Tira da lista uma pergunta que já tem resposta, ou que não precisa dela."""
+    await unanswered.dismiss(tx, question_id)
+
+
+@router.get("/tickets", summary="Atendimentos", dependencies=[claims("assistant:read")])
+async def list_tickets(
+    tx: TxDep,
+    is_open: Annotated[bool | None, Query(alias="open", description="Só os abertos, ou só os respondidos")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[TicketOut]:
+    """Lista os pedidos de atendimento por uma pessoa, por ordem de chegada."""
+    rows = await tickets.listed(tx, is_open=is_open, limit=limit + 1, after=_id(cursor))
+    items, next_cursor = page(rows, limit, lambda ticket: (ticket.id,))
+    return Page(items=[TicketOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.post("/tickets/{ticket_id}/answer", summary="Responder um atendimento")
+async def answer_ticket(ticket_id: UUID, body: AnswerIn, tx: TxDep, who: Writer) -> TicketOut:
+    """Responde a um atendimento, uma única vez; a pessoa lê a resposta na conversa."""
+    return TicketOut.model_validate(await tickets.answer(tx, ticket_id, body.answer, author_id=who.user_id))

@@ -1,0 +1,118 @@
+"""The wire shapes of the assistant."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_MESSAGE = 20_000
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,63}$", examples=["esqueci-senha"])]
+Line = Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Words = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]+$")]
+
+
+class ChatIn(BaseModel):
+    """A message to the assistant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(max_length=MAX_MESSAGE, examples=["qual meu saldo?"])
+    file_id: UUID | None = Field(None, description="O documento ao qual o arquivo pedido foi enviado")
+
+
+class UploadOut(BaseModel):
+    """Where to send the file that the assistant waits for."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    method: Literal["PUT"]
+    path: str = Field(examples=["/documents/019aa3b2-0000-7000-8000-000000000001/file"])
+    document_id: UUID = Field(description="Mande-o de volta em `file_id` depois do envio")
+
+
+class ChatOut(BaseModel):
+    """The assistant's answer."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    message: str
+    options: list[str] | None
+    end_conversation: bool = Field(description="A conversa terminou; a próxima mensagem começa outra")
+    upload: UploadOut | None = Field(None, description="Só quando o assistente espera um arquivo")
+
+
+class TopicIn(BaseModel):
+    """What an operator writes of a topic."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field(max_length=200, examples=["Esqueci minha senha"])
+    answer: str = Field(max_length=2000)
+    action: str | None = Field(None, max_length=64, description="A ação que a resposta oferece", examples=["balance"])
+    phrases: list[Line] = Field(min_length=1, max_length=300, description="Jeitos de perguntar")
+    active: bool = True
+
+
+class TopicOut(BaseModel):
+    """A topic of the knowledge base."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    slug: str
+    kind: Literal["faq", "intent", "outside"]
+    title: str
+    answer: str
+    action: str | None
+    phrases: list[str]
+    active: bool
+    version: int
+
+
+class TopicVersionOut(BaseModel):
+    """One version of a topic; without an author it came with the package."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    version: int
+    title: str
+    answer: str
+    action: str | None
+    phrases: list[str]
+    active: bool
+    author_id: UUID | None
+    created_at: datetime
+
+
+class UnansweredOut(BaseModel):
+    """A question that was not answered, without personal data."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    question: str
+    nearest: list[str]
+    asked_at: datetime
+
+
+class TicketOut(BaseModel):
+    """A person's request to be answered by a person."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    number: int = Field(description="Protocolo")
+    user_id: UUID
+    message: str
+    answer: str | None
+    created_at: datetime
+    answered_at: datetime | None
+
+
+class AnswerIn(BaseModel):
+    """The answer to a ticket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: Words

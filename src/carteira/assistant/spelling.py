@@ -1,0 +1,51 @@
+"""Typing errors: words that no phrase has, one letter away from one that some phrase has."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from carteira.assistant.text import plain
+
+_SHORTEST = 3
+
+
+def _without_one(word: str) -> set[str]:
+    return {word[:place] + word[place + 1 :] for place in range(len(word))}
+
+
+class Speller:
+    """Knows the words of some texts; accents count for nothing in finding one, and come back with it.
+
+    Words are found through what is left of them with one letter taken out (symmetric deletion), so that a missing, an
+    extra, a wrong or a swapped letter is mended without looking at every word.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        written: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for text in texts:
+            for word in text.split():
+                written[plain(word)][word] += 1
+        self._spelt = {bare: forms.most_common(1)[0][0] for bare, forms in written.items()}
+        self._times = {bare: forms.total() for bare, forms in written.items()}
+        self._near: defaultdict[str, set[str]] = defaultdict(set)
+        for bare in self._spelt:
+            if len(bare) >= _SHORTEST:
+                for part in (bare, *_without_one(bare)):
+                    self._near[part].add(bare)
+
+    def mend(self, text: str) -> str:
+        """Put known words in the place of misspelt ones, and accents where they are missing; the rest stays."""
+        return " ".join(self._mended(word) for word in text.split())
+
+    def _mended(self, word: str) -> str:
+        bare = plain(word)
+        if bare in self._spelt:
+            return self._spelt[bare]
+        if len(bare) < _SHORTEST or not bare.isalpha():
+            return word
+        found = set(self._near.get(bare, ()))
+        for part in _without_one(bare):
+            found |= self._near.get(part, set())
+        near = [other for other in found if abs(len(other) - len(bare)) <= 1 and other[0] == bare[0]]
+        if not near:
+            return word
+        return self._spelt[max(near, key=lambda other: (len(other) >= len(bare), self._times[other], other))]

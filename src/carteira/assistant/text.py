@@ -1,0 +1,141 @@
+"""Text as people type it: cleaned, made plain for comparing, read as an amount or a yes, scrubbed for keeping."""
+
+import re
+import unicodedata
+
+from carteira.kit.log import scrub
+from carteira.kit.money import MAX_AMOUNT
+
+MAX_UNDERSTOOD = 500
+"""Characters of a message that are looked at; what a person wants stands at its beginning."""
+MAX_KEPT = 200
+
+_WORDS = re.compile(r"[a-z0-9]+")
+_ANY_WORD = re.compile(r"[^\W_]+")
+_SHORTENED = """
+    vc=você | vcs=vocês | cê=você | ocê=você | q=que | pq=por que | oq=o que | qdo=quando | qnd=quando |
+    qto=quanto | qts=quantos | n=não | ñ=não | nao=não | pra=para | pro=para o | pras=para as | pros=para os |
+    tb=também | tbm=também | hj=hoje | ta=está | tá=está | to=estou | tô=estou | tava=estava | tou=estou |
+    msg=mensagem | cel=celular | fone=telefone | blz=beleza | mto=muito | td=tudo | tds=todos | dps=depois |
+    cmg=comigo | ngm=ninguém | eh=é | aki=aqui | vr=vale refeição | va=vale alimentação | meal=refeição |
+    food=alimentação | cash=saldo livre | firma=empresa | grana=dinheiro | bufunfa=dinheiro | conto=reais |
+    pila=reais | pilas=reais | busão=ônibus | buzão=ônibus | buso=ônibus | bilhete=cartão de ônibus |
+    bilhetes=cartões de ônibus | app=aplicativo | apps=aplicativos | zap=whatsapp | logar=entrar | botar=colocar |
+    boto=coloco | botei=coloquei | bota=coloca | deletar=apagar | deleto=apago | deletei=apaguei |
+    deletado=apagado | dpo=encarregado de dados dpo | 2fa=verificação em duas etapas |
+    mfa=verificação em duas etapas | codigo=código | cartao=cartão | onibus=ônibus |
+    facebook=meta facebook | insta=instagram | pontuação=score | pontuacao=score | smartphone=celular |
+    telemóvel=celular | aparelho=celular aparelho | roleta=catraca | trampo=trabalho | trampar=trabalhar |
+    mercado=supermercado | 2x=duas vezes | 3x=três vezes
+"""
+_EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
+_NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
+_AMOUNT = re.compile(
+    r"(?:r\$)?\s*(\d{1,3}(?:\.\d{3})+|\d{1,13})(?:,(\d{1,2}))?\s*(?:reais|real)?", re.ASCII | re.IGNORECASE
+)
+_YES = frozenset(
+    [
+        "sim",
+        "s",
+        "confirmo",
+        "confirmar",
+        "confirma",
+        "pode",
+        "claro",
+        "isso",
+        "ok",
+        "certo",
+        "quero",
+        "yes",
+        "positivo",
+        "aceito",
+        "manda",
+        "bora",
+        "isso",
+        "mesmo",
+    ]
+) | {"com certeza", "pode sim", "pode ser", "sim quero", "isso mesmo", "sim confirmo", "pode cancelar", "ta bom"}
+_NO = frozenset(["nao", "n", "no", "negativo", "nunca", "jamais", "desisti"]) | {
+    "nao quero",
+    "deixa pra la",
+    "melhor nao",
+    "nao nao",
+}
+
+_LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_DIGITS = re.compile(r"\d[\d.,/ -]*\d|\d")
+_NAMED = re.compile(
+    r"\b(me chamo|meu nome (?:é|e)|eu sou (?:o|a)|aqui (?:é|e) (?:o|a)|sou (?:o|a)|"
+    r"(?:do|da|de|para|pra) (?:dona?|senhora?|seu))"
+    r"\s+[^\W\d_]+(?:\s+(?:d[aeo]s?\s+)?[^\W\d_]+){0,3}",
+    re.IGNORECASE,
+)
+_CAPITALISED = re.compile(r"(?<=[^\W\d_])(\s+|,\s*)[A-ZÀ-Ý][a-zà-ÿ]+(?:\s+(?:d[aeo]s?\s+)?[A-ZÀ-Ý][a-zà-ÿ]+)*")
+_OURS = frozenset({"Google", "Meta", "Facebook", "Pix", "Android", "Apple", "Word", "Receita", "Federal", "Uber"})
+
+
+def clean(message: str) -> str:
+    """Take control characters and lone surrogates out of a message and normalise it (NFC)."""
+    kept = (char if char in "\n\t" else " " if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} else char
+            for char in message)  # fmt: skip
+    return unicodedata.normalize("NFC", "".join(kept)).strip()
+
+
+def plain(text: str) -> str:
+    """Bring a text into the form that is compared: words of letters and digits, small, without accents."""
+    bare = unicodedata.normalize("NFKD", text.lower())
+    return " ".join(_WORDS.findall("".join(char for char in bare if not unicodedata.combining(char))))
+
+
+def expand(text: str) -> str:
+    """Write out what people shorten ("vcs", "pq", "VR") and say in many ways ("busão", "firma"), in small letters."""
+    return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(text.lower().replace("e-mail", "email")))
+
+
+def unnumbered(text: str) -> str:
+    """Take an option's number off: "2. Cancelar um cartão" is "Cancelar um cartão"."""
+    return _NUMBERED.sub("", text)
+
+
+def choice(text: str, options: int) -> int | None:
+    """Read a text as one of so many numbered options; give its place, from 0."""
+    bare = text.strip().rstrip(".)")
+    numbered = _NUMBERED.match(text)
+    digits = numbered[1] if numbered else bare
+    if digits.isascii() and digits.isdigit() and len(digits) <= 2 and 1 <= int(digits) <= options:  # noqa: PLR2004
+        return int(digits) - 1
+    return None
+
+
+def yes_or_no(text: str) -> bool | None:
+    """Read a yes or a no."""
+    said = plain(unnumbered(text))
+    first = said.split(" ", 1)[0] if said else ""
+    if said in _YES or first == "sim":
+        return True
+    if said in _NO or first == "nao":
+        return False
+    return None
+
+
+def amount(text: str) -> int | None:
+    """Read an amount of reais as people write it ("R$ 1.234,56", "20", "20 reais") into centavos."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        return None
+    whole, cents = match.groups()
+    centavos = int(whole.replace(".", "")) * 100 + int((cents or "0").ljust(2, "0"))
+    return centavos if 1 <= centavos <= MAX_AMOUNT else None
+
+
+def anonymous(question: str) -> str:
+    """Take what may be personal out of a question that is kept: numbers, addresses, links, names.
+
+    Names are what follows "me chamo" and the like, and capitalised words that do not begin a sentence. What is left
+    is cut to `MAX_KEPT` characters.
+    """
+    text = _LINK.sub("[link]", scrub(question))
+    text = _DIGITS.sub("#", text)
+    text = _NAMED.sub(r"\1 [nome]", text)
+    text = _CAPITALISED.sub(lambda match: match[0] if match[0].strip(" ,") in _OURS else f"{match[1]}[nome]", text)
+    return text[:MAX_KEPT]

@@ -1,0 +1,78 @@
+"""Tickets: what a person asks of a person, and the answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from carteira.assistant.errors import TicketAnswered, TicketNotFound
+from carteira.assistant.models import ChatbotTicket
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+
+LEAST, MOST = 3, 2000
+"""Characters of a ticket's message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as others see it."""
+
+    id: UUID
+    number: int
+    user_id: UUID
+    message: str
+    answer: str | None
+    created_at: datetime
+    answered_at: datetime | None
+
+
+def _view(row: ChatbotTicket) -> Ticket:
+    return Ticket(row.id, row.number, row.user_id, row.message, row.answer, row.created_at, row.answered_at)
+
+
+async def latest(tx: Tx, user_id: UUID) -> Ticket | None:
+    """Give a person's newest ticket."""
+    row = await tx.scalar(
+        select(ChatbotTicket).where(ChatbotTicket.user_id == user_id).order_by(ChatbotTicket.id.desc()).limit(1)
+    )
+    return None if row is None else _view(row)
+
+
+async def open_ticket(tx: Tx, user_id: UUID, message: str) -> Ticket:
+    """Open a ticket; the caller holds the person's conversation, so that there is one open at a time."""
+    row = ChatbotTicket(id=uuid7(), user_id=user_id, message=message[:MOST], created_at=clock.now())
+    tx.add(row)
+    await tx.flush()
+    await tx.refresh(row)
+    return _view(row)
+
+
+async def listed(tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None) -> Sequence[Ticket]:
+    """List tickets, oldest first: the order in which people wait."""
+    query = select(ChatbotTicket).order_by(ChatbotTicket.id).limit(limit)
+    if is_open is not None:
+        query = query.where(ChatbotTicket.answer.is_(None) if is_open else ChatbotTicket.answer.is_not(None))
+    if after is not None:
+        query = query.where(ChatbotTicket.id > after)
+    return [_view(row) for row in await tx.scalars(query)]
+
+
+async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Ticket:
+    """Answer a ticket, once.
+
+    Raises:
+        TicketNotFound: there is none.
+        TicketAnswered: somebody has.
+    """
+    row = await tx.get(ChatbotTicket, ticket_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise TicketNotFound
+    if row.answer is not None:
+        raise TicketAnswered
+    row.answer, row.answered_by, row.answered_at = text, author_id, clock.now()
+    await tx.flush()
+    return _view(row)

@@ -1,0 +1,51 @@
+"""Questions that were not answered, kept scrubbed and without their person, so that operators learn what is missing."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from carteira.assistant.errors import QuestionNotFound
+from carteira.assistant.models import ChatbotUnanswered
+from carteira.assistant.text import anonymous
+from carteira.kit.clock import clock
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import Tx
+
+KEPT = timedelta(days=90)
+
+
+async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
+    """Keep a question, with the titles of the topics that came nearest."""
+    tx.add(ChatbotUnanswered(id=uuid7(), question=anonymous(question), nearest=list(nearest), asked_at=clock.now()))
+    await tx.flush()
+
+
+async def listed(tx: Tx, *, limit: int, before: UUID | None) -> Sequence[ChatbotUnanswered]:
+    """List unanswered questions, newest first."""
+    query = select(ChatbotUnanswered).order_by(ChatbotUnanswered.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(ChatbotUnanswered.id < before)
+    return (await tx.scalars(query)).all()
+
+
+async def dismiss(tx: Tx, question_id: UUID) -> None:
+    """Take a question off the list, once its answer is written or it needs none.
+
+    Raises:
+        QuestionNotFound: it is not there.
+    """
+    gone = await tx.scalar(
+        delete(ChatbotUnanswered).where(ChatbotUnanswered.id == question_id).returning(ChatbotUnanswered.id)
+    )
+    if gone is None:
+        raise QuestionNotFound
+
+
+async def forget_old(tx: Tx) -> int:
+    """Delete what is older than `KEPT`; give how many. A job calls it."""
+    gone = await tx.scalars(
+        delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < clock.now() - KEPT).returning(ChatbotUnanswered.id)
+    )
+    return len(gone.all())

@@ -1,0 +1,56 @@
+"""What the assistant's tests share: a person who talks."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tests.served import Someone
+
+UNKNOWN = "Não sei responder a isso"
+MENU = [
+    "1. Consultar o saldo do meu cartão",
+    "2. Cancelar um cartão",
+    "3. Guardar um documento",
+    "4. Ver meus documentos",
+    "5. Fazer uma pergunta",
+]
+
+
+@dataclass
+class Talker:
+    """A person in conversation."""
+
+    someone: Someone
+
+    @property
+    def id(self) -> UUID:
+        return self.someone.id
+
+    async def start(self) -> dict[str, Any]:
+        response = await self.someone.post("/chatbot/start")
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def say(self, message: str, **more: str) -> dict[str, Any]:
+        response = await self.someone.post("/chatbot/chat", {"message": message, **more})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        assert set(answer) == {"message", "options", "end_conversation", "upload"}
+        return answer
+
+    async def cards(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self.someone.get("/transport-cards")).json()["items"]
+        return items
+
+    async def another_card(self) -> str:
+        number: str = (await self.someone.post("/transport-cards")).json()["card_number"]
+        return number
+
+    async def recharge(self, card_number: str, amount: int) -> None:
+        response = await self.someone.post(f"/transport-cards/{card_number}/recharge", {"amount": amount})
+        assert response.status_code == 200, response.text
+
+    async def documents(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self.someone.get("/documents")).json()["items"]
+        return items

@@ -1,0 +1,112 @@
+"""The knowledge base: imported once, edited by operators, versioned, and what it lacks."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from carteira.assistant import intents, knowledge
+from carteira.kit.tx import Tx
+from tests.assistant.support import UNKNOWN, Talker
+from tests.served import Served
+
+TOPICS = Path(__file__).parent / "evaluation" / "topics.json"
+
+
+def test_every_topic_has_one_answer_and_many_phrases() -> None:
+    questions = {topic.slug: topic for topic in knowledge.package() if topic.kind == "faq"}
+    assert set(questions) == {item["topic"] for item in json.loads(TOPICS.read_text())}
+    assert len(questions) >= 150
+    for topic in questions.values():
+        assert len(topic.answer) > 40, topic.slug
+        assert len(topic.phrases) >= 8, topic.slug
+        assert topic.action is None or topic.action in intents.ALL, topic.slug
+    named = {topic.slug for topic in knowledge.package() if topic.kind == "intent"}
+    assert named == set(intents.ALL) | {"menu", "thanks"}
+
+
+async def test_the_package_is_imported_once_however_many_ask(served: Served) -> None:
+    async def look() -> int:
+        async with served.database.transaction() as tx:
+            return await knowledge.current_version(tx)
+
+    assert len(set(await asyncio.gather(*(look() for _ in range(5))))) == 1
+    async with served.database.transaction() as tx:
+        count = await tx.scalar(text("SELECT count(*) FROM chatbot_topics WHERE from_package"))
+        versions = await tx.scalar(text("SELECT count(*) FROM chatbot_topic_versions WHERE author_id IS NULL"))
+    assert count == versions == len(knowledge.package())
+
+
+async def test_an_upgrade_brings_new_texts_and_keeps_the_operators(tx: Tx) -> None:
+    await knowledge.current_version(tx)
+    await tx.execute(text("UPDATE chatbot_topics SET answer = 'velha' WHERE slug IN ('tarifas', 'ouvidoria')"))
+    await tx.execute(text("UPDATE chatbot_topics SET from_package = false WHERE slug = 'ouvidoria'"))
+    await tx.execute(text("UPDATE chatbot_knowledge SET package_version = 0"))
+    await knowledge.current_version(tx)
+    assert (await knowledge.topic(tx, "tarifas")).answer != "velha"
+    assert (await knowledge.topic(tx, "tarifas")).version == 2
+    assert (await knowledge.topic(tx, "ouvidoria")).answer == "velha"
+
+
+async def test_an_operator_teaches_and_it_is_answered_soon(served: Served, talker: Talker) -> None:
+    operator = served.sign_in("assistant:read", "assistant:write")
+    question = "posso pagar com conchinhas do mar?"
+    await talker.say("5")
+    assert (await talker.say(question))["message"] == UNKNOWN
+    await talker.say("sair")
+    body: dict[str, Any] = {
+        "title": "Aceitam conchinhas do mar?",
+        "answer": "Ainda não aceitamos conchinhas.",
+        "phrases": ["posso pagar com conchinhas", "conchinhas do mar servem de pagamento"],
+    }
+    path = "/chatbot/topics/conchinhas"
+    client, headers = operator.client, operator.headers
+    assert (await client.put(path, json=body, headers=talker.someone.headers)).status_code == 403
+    assert (await client.put(path, json=body | {"action": "voar"}, headers=headers)).status_code == 422
+    assert (await client.put(path, json=body, headers=headers)).json()["version"] == 1
+    for _ in range(200):
+        answer = await talker.say(question)
+        if answer["message"] != UNKNOWN:
+            break
+        await asyncio.sleep(0.05)
+    assert answer["message"] == body["answer"]
+    assert (await client.put(path, json=body | {"active": False}, headers=headers)).json()["version"] == 2
+    versions = (await operator.get(f"{path}/versions")).json()["items"]
+    assert [(item["version"], item["active"], item["author_id"]) for item in versions] == [
+        (2, False, str(operator.id)),
+        (1, True, str(operator.id)),
+    ]
+    found = (await operator.get("/chatbot/topics", q="conchinha", limit=5)).json()["items"]
+    assert [item["slug"] for item in found] == ["conchinhas"]
+    assert (await operator.get("/chatbot/topics/nao-existe")).status_code == 404
+
+
+async def test_topics_are_listed_page_by_page(served: Served) -> None:
+    operator = served.sign_in("assistant:read")
+    slugs: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await operator.get("/chatbot/topics", limit=100, **cursor)).json()
+        slugs += [item["slug"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert slugs == sorted(set(slugs))
+    assert len(slugs) >= len(knowledge.package())
+
+
+async def test_what_was_not_answered_is_kept_without_personal_data(served: Served, talker: Talker) -> None:
+    await talker.say(
+        "meu nome é Joana Prado, cpf 529.982.247-25, joana@exemplo.com, fone 11 98765-4321: quantas luas tem Netuno?"
+    )
+    operator = served.sign_in("assistant:read", "assistant:write")
+    kept = (await operator.get("/chatbot/unanswered")).json()["items"][0]
+    assert "luas" in kept["question"]
+    for personal in ("529", "247", "Joana", "Prado", "exemplo.com", "98765"):
+        assert personal not in kept["question"]
+    path = f"/chatbot/unanswered/{kept['id']}"
+    assert (await talker.someone.client.delete(path, headers=talker.someone.headers)).status_code == 403
+    assert (await operator.client.delete(path, headers=operator.headers)).status_code == 204
+    assert (await operator.client.delete(path, headers=operator.headers)).status_code == 404

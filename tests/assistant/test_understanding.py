@@ -1,0 +1,95 @@
+"""Reading what people type, and ranking it."""
+
+import pytest
+
+from carteira.assistant.ranker import OUTSIDE, Ranker
+from carteira.assistant.spelling import Speller
+from carteira.assistant.text import amount, anonymous, choice, expand, plain, yes_or_no
+from carteira.kit.money import MAX_AMOUNT
+
+PHRASES = [
+    ("saldo", "qual meu saldo"),
+    ("saldo", "quanto tenho no cartão de ônibus"),
+    ("cancelar", "quero cancelar meu cartão"),
+    ("cancelar", "cancelamento do cartão"),
+    (OUTSIDE, "previsão do tempo"),
+    (OUTSIDE, "vai chover amanhã"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("QUAL O SALDO??", "saldo"), ("qto tenho no busão", "saldo"), ("quero cancelr o cartao", "cancelar")],
+)
+def test_words_alone_rank(text: str, label: str) -> None:
+    ranking = Ranker(PHRASES).rank(text)
+    assert ranking.candidates[0].label == label
+    assert OUTSIDE not in {candidate.label for candidate in ranking.candidates}
+
+
+@pytest.mark.parametrize("text", ["", "?!", "🙂", "vai chover hoje", "xyzzy plugh"])
+def test_what_fits_nothing_has_no_best(text: str) -> None:
+    assert Ranker(PHRASES).rank(text).best is None
+
+
+def test_misspelt_words_are_mended() -> None:
+    speller = Speller(["qual meu saldo", "cartão de ônibus"])
+    assert speller.mend("qal meu sado") == "qual meu saldo"
+    assert speller.mend("cartao catrão de onibus") == "cartão cartão de ônibus"
+    assert speller.mend("xyzzy 12 b") == "xyzzy 12 b"
+
+
+def test_short_forms_are_written_out() -> None:
+    assert expand("Pq vcs n deixam?") == "por que vocês não deixam"
+    assert plain("Ônibus, às 7h!") == "onibus as 7h"
+
+
+@pytest.mark.parametrize(
+    ("text", "centavos"),
+    [
+        ("20", 2000),
+        ("R$ 1.234,56", 123_456),
+        ("20,5", 2050),
+        ("20 reais", 2000),
+        ("0,01", 1),
+        ("0", None),
+        ("-5", None),
+        ("1,234", None),
+        ("vinte", None),
+        ("9" * 13, None),
+        ("10000000000,00", MAX_AMOUNT),
+        ("20; DROP", None),
+        ("٢٠", None),
+    ],
+)
+def test_amounts(text: str, centavos: int | None) -> None:
+    assert amount(text) == centavos
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("1", 0), ("2.", 1), (" 3 ", 2), ("2) abc", 1), ("4", None), ("0", None), ("²", None)]
+)
+def test_choices(text: str, place: int | None) -> None:
+    assert choice(text, 3) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "means"), [("Sim", True), ("sim, por favor", True), ("NÃO", False), ("n", False), ("talvez", None)]
+)
+def test_yes_and_no(text: str, means: bool | None) -> None:  # noqa: FBT001 - what it expects
+    assert yes_or_no(text) is means
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("meu cpf é 52998224725", "meu cpf é [cpf]"),
+        ("sou a maria silva", "sou a [nome]"),
+        ("cartão 9076 1234 1234 1234 sumiu", "cartão # sumiu"),
+        ("veja https://x.test/?t=abc", "veja [link]"),
+        ("por que o João não entra?", "por que o [nome] não entra?"),
+        ("entrar com Google", "entrar com Google"),
+    ],
+)
+def test_questions_are_kept_without_whose_they_are(question: str, kept: str) -> None:
+    assert anonymous(question) == kept
