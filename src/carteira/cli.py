@@ -5,22 +5,27 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from carteira import launcher
+from carteira import credit_commands, launcher
 from carteira.settings import InsecureProduction, Settings
-
-T = TypeVar("T")
-TOKEN_TTL = timedelta(hours=24)
+from carteira.terminal import (
+    database_of,
+    describe,
+    err,
+    fail,
+    out,
+    run_quietly,
+    run_with_bar,
+    settings_here,
+    with_spinner,
+)
 
 
 class ExportFormat(StrEnum):
@@ -41,64 +46,7 @@ documents_app = typer.Typer(no_args_is_help=True, help="Documentos guardados.")
 app.add_typer(documents_app, name="documents")
 users_app = typer.Typer(no_args_is_help=True, help="Pessoas.")
 app.add_typer(users_app, name="users")
-out = Console()
-err = Console(stderr=True)
-
-
-def _settings() -> Settings:
-    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent."""
-    try:
-        return launcher.settings_of_running_server()
-    except (ValidationError, InsecureProduction) as error:
-        _fail(_describe(error))
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
-    return str(error)
-
-
-def _fail(message: str) -> NoReturn:
-    """Tell the operator what is wrong and leave with 1."""
-    err.print(f"[bold red]Erro:[/] {message}", soft_wrap=True)
-    raise typer.Exit(1)
-
-
-def _database(settings: Settings) -> str:
-    """Give PostgreSQL's address, or tell that there is none."""
-    try:
-        return settings.database()
-    except LookupError:
-        _fail("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")
-
-
-def _with_spinner(title: str, work: Callable[[], T]) -> T:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        progress.add_task(title, total=None)
-        return work()
-
-
-def _run(title: str, work: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine behind a spinner."""
-
-    async def main() -> T:
-        return await work()
-
-    return _with_spinner(title, lambda: asyncio.run(main()))
-
-
-def _run_with_bar(title: str, work: Callable[[Callable[[int, int], None]], Awaitable[T]]) -> T:
-    """Run a coroutine behind a bar; it is handed what to tell of its progress: how many are done, and of how many."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-
-    async def main(tell: Callable[[int, int], None]) -> T:
-        return await work(tell)
-
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(title, total=None)
-        return asyncio.run(main(lambda done, total: progress.update(task, completed=done, total=total)))
+app.add_typer(credit_commands.app, name="credit")
 
 
 @app.command()
@@ -112,13 +60,13 @@ def run(
             settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
         launcher.run(settings, out)
     except (ValidationError, InsecureProduction, launcher.StartFailed) as error:
-        _fail(_describe(error))
+        fail(describe(error))
 
 
 @app.command()
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
-    settings = _settings()
+    settings = settings_here()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="carteira-metrics-")
     from carteira.server import serve as start  # noqa: PLC0415 - prometheus-client reads its folder at import
@@ -129,7 +77,7 @@ def serve() -> None:
 @app.command()
 def worker() -> None:
     """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
-    _settings()
+    settings_here()
     from carteira.worker import main  # noqa: PLC0415 - as in `serve`
 
     main()
@@ -146,22 +94,22 @@ def migrate(
     if sql:
         schema.print_sql(revision)
         return
-    settings = _settings()
-    url = _database(settings)
-    _with_spinner("Migrando o banco de dados", lambda: schema.migrate(url, revision))
+    settings = settings_here()
+    url = database_of(settings)
+    with_spinner("Migrando o banco de dados", lambda: schema.migrate(url, revision))
     err.print("Banco de dados em dia.")
 
 
 @app.command()
 def seed() -> None:
     """Preenche o banco com dados de demonstração (só em desenvolvimento)."""
-    settings = _settings()
+    settings = settings_here()
     if settings.environment == "production":
-        _fail("dados de demonstração não existem em produção.")
+        fail("dados de demonstração não existem em produção.")
     from carteira import demo  # noqa: PLC0415 - as in `serve`
 
-    url = _database(settings)
-    _run("Criando os dados de demonstração", lambda: demo.seed(url, settings.modules))
+    url = database_of(settings)
+    run_quietly("Criando os dados de demonstração", lambda: demo.seed(url, settings.modules))
     err.print("Dados de demonstração prontos.")
 
 
@@ -171,18 +119,18 @@ def token(
     processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,
 ) -> None:
     """Mostra um token válido por 24 horas (só em desenvolvimento)."""
-    settings = _settings()
+    settings = settings_here()
     if settings.environment == "production":
-        _fail("em produção os tokens vêm do login e do processador.")
+        fail("em produção os tokens vêm do login e do processador.")
     if processor == (claims is not None):
-        _fail("use --claims users:read,… (ou '*') ou --processor.")
+        fail("use --claims users:read,… (ou '*') ou --processor.")
     from carteira import operator_tokens  # noqa: PLC0415 - as in `serve`
 
     if processor:
-        sys.stdout.write(operator_tokens.processor(settings, TOKEN_TTL) + "\n")
+        sys.stdout.write(operator_tokens.processor(settings, operator_tokens.TTL) + "\n")
     else:
         names = [name.strip() for name in (claims or "").split(",") if name.strip()]
-        sys.stdout.write(operator_tokens.administrator(settings, names, TOKEN_TTL) + "\n")
+        sys.stdout.write(operator_tokens.administrator(settings, names, operator_tokens.TTL) + "\n")
 
 
 @app.command()
@@ -193,7 +141,7 @@ def openapi(
     from carteira.app import create_app  # noqa: PLC0415 - as in `serve`
     from carteira.kit.postman import collection  # noqa: PLC0415 - the same
 
-    settings = _settings()
+    settings = settings_here()
     document = create_app(settings).api.openapi()
     if postman:
         document = collection(document, settings.public_url or f"http://localhost:{settings.port}")
@@ -205,8 +153,8 @@ def reconcile() -> None:
     """Compara cada saldo com os seus lançamentos; sai com 1 se algo diferir."""
     from carteira import audit  # noqa: PLC0415 - as in `serve`
 
-    url = _database(_settings())
-    result = _run("Conferindo saldos e lançamentos", lambda: audit.reconcile(url))
+    url = database_of(settings_here())
+    result = run_quietly("Conferindo saldos e lançamentos", lambda: audit.reconcile(url))
     out.print(f"{result.accounts} contas, {result.entries} lançamentos, {len(result.differences)} diferenças.")
     for difference in result.differences:
         out.print(difference)
@@ -229,8 +177,8 @@ def verify(
         try:
             head = int(height), bytes.fromhex(digest)
         except ValueError:
-            _fail("--expect é ALTURA:HASH, como mostrado por uma conferência anterior.")
-    url = _database(_settings())
+            fail("--expect é ALTURA:HASH, como mostrado por uma conferência anterior.")
+    url = database_of(settings_here())
     total = asyncio.run(audit.count_entries(url))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
@@ -253,9 +201,9 @@ def rotate_access_key() -> None:
     from carteira import upkeep  # noqa: PLC0415 - as in `serve`
 
     try:
-        kid = upkeep.rotate_access_key(_settings())
+        kid = upkeep.rotate_access_key(settings_here())
     except (OSError, ValueError) as error:
-        _fail(f"a chave não pôde ser trocada: {error}")
+        fail(f"a chave não pôde ser trocada: {error}")
     out.print(f"Nova chave: {kid}", highlight=False)
 
 
@@ -268,19 +216,19 @@ def rotate_documents_key(
     """Troca a chave-mestra dos documentos, com o servidor no ar; sai com 1 se alguma chave não abrir."""
     from carteira import upkeep  # noqa: PLC0415 - as in `serve`
 
-    settings = _settings()
-    url = _database(settings)
+    settings = settings_here()
+    url = database_of(settings)
     try:
-        result = _run_with_bar(
+        result = run_with_bar(
             "Trocando a chave-mestra", lambda tell: upkeep.rotate_documents_key(url, settings, tell, add_key=add)
         )
     except (OSError, ValueError) as error:
-        _fail(f"a chave-mestra não pôde ser trocada: {error}")
+        fail(f"a chave-mestra não pôde ser trocada: {error}")
     out.print(f"Chave-mestra {result.active_key}: {result.rewrapped} arquivos passaram para ela.", highlight=False)
     if result.retired:
         out.print(f"Chaves que saíram do arquivo: {', '.join(result.retired)}", highlight=False)
     if result.unreadable:
-        _fail(f"{result.unreadable} arquivos têm chaves que nenhuma chave-mestra abre.")
+        fail(f"{result.unreadable} arquivos têm chaves que nenhuma chave-mestra abre.")
 
 
 @users_app.command("export")
@@ -291,11 +239,11 @@ def export_users(
     """Exporta as pessoas, sem senhas e com CPFs mascarados."""
     from carteira import upkeep  # noqa: PLC0415 - as in `serve`
 
-    url = _database(_settings())
+    url = database_of(settings_here())
     try:
-        written = _run_with_bar("Exportando as pessoas", lambda tell: upkeep.export_users(url, path, form.value, tell))
+        written = run_with_bar("Exportando as pessoas", lambda tell: upkeep.export_users(url, path, form.value, tell))
     except OSError as error:
-        _fail(f"{path} não pôde ser escrito: {error.strerror}")
+        fail(f"{path} não pôde ser escrito: {error.strerror}")
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 
@@ -324,7 +272,7 @@ def cashback(
     try:
         resellers.serve_sandbox(port, token=token)
     except OSError as error:
-        _fail(f"não dá para escutar em 127.0.0.1:{port} ({error.strerror}).")
+        fail(f"não dá para escutar em 127.0.0.1:{port} ({error.strerror}).")
 
 
 def main() -> None:

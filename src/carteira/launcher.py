@@ -211,7 +211,6 @@ def _supervise(
 def _announce(settings: Settings, out: Console, began: float) -> None:
     """Wait until the server answers, then say where it is and what to try."""
     from carteira import demo, operator_tokens  # noqa: PLC0415 - as in `_prepare`
-    from carteira.cli import TOKEN_TTL  # noqa: PLC0415 - as in `_prepare`
 
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -235,6 +234,6 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
         if "benefits" in settings.modules:
             out.print("\nAutorize uma compra:\n", highlight=False)
-            token = operator_tokens.processor(settings, TOKEN_TTL)
+            token = operator_tokens.processor(settings, operator_tokens.TTL)
             out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
     out.print("\nCtrl-C encerra.", highlight=False)

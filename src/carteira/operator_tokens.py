@@ -11,6 +11,8 @@ from carteira.app import access_key
 from carteira.kit import tokens
 from carteira.settings import Settings
 
+TTL = timedelta(hours=24)
+
 
 def administrator(settings: Settings, claims: list[str], ttl: timedelta) -> str:
     """Sign a bearer token of the demo administrator with the claims named (`*` is every claim)."""

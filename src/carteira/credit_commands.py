@@ -1,0 +1,122 @@
+"""`carteira credit …`: keys, the access log, the export, the synthetic people and the score's training."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carteira.settings import Settings
+from carteira.terminal import database_of, fail, out, run_quietly, run_with_bar, settings_here, with_spinner
+
+if TYPE_CHECKING:
+    from carteira.credit import Config
+
+app = typer.Typer(no_args_is_help=True, help="Perfil de crédito.")
+
+
+def _config(settings: Settings) -> "Config":
+    from carteira.app import credit_config  # noqa: PLC0415 - brings all modules; each command starts as light as it can
+
+    return credit_config(settings)
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    new: Annotated[
+        bool, typer.Option("--new/--no-new", help="Cria a chave nova; sem ela, continua uma troca interrompida.")
+    ] = True,
+) -> None:
+    """Troca a chave da base A, com o servidor no ar; interrompida, continua com --no-new."""
+    from carteira import credit  # noqa: PLC0415 - as in `_config`
+
+    settings = settings_here()
+    config, url = _config(settings), database_of(settings)
+    try:
+        result = run_with_bar(
+            "Trocando a chave da base A", lambda tell: credit.rotate_keys(config, url, new_key=new, progress=tell)
+        )
+    except (credit.KeyFileInvalid, OSError) as error:
+        fail(f"a chave não pôde ser trocada: {error}")
+    out.print(f"Chave {result.active}: {result.rotated} registros passaram para ela.", highlight=False)
+    if result.unreadable:
+        fail(f"{len(result.unreadable)} registros não abrem com nenhuma chave.")
+
+
+@app.command("verify-accesses")
+def verify_accesses(
+    expect: Annotated[str | None, typer.Option(help="Cabeça guardada de uma conferência anterior.")] = None,
+) -> None:
+    """Confere o registro de acessos à base A; sai com 1 se algo nele mudou."""
+    from carteira import credit  # noqa: PLC0415 - as in `_config`
+
+    settings = settings_here()
+    config, url = _config(settings), database_of(settings)
+    result = run_quietly(
+        "Conferindo o registro de acessos", lambda: credit.verify_accesses(config, url, noted_head=expect)
+    )
+    out.print(f"{result.checked} acessos conferidos, cabeça {result.head}", highlight=False, soft_wrap=True)
+    if result.broken_at is not None:
+        fail(f"o registro foi alterado a partir do acesso {result.broken_at}.")
+
+
+@app.command()
+def generate(
+    people: Annotated[int, typer.Option(min=1, max=10_000_000, help="Quantas pessoas sintéticas.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Semente: a mesma dá as mesmas pessoas.")] = 1,
+) -> None:
+    """Cria pessoas sintéticas, com verdade conhecida, em uma tabela à parte (só em desenvolvimento)."""
+    from carteira import credit  # noqa: PLC0415 - as in `_config`
+
+    config = _config(settings_here())
+    try:
+        table = run_with_bar(
+            "Criando pessoas sintéticas",
+            lambda tell: credit.generate_people(config, people=people, seed=seed, progress=tell),
+        )
+    except (credit.NotInProduction, credit.MissingLibrary) as error:
+        fail(str(error) or "pessoas sintéticas não existem em produção.")
+    out.print(f"{people} pessoas em {table}", highlight=False)
+
+
+@app.command("export")
+def export_people(
+    folder: Annotated[Path, typer.Argument(help="Pasta dos arquivos Parquet; uma exportação interrompida continua.")],
+    segments: Annotated[int, typer.Option(min=1, max=64, help="Leituras em paralelo.")] = 8,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="As pessoas sintéticas, não as reais.")] = False,
+) -> None:
+    """Exporta a base B para Parquet, sob pseudônimos."""
+    from carteira import credit  # noqa: PLC0415 - as in `_config`
+
+    config = _config(settings_here())
+    try:
+        written = run_with_bar(
+            "Exportando a base B",
+            lambda tell: credit.export_people(
+                config,
+                folder,
+                segments=segments,
+                synthetic_people=synthetic,
+                progress=lambda done, total, _rows: tell(done, total),
+            ),
+        )
+    except (credit.ExportMismatch, credit.MissingLibrary, OSError) as error:
+        fail(f"a exportação não pôde ser feita: {error}")
+    out.print(f"{written} pessoas em {folder}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Pasta de uma exportação.")],
+    scorecard: Annotated[Path, typer.Argument(help="Arquivo do modelo treinado, a escrever.")],
+) -> None:
+    """Treina o score e mostra o que foi medido em pessoas que ele não viu."""
+    from carteira import credit  # noqa: PLC0415 - as in `_config`
+
+    try:
+        trained = with_spinner("Treinando o score", lambda: credit.train_scorecard(folder))
+        scorecard.write_text(trained.text)
+    except (credit.TooFewPeople, credit.MissingLibrary, OSError) as error:
+        fail(f"o score não pôde ser treinado: {error}")
+    out.print(f"{trained.people} pessoas; modelo em {scorecard}", highlight=False, soft_wrap=True)
+    out.print(json.dumps(trained.measures, indent=2, ensure_ascii=False, default=str), highlight=False)

@@ -1,0 +1,75 @@
+"""What the commands share: settings, errors that end a command, spinners and bars."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from carteira import launcher
+from carteira.settings import InsecureProduction, Settings
+
+T = TypeVar("T")
+out = Console()
+err = Console(stderr=True)
+
+
+def settings_here() -> Settings:
+    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent."""
+    try:
+        return launcher.settings_of_running_server()
+    except (ValidationError, InsecureProduction) as error:
+        fail(describe(error))
+
+
+def describe(error: Exception) -> str:
+    """Say in one line what is wrong; of settings, which and why."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
+    return str(error)
+
+
+def fail(message: str) -> NoReturn:
+    """Tell the operator what is wrong and leave with 1."""
+    err.print(f"[bold red]Erro:[/] {message}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def database_of(settings: Settings) -> str:
+    """Give PostgreSQL's address, or tell that there is none."""
+    try:
+        return settings.database()
+    except LookupError:
+        fail("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")
+
+
+def with_spinner(title: str, work: Callable[[], T]) -> T:
+    """Run something behind a spinner."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        progress.add_task(title, total=None)
+        return work()
+
+
+def run_quietly(title: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine behind a spinner."""
+
+    async def main() -> T:
+        return await work()
+
+    return with_spinner(title, lambda: asyncio.run(main()))
+
+
+def run_with_bar(title: str, work: Callable[[Callable[[int, int], None]], Awaitable[T]]) -> T:
+    """Run a coroutine behind a bar; it is handed what to tell of its progress: how many are done, and of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+    async def main(tell: Callable[[int, int], None]) -> T:
+        return await work(tell)
+
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        return asyncio.run(main(lambda done, total: progress.update(task, completed=done, total=total)))
