@@ -19,24 +19,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def served(database_url: str, home: Path) -> AsyncIterator[Served]:
+def papers_url(new_database: Callable[[str], str]) -> str:
+    """A database of these tests' own: a rotation counts every document in it."""
+    return new_database("papers")
+
+
+@pytest.fixture(scope="session")
+async def served(papers_url: str, home: Path) -> AsyncIterator[Served]:
     settings = Settings(
         _env_file=None,
         carteira_home=home,
         carteira_modules="documents",
-        database_url=PostgresDsn(database_url),
+        database_url=PostgresDsn(papers_url),
     )
     async with serve(settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def on_s3(database_url: str, home: Path, endpoints: Endpoints) -> AsyncIterator[Served]:
+async def on_s3(papers_url: str, home: Path, endpoints: Endpoints) -> AsyncIterator[Served]:
     settings = Settings(
         _env_file=None,
         carteira_home=home,
         carteira_modules="documents",
-        database_url=PostgresDsn(database_url),
+        database_url=PostgresDsn(papers_url),
         aws_endpoint_url=endpoints.aws_endpoint_url,
         documents_url="s3://papers/sealed",
     )

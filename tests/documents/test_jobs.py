@@ -14,8 +14,8 @@ from tests.served import Served
 
 
 @pytest.fixture
-async def queue(vault: Vault, database_url: str) -> AsyncIterator[App]:
-    app = App(connector=PsycopgConnector(conninfo=database_url, min_size=1, max_size=3))
+async def queue(vault: Vault, papers_url: str) -> AsyncIterator[App]:
+    app = App(connector=PsycopgConnector(conninfo=papers_url, min_size=1, max_size=3))
     app.add_tasks_from(jobs.blueprint(vault), namespace="documents")
     async with app.open_async():
         yield app
