@@ -4,6 +4,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
 from carteira.kit import contract, docs, edge, health, log, metrics, problems, tokens, versions
 from carteira.kit.access import public
+from carteira.kit.events import Event
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
 from carteira.kit.problems import NotAuthenticated
@@ -173,7 +175,7 @@ async def _cpf_of(tx: Tx, user_id: UUID) -> str | None:
 
 
 def _credit_sources() -> list[credit.Source]:
-    """Name what feeds base C: the authorizer's approved purchases."""
+    """Name what feeds base C: the authorizer's approved purchases, and recharges and debits of transport cards."""
 
     def purchase(row: RowMapping) -> credit.Occurrence:
         movement = credit.Movement(
@@ -188,7 +190,27 @@ def _credit_sources() -> list[credit.Source]:
         )
         return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
 
-    return [credit.Source("benefits", benefits.purchase_events, purchase)]
+    def ride(row: RowMapping) -> credit.Occurrence | None:
+        direction = _CARD_MOVEMENTS.get(row["topic"])
+        if direction is None:
+            return None
+        told = row["payload"]
+        movement = credit.Movement(
+            id=told["entry_id"],
+            occurred_at=row["occurred_at"],
+            direction=direction,
+            amount=told["amount"],
+            kind=row["topic"],
+        )
+        return credit.Occurrence(movement, user_id=UUID(told["user_id"]))
+
+    return [
+        credit.Source("benefits", benefits.purchase_events, purchase),
+        credit.Source("transit", Event.__table__, ride),
+    ]
+
+
+_CARD_MOVEMENTS: dict[str, Literal["in", "out"]] = {"transit.recharged": "in", "transit.debited": "out"}
 
 
 def access_key(settings: Settings) -> OKPKey:

@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import OctKey
 from sqlalchemy import update
 
-from carteira import worker
+from carteira import demo, worker
 from carteira.app import credit_config, modules_of
 from carteira.credit import Movement, Occurrence, Source, Stores, followers
 from carteira.kit.events import Follower, FollowerPlace, follow
@@ -23,10 +23,9 @@ from tests.kit.horizon import pass_horizon
 PROCESSOR = {"Authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
 
 
-def _follower(settings: Settings) -> Follower:
+def _follower(settings: Settings, source: str = "benefits") -> Follower:
     (module,) = (module for module in modules_of(settings) if module.name == "credit")
-    (follower,) = module.followers
-    return follower
+    return next(follower for follower in module.followers if follower.name == f"credit.{source}")
 
 
 @pytest.fixture
@@ -116,3 +115,16 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
     await follower.handle(tx, rows)  # type: ignore[arg-type] # what the handler needs of rows
     assert len(asked) == 2
     assert (await stores.c.read(cpf)).financial_movement.last_30_days.incoming == 10
+
+
+async def test_a_recharge_of_a_transport_card_is_a_movement(desk: Desk, settings: Settings, database: Database) -> None:
+    await demo.seed(str(settings.database_url), ("transit",))
+    follower = _follower(settings, "transit")
+    await pass_horizon(database)
+    while True:
+        async with database.transaction() as tx:
+            if not await follow(tx, follower):
+                break
+    seen = (await desk.call("GET", f"/credit/{demo.PERSON.cpf}/base-c")).json()["financial_movement"]
+    assert seen["last_30_days"]["incoming"] > 0
+    assert "transit.recharged" in str(seen)
