@@ -113,6 +113,7 @@ def _serving(command: list[str], port: int, home: Path, endpoints: Endpoints, mo
         "CARTEIRA_HOME": str(home),
         "DATABASE_URL": endpoints.database_url,
         "REDIS_URL": endpoints.redis_url,
+        "CARTEIRA_MODULES": "benefits",
         **more,
     }
     process = subprocess.Popen(command, env=environment)

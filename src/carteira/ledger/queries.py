@@ -247,6 +247,8 @@ async def reconcile(tx: Tx) -> Reconciliation:
     """
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await tx.execute(text("SET LOCAL statement_timeout = 0"))
+    # Everything is read once: on statistics that lag behind a busy day, nested loops would read it again and again.
+    await tx.execute(text("SET LOCAL enable_nestloop = off"))
     counts = (
         await tx.execute(text("SELECT (SELECT count(*) FROM ledger_accounts), (SELECT count(*) FROM ledger_entries)"))
     ).one()
