@@ -132,9 +132,6 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Shape of log lines.")
-    otlp_endpoint: str | None = Field(
-        None, description="OTLP/HTTP endpoint for traces (Jaeger, Elastic APM); empty: no tracing."
-    )
 
     @field_validator("carteira_home")
     @classmethod
