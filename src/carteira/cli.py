@@ -186,7 +186,8 @@ def verify(
         result = asyncio.run(
             audit.verify(url, expected=head, progress=lambda done: progress.update(task, completed=done))
         )
-    out.print(f"{result.blocks} blocos, {result.entries} lançamentos, cabeça {result.blocks}:{result.head.hex()}")
+    head_now = f"{result.blocks}:{result.head.hex()}"
+    out.print(f"{result.blocks} blocos, {result.entries} lançamentos, cabeça {head_now}", soft_wrap=True)
     out.print(f"{result.tail} lançamentos ainda fora da cadeia, há {result.tail_seconds:.0f} s.")
     for finding in result.findings:
         where = f" no bloco {finding.height}" if finding.height is not None else ""

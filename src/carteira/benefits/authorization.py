@@ -15,7 +15,6 @@ from carteira.kit.money import InvalidAmount, format_brl, parse_reais
 
 CASH: Final = "CASH"
 MAX_MERCHANT = 256
-MAX_EXTERNAL_ID = 64
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _MCC = re.compile(r"[0-9]{4}", re.ASCII)
