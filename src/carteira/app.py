@@ -1,5 +1,6 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
+import gc
 import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +30,8 @@ Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão 
 Valores são inteiros em centavos (só `totalAmount` do autorizador é em reais). Erros são `application/problem+json`
 (RFC 9457). POSTs que movem dinheiro aceitam `Idempotency-Key`. `API-Version` escolhe a versão da API.
 """
+
+_OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 class Application:
@@ -309,4 +312,16 @@ def from_environment() -> Application:
     settings = Settings()
     log.configure(level=settings.log_level, form=settings.log_format)
     metrics.forget_dead_processes()
-    return create_app(settings)
+    app = create_app(settings)
+    _leave_alone_what_stays()
+    return app
+
+
+def _leave_alone_what_stays() -> None:
+    """Take what lives as long as the process out of the garbage collector's sight, and have it look less often.
+
+    A full collection walks through every imported module: a pause of more than a tenth of a second amid requests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 10, 10)

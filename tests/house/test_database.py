@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -92,6 +93,44 @@ def test_processes_that_migrate_an_empty_database_at_once_take_turns(new_empty_d
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error
     command.check(schema.alembic_config(url))
+
+
+FORMER_WRITE = """
+    SELECT ledger_write(
+        ARRAY[%(wallet)s]::uuid[], ARRAY[%(version)s]::bigint[], ARRAY[%(balance)s]::bigint[], ARRAY[0]::bigint[],
+        ARRAY[%(version)s + 1]::bigint[], ARRAY[%(entry)s]::uuid[], ARRAY['test.raw'], ARRAY[NULL]::text[],
+        ARRAY[NULL]::text[], ARRAY[NULL]::uuid[], ARRAY[%(entry)s, %(entry)s]::uuid[], ARRAY[0, 1]::smallint[],
+        ARRAY[%(wallet)s, %(till)s]::uuid[], ARRAY[10, -10]::bigint[], ARRAY[%(version)s + 1, NULL]::bigint[],
+        ARRAY[%(after)s, NULL]::bigint[], %(locked)s)
+"""
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_servers_of_the_release_before_go_on_writing(new_empty_database: Callable[[], str], *, locked: bool) -> None:
+    """What a server that started before the upgrade does to the ledger works behind it too, and is checked as ever."""
+    url = new_empty_database()
+    schema.migrate(url, "0011")
+    wallet, till = uuid4(), uuid4()
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(
+            "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)"
+            " VALUES (%s, 'test.wallet', false, false), (%s, 'test.till', true, true)",
+            (wallet, till),
+        )
+
+        def post(version: int, balance: int, after: int) -> None:
+            values = {"wallet": wallet, "till": till, "entry": uuid4(), "locked": locked}
+            server.execute(FORMER_WRITE, {**values, "version": version, "balance": balance, "after": after})
+
+        post(0, 10, 10)
+        schema.migrate(url)
+        post(1, 20, 20)
+        with pytest.raises(psycopg.Error, match="changed by another transaction"):
+            post(1, 30, 30)
+        with pytest.raises(psycopg.Error, match="does not follow its postings"):
+            post(2, 30, 31)
+        held = server.execute("SELECT balance, version FROM ledger_accounts WHERE id = %s", (wallet,)).fetchone()
+        assert held == (20, 2)
 
 
 def test_the_printed_sql_builds_the_same(

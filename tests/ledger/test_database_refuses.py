@@ -26,6 +26,7 @@ POSTINGS = """
                 CAST(:seqs AS bigint[]), CAST(:balances AS bigint[]))
          AS new (line, account_id, amount, seq, balance_after)
 """
+WHOLE = f"WITH entry AS ({ENTRY}) {POSTINGS}"
 Line = tuple[UUID, int, int | None, int | None]
 """Account, amount, version and balance behind it."""
 
@@ -54,12 +55,6 @@ async def version_of(tx: Tx, wallet: UUID) -> int:
     return version
 
 
-async def new_entry(tx: Tx) -> UUID:
-    entry = uuid7()
-    await tx.execute(text(ENTRY), {"entry": entry})
-    return entry
-
-
 @pytest.mark.parametrize("change", ["balance = -1", "held = 101", "held = -1", "balance = balance - 101"])
 async def test_a_customer_never_has_less_than_nothing(ledger_tx: Tx, change: str) -> None:
     wallet = await open_wallet(ledger_tx, 100)
@@ -71,19 +66,16 @@ async def test_a_customer_never_has_less_than_nothing(ledger_tx: Tx, change: str
     [((5, -4), UNBALANCED), ((5,), UNBALANCED), ((5, -5, 1), UNBALANCED), ((5, -5, 0), CHECK_VIOLATION)],
 )
 async def test_what_is_not_double_entry_is_refused(ledger_tx: Tx, amounts: tuple[int, ...], sqlstate: str) -> None:
-    entry = await new_entry(ledger_tx)
-    await refused(
-        ledger_tx, sqlstate, POSTINGS, entry=entry, **lines(*((SHOP, amount, None, None) for amount in amounts))
-    )
+    postings = lines(*((SHOP, amount, None, None) for amount in amounts))
+    await refused(ledger_tx, sqlstate, WHOLE, entry=uuid7(), **postings)
 
 
-async def test_an_entry_without_postings_does_not_commit(ledger_database: Database) -> None:
+async def test_an_entry_comes_with_its_postings_or_not_at_all(ledger_tx: Tx) -> None:
     entry = uuid7()
-    with pytest.raises(DBAPIError, match="no postings"):
-        async with ledger_database.transaction() as tx:
-            await tx.execute(text(ENTRY), {"entry": entry})
-    async with ledger_database.transaction() as tx:
-        assert not await tx.scalar(text("SELECT count(*) FROM ledger_entries WHERE id = :id"), {"id": entry})
+    await refused(ledger_tx, UNBALANCED, ENTRY, entry=entry)
+    pair = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None))
+    await refused(ledger_tx, UNBALANCED, f"WITH entry AS ({ENTRY}) {POSTINGS} WHERE line > 7", entry=entry, **pair)
+    await ledger_tx.execute(text(WHOLE), {"entry": entry, **pair})
 
 
 async def test_nothing_is_added_to_an_entry_in_the_same_transaction(ledger_tx: Tx) -> None:
@@ -104,11 +96,10 @@ async def test_nothing_is_added_to_an_entry_in_another_transaction(ledger_databa
 async def test_postings_need_an_entry_and_accounts_that_exist(ledger_tx: Tx) -> None:
     pair = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None))
     await refused(ledger_tx, CLOSED, POSTINGS, entry=uuid7(), **pair)
-    entry = await new_entry(ledger_tx)
     strange = lines((SHOP, 5, None, None), (uuid4(), -5, None, None))
-    await refused(ledger_tx, DOES_NOT_FOLLOW, POSTINGS, entry=entry, **strange)
+    await refused(ledger_tx, DOES_NOT_FOLLOW, WHOLE, entry=uuid7(), **strange)
     customer = lines((SHOP, 5, None, None), (uuid4(), -5, 1, 0))
-    await refused(ledger_tx, DOES_NOT_FOLLOW, POSTINGS, entry=entry, **customer)
+    await refused(ledger_tx, DOES_NOT_FOLLOW, WHOLE, entry=uuid7(), **customer)
 
 
 async def test_a_system_account_that_nobody_opened_takes_no_posting(ledger_tx: Tx) -> None:
@@ -127,13 +118,12 @@ async def test_a_balance_that_does_not_follow_is_refused(
     ledger_tx: Tx, seq_ahead: int | None, balance_after: int | None
 ) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    entry = await new_entry(ledger_tx)
     seq = None if seq_ahead is None else await version_of(ledger_tx, wallet) + seq_ahead
     await refused(
         ledger_tx,
         DOES_NOT_FOLLOW,
-        POSTINGS,
-        entry=entry,
+        WHOLE,
+        entry=uuid7(),
         **lines((SHOP, -5, None, None), (wallet, 5, seq, balance_after)),
     )
 
@@ -142,7 +132,6 @@ async def test_a_balance_that_does_not_follow_is_refused(
 @pytest.mark.parametrize("deed", ["UPDATE {} SET posted_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_the_past_stays(ledger_tx: Tx, table: str, deed: str) -> None:
     await open_wallet(ledger_tx, 100)
-    await ledger_tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     await refused(ledger_tx, APPEND_ONLY, deed.format(table))
 
 

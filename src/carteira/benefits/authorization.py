@@ -241,11 +241,11 @@ def decide(
         request.mcc,
         request.merchant,
         request.fallback,
-        code.value,
-        reason.value,
+        code,
+        reason,
         tried,
         used,
-        rule.value,
+        rule,
         short_by,
     )
 
@@ -261,8 +261,8 @@ def refuse(request: Authorization, reason: Reason, account_id: UUID | None, *, k
         request.mcc,
         request.merchant,
         request.fallback,
-        Code.REFUSED.value,
-        reason.value,
+        Code.REFUSED,
+        reason,
     )
 
 
@@ -277,8 +277,8 @@ def refuse_malformed(decision_id: UUID, account_id: UUID, account: str, reason: 
         None,
         None,
         fallback=False,
-        code=Code.REFUSED.value,
-        reason=reason.value,
+        code=Code.REFUSED,
+        reason=reason,
     )
 
 

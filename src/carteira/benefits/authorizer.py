@@ -72,14 +72,19 @@ class Authorizer:
             UniqueViolationError: a transaction id was taken meanwhile by another process; nothing was written.
             DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
+        everything = not lock
         while True:
             now, known = await self._look_up({request.account for request in requests})
             batch = _Batch(requests, now, known)
             try:
                 async with self.database.lean_transaction() as tx:
-                    await batch.run(tx, lock=lock)
+                    await batch.run(tx, lock=lock, everything=everything)
             except CatalogChanged:
                 self.forget()
+            except ledger.StaleBook:
+                if everything:
+                    raise
+                everything = True
             except CommitUnknown:
                 if not await self._happened(batch):
                     raise
@@ -101,7 +106,7 @@ class Authorizer:
         while True:
             try:
                 async with self.database.lean_transaction() as tx:
-                    await ledger.book_of(tx, batch.payers, lock=True)
+                    await ledger.book_of(tx, batch.named.keys() | batch.spare, lock=True)
                     return bool(await fetch(tx, "SELECT FROM benefits_decisions WHERE id = $1", batch.fresh[0].id))
             except DatabaseDown:
                 if time.monotonic() > deadline:
@@ -148,25 +153,40 @@ class _Batch:
         self.catalog = now
         self.known = known
         self.categorised = [(request, now.categorise(request.mcc, request.merchant)) for request in requests]
-        self.payers = self._payers()
+        self.named: dict[tuple[UUID, str], int] = {}
+        """Ledger accounts of the purchases' categories, by holder and kind, and what is asked of each in all."""
+        self.spare: set[tuple[UUID, str]] = set()
+        """The CASH that may pay in their stead."""
+        self._name_payers()
         self.decisions: list[Decision] = []
         self.fresh: list[Decision] = []
 
-    def _payers(self) -> set[tuple[UUID, str]]:
-        """Name the ledger accounts that may pay: the purchase's category, and CASH where fallback allows it."""
-        payers = set()
+    def _name_payers(self) -> None:
+        named = self.named
         for request, (category, _) in self.categorised:
             account_id = self.known.get(request.account)
             if account_id is not None:
-                payers.add((account_id, LEDGER_KIND + category))
+                payer = (account_id, LEDGER_KIND + category)
+                named[payer] = named.get(payer, 0) + request.amount
                 if request.fallback:
-                    payers.add((account_id, LEDGER_KIND + CASH))
-        return payers
+                    self.spare.add((account_id, LEDGER_KIND + CASH))
 
-    async def run(self, tx: LeanTx, *, lock: bool) -> None:
-        """Read the book, walk the requests in order, write what came of it."""
-        book = await ledger.book_of(tx, self.payers, lock=lock)
-        payers = {(account.holder_id, account.kind): account for account in book.accounts.values()}
+    async def run(self, tx: LeanTx, *, lock: bool, everything: bool) -> None:
+        """Read the book, walk the requests in order, write what came of it.
+
+        CASH that may pay in another's stead is read with the rest (`everything`), or else only where it may be needed;
+        then it is locked if that can be had at once.
+
+        Raises:
+            StaleBook: it cannot; or, without `lock`, another transaction was faster.
+            CatalogChanged: the catalog is another one now.
+        """
+        payers = self.named.keys() | self.spare if everything else self.named.keys()
+        book = await ledger.book_of(tx, payers, lock=lock)
+        accounts = _by_holder(book)
+        if not everything and (short := self._short(accounts)):
+            book.take_in(await ledger.book_of(tx, short, lock=lock, wait=False))
+            accounts = _by_holder(book)
         ids = [request.external_id for request, _ in self.categorised if request.external_id]
         answered = await _answered(tx, ids) if ids else {}
         for request, category in self.categorised:
@@ -174,14 +194,32 @@ class _Batch:
             if earlier is not None and earlier.content == request.content:
                 self.decisions.append(earlier)
                 continue
-            decision = self._decide(request, category, earlier, book, payers)
+            decision = self._decide(request, category, earlier, book, accounts)
             self.fresh.append(decision)
             self.decisions.append(decision)
             if decision.external_id:
                 answered[decision.external_id] = decision
-        if book.entries:
-            await ledger.write(tx, book)
-        await record(tx, self.fresh, catalog_version=self.catalog.version)
+        if self.fresh:
+            await self._write(tx, book)
+
+    def _short(self, accounts: "Accounts") -> set[tuple[UUID, str]]:
+        """Name the CASH that may have to pay: its holder's category does not cover all that this batch asks of it."""
+        short = {
+            payer[0]
+            for payer, asked in self.named.items()
+            if (account := accounts.get(payer)) is None or account.available < asked
+        }
+        return {payer for payer in self.spare if payer[0] in short and payer not in accounts}
+
+    async def _write(self, tx: LeanTx, book: ledger.Book) -> None:
+        """Write the book and the decisions, in one round trip.
+
+        Raises:
+            CatalogChanged: the decisions were taken with another version of the catalog than the present one.
+        """
+        recorded = await ledger.write(tx, book, along=_RECORD_ALONG, values=(self.fresh, self.catalog.version))
+        if recorded[0][0] != len(self.fresh):
+            raise CatalogChanged
 
     def _decide(
         self,
@@ -189,7 +227,7 @@ class _Batch:
         category: tuple[str, Rule],
         earlier: Decision | None,
         book: ledger.Book,
-        payers: Mapping[tuple[UUID | None, str], ledger.Account],
+        accounts: "Accounts",
     ) -> Decision:
         """Decide one request against the book and post it there if it is approved."""
         account_id = self.known.get(request.account)
@@ -197,8 +235,8 @@ class _Batch:
             return refuse(request, Reason.TRANSACTION_ID_REUSED, account_id, keep_id=False)
         if account_id is None:
             return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
-        named = payers.get((account_id, LEDGER_KIND + category[0]))
-        cash = payers.get((account_id, LEDGER_KIND + CASH)) if request.fallback else None
+        named = accounts.get((account_id, LEDGER_KIND + category[0]))
+        cash = accounts.get((account_id, LEDGER_KIND + CASH)) if request.fallback else None
         decision = decide(
             request,
             account_id,
@@ -216,6 +254,14 @@ class _Batch:
         return decision
 
 
+Accounts = Mapping[tuple[UUID | None, str], ledger.Account]
+"""Ledger accounts by holder and kind."""
+
+
+def _by_holder(book: ledger.Book) -> Accounts:
+    return {(account.holder_id, account.kind): account for account in book.accounts.values()}
+
+
 LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
 
@@ -231,29 +277,23 @@ async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decisi
     return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
 
 
-_RECORD = """
-    INSERT INTO benefits_decisions (
-        id, external_id, account_id, account, amount, mcc, merchant, fallback,
-        code, reason, category_tried, category_used, rule, short_by)
-    SELECT new.* FROM unnest(
-        $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[],
-        $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[]) AS new
-    WHERE $1::bigint IS NULL OR (SELECT version FROM benefits_catalog_version) = $1
-    RETURNING 1
-"""
+_RECORD = f"""
+    INSERT INTO benefits_decisions ({", ".join(_DECISION_COLUMNS)})
+    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
+"""  # noqa: S608 - constants
+_RECORD_ALONG = f"""
+    , recorded AS (
+        {_RECORD % 5}
+        WHERE (SELECT count(*) FROM written) = 1 AND (SELECT version FROM benefits_catalog_version) = $6
+        RETURNING 1
+    )
+    SELECT count(*) FROM recorded
+"""  # noqa: S608 - constants
 
 
-async def record(tx: Tx | LeanTx, decisions: Sequence[Decision], *, catalog_version: int | None = None) -> None:
-    """Write decisions down.
-
-    Raises:
-        CatalogChanged: they were taken with another version of the catalog than the present one.
-    """
-    if not decisions:
-        return
-    written = await fetch(tx, _RECORD, catalog_version, *zip(*decisions, strict=True))
-    if len(written) != len(decisions):
-        raise CatalogChanged
+async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
+    """Write down decisions that move nothing and hang on no balance."""
+    await fetch(tx, _RECORD % 1, decisions)
 
 
 class Strategy(Protocol):

@@ -5,12 +5,12 @@ trusts the other. A book is read with a lock (`service.lock`) or without one (`s
 account's version, so that a book that was overtaken is refused as a whole.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from carteira.kit.ids import uuid7
+from carteira.kit.ids import uuid5, uuid7
 from carteira.ledger.errors import AccountNotFound, InsufficientFunds, UnbalancedEntry
 
 _SYSTEM_NAMESPACE = UUID("5b1d7c52-94f3-5c55-9a44-1d9f1f0c3a11")
@@ -102,15 +102,9 @@ def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
     )
 
 
-class PostedLine(NamedTuple):
-    """A posting with the customer account's version and balance behind it (None for system accounts)."""
-
-    entry_id: UUID
-    line: int
-    account_id: UUID
-    amount: int
-    seq: int | None
-    balance_after: int | None
+PostedLine = tuple[UUID, int, UUID, int, int | None, int | None]
+"""A posting: entry, line, account, amount, and the customer account's version and balance behind it (None for system
+accounts)."""
 
 
 class Book:
@@ -118,9 +112,14 @@ class Book:
 
     def __init__(self, accounts: Iterable[Account], *, locked: bool = False) -> None:
         self.locked = locked
-        self.accounts: Mapping[UUID, Account] = {account.id: account for account in accounts}
+        self.accounts = {account.id: account for account in accounts}
         self.entries: list[NewEntry] = []
         self.lines: list[PostedLine] = []
+
+    def take_in(self, other: "Book") -> None:
+        """Go on with another book's accounts too; nothing was posted there, and it was read as this one was."""
+        assert other.locked == self.locked, "one lock, one book"
+        self.accounts |= other.accounts
 
     def account(self, account_id: UUID) -> Account:
         """Give a customer account.
@@ -141,33 +140,34 @@ class Book:
             AccountNotFound: an account is neither in the book nor a system account.
             InsufficientFunds: a customer account does not cover what it gives.
         """
-        accounts = [self.accounts.get(posting.account_id) for posting in entry.postings]
-        self._check(entry, accounts)
-        for line, (posting, account) in enumerate(zip(entry.postings, accounts, strict=True)):
-            account_id, amount = posting
+        self._check(entry)
+        for line, (account_id, amount) in enumerate(entry.postings):
+            account = self.accounts.get(account_id)
             if account is None:
-                self.lines.append(PostedLine(entry.id, line, account_id, amount, None, None))
+                self.lines.append((entry.id, line, account_id, amount, None, None))
                 continue
             account.balance += amount
             account.version += 1
-            self.lines.append(PostedLine(entry.id, line, account_id, amount, account.version, account.balance))
+            self.lines.append((entry.id, line, account_id, amount, account.version, account.balance))
         self.entries.append(entry)
 
-    @staticmethod
-    def _check(entry: NewEntry, accounts: Sequence[Account | None]) -> None:
+    def _check(self, entry: NewEntry) -> None:
         """Hold an entry against the rules before any of it is posted."""
-        amounts = [amount for _, amount in entry.postings]
-        if len(amounts) < 2 or sum(amounts) != 0 or 0 in amounts:  # noqa: PLR2004 - double entry
-            raise UnbalancedEntry(entry.kind)
-        net: dict[int, tuple[Account, int]] = {}
-        for (account_id, amount), account in zip(entry.postings, accounts, strict=True):
-            if account is not None:
-                net[id(account)] = account, amount + net.get(id(account), (account, 0))[1]
+        total = 0
+        net: dict[UUID, int] = {}
+        for account_id, amount in entry.postings:
+            if amount == 0:
+                raise UnbalancedEntry(entry.kind)
+            total += amount
+            if account_id in self.accounts:
+                net[account_id] = net.get(account_id, 0) + amount
             elif account_id not in _system_ids:
                 raise AccountNotFound
-        for account, amount in net.values():
-            if amount < 0 and not account.covers(-amount):
-                raise InsufficientFunds(account.id, -amount - account.available)
+        if total != 0 or not entry.postings:
+            raise UnbalancedEntry(entry.kind)
+        for account_id, amount in net.items():
+            if amount < 0 and not (account := self.accounts[account_id]).covers(-amount):
+                raise InsufficientFunds(account_id, -amount - account.available)
 
     def hold(self, account_id: UUID, amount: int) -> None:
         """Set an amount aside.

@@ -1,7 +1,8 @@
 """The ledger's verbs: open, lock, post, hold, capture, release, reverse. Each works in the caller's transaction."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
-from carteira.ledger.book import Account, Book, NewEntry, PostedLine, Posting, is_system, transfer
+from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
 from carteira.ledger.errors import (
     AccountNotFound,
     CaptureTooLarge,
@@ -28,6 +29,7 @@ from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, Ledge
 
 STALE = "CA001"
 """SQLSTATE with which `ledger_write` refuses a book that was overtaken."""
+LOCK_NOT_AVAILABLE = "55P03"
 
 _COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 _READ = f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
@@ -35,8 +37,9 @@ _READ_HELD_BY = f"""
     SELECT {_COLUMNS} FROM ledger_accounts
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
 """  # noqa: S608 - constants
-_LOCKED = " ORDER BY id FOR UPDATE"
-_WRITE = "SELECT ledger_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+_LOCKED = " ORDER BY id FOR NO KEY UPDATE"
+_AT_ONCE = " NOWAIT"
+_WRITE = "WITH written AS MATERIALIZED (SELECT ledger_write($1, $2, $3, $4)) "
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
@@ -93,39 +96,46 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     return await _book(tx, account_ids, lock=False)
 
 
-async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool) -> Book:
+async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool, wait: bool = True) -> Book:
     """Read the accounts named by holder and kind into a book, locked or not as with `lock` and `read`.
 
-    Those that do not exist are not in the book.
+    Those that do not exist are not in the book. Who holds locks already must not `wait` for more: two such
+    transactions could wait for each other.
+
+    Raises:
+        StaleBook: without `wait`, another transaction has one of them locked; this transaction is at its end.
     """
-    holders, kinds = [holder_id for holder_id, _ in held], [kind for _, kind in held]
-    rows = await fetch(tx, _READ_HELD_BY + _LOCKED if lock else _READ_HELD_BY, holders, kinds)
+    sql = _READ_HELD_BY + (_LOCKED if lock else "") + (_AT_ONCE if lock and not wait else "")
+    try:
+        rows = await fetch(tx, sql, [holder_id for holder_id, _ in held], [kind for _, kind in held])
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        if not wait and sqlstate_of(error) == LOCK_NOT_AVAILABLE:
+            raise StaleBook from error
+        raise
     return Book([Account(*row) for row in rows], locked=lock)
 
 
-async def write(tx: Tx | LeanTx, book: Book) -> None:
+async def write(
+    tx: Tx | LeanTx, book: Book, *, along: str = "SELECT FROM written", values: Sequence[object] = ()
+) -> Sequence[Any]:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
+
+    `along` is a statement of the caller's own that goes in the same round trip, with parameters from `$5` on. It has
+    to read from `written`, a row of one column: the book is written when that is read. Gives its rows.
 
     Raises:
         StaleBook: an account is not as it was read; nothing of this transaction can be kept.
     """
-    accounts, entries, lines = book.changed, book.entries, book.lines
+    accounts = book.changed
     try:
-        await fetch(
+        return await fetch(
             tx,
-            _WRITE,
-            [account.id for account in accounts],
-            [account.read_version for account in accounts],
-            [account.balance for account in accounts],
-            [account.held for account in accounts],
-            [account.version for account in accounts],
-            [entry.id for entry in entries],
-            [entry.kind for entry in entries],
-            [entry.description for entry in entries],
-            [entry.key for entry in entries],
-            [entry.reverses_id for entry in entries],
-            *(zip(*lines, strict=True) if lines else [()] * len(PostedLine._fields)),
+            _WRITE + along,
+            [(each.id, each.read_version, each.balance, each.held, each.version) for each in accounts],
+            [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
+            book.lines,
             book.locked,
+            *values,
         )
     except (DBAPIError, asyncpg.PostgresError) as error:
         if sqlstate_of(error) == STALE:
