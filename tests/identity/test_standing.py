@@ -215,7 +215,9 @@ async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(se
     assert await redis.get(mark) not in values
 
 
-async def test_who_hangs_is_waited_for_once(server: Server, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_hangs_is_waited_for_once_and_shortly(start_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await start_server(request_timeout_seconds=4)  # less than it takes to give a connection up
+    person = await sign_in(server, await register(server))
     monkeypatch.setattr(access, "_AWAY_SECONDS", 60.0)
     came = []
 
