@@ -111,6 +111,7 @@ def identity_config(settings: Settings) -> identity.Config:
         signing_key=access_key_file(settings),
         sealing_key=settings.identity_key_file or settings.carteira_home / "keys" / "identity.key",
         development=settings.environment == "development",
+        outage_seconds=settings.session_outage_seconds,
         redis_url=str(settings.redis_url) if settings.redis_url else None,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         mail_from=settings.mail_from,

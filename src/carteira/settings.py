@@ -66,6 +66,13 @@ class Settings(BaseSettings):
         None,
         description="File of the key that seals authenticators' secrets (64 hex digits); empty: in the home folder.",
     )
+    session_outage_seconds: int = Field(
+        600,
+        ge=0,
+        le=1200,
+        description="For how long a session that was seen goes on while PostgreSQL is away and Redis knows of no "
+        "change; 0: not at all.",
+    )
     smtp_url: SecretStr | None = Field(
         None,
         description="Mail server (`smtp://user:password@host:port?starttls=true`, `smtps://…`); empty: "

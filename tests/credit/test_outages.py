@@ -9,13 +9,16 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from carteira import schema
 from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
+from carteira.identity import access
 from carteira.kit import tokens
 from carteira.settings import Settings
-from tests.credit.support import Desk, new_cpf
+from tests.credit.support import BASE_B, Desk, new_cpf
+from tests.identity.support import PASSWORD, new_person
 
 BUDGET_SECONDS = 2.5
 """The largest budget (1 s), and what a busy machine adds."""
@@ -45,6 +48,16 @@ async def desk(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactor
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://carteira") as client,
     ):
         yield Desk(client, token)
+
+
+async def sign_in_analyst(desk: Desk) -> tuple[str, Desk]:
+    """Register a person, give them the administrator's role, and sign them in; give their id, too."""
+    body = new_person()
+    person = (await desk.client.post("/users/register", json=body)).json()
+    assert (await desk.call("PUT", f"/users/{person['id']}/role", json={"role_id": 2})).status_code == 200
+    answer = await desk.client.post("/auth/login", data={"username": body["email"], "password": PASSWORD})
+    desk.client.cookies.clear()
+    return person["id"], Desk(desk.client, answer.json()["access_token"])
 
 
 OUTAGES = [("base_a", "postgres"), ("base_b", "aws"), ("base_c", "redis")]
@@ -140,3 +153,68 @@ async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
     assert (part["unavailable"], part["base_b"] is not None) == (["base_a"], True)
     direct = await desk.call("GET", f"/credit/{cpf}/base-a")
     assert (direct.status_code, direct.json()["code"]) == (500, "record_unreadable")
+
+
+@pytest.fixture
+def _longer_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was read of a session is too old for the cache's ordinary life; tests/faults waits for it instead."""
+    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("_longer_than_the_cache")
+async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers, desk: Desk) -> None:
+    cpf, (analyst_id, analyst) = new_cpf(), await sign_in_analyst(desk)
+    await desk.fill(cpf)
+    assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+    servers.postgres.kill()
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            with capture_logs() as lines:
+                answer = await analyst.call("GET", f"/credit/{cpf}")
+            assert time.monotonic() - began < BUDGET_SECONDS
+            [seen] = [line for line in lines if line["event"] == "profile without base a"]
+            assert (seen["who"], seen["purpose"]) == (analyst_id, "credit_analysis")
+            assert cpf not in str(lines)
+            part = answer.json()
+            assert (answer.status_code, part["unavailable"], part["base_a"]) == (200, ["base_a"], None)
+            assert part["base_b"]["birth_date"] == BASE_B["birth_date"]
+            assert part["base_c"]["last_bureau_query"] is not None
+        for path, status in (("base-a", 503), ("base-b", 200), ("base-c", 200), ("score", 200), ("accesses", 503)):
+            assert (await analyst.call("GET", f"/credit/{cpf}/{path}")).status_code == status, path
+    finally:
+        servers.postgres.start()
+    assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("_longer_than_the_cache")
+async def test_whose_session_ended_just_before_the_outage_sees_nothing_in_it(
+    servers: EmbeddedServers, desk: Desk
+) -> None:
+    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(desk)
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
+    assert (await analyst.call("DELETE", "/auth/sessions")).status_code == 204
+    servers.postgres.kill()
+    try:
+        assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 503
+    finally:
+        servers.postgres.start()
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 401
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("_longer_than_the_cache")
+async def test_redis_started_again_in_the_outage_vouches_for_nobody(servers: EmbeddedServers, desk: Desk) -> None:
+    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(desk)
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
+    servers.postgres.kill()
+    try:
+        assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
+        servers.redis.kill()
+        servers.redis.start()
+        assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 503
+    finally:
+        servers.postgres.start()
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404

@@ -146,6 +146,10 @@ class Stores:
             within("base_b", self.b.find(cpf)),
             within("base_c", self.c.read(cpf)),
         )
+        if "base_a" in unavailable:
+            # The access log lies beside base A, and may have no row: then this line tells who saw the rest.
+            person = base_a.person_hash(self.keyring, cpf).hex()
+            log.warning("profile without base a", who=str(who.user_id), purpose=purpose, person=person)
         if "base_c" not in unavailable:
             await self.note_query(cpf, who, purpose)
         return ProfileOut(

@@ -5,7 +5,7 @@ and the audit. Invariants:
 
 - e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
 - an access token names a session and carries no claims: what a person may is read per request, and a change holds at
-  once in every process;
+  once in every process, also while PostgreSQL is away and known sessions go on;
 - passwords, tokens and codes are stored as hashes only, authenticators' secrets sealed; none of them reaches a log, a
   job or the audit;
 - a refresh token is used once; used again after ten seconds it ends its session;
@@ -111,7 +111,13 @@ def module(config: Config, others: Sequence[Module]) -> Module:
             config=config,
             database=app.state.database,
             ring=ring,
-            access=Access(ring, app.state.database, app.state.redis, development=config.development),
+            access=Access(
+                ring,
+                app.state.database,
+                app.state.redis,
+                development=config.development,
+                outage_seconds=config.outage_seconds,
+            ),
             limiter=limiter,
             sealer=Sealer(config.sealing_key),
             exporters={"identity": queries.export_person, **exporters},

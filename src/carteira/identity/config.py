@@ -42,6 +42,8 @@ class Config:
     """File of the key that seals authenticators' secrets at rest."""
     development: bool = True
     """Takes operators' tokens that carry their own claims; cookies need no TLS."""
+    outage_seconds: float = 600
+    """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
     redis_url: str | None = None
     smtp_url: str | None = None
     mail_from: str = "nao-responda@carteira.localhost"
