@@ -25,7 +25,7 @@ OUTSIDE = "outside"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the similarities are fused. Chosen on the tuning half of the evaluation (`make bench-assistant`)."""
+    """How the similarities are fused. Chosen on the tuning set of the evaluation (`make bench-assistant`)."""
 
     vector: float
     characters: float
