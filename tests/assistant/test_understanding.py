@@ -33,10 +33,11 @@ def test_what_fits_nothing_has_no_best(text: str) -> None:
 
 
 def test_misspelt_words_are_mended() -> None:
-    speller = Speller(["qual meu saldo", "cartão de ônibus"])
+    speller = Speller(["qual meu saldo e cartão de ônibus", "é ver"] * 3 + ["quando"])
     assert speller.mend("qal meu sado") == "qual meu saldo"
     assert speller.mend("cartao catrão de onibus") == "cartão cartão de ônibus"
     assert speller.mend("xyzzy 12 b") == "xyzzy 12 b"
+    assert speller.mend("é vir um quadro") == "é vir um quadro", "known as it is, short, rare"
 
 
 def test_short_forms_are_written_out() -> None:

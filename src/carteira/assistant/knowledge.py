@@ -15,7 +15,7 @@ from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTop
 from carteira.kit.clock import clock
 from carteira.kit.tx import Tx
 
-PACKAGE_VERSION = 3
+PACKAGE_VERSION = 4
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"

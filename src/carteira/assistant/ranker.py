@@ -36,7 +36,7 @@ class Tuning:
     threshold: float
 
 
-HYBRID = Tuning(vector=1.0, characters=0.4, words=0.2, width=0.5, ridge=0.05, outside=0.8, threshold=0.25)
+HYBRID = Tuning(vector=1.0, characters=0.25, words=0.1, width=0.35, ridge=0.02, outside=1.0, threshold=0.22)
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
