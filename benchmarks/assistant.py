@@ -19,6 +19,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tuning", action="store_true", help="leave the held-out set alone")
+    parser.add_argument("--postgres", action="store_true", help="compare with ranking in PostgreSQL")
     parser.add_argument("--failures", action="store_true", help="with --tuning: print what went wrong there")
     arguments = parser.parse_args()
     os.environ.update(ONE_THREAD)
@@ -140,15 +142,40 @@ def main() -> None:
         "overlap, same phrases": overlap(asked_about),
         "overlap, titles": overlap([(slug, topic.title) for slug, topic in topics.items() if topic.kind == "faq"]),
     }
-    for name_of_set in ["tuning"] if arguments.tuning else ["tuning", "heldout"]:
-        asked = questions(name_of_set)
-        within = sum(question.topic is not None for question in asked)
-        print(f"\n{name_of_set}: {within} questions within scope, {len(asked) - within} out of it")
-        for name, answerer in ways.items():
-            print(f"  {name:22} {measure(asked, answerer)}")
+    sets = ["tuning"] if arguments.tuning else ["tuning", "heldout"]
+    with ExitStack() as running:
+        if arguments.postgres:
+            ways |= in_postgres(running, known, frozenset(label for label, _ in asked_about))
+        for name_of_set in sets:
+            asked = questions(name_of_set)
+            within = sum(question.topic is not None for question in asked)
+            print(f"\n{name_of_set}: {within} questions within scope, {len(asked) - within} out of it")
+            for name, answerer in ways.items():
+                print(f"  {name:22} {measure(asked, answerer)}")
     if arguments.tuning and arguments.failures:
         print_failures(ways["hybrid"])
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: frozenset[str]) -> dict[str, Answerer]:
+    """Make the ways that rank in PostgreSQL, tuned on the tuning set."""
+    from benchmarks.assistant_postgres import Fusion, PostgresRanker, connected, tuned  # noqa: PLC0415 - as above
+    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - as above
+
+    ranker = PostgresRanker(running.enter_context(connected()), known, encoder())
+    asked = [(ranker.lists(question.text), question.topic) for question in questions("tuning")]
+
+    def by(fusion: Fusion) -> Answerer:
+        def answer(text: str) -> tuple[list[str], bool]:
+            ranked, sure = fusion.decide(ranker.lists(text), faq)
+            return ranked, sure > fusion.threshold
+
+        return answer
+
+    found = {"PostgreSQL, ranks": tuned(asked, "rank", faq), "PostgreSQL, scores": tuned(asked, "score", faq)}
+    for name, fusion in found.items():
+        print(f"{name}: {fusion}")
+    return {name: by(fusion) for name, fusion in found.items()}
 
 
 def print_failures(answerer: Answerer) -> None:
