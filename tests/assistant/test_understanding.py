@@ -1,8 +1,9 @@
 """Reading what people type, and ranking it."""
 
+import numpy as np
 import pytest
 
-from carteira.assistant.ranker import OUTSIDE, Ranker
+from carteira.assistant.ranker import OUTSIDE, Ranker, _Index, _solve
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import amount, anonymous, choice, expand, plain, yes_or_no
 from carteira.kit.money import MAX_AMOUNT
@@ -30,6 +31,19 @@ def test_words_alone_rank(text: str, label: str) -> None:
 @pytest.mark.parametrize("text", ["", "?!", "🙂", "vai chover hoje", "xyzzy plugh"])
 def test_what_fits_nothing_has_no_best(text: str) -> None:
     assert Ranker(PHRASES).rank(text).best is None
+
+
+def test_learning_in_blocks_is_the_same_as_at_once() -> None:
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.choice(list("abcdefghijklm"), 6)) for _ in range(700)]
+    index = _Index(texts, list)
+    kernel = np.zeros((700, 700), dtype=np.float32)
+    index.add_kernel(kernel, 0.25)
+    assert np.allclose(kernel, 0.25 * np.stack([index.similarities(text) for text in texts]), atol=1e-5)
+    kernel[np.diag_indices_from(kernel)] += np.float32(0.1)
+    wanted = random.random((700, 3), dtype=np.float32)
+    expected = np.linalg.solve(kernel.astype(np.float64), wanted)
+    assert np.allclose(_solve(kernel, wanted.copy()), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_misspelt_words_are_mended() -> None:

@@ -5,6 +5,7 @@ and what a message moves commits with where the conversation then stands. "volta
 "menu" begins anew. After `STALE` of silence a conversation is forgotten: a "sim" an hour later confirms nothing.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -259,7 +260,7 @@ class Assistant:
         def allowed(label: str) -> bool:
             return label in topics and (topics[label].kind == "faq" or with_intents)
 
-        ranking = mind.ranker.rank(turn.text, allowed)
+        ranking = await asyncio.to_thread(mind.ranker.rank, turn.text, allowed)  # some ms; others are served meanwhile
         best = topics[ranking.best.label] if ranking.best else None
         if best is None:
             nearest = [topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"][
