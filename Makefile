@@ -97,7 +97,7 @@ bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-assistant: install-dev ## Measure how well and how fast the assistant understands
-	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.assistant
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.assistant $(ARGS)
 
 clean: ## Remove the environment, the caches and the data under .carteira
 	rm -rf $(VENV) .carteira .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,8 +1,9 @@
-"""How well and how fast the assistant understands: `make bench-assistant` (`--tuning`: without the held-out half).
+"""How well and how fast the assistant understands: `make bench-assistant` (`--tuning`: without the held-out set).
 
-The questions were written from the list of topics alone, by somebody who had not seen the knowledge base, and split
-in two before tuning began. What is chosen (weights, threshold, phrases) is chosen on the tuning half; the other half is
-only measured, and its questions are never printed.
+The questions were written from the list of topics alone, by people who had not seen the knowledge base. What is chosen
+(weights, threshold, phrases) is chosen on the tuning set; the held-out set is written by somebody else, is only
+measured, and its questions are never printed. Once measured and tuned further it becomes part of the tuning set, and
+fresh questions are written.
 
 - hit@1: the right topic comes first, whether or not it is good enough to answer with; MRR: the mean of 1/its place;
 - answered: the right answer was given (the right topic came first and passed the threshold);
@@ -18,6 +19,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +58,7 @@ class Figures:
 
 
 def questions(name: str) -> list[Question]:
-    """Read a half of the evaluation."""
+    """Read a set of the evaluation."""
     lines = (EVALUATION / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     items = [json.loads(line) for line in lines if line.strip()]
     return [Question(item["question"], item["topic"] if item["in_scope"] else None) for item in items]
@@ -110,7 +112,8 @@ def overlap(phrases: Sequence[tuple[str, str]]) -> Answerer:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tuning", action="store_true", help="leave the held-out half alone")
+    parser.add_argument("--tuning", action="store_true", help="leave the held-out set alone")
+    parser.add_argument("--postgres", action="store_true", help="compare with ranking in PostgreSQL")
     parser.add_argument("--failures", action="store_true", help="with --tuning: print what went wrong there")
     arguments = parser.parse_args()
     os.environ.update(ONE_THREAD)
@@ -139,19 +142,44 @@ def main() -> None:
         "overlap, same phrases": overlap(asked_about),
         "overlap, titles": overlap([(slug, topic.title) for slug, topic in topics.items() if topic.kind == "faq"]),
     }
-    for half in ["tuning"] if arguments.tuning else ["tuning", "heldout"]:
-        asked = questions(half)
-        within = sum(question.topic is not None for question in asked)
-        print(f"\n{half}: {within} questions within scope, {len(asked) - within} out of it")
-        for name, answerer in ways.items():
-            print(f"  {name:22} {measure(asked, answerer)}")
+    sets = ["tuning"] if arguments.tuning else ["tuning", "heldout"]
+    with ExitStack() as running:
+        if arguments.postgres:
+            ways |= in_postgres(running, known, frozenset(label for label, _ in asked_about))
+        for name_of_set in sets:
+            asked = questions(name_of_set)
+            within = sum(question.topic is not None for question in asked)
+            print(f"\n{name_of_set}: {within} questions within scope, {len(asked) - within} out of it")
+            for name, answerer in ways.items():
+                print(f"  {name:22} {measure(asked, answerer)}")
     if arguments.tuning and arguments.failures:
         print_failures(ways["hybrid"])
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
+def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: frozenset[str]) -> dict[str, Answerer]:
+    """Make the ways that rank in PostgreSQL, tuned on the tuning set."""
+    from benchmarks.assistant_postgres import Fusion, PostgresRanker, connected, tuned  # noqa: PLC0415 - as above
+    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - as above
+
+    ranker = PostgresRanker(running.enter_context(connected()), known, encoder())
+    asked = [(ranker.lists(question.text), question.topic) for question in questions("tuning")]
+
+    def by(fusion: Fusion) -> Answerer:
+        def answer(text: str) -> tuple[list[str], bool]:
+            ranked, sure = fusion.decide(ranker.lists(text), faq)
+            return ranked, sure > fusion.threshold
+
+        return answer
+
+    found = {"PostgreSQL, ranks": tuned(asked, "rank", faq), "PostgreSQL, scores": tuned(asked, "score", faq)}
+    for name, fusion in found.items():
+        print(f"{name}: {fusion}")
+    return {name: by(fusion) for name, fusion in found.items()}
+
+
 def print_failures(answerer: Answerer) -> None:
-    """Print what went wrong on the tuning half."""
+    """Print what went wrong on the tuning set."""
     for question in questions("tuning"):
         ranked, is_answer = answerer(question.text)
         if question.topic is None and is_answer:

@@ -13,7 +13,7 @@ async def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
     settings = Settings(
         _env_file=None,
         carteira_home=tmp_path_factory.mktemp("home"),
-        carteira_modules="assistant,benefits,documents,transit",
+        carteira_modules="assistant,benefits,documents,resellers,transit",
         database_url=PostgresDsn(database_url),
         database_pool_size=20,
     )

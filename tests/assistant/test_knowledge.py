@@ -2,13 +2,22 @@
 
 import asyncio
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from carteira.assistant import intents, knowledge
+from carteira.benefits import claims
+from carteira.credit.training import BANDS
+from carteira.documents import UPLOAD_SECONDS, links, service
+from carteira.documents.service import REMIND_DAYS
+from carteira.identity import config, limiting, passkeys, recovery, sessions
 from carteira.kit.tx import Tx
+from carteira.transit.service import MAX_CARDS
 from tests.assistant.support import UNKNOWN, Talker
 from tests.served import Served
 
@@ -110,3 +119,35 @@ async def test_what_was_not_answered_is_kept_without_personal_data(served: Serve
     assert (await talker.someone.client.delete(path, headers=talker.someone.headers)).status_code == 403
     assert (await operator.client.delete(path, headers=operator.headers)).status_code == 204
     assert (await operator.client.delete(path, headers=operator.headers)).status_code == 404
+
+
+def minutes(span: timedelta) -> int:
+    return int(span.total_seconds() // 60)
+
+
+# What an answer says, and where the product says it.
+NUMBERS = {
+    "limite-de-documentos": (service.MAX_DOCUMENTS, service.MAX_VERSIONS),
+    "versoes-do-documento": (service.MAX_VERSIONS,),
+    "lembrete-de-vencimento": REMIND_DAYS,
+    "envio-de-documento-trava": ("cinco" if UPLOAD_SECONDS == 300 else UPLOAD_SECONDS,),
+    "baixar-documento": ("cinco" if minutes(links.LIFETIME["file"]) == 5 else minutes(links.LIFETIME["file"]),),
+    "comprovante-qr": ("dez" if minutes(links.LIFETIME["proof"]) == 10 else minutes(links.LIFETIME["proof"]),),
+    "varios-cartoes-transporte": (MAX_CARDS,),
+    "criar-passkey": (passkeys.MOST, minutes(sessions.RECENT)),
+    "excluir-conta": (minutes(sessions.RECENT),),
+    "sessao-expira-sozinha": (config.REFRESH_DAYS, config.SESSION_DAYS),
+    "esqueci-senha": (minutes(recovery.TTL),),
+    "codigo-vencido-ou-errado": (minutes(recovery.TTL), "cinco" if recovery.TRIES == 5 else recovery.TRIES),
+    "codigo-email-nao-chega": (limiting.PER_RECOVERY.amount, limiting.WINDOW_MINUTES),
+    "conta-bloqueada-tentativas": (limiting.PER_ACCOUNT.amount, limiting.WINDOW_MINUTES),
+    "codigo-da-empresa-invalido": (minutes(claims.TTL),),
+    "faixas-do-score": tuple(least for _, least, _ in BANDS if least),
+}
+
+
+@pytest.mark.parametrize("slug", NUMBERS)
+def test_an_answer_says_what_the_product_does(slug: str) -> None:
+    (topic,) = (topic for topic in knowledge.package() if topic.slug == slug)
+    for number in NUMBERS[slug]:
+        assert re.search(rf"\b{number}\b", topic.answer), number

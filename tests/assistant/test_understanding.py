@@ -1,8 +1,9 @@
 """Reading what people type, and ranking it."""
 
+import numpy as np
 import pytest
 
-from carteira.assistant.ranker import OUTSIDE, Ranker
+from carteira.assistant.ranker import OUTSIDE, Ranker, _Index, _solve
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import amount, anonymous, choice, expand, plain, yes_or_no
 from carteira.kit.money import MAX_AMOUNT
@@ -32,11 +33,25 @@ def test_what_fits_nothing_has_no_best(text: str) -> None:
     assert Ranker(PHRASES).rank(text).best is None
 
 
+def test_learning_in_blocks_is_the_same_as_at_once() -> None:
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.choice(list("abcdefghijklm"), 6)) for _ in range(700)]
+    index = _Index(texts, list)
+    kernel = np.zeros((700, 700), dtype=np.float32)
+    index.add_kernel(kernel, 0.25)
+    assert np.allclose(kernel, 0.25 * np.stack([index.similarities(text) for text in texts]), atol=1e-5)
+    kernel[np.diag_indices_from(kernel)] += np.float32(0.1)
+    wanted = random.random((700, 3), dtype=np.float32)
+    expected = np.linalg.solve(kernel.astype(np.float64), wanted)
+    assert np.allclose(_solve(kernel, wanted.copy()), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_misspelt_words_are_mended() -> None:
-    speller = Speller(["qual meu saldo", "cartão de ônibus"])
+    speller = Speller(["qual meu saldo e cartão de ônibus", "é ver"] * 3 + ["quando"])
     assert speller.mend("qal meu sado") == "qual meu saldo"
     assert speller.mend("cartao catrão de onibus") == "cartão cartão de ônibus"
     assert speller.mend("xyzzy 12 b") == "xyzzy 12 b"
+    assert speller.mend("é vir um quadro") == "é vir um quadro", "known as it is, short, rare"
 
 
 def test_short_forms_are_written_out() -> None:

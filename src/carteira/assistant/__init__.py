@@ -3,8 +3,8 @@
 It owns conversations (a row a person), the knowledge base with its versions, unanswered questions, and tickets.
 Invariants:
 
-- it does for a person what they may do themselves, through the other modules' doors and nothing else; claims that they
-  hold count for nothing here;
+- it does for a person what they may do themselves, through the other modules' doors and nothing else; claims to other
+  people's things count for nothing here;
 - a message's effects and where the conversation then stands commit together, one message of a person at a time;
 - an answer is one that an operator wrote: nothing is made up, and what does not fit well enough is not answered;
 - what was not answered is kept without personal data and without its person.

@@ -69,8 +69,17 @@ class Brain:
         """Whether vectors rank, or words alone."""
         return self._mind is not None and self._mind.ranker.encoder is not None
 
+    async def ready(self, database: Database) -> None:
+        """Wait until there is a mind, with no transaction open meanwhile: connections are few."""
+        if self._mind is not None:
+            return
+        async with database.transaction() as tx:
+            making = await self.prepare(tx)
+        if making is not None:
+            await asyncio.shield(making)
+
     async def mind(self, tx: Tx) -> Mind:
-        """Give the mind; the first one is waited for."""
+        """Give the mind; where `ready` was not waited for, the first one is waited for here."""
         making = await self.prepare(tx)
         if self._mind is not None:
             return self._mind
@@ -82,10 +91,16 @@ class Brain:
         version = await knowledge.current_version(tx)
         if self._mind is not None and self._mind.version >= version:
             return None
-        if self._making is None or self._making[0] < version:
+        if not self._is_making(version):
             topics = await knowledge.load(tx)
-            self._making = (version, asyncio.create_task(self._make(version, topics)))
+            if not self._is_making(version):  # another message may have begun to while these were loaded
+                self._making = (version, asyncio.create_task(self._make(version, topics)))
+        assert self._making is not None
         return self._making[1]
+
+    def _is_making(self, version: int) -> bool:
+        """Tell whether a mind of this version or a later one is being made; one that failed is made again."""
+        return self._making is not None and self._making[0] >= version and not self._making[1].done()
 
     async def _make(self, version: int, topics: Sequence[Topic]) -> Mind:
         ranker = await asyncio.to_thread(self._learn, topics)
@@ -112,11 +127,8 @@ class Brain:
         """Load everything before the first message; tried again while the database is down."""
         while self._mind is None:
             try:
-                async with database.transaction() as tx:
-                    await knowledge.current_version(tx)
-                async with database.transaction() as tx:
-                    mind = await self.mind(tx)
-                log.info("assistant ready", topics=len(mind.topics), vectors=self.has_vectors)
+                await self.ready(database)
             except Problem as problem:
                 log.warning("assistant not ready yet", error=problem.code)
                 await asyncio.sleep(DOWN_SECONDS)
+        log.info("assistant ready", topics=len(self._mind.topics), vectors=self.has_vectors)

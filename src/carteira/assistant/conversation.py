@@ -5,6 +5,7 @@ and what a message moves commits with where the conversation then stands. "volta
 "menu" begins anew. After `STALE` of silence a conversation is forgotten: a "sim" an hour later confirms nothing.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira import documents
+from carteira import documents, resellers
 from carteira.assistant import intents, metrics, unanswered
 from carteira.assistant.brain import Brain
 from carteira.assistant.flow import (
@@ -45,6 +46,8 @@ PATIENCE = 3
 """How often a step asks again before the conversation goes back to the menu."""
 MAX_STEPS = 12
 """Outcomes that one message may lead through; intents are written so that it is two or three."""
+OWN_CLAIMS = (resellers.CLAIM,)
+"""Claims to one's own things, which count here; those to other people's do not."""
 
 _LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
 _BACK = frozenset({"voltar", "volta", "voltar atras"})
@@ -118,7 +121,8 @@ class Assistant:
         return replace(reply, message=prefix + reply.message) if prefix else reply
 
     def _turn(self, tx: Tx, who: Principal, text: str, file_id: UUID | None = None) -> Turn:
-        return Turn(tx, Principal(who.user_id), text, {}, self.understand, file_id, self._ring)
+        own = frozenset(claim for claim in OWN_CLAIMS if who.may(claim))
+        return Turn(tx, Principal(who.user_id, own), text, {}, self.understand, file_id, self._ring)
 
     def is_on(self, intent: Intent) -> bool:
         """Tell whether an intent's module is served."""
@@ -256,7 +260,7 @@ class Assistant:
         def allowed(label: str) -> bool:
             return label in topics and (topics[label].kind == "faq" or with_intents)
 
-        ranking = mind.ranker.rank(turn.text, allowed)
+        ranking = await asyncio.to_thread(mind.ranker.rank, turn.text, allowed)  # some ms; others are served meanwhile
         best = topics[ranking.best.label] if ranking.best else None
         if best is None:
             nearest = [topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"][

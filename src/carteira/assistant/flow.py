@@ -80,7 +80,7 @@ class Turn:
 
     tx: Tx
     person: Principal
-    """The person without their claims: an operator sees no more here than anybody does."""
+    """The person with claims to their own things only: an operator sees no more here than anybody does."""
     text: str
     data: Data
     understand: "Understand"

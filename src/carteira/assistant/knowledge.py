@@ -1,5 +1,6 @@
 """What the assistant knows: the package's topics, their import, and what operators make of them, with every version."""
 
+import asyncio
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTop
 from carteira.kit.clock import clock
 from carteira.kit.tx import Tx
 
-PACKAGE_VERSION = 1
+PACKAGE_VERSION = 4
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"
@@ -88,14 +89,15 @@ async def _import_package(tx: Tx) -> int:
     assert row is not None, "the migration wrote it"
     if row.package_version >= PACKAGE_VERSION:
         return row.version
+    topics = await asyncio.to_thread(package)  # reading the files takes the time of many requests
     known = {topic.slug: topic for topic in await tx.scalars(select(ChatbotTopic))}
-    for topic in package():
+    for topic in topics:
         old = known.get(topic.slug)
         if old is None:
             await _write(tx, topic, author_id=None)
         elif old.from_package and replace(_view(old), version=topic.version) != topic:
             await _write(tx, replace(topic, version=old.version + 1), author_id=None)
-    gone = {slug for slug, topic in known.items() if topic.from_package} - {topic.slug for topic in package()}
+    gone = {slug for slug, topic in known.items() if topic.from_package} - {topic.slug for topic in topics}
     for slug in sorted(gone):
         if known[slug].active:
             await _write(tx, replace(_view(known[slug]), active=False, version=known[slug].version + 1), author_id=None)

@@ -7,6 +7,7 @@ to; what is none of our business is one more class, learnt from examples. ADR 00
 """
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ OUTSIDE = "outside"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the similarities are fused. Chosen on the tuning half of the evaluation (`make bench-assistant`)."""
+    """How the similarities are fused. Chosen on the tuning set of the evaluation (`make bench-assistant`)."""
 
     vector: float
     characters: float
@@ -36,7 +37,7 @@ class Tuning:
     threshold: float
 
 
-HYBRID = Tuning(vector=1.0, characters=0.4, words=0.2, width=0.5, ridge=0.05, outside=0.8, threshold=0.25)
+HYBRID = Tuning(vector=1.0, characters=0.25, words=0.1, width=0.35, ridge=0.02, outside=1.0, threshold=0.22)
 LEXICAL = Tuning(vector=0.0, characters=0.6, words=0.4, width=0.8, ridge=0.3, outside=0.8, threshold=0.2)
 
 _STOP = frozenset(
@@ -91,6 +92,10 @@ _STOP = frozenset(
 )
 _GRAMS = (2, 3, 4, 5)
 _STEM = 6
+_COMMON = 200
+"""Phrases that share a feature, from which on it is added to the kernel as a column of a matrix."""
+_BLOCK = 256
+"""Rows or columns that are worked on at a time while learning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,44 +139,77 @@ class _Index:
     """An inverted index of weighted features: the cosine of a text with every phrase."""
 
     def __init__(self, texts: Sequence[str], features: Callable[[Sequence[str]], list[str]]) -> None:
-        self._features = features
-        self._size = len(texts)
-        counted = [Counter(features(text.split())) for text in texts]
-        frequency: Counter[str] = Counter()
-        for counts in counted:
-            frequency.update(counts.keys())
-        self._rarity = {feature: math.log(1 + self._size / times) for feature, times in frequency.items()}
+        self._features, self._size = features, len(texts)
+        self._numbers: dict[str, int] = {}
+        numbers, times, sizes = array("i"), array("i"), array("i")  # no objects for the collector to go through
+        for text in texts:
+            counts = Counter(features(text.split()))
+            numbers.extend(self._numbers.setdefault(feature, len(self._numbers)) for feature in counts)
+            times.extend(counts.values())
+            sizes.append(len(counts))
+        number = np.array(numbers, dtype=np.int32)
+        place = np.repeat(np.arange(self._size, dtype=np.int32), np.array(sizes))
+        frequency = np.bincount(number)
+        rarity = np.log(1 + self._size / frequency)
+        weight = (1 + np.log(np.array(times))) * rarity[number]
+        weight /= np.sqrt(np.bincount(place, weight * weight, self._size) + 1e-9)[place]
+        order = np.argsort(number, kind="stable")
+        self._where, self._weights = place[order], weight[order].astype(np.float32)
+        self._starts: list[int] = [0, *np.cumsum(frequency).tolist()]
+        self._rarity: list[float] = rarity.tolist()
         self._unknown = math.log(1 + self._size)
-        places: dict[str, tuple[list[int], list[float]]] = {feature: ([], []) for feature in frequency}
-        for place, counts in enumerate(counted):
-            for feature, weight in self._weigh(counts):
-                places[feature][0].append(place)
-                places[feature][1].append(weight)
-        self._places = {
-            feature: (np.array(where, dtype=np.intp), np.array(weights, dtype=np.float32))
-            for feature, (where, weights) in places.items()
-        }
 
-    def _weigh(self, counts: Counter[str]) -> list[tuple[str, float]]:
+    def _weigh(self, counts: Counter[str]) -> tuple[list[int], list[float]]:
         """Weigh a text's known features; unknown ones make it longer, so that strange texts resemble nothing."""
-        known, square = [], 1e-9
+        numbers, weights, square = [], [], 1e-9
         for feature, times in counts.items():
-            rarity = self._rarity.get(feature)
-            weight = (1 + math.log(times)) * (self._unknown if rarity is None else rarity)
-            if rarity is None:
+            number = self._numbers.get(feature)
+            weight = (1 + math.log(times)) * (self._unknown if number is None else self._rarity[number])
+            if number is None:
                 square += 0.3 * weight * weight
             else:
                 square += weight * weight
-                known.append((feature, weight))
+                numbers.append(number)
+                weights.append(weight)
         length = math.sqrt(square)
-        return [(feature, weight / length) for feature, weight in known]
+        return numbers, [weight / length for weight in weights]
+
+    def _phrases(self, number: int) -> slice:
+        return slice(self._starts[number], self._starts[number + 1])
 
     def similarities(self, text: str) -> Matrix:
-        scores = np.zeros(self._size, dtype=np.float32)
-        for feature, weight in self._weigh(Counter(self._features(text.split()))):
-            where, weights = self._places[feature]
-            scores[where] += np.float32(weight) * weights
-        return scores
+        """Give the cosine of a text with every phrase."""
+        numbers, weights = self._weigh(Counter(self._features(text.split())))
+        if not numbers:
+            return np.zeros(self._size, dtype=np.float32)
+        found = [self._phrases(number) for number in numbers]
+        where = np.concatenate([self._where[part] for part in found])
+        shares = np.concatenate([self._weights[part] for part in found])
+        shares *= np.repeat(np.array(weights, dtype=np.float32), [part.stop - part.start for part in found])
+        return np.bincount(where, shares, self._size).astype(np.float32)
+
+    def add_kernel(self, kernel: Matrix, weight: float) -> None:
+        """Add the weighted cosine of every phrase with every other; in pieces, so that other threads get their turn."""
+        root = np.float32(math.sqrt(weight))
+        common = []
+        for part in map(self._phrases, range(len(self._rarity))):
+            if part.stop - part.start > _COMMON:
+                common.append(part)
+                continue
+            where, weights = self._where[part], root * self._weights[part]
+            kernel[np.ix_(where, where)] += np.outer(weights, weights)
+        for first in range(0, len(common), _BLOCK):
+            block = common[first : first + _BLOCK]
+            dense = np.zeros((self._size, len(block)), dtype=np.float32)
+            for column, part in enumerate(block):
+                dense[self._where[part], column] = root * self._weights[part]
+            _add_product(kernel, dense)
+
+
+def _add_product(kernel: Matrix, rows: Matrix) -> None:
+    """Add the product of every row with every other, some at a time: whole, it would need the kernel's size again."""
+    for first in range(0, len(rows), _BLOCK):
+        kernel[first : first + _BLOCK] += rows[first : first + _BLOCK] @ rows.T
 
 
 @dataclass
@@ -195,18 +233,21 @@ class Ranker:
             (self._tuning.characters, _Index(texts, _characters)),
             (self._tuning.words, _Index(texts, _words)),
         ]
-        kernel = np.stack([self._lexical(text) for text in texts])
+        kernel = np.zeros((len(texts), len(texts)), dtype=np.float32)
+        for weight, index in self._indexes:
+            index.add_kernel(kernel, weight)
         if self.encoder is not None:
             vectors = self.encoder.phrases(expanded)
             self._mean = vectors.mean(axis=0)
             self._vectors = _unit(vectors - self._mean)
-            kernel += self._tuning.vector * (self._vectors @ self._vectors.T)
+            _add_product(kernel, np.float32(math.sqrt(self._tuning.vector)) * self._vectors)
         place = {label: number for number, label in enumerate(self.labels)}
         wanted = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         wanted[np.arange(len(texts)), [place[label] for label, _ in self.phrases]] = 1
-        regular = self._bend(kernel)
-        regular[np.diag_indices_from(regular)] += np.float32(self._tuning.ridge)
-        self._learnt = np.linalg.solve(regular, wanted)
+        for first in range(0, len(kernel), _BLOCK):
+            kernel[first : first + _BLOCK] = self._bend(kernel[first : first + _BLOCK])
+        kernel[np.diag_indices_from(kernel)] += np.float32(self._tuning.ridge)
+        self._learnt = _solve(kernel, wanted)
 
     def _lexical(self, text: str) -> Matrix:
         total = np.zeros(len(self.phrases), dtype=np.float32)
@@ -242,6 +283,29 @@ class Ranker:
         )
         confidence = ranked[0].score - self._tuning.outside * outside if ranked else 0
         return Ranking(ranked, confidence, self._tuning.threshold)
+
+
+def _solve(matrix: Matrix, wanted: Matrix) -> Matrix:
+    """Solve a symmetric positive definite system by Cholesky's way, in blocks and in place.
+
+    numpy's own goes through float64 and three copies of the matrix.
+    """
+    blocks = [slice(first, min(first + _BLOCK, len(matrix))) for first in range(0, len(matrix), _BLOCK)]
+    inverses = []
+    for block in blocks:
+        before, after = slice(0, block.start), slice(block.stop, None)
+        if block.start:
+            matrix[block.start :, block] -= matrix[block.start :, before] @ matrix[block, before].T
+        inverse = np.linalg.inv(np.linalg.cholesky(matrix[block, block].astype(np.float64))).astype(np.float32)
+        matrix[after, block] = matrix[after, block] @ inverse.T
+        inverses.append(inverse)
+    for block, inverse in zip(blocks, inverses, strict=True):
+        before = slice(0, block.start)
+        wanted[block] = inverse @ (wanted[block] - matrix[block, before] @ wanted[before])
+    for block, inverse in reversed(list(zip(blocks, inverses, strict=True))):
+        after = slice(block.stop, None)
+        wanted[block] = inverse.T @ (wanted[block] - matrix[after, block].T @ wanted[after])
+    return wanted
 
 
 def _unit(vectors: Matrix) -> Matrix:

@@ -39,6 +39,15 @@ def _assistant(request: Request) -> Assistant:
 AssistantDep = Annotated[Assistant, Depends(_assistant)]
 
 
+async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assistant:
+    """Wait, before a transaction is begun, until the assistant has learnt."""
+    await assistant.brain.ready(request.app.state.database)
+    return assistant
+
+
+ReadyAssistantDep = Annotated[Assistant, Depends(_ready)]
+
+
 def _id(cursor: str | None) -> UUID | None:
     parts = decode_cursor(cursor, UUID)
     return None if parts is None else parts[0]  # type: ignore[return-value] # as decoded
@@ -51,7 +60,7 @@ async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
 
 
 @router.post("/chat", summary="Conversar")
-async def chat(body: ChatIn, tx: TxDep, who: Who, assistant: AssistantDep, once: OnceDep) -> ChatOut:
+async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep, once: OnceDep) -> ChatOut:
     """Responde a uma mensagem: o número de uma opção ou português simples. "voltar" e "sair" valem sempre."""
 
     async def work() -> ChatOut:

@@ -51,7 +51,7 @@ class TopicIn(BaseModel):
     title: str = Field(max_length=200, examples=["Esqueci minha senha"])
     answer: str = Field(max_length=2000)
     action: str | None = Field(None, max_length=64, description="A ação que a resposta oferece", examples=["balance"])
-    phrases: list[Line] = Field(min_length=1, max_length=300, description="Jeitos de perguntar")
+    phrases: list[Line] = Field(min_length=1, max_length=500, description="Jeitos de perguntar")
     active: bool = True
 
 

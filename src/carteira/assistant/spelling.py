@@ -5,7 +5,11 @@ from collections.abc import Iterable
 
 from carteira.assistant.text import plain
 
-_SHORTEST = 3
+_SHORTEST, _SHORT = 3, 4
+"""Letters of the shortest word that is mended, and of those that only a missing letter is added to: short words are
+one letter away from too many right ones."""
+_LEAST = 3
+"""How often the word must be known that takes its place; rarer ones are as likely not what was meant."""
 
 
 def _without_one(word: str) -> set[str]:
@@ -20,6 +24,8 @@ class Speller:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        self._known = {word for text in texts for word in text.split()}
         written: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for text in texts:
             for word in text.split():
@@ -37,6 +43,8 @@ class Speller:
         return " ".join(self._mended(word) for word in text.split())
 
     def _mended(self, word: str) -> str:
+        if word in self._known:
+            return word  # "é" is a word, though "e" is written more often
         bare = plain(word)
         if bare in self._spelt:
             return self._spelt[bare]
@@ -45,7 +53,7 @@ class Speller:
         found = set(self._near.get(bare, ()))
         for part in _without_one(bare):
             found |= self._near.get(part, set())
-        near = [other for other in found if abs(len(other) - len(bare)) <= 1 and other[0] == bare[0]]
-        if not near:
-            return word
-        return self._spelt[max(near, key=lambda other: (len(other) >= len(bare), self._times[other], other))]
+        lengths = {len(bare) + 1} if len(bare) <= _SHORT else {len(bare) - 1, len(bare), len(bare) + 1}
+        near = [other for other in found if len(other) in lengths and other[0] == bare[0]]
+        best = max(near, key=lambda other: (len(other) >= len(bare), self._times[other], other), default=None)
+        return word if best is None or self._times[best] < _LEAST else self._spelt[best]

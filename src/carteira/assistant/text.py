@@ -26,7 +26,15 @@ _SHORTENED = """
     mfa=verificação em duas etapas | codigo=código | cartao=cartão | onibus=ônibus |
     facebook=meta facebook | insta=instagram | pontuação=score | pontuacao=score | smartphone=celular |
     telemóvel=celular | aparelho=celular aparelho | roleta=catraca | trampo=trabalho | trampar=trabalhar |
-    mercado=supermercado | 2x=duas vezes | 3x=três vezes
+    mercado=supermercado | 2x=duas vezes | 3x=três vezes | qro=quero | qria=queria | cm=como | cmo=como |
+    msm=mesmo | pfv=por favor | pf=por favor | pls=por favor | aq=aqui | dnv=de novo | kd=cadê | cade=cadê |
+    nd=nada | qm=quem | oque=o que | porq=por que | pk=por que | naum=não | entaum=então | xega=chega |
+    xegou=chegou | imeiu=email | imeil=email | hotmail=email hotmail | doc=documento | docs=documentos |
+    identidade=rg identidade | habilitação=cnh habilitação | habilitacao=cnh habilitação | face=facebook meta |
+    fb=facebook meta | authy=autenticador | authenticator=autenticador | deslogar=sair da conta |
+    desloga=sai da conta | deslogando=saindo da conta | upload=envio | download=baixar | tlf=telefone |
+    tel=telefone | nf=nota | vt=cartão de ônibus | real=reais | vlw=valeu | obg=obrigado | perfil=conta perfil |
+    escanear=ler o código | escanearam=leram o código
 """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")

@@ -19,10 +19,11 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.kit.module import Module
 from carteira.resellers.cashback_service import ServiceConfig, connected
+from carteira.resellers.queries import own_month
 from carteira.resellers.resellers import CLAIM, erase_person, export_person
 from carteira.resellers.service import SPEND, refuse_if_spent
 
-__all__ = ["CLAIM", "ServiceConfig", "module", "serve_sandbox"]
+__all__ = ["CLAIM", "ServiceConfig", "module", "own_month", "serve_sandbox"]
 
 _BULK_BODY_BYTES = 4 * 1024 * 1024
 

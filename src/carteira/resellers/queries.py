@@ -141,6 +141,22 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
     reseller = await _scope(tx, who, cpf)
+    return await _months(tx, reseller, [] if before is None else [Purchase.month < before], limit=limit)
+
+
+async def own_month(tx: Tx, who: Principal, month: date) -> MonthOut | None:
+    """Give a signed-in reseller's own month in figures, whatever else they may read; None: no purchases in it.
+
+    Raises:
+        Forbidden, NotAReseller: as in `resellers.mine`.
+    """
+    found = await _months(tx, await resellers.mine(tx, who), [Purchase.month == month], limit=1)
+    return found[0] if found else None
+
+
+async def _months(
+    tx: Tx, reseller: ResellerView | None, conditions: Sequence[ColumnElement[bool]], *, limit: int
+) -> list[MonthOut]:
     query = (
         select(
             Purchase.month,
@@ -152,14 +168,13 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
             Month.cashback,
         )
         .join(Month, Month.month == Purchase.month)
+        .where(*conditions)
         .group_by(Purchase.month, Month.closed_at, Month.cashback)
         .order_by(Purchase.month.desc())
         .limit(limit)
     )
     if reseller is not None:
         query = query.where(Purchase.reseller_id == reseller.id)
-    if before is not None:
-        query = query.where(Purchase.month < before)
     rows = (await tx.execute(query)).all()
     added_up = {} if reseller is not None else {row.month: row.cashback for row in rows if row.closed_at is not None}
     earned = await _earned_by_month(tx, [row.month for row in rows if row.month not in added_up], reseller)

@@ -6,6 +6,7 @@ from carteira.assistant.intents import (
     balance,
     benefits,
     cancel_card,
+    cashback,
     human,
     my_documents,
     recharge,
@@ -24,6 +25,7 @@ ALL: dict[str, Intent] = {
         benefits.STATEMENT,
         benefits.DECLINED,
         recharge.INTENT,
+        cashback.INTENT,
         human.INTENT,
     )
 }
