@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-assistant bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-assistant bench-chain bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -92,6 +92,9 @@ bench: install-dev ## Measure the authorizer against pgbench and the usual way (
 
 bench-overload: install-dev ## Three times what the authorizer can take, for a minute
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.overload $(ARGS)
+
+bench-chain: install-dev ## What the hash chain costs the authorizer, and how fast it is verified
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.chain $(ARGS)
 
 bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
