@@ -5,7 +5,6 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Literal
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
@@ -179,7 +178,7 @@ async def _cpf_of(tx: Tx, user_id: UUID) -> str | None:
 
 
 def _credit_sources() -> list[credit.Source]:
-    """Name what feeds base C: the authorizer's approved purchases, and recharges and debits of transport cards."""
+    """Name what feeds base C: approved purchases and what is given back of them, and what moves on transport cards."""
 
     def purchase(row: RowMapping) -> credit.Occurrence:
         movement = credit.Movement(
@@ -194,27 +193,41 @@ def _credit_sources() -> list[credit.Source]:
         )
         return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
 
-    def ride(row: RowMapping) -> credit.Occurrence | None:
-        direction = _CARD_MOVEMENTS.get(row["topic"])
-        if direction is None:
+    def given_back(row: RowMapping) -> credit.Occurrence:
+        movement = credit.Movement(
+            id=str(row["id"]),
+            occurred_at=row["created_at"],
+            direction="in",
+            amount=row["amount"],
+            kind=f"benefits.{row['kind']}",
+            description=row["merchant"],
+        )
+        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+
+    def on_card(row: RowMapping) -> credit.Occurrence | None:
+        sign = _CARD_MOVEMENTS.get(row["topic"])
+        if sign is None:
             return None
         told = row["payload"]
+        amount = sign * told["amount"]
         movement = credit.Movement(
             id=told["entry_id"],
             occurred_at=row["occurred_at"],
-            direction=direction,
-            amount=told["amount"],
+            direction="in" if amount > 0 else "out",
+            amount=abs(amount),
             kind=row["topic"],
         )
         return credit.Occurrence(movement, user_id=UUID(told["user_id"]))
 
     return [
         credit.Source("benefits", benefits.purchase_events, purchase),
-        credit.Source("transit", Event.__table__, ride),
+        credit.Source("returns", benefits.return_events, given_back),
+        credit.Source("transit", Event.__table__, on_card),
     ]
 
 
-_CARD_MOVEMENTS: dict[str, Literal["in", "out"]] = {"transit.recharged": "in", "transit.debited": "out"}
+_CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
+"""Whether a card gains or loses the amount that an event tells; an operator's reversal says it by the sign."""
 
 
 def access_key(settings: Settings) -> OKPKey:

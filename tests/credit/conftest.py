@@ -10,6 +10,7 @@ from carteira.credit import Stores
 from carteira.credit.keys import load_or_create_key_file
 from carteira.embedded import Endpoints
 from carteira.kit import tokens
+from carteira.kit.tx import Database
 from carteira.settings import Settings
 from tests.credit.support import Desk
 
@@ -60,6 +61,19 @@ async def stores(settings: Settings, client: httpx.AsyncClient) -> AsyncIterator
     del client  # it made the key file and the table
     async with Stores(credit_config(settings)).opened() as stores:
         yield stores
+
+
+@pytest.fixture
+def own_url(new_database: Callable[[str], str]) -> str:
+    """A database of the test's own, so that it meets its records only."""
+    return new_database("own")
+
+
+@pytest.fixture
+async def own_database(own_url: str) -> AsyncIterator[Database]:
+    database = Database(own_url, pool_size=5)
+    yield database
+    await database.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Base B and KMS against a second server (moto), and base B through throttling: the code paths are AWS's."""
+"""Base B, throttled or not, and KMS against two servers (roto-aws and moto): the code paths are AWS's."""
 
 import asyncio
 import json
@@ -135,8 +135,8 @@ class Throttle:
 
 
 @pytest.fixture
-async def throttle(endpoints: Endpoints) -> AsyncIterator[tuple[Throttle, str]]:
-    throttle = Throttle(endpoints.aws_endpoint_url, 0)
+async def throttle(endpoint: str) -> AsyncIterator[tuple[Throttle, str]]:
+    throttle = Throttle(endpoint, 0)
     server = await asyncio.start_server(throttle.serve, "127.0.0.1", 0)
     async with server:
         yield throttle, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -156,19 +156,20 @@ async def test_throttling_is_waited_out(throttle: tuple[Throttle, str], key_file
         assert 2 <= door.turned_away <= 5, "it tries again, more slowly, and not for ever"
 
 
-async def _kms_key(moto: str) -> str:
-    async with Stores(Config(Path("unused"), aws=AwsAccess(endpoint_url=moto))).aws.client("kms") as kms:
+async def _kms_key(endpoint: str) -> str:
+    async with Stores(Config(Path("unused"), aws=AwsAccess(endpoint_url=endpoint))).aws.client("kms") as kms:
         answer = await kms.create_key()
     return str(answer["KeyMetadata"]["KeyId"])
 
 
-async def test_records_move_from_the_key_file_to_kms_and_back(moto: str, new_database: object, key_file: Path) -> None:
-    database = Database(new_database("kms"), pool_size=5)  # type: ignore[operator] # a callable fixture
-    by_file = Stores(_config(key_file, moto))
+async def test_records_move_from_the_key_file_to_kms_and_back(
+    endpoint: str, own_database: Database, key_file: Path
+) -> None:
+    database, by_file = own_database, Stores(_config(key_file, endpoint))
     cpf, content = new_cpf(), BaseAIn.model_validate(BASE_A)
     await base_a.put(database, by_file.keyring, cpf, content, Precondition())
-    key = await _kms_key(moto)
-    async with Stores(_config(key_file, moto, kms_key_id=key)).opened() as by_kms:
+    key, another = await _kms_key(endpoint), await _kms_key(endpoint)
+    async with Stores(_config(key_file, endpoint, kms_key_id=key)).opened() as by_kms:
         assert (await base_a.rotate(database, by_kms.keyring)).rotated == 1
         other = new_cpf()
         await base_a.put(database, by_kms.keyring, other, content, Precondition())
@@ -177,19 +178,20 @@ async def test_records_move_from_the_key_file_to_kms_and_back(moto: str, new_dat
         async with database.transaction() as tx:
             rows = (await tx.scalars(select(CreditRecord).order_by(CreditRecord.id))).all()
         assert {row.wrapped_by for row in rows} == {f"kms:{key}"}
+        places = [f"credit_records|{row.id}|{row.data_key_id}" for row in rows]
+        assert len(await by_kms.keyring.unwrap(rows[0].wrapped_by, rows[0].data_key, places[0])) == 32
         with pytest.raises(RecordUnreadable):  # KMS itself refuses another record's context
-            await by_kms.keyring.unwrap(rows[0].wrapped_by, rows[0].data_key, f"credit_records|{rows[1].id}|x")
+            await by_kms.keyring.unwrap(rows[0].wrapped_by, rows[0].data_key, places[1])
+        with pytest.raises((RecordUnreadable, KeyServiceDown)):  # and another key; moto calls that AccessDenied
+            await by_kms.keyring.unwrap(f"kms:{another}", rows[0].data_key, places[0])
     assert (await base_a.rotate(database, by_file.keyring)).rotated == 2
     async with database.transaction() as tx:
         stale = select(func.count()).where(CreditRecord.wrapped_by.startswith("kms:"))
         assert await tx.scalar(stale) == 0
-    await database.close()
 
 
-async def test_kms_being_down_says_so(new_database: object, key_file: Path) -> None:
-    database = Database(new_database("kms_down"), pool_size=5)  # type: ignore[operator] # as above
+async def test_kms_being_down_says_so(own_database: Database, key_file: Path) -> None:
     stores = Stores(_config(key_file, "http://127.0.0.1:9", kms_key_id="k"))
     with pytest.raises(KeyServiceDown):
-        await base_a.put(database, stores.keyring, new_cpf(), BaseAIn.model_validate(BASE_A), Precondition())
-    await database.close()
+        await base_a.put(own_database, stores.keyring, new_cpf(), BaseAIn.model_validate(BASE_A), Precondition())
     assert credit.add_key(key_file) == "k2"

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -10,10 +12,10 @@ import pytest
 from joserfc.jwk import OctKey
 from sqlalchemy import update
 
-from carteira import demo, worker
+from carteira import worker
 from carteira.app import credit_config, modules_of
 from carteira.credit import Movement, Occurrence, Source, Stores, followers
-from carteira.kit.events import Follower, FollowerPlace, follow
+from carteira.kit.events import Event, Follower, FollowerPlace, follow
 from carteira.kit.tx import Database, Tx
 from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
@@ -23,19 +25,58 @@ from tests.kit.horizon import pass_horizon
 PROCESSOR = {"Authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
 
 
-def _follower(settings: Settings, source: str = "benefits") -> Follower:
+def _followers(settings: Settings) -> Sequence[Follower]:
     (module,) = (module for module in modules_of(settings) if module.name == "credit")
-    return next(follower for follower in module.followers if follower.name == f"credit.{source}")
+    return module.followers
 
 
 @pytest.fixture
 async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """The worker's own loop over credit's follower."""
+    """The worker's own loop over credit's followers."""
     stop = asyncio.Event()
-    task = asyncio.create_task(worker._follow(database, _follower(settings), stop))  # noqa: SLF001 - the loop that serves
-    yield
-    stop.set()
-    await task
+    async with asyncio.TaskGroup() as group:
+        for follower in _followers(settings):
+            group.create_task(worker._follow(database, follower, stop))  # noqa: SLF001 - the loop that serves
+        yield
+        stop.set()
+
+
+async def _caught_up(settings: Settings, database: Database, *, from_the_beginning: bool = False) -> None:
+    """Let the followers read on to the end, or all of it again."""
+    await pass_horizon(database)
+    for follower in _followers(settings):
+        if from_the_beginning:
+            async with database.transaction() as tx:
+                place = update(FollowerPlace).where(FollowerPlace.name == follower.name)
+                await tx.execute(place.values(xid=0, last_id=UUID(int=0)))
+        handled = 1
+        while handled:
+            async with database.transaction() as tx:
+                handled = await follow(tx, follower)
+
+
+async def _movement(desk: Desk, cpf: str) -> tuple[list[tuple[str, str, int]], tuple[int, int]]:
+    """Give the movements, oldest first, and what came in and went out in all."""
+    read = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()["financial_movement"]
+    items = [(item["kind"], item["direction"], item["amount"]) for item in reversed(read["items"])]
+    return items, (read["last_30_days"]["incoming"], read["last_30_days"]["outgoing"])
+
+
+async def _open_card(desk: Desk, token_for: Callable[..., str], cpf: str) -> tuple[Desk, str]:
+    """Register a person with a transport card; give their hands and the card's path."""
+    role = (await _ok(desk.call("GET", "/roles")))["items"][0]["id"]
+    body = {"full_name": "Rita Passageira", "email": f"{uuid4()}@exemplo.com.br", "cpf": cpf, "role_id": role}
+    made = await _ok(desk.call("POST", "/users", json=body))
+    rider = Desk(desk.client, token_for(UUID(made["id"])))
+    (card,) = (await rider.call("GET", "/transport-cards")).json()["items"]
+    return rider, f"/transport-cards/{card['card_number']}"
+
+
+async def _ok(answering: Awaitable[httpx.Response]) -> dict[str, Any]:
+    answer = await answering
+    assert answer.status_code in {200, 201}, answer.text
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 async def _open(desk: Desk, cpf: str) -> str:
@@ -69,25 +110,14 @@ async def test_a_purchase_shows_up_within_two_seconds(client: httpx.AsyncClient,
 async def test_reading_all_again_from_the_beginning_changes_nothing(
     client: httpx.AsyncClient, desk: Desk, settings: Settings, database: Database
 ) -> None:
-    follower, cpf = _follower(settings), new_cpf()
+    cpf = new_cpf()
     account = await _open(desk, cpf)
     for reais in ("1.00", "2.00", "3.00"):
         await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
-
-    async def read_on() -> None:
-        await pass_horizon(database)
-        while True:
-            async with database.transaction() as tx:
-                if not await follow(tx, follower):
-                    return
-
-    await read_on()
+    await _caught_up(settings, database)
     first = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()
     assert first["financial_movement"]["last_30_days"]["outgoing"] == 600
-    async with database.transaction() as tx:
-        place = update(FollowerPlace).where(FollowerPlace.name == follower.name)
-        await tx.execute(place.values(xid=0, last_id=UUID(int=0)))
-    await read_on()
+    await _caught_up(settings, database, from_the_beginning=True)
     assert (await desk.call("GET", f"/credit/{cpf}/base-c")).json() == first
 
 
@@ -100,15 +130,12 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
         return cpf if user_id == known else None
 
     stores = Stores(credit_config(settings), cpf_of=cpf_of)
-    from datetime import UTC, datetime  # noqa: PLC0415 - this test's only
 
     def occurrence(row: object) -> Occurrence | None:
         user_id: UUID | None = row["user_id"]  # type: ignore[index] # a mapping
         if user_id is None:
             return None
         return Occurrence(Movement(str(uuid4()), datetime.now(UTC), "in", 5, "recharge"), user_id=user_id)
-
-    from carteira.kit.events import Event  # noqa: PLC0415 - any table does
 
     (follower,) = followers(stores, [Source("test", Event.__table__, occurrence)])
     rows = [{"user_id": known}, {"user_id": uuid4()}, {"user_id": None}, {"user_id": known}]
@@ -117,14 +144,68 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
     assert (await stores.c.read(cpf)).financial_movement.last_30_days.incoming == 10
 
 
-async def test_a_recharge_of_a_transport_card_is_a_movement(desk: Desk, settings: Settings, database: Database) -> None:
-    await demo.seed(str(settings.database_url), ("transit",))
-    follower = _follower(settings, "transit")
-    await pass_horizon(database)
-    while True:
-        async with database.transaction() as tx:
-            if not await follow(tx, follower):
-                break
-    seen = (await desk.call("GET", f"/credit/{demo.PERSON.cpf}/base-c")).json()["financial_movement"]
-    assert seen["last_30_days"]["incoming"] > 0
-    assert "transit.recharged" in {movement["kind"] for movement in seen["items"]}
+async def test_what_is_given_back_of_a_purchase_comes_in_and_is_no_purchase(
+    client: httpx.AsyncClient, desk: Desk, settings: Settings, database: Database
+) -> None:
+    cpf = new_cpf()
+    account = await _open(desk, cpf)
+    for reais in ("10.00", "20.00", "30.00"):
+        await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
+    last, second, first = (
+        item["id"] for item in (await desk.call("GET", f"/transactions?account={account}")).json()["items"]
+    )
+    await _ok(desk.call("POST", f"/transactions/{last}/refund", json={"amount": 700}))
+    await _ok(desk.call("POST", f"/transactions/{second}/reversal"))
+    await _ok(desk.call("POST", f"/ledger/entries/{first}/reversal"))
+    assert (await desk.call("POST", f"/transactions/{first}/refund")).status_code == 409
+    bought = [("benefits.purchase", "out", amount) for amount in (1_000, 2_000, 3_000)]
+    returned = [("benefits.refund", "in", 700), ("benefits.reversal", "in", 2_000), ("benefits.reversal", "in", 1_000)]
+    for again in (False, True):
+        await _caught_up(settings, database, from_the_beginning=again)
+        assert await _movement(desk, cpf) == (bought + returned, (3_700, 6_000))
+        latest = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()["last_card_purchase"]
+        assert (latest["id"], latest["amount"]) == (last, 3_000)
+
+
+async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
+    desk: Desk, token_for: Callable[..., str], settings: Settings, database: Database
+) -> None:
+    cpf = new_cpf()
+    rider, card = await _open_card(desk, token_for, cpf)
+    number = card.rpartition("/")[2]
+    at = datetime.now(UTC) - timedelta(days=40)  # the bus was off the road: money moves when the tap arrives
+    taps = [
+        {"id": str(uuid4()), "card_number": number, "amount": 400, "tapped_at": (at + timedelta(hours=n)).isoformat()}
+        for n in range(3)
+    ]
+    await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 600}))
+    for _ in range(2):  # sent twice, counted once
+        await _ok(desk.call("POST", "/transit/taps", json={"taps": taps}))
+    paid = [("transit.recharged", "in", 600), ("transit.ride_paid", "out", 400), ("transit.ride_paid", "out", 200)]
+    await _caught_up(settings, database)
+    assert await _movement(desk, cpf) == (paid, (600, 600)), "what is owed has not moved"
+    await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 1_000}))
+    paid += [("transit.recharged", "in", 1_000), ("transit.ride_paid", "out", 600)]
+    for again in (False, True):
+        await _caught_up(settings, database, from_the_beginning=again)
+        assert await _movement(desk, cpf) == (paid, (1_600, 1_200))
+
+
+async def test_what_an_operator_reverses_on_a_card_moves_back(
+    desk: Desk, token_for: Callable[..., str], settings: Settings, database: Database
+) -> None:
+    cpf = new_cpf()
+    rider, card = await _open_card(desk, token_for, cpf)
+    await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 900}))
+    await _ok(rider.call("POST", f"{card}/debit", json={"amount": 250}))
+    tap = {"card_number": card.rpartition("/")[2], "amount": 400, "tapped_at": datetime.now(UTC).isoformat()}
+    await _ok(desk.call("POST", "/transit/taps", json={"taps": [{"id": str(uuid4())} | tap]}))
+    entries = [item["id"] for item in (await _ok(rider.call("GET", f"{card}/history")))["items"]]
+    assert len(entries) == 3
+    for entry_id in entries:
+        await _ok(desk.call("POST", f"/ledger/entries/{entry_id}/reversal"))
+    moved = [("transit.recharged", "in", 900), ("transit.debited", "out", 250), ("transit.ride_paid", "out", 400)]
+    back = [("transit.reversed", "in", 400), ("transit.reversed", "in", 250), ("transit.reversed", "out", 900)]
+    for again in (False, True):
+        await _caught_up(settings, database, from_the_beginning=again)
+        assert await _movement(desk, cpf) == (moved + back, (1_550, 1_550))

@@ -93,7 +93,9 @@ async def test_a_base_that_is_down_is_named_and_the_others_answer(
         getattr(servers, server).start()
     back = (await desk.call("GET", f"/credit/{cpf}")).json()
     assert back["unavailable"] == []
-    assert {name: back[name] for name in ("base_a", "base_b")} == {name: whole[name] for name in ("base_a", "base_b")}
+    for part in (back, whole):
+        del part["base_c"]["last_bureau_query"]  # each look-up is one
+    assert back == whole
 
 
 @pytest.mark.integration

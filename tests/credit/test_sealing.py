@@ -1,7 +1,6 @@
 """Base A at rest: bound to its place, wrapped by keys that rotate, opened by nobody else."""
 
 import itertools
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,11 +23,9 @@ READER = Reader(uuid4(), "base_a", "audit")
 
 
 @pytest.fixture
-async def own(new_database: object, key_file: Path) -> AsyncIterator[tuple[Database, Stores]]:
+def own(own_database: Database, key_file: Path) -> tuple[Database, Stores]:
     """A database and a key file of the test's own, so that a rotation meets its records only."""
-    database = Database(new_database("sealing"), pool_size=5)  # type: ignore[operator] # a callable fixture
-    yield database, Stores(Config(key_file))
-    await database.close()
+    return own_database, Stores(Config(key_file))
 
 
 async def _fill(database: Database, stores: Stores, number: int) -> list[str]:
@@ -48,7 +45,7 @@ async def test_a_ciphertext_moved_to_another_row_or_column_does_not_open(own: tu
         first, second = (rows[person] for person in hashes)
         kept = {column: getattr(first, column) for column in (*COLUMNS, "data_key", "data_key_id")}
     moves = [{column: getattr(second, column)} for column in COLUMNS]
-    moves += [{a: kept[b], b: kept[a]} for a, b in itertools.combinations(COLUMNS, 2)]
+    moves += [{a: kept[b]} for a, b in itertools.permutations(COLUMNS, 2)]
     moves += [{"data_key": second.data_key}, {"data_key_id": second.data_key_id}]
     moves += [{column: getattr(second, column) for column in (*COLUMNS, "data_key", "data_key_id")}]
     moves += [{"name": kept["name"][:-1] + bytes([kept["name"][-1] ^ 1])}, {"debts": b""}]
@@ -60,6 +57,46 @@ async def test_a_ciphertext_moved_to_another_row_or_column_does_not_open(own: tu
         async with database.transaction() as tx:
             await tx.execute(update(CreditRecord).where(CreditRecord.id == first.id).values(**kept))
     assert (await base_a.read(database, stores.keyring, one, READER)).content.name == "Pessoa 0"
+
+
+def _between_rows(*columns: str) -> list[str]:
+    """Swap columns between the two rows that there are; done twice, all is as it was."""
+    theirs = ", ".join(f"{column} = other.{column}" for column in columns)
+    return [f"UPDATE credit_records mine SET {theirs} FROM credit_records other WHERE other.id <> mine.id"]  # noqa: S608 - constants
+
+
+SWAPS = [
+    *(_between_rows(column) for column in (*COLUMNS, "data_key", "data_key_id")),
+    _between_rows(*COLUMNS, "data_key", "data_key_id", "wrapped_by"),
+    *([f"UPDATE credit_records SET {a} = {b}, {b} = {a}"] for a, b in itertools.combinations(COLUMNS, 2)),  # noqa: S608 - the same
+    # Whole rows under each other's person; in two steps, for no two rows are ever of one person.
+    [
+        "UPDATE credit_records SET person = '\\x00' || person",
+        (
+            "UPDATE credit_records mine SET person = substr(other.person, 2)"
+            " FROM credit_records other WHERE other.id <> mine.id"
+        ),
+    ],
+]
+
+
+async def test_what_is_swapped_between_two_rows_or_two_columns_opens_for_neither(own: tuple[Database, Stores]) -> None:
+    database, stores = own
+    both = await _fill(database, stores, 2)
+
+    async def swap(statements: list[str]) -> None:
+        async with database.transaction() as tx:
+            for statement in statements:
+                await tx.execute(text(statement))
+
+    for statements in SWAPS:
+        await swap(statements)
+        for cpf in both:
+            with pytest.raises(RecordUnreadable):
+                await base_a.read(database, stores.keyring, cpf, READER)
+        await swap(statements)
+    for index, cpf in enumerate(both):
+        assert (await base_a.read(database, stores.keyring, cpf, READER)).content.name == f"Pessoa {index}"
 
 
 async def test_the_same_record_never_looks_the_same_twice(own: tuple[Database, Stores]) -> None:

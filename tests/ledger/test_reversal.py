@@ -1,6 +1,6 @@
 """Reversal: an entry is undone by a new one, once."""
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -56,8 +56,8 @@ async def test_money_that_is_spent_or_held_is_not_taken_back(ledger_tx: Tx) -> N
 async def test_the_module_that_posted_an_entry_can_refuse_its_reversal(ledger_tx: Tx) -> None:
     asked = []
 
-    async def never(_tx: Tx, entry_id: UUID) -> None:
-        asked.append(entry_id)
+    async def never(_tx: Tx, reversal: ledger.NewEntry) -> None:
+        asked.append(reversal.reverses_id)
         raise Conflict
 
     ledger.guard_reversal("test.guarded", never)

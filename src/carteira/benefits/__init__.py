@@ -22,9 +22,9 @@ from carteira import ledger
 from carteira.benefits import authorizer
 from carteira.benefits.authorization import name_category
 from carteira.benefits.authorizer import PURCHASE, StrategyName
-from carteira.benefits.queries import accounts_of_person, purchase_events, statement, transactions
+from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.seed import seed
-from carteira.benefits.service import AccountView, balances, refuse_if_returned
+from carteira.benefits.service import AccountView, balances, record_reversed
 from carteira.identity import Sms
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
@@ -37,6 +37,7 @@ __all__ = [
     "module",
     "name_category",
     "purchase_events",
+    "return_events",
     "seed",
     "statement",
     "transactions",
@@ -64,7 +65,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
                 app.state.lane = Lane(lane.START, lane.Lane(running, tokens))
             yield
 
-    ledger.guard_reversal(PURCHASE, refuse_if_returned)
+    ledger.guard_reversal(PURCHASE, record_reversed)
     return Module(
         name="benefits",
         routers=(transactions, router),

@@ -110,16 +110,21 @@ class BenefitDecision(Base):
 
 
 class BenefitReturn(Base):
-    """Money given back for an approved transaction: a reversal of all of it, or a merchant's refund of a part."""
+    """Money given back for an approved transaction: a reversal of all of it, or a merchant's refund of a part.
+
+    It shares its id with its ledger entry.
+    """
 
     __tablename__ = "benefits_returns"
     __table_args__ = (
         CheckConstraint("kind IN ('reversal', 'refund')", name="kind"),
         CheckConstraint("amount > 0", name="amount"),
         Index("ix_benefits_returns_decision_id", "decision_id"),
+        Index("ix_benefits_returns_xid_id", "xid", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
     decision_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_decisions.id"))
     kind: Mapped[str] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(BigInteger)

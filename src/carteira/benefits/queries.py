@@ -20,7 +20,7 @@ from carteira.benefits.authorization import (
 )
 from carteira.benefits.authorizer import LEDGER_KIND
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
-from carteira.benefits.models import BenefitAccount, BenefitDecision
+from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
 from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
 from carteira.benefits.service import AccountView, visible
 from carteira.kit.access import Principal
@@ -47,6 +47,23 @@ purchase_events = (
     .subquery("benefits_purchase_events")
 )
 """Approved purchases with whose they are, as events to follow: a CPF that an employer gave, or a user."""
+
+return_events = (
+    select(
+        BenefitReturn.xid,
+        BenefitReturn.id,
+        BenefitReturn.kind,
+        BenefitReturn.amount,
+        BenefitReturn.created_at,
+        BenefitDecision.merchant,
+        BenefitAccount.cpf,
+        BenefitAccount.user_id,
+    )
+    .join(BenefitDecision, BenefitDecision.id == BenefitReturn.decision_id)
+    .join(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+    .subquery("benefits_return_events")
+)
+"""What was given back of purchases, as events to follow in the same way."""
 
 
 def _decision(row: BenefitDecision) -> Decision:

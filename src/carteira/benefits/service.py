@@ -308,22 +308,25 @@ async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) 
     assert decision.category_used is not None, "and a category that paid"
     holder = await ledger.accounts_of_holder(tx, decision.account_id)
     target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
-    row = BenefitReturn(id=uuid7(), decision_id=decision.id, kind=kind, amount=amount, created_at=clock.now())
     description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
     entry = ledger.transfer(
-        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description, entry_id=row.id
+        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description
     )
     await ledger.post(tx, entry)
-    tx.add(row)
-    await tx.flush()
+    await _record_return(tx, entry.id, decision.id, kind, amount)
     return ReturnOut(
-        id=row.id,
+        id=entry.id,
         transaction_id=decision.id,
         kind="reversal" if kind == "reversal" else "refund",
         amount=amount,
         entry_id=entry.id,
         category=decision.category_used,
     )
+
+
+async def _record_return(tx: Tx, entry_id: UUID, decision_id: UUID, kind: str, amount: int) -> None:
+    tx.add(BenefitReturn(id=entry_id, decision_id=decision_id, kind=kind, amount=amount, created_at=clock.now()))
+    await tx.flush()
 
 
 async def _returned(tx: Tx, transaction_id: UUID) -> int:
@@ -358,11 +361,14 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
     return await _give_back(tx, decision, "refund", wanted)
 
 
-async def refuse_if_returned(tx: Tx, transaction_id: UUID) -> None:
-    """Keep the ledger from reversing a purchase of which something was given back already.
+async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
+    """Take part in the ledger's reversal of a purchase: it is given back whole, and so not once more.
 
     Raises:
         AlreadyReturned: it was reversed, or a part of it refunded.
     """
-    if await _returned(tx, transaction_id):
+    assert reversal.reverses_id is not None, "a reversal names what it undoes"
+    if await _returned(tx, reversal.reverses_id):
         raise AlreadyReturned
+    amount = sum(posting.amount for posting in reversal.postings if posting.amount > 0)
+    await _record_return(tx, reversal.id, reversal.reverses_id, "reversal", amount)

@@ -65,6 +65,8 @@ def _columns(sealed: Sealed) -> dict[str, object]:
 
 async def _open(keyring: Keyring, row: CreditRecord) -> StoredA:
     plain = await sealing.unseal(keyring, row.id, _sealed(row))
+    if person_hash(keyring, str(plain["cpf"])) != row.person:
+        raise RecordUnreadable  # whole, but somebody put another person's name on it
     return StoredA(BaseAOut.model_validate(plain | {"updated_at": row.updated_at}), str(row.version))
 
 

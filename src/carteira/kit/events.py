@@ -59,9 +59,9 @@ class Follower:
     batch: int = 500
 
 
-async def emit(tx: Tx, topic: str, payload: dict[str, Any]) -> None:
-    """Publish an event with the transaction; the payload is JSON and holds ids rather than personal data."""
-    tx.add(Event(id=uuid7(), topic=topic, payload=payload))
+async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
+    """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
+    tx.add_all(Event(id=uuid7(), topic=topic, payload=payload) for payload in payloads)
     await tx.flush()
 
 

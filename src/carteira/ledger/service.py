@@ -284,12 +284,13 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
     return expired
 
 
-ReversalGuard = Callable[[Tx, UUID], Awaitable[None]]
+ReversalGuard = Callable[[Tx, NewEntry], Awaitable[None]]
+"""Told of the entry that is about to undo another (`reverses_id`)."""
 _guards: dict[str, ReversalGuard] = {}
 
 
 def guard_reversal(kind: str, guard: ReversalGuard) -> None:
-    """Let the module that posts entries of a kind refuse their reversal (money given back some other way)."""
+    """Let the module that posts entries of a kind take part in their reversal, or refuse it."""
     _guards[kind] = guard
 
 
@@ -320,16 +321,16 @@ async def reverse(tx: Tx, entry_id: UUID, *, description: str | None = None) -> 
     await lock_entry(tx, entry_id)
     if await is_reversed(tx, entry_id):
         raise EntryAlreadyReversed
-    if guard := _guards.get(entry.kind):
-        await guard(tx, entry_id)
     lines = await tx.execute(
         select(LedgerPosting.account_id, LedgerPosting.amount)
         .where(LedgerPosting.entry_id == entry_id)
         .order_by(LedgerPosting.line)
     )
     postings = [Posting(account_id, -amount) for account_id, amount in lines]
-    book = await lock(tx, [posting.account_id for posting in postings])
     reversal = NewEntry(f"{entry.kind}.reversal", postings, description, reverses_id=entry_id)
+    if guard := _guards.get(entry.kind):
+        await guard(tx, reversal)
+    book = await lock(tx, [posting.account_id for posting in postings])
     book.post(reversal)
     await write(tx, book)
     return reversal.id

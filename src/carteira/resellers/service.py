@@ -162,13 +162,13 @@ async def _give_back(tx: Tx, row: Purchase) -> None:
     metrics.given_back_total.inc(amount)
 
 
-async def refuse_if_spent(tx: Tx, entry_id: UUID) -> None:
+async def refuse_if_spent(tx: Tx, reversal: ledger.NewEntry) -> None:
     """Keep the ledger from reversing what a purchase still counts as paid.
 
     Raises:
         SpentOnPurchase: a purchase does.
     """
-    if await tx.scalar(select(Purchase.id).where(Purchase.spend_entry_id == entry_id)) is not None:
+    if await tx.scalar(select(Purchase.id).where(Purchase.spend_entry_id == reversal.reverses_id)) is not None:
         raise SpentOnPurchase
 
 

@@ -8,8 +8,10 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
   (`outstanding`) is what the system account `transit.receivable` is short of;
 - money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
-Events: `transit.recharged`, `transit.debited` (`user_id, card_id, entry_id, amount, at`), `transit.card_cancelled`,
-`transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id, at`). Sources: SPEC, transit; ADR 0020.
+Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
+`transit.reversed` (by an operator; its amount is negative where the card loses it), all with `user_id, card_id,
+entry_id, amount, at`; `transit.card_cancelled`, `transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id,
+at`). Sources: SPEC, transit; ADR 0020.
 """
 
 from carteira import ledger
@@ -26,7 +28,7 @@ from carteira.transit.errors import (
 )
 from carteira.transit.queries import Debt, Movement, balance, cards, debt_total, debts, export_person, history
 from carteira.transit.seed import seed
-from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, unblock
+from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, tell_reversed, unblock
 from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
 
 __all__ = [
@@ -65,6 +67,8 @@ def module() -> Module:
     """Hand transit's routes and its part of a person to the composition root."""
     from carteira.transit.routes import cards_router, transit_router  # noqa: PLC0415 - verbs are used without the web
 
+    ledger.guard_reversal("transit.recharge", tell_reversed)
+    ledger.guard_reversal("transit.debit", tell_reversed)
     ledger.guard_reversal("transit.tap", forgive_reversed)
     ledger.guard_reversal("transit.debt_payment", refuse_reversal)
     return Module(

@@ -34,6 +34,8 @@ FARE_BOX = ledger.system_account("transit.fare_box")
 RECEIVABLE = ledger.system_account("transit.receivable")
 """What riders owe: its balance is minus the sum of all `transit_taps.outstanding`."""
 
+_OPERATORS = {TOP_UP, FARE_BOX, RECEIVABLE}
+
 MAX_CARDS = 20
 """Cards that one person may hold uncancelled."""
 
@@ -198,8 +200,9 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
         if paid == available:
             break
     if paid:
-        book.post(ledger.transfer("transit.debt_payment", source=card.account_id, target=RECEIVABLE, amount=paid))
-        await tx.flush()
+        entry = ledger.transfer("transit.debt_payment", source=card.account_id, target=RECEIVABLE, amount=paid)
+        book.post(entry)
+        await tell_paid(tx, [(card, entry.id, paid)])
 
 
 async def cancel(tx: Tx, user_id: UUID, card_number: str, *, move_balance_to: str | None = None) -> Card:
@@ -284,12 +287,28 @@ async def _with_balance(tx: Tx, card: TransportCard) -> Card:
     return view(card, (await ledger.account(tx, card.account_id)).balance)
 
 
+async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
+    """Tell of rides paid from cards' balances, by which entries and how many centavos."""
+    told = [_told(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id]
+    await events.emit(tx, "transit.ride_paid", *told)
+
+
+async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
+    """Take part in the reversal of a recharge, a debit or a tap: tell what its card gains (or, negative, loses)."""
+    for account_id, amount in reversal.postings:
+        if account_id in _OPERATORS:
+            continue
+        card = await tx.get_one(TransportCard, (await ledger.account(tx, account_id)).holder_id)
+        if card.user_id is not None:
+            await _tell(tx, "transit.reversed", card, amount=amount, entry_id=str(reversal.id))
+
+
 async def _tell(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  # noqa: ANN401 - any JSON
-    await events.emit(
-        tx,
-        topic,
-        {"user_id": str(card.user_id), "card_id": str(card.id), "at": clock.now().isoformat(), **more},
-    )
+    await events.emit(tx, topic, _told(card, **more))
+
+
+def _told(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    return {"user_id": str(card.user_id), "card_id": str(card.id), "at": clock.now().isoformat(), **more}
 
 
 def _count(kind: str, amount: int) -> None:

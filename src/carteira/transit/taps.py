@@ -22,7 +22,7 @@ from carteira.kit.tx import Tx
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
-from carteira.transit.service import FARE_BOX, RECEIVABLE
+from carteira.transit.service import FARE_BOX, RECEIVABLE, tell_paid, tell_reversed
 
 CLOCK_SKEW = timedelta(days=1)
 """How far ahead a validator's clock may be."""
@@ -201,6 +201,9 @@ async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
             decisions.append(_charge(book, card, tap))
     if book.entries:
         await ledger.write(tx, book)
+    await tell_paid(
+        tx, [(made.card, made.entry_id, made.paid) for made in decisions if made.card and made.entry_id and made.paid]
+    )
     await tx.execute(
         _DECIDE,
         {
@@ -216,26 +219,25 @@ async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
     )
 
 
-async def forgive_reversed(tx: Tx, entry_id: UUID) -> None:
+async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
     """Take part in the reversal of a tap's entry: what was still owed of the ride is owed no longer.
 
     Raises:
         RideSettled: a part of what was owed has been paid since, by another entry.
     """
-    card_id = await tx.scalar(select(Tap.card_id).where(Tap.entry_id == entry_id))
+    of_entry = Tap.entry_id == reversal.reverses_id
+    card_id = await tx.scalar(select(Tap.card_id).where(of_entry))
     await tx.execute(select(TransportCard.id).where(TransportCard.id == card_id).with_for_update(key_share=True))
-    tap = await tx.scalar(
-        select(Tap).where(Tap.entry_id == entry_id).with_for_update().execution_options(populate_existing=True)
-    )
+    tap = await tx.scalar(select(Tap).where(of_entry).with_for_update().execution_options(populate_existing=True))
     if tap is None:
         return
     if tap.outstanding != tap.owed:
         raise RideSettled
     tap.outstanding = 0
-    await tx.flush()
+    await tell_reversed(tx, reversal)
 
 
-async def refuse_reversal(_tx: Tx, _entry_id: UUID) -> None:
+async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
     """Refuse to reverse a payment of debts: it would leave rides paid that nobody paid.
 
     Raises:
