@@ -64,11 +64,13 @@ async def authorize(request: Request, opened: Session) -> dict[str, str]:
         payer, now = accounts[decision.category_used], clock.now()
         payer.balance -= purchase.amount
         payer.version += 1
-        opened.add(LedgerEntry(id=purchase.id, kind="benefits.purchase", posted_at=now))
         await opened.flush()
+        entry = insert(LedgerEntry).values(id=purchase.id, kind="benefits.purchase", posted_at=now)
         lines = [(payer.id, -purchase.amount, payer.version, payer.balance), (SETTLEMENT, purchase.amount, None, None)]
-        await opened.execute(  # one statement: the ledger's trigger wants an entry's postings together
-            insert(LedgerPosting).values(
+        await opened.execute(  # one statement: the ledger's triggers want an entry and its postings together
+            insert(LedgerPosting)
+            .add_cte(entry.cte("entry"))
+            .values(
                 [
                     {
                         "entry_id": purchase.id,
