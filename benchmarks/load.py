@@ -242,7 +242,7 @@ class _Due:
     """Requests of the open loop: sent when they are due, or as soon as a connection is free."""
 
     def __init__(self, pool: Sequence[Connection], result: Result, requests: Iterator[bytes]) -> None:
-        self._free = list(pool)
+        self._free = deque(pool)
         self._connected = len(pool)
         self._waiting: deque[float] = deque()
         self._result = result
@@ -252,7 +252,7 @@ class _Due:
     def call(self, due: float) -> None:
         """Take a request that is due."""
         if self._free:
-            self._send(self._free.pop(), due)
+            self._send(self._free.popleft(), due)
         else:
             self._waiting.append(due)
 

@@ -74,10 +74,11 @@ class Authorizer:
         """
         everything = not lock
         while True:
-            now, known = await self._look_up({request.account for request in requests})
-            batch = _Batch(requests, now, known)
+            now = await self._catalog_now()
             try:
                 async with self.database.lean_transaction() as tx:
+                    known = await self._find(tx, {request.account for request in requests})
+                    batch = _Batch(requests, now, known)
                     await batch.run(tx, lock=lock, everything=everything)
             except CatalogChanged:
                 self.forget()
@@ -118,24 +119,26 @@ class Authorizer:
         """Forget the catalog: the next request reads it again. Accounts stay: they are never renamed nor deleted."""
         self._catalog = None
 
-    async def _look_up(self, references: set[str]) -> tuple[Catalog, dict[str, UUID]]:
-        """Give the catalog and the ids of the accounts that exist, from memory or from the database.
-
-        Unknown accounts are not remembered.
-        """
+    async def _catalog_now(self) -> Catalog:
         if self._catalog is None:
             async with self.database.transaction() as tx:
                 self._catalog = await catalog.load(tx)
+        return self._catalog
+
+    async def _find(self, tx: LeanTx, references: set[str]) -> dict[str, UUID]:
+        """Give the ids of the accounts that exist, from memory or else from the database.
+
+        Unknown accounts are not remembered.
+        """
         known = self._accounts
         found = {reference: known[reference] for reference in references if reference in known}
         if len(found) < len(references):
-            async with self.database.lean_transaction() as lean:
-                fresh = await find_accounts(lean, [reference for reference in references if reference not in found])
+            fresh = await find_accounts(tx, [reference for reference in references if reference not in found])
             found |= fresh
             known |= fresh
             while len(known) > MAX_KNOWN_ACCOUNTS:
                 known.popitem(last=False)
-        return self._catalog, found
+        return found
 
 
 _FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"

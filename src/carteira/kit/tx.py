@@ -35,6 +35,15 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 """Of every connection; times in milliseconds."""
+_LEAN_SETTINGS = {
+    **_SERVER_SETTINGS,
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+"""Of the driver's own connections: a hot path's few statements look rows up by their keys, are planned once, and not
+by what the tables held then."""
 _AFTER_COMMIT = "after_commit"
 
 
@@ -147,7 +156,7 @@ class Database:
             "timeout": 10,
             "command_timeout": 35,
             "connection_class": _LeanConnection,
-            "server_settings": _SERVER_SETTINGS,
+            "server_settings": _LEAN_SETTINGS,
         }
         self._lean: asyncpg.Pool | None = None
 
