@@ -38,6 +38,7 @@ from carteira.settings import Settings
 HERE = Path(__file__).parent
 PGBENCH_CLIENTS = 32
 PATH = "/transactions/authorizer"
+APPROVED = b'{"code":"00"}'
 WARM_SECONDS = 1.0
 BODIES = 20_000
 
@@ -93,6 +94,7 @@ class Bench:
         self.seen: dict[Case, Seen] = {}
         self.pgbench: dict[bool, Seen] = {False: Seen(), True: Seen()}
         self.peak = 0.0
+        self.not_approved = 0
 
     def round(self, chosen: list[Case], tick: Callable[[str], None]) -> None:
         """Measure pgbench and every case once."""
@@ -131,16 +133,18 @@ class Bench:
 
     def _note(self, case: Case, result: Result, base: float) -> None:
         seen = self.seen.setdefault(case, Seen())
-        seen.rates.append(result.rate)
-        seen.ratios.append(result.rate / base)
+        rate = result.answers[APPROVED] / result.seconds
+        seen.rates.append(rate)
+        seen.ratios.append(rate / base)
+        self.not_approved += len(result.latencies) - result.answers[APPROVED]
         for quantiles, share in ((seen.p50, 0.5), (seen.p99, 0.99), (seen.p999, 0.999)):
             quantiles.append(result.quantile(share) * 1000)
         if case.strategy == "queue" and case.rate is None and not case.hot:
-            self.peak = max(self.peak, result.rate)
+            self.peak = max(self.peak, rate)
 
     def _check(self, result: Result, recorded: int, case: Case) -> None:
         """Insist that what was answered is what is in the books."""
-        answered = result.answers[b'{"code":"00"}'] + self.warm_answers[b'{"code":"00"}']
+        answered = result.answers[APPROVED] + self.warm_answers[APPROVED]
         if answered != recorded or result.lost:
             raise SystemExit(f"{case}: {answered} approved answers, {recorded} in the books, {result.lost} lost")
 
@@ -197,6 +201,7 @@ def report(bench: Bench, out: Console) -> list[tuple[str, float, float, float, f
     for name, rate, ratio, *times in rows:
         table.add_row(name, f"{rate:,.0f}", f"{ratio:.2f}", *(f"{value:.1f}" for value in times))
     out.print(table)
+    out.print(f"answers that were no approval: {bench.not_approved}")
     return rows
 
 

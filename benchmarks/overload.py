@@ -11,11 +11,13 @@ import itertools
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
 import uvloop
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
@@ -61,7 +63,9 @@ class Memory:
             await asyncio.sleep(0.5)
 
 
-async def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[float, Memory, list[tuple[str, Result]]]:
+async def _measure(
+    url: str, token: str, options: argparse.Namespace
+) -> tuple[float, Memory, list[str], list[tuple[str, Result]]]:
     def requests() -> Iterator[bytes]:
         return _requests(url, token, options.accounts)
 
@@ -70,20 +74,49 @@ async def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[f
     memory = Memory(url)
     calm = await open_loop(url, peak / 4, options.seconds / 6, requests())
     watch = asyncio.create_task(memory.watch())
-    storm = await open_loop(url, 3 * peak, options.seconds, requests(), connections=2_000)
+    before = Seen.by(url)
+    storm = await open_loop(url, 3 * peak, options.seconds, requests(), connections=options.connections)
+    inside = Seen.by(url).since(before)
     after = await open_loop(url, peak / 4, 2, requests())
     settled = await open_loop(url, peak / 4, options.seconds / 6, requests())
     watch.cancel()
     rows = [("a quarter of the peak, before", calm), ("three times the peak", storm)]
     rows += [("a quarter, the two seconds after", after), ("a quarter, later", settled)]
-    return peak, memory, rows
+    return peak, memory, inside, rows
 
 
-def _overloaded(url: str) -> int:
-    with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:  # noqa: S310 - loopback
-        lines = answer.read().decode().splitlines()
-    counted = [line for line in lines if line.startswith("carteira_authorizations_total") and "overloaded" in line]
-    return int(sum(float(line.rpartition(" ")[2]) for line in counted))
+@dataclass(frozen=True)
+class Seen:
+    """What the server's metrics say: requests turned away, and how many took at most so many seconds in it."""
+
+    overloaded: int
+    within: dict[float, int]
+
+    @classmethod
+    def by(cls, url: str) -> "Seen":
+        """Ask the server."""
+        with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:  # noqa: S310 - loopback
+            samples = [
+                sample for family in text_string_to_metric_families(answer.read().decode()) for sample in family.samples
+            ]
+        overloaded = sum(
+            sample.value
+            for sample in samples
+            if sample.name == "carteira_authorizations_total" and sample.labels["reason"] == "overloaded"
+        )
+        within = {
+            float(sample.labels["le"]): int(sample.value)
+            for sample in samples
+            if sample.name == "carteira_authorization_seconds_bucket"
+        }
+        return cls(int(overloaded), within)
+
+    def since(self, before: "Seen") -> list[str]:
+        """Say what share of the requests that were decided since then took at most how long in the server."""
+        away = self.overloaded - before.overloaded  # counted as 0 s
+        decided = {le: count - before.within.get(le, 0) - away for le, count in self.within.items()}
+        total = max(decided.values())
+        return [f"{count / total:.1%} within {le * 1000:g} ms" for le, count in decided.items() if 0.025 <= le <= 1]  # noqa: PLR2004 - seconds
 
 
 def main() -> None:
@@ -92,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--accounts", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--connections", type=int, default=2_000)
     options = parser.parse_args()
     out = Console()
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
@@ -103,8 +137,8 @@ def main() -> None:
                 home, endpoints, strategy="queue", workers=options.workers, prometheus_multiproc_dir=str(metrics)
             ) as url:
                 token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
-                peak, memory, rows = uvloop.run(_measure(url, token, options))
-                overloaded = _overloaded(url)
+                peak, memory, inside, rows = uvloop.run(_measure(url, token, options))
+                overloaded = Seen.by(url).overloaded
     table = Table(title=f"Overload (peak {peak:,.0f}/s)")
     for title in ("", "offered/s", "approved/s", "turned away/s", "p50 ms", "p99 ms"):
         table.add_column(title, justify="left" if not title else "right")
@@ -116,6 +150,7 @@ def main() -> None:
         table.add_row(name, *rates, *times)
     out.print(table)
     out.print("p50 and p99 are of what was approved, from the instant at which the load generator wrote the request.")
+    out.print(f"in the server, at three times the peak, of what was decided: {', '.join(inside)}")
     out.print(f"counted as overloaded in the metrics: {overloaded}")
     samples = memory.samples
     out.print(

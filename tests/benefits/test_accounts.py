@@ -112,9 +112,10 @@ async def test_reversal_and_refunds_never_give_back_more_than_was_paid(
     assert sorted(result.status_code for result in results) == [201, 201, 409, 409, 409, 409]
     assert (await operator.call("POST", f"/transactions/{first}/reversal")).status_code == 409
     assert (await operator.call("POST", f"/transactions/{first}/refund")).json()["amount"] == 200
-    assert (await operator.call("POST", f"/transactions/{second}/reversal")).status_code == 201
+    reversal = await operator.call("POST", f"/transactions/{second}/reversal")
+    assert reversal.status_code == 201
     assert (await operator.call("POST", f"/transactions/{second}/refund")).status_code == 409
-    for given_back in (first, second):
+    for given_back in (first, second, reversal.json()["id"]):
         assert (await operator.call("POST", f"/ledger/entries/{given_back}/reversal")).status_code == 409
     assert (await operator.balances(account))["CASH"] == 5000
 

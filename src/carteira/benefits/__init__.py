@@ -24,7 +24,7 @@ from carteira.benefits.authorization import name_category
 from carteira.benefits.authorizer import PURCHASE, StrategyName
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.seed import seed
-from carteira.benefits.service import AccountView, balances, record_reversed
+from carteira.benefits.service import RETURNS, AccountView, balances, record_reversed, refuse_return_reversed
 from carteira.identity import Sms
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
@@ -66,6 +66,8 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
             yield
 
     ledger.guard_reversal(PURCHASE, record_reversed)
+    for kind in RETURNS:
+        ledger.guard_reversal(kind, refuse_return_reversed)
     return Module(
         name="benefits",
         routers=(transactions, router),

@@ -36,8 +36,8 @@ StrategyName = Literal["optimistic", "pessimistic", "queue"]
 MAX_CONFLICTS = 5
 MAX_BATCH = 128
 MAX_WAITING = 4_096
-MIN_WAITING = 2 * MAX_BATCH
-MAX_WAIT_SECONDS = 0.06
+MIN_WAITING = MAX_BATCH // 2
+MAX_WAIT_SECONDS = 0.03
 FIRST_PACE = 10_000.0
 PACE_WEIGHT = 0.1
 MAX_KNOWN_ACCOUNTS = 200_000
@@ -365,7 +365,7 @@ class Queue:
         self._waiting: deque[tuple[Authorization, Done]] = deque()
         self._arrived = asyncio.Event()
         self._pace = FIRST_PACE
-        self._room = MIN_WAITING
+        self._room = self._room_at(FIRST_PACE)
 
     @property
     def is_full(self) -> bool:
@@ -417,7 +417,11 @@ class Queue:
         """Follow the pace in requests a second; small batches say little about what a full one could do."""
         pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
         self._pace += (pace - self._pace) * PACE_WEIGHT
-        self._room = min(MAX_WAITING, max(MIN_WAITING, int(self._pace * MAX_WAIT_SECONDS)))
+        self._room = self._room_at(self._pace)
+
+    @staticmethod
+    def _room_at(pace: float) -> int:
+        return min(MAX_WAITING, max(MIN_WAITING, int(pace * MAX_WAIT_SECONDS)))
 
     async def _decide(self, batch: Sequence[tuple[Authorization, Done]]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""

@@ -75,6 +75,13 @@ class AlreadyReturned(Refusal):
     detail = "Esta transação já foi estornada ou devolvida."
 
 
+class ReturnNotReversible(Conflict):
+    """Money given back of a purchase stays given back: the ledger would take it again, the purchase would not know."""
+
+    code = "return_not_reversible"
+    detail = "A devolução de uma compra não pode ser estornada."
+
+
 class NoContact(Conflict):
     """The employer recorded no contact to send the code to."""
 

@@ -5,9 +5,10 @@ unusual in any way is left to the endpoint, which answers everything. Heads are 
 the same one again and again. Only the queue strategy has a lane: it needs no task for each request.
 """
 
+import asyncio
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_HEADS = 1_024
+TURNED_AWAY_AT_ONCE = 8
+"""Requests turned away in one turn of the event loop; the others wait for the next, so that the writer gets its own."""
 _ANSWERS = {
     code: (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\nx-request-id: ",
@@ -55,6 +58,7 @@ class Lane:
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
         self._name = uuid7().hex.encode()
         self._turned_away = 0
+        self._over_capacity: deque[Respond] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
         """Take a request, if it is a plain one; `respond` is called once, now or later."""
@@ -83,11 +87,20 @@ class Lane:
         head = self._heads.get(head_text)
         if head is None or head.length != len(body):
             return False
-        self._turned_away += 1
-        observe(Code.REFUSED, Reason.OVERLOADED, 0.0)
-        start, end = _ANSWERS[Code.REFUSED]
-        respond(start + b"%s-%x" % (self._name, self._turned_away) + end)
+        if not self._over_capacity:
+            asyncio.get_running_loop().call_soon(self._refuse_some)
+        self._over_capacity.append(respond)
         return True
+
+    def _refuse_some(self) -> None:
+        """Answer some of those that are turned away: a flood of them must not keep the writer from its connection."""
+        waiting, (start, end) = self._over_capacity, _ANSWERS[Code.REFUSED]
+        for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
+            self._turned_away += 1
+            observe(Code.REFUSED, Reason.OVERLOADED, 0.0)
+            waiting.popleft()(start + b"%s-%x" % (self._name, self._turned_away) + end)
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._refuse_some)
 
     def _read(self, text: bytes) -> _Head | None:
         """Read a head; None if anything about it is unusual or its token is not good."""

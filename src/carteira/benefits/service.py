@@ -19,6 +19,7 @@ from carteira.benefits.errors import (
     BenefitAccountExists,
     BenefitAccountNotFound,
     BulkRejected,
+    ReturnNotReversible,
     TransactionNotApproved,
     TransactionNotFound,
     UnknownCategory,
@@ -302,6 +303,10 @@ async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:
     return decision
 
 
+RETURNS = ("benefits.reversal", "benefits.refund")
+"""The kinds of entry that give money back of a purchase."""
+
+
 async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) -> ReturnOut:
     """Post the money from what merchants are owed back to the category that paid."""
     assert decision.account_id is not None, "an approved transaction has an account"
@@ -372,3 +377,12 @@ async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
         raise AlreadyReturned
     amount = sum(posting.amount for posting in reversal.postings if posting.amount > 0)
     await _record_return(tx, reversal.id, reversal.reverses_id, "reversal", amount)
+
+
+async def refuse_return_reversed(_tx: Tx, _reversal: ledger.NewEntry) -> None:
+    """Keep the ledger from reversing what was given back of a purchase.
+
+    Raises:
+        ReturnNotReversible: always.
+    """
+    raise ReturnNotReversible
