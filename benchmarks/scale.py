@@ -5,6 +5,7 @@ HTTP, one after the other. Entries are filled in by SQL through the ledger's own
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import tempfile
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import uvloop
@@ -31,7 +33,7 @@ CHUNK = 50_000
 
 _PURCHASES = """
 WITH chosen AS (
-    SELECT id FROM ledger_accounts WHERE kind = 'benefits.MEAL' ORDER BY id OFFSET %(offset)s LIMIT %(limit)s
+    SELECT id FROM ledger_accounts WHERE kind = 'benefits.MEAL' AND id > %(after)s AND id <= %(upto)s LIMIT %(limit)s
 ),
 paid AS (
     UPDATE ledger_accounts account SET balance = balance - 1, version = version + 1
@@ -50,20 +52,26 @@ FROM paid JOIN entry ON entry.id = paid.entry_id, generate_series(0, 1) AS line 
 """
 
 
+_BOUNDS = """
+SELECT id FROM (
+    SELECT id, row_number() OVER (ORDER BY id) AS place FROM ledger_accounts WHERE kind = 'benefits.MEAL'
+) account WHERE place %% %(chunk)s = 0 ORDER BY id
+"""
+
+
 def _grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
-    """Add purchases of one centavo until there are as many entries."""
+    """Add purchases of one centavo, account after account, until there are as many entries."""
     task = progress.add_task(f"{entries:,} entries", total=entries)
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
         assert row is not None
-        done, offset = int(row[0]), 0
+        done = int(row[0])
+        bounds = [row[0] for row in connection.execute(_BOUNDS, {"chunk": min(CHUNK, accounts)})]
+        ranges = itertools.cycle(itertools.pairwise([UUID(int=0), *bounds]))
         while done < entries:
-            limit = min(CHUNK, entries - done, accounts)
-            if offset + limit > accounts:
-                offset = 0
-            values = {"offset": offset, "limit": limit, "settlement": SETTLEMENT}
+            after, upto = next(ranges)
+            values = {"after": after, "upto": upto, "limit": entries - done, "settlement": SETTLEMENT}
             done += connection.execute(_PURCHASES, values).rowcount // 2
-            offset += limit
             progress.update(task, completed=done)
         connection.execute("VACUUM ANALYZE")
     progress.remove_task(task)
