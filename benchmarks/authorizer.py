@@ -8,12 +8,11 @@ load generator. See README.md beside this file.
 import argparse
 import itertools
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,8 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks.draw import draw
-from benchmarks.load import Result, closed_loop, http_request, open_loop
-from benchmarks.stage import naive, pgbench_binary, product, stage
+from benchmarks.load import Result, closed_loop, open_loop
+from benchmarks.stage import APPROVED, naive, pgbench_binary, product, purchases, stage
 from carteira import operator_tokens
 from carteira.benefits.authorizer import SETTLEMENT
 from carteira.embedded import Endpoints
@@ -37,10 +36,7 @@ from carteira.settings import Settings
 
 HERE = Path(__file__).parent
 PGBENCH_CLIENTS = 32
-PATH = "/transactions/authorizer"
-APPROVED = b'{"code":"00"}'
 WARM_SECONDS = 1.0
-BODIES = 20_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ class Bench:
                     self._note(case, result, base[case.hot])
 
     async def _load(self, url: str, case: Case) -> Result:
-        requests = self._requests(url, hot=case.hot)
+        requests = purchases(url, self.token, 1 if case.hot else self.options.accounts)
         warm = await closed_loop(url, case.connections, WARM_SECONDS, requests)
         if case.rate is None:
             result = await closed_loop(url, case.connections, self.options.seconds, requests)
@@ -120,16 +116,6 @@ class Bench:
             result = await open_loop(url, rate, self.options.seconds, requests)
         self.warm_answers = warm.answers
         return result
-
-    def _requests(self, url: str, *, hot: bool) -> Iterator[bytes]:
-        rng = random.Random(7)
-        accounts = 1 if hot else self.options.accounts
-        bodies = (
-            b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}'
-            % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99))
-            for _ in range(BODIES)
-        )
-        return itertools.cycle([http_request(url, PATH, body, self.token) for body in bodies])
 
     def _note(self, case: Case, result: Result, base: float) -> None:
         seen = self.seen.setdefault(case, Seen())

@@ -6,8 +6,6 @@ under a closed loop of 256 connections on many accounts. Whatever was left unsea
 
 import argparse
 import asyncio
-import itertools
-import random
 import statistics
 import subprocess
 import sys
@@ -22,15 +20,14 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Result, closed_loop, http_request
-from benchmarks.stage import product, stage
+from benchmarks.load import Result, closed_loop
+from benchmarks.stage import product, purchases, stage
 from carteira import ledger, operator_tokens
 from carteira.kit import events
 from carteira.kit.tx import Database
 from carteira.ledger import chain
 from carteira.settings import Settings
 
-PATH = "/transactions/authorizer"
 PAUSE_SECONDS = 0.1
 
 
@@ -88,12 +85,6 @@ async def _verify(url: str) -> tuple[int, float]:
     return last.entries, seconds
 
 
-def _requests(url: str, token: str, accounts: int) -> Iterator[bytes]:
-    rng = random.Random(11)
-    body = b'{"account":"b%d","totalAmount":1.00,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}'
-    return itertools.cycle([http_request(url, PATH, body % rng.randint(1, accounts), token) for _ in range(20_000)])
-
-
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,7 +103,7 @@ def main() -> None:
             database = endpoints.database_url
             with product(home, endpoints, strategy="queue", workers=2) as url:
                 token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
-                requests = _requests(url, token, options.accounts)
+                requests = purchases(url, token, options.accounts)
                 uvloop.run(closed_loop(url, 256, 2, requests))
                 for on in [False, True] * options.rounds:
                     uvloop.run(_catch_up(database))

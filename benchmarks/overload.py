@@ -7,7 +7,6 @@ the server. Rejections are told from approvals by their bodies; the metrics say 
 
 import argparse
 import asyncio
-import itertools
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -21,21 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Result, closed_loop, http_request, open_loop
-from benchmarks.stage import product, stage
+from benchmarks.load import Result, closed_loop, open_loop
+from benchmarks.stage import APPROVED, product, purchases, stage
 from carteira import operator_tokens
 from carteira.settings import Settings
-
-PATH = "/transactions/authorizer"
-APPROVED = b'{"code":"00"}'
-
-
-def _requests(url: str, token: str, accounts: int) -> Iterator[bytes]:
-    bodies = (
-        b'{"account":"b%d","totalAmount":1.00,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}' % number
-        for number in range(1, accounts + 1)
-    )
-    return itertools.cycle([http_request(url, PATH, body, token) for body in bodies])
 
 
 class Memory:
@@ -67,7 +55,7 @@ async def _measure(
     url: str, token: str, options: argparse.Namespace
 ) -> tuple[float, Memory, list[str], list[tuple[str, Result]]]:
     def requests() -> Iterator[bytes]:
-        return _requests(url, token, options.accounts)
+        return purchases(url, token, options.accounts)
 
     await closed_loop(url, 256, 2, requests())
     peak = (await closed_loop(url, 256, options.seconds / 6, requests())).rate

@@ -22,12 +22,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
-from benchmarks.stage import fill, product, stage
+from benchmarks.stage import PATH, fill, product, stage
 from carteira import operator_tokens
 from carteira.benefits.authorizer import SETTLEMENT
 from carteira.settings import Settings
 
-PATH = "/transactions/authorizer"
 READS = 400
 CHUNK = 50_000
 

@@ -1,6 +1,8 @@
 """What a measurement runs on: servers that sync to disk, a filled database, the product's own server processes."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,11 +16,16 @@ from pathlib import Path
 
 import psycopg
 
+from benchmarks.load import http_request
 from carteira import schema
 from carteira.embedded import EmbeddedServers, Endpoints
 
 BALANCE = 10**10
 """Centavos in each category of each account: nobody runs out during a measurement."""
+
+PATH = "/transactions/authorizer"
+APPROVED = b'{"code":"00"}'
+_PURCHASES = 20_000
 
 _SOURCE = Path(__file__).parents[1]
 
@@ -80,6 +87,17 @@ def _run_in(superuser_url: str, wal_segments: int) -> None:
         for _ in range(wal_segments):
             connection.execute("SELECT pg_logical_emit_message(false, 'benchmark', ''), pg_switch_wal()")
         connection.execute("CHECKPOINT")
+
+
+def purchases(url: str, token: str, accounts: int) -> Iterator[bytes]:
+    """Give requests over and over: small purchases of any of the accounts, the same ones in every run."""
+    rng = random.Random(7)
+    bodies = (
+        b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}'
+        % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99))
+        for _ in range(_PURCHASES)
+    )
+    return itertools.cycle([http_request(url, PATH, body, token) for body in bodies])
 
 
 def free_port() -> int:

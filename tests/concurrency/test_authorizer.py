@@ -13,13 +13,12 @@ from joserfc.jwk import OctKey
 from sqlalchemy import text
 
 from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
-from carteira import ledger
 from carteira.benefits import service
-from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
 from carteira.kit.tx import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
+from tests.concurrency.support import assert_reconciled, balances, open_account
 from tests.server import Server, running_server
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
@@ -78,13 +77,6 @@ async def books(server: tuple[Server, str]) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def open_account(books: Database, **balances: int) -> str:
-    reference = f"c-{uuid4()}"
-    async with books.transaction() as tx:
-        await service.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances))
-    return reference
-
-
 async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) -> None:
     """Open many accounts in two statements, and credit them in one."""
     ids = {reference: uuid4() for reference in accounts}
@@ -109,16 +101,6 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
             for name, amount in balances.items()
         ]
         assert (await service.credit_many(tx, lines, atomic=True)).failed == 0
-
-
-async def balances(books: Database, account: str) -> dict[str, int]:
-    async with books.transaction() as tx:
-        return await service.balances(tx, (await service.find(tx, account)).id)
-
-
-async def assert_reconciled(books: Database) -> None:
-    async with books.transaction() as tx:
-        assert (await ledger.reconcile(tx)).differences == []
 
 
 async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:

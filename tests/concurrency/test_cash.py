@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -12,11 +12,10 @@ from carteira import ledger
 from carteira.benefits import service
 from carteira.benefits.authorization import Authorization, Decision
 from carteira.benefits.authorizer import LEDGER_KIND, PURCHASE, SETTLEMENT, Authorizer
-from carteira.benefits.schemas import AccountIn
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import Database
-
-FOOD, MEAL, OTHER = "5411", "5811", "5999"
+from tests.benefits.support import FOOD, MEAL, OTHER
+from tests.concurrency.support import assert_reconciled, balances, open_account
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +23,6 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     database = Database(new_database("cash"), pool_size=6)
     yield database
     await database.close()
-
-
-async def open_account(books: Database, **balances: int) -> str:
-    reference = f"c-{uuid4()}"
-    async with books.transaction() as tx:
-        await service.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances))
-    return reference
-
-
-async def balances(books: Database, account: str) -> dict[str, int]:
-    async with books.transaction() as tx:
-        return await service.balances(tx, (await service.find(tx, account)).id)
 
 
 async def wallet_of(books: Database, account: str, category: str) -> UUID:
@@ -124,5 +111,4 @@ async def test_two_processes_that_need_each_others_cash_do_not_lock_up(books: Da
     spent = sum(await asyncio.wait_for(asyncio.gather(process(), process()), 60))
     left = [await balances(books, account) for account in accounts]
     assert sum(sum(each.values()) for each in left) == 4 * 50_100 - spent
-    async with books.transaction() as tx:
-        assert (await ledger.reconcile(tx)).differences == []
+    await assert_reconciled(books)

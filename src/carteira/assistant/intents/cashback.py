@@ -2,16 +2,14 @@
 
 from datetime import timedelta
 
+from babel.dates import format_date
+
 from carteira import resellers
 from carteira.assistant.flow import Done, Intent, Turn
 from carteira.kit.clock import SAO_PAULO, business_month, clock
 from carteira.kit.money import format_brl
 from carteira.kit.problems import Forbidden
 
-_MONTHS = (
-    "janeiro", "fevereiro", "março", "abril", "maio", "junho",
-    "julho", "agosto", "setembro", "outubro", "novembro", "dezembro",
-)  # fmt: skip
 _LAST = frozenset({"passado", "anterior", "ultimo"})
 _NONE = "Você ainda não é revendedor, então não há cashback de compras para mostrar. Tornar-se um é rápido e na hora."
 
@@ -24,7 +22,7 @@ async def _begin(turn: Turn) -> Done:
         found = await resellers.own_month(turn.tx, turn.person, month)
     except Forbidden:
         return Done(_NONE, ("Como me torno revendedor?",))
-    name = f"{_MONTHS[month.month - 1]} de {month.year}"
+    name = format_date(month, "MMMM 'de' y", locale="pt_BR")
     if found is None:
         return Done(f"Você não registrou compras em {name}: ainda não há cashback deste mês.")
     pending = f" ({format_brl(found.pending)} em validação)" if found.pending else ""
