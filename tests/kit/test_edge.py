@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -11,13 +12,16 @@ import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from carteira.kit.access import Principal, Who, claims, public
+from carteira.kit.edge import Edge
 from carteira.kit.problems import Conflict
 from tests.kit.served import application, client_of
 
 router = APIRouter()
 anyone = [public("a test")]
+STREAM_LIMIT_SECONDS = 0.6
 
 
 class Body(BaseModel):
@@ -47,7 +51,7 @@ async def slow() -> None:
 async def stream() -> StreamingResponse:
     async def parts() -> AsyncIterator[bytes]:
         yield b"first "
-        await asyncio.sleep(0.1)  # longer than the limit: it bounds the time to the head only
+        await asyncio.sleep(STREAM_LIMIT_SECONDS * 1.5)  # the limit bounds the time to the head only
         yield b"second"
 
     return StreamingResponse(parts())
@@ -154,8 +158,24 @@ async def test_a_body_that_does_not_come_is_503() -> None:
     assert json.loads(messages[1]["body"])["code"] == "request_timed_out"
 
 
-async def test_a_long_download_is_not_a_slow_route(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/stream")).text == "first second"
+async def test_a_long_download_is_not_a_slow_route() -> None:
+    async with client_of(application(router, timeout_seconds=STREAM_LIMIT_SECONDS)) as client:
+        assert (await client.get("/stream")).text == "first second"
+
+
+async def test_an_answer_that_comes_as_the_time_runs_out_is_503() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        async def answer() -> None:
+            time.sleep(0.05)  # noqa: ASYNC251 - the loop is busy with something else as well
+            await asyncio.sleep(0)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer())
+
+    edge = Edge(app, max_body_bytes=100, body_limits={}, timeout_seconds=0.01)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://test") as client:
+        problem(await client.get("/"), 503, "request_timed_out")
 
 
 async def test_an_unhandled_error_is_a_problem_without_its_reason(client: httpx.AsyncClient) -> None:

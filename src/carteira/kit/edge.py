@@ -123,6 +123,8 @@ class Edge:
             async with asyncio.timeout(seconds) as deadline:
 
                 async def answer(message: Message) -> None:
+                    if deadline.expired():
+                        await asyncio.Event().wait()  # a task of the app's that is not cancelled yet
                     if message["type"] == "http.response.start":
                         deadline.reschedule(None)  # a long download is not a slow route
                     await send(message)
