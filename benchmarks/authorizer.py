@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil  # type: ignore[import-untyped] # it has no types
 import psycopg
-import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -30,7 +30,7 @@ from benchmarks.draw import draw
 from benchmarks.load import Result, closed_loop, open_loop
 from benchmarks.stage import APPROVED, naive, pgbench_binary, product, purchases, stage
 from carteira import operator_tokens
-from carteira.benefits.authorizer import SETTLEMENT
+from carteira.benefits.batch import SETTLEMENT
 from carteira.embedded import Endpoints
 from carteira.settings import Settings
 
@@ -102,18 +102,18 @@ class Bench:
                 for case in group:
                     tick(f"{case.name}, {case.connections} connections, {'one account' if case.hot else 'many'}")
                     before = self._approved()
-                    result = uvloop.run(self._load(url, case))
+                    result = self._load(url, case)
                     self._check(result, self._approved() - before, case)
                     self._note(case, result, base[case.hot])
 
-    async def _load(self, url: str, case: Case) -> Result:
+    def _load(self, url: str, case: Case) -> Result:
         requests = purchases(url, self.token, 1 if case.hot else self.options.accounts)
-        warm = await closed_loop(url, case.connections, WARM_SECONDS, requests)
+        warm = closed_loop(url, case.connections, WARM_SECONDS, requests)
         if case.rate is None:
-            result = await closed_loop(url, case.connections, self.options.seconds, requests)
+            result = closed_loop(url, case.connections, self.options.seconds, requests)
         else:
             rate = case.rate * self.peak if case.rate < 1 else case.rate
-            result = await open_loop(url, rate, self.options.seconds, requests)
+            result = open_loop(url, rate, self.options.seconds, requests)
         self.warm_answers = warm.answers
         return result
 
@@ -202,7 +202,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, min(options.seconds, 4.0)
-    out = Console()
+    out, before = Console(), psutil.cpu_times()
     chosen = cases(quick=options.quick)
     columns = (TextColumn("{task.description:<55}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(*columns) as progress:
@@ -217,6 +217,9 @@ def main() -> None:
                 bench.round(chosen, tick)
             bench.prove()
     rows = report(bench, out)
+    after = psutil.cpu_times()
+    stolen = (after.steal - before.steal) / (sum(after) - sum(before))
+    out.print(f"taken from this machine by its host meanwhile: {stolen:.1%} of the processors' time")
     if options.svg:
         options.svg.write_text(draw(rows))
 

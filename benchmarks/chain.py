@@ -104,11 +104,11 @@ def main() -> None:
             with product(home, endpoints, strategy="queue", workers=2) as url:
                 token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
                 requests = purchases(url, token, options.accounts)
-                uvloop.run(closed_loop(url, 256, 2, requests))
+                closed_loop(url, 256, 2, requests)
                 for on in [False, True] * options.rounds:
                     uvloop.run(_catch_up(database))
                     with _sealing(database, on=on):
-                        seen[on].append(uvloop.run(closed_loop(url, 256, options.seconds, requests)))
+                        seen[on].append(closed_loop(url, 256, options.seconds, requests))
                     if not on:
                         more = uvloop.run(_catch_up(database))
                         sealed, seconds = sealed + more[0], seconds + more[1]

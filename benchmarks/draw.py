@@ -1,5 +1,6 @@
-"""Draws the benchmark's table as SVG bars, for the README."""
+"""Draws the benchmarks' tables as SVG, bars and curves, for the README."""
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -26,3 +27,47 @@ def draw(rows: Sequence[tuple[str, float, float, float, float, float]]) -> str:
             f'<text x="{_LEFT + length + 8:.0f}" y="{y + 14}">{escape(tail)}</text>'
         )
     return "\n".join([*parts, "</svg>\n"])
+
+
+_SERIES = (("authorizer", "#0b7a75"), ("statement", "#d64545"), ("balance at an instant", "#3d5a98"))
+_PLOT_X, _PLOT_Y, _PLOT_WIDTH, _PLOT_HEIGHT = 70, 50, 620, 300
+_LEAST_MS, _MOST_MS = 1.0, 1_000.0
+
+
+def draw_scale(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> str:
+    """Draw latencies over sizes: each row a size and (p50, p99) in ms of the three things measured; log scale."""
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="420" font-family="sans-serif" font-size="12">'
+        '<rect width="100%" height="100%" fill="#fff"/>'
+        '<text x="16" y="26" font-size="16" font-weight="bold">Latency in ms by size (p50 solid, p99 dashed)</text>'
+    ]
+    for tick in (1, 10, 100, 1_000):
+        y = _height_of(tick)
+        parts.append(
+            f'<line x1="{_PLOT_X}" x2="{_PLOT_X + _PLOT_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d8dee4"/>'
+            f'<text x="{_PLOT_X - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,}</text>'
+        )
+    places = [_PLOT_X + _PLOT_WIDTH * (index + 0.5) / len(rows) for index in range(len(rows))]
+    for place, (size, _) in zip(places, rows, strict=True):
+        parts.append(
+            f'<text x="{place:.1f}" y="{_PLOT_Y + _PLOT_HEIGHT + 24}" text-anchor="middle">{escape(size)}</text>'
+        )
+    for index, (name, colour) in enumerate(_SERIES):
+        for which, dash in ((0, ""), (1, ' stroke-dasharray="5 4"')):
+            heights = [_height_of(figures[index][which]) for _, figures in rows]
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(places, heights, strict=True))
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+                for x, y in zip(places, heights, strict=True)
+            ]
+        y = _PLOT_Y + 30 + index * _ROW
+        parts.append(
+            f'<rect x="730" y="{y - 9}" width="18" height="4" fill="{colour}"/><text x="756" y="{y}">{name}</text>'
+        )
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _height_of(milliseconds: float) -> float:
+    share = math.log(max(milliseconds, _LEAST_MS) / _LEAST_MS) / math.log(_MOST_MS / _LEAST_MS)
+    return _PLOT_Y + _PLOT_HEIGHT * (1 - share)

@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 load generator: keep-alive connections on bare asyncio protocols, closed loop or open loop.
+"""A lean HTTP/1.1 load generator: keep-alive connections, closed loop or open loop; and one connection for asyncio.
 
 The open loop sends at a fixed rate whatever the answers do, and measures each latency from the instant at which the
 request was due, so that queueing in front of a slow server is not hidden (coordinated omission).
@@ -6,15 +6,20 @@ request was due, so that queueing in front of a slow server is not hidden (coord
 
 import asyncio
 import gc
+import os
+import select
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 _HEAD_END = b"\r\n\r\n"
+_AT_ONCE = 32
+"""Requests written, or answers read, before the other is looked after: neither must wait for the load generator."""
 
 
 class ConnectionLost(ConnectionError):
@@ -115,8 +120,8 @@ def http_request(url: str, path: str, body: bytes, token: str) -> bytes:
     ).encode() + body
 
 
-async def connect(url: str, count: int) -> list[Connection]:
-    """Open `count` connections to a server on this machine.
+def loopback(url: str) -> tuple[str, int]:
+    """Give host and port of an address on this machine.
 
     Raises:
         ValueError: the address is not a loopback one.
@@ -125,8 +130,18 @@ async def connect(url: str, count: int) -> list[Connection]:
     assert parts.port is not None, "the address names its port"
     if parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise ValueError("load goes to loopback addresses only")
+    return parts.hostname, parts.port
+
+
+async def connect(url: str, count: int) -> list[Connection]:
+    """Open `count` connections to a server on this machine.
+
+    Raises:
+        ValueError: the address is not a loopback one.
+    """
+    host, port = loopback(url)
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(Connection, parts.hostname, parts.port) for _ in range(count)]
+    made = [await loop.create_connection(Connection, host, port) for _ in range(count)]
     return [protocol for _, protocol in made]
 
 
@@ -163,125 +178,113 @@ class Result:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-async def closed_loop(
-    url: str,
-    connections: int,
-    seconds: float,
-    requests: Iterator[bytes],
-    *,
-    on_second: Callable[[], None] | None = None,
-) -> Result:
-    """Keep each connection busy: the next request goes out when the answer is in."""
-    pool = await connect(url, connections)
-    result = Result()
-    with _without_collections():
-        ticker = asyncio.create_task(_tick(on_second)) if on_second else None
-        began = time.perf_counter()
-        clients = [_Client(connection, result, requests, began + seconds) for connection in pool]
-        for client in clients:
-            client.ask()
-        await asyncio.gather(*(client.finished for client in clients))
-        result.seconds = time.perf_counter() - began
-        if ticker:
-            ticker.cancel()
-    await close_all(pool)
-    return result
+class _Sockets:
+    """Keep-alive connections on bare sockets: an event loop with callbacks costs as much as the request does."""
 
+    def __init__(self, url: str, count: int) -> None:
+        host, port = loopback(url)
+        self._sockets = [socket.create_connection((host, port)) for _ in range(count)]
+        self._poll = select.epoll()
+        for each in self._sockets:
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._poll.register(each, select.EPOLLIN)
+        self.free = deque(each.fileno() for each in self._sockets)
+        self._held: dict[int, bytes] = {}
 
-class _Client:
-    """A client of the closed loop: asks, and asks again once it has been answered, until the end."""
+    def __enter__(self) -> Self:
+        return self
 
-    def __init__(self, connection: Connection, result: Result, requests: Iterator[bytes], end: float) -> None:
-        self._connection = connection
-        self._result = result
-        self._requests = requests
-        self._end = end
-        self._sent = 0.0
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __exit__(self, *_: object) -> None:
+        self._poll.close()
+        for each in self._sockets:
+            each.close()
 
-    def ask(self) -> None:
-        self._sent = time.perf_counter()
-        if self._sent >= self._end:
-            self.finished.set_result(None)
-        else:
-            self._connection.ask(next(self._requests), self._answered, self._lost)
+    def ask(self, connection: int, request: bytes) -> None:
+        """Send a whole request."""
+        if os.write(connection, request) < len(request):
+            raise BlockingIOError("a request did not fit into a socket's buffer")
 
-    def _answered(self, _status: int, body: bytes) -> None:
-        self._result.latencies.append(time.perf_counter() - self._sent)
-        self._result.answers[body] += 1
-        self.ask()
-
-    def _lost(self, _error: ConnectionLost) -> None:
-        self._result.lost += 1
-        self.finished.set_result(None)
-
-
-async def open_loop(
-    url: str, rate: float, seconds: float, requests: Iterator[bytes], *, connections: int = 512
-) -> Result:
-    """Send at a fixed rate for a time; each latency counts from the instant at which the request was due."""
-    pool = await connect(url, connections)
-    result = Result()
-    with _without_collections():
-        began = time.perf_counter()
-        due = _Due(pool, result, requests)
-        total, called = int(rate * seconds), 0
-        while called < total:
-            upto = min(total, int((time.perf_counter() - began) * rate) + 1)
-            for number in range(called, upto):
-                due.call(began + number / rate)
-            called = upto
-            await asyncio.sleep(0.001)
-        await due.finished()
-        result.seconds = time.perf_counter() - began
-    await close_all(pool)
-    return result
-
-
-class _Due:
-    """Requests of the open loop: sent when they are due, or as soon as a connection is free."""
-
-    def __init__(self, pool: Sequence[Connection], result: Result, requests: Iterator[bytes]) -> None:
-        self._free = deque(pool)
-        self._connected = len(pool)
-        self._waiting: deque[float] = deque()
-        self._result = result
-        self._requests = requests
-        self._progress = asyncio.Event()
-
-    def call(self, due: float) -> None:
-        """Take a request that is due."""
-        if self._free:
-            self._send(self._free.popleft(), due)
-        else:
-            self._waiting.append(due)
-
-    async def finished(self) -> None:
-        """Wait for the answers to all of them; without connections there will be none."""
-        while self._connected and (self._waiting or len(self._free) < self._connected):
-            self._progress.clear()
-            await self._progress.wait()
-
-    def _send(self, connection: Connection, due: float) -> None:
-        written = time.perf_counter()
-
-        def answered(_status: int, body: bytes) -> None:
-            now = time.perf_counter()
-            self._result.latencies.append(now - due)
-            self._result.by_answer.setdefault(body, []).append(now - written)
-            self._result.answers[body] += 1
-            if self._waiting:
-                self._send(connection, self._waiting.popleft())
+    def answers(self, timeout: float) -> Iterator[tuple[int, bytes | None]]:
+        """Wait for answers, `timeout` seconds at most; give each connection and its answer's body, None if it ended."""
+        for connection, _ in self._poll.poll(timeout, _AT_ONCE):
+            try:
+                data = self._held.pop(connection, b"") + os.read(connection, 65_536)
+            except OSError:
+                data = b""
+            head, found, body = data.partition(_HEAD_END)
+            if not data:
+                self._poll.unregister(connection)
+                yield connection, None
+            elif found and len(body) >= _length_of(head):
+                yield connection, body
             else:
-                self._free.append(connection)
-                self._progress.set()
+                self._held[connection] = data
 
-        connection.ask(next(self._requests), answered, self._lost)
 
-    def _lost(self, _error: ConnectionLost) -> None:
-        self._result.lost += 1
-        self._connected -= 1
-        self._progress.set()
+def closed_loop(url: str, connections: int, seconds: float, requests: Iterator[bytes]) -> Result:
+    """Keep each connection busy: the next request goes out when the answer is in."""
+    result = Result()
+    clock = time.perf_counter
+    with _without_collections(), _Sockets(url, connections) as sockets:
+        began = clock()
+        end = began + seconds
+        sent: dict[int, float] = {}
+        for connection in sockets.free:
+            sent[connection] = clock()
+            sockets.ask(connection, next(requests))
+        while sent:
+            for connection, body in sockets.answers(1):
+                now = clock()
+                if body is None:
+                    result.lost += 1
+                    del sent[connection]
+                    continue
+                result.latencies.append(now - sent[connection])
+                result.answers[body] += 1
+                if now < end:
+                    sent[connection] = now
+                    sockets.ask(connection, next(requests))
+                else:
+                    del sent[connection]
+        result.seconds = clock() - began
+    return result
+
+
+def open_loop(url: str, rate: float, seconds: float, requests: Iterator[bytes], *, connections: int = 512) -> Result:
+    """Send at a fixed rate for a time; each latency counts from the instant at which the request was due.
+
+    A request is sent when it is due, or as soon as a connection is free.
+    """
+    result = Result()
+    clock = time.perf_counter
+    with _without_collections(), _Sockets(url, connections) as sockets:
+        free = sockets.free
+        under_way: dict[int, tuple[float, float]] = {}
+        total, called = int(rate * seconds), 0
+        began = clock()
+        while called < total or under_way:
+            now = clock()
+            upto = min(total, called + _AT_ONCE, int((now - began) * rate) + 1)
+            while called < upto and free:
+                connection = free.popleft()
+                under_way[connection] = began + called / rate, clock()
+                sockets.ask(connection, next(requests))
+                called += 1
+            pause = began + called / rate - clock() if called < total and free else 1.0
+            for connection, body in sockets.answers(max(pause, 0.0)):
+                now = clock()
+                due, written = under_way.pop(connection)
+                if body is None:
+                    result.lost += 1
+                    continue
+                result.latencies.append(now - due)
+                result.by_answer.setdefault(body, []).append(now - written)
+                result.answers[body] += 1
+                free.append(connection)
+            if not free and not under_way:
+                break  # every connection was lost
+        result.seconds = clock() - began
+    return result
 
 
 @contextmanager
@@ -293,9 +296,3 @@ def _without_collections() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-async def _tick(on_second: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(1)
-        on_second()

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from carteira.benefits.authorization import Catalog, decide, parse_authorization
-from carteira.benefits.authorizer import SETTLEMENT
+from carteira.benefits.batch import SETTLEMENT
 from carteira.benefits.models import BenefitAccount, BenefitDecision
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7

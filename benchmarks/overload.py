@@ -6,16 +6,16 @@ the server. Rejections are told from approvals by their bodies; the metrics say 
 """
 
 import argparse
-import asyncio
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
-import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
@@ -44,30 +44,38 @@ class Memory:
         family = [self._process, *self._process.children(recursive=True)]
         return float(sum(process.memory_info().rss for process in family) / 2**20)
 
-    async def watch(self) -> None:
-        """Sample until cancelled."""
-        while True:
-            self.samples.append(self.now())
-            await asyncio.sleep(0.5)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Sample for as long as the block lasts."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                self.samples.append(self.now())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
 
-async def _measure(
+def _measure(
     url: str, token: str, options: argparse.Namespace
 ) -> tuple[float, Memory, list[str], list[tuple[str, Result]]]:
-    def requests() -> Iterator[bytes]:
-        return purchases(url, token, options.accounts)
-
-    await closed_loop(url, 256, 2, requests())
-    peak = (await closed_loop(url, 256, options.seconds / 6, requests())).rate
+    requests = purchases(url, token, options.accounts)
+    closed_loop(url, 256, 2, requests)
+    peak = closed_loop(url, 256, options.seconds / 6, requests).rate
     memory = Memory(url)
-    calm = await open_loop(url, peak / 4, options.seconds / 6, requests())
-    watch = asyncio.create_task(memory.watch())
+    calm = open_loop(url, peak / 4, options.seconds / 6, requests)
     before = Seen.by(url)
-    storm = await open_loop(url, 3 * peak, options.seconds, requests(), connections=options.connections)
-    inside = Seen.by(url).since(before)
-    after = await open_loop(url, peak / 4, 2, requests())
-    settled = await open_loop(url, peak / 4, options.seconds / 6, requests())
-    watch.cancel()
+    with memory.watched():
+        storm = open_loop(url, 3 * peak, options.seconds, requests, connections=options.connections)
+        inside = Seen.by(url).since(before)
+        after = open_loop(url, peak / 4, 2, requests)
+        settled = open_loop(url, peak / 4, options.seconds / 6, requests)
     rows = [("a quarter of the peak, before", calm), ("three times the peak", storm)]
     rows += [("a quarter, the two seconds after", after), ("a quarter, later", settled)]
     return peak, memory, inside, rows
@@ -125,7 +133,7 @@ def main() -> None:
                 home, endpoints, strategy="queue", workers=options.workers, prometheus_multiproc_dir=str(metrics)
             ) as url:
                 token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
-                peak, memory, inside, rows = uvloop.run(_measure(url, token, options))
+                peak, memory, inside, rows = _measure(url, token, options)
                 overloaded = Seen.by(url).overloaded
     table = Table(title=f"Overload (peak {peak:,.0f}/s)")
     for title in ("", "offered/s", "approved/s", "turned away/s", "p50 ms", "p99 ms"):

@@ -26,7 +26,7 @@ lines AS (
     FROM entry, (SELECT id FROM ledger_accounts WHERE id = :settlement::uuid) settlement
 )
 INSERT INTO benefits_decisions (
-    id, account_id, account, amount, mcc, merchant, fallback, code, reason, category_tried, category_used, rule)
-SELECT entry.id, payer.account_id, payer.reference, :amount::bigint, '5811', 'PADARIA DO ZE               SAO PAULO BR', true,
+    id, external_id, account_id, account, amount, mcc, merchant, fallback, code, reason, category_tried, category_used, rule)
+SELECT entry.id, entry.id::text, payer.account_id, payer.reference, :amount::bigint, '5811', 'PADARIA DO ZE               SAO PAULO BR', true,
        '00', 'approved', 'MEAL', 'MEAL', 'mcc'
 FROM entry, payer;

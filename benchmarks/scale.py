@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.draw import draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
 from benchmarks.stage import PATH, fill, product, stage
 from carteira import operator_tokens
-from carteira.benefits.authorizer import SETTLEMENT
+from carteira.benefits.batch import SETTLEMENT
 from carteira.settings import Settings
 
 READS = 400
@@ -104,8 +105,8 @@ async def _measure(url: str, database: str, accounts: int, home: Path, rate: flo
             body = b'{"account":"b%d","totalAmount":1.00,"mcc":"5811","merchant":"X"}' % rng.randint(1, accounts)
             yield http_request(url, PATH, body, processor)
 
-    await closed_loop(url, 64, 2, purchases())
-    load = await open_loop(url, rate, 8, purchases())
+    closed_loop(url, 64, 2, purchases())
+    load = open_loop(url, rate, 8, purchases())
     chosen = [rng.randint(1, accounts) for _ in range(READS)]
     with psycopg.connect(database) as connection:
         rows = connection.execute(
@@ -129,8 +130,10 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 100_000, 2_000_000])
     parser.add_argument("--entries", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--rate", type=float, default=1_000.0)
+    parser.add_argument("--svg", type=Path, default=None, help="draw the curves into this file")
     options = parser.parse_args()
     out = Console()
+    rows: list[tuple[str, list[tuple[float, float]]]] = []
     table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
     for title in ("accounts", "entries", "authorizer", "statement", "balance at an instant"):
         table.add_column(title, justify="right")
@@ -145,9 +148,12 @@ def main() -> None:
                 _grow(endpoints.database_url, accounts, entries, progress)
                 with product(home, endpoints, strategy="queue", workers=2) as url:
                     times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
-                figures = [f"{statistics.median(t):.1f} / {sorted(t)[int(len(t) * 0.99)]:.1f}" for t in times]
-                table.add_row(f"{accounts:,}", f"{entries:,}", *figures)
+                figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
+                rows.append((f"{accounts:,} accounts, {entries:,} entries", figures))
+                table.add_row(f"{accounts:,}", f"{entries:,}", *(f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures))
                 out.print(table)
+    if options.svg:
+        options.svg.write_text(draw_scale(rows))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ BALANCE = 10**10
 
 PATH = "/transactions/authorizer"
 APPROVED = b'{"code":"00"}'
-_PURCHASES = 20_000
+_PURCHASES = 50_000
 
 _SOURCE = Path(__file__).parents[1]
 
@@ -90,14 +91,16 @@ def _run_in(superuser_url: str, wal_segments: int) -> None:
 
 
 def purchases(url: str, token: str, accounts: int) -> Iterator[bytes]:
-    """Give requests over and over: small purchases of any of the accounts, the same ones in every run."""
+    """Give requests without end: small purchases of any of the accounts, each with a transaction id of its own."""
     rng = random.Random(7)
+    run, place = secrets.token_hex(6), b"0" * 12
     bodies = (
-        b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR"}'
-        % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99))
+        b'{"account":"b%d","totalAmount":%d.%02d,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR","id":"%s-%s"}'
+        % (rng.randint(1, accounts), rng.randint(0, 98), rng.randint(1, 99), run.encode(), place)
         for _ in range(_PURCHASES)
     )
-    return itertools.cycle([http_request(url, PATH, body, token) for body in bodies])
+    parts = [http_request(url, PATH, body, token).split(place) for body in bodies]  # now, not under way
+    return (b"%s%012d%s" % (before, number, after) for number, (before, after) in enumerate(itertools.cycle(parts)))
 
 
 def free_port() -> int:

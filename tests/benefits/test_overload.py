@@ -9,6 +9,7 @@ from joserfc.jwk import OctKey
 
 from carteira.benefits.authorization import Authorization, Decision, Rule, decide
 from carteira.benefits.authorizer import MAX_BATCH, Authorizer, Queue
+from carteira.benefits.batch import Meeting
 from carteira.benefits.endpoint import ProcessorTokens, authorizations_total
 from carteira.benefits.lane import TURNED_AWAY_AT_ONCE, Lane
 from carteira.kit.ids import uuid7
@@ -23,8 +24,14 @@ class Gate:
     def __init__(self) -> None:
         self.opened = asyncio.Event()
 
-    async def authorize(self, requests: list[Authorization], *, lock: bool) -> list[Decision]:
-        assert lock, "the queue's writer locks"
+    async def __aenter__(self) -> None:
+        """Nothing is decided yet."""
+
+    async def __aexit__(self, *_: object) -> None:
+        self.opened.set()
+
+    async def authorize(self, requests: list[Authorization], meeting: Meeting) -> list[Decision]:
+        assert meeting == "followed", "the queue's writer waits for nobody"
         await self.opened.wait()
         return [decide(request, uuid7(), ("CASH", Rule.DEFAULT), available=10_000, cash=0) for request in requests]
 
@@ -51,7 +58,7 @@ async def test_a_flood_is_refused_a_few_at_a_time_and_the_writer_goes_on(lane: t
     request, answers = _request(), list[bytes]()
     respond: Callable[[bytes], None] = answers.append
     before = _turned_away()
-    async with queue.running():
+    async with queue.running(), gate:
         accepted = 0
         while not queue.is_full:
             assert take(request, respond)
@@ -66,6 +73,7 @@ async def test_a_flood_is_refused_a_few_at_a_time_and_the_writer_goes_on(lane: t
         assert len(answers) == flood
         assert all(answer.endswith(b'{"code":"07"}') for answer in answers)
         assert len({answer.split(b"x-request-id: ")[1] for answer in answers}) == flood
+        await asyncio.sleep(0)
         assert _turned_away() - before == flood
         gate.opened.set()
         while len(answers) < flood + accepted:  # noqa: ASYNC110 - answers come by a callback

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from carteira import ledger
 from carteira.benefits import service
 from carteira.benefits.authorization import Authorization, Decision
-from carteira.benefits.authorizer import LEDGER_KIND, PURCHASE, SETTLEMENT, Authorizer
+from carteira.benefits.authorizer import Authorizer
+from carteira.benefits.batch import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import Database
 from tests.benefits.support import FOOD, MEAL, OTHER
@@ -41,7 +42,7 @@ async def test_cash_that_is_not_needed_is_not_waited_for(books: Database) -> Non
     cash = await wallet_of(books, account, "CASH")
     async with books.transaction() as other:
         await ledger.lock(other, [cash])
-        decided = Authorizer(books).authorize([request(account, 1_000, FOOD)], lock=True)
+        decided = Authorizer(books).authorize([request(account, 1_000, FOOD)], "followed")
         (decision,) = await asyncio.wait_for(decided, 2)
     assert (decision.code, decision.category_used) == ("00", "FOOD")
 
@@ -55,7 +56,7 @@ async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
     async with books.transaction() as other:
         book = await ledger.lock(other, [cash])
-        deciding = asyncio.create_task(Authorizer(books).authorize([request(account, 1_000, FOOD)], lock=True))
+        deciding = asyncio.create_task(Authorizer(books).authorize([request(account, 1_000, FOOD)], "followed"))
         while not await other.scalar(waiting):
             assert not deciding.done(), "decided without the lock"
             await asyncio.sleep(0.005)
@@ -83,8 +84,8 @@ async def test_a_batch_decides_as_its_requests_one_by_one_do(books: Database) ->
         def requests(accounts: list[str], asked: Sequence[tuple[int, int, str, bool]] = asked) -> list[Authorization]:
             return [request(accounts[which], amount, mcc, fallback=spare) for which, amount, mcc, spare in asked]
 
-        in_a_batch = await authorizer.authorize(requests(together), lock=True)
-        one_by_one = [(await authorizer.authorize([each], lock=True))[0] for each in requests(singly)]
+        in_a_batch = await authorizer.authorize(requests(together), "followed")
+        one_by_one = [(await authorizer.authorize([each], "followed"))[0] for each in requests(singly)]
 
         def answers(decisions: Sequence[Decision]) -> list[tuple[object, ...]]:
             return [(each.code, each.reason, each.category_used, each.short_by) for each in decisions]
@@ -104,7 +105,7 @@ async def test_two_processes_that_need_each_others_cash_do_not_lock_up(books: Da
         spent = 0
         for _ in range(25):
             batch = [request(rng.choice(accounts), 100, rng.choice([FOOD, OTHER])) for _ in range(12)]
-            decisions = await authorizer.authorize(batch, lock=True)
+            decisions = await authorizer.authorize(batch, "followed")
             spent += sum(each.amount or 0 for each in decisions if each.code == "00")
         return spent
 

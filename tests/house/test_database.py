@@ -105,11 +105,23 @@ FORMER_WRITE = """
 """
 
 
+FORMER_ROWS = """
+    SELECT ledger_write(
+        ARRAY[ROW(%(wallet)s::uuid, %(version)s, %(balance)s, 0, %(version)s + 1)::ledger_new_balance],
+        ARRAY[ROW(%(entry)s::uuid, 'test.raw', NULL, NULL, NULL)::ledger_new_entry],
+        ARRAY[ROW(%(entry)s::uuid, 0, %(wallet)s::uuid, 10, %(version)s + 1, %(after)s)::ledger_new_posting,
+              ROW(%(entry)s::uuid, 1, %(till)s::uuid, -10, NULL, NULL)::ledger_new_posting], %(locked)s)
+"""
+
+
 @pytest.mark.parametrize("locked", [True, False])
-def test_servers_of_the_release_before_go_on_writing(new_empty_database: Callable[[], str], *, locked: bool) -> None:
+@pytest.mark.parametrize(("revision", "write"), [("0011", FORMER_WRITE), ("0013", FORMER_ROWS)])
+def test_servers_of_the_release_before_go_on_writing(
+    new_empty_database: Callable[[], str], revision: str, write: str, *, locked: bool
+) -> None:
     """What a server that started before the upgrade does to the ledger works behind it too, and is checked as ever."""
     url = new_empty_database()
-    schema.migrate(url, "0011")
+    schema.migrate(url, revision)
     wallet, till = uuid4(), uuid4()
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(
@@ -120,7 +132,7 @@ def test_servers_of_the_release_before_go_on_writing(new_empty_database: Callabl
 
         def post(version: int, balance: int, after: int) -> None:
             values = {"wallet": wallet, "till": till, "entry": uuid4(), "locked": locked}
-            server.execute(FORMER_WRITE, {**values, "version": version, "balance": balance, "after": after})
+            server.execute(write, {**values, "version": version, "balance": balance, "after": after})
 
         post(0, 10, 10)
         schema.migrate(url)

@@ -4,14 +4,16 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import text
 
+from carteira.embedded import Endpoints
 from carteira.kit.access import public
 from carteira.kit.problems import Conflict
-from carteira.kit.tx import Database, DatabaseDown, OperationInProgress, TxDep
+from carteira.kit.tx import CommitUnknown, Database, DatabaseDown, OperationInProgress, TxDep
 from tests.kit.served import application, client_of
 
 router = APIRouter()
@@ -102,6 +104,62 @@ async def test_connections_that_were_cut_while_idle_are_not_noticed(database: Da
         await tx.execute(text(cut), {"pids": list(idle)})
     for _ in range(8):
         await database.ping()
+
+
+async def _backend(database: Database) -> int:
+    async with database.lean_statements() as connection:
+        ((process,),) = await connection.fetch("SELECT pg_backend_pid()")
+    return int(process)
+
+
+async def test_lean_statements_go_over_one_connection_and_are_each_a_transaction(database: Database) -> None:
+    first = await _backend(database)
+    async with database.lean_statements() as connection:
+        ids = [await connection.fetchval("SELECT pg_current_xact_id()::text") for _ in range(2)]
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.fetch("SELECT 1 / 0")
+    assert len(set(ids)) == 2
+    assert await _backend(database) == first, "a wrong statement costs no connection"
+
+
+async def test_a_lean_connection_whose_statement_was_given_up_is_not_used_again(database: Database) -> None:
+    first = await _backend(database)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), database.lean_statements() as connection:
+            await connection.fetch("SELECT pg_sleep(5)")
+    assert await _backend(database) != first
+
+
+async def test_a_lean_connection_that_is_lost_is_in_doubt_and_the_next_one_works(database: Database) -> None:
+    with pytest.raises(CommitUnknown):
+        async with database.lean_statements() as connection:
+            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    await _backend(database)
+
+
+async def test_no_more_lean_connections_than_the_pool_has(endpoints: Endpoints) -> None:
+    small = Database(endpoints.database_url, pool_size=2)
+    under_way = most = 0
+
+    async def use() -> None:
+        nonlocal under_way, most
+        async with small.lean_statements() as connection:
+            under_way += 1
+            most = max(most, under_way)
+            await connection.fetch("SELECT pg_sleep(0.01)")
+            under_way -= 1
+
+    await asyncio.gather(*(use() for _ in range(8)))
+    assert most == 2
+    await small.close()
+
+
+async def test_a_lean_connection_to_nobody_is_database_down(closed_port: int) -> None:
+    down = Database(f"postgresql://carteira:x@127.0.0.1:{closed_port}/carteira", pool_size=2)
+    with pytest.raises(DatabaseDown) as error:
+        await _backend(down)
+    assert not isinstance(error.value, CommitUnknown), "nothing was asked of anybody"
+    await down.close()
 
 
 async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) -> None:

@@ -128,6 +128,20 @@ async def test_a_balance_that_does_not_follow_is_refused(
     )
 
 
+@pytest.mark.parametrize("change", [-5, 0, 6])
+async def test_balances_that_do_not_move_as_the_postings_do_are_refused(ledger_tx: Tx, change: int) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    version = await version_of(ledger_tx, wallet)
+    statement = """
+        SELECT ledger_post(
+            ARRAY[ROW(:wallet, :version, 100, :change, 0, 1)::ledger_move],
+            ARRAY[ROW(:entry, 'test.raw', NULL, NULL, NULL)::ledger_new_entry],
+            ARRAY[ROW(:entry, 0, :shop, -5, NULL, NULL, NULL)::ledger_line,
+                  ROW(:entry, 1, :wallet, 5, :version + 1, 105, 1)::ledger_line], false)
+    """.replace(":version", str(version)).replace(":change", str(change))
+    await refused(ledger_tx, DOES_NOT_FOLLOW, statement, wallet=wallet, shop=SHOP, entry=uuid7())
+
+
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings"])
 @pytest.mark.parametrize("deed", ["UPDATE {} SET posted_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_the_past_stays(ledger_tx: Tx, table: str, deed: str) -> None:

@@ -1,5 +1,6 @@
 """Opening accounts and posting entries: what moves, what is refused, and what a key does."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -143,6 +144,56 @@ async def test_a_book_that_was_overtaken_is_stale(ledger_tx: Tx) -> None:
             await ledger.write(ledger_tx, overtaken)
         await nested.rollback()
     assert await balance_of(ledger_tx, wallet) == 90
+
+
+async def test_a_followed_book_moves_an_account_on_from_where_it_is(ledger_tx: Tx) -> None:
+    wallet, other = await open_wallet(ledger_tx, 100), await open_wallet(ledger_tx, 100)
+    book = await ledger.read(ledger_tx, [wallet, other])
+    await ledger.post(ledger_tx, purchase(wallet, 10))
+    await ledger.post(ledger_tx, purchase(wallet, 20))
+    entries = [purchase(wallet, 30), purchase(other, 5), purchase(wallet, 40)]
+    for entry in entries:
+        book.post(entry)
+    await ledger.write(ledger_tx, book, follow=True)
+    assert (await balance_of(ledger_tx, wallet), await balance_of(ledger_tx, other)) == (0, 95)
+    lines = await ledger_tx.execute(
+        text("SELECT seq, balance_after FROM ledger_postings WHERE account_id = :id ORDER BY seq"), {"id": wallet}
+    )
+    assert [tuple(line) for line in lines] == [(1, 100), (2, 90), (3, 70), (4, 40), (5, 0)]
+
+
+@pytest.mark.parametrize("set_aside", [0, 30])
+async def test_a_followed_book_takes_no_more_than_there_is(ledger_tx: Tx, set_aside: int) -> None:
+    wallet = await open_wallet(ledger_tx, 100)
+    book = await ledger.read(ledger_tx, [wallet])
+    if set_aside:
+        await ledger.hold(ledger_tx, wallet, set_aside, ttl=timedelta(hours=1))
+    await ledger.post(ledger_tx, purchase(wallet, 40 - set_aside))
+    book.post(purchase(wallet, 61))
+    async with ledger_tx.begin_nested() as nested:
+        with pytest.raises(ledger.StaleBook):
+            await ledger.write(ledger_tx, book, follow=True)
+        await nested.rollback()
+    assert (await ledger.account(ledger_tx, wallet)).available == 60
+
+
+async def test_a_book_that_gives_customers_money_is_not_followed(ledger_tx: Tx) -> None:
+    wallet = await open_wallet(ledger_tx)
+    book = await ledger.read(ledger_tx, [wallet])
+    book.post(ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=5))
+    with pytest.raises(AssertionError, match="only takes"):
+        await ledger.write(ledger_tx, book, follow=True)
+
+
+async def test_accounts_are_found_by_their_holders(ledger_tx: Tx) -> None:
+    holder, nobody = uuid4(), uuid4()
+    wallet = await ledger.open_account(ledger_tx, "test.wallet", holder_id=holder)
+    query = "SELECT * FROM unnest($1::text[], $2::uuid[])"
+    held = await ledger.accounts_held(ledger_tx, query, ["one", "none"], [holder, nobody])
+    assert {(name, who, account and account.id) for name, who, account in held} == {
+        ("one", holder, wallet),
+        ("none", nobody, None),
+    }
 
 
 async def test_assigning_an_owner_does_not_make_a_book_stale(ledger_tx: Tx) -> None:

@@ -21,7 +21,8 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.benefits import authorizer
 from carteira.benefits.authorization import name_category
-from carteira.benefits.authorizer import PURCHASE, StrategyName
+from carteira.benefits.authorizer import StrategyName
+from carteira.benefits.batch import PURCHASE
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.seed import seed
 from carteira.benefits.service import RETURNS, AccountView, balances, record_reversed, refuse_return_reversed

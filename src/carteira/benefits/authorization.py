@@ -146,6 +146,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+_PLAIN = re.compile(
+    r'\{"account": ?"([A-Za-z0-9._:-]{1,64})", ?"totalAmount": ?(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?, ?'
+    r'"mcc": ?"([0-9]{4})", ?"merchant": ?"([ !#-\[\]-~]{1,256})"(?:, ?"id": ?"([!#-\[\]-~]{1,64})")?\}',
+    re.ASCII,
+)
+"""The body as processors write it: what it matches needs no other check, but that amount and name are not empty."""
+_FALLBACKS = {b"": True, b"fallback=true": True, b"fallback=false": False}
 _decoder = json.JSONDecoder(
     parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
@@ -174,6 +181,18 @@ def parse_fallback(query: bytes) -> bool:
     raise Malformed(Reason.INVALID_FALLBACK)
 
 
+def _parse_plain(text: str, query: bytes, decision_id: UUID) -> Authorization | None:
+    """Read a request of the plainest form, in a third of the time; None for any other, right or wrong."""
+    plain = _PLAIN.fullmatch(text)
+    if plain is None or query not in _FALLBACKS:
+        return None
+    account, whole, fraction, mcc, merchant, external_id = plain.groups()
+    amount = int(whole) * 100 + (int(fraction.ljust(2, "0")) if fraction else 0)
+    if amount == 0 or merchant.isspace():
+        return None
+    return Authorization(decision_id, account, amount, mcc, merchant, external_id, _FALLBACKS[query])
+
+
 def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authorization:
     """Read the processor's request.
 
@@ -181,7 +200,15 @@ def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authori
         Malformed: with the reason, and the account where it could be read.
     """
     try:
-        content = _decoder.decode(body.decode())
+        text = body.decode()
+    except ValueError as error:
+        raise Malformed(Reason.MALFORMED) from error
+    return _parse_plain(text, query, decision_id) or _parse_any(text, query, decision_id)
+
+
+def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
+    try:
+        content = _decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(Reason.MALFORMED) from error
     if type(content) is not dict:

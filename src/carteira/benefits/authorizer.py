@@ -1,49 +1,45 @@
-"""The authorizer: a batch of requests decided and written in one transaction, and three ways to get there.
+"""The authorizer: a batch of requests decided and written together, and three ways to get there.
 
 Whatever the strategy, the same function decides and writes: it reads the accounts' book (locked or not), walks the
 requests in order, posts the approved ones, and writes entries and decisions with one commit. The strategies differ
 only in how they meet on one account (SPEC, benefits):
 
-- `pessimistic`: one transaction a request, the accounts' rows locked;
-- `optimistic`: one transaction a request, no lock; the versions are compared at the write, and after five conflicts
-  the row lock is taken, so that contention alone never refuses;
-- `queue`: requests pass through one queue a process, and one writer takes all that wait into one transaction.
+- `pessimistic`: a request at a time, the accounts' rows locked;
+- `optimistic`: a request at a time, no lock; the versions are compared at the write, and after five conflicts the row
+  lock is taken, so that contention alone never refuses;
+- `queue`: requests pass through one queue a process, and one writer takes all that wait together, in two round trips:
+  it reads without a lock, and at the write the accounts are moved on from where they are, as long as they cover it.
 """
 
 import asyncio
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Literal, Protocol
-from uuid import UUID
 
 import structlog
-from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
+from asyncpg import DeadlockDetectedError, UniqueViolationError
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.authorization import CASH, Authorization, Catalog, Decision, Reason, Rule, decide, refuse
-from carteira.kit.tx import CommitUnknown, Database, DatabaseDown, LeanTx, Tx, fetch
-
-SETTLEMENT = ledger.system_account("benefits.settlement")
-"""What merchants are owed."""
-PURCHASE = "benefits.purchase"
-"""The kind of entry that an approved decision posts, under its own id."""
+from carteira.benefits.authorization import Authorization, Catalog, Decision
+from carteira.benefits.batch import Batch, CatalogChanged, Meeting, Memory, take_back
+from carteira.kit.tx import CommitUnknown, Database, DatabaseDown
 
 StrategyName = Literal["optimistic", "pessimistic", "queue"]
 MAX_CONFLICTS = 5
+MAX_CONFLICTS_LOCKED = 3
 MAX_BATCH = 128
 MAX_WAITING = 4_096
-MIN_WAITING = MAX_BATCH
-MAX_WAIT_SECONDS = 0.03
+MIN_WAITING = MAX_BATCH // 2
+MAX_STAY_SECONDS = 0.06
 FIRST_PACE = 10_000.0
 PACE_WEIGHT = 0.1
-MAX_KNOWN_ACCOUNTS = 200_000
 RESOLVE_SECONDS = 10.0
 RESOLVE_PAUSE_SECONDS = 0.05
-_CONTENTION = (UniqueViolationError, DeadlockDetectedError, LockNotAvailableError)
+_CONFLICTS = (ledger.StaleBook, UniqueViolationError, DeadlockDetectedError)
 
 log = structlog.get_logger(__name__)
 
@@ -52,63 +48,68 @@ class Overloaded(Exception):
     """More requests wait than the process can serve in time."""
 
 
-class CatalogChanged(Exception):
-    """Categories or merchants changed since this process read them: read again, decide again."""
-
-
 class Authorizer:
-    """Decides and writes. Holds what may be remembered between requests: the catalog and which accounts exist."""
+    """Decides and writes. Holds what may be remembered between requests: the catalog, and what accounts had."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._catalog: Catalog | None = None
-        self._accounts: OrderedDict[str, UUID] = OrderedDict()
+        self._memory = Memory()
 
-    async def authorize(self, requests: Sequence[Authorization], *, lock: bool) -> list[Decision]:
-        """Decide requests in order and write the decisions and their entries, in one transaction.
+    async def authorize(self, requests: Sequence[Authorization], meeting: Meeting) -> list[Decision]:
+        """Decide requests in order and write the decisions and their entries, with one commit.
+
+        What another transaction was faster at (an account, a transaction id) is read and decided again, from the
+        `MAX_CONFLICTS`th time on with the accounts locked.
 
         Raises:
-            StaleBook: without `lock`, another transaction was faster; nothing was written.
-            UniqueViolationError: a transaction id was taken meanwhile by another process; nothing was written.
+            StaleBook, UniqueViolationError, DeadlockDetectedError: that did not help; nothing was written.
             DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
-        everything = not lock
+        conflicts = 0
         while True:
-            now = await self._catalog_now()
+            batch = Batch(requests, await self._catalog_now())
             try:
-                async with self.database.lean_transaction() as tx:
-                    known = await self._find(tx, {request.account for request in requests})
-                    batch = _Batch(requests, now, known)
-                    await batch.run(tx, lock=lock, everything=everything)
+                await self._run(batch, meeting, conflicts)
             except CatalogChanged:
                 self.forget()
-            except ledger.StaleBook:
-                if everything:
-                    raise
-                everything = True
             except CommitUnknown:
                 if not await self._happened(batch):
                     raise
                 return batch.decisions
+            except _CONFLICTS:
+                conflicts += 1
+                if conflicts == MAX_CONFLICTS + MAX_CONFLICTS_LOCKED:
+                    raise
             else:
                 return batch.decisions
 
-    async def _happened(self, batch: "_Batch") -> bool:
-        """Find out whether a commit that PostgreSQL did not confirm took place; the batch has one answer for all.
+    async def _run(self, batch: Batch, meeting: Meeting, conflicts: int) -> None:
+        if meeting == "locked" or conflicts >= MAX_CONFLICTS:
+            async with self.database.lean_transaction() as tx:
+                await batch.run(tx, "locked")
+        elif meeting == "compared" or conflicts:
+            async with self.database.lean_statements() as tx:
+                await batch.run(tx, meeting)
+        else:
+            async with self.database.lean_statements() as tx:
+                await batch.run(tx, meeting, memory=self._memory, look_up=False)
+        if meeting == "followed":
+            self._memory.keep(batch)
 
-        Locking the accounts first waits for a server process that may still be committing.
+    async def _happened(self, batch: Batch) -> bool:
+        """Find out whether a write that PostgreSQL did not confirm took place; the batch has one answer for all.
 
         Raises:
             DatabaseDown: PostgreSQL did not come back in time.
         """
-        if not batch.fresh:
-            return True
+        if not (batch.is_decided and batch.fresh):
+            return batch.is_decided
         deadline = time.monotonic() + RESOLVE_SECONDS
         while True:
             try:
-                async with self.database.lean_transaction() as tx:
-                    await ledger.book_of(tx, batch.named.keys() | batch.spare, lock=True)
-                    return bool(await fetch(tx, "SELECT FROM benefits_decisions WHERE id = $1", batch.fresh[0].id))
+                async with self.database.lean_statements() as tx:
+                    return not await take_back(tx, batch.fresh[0])
             except DatabaseDown:
                 if time.monotonic() > deadline:
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
@@ -116,7 +117,7 @@ class Authorizer:
                 await asyncio.sleep(RESOLVE_PAUSE_SECONDS)
 
     def forget(self) -> None:
-        """Forget the catalog: the next request reads it again. Accounts stay: they are never renamed nor deleted."""
+        """Forget the catalog: the next request reads it again."""
         self._catalog = None
 
     async def _catalog_now(self) -> Catalog:
@@ -124,179 +125,6 @@ class Authorizer:
             async with self.database.transaction() as tx:
                 self._catalog = await catalog.load(tx)
         return self._catalog
-
-    async def _find(self, tx: LeanTx, references: set[str]) -> dict[str, UUID]:
-        """Give the ids of the accounts that exist, from memory or else from the database.
-
-        Unknown accounts are not remembered.
-        """
-        known = self._accounts
-        found = {reference: known[reference] for reference in references if reference in known}
-        if len(found) < len(references):
-            fresh = await find_accounts(tx, [reference for reference in references if reference not in found])
-            found |= fresh
-            known |= fresh
-            while len(known) > MAX_KNOWN_ACCOUNTS:
-                known.popitem(last=False)
-        return found
-
-
-_FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
-
-
-async def find_accounts(tx: Tx | LeanTx, references: Sequence[str]) -> dict[str, UUID]:
-    """Give the ids of the benefit accounts that exist, by reference."""
-    return {row[0]: row[1] for row in await fetch(tx, _FIND, references)}
-
-
-class _Batch:
-    """Requests on their way through one transaction."""
-
-    def __init__(self, requests: Sequence[Authorization], now: Catalog, known: Mapping[str, UUID]) -> None:
-        self.catalog = now
-        self.known = known
-        self.categorised = [(request, now.categorise(request.mcc, request.merchant)) for request in requests]
-        self.named: dict[tuple[UUID, str], int] = {}
-        """Ledger accounts of the purchases' categories, by holder and kind, and what is asked of each in all."""
-        self.spare: set[tuple[UUID, str]] = set()
-        """The CASH that may pay in their stead."""
-        self._name_payers()
-        self.decisions: list[Decision] = []
-        self.fresh: list[Decision] = []
-
-    def _name_payers(self) -> None:
-        named = self.named
-        for request, (category, _) in self.categorised:
-            account_id = self.known.get(request.account)
-            if account_id is not None:
-                payer = (account_id, LEDGER_KIND + category)
-                named[payer] = named.get(payer, 0) + request.amount
-                if request.fallback:
-                    self.spare.add((account_id, LEDGER_KIND + CASH))
-
-    async def run(self, tx: LeanTx, *, lock: bool, everything: bool) -> None:
-        """Read the book, walk the requests in order, write what came of it.
-
-        CASH that may pay in another's stead is read with the rest (`everything`), or else only where it may be needed;
-        then it is locked if that can be had at once.
-
-        Raises:
-            StaleBook: it cannot; or, without `lock`, another transaction was faster.
-            CatalogChanged: the catalog is another one now.
-        """
-        payers = self.named.keys() | self.spare if everything else self.named.keys()
-        book = await ledger.book_of(tx, payers, lock=lock)
-        accounts = _by_holder(book)
-        if not everything and (short := self._short(accounts)):
-            book.take_in(await ledger.book_of(tx, short, lock=lock, wait=False))
-            accounts = _by_holder(book)
-        ids = [request.external_id for request, _ in self.categorised if request.external_id]
-        answered = await _answered(tx, ids) if ids else {}
-        for request, category in self.categorised:
-            earlier = answered.get(request.external_id) if request.external_id else None
-            if earlier is not None and earlier.content == request.content:
-                self.decisions.append(earlier)
-                continue
-            decision = self._decide(request, category, earlier, book, accounts)
-            self.fresh.append(decision)
-            self.decisions.append(decision)
-            if decision.external_id:
-                answered[decision.external_id] = decision
-        if self.fresh:
-            await self._write(tx, book)
-
-    def _short(self, accounts: "Accounts") -> set[tuple[UUID, str]]:
-        """Name the CASH that may have to pay: its holder's category does not cover all that this batch asks of it."""
-        short = {
-            payer[0]
-            for payer, asked in self.named.items()
-            if (account := accounts.get(payer)) is None or account.available < asked
-        }
-        return {payer for payer in self.spare if payer[0] in short and payer not in accounts}
-
-    async def _write(self, tx: LeanTx, book: ledger.Book) -> None:
-        """Write the book and the decisions, in one round trip.
-
-        Raises:
-            CatalogChanged: the decisions were taken with another version of the catalog than the present one.
-        """
-        recorded = await ledger.write(tx, book, along=_RECORD_ALONG, values=(self.fresh, self.catalog.version))
-        if recorded[0][0] != len(self.fresh):
-            raise CatalogChanged
-
-    def _decide(
-        self,
-        request: Authorization,
-        category: tuple[str, Rule],
-        earlier: Decision | None,
-        book: ledger.Book,
-        accounts: "Accounts",
-    ) -> Decision:
-        """Decide one request against the book and post it there if it is approved."""
-        account_id = self.known.get(request.account)
-        if earlier is not None:
-            return refuse(request, Reason.TRANSACTION_ID_REUSED, account_id, keep_id=False)
-        if account_id is None:
-            return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
-        named = accounts.get((account_id, LEDGER_KIND + category[0]))
-        cash = accounts.get((account_id, LEDGER_KIND + CASH)) if request.fallback else None
-        decision = decide(
-            request,
-            account_id,
-            category,
-            available=named.available if named else 0,
-            cash=cash.available if cash else 0,
-        )
-        payer = named if decision.category_used == category[0] else cash
-        if decision.category_used is not None and payer is not None:
-            book.post(
-                ledger.transfer(
-                    PURCHASE, source=payer.id, target=SETTLEMENT, amount=request.amount, entry_id=request.id
-                )
-            )
-        return decision
-
-
-Accounts = Mapping[tuple[UUID | None, str], ledger.Account]
-"""Ledger accounts by holder and kind."""
-
-
-def _by_holder(book: ledger.Book) -> Accounts:
-    return {(account.holder_id, account.kind): account for account in book.accounts.values()}
-
-
-LEDGER_KIND = "benefits."
-"""Prefix of the kinds of ledger accounts; the category's name follows."""
-
-
-_DECISION_COLUMNS = Decision._fields
-
-
-_ANSWERED = f"SELECT {', '.join(_DECISION_COLUMNS)} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
-
-
-async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
-    """Give the decisions already taken under the transaction ids."""
-    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
-
-
-_RECORD = f"""
-    INSERT INTO benefits_decisions ({", ".join(_DECISION_COLUMNS)})
-    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
-"""  # noqa: S608 - constants
-_RECORD_ALONG = f"""
-    , recorded AS (
-        {_RECORD % 5}
-        WHERE (SELECT count(*) FROM written) = 1 AND (SELECT version FROM benefits_catalog_version) = $6
-        RETURNING 1
-    )
-    SELECT count(*) FROM recorded
-"""  # noqa: S608 - constants
-
-
-async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
-    """Write down decisions that move nothing and hang on no balance."""
-    await fetch(tx, _RECORD % 1, decisions)
 
 
 class Strategy(Protocol):
@@ -312,41 +140,26 @@ class Strategy(Protocol):
         ...
 
 
-async def _one(authorizer: Authorizer, request: Authorization) -> Decision:
-    """Decide one request under the row lock; a transaction id taken meanwhile is found on the second look."""
-    for _ in range(3):
-        try:
-            return (await authorizer.authorize([request], lock=True))[0]
-        except _CONTENTION:
-            continue
-    return (await authorizer.authorize([request], lock=True))[0]
-
-
 class Pessimistic:
-    """One transaction a request, under the accounts' row locks."""
+    """A request at a time, under the accounts' row locks."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
     async def authorize(self, request: Authorization) -> Decision:
         """Decide one request."""
-        return await _one(self._authorizer, request)
+        return (await self._authorizer.authorize([request], "locked"))[0]
 
 
 class Optimistic:
-    """One transaction a request, no lock, versions compared at the write."""
+    """A request at a time, no lock, versions compared at the write; after five conflicts, under the lock."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
     async def authorize(self, request: Authorization) -> Decision:
-        """Decide one request; after five conflicts, under the lock."""
-        for _ in range(MAX_CONFLICTS):
-            try:
-                return (await self._authorizer.authorize([request], lock=False))[0]
-            except (ledger.StaleBook, *_CONTENTION):
-                continue
-        return await _one(self._authorizer, request)
+        """Decide one request."""
+        return (await self._authorizer.authorize([request], "compared"))[0]
 
 
 Done = Callable[[Decision | Exception], None]
@@ -356,8 +169,9 @@ Done = Callable[[Decision | Exception], None]
 class Queue:
     """One queue a process; one writer takes all that wait into one transaction, in the order they came.
 
-    No more requests are let in than can be answered within `MAX_WAIT_SECONDS` at the pace seen lately: the others are
-    turned away at once, so that neither the wait nor the memory grows beyond capacity.
+    No more requests are let in than can be answered within `MAX_STAY_SECONDS` at the pace seen lately, those that are
+    being written counted: the others are turned away at once, so that neither the wait nor the memory grows beyond
+    capacity.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
@@ -405,11 +219,12 @@ class Queue:
         while not stopping.is_set() or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
+            began = time.perf_counter()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                began = time.perf_counter()
                 await self._decide(batch)
-                self._measure(len(batch), time.perf_counter() - began)
+                began, before = time.perf_counter(), began
+                self._measure(len(batch), began - before)
             if stopping.is_set():
                 self._arrived.set()
 
@@ -421,12 +236,12 @@ class Queue:
 
     @staticmethod
     def _room_at(pace: float) -> int:
-        return min(MAX_WAITING, max(MIN_WAITING, int(pace * MAX_WAIT_SECONDS)))
+        return min(MAX_WAITING, max(MIN_WAITING, int(pace * MAX_STAY_SECONDS) - MAX_BATCH))
 
     async def _decide(self, batch: Sequence[tuple[Authorization, Done]]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
         try:
-            decisions = await self._authorizer.authorize([request for request, _ in batch], lock=True)
+            decisions = await self._authorizer.authorize([request for request, _ in batch], "followed")
         except DatabaseDown as error:
             for _, done in batch:
                 done(error)
@@ -440,7 +255,7 @@ class Queue:
 
     async def _decide_one(self, request: Authorization, done: Done) -> None:
         try:
-            outcome: Decision | Exception = await _one(self._authorizer, request)
+            outcome: Decision | Exception = (await self._authorizer.authorize([request], "locked"))[0]
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             outcome = error
         done(outcome)

@@ -24,9 +24,11 @@ from carteira.benefits.authorization import (
     parse_authorization,
     refuse_malformed,
 )
-from carteira.benefits.authorizer import Authorizer, Overloaded, Strategy, find_accounts, record
+from carteira.benefits.authorizer import Authorizer, Overloaded, Strategy
+from carteira.benefits.batch import find_accounts, record
 from carteira.kit.edge import take_request_id
 from carteira.kit.ids import uuid7
+from carteira.kit.metrics import Tally
 from carteira.kit.tx import DatabaseDown, is_connection_lost
 
 PATH: Final = "/transactions/authorizer"
@@ -46,7 +48,7 @@ authorization_seconds = Histogram(
 )
 under_way = Gauge("carteira_authorizations_under_way", "Requests that wait for a decision", multiprocess_mode="livesum")
 
-_counters: dict[tuple[str, str], Counter] = {}
+_tally = Tally(authorizations_total, authorization_seconds)
 
 log = structlog.get_logger(__name__)
 
@@ -90,11 +92,7 @@ class ProcessorTokens:
 
 def observe(code: Code, reason: str, seconds: float) -> None:
     """Count an answer and the time it took."""
-    counter = _counters.get((code, reason))
-    if counter is None:
-        counter = _counters[code, reason] = authorizations_total.labels(code.value, str(reason))
-    counter.inc()
-    authorization_seconds.observe(seconds)
+    _tally.add((code, reason), seconds)
 
 
 def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:

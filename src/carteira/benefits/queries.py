@@ -18,7 +18,7 @@ from carteira.benefits.authorization import (
     parse_authorization,
     refuse_malformed,
 )
-from carteira.benefits.authorizer import LEDGER_KIND
+from carteira.benefits.batch import LEDGER_KIND
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
 from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut

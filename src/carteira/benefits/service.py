@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
-from carteira.benefits import authorizer
+from carteira.benefits import batch
 from carteira.benefits.authorization import Code
-from carteira.benefits.authorizer import LEDGER_KIND, SETTLEMENT
+from carteira.benefits.batch import LEDGER_KIND, SETTLEMENT
 from carteira.benefits.errors import (
     AlreadyReturned,
     BenefitAccountExists,
@@ -140,7 +140,7 @@ async def _lock_wanted(tx: Tx, wanted: set[Wanted]) -> tuple[ledger.Book, dict[W
 
     A category that was configured after an account was opened gets its ledger account at its first top-up.
     """
-    known = await authorizer.find_accounts(tx, sorted({reference for reference, _ in wanted}))
+    known = await batch.find_accounts(tx, sorted({reference for reference, _ in wanted}))
     names = set(await tx.scalars(select(BenefitCategory.name)))
     kinds = {
         (known[reference], LEDGER_KIND + category): (reference, category)
@@ -245,7 +245,7 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> B
     checked = [_check(number, raw) for number, raw in enumerate(raw_lines, 1)]
     good = [line for line in checked if isinstance(line, BulkCreditIn)]
     book, accounts = await _lock_wanted(tx, {(line.account, line.category) for line in good})
-    known = await authorizer.find_accounts(tx, sorted({line.account for line in good}))
+    known = await batch.find_accounts(tx, sorted({line.account for line in good}))
     results = []
     for number, line in enumerate(checked, 1):
         if isinstance(line, BulkCreditResult):

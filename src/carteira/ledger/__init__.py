@@ -40,6 +40,7 @@ from carteira.ledger.queries import (
     statement,
 )
 from carteira.ledger.service import (
+    accounts_held,
     assign_owner,
     book_of,
     capture,
@@ -76,6 +77,7 @@ __all__ = [
     "StatementLine",
     "Verification",
     "account",
+    "accounts_held",
     "accounts_of_holder",
     "accounts_of_holders",
     "accounts_of_owner",

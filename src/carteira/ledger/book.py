@@ -2,7 +2,7 @@
 
 All rules of money are here, in plain Python, and once more in the database (checks and triggers), so that neither
 trusts the other. A book is read with a lock (`service.lock`) or without one (`service.read`); writing compares each
-account's version, so that a book that was overtaken is refused as a whole.
+account's version, so that a book that was overtaken is refused as a whole, or moves the account on from where it is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,10 +44,13 @@ class Account:
     may_go_negative: bool = False
     holder_id: UUID | None = None
     kind: str = ""
-    read_version: int = field(init=False)
+    was: tuple[int, int, int] = field(init=False)
+    """Version, balance and held amount as they were read."""
+    place: int = field(init=False, default=0)
+    """Place among the book's moves, from 1; 0 while nothing has happened to it."""
 
     def __post_init__(self) -> None:
-        self.read_version = self.version
+        self.was = self.version, self.balance, self.held
 
     @property
     def available(self) -> int:
@@ -102,24 +105,22 @@ def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
     )
 
 
-PostedLine = tuple[UUID, int, UUID, int, int | None, int | None]
-"""A posting: entry, line, account, amount, and the customer account's version and balance behind it (None for system
-accounts)."""
+Move = tuple[UUID, int, int, int, int, int]
+"""How far an account moves: account, version and balance that were read, change of the balance and of what is held, in
+centavos, and number of versions."""
+PostedLine = tuple[UUID, int, UUID, int, int | None, int | None, int | None]
+"""A posting: entry, line, account, amount; the customer account's version and balance behind it and its place among the
+moves (None for system accounts)."""
 
 
 class Book:
     """Accounts in memory, and the entries posted to them since they were read."""
 
-    def __init__(self, accounts: Iterable[Account], *, locked: bool = False) -> None:
-        self.locked = locked
+    def __init__(self, accounts: Iterable[Account]) -> None:
         self.accounts = {account.id: account for account in accounts}
+        self._moved: list[Account] = []
         self.entries: list[NewEntry] = []
         self.lines: list[PostedLine] = []
-
-    def take_in(self, other: "Book") -> None:
-        """Go on with another book's accounts too; nothing was posted there, and it was read as this one was."""
-        assert other.locked == self.locked, "one lock, one book"
-        self.accounts |= other.accounts
 
     def account(self, account_id: UUID) -> Account:
         """Give a customer account.
@@ -144,11 +145,11 @@ class Book:
         for line, (account_id, amount) in enumerate(entry.postings):
             account = self.accounts.get(account_id)
             if account is None:
-                self.lines.append((entry.id, line, account_id, amount, None, None))
+                self.lines.append((entry.id, line, account_id, amount, None, None, None))
                 continue
+            self._move(account)
             account.balance += amount
-            account.version += 1
-            self.lines.append((entry.id, line, account_id, amount, account.version, account.balance))
+            self.lines.append((entry.id, line, account_id, amount, account.version, account.balance, account.place))
         self.entries.append(entry)
 
     def _check(self, entry: NewEntry) -> None:
@@ -181,17 +182,29 @@ class Book:
         account = self.account(account_id)
         if not account.covers(amount):
             raise InsufficientFunds(account_id, amount - account.available)
+        self._move(account)
         account.held += amount
-        account.version += 1
 
     def release(self, account_id: UUID, amount: int) -> None:
         """Give back an amount that was set aside."""
         account = self.account(account_id)
         assert account.held >= amount, "what is released was held"
+        self._move(account)
         account.held -= amount
-        account.version += 1
 
     @property
-    def changed(self) -> list[Account]:
-        """The accounts that differ from what was read."""
-        return [account for account in self.accounts.values() if account.version != account.read_version]
+    def moves(self) -> list[Move]:
+        """The accounts that differ from what was read, and how far."""
+        moves = []
+        for account in self._moved:
+            version, balance, held = account.was
+            change = account.balance - balance
+            moves.append((account.id, version, balance, change, account.held - held, account.version - version))
+        return moves
+
+    def _move(self, account: Account) -> None:
+        """Take an account to its next version."""
+        if not account.place:
+            self._moved.append(account)
+            account.place = len(self._moved)
+        account.version += 1

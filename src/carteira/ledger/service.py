@@ -28,8 +28,7 @@ from carteira.ledger.errors import (
 from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, LedgerPosting
 
 STALE = "CA001"
-"""SQLSTATE with which `ledger_write` refuses a book that was overtaken."""
-LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE with which `ledger_post` refuses a book that was overtaken."""
 
 _COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 _READ = f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
@@ -37,9 +36,13 @@ _READ_HELD_BY = f"""
     SELECT {_COLUMNS} FROM ledger_accounts
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
 """  # noqa: S608 - constants
+_READ_HOLDERS = f"""
+    WITH holder (name, holder_id) AS (%s)
+    SELECT name, holder.holder_id, {_COLUMNS.replace("holder_id", "account.holder_id")}
+    FROM holder LEFT JOIN ledger_accounts account ON account.holder_id = holder.holder_id
+"""  # noqa: S608 - constants
 _LOCKED = " ORDER BY id FOR NO KEY UPDATE"
-_AT_ONCE = " NOWAIT"
-_WRITE = "WITH written AS MATERIALIZED (SELECT ledger_write($1, $2, $3, $4)) "
+_WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4)) "
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
@@ -73,7 +76,7 @@ async def _book(tx: Tx | LeanTx, account_ids: Iterable[UUID], *, lock: bool) -> 
     rows = await fetch(tx, _READ + _LOCKED if lock else _READ, ids) if ids else ()
     if len(rows) != len(ids):
         raise AccountNotFound
-    return Book([Account(*row) for row in rows], locked=lock)
+    return Book([Account(*row) for row in rows])
 
 
 async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
@@ -96,45 +99,54 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     return await _book(tx, account_ids, lock=False)
 
 
-async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool, wait: bool = True) -> Book:
+async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool) -> Book:
     """Read the accounts named by holder and kind into a book, locked or not as with `lock` and `read`.
 
-    Those that do not exist are not in the book. Who holds locks already must not `wait` for more: two such
-    transactions could wait for each other.
-
-    Raises:
-        StaleBook: without `wait`, another transaction has one of them locked; this transaction is at its end.
+    Those that do not exist are not in the book.
     """
-    sql = _READ_HELD_BY + (_LOCKED if lock else "") + (_AT_ONCE if lock and not wait else "")
-    try:
-        rows = await fetch(tx, sql, [holder_id for holder_id, _ in held], [kind for _, kind in held])
-    except (DBAPIError, asyncpg.PostgresError) as error:
-        if not wait and sqlstate_of(error) == LOCK_NOT_AVAILABLE:
-            raise StaleBook from error
-        raise
-    return Book([Account(*row) for row in rows], locked=lock)
+    sql = _READ_HELD_BY + _LOCKED if lock else _READ_HELD_BY
+    rows = await fetch(tx, sql, [holder_id for holder_id, _ in held], [kind for _, kind in held])
+    return Book([Account(*row) for row in rows])
+
+
+async def accounts_held(tx: Tx | LeanTx, holders: str, *values: object) -> Sequence[tuple[str, UUID, Account | None]]:
+    """Read, without locks, the accounts of the holders whom a query of the caller's own names.
+
+    `holders` gives a name of the caller's and the holder's id. Gives name, id and account, for each account; a holder
+    without any comes once, with None. One round trip for both.
+    """
+    rows = await fetch(tx, _READ_HOLDERS % holders, *values)
+    return [(row[0], row[1], Account(*row[2:]) if row[2] else None) for row in rows]
 
 
 async def write(
-    tx: Tx | LeanTx, book: Book, *, along: str = "SELECT FROM written", values: Sequence[object] = ()
+    tx: Tx | LeanTx,
+    book: Book,
+    *,
+    follow: bool = False,
+    along: str = "SELECT FROM written",
+    values: Sequence[object] = (),
 ) -> Sequence[Any]:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
 
-    `along` is a statement of the caller's own that goes in the same round trip, with parameters from `$5` on. It has
-    to read from `written`, a row of one column: the book is written when that is read. Gives its rows.
+    With `follow`, accounts that other transactions moved since they were read are moved on from where they are now, as
+    long as they cover it; so that nothing needs to be locked or compared, a book that only takes from its customers'
+    accounts. `along` is a statement of the caller's own that goes in the same round trip, with parameters from `$5` on.
+    It has to read from `written`, a row of one column: the book is written when that is read. Gives its rows.
 
     Raises:
-        StaleBook: an account is not as it was read; nothing of this transaction can be kept.
+        StaleBook: an account is not as it was read (with `follow`: and does not cover what is taken); nothing of this
+            transaction can be kept.
     """
-    accounts = book.changed
+    assert not follow or all(line[3] < 0 for line in book.lines if line[4] is not None), "a followed book only takes"
     try:
         return await fetch(
             tx,
             _WRITE + along,
-            [(each.id, each.read_version, each.balance, each.held, each.version) for each in accounts],
+            book.moves,
             [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
             book.lines,
-            book.locked,
+            follow,
             *values,
         )
     except (DBAPIError, asyncpg.PostgresError) as error:

@@ -1,0 +1,241 @@
+"""A batch: requests decided in order against the books, and written with their decisions in one statement.
+
+What an account had when this process last wrote it is enough to approve a purchase that it covers, since the write
+moves the account on from where it is by then and fails if it does not cover it any more. Whatever else is decided
+(whatever is refused) is decided on what was read for it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from asyncpg import PostgresError
+
+from carteira import ledger
+from carteira.benefits.authorization import CASH, Authorization, Catalog, Code, Decision, Reason, Rule, decide, refuse
+from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
+
+SETTLEMENT = ledger.system_account("benefits.settlement")
+"""What merchants are owed."""
+PURCHASE = "benefits.purchase"
+"""The kind of entry that an approved decision posts, under its own id."""
+LEDGER_KIND = "benefits."
+"""Prefix of the kinds of ledger accounts; the category's name follows."""
+
+Meeting = Literal["locked", "compared", "followed"]
+"""How a batch meets other transactions on an account: its row is locked; or it is not, and at the write it must be as
+it was read (`compared`), or cover what is taken from it, wherever it is by then (`followed`)."""
+CATALOG_CHANGED = "CB001"
+"""SQLSTATE with which `benefits_require_catalog` refuses what was decided with another version."""
+MAX_REMEMBERED = 100_000
+
+Payer = tuple[str, str]
+"""A benefit account's reference and a kind of ledger account."""
+Wallet = tuple[UUID, UUID, int, int, int, bool]
+"""Benefit account, ledger account, balance, held amount, version, whether it may go negative."""
+
+
+class CatalogChanged(Exception):
+    """Categories or merchants changed since this process read them: read again, decide again."""
+
+
+class Memory:
+    """What ledger accounts had when this process last wrote them; plain tuples, which the garbage collector skips."""
+
+    def __init__(self) -> None:
+        self._wallets: OrderedDict[Payer, Wallet] = OrderedDict()
+
+    def get(self, payer: Payer) -> Wallet | None:
+        """Give what is remembered of an account."""
+        return self._wallets.get(payer)
+
+    def keep(self, batch: "Batch") -> None:
+        """Remember what a batch left, and forget what was learnt first when it is too much."""
+        wallets = self._wallets
+        for payer, account in batch.accounts.items():
+            if account.place:
+                holder_id = batch.holders[payer[0]]
+                wallets[payer] = (
+                    holder_id, account.id, account.balance, account.held, account.version, account.may_go_negative,
+                )  # fmt: skip
+        while len(wallets) > MAX_REMEMBERED:
+            wallets.popitem(last=False)
+
+
+_NO_MEMORY = Memory()
+
+_FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
+
+
+async def find_accounts(tx: Tx | LeanTx, references: Sequence[str]) -> dict[str, UUID]:
+    """Give the ids of the benefit accounts that exist, by reference."""
+    return {row[0]: row[1] for row in await fetch(tx, _FIND, references)}
+
+
+class Batch:
+    """Requests on their way into the books."""
+
+    def __init__(self, requests: Sequence[Authorization], now: Catalog) -> None:
+        self.catalog = now
+        self.categorised = [(request, now.categorise(request.mcc, request.merchant)) for request in requests]
+        self.asked: dict[Payer, int] = {}
+        """What is asked of each category's account in all, in centavos."""
+        for request, (category, _) in self.categorised:
+            payer = (request.account, LEDGER_KIND + category)
+            self.asked[payer] = self.asked.get(payer, 0) + request.amount
+        self.holders: dict[str, UUID] = {}
+        """The benefit accounts that exist."""
+        self.accounts: dict[Payer, ledger.Account] = {}
+        self.book = ledger.Book(())
+        self.decisions: list[Decision] = []
+        self.fresh: list[Decision] = []
+
+    @property
+    def is_decided(self) -> bool:
+        """Tell whether every request has its decision, which may be on its way to PostgreSQL."""
+        return len(self.decisions) == len(self.categorised)
+
+    async def run(self, tx: LeanTx, meeting: Meeting, *, memory: Memory = _NO_MEMORY, look_up: bool = True) -> None:
+        """Read the book, walk the requests in order, write what came of it.
+
+        Earlier answers under the requests' transaction ids are looked up, or else (`look_up`) taken to be absent: the
+        write finds out. `memory` serves batches that are `followed`.
+
+        Raises:
+            StaleBook: another transaction was faster.
+            UniqueViolationError: a transaction id is taken.
+            CatalogChanged: the catalog is another one now.
+        """
+        if meeting == "locked":
+            await self._lock(tx)
+        else:
+            await self._read(tx, memory)
+        self.book = ledger.Book(self.accounts.values())
+        ids = [request.external_id for request, _ in self.categorised if request.external_id] if look_up else []
+        answered = await _answered(tx, ids) if ids else {}
+        for request, category in self.categorised:
+            earlier = answered.get(request.external_id) if request.external_id else None
+            if earlier is not None and earlier.content == request.content:
+                self.decisions.append(earlier)
+                continue
+            decision = self._decide(request, category, earlier)
+            self.fresh.append(decision)
+            self.decisions.append(decision)
+            if decision.external_id:
+                answered[decision.external_id] = decision
+        if self.fresh:
+            await self._write(tx, follow=meeting == "followed")
+
+    async def _read(self, tx: LeanTx, memory: Memory) -> None:
+        """Take what is remembered of accounts that cover what is asked of them, and read the others."""
+        remembered: dict[Payer, Wallet] = {}
+        unsure: set[str] = set()
+        for payer, asked in self.asked.items():
+            wallet = memory.get(payer)
+            if wallet is not None and wallet[2] - wallet[3] >= asked:
+                remembered[payer] = wallet
+            else:
+                unsure.add(payer[0])
+        for payer, wallet in remembered.items():
+            if payer[0] not in unsure:
+                self.holders[payer[0]] = wallet[0]
+                self.accounts[payer] = ledger.Account(*wallet[1:])
+        if unsure:
+            for reference, holder_id, found in await ledger.accounts_held(tx, _FIND, list(unsure)):
+                self.holders[reference] = holder_id
+                if found is not None:
+                    self.accounts[reference, found.kind] = found
+
+    async def _lock(self, tx: LeanTx) -> None:
+        """Lock and read all accounts that may pay, CASH too."""
+        self.holders = await find_accounts(tx, list({reference for reference, _ in self.asked}))
+        spare = {(request.account, LEDGER_KIND + CASH) for request, _ in self.categorised if request.fallback}
+        held = {
+            (self.holders[payer[0]], payer[1]): payer for payer in self.asked.keys() | spare if payer[0] in self.holders
+        }
+        book = await ledger.book_of(tx, held.keys(), lock=True)
+        for account in book.accounts.values():
+            assert account.holder_id is not None, "it was read by its holder"
+            self.accounts[held[account.holder_id, account.kind]] = account
+
+    async def _write(self, tx: LeanTx, *, follow: bool) -> None:
+        """Write the book and the decisions, in one round trip.
+
+        Raises:
+            CatalogChanged: the decisions were taken with another version of the catalog than the present one.
+        """
+        values = (self.fresh, self.catalog.version)
+        try:
+            await ledger.write(tx, self.book, follow=follow, along=_RECORD_ALONG, values=values)
+        except PostgresError as error:
+            if sqlstate_of(error) == CATALOG_CHANGED:
+                raise CatalogChanged from error
+            raise
+
+    def _decide(self, request: Authorization, category: tuple[str, Rule], earlier: Decision | None) -> Decision:
+        """Decide one request against the book and post it there if it is approved."""
+        holder_id = self.holders.get(request.account)
+        if earlier is not None:
+            return refuse(request, Reason.TRANSACTION_ID_REUSED, holder_id, keep_id=False)
+        if holder_id is None:
+            return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
+        named = self.accounts.get((request.account, LEDGER_KIND + category[0]))
+        cash = self.accounts.get((request.account, LEDGER_KIND + CASH)) if request.fallback else None
+        decision = decide(
+            request,
+            holder_id,
+            category,
+            available=named.available if named else 0,
+            cash=cash.available if cash else 0,
+        )
+        payer = named if decision.category_used == category[0] else cash
+        if decision.category_used is not None and payer is not None:
+            self.book.post(
+                ledger.transfer(
+                    PURCHASE, source=payer.id, target=SETTLEMENT, amount=request.amount, entry_id=request.id
+                )
+            )
+        return decision
+
+
+_DECISION_COLUMNS = ", ".join(Decision._fields)
+_ANSWERED = f"SELECT {_DECISION_COLUMNS} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
+
+
+async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
+    """Give the decisions already taken under the transaction ids."""
+    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
+
+
+_RECORD = f"""
+    INSERT INTO benefits_decisions ({_DECISION_COLUMNS})
+    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
+"""  # noqa: S608 - constants
+_RECORD_ALONG = _RECORD % 5 + "WHERE (SELECT benefits_require_catalog($6)) AND (SELECT count(*) FROM written) = 1"
+_TAKE_ID = _RECORD % 1 + "ON CONFLICT (id) DO NOTHING"
+
+
+async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
+    """Write down decisions that move nothing and hang on no balance."""
+    await fetch(tx, _RECORD % 1, decisions)
+
+
+async def take_back(tx: LeanTx, decision: Decision) -> bool:
+    """Make sure that a decision of which PostgreSQL did not say that it was written is not, and tell if it was.
+
+    A refusal takes its id: that waits for a server process that may still be writing it, and where it succeeds, what
+    is still on its way can be written no more.
+    """
+    refusal = decision._replace(
+        external_id=None,
+        code=Code.REFUSED,
+        reason=Reason.UNAVAILABLE,
+        category_tried=None,
+        category_used=None,
+        rule=None,
+        short_by=None,
+    )
+    await fetch(tx, _TAKE_ID, [refusal])
+    ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
+    return bool(reason == Reason.UNAVAILABLE)

@@ -1,0 +1,163 @@
+"""What a process remembers of accounts never decides against anybody; what is in doubt is settled once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
+
+import pytest
+from asyncpg import UniqueViolationError
+from sqlalchemy import text
+
+from carteira.benefits import batch as batch_module
+from carteira.benefits import service
+from carteira.benefits.authorization import Authorization
+from carteira.benefits.authorizer import Authorizer
+from carteira.benefits.batch import Batch, take_back
+from carteira.benefits.schemas import CreditIn
+from carteira.kit.ids import uuid7
+from carteira.kit.tx import CommitUnknown, Database, DatabaseDown
+from tests.benefits.support import OTHER
+from tests.concurrency.support import assert_reconciled, balances, open_account
+
+
+@pytest.fixture(scope="module")
+async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+    database = Database(new_database("batch"), pool_size=6)
+    yield database
+    await assert_reconciled(database)
+    await database.close()
+
+
+def request(account: str, amount: int, external_id: str | None = None) -> Authorization:
+    return Authorization(uuid7(), account, amount, OTHER, "PADARIA DO ZE", external_id, fallback=True)
+
+
+async def codes(authorizer: Authorizer, *requests: Authorization) -> list[str]:
+    return [decision.code for decision in await authorizer.authorize(requests, "followed")]
+
+
+async def test_what_others_spent_meanwhile_is_not_spent_again(books: Database) -> None:
+    account = await open_account(books, CASH=100)
+    one, other = Authorizer(books), Authorizer(books)
+    assert await codes(one, request(account, 10)) == ["00"]
+    assert await codes(other, request(account, 60)) == ["00"]
+    assert await codes(one, request(account, 20), request(account, 11)) == ["00", "51"], "it remembers 90; there are 30"
+    assert (await balances(books, account))["CASH"] == 10
+
+
+async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
+    account = await open_account(books, CASH=100)
+    authorizer = Authorizer(books)
+    assert await codes(authorizer, request(account, 90)) == ["00"]
+    async with books.transaction() as tx:
+        await service.credit(tx, account, CreditIn(category="CASH", amount=50))
+    assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; there are 60"
+
+
+async def test_an_account_opened_after_it_was_unknown_is_known(books: Database) -> None:
+    authorizer, unknown = Authorizer(books), f"c-{uuid4()}"
+    assert await codes(authorizer, request(unknown, 10)) == ["07"]
+    async with books.transaction() as tx:
+        await tx.execute(
+            text("INSERT INTO benefits_accounts (id, reference) VALUES (:id, :name)"), {"id": uuid7(), "name": unknown}
+        )
+    assert await codes(authorizer, request(unknown, 10)) == ["51"]
+
+
+async def test_memory_is_bounded(books: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_module, "MAX_REMEMBERED", 2)
+    accounts = [await open_account(books, CASH=100) for _ in range(4)]
+    authorizer = Authorizer(books)
+    for _ in range(3):
+        assert await codes(authorizer, *(request(account, 10) for account in accounts)) == ["00"] * 4
+    assert len(authorizer._memory._wallets) == 2  # noqa: SLF001 - nothing shows it but the memory taken
+    assert [(await balances(books, account))["CASH"] for account in accounts] == [70] * 4
+
+
+async def test_a_batch_with_an_id_that_was_answered_gives_that_answer_and_decides_the_rest(books: Database) -> None:
+    account = await open_account(books, CASH=100)
+    first, name = Authorizer(books), f"tx-{uuid4()}"
+    assert await codes(first, request(account, 10, name)) == ["00"]
+    batch = [request(account, 5), request(account, 10, name), request(account, 11, name), request(account, 5)]
+    decisions = await Authorizer(books).authorize(batch, "followed")
+    assert [decision.code for decision in decisions] == ["00", "00", "07", "00"]
+    assert decisions[1].id not in {each.id for each in batch}, "the first answer again"
+    assert (await balances(books, account))["CASH"] == 80
+
+
+class CutOff(Database):
+    """A database whose connections are lost behind a batch's write, before or after it was done."""
+
+    def __init__(self, url: str, *, done: bool) -> None:
+        super().__init__(url, pool_size=2)
+        self._done = done
+        self.cut = False
+
+    def lose_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = Batch.run
+
+        async def cut_off(batch: Batch, *args: object, **more: object) -> None:
+            write = batch._write  # noqa: SLF001 - the only place between deciding and being done
+
+            async def lost(*args: object, **more: object) -> None:
+                if self._done:
+                    await write(*args, **more)  # type: ignore[arg-type]
+                if not self.cut:
+                    self.cut = True
+                    raise CommitUnknown
+                await write(*args, **more)  # type: ignore[arg-type]
+
+            monkeypatch.setattr(batch, "_write", lost)
+            await run(batch, *args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Batch, "run", cut_off)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_write_that_was_not_confirmed_is_looked_up(
+    books: Database, monkeypatch: pytest.MonkeyPatch, *, done: bool
+) -> None:
+    account, name = await open_account(books, CASH=100), f"tx-{uuid4()}"
+    database = CutOff(books.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), done=done)
+    authorizer = Authorizer(database)
+    with monkeypatch.context() as patched:
+        database.lose_next(patched)
+        if done:
+            assert await codes(authorizer, request(account, 10, name)) == ["00"]
+        else:
+            with pytest.raises(DatabaseDown):
+                await authorizer.authorize([request(account, 10, name)], "followed")
+    assert database.cut
+    assert (await balances(books, account))["CASH"] == (90 if done else 100)
+    assert await codes(Authorizer(books), request(account, 10, name)) == ["00"], "asked again, it is answered"
+    assert (await balances(books, account))["CASH"] == 90
+    await database.close()
+
+
+async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -> None:
+    account = await open_account(books, CASH=100)
+    authorizer = Authorizer(books)
+    late = Batch([request(account, 10)], await authorizer._catalog_now())  # noqa: SLF001 - as `authorize` does
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+    write = late._write  # noqa: SLF001
+
+    async def write_late(*args: object, **more: object) -> None:
+        under_way.set()
+        await go_on.wait()
+        await write(*args, **more)  # type: ignore[arg-type]
+
+    late._write = write_late  # type: ignore[method-assign] # noqa: SLF001
+
+    async def run() -> None:
+        async with books.lean_statements() as tx:
+            await late.run(tx, "followed")
+
+    running = asyncio.create_task(run())
+    await under_way.wait()
+    async with books.lean_statements() as tx:
+        assert await take_back(tx, late.fresh[0])
+        assert await take_back(tx, late.fresh[0]), "and again, if that was not confirmed either"
+    go_on.set()
+    with pytest.raises(UniqueViolationError):
+        await running
+    assert (await balances(books, account))["CASH"] == 100

@@ -1,0 +1,43 @@
+"""What is told to the metrics once in a turn is what would have been told at once."""
+
+import asyncio
+import random
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from carteira.kit.metrics import Tally
+
+BUCKETS = (0.001, 0.01, 0.1)
+
+
+def metrics(registry: CollectorRegistry) -> tuple[Counter, Histogram]:
+    counter = Counter("answers", "Answers", ["code", "reason"], registry=registry)
+    return counter, Histogram("answer_seconds", "Seconds", buckets=BUCKETS, registry=registry)
+
+
+def text_of(registry: CollectorRegistry) -> list[str]:
+    lines = generate_latest(registry).decode().splitlines()
+    return [line for line in lines if "_created" not in line and "_sum" not in line]
+
+
+async def test_a_tally_says_what_single_observations_say() -> None:
+    rng = random.Random(4)
+    events = [
+        (rng.choice([("00", "approved"), ("51", "short")]), rng.choice([0.0, 0.0005, 0.001, 0.02, 0.1, 3]))
+        for _ in range(200)
+    ]
+    at_once, in_turns = CollectorRegistry(), CollectorRegistry()
+    counter, histogram = metrics(at_once)
+    tally = Tally(*metrics(in_turns))
+    for number, (labels, seconds) in enumerate(events):
+        counter.labels(*labels).inc()
+        histogram.observe(seconds)
+        tally.add(labels, seconds)
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    assert text_of(in_turns) != text_of(at_once), "the last turn is not over"
+    await asyncio.sleep(0)
+    assert text_of(in_turns) == text_of(at_once)
+    total = in_turns.get_sample_value("answer_seconds_sum")
+    assert total is not None
+    assert abs(total - sum(seconds for _, seconds in events)) < 1e-6
