@@ -59,17 +59,16 @@ class Tally:
         self._seconds += seconds
 
     def _tell(self) -> None:
-        for labels, count in self._events.items():
+        events, places, seconds = self._events, self._places, self._seconds
+        self._events, self._places, self._seconds = Count(), Count(), 0.0
+        for labels, count in events.items():
             child = self._children.get(labels)
             if child is None:
                 child = self._children[labels] = self._counter.labels(*map(str, labels))
             child.inc(count)
-        for place, count in self._places.items():
+        for place, count in places.items():
             self._buckets[place].inc(count)
-        self._sum.inc(self._seconds)
-        self._events.clear()
-        self._places.clear()
-        self._seconds = 0.0
+        self._sum.inc(seconds)
 
 
 def render() -> bytes:
