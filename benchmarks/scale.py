@@ -1,7 +1,8 @@
 """`make bench-scale`: how latencies grow with the accounts and the entries.
 
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
-HTTP, one after the other. Entries are filled in by SQL through the ledger's own checks.
+HTTP, one after the other; twice, with a server just started and with the same accounts again. Entries are filled in by
+SQL through the ledger's own checks.
 """
 
 import argparse
@@ -135,7 +136,7 @@ def main() -> None:
     out = Console()
     rows: list[tuple[str, list[tuple[float, float]]]] = []
     table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
-    for title in ("accounts", "entries", "authorizer", "statement", "balance at an instant"):
+    for title in ("accounts", "entries", "server", "authorizer", "statement", "balance at an instant"):
         table.add_column(title, justify="right")
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(transient=True) as progress:
         home = Path(folder)
@@ -147,10 +148,12 @@ def main() -> None:
                     filled = accounts
                 _grow(endpoints.database_url, accounts, entries, progress)
                 with product(home, endpoints, strategy="queue", workers=2) as url:
-                    times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
-                figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
-                rows.append((f"{accounts:,} accounts, {entries:,} entries", figures))
-                table.add_row(f"{accounts:,}", f"{entries:,}", *(f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures))
+                    for state in ("just started", "in use"):  # the same accounts again
+                        times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
+                        figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
+                        rows.append((f"{accounts:,} accounts, {entries:,} entries, {state}", figures))
+                        shown = (f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures)
+                        table.add_row(f"{accounts:,}", f"{entries:,}", state, *shown)
                 out.print(table)
     if options.svg:
         options.svg.write_text(draw_scale(rows))
