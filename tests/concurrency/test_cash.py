@@ -1,4 +1,4 @@
-"""CASH that pays for another category: locked only where it may be needed, never waited for with locks held."""
+"""CASH that pays for another category: not waited for where it is not needed, and never spent twice."""
 
 import asyncio
 import random

@@ -7,8 +7,9 @@ only in how they meet on one account (SPEC, benefits):
 - `pessimistic`: a request at a time, the accounts' rows locked;
 - `optimistic`: a request at a time, no lock; the versions are compared at the write, and after five conflicts the row
   lock is taken, so that contention alone never refuses;
-- `queue`: requests pass through one queue a process, and one writer takes all that wait together, in two round trips:
-  it reads without a lock, and at the write the accounts are moved on from where they are, as long as they cover it.
+- `queue`: requests pass through one queue a process, and one writer takes all that wait together: it reads
+  without a lock what it does not remember, and at the write the accounts are moved on from where they are, as long as
+  they cover it.
 """
 
 import asyncio

@@ -154,7 +154,7 @@ class Batch:
         held = {
             (self.holders[payer[0]], payer[1]): payer for payer in self.asked.keys() | spare if payer[0] in self.holders
         }
-        book = await ledger.book_of(tx, held.keys(), lock=True)
+        book = await ledger.lock_held(tx, held.keys())
         for account in book.accounts.values():
             assert account.holder_id is not None, "it was read by its holder"
             self.accounts[held[account.holder_id, account.kind]] = account

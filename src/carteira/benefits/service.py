@@ -147,13 +147,13 @@ async def _lock_wanted(tx: Tx, wanted: set[Wanted]) -> tuple[ledger.Book, dict[W
         for reference, category in wanted
         if reference in known and category in names
     }
-    book = await ledger.book_of(tx, kinds.keys(), lock=True)
+    book = await ledger.lock_held(tx, kinds.keys())
     missing = kinds.keys() - {(account.holder_id, account.kind) for account in book.accounts.values()}
     for holder_id, kind in sorted(missing):
         view = await find(tx, kinds[holder_id, kind][0], keep=True)  # its owner must not change meanwhile
         await ledger.open_account(tx, kind, holder_id=holder_id, owner_id=view.user_id)
     if missing:
-        book = await ledger.book_of(tx, kinds.keys(), lock=True)
+        book = await ledger.lock_held(tx, kinds.keys())
     return book, {
         kinds[account.holder_id, account.kind]: account.id
         for account in book.accounts.values()

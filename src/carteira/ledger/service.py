@@ -32,16 +32,17 @@ STALE = "CA001"
 
 _COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 _READ = f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
-_READ_HELD_BY = f"""
-    SELECT {_COLUMNS} FROM ledger_accounts
-    WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
-"""  # noqa: S608 - constants
 _READ_HOLDERS = f"""
     WITH holder (name, holder_id) AS (%s)
     SELECT name, holder.holder_id, {_COLUMNS.replace("holder_id", "account.holder_id")}
     FROM holder LEFT JOIN ledger_accounts account ON account.holder_id = holder.holder_id
 """  # noqa: S608 - constants
 _LOCKED = " ORDER BY id FOR NO KEY UPDATE"
+_LOCK_HELD = f"""
+    SELECT {_COLUMNS} FROM ledger_accounts
+    WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+    {_LOCKED}
+"""  # noqa: S608 - constants
 _WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4)) "
 
 
@@ -99,13 +100,9 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
     return await _book(tx, account_ids, lock=False)
 
 
-async def book_of(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]], *, lock: bool) -> Book:
-    """Read the accounts named by holder and kind into a book, locked or not as with `lock` and `read`.
-
-    Those that do not exist are not in the book.
-    """
-    sql = _READ_HELD_BY + _LOCKED if lock else _READ_HELD_BY
-    rows = await fetch(tx, sql, [holder_id for holder_id, _ in held], [kind for _, kind in held])
+async def lock_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> Book:
+    """Lock the accounts named by holder and kind as `lock` does; those that do not exist are not in the book."""
+    rows = await fetch(tx, _LOCK_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
     return Book([Account(*row) for row in rows])
 
 
