@@ -27,6 +27,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._reading = False
         self._stopping = False
         self._held = b""
+        self._offered = b""
         self._answered_at = 0.0
 
     def data_received(self, data: bytes) -> None:
@@ -49,17 +50,21 @@ class LaneProtocol(HttpToolsProtocol):
         if lane is None or not data.startswith(lane.start):
             return False
         self._in_lane = True
+        self._offered = data
         if lane.take(data, self._respond):
             return True
         self._in_lane = False
         return False
 
-    def _respond(self, answer: bytes) -> None:
-        """Write the lane's answer and go on with what came meanwhile."""
+    def _respond(self, answer: bytes | None) -> None:
+        """Write the lane's answer and go on with what came meanwhile; None: the application answers after all."""
         self._in_lane = False
-        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if answer is None:
+            self._leave()
+            return
+        self.server_state.total_requests += 1
         self.transport.write(answer)
         if self._stopping:
             self.transport.close()
@@ -72,6 +77,13 @@ class LaneProtocol(HttpToolsProtocol):
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._await_idleness(self.timeout_keep_alive)
+
+    def _leave(self) -> None:
+        held, self._held = self._held, b""
+        self.flow.resume_reading()
+        super().data_received(self._offered + held)
+        if self._stopping:
+            super().shutdown()
 
     def _await_idleness(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

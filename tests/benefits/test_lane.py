@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from joserfc.jwk import OctKey
+from sqlalchemy import text
 
 from carteira.benefits import service
 from carteira.benefits.schemas import AccountIn
@@ -183,6 +184,23 @@ async def test_what_is_refused_is_refused_here_too(server: tuple[Server, str], b
     answers = await talk(server, *pieces, answers=len(pieces))
     assert outcome(answers) == [(200, b'{"code":"07"}')] * len(pieces)
     assert await spent(books, account) == 0
+
+
+async def test_what_the_lane_gives_back_is_answered_in_its_place(
+    server: tuple[Server, str], books: Database, account: str
+) -> None:
+    good, health = request(purchase(account, "1.00")), request(b"", path="/health", method="GET")
+    rubbish = request(purchase(account, "1.001"))
+    answers = await talk(server, good + rubbish + good, rubbish, rubbish + health, good, answers=7)
+    refused = b'{"code":"07"}'
+    bodies = [body for _, _, body in answers]
+    assert bodies == [OK[1], refused, OK[1], refused, refused, b'{"status":"ok"}', OK[1]]
+    assert await spent(books, account) == 300
+    async with books.transaction() as tx:
+        decisions = await tx.execute(
+            text("SELECT reason FROM benefits_decisions WHERE account = :account AND code = '07'"), {"account": account}
+        )
+    assert [row.reason for row in decisions] == ["invalid_amount"] * 3, "and recorded, so that the person can be told"
 
 
 async def test_a_client_that_leaves_is_charged_all_the_same(

@@ -1,4 +1,4 @@
-"""Beyond capacity: refused in turn, each once, a few in each turn of the event loop; then taken again."""
+"""The queue: who is decided, who is turned away and how, what waits for company, and what cannot stop the writer."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,11 @@ import pytest
 from joserfc.jwk import OctKey
 
 from carteira.benefits.authorization import Authorization, Decision, Rule, decide
-from carteira.benefits.authorizer import MAX_BATCH, Authorizer, Queue
+from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import Meeting
 from carteira.benefits.endpoint import ProcessorTokens, authorizations_total
 from carteira.benefits.lane import TURNED_AWAY_AT_ONCE, Lane
+from carteira.benefits.strategies import MAX_BATCH, MIN_BATCH, Overloaded, Queue
 from carteira.kit.ids import uuid7
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 
@@ -19,10 +20,12 @@ SECRET = "a secret of the tests that is long enough"
 
 
 class Gate:
-    """An authorizer that decides nothing until it is opened."""
+    """An authorizer that decides nothing until it is opened, and remembers the accounts of each batch."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
+        self.pause_seconds = 0.0
+        self.batches: list[list[str]] = []
 
     async def __aenter__(self) -> None:
         """Nothing is decided yet."""
@@ -32,7 +35,9 @@ class Gate:
 
     async def authorize(self, requests: list[Authorization], meeting: Meeting) -> list[Decision]:
         assert meeting == "followed", "the queue's writer waits for nobody"
+        self.batches.append([request.account for request in requests])
         await self.opened.wait()
+        await asyncio.sleep(self.pause_seconds)
         return [decide(request, uuid7(), ("CASH", Rule.DEFAULT), available=10_000, cash=0) for request in requests]
 
 
@@ -40,10 +45,17 @@ def _turned_away() -> float:
     return cast("float", authorizations_total.labels("07", "overloaded")._value.get())  # noqa: SLF001 - no other way
 
 
-def _request() -> bytes:
-    token, body = processor_token(OctKey.import_key(SECRET)), purchase("123", "1.00")
-    head = f"POST {AUTHORIZER} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+TOKEN = processor_token(OctKey.import_key(SECRET))
+
+
+def _request(account: object = "123", *headers: str) -> bytes:
+    body = purchase(str(account), "1.00")
+    lines = [f"POST {AUTHORIZER} HTTP/1.1", f"Authorization: Bearer {TOKEN}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _authorization(account: object) -> Authorization:
+    return Authorization(uuid7(), str(account), 100, "5811", "PADARIA", None, fallback=True)
 
 
 @pytest.fixture
@@ -53,32 +65,158 @@ async def lane() -> tuple[Lane, Queue, Gate]:
     return Lane(queue, ProcessorTokens(SECRET)), queue, gate
 
 
-async def test_a_flood_is_refused_a_few_at_a_time_and_the_writer_goes_on(lane: tuple[Lane, Queue, Gate]) -> None:
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - answers come by a callback
+            await asyncio.sleep(0.001)
+
+
+async def test_a_flood_turns_away_who_waited_longest_a_few_at_a_time(lane: tuple[Lane, Queue, Gate]) -> None:
     take, queue, gate = lane
-    request, answers = _request(), list[bytes]()
-    respond: Callable[[bytes], None] = answers.append
-    before = _turned_away()
+    answers = list[tuple[int, bytes]]()
+
+    def ask(number: int) -> bool:
+        return take(_request(number), lambda answer: answers.append((number, answer or b"")))
+
+    before, flood = _turned_away(), 3 * TURNED_AWAY_AT_ONCE + 1
     async with queue.running(), gate:
-        accepted = 0
-        while not queue.is_full:
-            assert take(request, respond)
-            accepted += 1
-        flood = 3 * TURNED_AWAY_AT_ONCE + 1
-        assert all(take(request, respond) for _ in range(flood))
+        asked = queue.room + flood
+        assert all(ask(number) for number in range(asked))
         assert answers == [], "nothing is answered amid reading"
         for turn in (1, 2, 3):
             await asyncio.sleep(0)
             assert len(answers) == turn * TURNED_AWAY_AT_ONCE
         await asyncio.sleep(0)
-        assert len(answers) == flood
-        assert all(answer.endswith(b'{"code":"07"}') for answer in answers)
-        assert len({answer.split(b"x-request-id: ")[1] for answer in answers}) == flood
+        assert [number for number, _ in answers] == list(range(flood)), "the oldest, each once"
+        assert all(answer.endswith(b'{"code":"07"}') for _, answer in answers)
+        assert len({answer.split(b"x-request-id: ")[1] for _, answer in answers}) == flood
         await asyncio.sleep(0)
         assert _turned_away() - before == flood
         gate.opened.set()
-        while len(answers) < flood + accepted:  # noqa: ASYNC110 - answers come by a callback
-            await asyncio.sleep(0.001)
-        assert all(answer.endswith(b'{"code":"00"}') for answer in answers[flood:])
-        assert take(request, respond), "and there is room again"
-    assert len(answers) == flood + accepted + 1
-    assert accepted >= MAX_BATCH
+        await _until(lambda: len(answers) == asked)
+        assert all(answer.endswith(b'{"code":"00"}') for _, answer in answers[flood:])
+        assert ask(asked), "and there is room again"
+    assert len(answers) == asked + 1
+    assert queue.room >= MAX_BATCH
+
+
+async def test_during_a_flood_the_newest_are_decided_first(lane: tuple[Lane, Queue, Gate]) -> None:
+    take, queue, gate = lane
+    async with queue.running(), gate:
+        for number in range(queue.room):
+            assert take(_request(number), lambda _: None)
+        await asyncio.sleep(0)
+        assert gate.batches == [[str(number) for number in range(MAX_BATCH)]], (
+            "those that came first while all have room"
+        )
+        for number in range(queue.room, queue.room * 2):
+            assert take(_request(number), lambda _: None)
+        last = queue.room * 2
+        gate.opened.set()
+        await _until(lambda: len(gate.batches) > 1)
+        assert gate.batches[1] == [str(number) for number in range(last - len(gate.batches[1]), last)]
+
+
+async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[Lane, Queue, Gate]) -> None:
+    take, queue, gate = lane
+    answers = list[bytes | None]()
+    async with queue.running(), gate:
+        assert take(_request("1", "X-Request-ID: abc"), answers.append)
+        for number in range(queue.room):
+            assert take(_request(number), lambda _: None)
+        await _until(lambda: bool(answers))
+        assert b"x-request-id: abc\r\n" in (answers[0] or b"")
+
+
+async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[Lane, Queue, Gate]) -> None:
+    _, queue, gate = lane
+    async with queue.running(), gate:
+        waiting = [asyncio.create_task(queue.authorize(_authorization(number))) for number in range(queue.room + 1)]
+        with pytest.raises(Overloaded):
+            await waiting[0]
+        gate.opened.set()
+        assert {decision.code for decision in await asyncio.gather(*waiting[1:])} == {"00"}
+
+
+async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Lane, Queue, Gate]) -> None:
+    take, queue, gate = lane
+    answers = list[bytes | None]()
+    rubbish = _request().replace(b'"123"', b'"1?3"')
+    async with queue.running(), gate:
+        assert take(rubbish, answers.append)
+        assert take(_request(), answers.append)
+        gate.opened.set()
+        await _until(lambda: len(answers) == 2)
+    assert answers[0] is None
+    assert (answers[1] or b"").endswith(b'{"code":"00"}')
+
+
+async def test_a_request_that_breaks_its_reader_breaks_nothing_else(lane: tuple[Lane, Queue, Gate]) -> None:
+    _, queue, gate = lane
+
+    class Broken:
+        since = 0.0
+        outcome: Decision | Exception | None = None
+
+        def read(self) -> Authorization:
+            raise ZeroDivisionError
+
+        def done(self, outcome: Decision | Exception) -> None:
+            self.outcome = outcome
+
+    broken = Broken()
+    gate.opened.set()
+    async with queue.running():
+        queue.submit(broken)
+        assert (await queue.authorize(_authorization("1"))).code == "00"
+    assert isinstance(broken.outcome, ZeroDivisionError)
+
+
+async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[Lane, Queue, Gate]) -> None:
+    _, queue, gate = lane
+    gate.opened.set()
+    gate.pause_seconds = 0.04
+    async with queue.running():
+        waiting: list[asyncio.Task[Decision]] = []
+        while len(gate.batches) < 25:
+            waiting = [task for task in waiting if not task.done()]
+            waiting += [asyncio.create_task(queue.authorize(_authorization("1"))) for _ in range(200 - len(waiting))]
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*waiting, return_exceptions=True)
+    sizes = [len(batch) for batch in gate.batches[:25]]
+    assert sizes[0] == MAX_BATCH
+    assert min(sizes[10:]) >= MIN_BATCH, sizes
+    assert max(sizes[20:]) < MAX_BATCH, "such a batch takes 40 ms or more"
+
+
+async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tuple[Lane, Queue, Gate]) -> None:
+    _, queue, gate = lane
+    clients, rounds = 6, 40
+
+    async def client(number: int) -> None:
+        for _ in range(rounds):
+            await queue.authorize(_authorization(number))
+
+    async with queue.running(), asyncio.TaskGroup() as group:
+        group.create_task(client(0))
+        await _until(lambda: len(gate.batches) == 1)
+        for number in range(1, clients):
+            group.create_task(client(number))
+        await asyncio.sleep(0)
+        gate.opened.set()  # without gathering, one and five would take turns for ever
+    sizes = sorted(map(len, gate.batches))
+    assert sizes[len(sizes) // 2] == clients, sizes
+
+
+async def test_a_lone_client_is_decided_at_once(lane: tuple[Lane, Queue, Gate]) -> None:
+    _, queue, gate = lane
+    gate.opened.set()
+    async with queue.running():
+        for _ in range(50):
+            turns = 0
+            waiting = asyncio.create_task(queue.authorize(_authorization("1")))
+            while not waiting.done():
+                turns += 1
+                await asyncio.sleep(0)
+            assert turns < 20, "no timer was waited for"
+    assert [len(batch) for batch in gate.batches] == [1] * 50

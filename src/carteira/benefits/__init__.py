@@ -19,13 +19,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits import authorizer
+from carteira.benefits import strategies
 from carteira.benefits.authorization import name_category
-from carteira.benefits.authorizer import StrategyName
+from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import PURCHASE
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.seed import seed
 from carteira.benefits.service import RETURNS, AccountView, balances, record_reversed, refuse_return_reversed
+from carteira.benefits.strategies import StrategyName
 from carteira.identity import Sms
 from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
@@ -59,10 +60,10 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.authorizer = authorizer.Authorizer(app.state.database)
-        async with authorizer.running(app.state.authorizer, strategy) as running:
+        app.state.authorizer = Authorizer(app.state.database)
+        async with strategies.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
-            if isinstance(running, authorizer.Queue):
+            if isinstance(running, strategies.Queue):
                 app.state.lane = Lane(lane.START, lane.Lane(running, tokens))
             yield
 

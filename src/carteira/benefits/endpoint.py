@@ -24,8 +24,9 @@ from carteira.benefits.authorization import (
     parse_authorization,
     refuse_malformed,
 )
-from carteira.benefits.authorizer import Authorizer, Overloaded, Strategy
+from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import find_accounts, record
+from carteira.benefits.strategies import Overloaded, Strategy
 from carteira.kit.edge import take_request_id
 from carteira.kit.ids import uuid7
 from carteira.kit.metrics import Tally

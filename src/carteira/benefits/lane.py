@@ -1,8 +1,9 @@
 """The fast lane: plain authorizations answered straight from the connection, without an ASGI scope or a task.
 
-It takes a request only if it is whole in one read, has the plainest of heads and a good token, and parses; whatever is
-unusual in any way is left to the endpoint, which answers everything. Heads are remembered, since a processor sends
-the same one again and again. Only the queue strategy has a lane: it needs no task for each request.
+It takes a request only if it is whole in one read, has the plainest of heads and a good token; whatever is unusual in
+any way, a body that does not parse included, is left to the endpoint, which answers everything. Heads are remembered,
+since a processor sends the same one again and again. Only the queue strategy has a lane: it needs no task for each
+request.
 """
 
 import asyncio
@@ -11,16 +12,15 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from carteira.benefits.authorization import Code, Decision, Malformed, Reason, parse_authorization
-from carteira.benefits.authorizer import Queue
+from carteira.benefits.authorization import Authorization, Code, Decision, Malformed, Reason, parse_authorization
 from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
+from carteira.benefits.strategies import Overloaded, Queue
 from carteira.kit.ids import uuid7
 
-Respond = Callable[[bytes], None]
-"""Writes a whole HTTP answer to the connection."""
+Respond = Callable[[bytes | None], None]
+"""Writes a whole HTTP answer to the connection; None leaves the request to the endpoint after all."""
 
 START: Final = f"POST {PATH}".encode()
 _REQUEST_LINE = re.compile(rb"POST " + PATH.encode() + rb"(?:\?([A-Za-z0-9=&_.~-]*))? HTTP/1\.1")
@@ -28,7 +28,7 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_HEADS = 1_024
-TURNED_AWAY_AT_ONCE = 8
+TURNED_AWAY_AT_ONCE = 16
 """Requests turned away in one turn of the event loop; the others wait for the next, so that the writer gets its own."""
 _ANSWERS = {
     code: (
@@ -58,47 +58,29 @@ class Lane:
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
         self._name = uuid7().hex.encode()
         self._turned_away = 0
-        self._over_capacity: deque[Respond] = deque()
+        self._over_capacity: deque[_Asked] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
-        """Take a request, if it is a plain one; `respond` is called once, now or later."""
-        if self._queue.is_full:
-            return self._turn_away(data, respond)
-        began = time.perf_counter()
+        """Take a request, if its head is a plain one; `respond` is called once, now or later."""
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
         if head is None or head.length != len(body) or head.expires_at <= time.time():
             return False
-        decision_id = uuid7()
-        try:
-            request = parse_authorization(body, head.query, decision_id)
-        except Malformed:
-            return False
-        request_id = head.request_id or str(decision_id).encode()
-        self._queue.submit(request, partial(_answer, request_id, began, respond))
+        self._queue.submit(_Asked(self, head, body, respond))
         return True
 
-    def _turn_away(self, data: bytes, respond: Respond) -> bool:
-        """Refuse a whole request as cheaply as can be: beyond capacity every microsecond is somebody else's.
-
-        Only heads that were seen before are known to be whole here; the others are refused by the endpoint.
-        """
-        head_text, _, body = data.partition(b"\r\n\r\n")
-        head = self._heads.get(head_text)
-        if head is None or head.length != len(body):
-            return False
+    def turn_away(self, request: "_Asked") -> None:
+        """Refuse a request, soon and cheaply: beyond capacity every microsecond is somebody else's."""
         if not self._over_capacity:
             asyncio.get_running_loop().call_soon(self._refuse_some)
-        self._over_capacity.append(respond)
-        return True
+        self._over_capacity.append(request)
 
     def _refuse_some(self) -> None:
         """Answer some of those that are turned away: a flood of them must not keep the writer from its connection."""
-        waiting, (start, end) = self._over_capacity, _ANSWERS[Code.REFUSED]
+        waiting = self._over_capacity
         for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
             self._turned_away += 1
-            observe(Code.REFUSED, Reason.OVERLOADED, 0.0)
-            waiting.popleft()(start + b"%s-%x" % (self._name, self._turned_away) + end)
+            waiting.popleft().refuse(b"%s-%x" % (self._name, self._turned_away))
         if waiting:
             asyncio.get_running_loop().call_soon(self._refuse_some)
 
@@ -129,8 +111,35 @@ class Lane:
         return head
 
 
-def _answer(request_id: bytes, began: float, respond: Respond, outcome: Decision | Exception) -> None:
-    code, reason = outcome_of(outcome)
-    observe(code, reason, time.perf_counter() - began)
-    start, end = _ANSWERS[code]
-    respond(start + request_id + end)
+class _Asked:
+    """A request in the queue, whose connection waits."""
+
+    __slots__ = ("_body", "_head", "_id", "_lane", "_respond", "since")
+
+    def __init__(self, lane: Lane, head: _Head, body: bytes, respond: Respond) -> None:
+        self._lane = lane
+        self._head = head
+        self._body = body
+        self._respond = respond
+        self.since = time.perf_counter()
+
+    def read(self) -> Authorization:
+        self._id = uuid7()
+        return parse_authorization(self._body, self._head.query, self._id)
+
+    def done(self, outcome: Decision | Exception) -> None:
+        if type(outcome) is Overloaded:
+            self._lane.turn_away(self)
+        elif type(outcome) is Malformed:
+            self._respond(None)
+        else:
+            self._answer(*outcome_of(outcome), str(self._id).encode())
+
+    def refuse(self, name: bytes) -> None:
+        """Answer that there was no room; `name` is the answer's id if the client gave none."""
+        self._answer(Code.REFUSED, Reason.OVERLOADED, name)
+
+    def _answer(self, code: Code, reason: str, name: bytes) -> None:
+        observe(code, reason, time.perf_counter() - self.since)
+        start, end = _ANSWERS[code]
+        self._respond(start + (self._head.request_id or name) + end)
