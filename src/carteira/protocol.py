@@ -22,7 +22,7 @@ class LaneProtocol(HttpToolsProtocol):
         app: object = self.app
         while not isinstance(app, Application) and hasattr(app, "app"):
             app = app.app
-        self._application = app if isinstance(app, Application) else None
+        self._lane = app.lane if isinstance(app, Application) else None
         self._in_lane = False
         self._reading = False
         self._stopping = False
@@ -46,7 +46,7 @@ class LaneProtocol(HttpToolsProtocol):
         return cycle is None or cycle.response_complete
 
     def _offer(self, data: bytes) -> bool:
-        lane = self._application.lane if self._application else None
+        lane = self._lane
         if lane is None or not data.startswith(lane.start):
             return False
         self._in_lane = True
