@@ -113,7 +113,7 @@ def main() -> None:
     out = Console()
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
         home = Path(folder)
-        with stage(home, options.accounts, wal_segments=256) as endpoints:
+        with stage(home, options.accounts) as endpoints:
             metrics = home / "metrics"
             metrics.mkdir()
             with product(

@@ -71,7 +71,7 @@ def fill(url: str, accounts: int, *, first: int = 1, chunk: int = 5_000) -> None
 
 
 @contextmanager
-def stage(home: Path, accounts: int, *, wal_segments: int = 96) -> Iterator[Endpoints]:
+def stage(home: Path, accounts: int, *, wal_segments: int = 256) -> Iterator[Endpoints]:
     """Start servers that sync, migrate, and fill; stop them at the end.
 
     `wal_segments` (16 MB each) are there to be reused, as they are once a server has run for a while: a commit that

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -67,11 +69,15 @@ def run(
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="carteira-metrics-")
-    from carteira.server import serve as start  # noqa: PLC0415 - prometheus-client reads its folder at import
+    with ExitStack() as stack:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
+            # The server raises again what ended it; by default that would end us before the folder is gone.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        from carteira.server import serve as start  # noqa: PLC0415 - prometheus-client reads its folder at import
 
-    start(settings)
+        start(settings)
 
 
 @app.command()

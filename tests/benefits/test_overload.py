@@ -138,11 +138,14 @@ async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[Lane, Queu
         assert {decision.code for decision in await asyncio.gather(*waiting[1:])} == {"00"}
 
 
-async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Lane, Queue, Gate]) -> None:
+@pytest.mark.parametrize("before", [0, MAX_BATCH])
+async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Lane, Queue, Gate], before: int) -> None:
     take, queue, gate = lane
     answers = list[bytes | None]()
     rubbish = _request().replace(b'"123"', b'"1?3"')
     async with queue.running(), gate:
+        for _ in range(before):
+            assert take(_request(), lambda _: None)
         assert take(rubbish, answers.append)
         assert take(_request(), answers.append)
         gate.opened.set()

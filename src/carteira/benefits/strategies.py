@@ -42,6 +42,8 @@ GATHER_SECONDS: Final = 0.004
 """How long after the last batch began the next waits until as many are there as lately came together."""
 FORGET: Final = 0.05
 """By how much that number shrinks from batch to batch."""
+ENOUGH: Final = 8
+"""What it is at most: larger batches come about by themselves, and the server reads while PostgreSQL writes them."""
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +93,7 @@ class Waiting(Protocol):
     since: float
 
     def read(self) -> Authorization:
-        """Read the request, now that its turn has come.
+        """Read the request: at once, or when its turn has come.
 
         Raises:
             Malformed: it cannot be decided; that is its outcome then.
@@ -109,12 +111,12 @@ class Queue:
     No more requests wait than can be answered within `MAX_STAY_SECONDS` at the pace seen lately, those that are being
     written counted. Whoever comes then takes the place of the one that has waited longest, which is turned away. While
     that goes on the newest are decided first: neither memory nor the wait of those that are decided grows beyond
-    capacity. A request is read when its turn has come, so that turning it away costs little.
+    capacity. A request that has many before it is read when its turn has come, so that turning it away costs little.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[tuple[Waiting, Authorization | None]] = deque()
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
@@ -129,13 +131,18 @@ class Queue:
 
     def submit(self, request: Waiting) -> None:
         """Join the queue. A request whose client has gone still counts: nobody asks whether anybody waits."""
-        self._waiting.append(request)
+        content = None
+        if len(self._waiting) < MAX_BATCH:  # now, while PostgreSQL writes; further back it may yet be turned away
+            content = _read(request)
+            if content is None:
+                return
+        self._waiting.append((request, content))
         self._arrived.set()
         if len(self._waiting) >= self._together:
             self._all_here.set()
         if len(self._waiting) > self.room:
             self._overflowed_at = time.perf_counter()
-            self._waiting.popleft().done(Overloaded())
+            self._waiting.popleft()[0].done(Overloaded())
 
     async def authorize(self, request: Authorization) -> Decision:
         """Join the queue and wait for the decision."""
@@ -162,7 +169,7 @@ class Queue:
             while self._waiting:
                 await self._gather()
                 self._began = time.perf_counter()
-                if batch := self._read():
+                if batch := self._batch():
                     await self._decide(batch)
                     self._measure(len(batch), time.perf_counter() - self._began)
             if stopping.is_set():
@@ -177,22 +184,22 @@ class Queue:
                 async with asyncio.timeout(pause):
                     await self._all_here.wait()
 
-    def _read(self) -> list[tuple[Authorization, Waiting]]:
-        """Read those whose turn has come."""
+    def _batch(self) -> list[tuple[Authorization, Waiting]]:
+        """Take those whose turn has come, and read those that were not."""
         batch = []
-        for waiting in self._take():
-            try:
-                batch.append((waiting.read(), waiting))
-            except Exception as error:  # noqa: BLE001 - it is the request's own answer
-                waiting.done(error)
+        for request, read in self._take():
+            content = read or _read(request)
+            if content is not None:
+                batch.append((content, request))
         return batch
 
-    def _take(self) -> list[Waiting]:
+    def _take(self) -> list[tuple[Waiting, Authorization | None]]:
         """Take those whose turn has come: who came first; during a flood who came last, in the order they came."""
         count = min(self._most_at_once, len(self._waiting))
         if self._began < self._overflowed_at + OVERLOAD_SECONDS:
             fresh = self._began - FRESH_SECONDS
-            newest = list(takewhile(lambda waiting: waiting.since > fresh, islice(reversed(self._waiting), count)))
+            last = islice(reversed(self._waiting), count)
+            newest = list(takewhile(lambda entry: entry[0].since > fresh, last))
             for _ in newest:
                 self._waiting.pop()
             if newest:
@@ -201,7 +208,7 @@ class Queue:
 
     def _measure(self, size: int, seconds: float) -> None:
         """Follow the pace in requests a second; small batches say little about what a full one could do."""
-        self._together = max(size, self._together * (1 - FORGET))
+        self._together = min(ENOUGH, max(size, self._together * (1 - FORGET)))
         pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
         self._adapt(self._pace + (pace - self._pace) * WEIGHT)
 
@@ -225,6 +232,15 @@ class Queue:
             return (await self._authorizer.authorize([request], "locked"))[0]
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             return error
+
+
+def _read(request: Waiting) -> Authorization | None:
+    """Read a request, or settle it if it cannot be read."""
+    try:
+        return request.read()
+    except Exception as error:  # noqa: BLE001 - it is the request's own answer
+        request.done(error)
+        return None
 
 
 class _Awaited:
