@@ -187,10 +187,10 @@ class Queue:
     def _batch(self) -> list[tuple[Authorization, Waiting]]:
         """Take those whose turn has come, and read those that were not."""
         batch = []
-        for request, read in self._take():
-            content = read or _read(request)
-            if content is not None:
-                batch.append((content, request))
+        for request, content in self._take():
+            read = content if content is not None else _read(request)
+            if read is not None:
+                batch.append((read, request))
         return batch
 
     def _take(self) -> list[tuple[Waiting, Authorization | None]]:
