@@ -160,12 +160,9 @@ class Result:
     lost: int = 0
 
     by_answer: dict[bytes, list[float]] = field(default_factory=dict)
-    """Seconds from writing a request to its answer, by the answer's body (open loop)."""
-
-    def quantile_of(self, answer: bytes, share: float) -> float:
-        """Give the time in seconds below which the share of the requests with this answer lies."""
-        ordered = sorted(self.by_answer.get(answer, ()))
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+    """Seconds from writing a request to its answer, by the answer's body."""
+    late: list[float] = field(default_factory=list)
+    """Seconds by which requests were written after they were due (open loop)."""
 
     @property
     def rate(self) -> float:
@@ -174,8 +171,13 @@ class Result:
 
     def quantile(self, share: float) -> float:
         """Give the latency in seconds below which the share of requests lies."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+        return quantile(self.latencies, share)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Give the value below which the share of the values lies; not a number if there is none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 class _Sockets:
@@ -204,6 +206,16 @@ class _Sockets:
         if os.write(connection, request) < len(request):
             raise BlockingIOError("a request did not fit into a socket's buffer")
 
+    def use(self, requests: Iterator[bytes]) -> None:
+        """Have one request answered on each connection, a few at a time."""
+        every = list(self.free)
+        for first in range(0, len(every), _AT_ONCE):
+            waiting = set(every[first : first + _AT_ONCE])
+            for connection in waiting:
+                self.ask(connection, next(requests))
+            while waiting:
+                waiting.difference_update([connection for connection, _ in self.answers(1)])
+
     def answers(self, timeout: float) -> Iterator[tuple[int, bytes | None]]:
         """Wait for answers, `timeout` seconds at most; give each connection and its answer's body, None if it ended."""
         for connection, _ in self._poll.poll(timeout, _AT_ONCE):
@@ -221,8 +233,10 @@ class _Sockets:
                 self._held[connection] = data
 
 
-def closed_loop(url: str, connections: int, seconds: float, requests: Iterator[bytes]) -> Result:
-    """Keep each connection busy: the next request goes out when the answer is in."""
+def closed_loop(
+    url: str, connections: int, seconds: float, requests: Iterator[bytes], *, apart: bool = False
+) -> Result:
+    """Keep each connection busy: the next request goes out when the answer is in; `apart` as in `open_loop`."""
     result = Result()
     clock = time.perf_counter
     with _without_collections(), _Sockets(url, connections) as sockets:
@@ -233,13 +247,14 @@ def closed_loop(url: str, connections: int, seconds: float, requests: Iterator[b
             sent[connection] = clock()
             sockets.ask(connection, next(requests))
         while sent:
-            for connection, body in sockets.answers(1):
+            for connection, body in sockets.answers(0 if apart else 1):
                 now = clock()
                 if body is None:
                     result.lost += 1
                     del sent[connection]
                     continue
                 result.latencies.append(now - sent[connection])
+                result.by_answer.setdefault(body, []).append(now - sent[connection])
                 result.answers[body] += 1
                 if now < end:
                     sent[connection] = now
@@ -250,15 +265,21 @@ def closed_loop(url: str, connections: int, seconds: float, requests: Iterator[b
     return result
 
 
-def open_loop(url: str, rate: float, seconds: float, requests: Iterator[bytes], *, connections: int = 512) -> Result:
+def open_loop(
+    url: str, rate: float, seconds: float, requests: Iterator[bytes], *, connections: int = 512, apart: bool = False
+) -> Result:
     """Send at a fixed rate for a time; each latency counts from the instant at which the request was due.
 
-    A request is sent when it is due, or as soon as a connection is free.
+    A request is sent when it is due, or as soon as a connection is free. `apart` is for a load generator that has a
+    processor to itself: it never sleeps, since to wake it is work for the server. Each connection has had a request
+    before then, since a server accepts connections one by one.
     """
     result = Result()
     clock = time.perf_counter
     with _without_collections(), _Sockets(url, connections) as sockets:
         free = sockets.free
+        if apart:
+            sockets.use(requests)
         under_way: dict[int, tuple[float, float]] = {}
         total, called = int(rate * seconds), 0
         began = clock()
@@ -271,13 +292,14 @@ def open_loop(url: str, rate: float, seconds: float, requests: Iterator[bytes], 
                 sockets.ask(connection, next(requests))
                 called += 1
             pause = began + called / rate - clock() if called < total and free else 1.0
-            for connection, body in sockets.answers(max(pause, 0.0)):
+            for connection, body in sockets.answers(0.0 if apart else max(pause, 0.0)):
                 now = clock()
                 due, written = under_way.pop(connection)
                 if body is None:
                     result.lost += 1
                     continue
                 result.latencies.append(now - due)
+                result.late.append(written - due)
                 result.by_answer.setdefault(body, []).append(now - written)
                 result.answers[body] += 1
                 free.append(connection)

@@ -2,20 +2,19 @@
 
 Beyond capacity it must turn requests away (`07`, reason `overloaded`), keep answering what it accepts quickly, keep its
 memory flat, and be back to normal as soon as the load is. The load is an open loop: it does not slow down with the
-server. It is too busy to say when an answer came, so that a client with little to do, in a process of its own, sends
-requests meanwhile and measures. Rejections are told from approvals by their bodies; the metrics say that they were
-`overloaded`.
+server. It has a processor to itself, the server and its databases have the others: so it neither takes from the server
+nor measures its own delay. Its connections are in use when it begins, as a processor's are. Rejections are told from
+approvals by their bodies; the metrics say that they were `overloaded`.
 """
 
 import argparse
+import os
 import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
@@ -23,13 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Result, closed_loop, open_loop
+from benchmarks.load import Result, closed_loop, open_loop, quantile
 from benchmarks.stage import APPROVED, product, purchases, stage
 from carteira import operator_tokens
 from carteira.settings import Settings
 
-BESIDE_RATE = 200
-"""Requests a second of the client beside the load; it has as many connections."""
+TURNED_AWAY = b'{"code":"07"}'
 
 
 class Memory:
@@ -68,26 +66,47 @@ class Memory:
             watcher.join()
 
 
-def _beside(url: str, token: str, accounts: int, seconds: float) -> Result:
-    """Be the client with little to do."""
-    return open_loop(url, BESIDE_RATE, seconds, purchases(url, token, accounts), connections=BESIDE_RATE)
+@contextmanager
+def _apart() -> Iterator[tuple[set[int], int]]:
+    """Leave the last processor to the load generator: what is started in the block runs on the others."""
+    every = os.sched_getaffinity(0)
+    if len(every) < 2:  # noqa: PLR2004 - one for each
+        raise SystemExit("the load generator needs a processor of its own: two at least")
+    mine = max(every)
+    os.sched_setaffinity(0, every - {mine})
+    try:
+        yield every - {mine}, mine
+    finally:
+        os.sched_setaffinity(0, every)
 
 
-def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[float, Memory, list[tuple[str, Result]]]:
+def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[Memory, list[tuple[str, Result]]]:
     requests = purchases(url, token, options.accounts)
-    closed_loop(url, 256, 2, requests)
-    peak = closed_loop(url, 256, options.seconds / 6, requests).rate
+    closed_loop(url, 256, options.seconds / 3, requests, apart=True)  # until it knows most accounts
+    peak = closed_loop(url, 256, options.seconds / 6, requests, apart=True)
     memory = Memory(url)
-    calm = open_loop(url, peak / 4, options.seconds / 6, requests)
-    with memory.watched(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        beside = pool.submit(_beside, url, token, options.accounts, options.seconds * 0.9)
-        storm = open_loop(url, 3 * peak, options.seconds, requests, connections=options.connections)
-        after = open_loop(url, peak / 4, 2, requests)
-        settled = open_loop(url, peak / 4, options.seconds / 6, requests)
-        meanwhile = beside.result()
-    rows = [("a quarter of the peak, before", calm), ("three times the peak", storm), ("a client beside it", meanwhile)]
-    rows += [("a quarter, the two seconds after", after), ("a quarter, later", settled)]
-    return peak, memory, rows
+    calm = open_loop(url, peak.rate / 4, options.seconds / 6, requests, apart=True)
+    with memory.watched():
+        flood = open_loop(url, 3 * peak.rate, options.seconds, requests, connections=options.connections, apart=True)
+        after = open_loop(url, peak.rate / 4, 2, requests)
+        later = open_loop(url, peak.rate / 4, options.seconds / 6, requests, apart=True)
+    again = closed_loop(url, 256, options.seconds / 6, requests, apart=True)
+    rows = [("256 clients", peak), ("a quarter", calm), ("three times", flood), ("a quarter, 2 s after", after)]
+    return memory, [*rows, ("a quarter, later", later), ("256 clients", again)]
+
+
+def _table(rows: list[tuple[str, Result]]) -> Table:
+    table = Table(title="Overload: answers a second, and milliseconds from writing a request to its answer")
+    columns = ("", "answered", "approved", "p50", "p99", "turned away", "p50", "p99", "written late, p99")
+    for title in columns:
+        table.add_column(title, justify="right" if title else "left", no_wrap=not title)
+    for name, result in rows:
+        cells = [f"{result.rate:,.0f}"]
+        for answer in (APPROVED, TURNED_AWAY):
+            times = (quantile(result.by_answer.get(answer, ()), share) * 1000 for share in (0.5, 0.99))
+            cells += [f"{result.answers[answer] / result.seconds:,.0f}", *(f"{time:.1f}" for time in times)]
+        table.add_row(name, *cells, f"{quantile(result.late, 0.99) * 1000:.1f}")
+    return table
 
 
 def _overloaded(url: str) -> int:
@@ -107,32 +126,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--accounts", type=int, default=20_000)
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--connections", type=int, default=2_000)
     options = parser.parse_args()
     out = Console()
-    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, _apart() as (servers, mine):
         home = Path(folder)
         with stage(home, options.accounts) as endpoints:
             metrics = home / "metrics"
             metrics.mkdir()
             with product(
-                home, endpoints, strategy="queue", workers=options.workers, prometheus_multiproc_dir=str(metrics)
+                home, endpoints, strategy="queue", workers=len(servers), prometheus_multiproc_dir=str(metrics)
             ) as url:
+                os.sched_setaffinity(0, {mine})
                 token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
-                peak, memory, rows = _measure(url, token, options)
+                memory, rows = _measure(url, token, options)
                 overloaded = _overloaded(url)
-    table = Table(title=f"Overload (peak {peak:,.0f}/s)")
-    for title in ("", "offered/s", "approved/s", "turned away/s", "p50 ms", "p99 ms"):
-        table.add_column(title, justify="left" if not title else "right")
-    for name, result in rows:
-        approved = result.answers[APPROVED]
-        away = sum(result.answers.values()) - approved
-        times = (f"{result.quantile_of(APPROVED, share) * 1000:.1f}" for share in (0.5, 0.99))
-        rates = (f"{count / result.seconds:,.0f}" for count in (approved + away, approved, away))
-        table.add_row(name, *rates, *times)
-    out.print(table)
-    out.print("p50 and p99 are of what was approved, from the instant at which the load generator wrote the request.")
+    out.print(_table(rows))
     out.print(f"counted as overloaded in the metrics: {overloaded}")
     samples = memory.samples
     out.print(

@@ -27,7 +27,6 @@ class LaneProtocol(HttpToolsProtocol):
         self._reading = False
         self._stopping = False
         self._held = b""
-        self._offered = b""
         self._answered_at = 0.0
 
     def data_received(self, data: bytes) -> None:
@@ -49,41 +48,27 @@ class LaneProtocol(HttpToolsProtocol):
         lane = self._lane
         if lane is None or not data.startswith(lane.start):
             return False
-        self._in_lane = True
-        self._offered = data
-        if lane.take(data, self._respond):
-            return True
-        self._in_lane = False
-        return False
+        self._in_lane = lane.take(data, self._respond)
+        return self._in_lane
 
-    def _respond(self, answer: bytes | None) -> None:
-        """Write the lane's answer and go on with what came meanwhile; None: the application answers after all."""
+    def _respond(self, answer: bytes) -> None:
+        """Write the lane's answer and go on with what came meanwhile."""
         self._in_lane = False
         if self.transport.is_closing():
-            return
-        if answer is None:
-            self._leave()
             return
         self.server_state.total_requests += 1
         self.transport.write(answer)
         if self._stopping:
             self.transport.close()
             return
-        self.flow.resume_reading()
         if self._held:
             held, self._held = self._held, b""
+            self.flow.resume_reading()
             self.data_received(held)
             return
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._await_idleness(self.timeout_keep_alive)
-
-    def _leave(self) -> None:
-        held, self._held = self._held, b""
-        self.flow.resume_reading()
-        super().data_received(self._offered + held)
-        if self._stopping:
-            super().shutdown()
 
     def _await_idleness(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -186,7 +186,7 @@ async def test_what_is_refused_is_refused_here_too(server: tuple[Server, str], b
     assert await spent(books, account) == 0
 
 
-async def test_what_the_lane_gives_back_is_answered_in_its_place(
+async def test_what_the_lane_leaves_is_answered_in_its_place(
     server: tuple[Server, str], books: Database, account: str
 ) -> None:
     good, health = request(purchase(account, "1.00")), request(b"", path="/health", method="GET")

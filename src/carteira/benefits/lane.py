@@ -19,8 +19,8 @@ from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTo
 from carteira.benefits.strategies import Overloaded, Queue
 from carteira.kit.ids import uuid7
 
-Respond = Callable[[bytes | None], None]
-"""Writes a whole HTTP answer to the connection; None leaves the request to the endpoint after all."""
+Respond = Callable[[bytes], None]
+"""Writes a whole HTTP answer to the connection."""
 
 START: Final = f"POST {PATH}".encode()
 _REQUEST_LINE = re.compile(rb"POST " + PATH.encode() + rb"(?:\?([A-Za-z0-9=&_.~-]*))? HTTP/1\.1")
@@ -28,7 +28,7 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_HEADS = 1_024
-TURNED_AWAY_AT_ONCE = 16
+TURNED_AWAY_AT_ONCE = 64
 """Requests turned away in one turn of the event loop; the others wait for the next, so that the writer gets its own."""
 _ANSWERS = {
     code: (
@@ -37,6 +37,7 @@ _ANSWERS = {
     )
     for code, body in BODIES.items()
 }
+_REFUSED = _ANSWERS[Code.REFUSED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +59,46 @@ class Lane:
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
         self._name = uuid7().hex.encode()
         self._turned_away = 0
-        self._over_capacity: deque[_Asked] = deque()
+        self._over_capacity: deque[tuple[bytes | None, Respond, float]] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
-        """Take a request, if its head is a plain one; `respond` is called once, now or later."""
+        """Take a plain request whose body parses; `respond` is called once, later."""
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
         if head is None or head.length != len(body) or head.expires_at <= time.time():
             return False
-        self._queue.submit(_Asked(self, head, body, respond))
+        now = time.perf_counter()
+        if not self._queue.has_room(now):
+            self.turn_away(head.request_id, respond, now)
+            return True
+        try:
+            request = parse_authorization(body, head.query, uuid7())
+        except Malformed:
+            return False
+        self._queue.join(_Asked(self, request, head.request_id, respond, now))
         return True
 
-    def turn_away(self, request: "_Asked") -> None:
+    def turn_away(self, request_id: bytes | None, respond: Respond, since: float) -> None:
         """Refuse a request, soon and cheaply: beyond capacity every microsecond is somebody else's."""
         if not self._over_capacity:
             asyncio.get_running_loop().call_soon(self._refuse_some)
-        self._over_capacity.append(request)
+        self._over_capacity.append((request_id, respond, since))
 
     def _refuse_some(self) -> None:
         """Answer some of those that are turned away: a flood of them must not keep the writer from its connection."""
         waiting = self._over_capacity
-        for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
-            self._turned_away += 1
-            waiting.popleft().refuse(b"%s-%x" % (self._name, self._turned_away))
-        if waiting:
-            asyncio.get_running_loop().call_soon(self._refuse_some)
+        now = time.perf_counter()
+        try:
+            for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
+                request_id, respond, since = waiting.popleft()
+                if request_id is None:
+                    self._turned_away += 1
+                    request_id = b"%s-%x" % (self._name, self._turned_away)
+                observe(Code.REFUSED, Reason.OVERLOADED, now - since)
+                respond(_REFUSED[0] + request_id + _REFUSED[1])
+        finally:
+            if waiting:
+                asyncio.get_running_loop().call_soon(self._refuse_some)
 
     def _read(self, text: bytes) -> _Head | None:
         """Read a head; None if anything about it is unusual or its token is not good."""
@@ -114,32 +130,22 @@ class Lane:
 class _Asked:
     """A request in the queue, whose connection waits."""
 
-    __slots__ = ("_body", "_head", "_id", "_lane", "_respond", "since")
+    __slots__ = ("_lane", "_request_id", "_respond", "_since", "request")
 
-    def __init__(self, lane: Lane, head: _Head, body: bytes, respond: Respond) -> None:
+    def __init__(
+        self, lane: Lane, request: Authorization, request_id: bytes | None, respond: Respond, since: float
+    ) -> None:
         self._lane = lane
-        self._head = head
-        self._body = body
+        self.request = request
+        self._request_id = request_id
         self._respond = respond
-        self.since = time.perf_counter()
-
-    def read(self) -> Authorization:
-        self._id = uuid7()
-        return parse_authorization(self._body, self._head.query, self._id)
+        self._since = since
 
     def done(self, outcome: Decision | Exception) -> None:
         if type(outcome) is Overloaded:
-            self._lane.turn_away(self)
-        elif type(outcome) is Malformed:
-            self._respond(None)
-        else:
-            self._answer(*outcome_of(outcome), str(self._id).encode())
-
-    def refuse(self, name: bytes) -> None:
-        """Answer that there was no room; `name` is the answer's id if the client gave none."""
-        self._answer(Code.REFUSED, Reason.OVERLOADED, name)
-
-    def _answer(self, code: Code, reason: str, name: bytes) -> None:
-        observe(code, reason, time.perf_counter() - self.since)
+            self._lane.turn_away(self._request_id, self._respond, self._since)
+            return
+        code, reason = outcome_of(outcome)
+        observe(code, reason, time.perf_counter() - self._since)
         start, end = _ANSWERS[code]
-        self._respond(start + (self._head.request_id or name) + end)
+        self._respond(start + (self._request_id or str(self.request.id).encode()) + end)

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import islice, takewhile
 from typing import Final, Literal, Protocol
 
 import structlog
@@ -28,16 +27,20 @@ MIN_BATCH: Final = 32
 MAX_BATCH: Final = 128
 MAX_WRITE_SECONDS: Final = 0.02
 """A batch is no larger than can be written in this time: who is decided waits for one batch or two."""
-MIN_WAITING: Final = MAX_BATCH
+MIN_WAITING: Final = 256
 MAX_WAITING: Final = 4_096
 MAX_STAY_SECONDS: Final = 0.08
+"""No more are let in than can be answered in this time, or `MIN_WAITING`: that many clients are no flood, however slow
+the disk is for a moment."""
+FLOOD_STAY_SECONDS: Final = 0.03
+"""The same during a flood: who is let in then waits for a batch and is in the next."""
+FLOOD_SECONDS: Final = 5.0
+"""How long a flood lasts at most; then as many as ever are let in again, and either there is room or it begins anew."""
+CALM_SECONDS: Final = 0.1
+"""It is over sooner if nobody had to be turned away for so long."""
 FIRST_PACE: Final = 10_000.0
 WEIGHT: Final = 0.1
 """Of the newest reading in an average."""
-OVERLOAD_SECONDS: Final = 0.1
-"""How long a flood is taken to last after a request had to be turned away."""
-FRESH_SECONDS: Final = 0.03
-"""Who has waited longer is not decided during a flood, since newer ones can still be answered in time."""
 GATHER_SECONDS: Final = 0.004
 """How long after the last batch began the next waits until as many are there as lately came together."""
 FORGET: Final = 0.05
@@ -49,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 class Overloaded(Exception):
-    """More requests came than the process can serve in time, and this one had waited longest."""
+    """More requests came than the process can answer in time."""
 
 
 class Strategy(Protocol):
@@ -88,17 +91,9 @@ class Optimistic:
 
 
 class Waiting(Protocol):
-    """A request in the queue; `since` is when it joined, by `time.perf_counter`."""
+    """A request in the queue."""
 
-    since: float
-
-    def read(self) -> Authorization:
-        """Read the request: at once, or when its turn has come.
-
-        Raises:
-            Malformed: it cannot be decided; that is its outcome then.
-        """
-        ...
+    request: Authorization
 
     def done(self, outcome: Decision | Exception) -> None:
         """Take the outcome; called exactly once, in the event loop."""
@@ -108,46 +103,55 @@ class Waiting(Protocol):
 class Queue:
     """One queue a process; one writer takes those that wait into one transaction, in the order they came.
 
-    No more requests wait than can be answered within `MAX_STAY_SECONDS` at the pace seen lately, those that are being
-    written counted. Whoever comes then takes the place of the one that has waited longest, which is turned away. While
-    that goes on the newest are decided first: neither memory nor the wait of those that are decided grows beyond
-    capacity. A request that has many before it is read when its turn has come, so that turning it away costs little.
+    No more requests are let in than can be answered within `MAX_STAY_SECONDS` at the pace seen lately, those that are
+    being written counted; who comes then is turned away at once. That is a flood: while it lasts only as many are let
+    in as can be answered within `FLOOD_STAY_SECONDS`, and at its start who has waited longer than those is turned away
+    too. Neither memory nor the wait of those that are decided grows beyond capacity.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._waiting: deque[tuple[Waiting, Authorization | None]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
         self._began = 0.0
-        self._overflowed_at = 0.0
+        self._flood_until = 0.0
+        self._turned_away_at = 0.0
         self._adapt(FIRST_PACE)
 
     def _adapt(self, pace: float) -> None:
         self._pace = pace
         self._most_at_once = min(MAX_BATCH, max(MIN_BATCH, int(pace * MAX_WRITE_SECONDS)))
         self.room = min(MAX_WAITING, max(MIN_WAITING, int(pace * MAX_STAY_SECONDS) - self._most_at_once))
+        self.flood_room = min(MAX_BATCH, max(MIN_BATCH, int(pace * FLOOD_STAY_SECONDS / 2)))
 
-    def submit(self, request: Waiting) -> None:
-        """Join the queue. A request whose client has gone still counts: nobody asks whether anybody waits."""
-        content = None
-        if len(self._waiting) < MAX_BATCH:  # now, while PostgreSQL writes; further back it may yet be turned away
-            content = _read(request)
-            if content is None:
-                return
-        self._waiting.append((request, content))
+    def has_room(self, now: float) -> bool:
+        """Tell whether one more may join at this instant of `time.perf_counter`; if not, there is a flood."""
+        waiting = self._waiting
+        flood = now < self._flood_until and now < self._turned_away_at + CALM_SECONDS
+        if len(waiting) < (self.flood_room if flood else self.room):
+            return True
+        self._turned_away_at = now
+        if not flood:
+            self._flood_until = now + FLOOD_SECONDS
+            while len(waiting) > self.flood_room:
+                waiting.popleft().done(Overloaded())
+        return False
+
+    def join(self, request: Waiting) -> None:
+        """Wait, if there is room. A request whose client has gone still counts: nobody asks whether anybody waits."""
+        self._waiting.append(request)
         self._arrived.set()
         if len(self._waiting) >= self._together:
             self._all_here.set()
-        if len(self._waiting) > self.room:
-            self._overflowed_at = time.perf_counter()
-            self._waiting.popleft()[0].done(Overloaded())
 
     async def authorize(self, request: Authorization) -> Decision:
         """Join the queue and wait for the decision."""
+        if not self.has_room(time.perf_counter()):
+            raise Overloaded
         waiting = _Awaited(request)
-        self.submit(waiting)
+        self.join(waiting)
         return await waiting.outcome
 
     @asynccontextmanager
@@ -169,9 +173,9 @@ class Queue:
             while self._waiting:
                 await self._gather()
                 self._began = time.perf_counter()
-                if batch := self._batch():
-                    await self._decide(batch)
-                    self._measure(len(batch), time.perf_counter() - self._began)
+                batch = self._batch()
+                await self._decide(batch)
+                self._measure(len(batch), time.perf_counter() - self._began)
             if stopping.is_set():
                 self._arrived.set()
 
@@ -184,27 +188,9 @@ class Queue:
                 async with asyncio.timeout(pause):
                     await self._all_here.wait()
 
-    def _batch(self) -> list[tuple[Authorization, Waiting]]:
-        """Take those whose turn has come, and read those that were not."""
-        batch = []
-        for request, content in self._take():
-            read = content if content is not None else _read(request)
-            if read is not None:
-                batch.append((read, request))
-        return batch
-
-    def _take(self) -> list[tuple[Waiting, Authorization | None]]:
-        """Take those whose turn has come: who came first; during a flood who came last, in the order they came."""
-        count = min(self._most_at_once, len(self._waiting))
-        if self._began < self._overflowed_at + OVERLOAD_SECONDS:
-            fresh = self._began - FRESH_SECONDS
-            last = islice(reversed(self._waiting), count)
-            newest = list(takewhile(lambda entry: entry[0].since > fresh, last))
-            for _ in newest:
-                self._waiting.pop()
-            if newest:
-                return newest[::-1]
-        return [self._waiting.popleft() for _ in range(count)]
+    def _batch(self) -> list[Waiting]:
+        """Take those whose turn has come."""
+        return [self._waiting.popleft() for _ in range(min(self._most_at_once, len(self._waiting)))]
 
     def _measure(self, size: int, seconds: float) -> None:
         """Follow the pace in requests a second; small batches say little about what a full one could do."""
@@ -212,19 +198,19 @@ class Queue:
         pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
         self._adapt(self._pace + (pace - self._pace) * WEIGHT)
 
-    async def _decide(self, batch: Sequence[tuple[Authorization, Waiting]]) -> None:
+    async def _decide(self, batch: Sequence[Waiting]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
         try:
-            decisions = await self._authorizer.authorize([request for request, _ in batch], "followed")
+            decisions = await self._authorizer.authorize([waiting.request for waiting in batch], "followed")
         except DatabaseDown as error:
-            for _, waiting in batch:
+            for waiting in batch:
                 waiting.done(error)
         except Exception as error:  # noqa: BLE001 - tried again one by one
             log.warning("batch failed", size=len(batch), error=type(error).__name__)
-            for request, waiting in batch:
-                waiting.done(await self._decide_one(request))
+            for waiting in batch:
+                waiting.done(await self._decide_one(waiting.request))
         else:
-            for (_, waiting), decision in zip(batch, decisions, strict=True):
+            for waiting, decision in zip(batch, decisions, strict=True):
                 waiting.done(decision)
 
     async def _decide_one(self, request: Authorization) -> Decision | Exception:
@@ -234,25 +220,12 @@ class Queue:
             return error
 
 
-def _read(request: Waiting) -> Authorization | None:
-    """Read a request, or settle it if it cannot be read."""
-    try:
-        return request.read()
-    except Exception as error:  # noqa: BLE001 - it is the request's own answer
-        request.done(error)
-        return None
-
-
 class _Awaited:
-    """A request that was read before it joined, and that a coroutine waits for."""
+    """A request that a coroutine waits for."""
 
     def __init__(self, request: Authorization) -> None:
-        self._request = request
-        self.since = time.perf_counter()
+        self.request = request
         self.outcome: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-
-    def read(self) -> Authorization:
-        return self._request
 
     def done(self, outcome: Decision | Exception) -> None:
         if self.outcome.done():

@@ -19,11 +19,11 @@ class Lane:
     """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `app.state.lane`.
 
     `take(data, respond)` says whether it takes a whole request that begins with `start`; if so it calls `respond`
-    once with the whole HTTP answer, or with None if it leaves the request to the application after all.
+    once with the whole HTTP answer.
     """
 
     start: bytes
-    take: Callable[[bytes, Callable[[bytes | None], None]], bool]
+    take: Callable[[bytes, Callable[[bytes], None]], bool]
 
 
 @dataclass(frozen=True)
