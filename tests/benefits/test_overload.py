@@ -147,7 +147,7 @@ def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> No
 def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
     queue = Queue(cast("Authorizer", Gate()))
     for _ in range(100):
-        queue._measure(1, 1.0)  # noqa: SLF001 - a pace that takes minutes to see
+        queue._measure(MAX_BATCH, 1.0)  # noqa: SLF001 - a pace that takes minutes to see
     for _ in range(MIN_WAITING):
         assert queue.has_room(100)
         queue.join(_Nobody())

@@ -28,7 +28,7 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_HEADS = 1_024
-TURNED_AWAY_AT_ONCE = 64
+TURNED_AWAY_AT_ONCE = 128
 """Requests turned away in one turn of the event loop; the others wait for the next, so that the writer gets its own."""
 _ANSWERS = {
     code: (

@@ -193,10 +193,11 @@ class Queue:
         return [self._waiting.popleft() for _ in range(min(self._most_at_once, len(self._waiting)))]
 
     def _measure(self, size: int, seconds: float) -> None:
-        """Follow the pace in requests a second; small batches say little about what a full one could do."""
+        """Follow how many come together, and the pace in requests a second; small batches say nothing of that."""
         self._together = min(ENOUGH, max(size, self._together * (1 - FORGET)))
-        pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
-        self._adapt(self._pace + (pace - self._pace) * WEIGHT)
+        if size >= self._most_at_once // 2:
+            pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
+            self._adapt(self._pace + (pace - self._pace) * WEIGHT)
 
     async def _decide(self, batch: Sequence[Waiting]) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
