@@ -48,8 +48,11 @@ class LaneProtocol(HttpToolsProtocol):
         lane = self._lane
         if lane is None or not data.startswith(lane.start):
             return False
-        self._in_lane = lane.take(data, self._respond)
-        return self._in_lane
+        self._in_lane = True
+        if lane.take(data, self._respond):
+            return True
+        self._in_lane = False
+        return False
 
     def _respond(self, answer: bytes) -> None:
         """Write the lane's answer and go on with what came meanwhile."""

@@ -1,11 +1,11 @@
-"""What is told to the metrics once in a turn is what would have been told at once."""
+"""What is told to the metrics now and then is what would have been told at once."""
 
 import asyncio
 import random
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from carteira.kit.metrics import Tally
+from carteira.kit.metrics import TELL_SECONDS, Tally
 
 BUCKETS = (0.001, 0.01, 0.1)
 
@@ -26,18 +26,32 @@ async def test_a_tally_says_what_single_observations_say() -> None:
         (rng.choice([("00", "approved"), ("51", "short")]), rng.choice([0.0, 0.0005, 0.001, 0.02, 0.1, 3]))
         for _ in range(200)
     ]
-    at_once, in_turns = CollectorRegistry(), CollectorRegistry()
+    at_once, later = CollectorRegistry(), CollectorRegistry()
     counter, histogram = metrics(at_once)
-    tally = Tally(*metrics(in_turns))
+    tally = Tally(*metrics(later))
     for number, (labels, seconds) in enumerate(events):
         counter.labels(*labels).inc()
         histogram.observe(seconds)
         tally.add(labels, seconds)
-        if number % 7 == 0:
-            await asyncio.sleep(0)
-    assert text_of(in_turns) != text_of(at_once), "the last turn is not over"
-    await asyncio.sleep(0)
-    assert text_of(in_turns) == text_of(at_once)
-    total = in_turns.get_sample_value("answer_seconds_sum")
+        if number % 70 == 0:
+            await asyncio.sleep(TELL_SECONDS * 2)
+    assert text_of(later) != text_of(at_once), "it is not yet time"
+    await asyncio.sleep(TELL_SECONDS * 2)
+    assert text_of(later) == text_of(at_once)
+    total = later.get_sample_value("answer_seconds_sum")
     assert total is not None
     assert abs(total - sum(seconds for _, seconds in events)) < 1e-6
+
+
+def test_a_tally_outlives_its_event_loop() -> None:
+    registry = CollectorRegistry()
+    tally = Tally(*metrics(registry))
+
+    async def add(pause: float) -> None:
+        tally.add(("00", "approved"), 0.1)
+        await asyncio.sleep(pause)
+
+    asyncio.run(add(0))  # its timer ends with it
+    tally._due = 0.0  # noqa: SLF001 - later
+    asyncio.run(add(TELL_SECONDS * 2))
+    assert registry.get_sample_value("answers_total", {"code": "00", "reason": "approved"}) == 2

@@ -29,7 +29,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_HEADS = 1_024
 TURNED_AWAY_AT_ONCE = 128
-"""Requests turned away in one turn of the event loop; the others wait for the next, so that the writer gets its own."""
+"""Requests turned away one after the other; the next wait for the event loop's next turn, so that the writer gets its
+own."""
 _ANSWERS = {
     code: (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\nx-request-id: ",
@@ -59,10 +60,11 @@ class Lane:
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
         self._name = uuid7().hex.encode()
         self._turned_away = 0
+        self._at_once = TURNED_AWAY_AT_ONCE
         self._over_capacity: deque[tuple[bytes | None, Respond, float]] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
-        """Take a plain request whose body parses; `respond` is called once, later."""
+        """Take a plain request whose body parses; `respond` is called once, now or later."""
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
         if head is None or head.length != len(body) or head.expires_at <= time.time():
@@ -79,7 +81,11 @@ class Lane:
         return True
 
     def turn_away(self, request_id: bytes | None, respond: Respond, since: float) -> None:
-        """Refuse a request, soon and cheaply: beyond capacity every microsecond is somebody else's."""
+        """Refuse a request, at once if there were not many: beyond capacity every microsecond is somebody else's."""
+        if self._at_once > 0:
+            self._at_once -= 1
+            self._refuse(request_id, respond, since)
+            return
         if not self._over_capacity:
             asyncio.get_running_loop().call_soon(self._refuse_some)
         self._over_capacity.append((request_id, respond, since))
@@ -87,18 +93,21 @@ class Lane:
     def _refuse_some(self) -> None:
         """Answer some of those that are turned away: a flood of them must not keep the writer from its connection."""
         waiting = self._over_capacity
-        now = time.perf_counter()
         try:
             for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
-                request_id, respond, since = waiting.popleft()
-                if request_id is None:
-                    self._turned_away += 1
-                    request_id = b"%s-%x" % (self._name, self._turned_away)
-                observe(Code.REFUSED, Reason.OVERLOADED, now - since)
-                respond(_REFUSED[0] + request_id + _REFUSED[1])
+                self._refuse(*waiting.popleft())
         finally:
             if waiting:
                 asyncio.get_running_loop().call_soon(self._refuse_some)
+            else:
+                self._at_once = TURNED_AWAY_AT_ONCE
+
+    def _refuse(self, request_id: bytes | None, respond: Respond, since: float) -> None:
+        if request_id is None:
+            self._turned_away += 1
+            request_id = b"%s-%x" % (self._name, self._turned_away)
+        observe(Code.REFUSED, Reason.OVERLOADED, time.perf_counter() - since)
+        respond(_REFUSED[0] + request_id + _REFUSED[1])
 
     def _read(self, text: bytes) -> _Head | None:
         """Read a head; None if anything about it is unusual or its token is not good."""
