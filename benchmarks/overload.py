@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
 from prometheus_client.parser import text_string_to_metric_families
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -96,10 +97,10 @@ def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[Memory,
 
 
 def _table(rows: list[tuple[str, Result]]) -> Table:
-    table = Table(title="Overload: answers a second, and milliseconds from writing a request to its answer")
-    columns = ("", "answered", "approved", "p50", "p99", "turned away", "p50", "p99", "written late, p99")
-    for title in columns:
-        table.add_column(title, justify="right" if title else "left", no_wrap=not title)
+    title = "Answers a second, and milliseconds from writing a request to its answer"
+    table = Table(title=title, box=SIMPLE, padding=0)
+    for heading in ("", "answered", "approved", "p50", "p99", "turned\naway", "p50", "p99", "written\nlate, p99"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, result in rows:
         cells = [f"{result.rate:,.0f}"]
         for answer in (APPROVED, TURNED_AWAY):

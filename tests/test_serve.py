@@ -1,13 +1,21 @@
-"""`carteira serve` leaves nothing behind."""
+"""`carteira serve` takes connections fast, says why it cannot start, and leaves nothing behind."""
 
+import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+import uvloop
 
 from carteira.embedded import Endpoints
-from tests.server import running_server
+from carteira.server import LISTENERS, listening_sockets
+from tests.server import clean_environment, running_server
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -23,3 +31,46 @@ def test_the_folder_of_the_metrics_goes_with_the_server(
         assert "carteira_" in httpx.get(server.url + "/metrics").text
     assert server.process.returncode == 0
     assert list(temporary.glob("carteira-*")) == []
+
+
+def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "carteira", "serve"],
+            env=clean_environment(tmp_path, port=port, database_url="postgresql://127.0.0.1:1/none"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert f"não dá para escutar em 127.0.0.1:{port}" in " ".join(ended.stderr.split())
+
+
+def test_a_turn_of_the_loop_takes_as_many_connections_as_there_are_listeners() -> None:
+    """A crowd that reconnects to a busy server waits for an eighth of the turns that one listener would need."""
+    crowd = 12 * LISTENERS
+
+    async def turns() -> int:
+        loop, accepted = asyncio.get_running_loop(), []
+
+        class Connection(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                accepted.append(transport)
+
+        sockets = listening_sockets(uvicorn.Config("-", host="127.0.0.1", port=0, log_config=None))
+        servers = [await loop.create_server(Connection, sock=each, backlog=2 * crowd) for each in sockets]
+        with ExitStack() as clients:
+            for _ in range(crowd):
+                clients.enter_context(socket.create_connection(sockets[0].getsockname(), timeout=5))
+            taken = 0
+            while len(accepted) < crowd:
+                await asyncio.sleep(0)
+                taken += 1
+        for server in servers:
+            server.close()
+        return taken
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(asyncio.wait_for(turns(), 30)) <= crowd // LISTENERS + 4

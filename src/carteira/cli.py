@@ -69,6 +69,10 @@ def run(
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
+    try:
+        launcher.check_address(settings)
+    except launcher.StartFailed as error:
+        fail(str(error))
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)

@@ -49,7 +49,7 @@ def run(settings: Settings, out: Console) -> None:
         StartFailed: the port or the home folder is taken, or a server does not start.
     """
     began = time.monotonic()
-    _check_port(settings)
+    check_address(settings)
     home = settings.carteira_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     servers = EmbeddedServers(
@@ -127,8 +127,9 @@ def _is_ours(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
-def _check_port(settings: Settings) -> None:
-    with socket.socket() as probe:
+def check_address(settings: Settings) -> None:
+    """Raise `StartFailed` when the server could not listen on its address."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
