@@ -4,17 +4,22 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil  # type: ignore[import-untyped] # it has no types
 import pytest
 import uvicorn
 import uvloop
 
 from carteira.embedded import Endpoints
+from carteira.launcher import StartFailed, check_address
 from carteira.server import LISTENERS, listening_sockets
+from carteira.settings import Settings
 from tests.server import clean_environment, running_server
 
 
@@ -46,6 +51,36 @@ def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
         )
     assert ended.returncode == 1
     assert f"não dá para escutar em 127.0.0.1:{port}" in " ".join(ended.stderr.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere one socket serves all processes")
+def test_each_process_gets_its_share_of_the_connections(
+    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path: Path
+) -> None:
+    with running_server(tmp_path, database_url=new_database("shares"), redis_url=endpoints.redis_url) as server:
+        address = urlsplit(server.url)
+
+        def connections(pid: int, status: str) -> int:
+            every = psutil.Process(pid).net_connections("tcp")
+            return sum(each.status == status and each.laddr.port == address.port for each in every)
+
+        workers = server.workers()
+        while not all(connections(pid, psutil.CONN_LISTEN) for pid in workers):
+            time.sleep(0.02)  # one is there before the other
+        for _ in range(6):
+            with ExitStack() as crowd:
+                clients = [
+                    crowd.enter_context(socket.create_connection((address.hostname, address.port), timeout=20))
+                    for _ in range(64)
+                ]
+                for client in clients:
+                    client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert all(client.recv(65_536).startswith(b"HTTP/1.1 200 ") for client in clients)
+                shares = [connections(pid, psutil.CONN_ESTABLISHED) for pid in workers]
+            assert sum(shares) == 64
+            assert min(shares) >= 8, "by chance it would be once in 10^9 runs"
+        with pytest.raises(StartFailed, match="Address already in use"):  # another server does not join in
+            check_address(Settings(host="127.0.0.1", port=address.port))
 
 
 def test_a_turn_of_the_loop_takes_as_many_connections_as_there_are_listeners() -> None:

@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
@@ -55,6 +57,33 @@ def serve(settings: Settings) -> None:
 
 
 def listening_sockets(config: uvicorn.Config) -> list[socket.socket]:
-    """The address bound once, as `LISTENERS` file descriptors."""
-    bound = config.bind_socket()
+    """The address bound once, as `LISTENERS` file descriptors; for each of several processes once, where that is had.
+
+    With one socket for all, whichever process wakes first takes the connections, all of them at times. Linux spreads
+    them evenly over sockets that share the address. Elsewhere they are not spread, and one for all remains.
+    """
+    if config.workers > 1 and sys.platform == "linux":
+        return _OwnSockets(config.host, config.port)
+    return _doubled(config.bind_socket())
+
+
+def _doubled(bound: socket.socket) -> list[socket.socket]:
     return [bound, *(bound.dup() for _ in range(LISTENERS - 1))]
+
+
+class _OwnSockets(list[socket.socket]):
+    """The sockets of one process: pickled into another, as uvicorn does when it starts one, they are bound anew there.
+
+    The process that made them keeps the address without listening on it, so that none but processes of this user may
+    listen there, and nobody is sent to a process that does not answer.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+        super().__init__(_doubled(bound))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, int]]:
+        return _OwnSockets, self[0].getsockname()[:2]
