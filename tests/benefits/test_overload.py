@@ -69,6 +69,7 @@ class _Nobody:
 
     def __init__(self) -> None:
         self.request = _authorization("1")
+        self.since = 0.0
 
     def done(self, outcome: Decision | Exception) -> None:
         assert isinstance(outcome, Overloaded)

@@ -13,6 +13,7 @@ from carteira.benefits import service
 from carteira.benefits.authorization import Authorization, Decision
 from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import LEDGER_KIND, PURCHASE, SETTLEMENT
+from carteira.benefits.strategies import Queue
 from carteira.kit.ids import uuid7
 from carteira.kit.tx import Database
 from tests.benefits.support import FOOD, MEAL, OTHER
@@ -24,6 +25,13 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     database = Database(new_database("cash"), pool_size=6)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def queue(books: Database) -> AsyncIterator[Queue]:
+    made = Queue(Authorizer(books))
+    async with made.running():
+        yield made
 
 
 async def wallet_of(books: Database, account: str, category: str) -> UUID:
@@ -49,22 +57,21 @@ async def test_cash_that_is_not_needed_is_not_waited_for(books: Database) -> Non
 
 @pytest.mark.parametrize(("spent_meanwhile", "code"), [(0, "00"), (1, "51")])
 async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it(
-    books: Database, spent_meanwhile: int, code: str
+    books: Database, queue: Queue, spent_meanwhile: int, code: str
 ) -> None:
     account = await open_account(books, FOOD=999, CASH=1_000)
     cash = await wallet_of(books, account, "CASH")
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
     async with books.transaction() as other:
         book = await ledger.lock(other, [cash])
-        deciding = asyncio.create_task(Authorizer(books).authorize([request(account, 1_000, FOOD)], "followed"))
-        while not await other.scalar(waiting):
+        deciding = asyncio.create_task(queue.authorize(request(account, 1_000, FOOD)))
+        while not (await other.scalar(waiting) or queue._held_up):  # noqa: SLF001 - it waits for the lock, or aside
             assert not deciding.done(), "decided without the lock"
             await asyncio.sleep(0.005)
         if spent_meanwhile:
             book.post(ledger.transfer(PURCHASE, source=cash, target=SETTLEMENT, amount=spent_meanwhile))
             await ledger.write(other, book)
-    (decision,) = await deciding
-    assert decision.code == code
+    assert (await deciding).code == code
     left = {"00": {"FOOD": 999, "CASH": 0}, "51": {"FOOD": 999, "CASH": 999}}[code]
     assert (await balances(books, account)).items() >= left.items()
 

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     UNKNOWN_OPERATION = "unknown_operation"
     OVERLOADED = "overloaded"
+    ACCOUNT_HELD_UP = "account_held_up"
     UNAVAILABLE = "unavailable"
     INTERNAL_ERROR = "internal_error"
 

@@ -7,9 +7,10 @@ not), walks the requests in order, posts the approved ones, and writes entries a
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import structlog
-from asyncpg import DeadlockDetectedError, UniqueViolationError
+from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
 
 from carteira import ledger
 from carteira.benefits import catalog
@@ -24,6 +25,10 @@ RESOLVE_PAUSE_SECONDS = 0.05
 _CONFLICTS = (ledger.StaleBook, UniqueViolationError, DeadlockDetectedError)
 
 log = structlog.get_logger(__name__)
+
+
+class AccountHeldUp(Exception):
+    """Somebody else keeps an account locked."""
 
 
 class Authorizer:
@@ -42,8 +47,17 @@ class Authorizer:
 
         Raises:
             StaleBook, UniqueViolationError, DeadlockDetectedError: that did not help; nothing was written.
+            AccountHeldUp: somebody has kept an account locked for too long; nothing was written.
             DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
+        assert meeting != "free", "then some would be left undecided"
+        return cast("list[Decision]", await self._settle(requests, meeting))
+
+    async def authorize_free(self, requests: Sequence[Authorization]) -> list[Decision | None]:
+        """The same, without waiting for locks: None for a request whose account somebody else has locked."""
+        return await self._settle(requests, "free")
+
+    async def _settle(self, requests: Sequence[Authorization], meeting: Meeting) -> list[Decision | None]:
         conflicts = 0
         while True:
             batch = Batch(requests, await self._catalog_now())
@@ -55,6 +69,10 @@ class Authorizer:
                 if not await self._happened(batch):
                     raise
                 return batch.decisions
+            except LockNotAvailableError as error:
+                if meeting != "compared" or conflicts >= MAX_CONFLICTS:
+                    raise AccountHeldUp from error
+                conflicts += 1
             except _CONFLICTS:
                 conflicts += 1
                 if conflicts == MAX_CONFLICTS + MAX_CONFLICTS_LOCKED:
@@ -63,16 +81,16 @@ class Authorizer:
                 return batch.decisions
 
     async def _run(self, batch: Batch, meeting: Meeting, conflicts: int) -> None:
-        if meeting == "locked" or conflicts >= MAX_CONFLICTS:
+        if meeting in {"locked", "free"} or conflicts >= MAX_CONFLICTS:
             async with self.database.lean_transaction() as tx:
-                await batch.run(tx, "locked")
+                await batch.run(tx, "free" if meeting == "free" else "locked")
         elif meeting == "compared" or conflicts:
             async with self.database.lean_statements() as tx:
                 await batch.run(tx, meeting)
         else:
             async with self.database.lean_statements() as tx:
                 await batch.run(tx, meeting, memory=self._memory, look_up=False)
-        if meeting == "followed":
+        if meeting in {"free", "followed"}:
             self._memory.keep(batch)
 
     async def _happened(self, batch: Batch) -> bool:
@@ -86,7 +104,7 @@ class Authorizer:
         deadline = time.monotonic() + RESOLVE_SECONDS
         while True:
             try:
-                async with self.database.lean_statements() as tx:
+                async with self.database.lean_transaction() as tx:
                     return not await take_back(tx, batch.fresh[0])
             except DatabaseDown:
                 if time.monotonic() > deadline:

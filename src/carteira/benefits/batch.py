@@ -23,9 +23,10 @@ PURCHASE = "benefits.purchase"
 LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
 
-Meeting = Literal["locked", "compared", "followed"]
-"""How a batch meets other transactions on an account: its row is locked; or it is not, and at the write it must be as
-it was read (`compared`), or cover what is taken from it, wherever it is by then (`followed`)."""
+Meeting = Literal["locked", "free", "compared", "followed"]
+"""How a batch meets other transactions on an account: its row is locked, or else what nobody else has locked is, and
+the other requests are left undecided (`free`); or it is not locked, and at the write it must be as it was read
+(`compared`), or cover what is taken from it, wherever it is by then (`followed`)."""
 CATALOG_CHANGED = "CB001"
 """SQLSTATE with which `benefits_require_catalog` refuses what was decided with another version."""
 MAX_REMEMBERED = 100_000
@@ -87,8 +88,11 @@ class Batch:
         self.holders: dict[str, UUID] = {}
         """The benefit accounts that exist."""
         self.accounts: dict[Payer, ledger.Account] = {}
+        self.held_up: set[str] = set()
+        """References of accounts that somebody else has locked (`free`)."""
         self.book = ledger.Book(())
-        self.decisions: list[Decision] = []
+        self.decisions: list[Decision | None] = []
+        """In the order of the requests; None is left undecided."""
         self.fresh: list[Decision] = []
 
     @property
@@ -104,11 +108,12 @@ class Batch:
 
         Raises:
             StaleBook: another transaction was faster.
+            LockNotAvailableError: another transaction has locked an account for long.
             UniqueViolationError: a transaction id is taken.
             CatalogChanged: the catalog is another one now.
         """
-        if meeting == "locked":
-            await self._lock(tx)
+        if meeting in {"locked", "free"}:
+            await self._lock(tx, wait=meeting == "locked")
         else:
             await self._read(tx, memory)
         self.book = ledger.Book(self.accounts.values())
@@ -118,6 +123,9 @@ class Batch:
             earlier = answered.get(request.external_id) if request.external_id else None
             if earlier is not None and earlier.content == request.content:
                 self.decisions.append(earlier)
+                continue
+            if request.account in self.held_up:
+                self.decisions.append(None)
                 continue
             decision = self._decide(request, category, earlier)
             self.fresh.append(decision)
@@ -147,25 +155,30 @@ class Batch:
                 if found is not None:
                     self.accounts[reference, found.kind] = found
 
-    async def _lock(self, tx: LeanTx) -> None:
-        """Lock and read all accounts that may pay, CASH too."""
-        self.holders = await find_accounts(tx, list({reference for reference, _ in self.asked}))
+    async def _lock(self, tx: LeanTx, *, wait: bool) -> None:
+        """Lock and read all accounts that may pay, CASH too; without waiting, those that nobody else has locked."""
         spare = {(request.account, LEDGER_KIND + CASH) for request, _ in self.categorised if request.fallback}
-        held = {
-            (self.holders[payer[0]], payer[1]): payer for payer in self.asked.keys() | spare if payer[0] in self.holders
-        }
-        book = await ledger.lock_held(tx, held.keys())
+        payers: dict[UUID, Payer] = {}
+        references = list({reference for reference, _ in self.asked})
+        for reference, holder_id, found in await ledger.accounts_held(tx, _FIND, references):
+            self.holders[reference] = holder_id
+            if found is not None and (payer := (reference, found.kind)) in self.asked.keys() | spare:
+                payers[found.id] = payer
+        book = await (ledger.lock if wait else ledger.lock_free)(tx, payers.keys())
+        self.held_up = {payer[0] for account_id, payer in payers.items() if account_id not in book.accounts}
         for account in book.accounts.values():
-            assert account.holder_id is not None, "it was read by its holder"
-            self.accounts[held[account.holder_id, account.kind]] = account
+            self.accounts[payers[account.id]] = account
 
     async def _write(self, tx: LeanTx, *, follow: bool) -> None:
-        """Write the book and the decisions, in one round trip.
+        """Write the book and the decisions, in one round trip; those by their transaction ids, as every process does.
+
+        Else two that have the same ids in another order would wait for each other.
 
         Raises:
             CatalogChanged: the decisions were taken with another version of the catalog than the present one.
         """
-        values = (self.fresh, self.catalog.version)
+        fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
+        values = (fresh, self.catalog.version)
         try:
             await ledger.write(tx, self.book, follow=follow, along=_RECORD_ALONG, values=values)
         except PostgresError as error:

@@ -24,7 +24,7 @@ from carteira.benefits.authorization import (
     parse_authorization,
     refuse_malformed,
 )
-from carteira.benefits.authorizer import Authorizer
+from carteira.benefits.authorizer import AccountHeldUp, Authorizer
 from carteira.benefits.batch import find_accounts, record
 from carteira.benefits.strategies import Overloaded, Strategy
 from carteira.kit.edge import take_request_id
@@ -102,6 +102,8 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
         return _CODES[outcome.code], outcome.reason
     if isinstance(outcome, Overloaded):
         return Code.REFUSED, Reason.OVERLOADED
+    if isinstance(outcome, AccountHeldUp):
+        return Code.REFUSED, Reason.ACCOUNT_HELD_UP
     if isinstance(outcome, DatabaseDown) or is_connection_lost(outcome):
         log.warning("authorizer without database", error=type(outcome.__cause__ or outcome).__name__)
         return Code.REFUSED, Reason.UNAVAILABLE

@@ -139,7 +139,7 @@ class Lane:
 class _Asked:
     """A request in the queue, whose connection waits."""
 
-    __slots__ = ("_lane", "_request_id", "_respond", "_since", "request")
+    __slots__ = ("_lane", "_request_id", "_respond", "request", "since")
 
     def __init__(
         self, lane: Lane, request: Authorization, request_id: bytes | None, respond: Respond, since: float
@@ -148,13 +148,13 @@ class _Asked:
         self.request = request
         self._request_id = request_id
         self._respond = respond
-        self._since = since
+        self.since = since
 
     def done(self, outcome: Decision | Exception) -> None:
         if type(outcome) is Overloaded:
-            self._lane.turn_away(self._request_id, self._respond, self._since)
+            self._lane.turn_away(self._request_id, self._respond, self.since)
             return
         code, reason = outcome_of(outcome)
-        observe(code, reason, time.perf_counter() - self._since)
+        observe(code, reason, time.perf_counter() - self.since)
         start, end = _ANSWERS[code]
         self._respond(start + (self._request_id or str(self.request.id).encode()) + end)

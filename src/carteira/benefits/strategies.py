@@ -5,7 +5,7 @@
   lock is taken, so that contention alone never refuses;
 - `queue`: requests pass through one queue a process, and one writer takes those that wait together: it reads
   without a lock what it does not remember, and at the write the accounts are moved on from where they are, as long as
-  they cover it.
+  they cover it. Whose account somebody else keeps locked is set aside (`held_up`).
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from carteira.benefits.authorization import Authorization, Decision
-from carteira.benefits.authorizer import Authorizer
+from carteira.benefits.authorizer import AccountHeldUp, Authorizer
+from carteira.benefits.held_up import HeldUp, Waiting
 from carteira.kit.tx import DatabaseDown
 
 StrategyName = Literal["optimistic", "pessimistic", "queue"]
@@ -47,6 +48,8 @@ FORGET: Final = 0.05
 """By how much that number shrinks from batch to batch."""
 ENOUGH: Final = 8
 """What it is at most: larger batches come about by themselves, and the server reads while PostgreSQL writes them."""
+RETRY_SECONDS: Final = 0.02
+"""How long after the last batch those are tried again that were set aside, if nobody else comes."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,16 +93,6 @@ class Optimistic:
         return (await self._authorizer.authorize([request], "compared"))[0]
 
 
-class Waiting(Protocol):
-    """A request in the queue."""
-
-    request: Authorization
-
-    def done(self, outcome: Decision | Exception) -> None:
-        """Take the outcome; called exactly once, in the event loop."""
-        ...
-
-
 class Queue:
     """One queue a process; one writer takes those that wait into one transaction, in the order they came.
 
@@ -107,11 +100,15 @@ class Queue:
     being written counted; who comes then is turned away at once. That is a flood: while it lasts only as many are let
     in as can be answered within `FLOOD_STAY_SECONDS`, and at its start who has waited longer than those is turned away
     too. Neither memory nor the wait of those that are decided grows beyond capacity.
+
+    Whose account somebody else keeps locked is set aside and tried again with later batches, which then lock what is
+    free instead of waiting.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
         self._waiting: deque[Waiting] = deque()
+        self._held_up = HeldUp()
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
@@ -170,27 +167,40 @@ class Queue:
         while not stopping.is_set() or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting:
+            while self._waiting or self._held_up:
                 await self._gather()
                 self._began = time.perf_counter()
+                wary = bool(self._held_up)
                 batch = self._batch()
-                await self._decide(batch)
-                self._measure(len(batch), time.perf_counter() - self._began)
+                await self._decide(batch, wary=wary)
+                if not wary:
+                    self._measure(len(batch), time.perf_counter() - self._began)
             if stopping.is_set():
                 self._arrived.set()
 
     async def _gather(self) -> None:
         """Give those that lately came together the time to do so again: a handful costs hardly more than one."""
+        if not self._waiting:
+            self._arrived.clear()
+            await _wait(self._arrived, RETRY_SECONDS)
+            return
         pause = self._began + GATHER_SECONDS - time.perf_counter()
         if pause > 0 and len(self._waiting) < self._together:
             self._all_here.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._all_here.wait()
+            await _wait(self._all_here, pause)
 
     def _batch(self) -> list[Waiting]:
-        """Take those whose turn has come."""
-        return [self._waiting.popleft() for _ in range(min(self._most_at_once, len(self._waiting)))]
+        """Take those whose turn has come, those that were set aside first."""
+        come = [self._waiting.popleft() for _ in range(min(self._most_at_once, len(self._waiting)))]
+        if not self._held_up:
+            return come
+        batch = self._held_up.take_turn()
+        for waiting in come:
+            if self._held_up.holds(waiting.request.account):
+                self._held_up.add(waiting, self._began)
+            else:
+                batch.append(waiting)
+        return batch
 
     def _measure(self, size: int, seconds: float) -> None:
         """Follow how many come together, and the pace in requests a second; small batches say nothing of that."""
@@ -199,26 +209,44 @@ class Queue:
             pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
             self._adapt(self._pace + (pace - self._pace) * WEIGHT)
 
-    async def _decide(self, batch: Sequence[Waiting]) -> None:
+    async def _decide(self, batch: Sequence[Waiting], *, wary: bool) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
         try:
-            decisions = await self._authorizer.authorize([waiting.request for waiting in batch], "followed")
+            decisions = await self._authorize([waiting.request for waiting in batch], wary=wary)
         except DatabaseDown as error:
             for waiting in batch:
                 waiting.done(error)
         except Exception as error:  # noqa: BLE001 - tried again one by one
             log.warning("batch failed", size=len(batch), error=type(error).__name__)
             for waiting in batch:
-                waiting.done(await self._decide_one(waiting.request))
+                await self._decide_one(waiting)
         else:
             for waiting, decision in zip(batch, decisions, strict=True):
-                waiting.done(decision)
+                self._answer(waiting, decision)
 
-    async def _decide_one(self, request: Authorization) -> Decision | Exception:
+    async def _authorize(self, requests: Sequence[Authorization], *, wary: bool) -> Sequence[Decision | None]:
+        """Decide requests, but none whose account somebody keeps locked; if `wary`, do not even wait to see that."""
+        if not wary:
+            with suppress(AccountHeldUp):
+                return await self._authorizer.authorize(requests, "followed")
+        return await self._authorizer.authorize_free(requests)
+
+    async def _decide_one(self, waiting: Waiting) -> None:
+        if self._held_up.holds(waiting.request.account):
+            self._answer(waiting, None)
+            return
         try:
-            return (await self._authorizer.authorize([request], "locked"))[0]
+            (decision,) = await self._authorizer.authorize_free([waiting.request])
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
-            return error
+            waiting.done(error)
+        else:
+            self._answer(waiting, decision)
+
+    def _answer(self, waiting: Waiting, decision: Decision | None) -> None:
+        if decision is None:
+            self._held_up.add(waiting, time.perf_counter())
+        else:
+            waiting.done(decision)
 
 
 class _Awaited:
@@ -226,6 +254,7 @@ class _Awaited:
 
     def __init__(self, request: Authorization) -> None:
         self.request = request
+        self.since = time.perf_counter()
         self.outcome: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
 
     def done(self, outcome: Decision | Exception) -> None:
@@ -235,6 +264,13 @@ class _Awaited:
             self.outcome.set_exception(outcome)
         else:
             self.outcome.set_result(outcome)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait until the event is set, for some seconds at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 @asynccontextmanager

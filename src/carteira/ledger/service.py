@@ -38,6 +38,7 @@ _READ_HOLDERS = f"""
     FROM holder LEFT JOIN ledger_accounts account ON account.holder_id = holder.holder_id
 """  # noqa: S608 - constants
 _LOCKED = " ORDER BY id FOR NO KEY UPDATE"
+_LOCKED_IF_FREE = _LOCKED + " SKIP LOCKED"
 _LOCK_HELD = f"""
     SELECT {_COLUMNS} FROM ledger_accounts
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
@@ -89,6 +90,14 @@ async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
         AccountNotFound: one of them does not exist.
     """
     return await _book(tx, account_ids, lock=True)
+
+
+async def lock_free(tx: Tx | LeanTx, account_ids: Collection[UUID]) -> Book:
+    """Lock and read those of the accounts that nobody else has locked; the others are not in the book.
+
+    Nobody is waited for.
+    """
+    return Book([Account(*row) for row in await fetch(tx, _READ + _LOCKED_IF_FREE, account_ids)])
 
 
 async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
