@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import fastapi.routing
 import httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from carteira.app import Application, create_app, modules_of
+from carteira.app import Application, create_app, modules_of, prepare_routes
 from carteira.kit.access import Claims, Public, SignedIn
 from carteira.kit.docs import ASSETS
 from carteira.settings import OPTIONAL_MODULES, Settings
@@ -73,6 +74,18 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
             assert (response.status_code, response.json()["code"]) == (401, "not_authenticated"), (method, path)
             tried += 1
     assert tried >= 5
+
+
+async def test_no_request_waits_for_routes_to_be_worked_out(
+    application: Application, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_values: object, **_options: object) -> None:
+        pytest.fail("a request had a route worked out")
+
+    prepare_routes(application.api)
+    monkeypatch.setattr(fastapi.routing, "get_dependant", late)
+    assert (await stranger.get("/nowhere")).status_code == 404
+    assert (await stranger.post("/benefits/credits")).status_code == 401
 
 
 # A path that only this module serves.
