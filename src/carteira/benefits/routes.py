@@ -209,12 +209,16 @@ async def credit_many(
     """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
     body = await request.body()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    lines = _read_lines(kind, body)
-    response: Any = await once.run(tx, lines, lambda: service.credit_many(tx, lines, atomic=atomic))
+    lines = await _read_lines(kind, body)
+
+    async def work() -> bytes:
+        return await (await service.credit_many(tx, lines, atomic=atomic)).written()
+
+    response: Any = await once.run(tx, lines, work)
     return response  # type: ignore[no-any-return] # as above
 
 
-def _read_lines(kind: str, body: bytes) -> list[Any]:
+async def _read_lines(kind: str, body: bytes) -> list[Any]:
     """Read the raw lines of a bulk top-up.
 
     Raises:
@@ -223,7 +227,7 @@ def _read_lines(kind: str, body: bytes) -> list[Any]:
     """
     if kind == "text/csv":
         try:
-            return list(service.parse_csv(body.decode()))
+            return list(await service.parse_csv(body.decode()))
         except UnicodeDecodeError as error:
             message = "O CSV deve estar em UTF-8."
             raise InvalidInput(errors=[{"field": "body", "message": message}]) from error

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from carteira.kit.cpf import Cpf
 from carteira.kit.money import MAX_AMOUNT, Amount
+from carteira.kit.pieces import dump_json
 
 Reference = Annotated[
     str,
@@ -115,6 +116,11 @@ class BulkCreditOut(BaseModel):
     failed: int
     amount: int = Field(description="Total creditado, em centavos")
     results: list[BulkCreditResult]
+
+    async def written(self) -> bytes:
+        """Give it as JSON, written piece by piece."""
+        head = self.model_dump_json(exclude={"results"}).encode()
+        return head[:-1] + b',"results":' + await dump_json(self.results) + b"}"
 
 
 class CategoryIn(_In):

@@ -1,9 +1,11 @@
 """The verbs of benefits: open accounts, top them up (one and in bulk), reverse and refund transactions, claim."""
 
+import asyncio
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -44,6 +46,7 @@ from carteira.kit.access import Principal
 from carteira.kit.clock import clock
 from carteira.kit.ids import uuid7
 from carteira.kit.money import format_brl
+from carteira.kit.pieces import PIECE, pieces
 from carteira.kit.problems import InvalidInput, Problem
 from carteira.kit.tx import Tx
 from carteira.kit.validation import describe
@@ -127,38 +130,44 @@ async def open_account(tx: Tx, body: AccountIn) -> AccountOut:
     return AccountOut(account=body.account, balances=await balances(tx, opened))
 
 
-def _credit(account_id: UUID, amount: int, description: str | None) -> ledger.NewEntry:
-    return ledger.transfer("benefits.credit", source=FUNDING, target=account_id, amount=amount, description=description)
+def _credit(account_id: UUID, amount: int, description: str | None, entry_id: UUID | None = None) -> ledger.NewEntry:
+    return ledger.transfer(
+        "benefits.credit",
+        source=FUNDING,
+        target=account_id,
+        amount=amount,
+        description=description,
+        entry_id=entry_id,
+    )
 
 
 Wanted = tuple[str, str]
 """An account's reference and a category."""
 
 
-async def _lock_wanted(tx: Tx, wanted: set[Wanted]) -> tuple[ledger.Book, dict[Wanted, UUID]]:
-    """Lock the ledger account of each (reference, category) that exists, and say which is which.
+async def _find_wanted(tx: Tx, wanted: Collection[Wanted]) -> tuple[set[str], dict[Wanted, UUID]]:
+    """Find the references that exist and the ledger account of each (reference, category), and lock none of them.
 
-    A category that was configured after an account was opened gets its ledger account at its first top-up.
+    A category that was configured after an account was opened gets its ledger account at its first top-up; in order, so
+    that no two transactions wait for each other.
     """
-    known = await batch.find_accounts(tx, sorted({reference for reference, _ in wanted}))
     names = set(await tx.scalars(select(BenefitCategory.name)))
-    kinds = {
-        (known[reference], LEDGER_KIND + category): (reference, category)
-        for reference, category in wanted
-        if reference in known and category in names
-    }
-    book = await ledger.lock_held(tx, kinds.keys())
-    missing = kinds.keys() - {(account.holder_id, account.kind) for account in book.accounts.values()}
-    for holder_id, kind in sorted(missing):
-        view = await find(tx, kinds[holder_id, kind][0], keep=True)  # its owner must not change meanwhile
-        await ledger.open_account(tx, kind, holder_id=holder_id, owner_id=view.user_id)
-    if missing:
-        book = await ledger.lock_held(tx, kinds.keys())
-    return book, {
-        kinds[account.holder_id, account.kind]: account.id
-        for account in book.accounts.values()
-        if account.holder_id is not None
-    }
+    known: set[str] = set()
+    accounts: dict[Wanted, UUID] = {}
+    missing: list[tuple[Wanted, UUID]] = []
+    async for piece in pieces(wanted):
+        ids = await batch.find_accounts(tx, list({reference for reference, _ in piece}))
+        known.update(ids)
+        held = {one: (ids[one[0]], LEDGER_KIND + one[1]) for one in piece if one[0] in ids and one[1] in names}
+        found = await ledger.find_held(tx, held.values())
+        accounts |= {one: found[account] for one, account in held.items() if account in found}
+        missing += [(one, account[0]) for one, account in held.items() if account not in found]
+    for (reference, category), holder_id in sorted(missing):
+        view = await find(tx, reference, keep=True)  # its owner must not change meanwhile
+        accounts[reference, category] = await ledger.open_account(
+            tx, LEDGER_KIND + category, holder_id=holder_id, owner_id=view.user_id
+        )
+    return known, accounts
 
 
 async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
@@ -169,11 +178,12 @@ async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
         UnknownCategory: the category is not configured.
     """
     await find(tx, reference)
-    book, accounts = await _lock_wanted(tx, {(reference, body.category)})
+    _, accounts = await _find_wanted(tx, [(reference, body.category)])
     account_id = accounts.get((reference, body.category))
     if account_id is None:
         raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
     entry = _credit(account_id, body.amount, body.description)
+    book = await ledger.lock(tx, [account_id])
     book.post(entry)
     await ledger.write(tx, book)
     return CreditOut(
@@ -188,7 +198,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
 _lines = TypeAdapter(BulkCreditIn)
 
 
-def parse_csv(text: str) -> list[dict[str, object]]:
+async def parse_csv(text: str) -> list[dict[str, object]]:
     """Read `account,category,amount[,description]` (comma or semicolon, amounts in centavos) into raw lines.
 
     Raises:
@@ -202,7 +212,7 @@ def parse_csv(text: str) -> list[dict[str, object]]:
         raise InvalidInput(errors=[{"field": "body", "message": "O CSV deve começar por account,category,amount."}])
     reader.fieldnames = names
     try:
-        return [_raw_line(row) for row in reader]
+        return [line async for piece in pieces(map(_raw_line, reader)) for line in piece]
     except csv.Error as error:
         raise InvalidInput(errors=[{"field": "body", "message": "O CSV não pôde ser lido."}]) from error
 
@@ -219,21 +229,29 @@ def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
     return line
 
 
-def _check(number: int, raw: object) -> BulkCreditIn | BulkCreditResult:
+Line = tuple[str, str, int, str | None]
+"""A good line of a bulk top-up: reference, category, centavos, description."""
+Credit = tuple[UUID, UUID, int, str | None]
+"""What becomes of it: ledger account, the entry's id, centavos, description. Both are plain tuples: what so many models
+and entries cost the garbage collector would be felt by whoever is served meanwhile."""
+
+
+def _check(number: int, raw: object) -> Line | BulkCreditResult:
     """Give a line in its shape, or what is wrong with it."""
     try:
-        return _lines.validate_python(raw)
+        line = _lines.validate_python(raw)
     except ValidationError as error:
         described = [describe({**item}) for item in error.errors()]
         detail = " ".join(f"{item['field']}: {item['message']}" for item in described)
         account = str(raw.get("account", ""))[:64] if isinstance(raw, dict) else ""
         return BulkCreditResult(line=number, account=account, status="failed", code="invalid_input", detail=detail)
+    return line.account, line.category, line.amount, line.description
 
 
 async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
-    All accounts are locked in id order and all entries written in one round trip, whatever the number of lines.
+    The work is done in pieces, so that others are served meanwhile. Nothing is locked before it is known what to post.
 
     Raises:
         InvalidInput: no line, or more than 10,000.
@@ -242,46 +260,66 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> B
     if not 0 < len(raw_lines) <= MAX_BULK_LINES:
         message = f"Envie de 1 a {MAX_BULK_LINES} linhas."
         raise InvalidInput(errors=[{"field": "body", "message": message}])
-    checked = [_check(number, raw) for number, raw in enumerate(raw_lines, 1)]
-    good = [line for line in checked if isinstance(line, BulkCreditIn)]
-    book, accounts = await _lock_wanted(tx, {(line.account, line.category) for line in good})
-    known = await batch.find_accounts(tx, sorted({line.account for line in good}))
-    results = []
-    for number, line in enumerate(checked, 1):
-        if isinstance(line, BulkCreditResult):
-            results.append(line)
-            continue
-        account_id = accounts.get((line.account, line.category))
-        if account_id is None:
-            problem: Problem = UnknownCategory() if line.account in known else BenefitAccountNotFound()
-            results.append(_failed(number, line.account, problem))
-            continue
-        entry = _credit(account_id, line.amount, line.description)
-        book.post(entry)
-        results.append(BulkCreditResult(line=number, account=line.account, status="credited", entry_id=entry.id))
-    failed = sum(result.status == "failed" for result in results)
-    if atomic and failed:
-        _reject(results)
-    await ledger.write(tx, book)
-    total = sum(posting.amount for entry in book.entries for posting in entry.postings if posting.amount > 0)
-    return BulkCreditOut(credited=len(results) - failed, failed=failed, amount=total, results=results)
+    results, due = await _judge(tx, raw_lines)
+    if atomic and len(due) < len(results):
+        await _reject(results)
+    await _post(tx, due)
+    total = sum(amount for _, _, amount, _ in due)
+    failed = len(results) - len(due)
+    return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
+
+
+async def _judge(tx: Tx, raw_lines: Sequence[object]) -> tuple[list[BulkCreditResult], list[Credit]]:
+    """Give each line's result, if it comes to that, and what there is to post."""
+    numbered = pieces(enumerate(raw_lines, 1), PIECE // 2)  # a bad line takes its time to describe
+    checked = [_check(number, raw) async for piece in numbered for number, raw in piece]
+    known, accounts = await _find_wanted(tx, {line[:2] for line in checked if isinstance(line, tuple)})
+    results: list[BulkCreditResult] = []
+    due: list[Credit] = []
+    async for piece in pieces(checked):
+        for line in piece:
+            if isinstance(line, BulkCreditResult):
+                results.append(line)
+            elif account_id := accounts.get(line[:2]):
+                due.append((account_id, entry_id := uuid7(), line[2], line[3]))
+                results.append(_credited(len(results) + 1, line[0], entry_id))
+            else:
+                problem = UnknownCategory() if line[0] in known else BenefitAccountNotFound()
+                results.append(_failed(len(results) + 1, line[0], problem))
+    return results, due
+
+
+async def _post(tx: Tx, due: list[Credit]) -> None:
+    """Lock, post and write a piece at a time.
+
+    In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
+    credits stay in the order of their lines.
+    """
+    await asyncio.sleep(0)  # to sort is some milliseconds' work, and so was to throw away what was judged by
+    due.sort(key=lambda credit: credit[0].int)
+    async for piece in pieces(due):
+        book = await ledger.lock(tx, [account_id for account_id, *_ in piece])
+        for account_id, entry_id, amount, description in piece:
+            book.post(_credit(account_id, amount, description, entry_id))
+        await ledger.write(tx, book)
+
+
+def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:
+    return BulkCreditResult(line=number, account=account, status="credited", entry_id=entry_id)
 
 
 def _failed(number: int, account: str, problem: Problem) -> BulkCreditResult:
     return BulkCreditResult(line=number, account=account, status="failed", code=problem.code, detail=problem.detail)
 
 
-def _reject(results: Sequence[BulkCreditResult]) -> None:
-    raise BulkRejected(
-        results=[
-            (
-                result
-                if result.status == "failed"
-                else result.model_copy(update={"status": "not_credited", "entry_id": None})
-            ).model_dump(mode="json")
-            for result in results
-        ]
-    )
+async def _reject(results: Sequence[BulkCreditResult]) -> NoReturn:
+    raise BulkRejected(results=[_not_credited(result) async for piece in pieces(results) for result in piece])
+
+
+def _not_credited(result: BulkCreditResult) -> dict[str, object]:
+    if result.status != "failed":
+        result = result.model_copy(update={"status": "not_credited", "entry_id": None})
+    return result.model_dump(mode="json")
 
 
 async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:

@@ -15,6 +15,7 @@ from sqlalchemy import LargeBinary, SmallInteger, Text, func, select, update
 from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from carteira.kit.pieces import dump_json
 from carteira.kit.problems import MEDIA_TYPE, InvalidInput, Refusal
 from carteira.kit.tx import Base, Tx
 
@@ -60,12 +61,14 @@ class Once:
     ) -> Response:
         """Do the work and answer its result as JSON with `status`; a `Refusal` it raises is an answer too.
 
+        A result of bytes is JSON already. A payload that is a list has been parsed from JSON or CSV.
+
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
         """
         if self.key is None:
             return _json(await work(), status)
-        fingerprint = self._fingerprint(payload)
+        fingerprint = await self._fingerprint(payload)
         claimed = await tx.scalar(
             insert(IdempotencyRecord)
             .values(caller=self.caller, key=self.key, fingerprint=fingerprint)
@@ -97,13 +100,17 @@ class Once:
         media_type = MEDIA_TYPE if record.status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
         return Response(record.body, record.status, {REPLAYED: "true"}, media_type)
 
-    def _fingerprint(self, payload: Any) -> bytes:  # noqa: ANN401 - as in `run`
-        content = orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
+    async def _fingerprint(self, payload: Any) -> bytes:  # noqa: ANN401 - as in `run`
+        if isinstance(payload, list):
+            content = await dump_json(payload, orjson.OPT_SORT_KEYS)
+        else:
+            content = orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
 
 
 def _json(result: Any, status: int) -> Response:  # noqa: ANN401 - as in `run`
-    return Response(orjson.dumps(jsonable_encoder(result)), status, media_type="application/json")
+    content = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
+    return Response(content, status, media_type="application/json")
 
 
 async def _once(

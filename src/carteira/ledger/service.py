@@ -44,6 +44,10 @@ _LOCK_HELD = f"""
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
     {_LOCKED}
 """  # noqa: S608 - constants
+_FIND_HELD = """
+    SELECT holder_id, kind, id FROM ledger_accounts
+    WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+"""
 _WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4)) "
 
 
@@ -113,6 +117,12 @@ async def lock_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> Book
     """Lock the accounts named by holder and kind as `lock` does; those that do not exist are not in the book."""
     rows = await fetch(tx, _LOCK_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
     return Book([Account(*row) for row in rows])
+
+
+async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
+    """Give the ids of the accounts named by holder and kind, without locks; those that do not exist are left out."""
+    rows = await fetch(tx, _FIND_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 async def accounts_held(tx: Tx | LeanTx, holders: str, *values: object) -> Sequence[tuple[str, UUID, Account | None]]:
