@@ -200,6 +200,12 @@ async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> 
     assert (await operator.balances(one))["FOOD"] == 150
     as_json = [{"account": two, "category": "CASH", "amount": 9, "description": "Bônus"}]
     assert (await operator.call("POST", "/benefits/credits", json=as_json)).json()["credited"] == 1
+    keyed = {"Idempotency-Key": str(uuid4())}
+    huge = [{"account": two, "category": "CASH", "amount": 2**64}]
+    for replayed in (None, "true"):  # more than 64 bits are JSON, and no amount
+        response = await operator.call("POST", "/benefits/credits", json=huge, headers=keyed)
+        assert (response.status_code, response.json()["results"][0]["code"]) == (200, "invalid_input")
+        assert response.headers.get("Idempotency-Replayed") == replayed
     for content, kind, status in [
         ("{}", "application/json", 422),
         ("[", "application/json", 422),

@@ -4,6 +4,7 @@ The record is written in the transaction that does the work: a rollback leaves n
 """
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -102,7 +103,10 @@ class Once:
 
     async def _fingerprint(self, payload: Any) -> bytes:  # noqa: ANN401 - as in `run`
         if isinstance(payload, list):
-            content = await dump_json(payload, orjson.OPT_SORT_KEYS)
+            try:
+                content = await dump_json(payload, orjson.OPT_SORT_KEYS)
+            except TypeError:  # an integer of more than 64 bits, which JSON may hold
+                content = json.dumps(payload, sort_keys=True).encode()
         else:
             content = orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()

@@ -39,11 +39,6 @@ _READ_HOLDERS = f"""
 """  # noqa: S608 - constants
 _LOCKED = " ORDER BY id FOR NO KEY UPDATE"
 _LOCKED_IF_FREE = _LOCKED + " SKIP LOCKED"
-_LOCK_HELD = f"""
-    SELECT {_COLUMNS} FROM ledger_accounts
-    WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
-    {_LOCKED}
-"""  # noqa: S608 - constants
 _FIND_HELD = """
     SELECT holder_id, kind, id FROM ledger_accounts
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
@@ -111,12 +106,6 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
         AccountNotFound: one of them does not exist.
     """
     return await _book(tx, account_ids, lock=False)
-
-
-async def lock_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> Book:
-    """Lock the accounts named by holder and kind as `lock` does; those that do not exist are not in the book."""
-    rows = await fetch(tx, _LOCK_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
-    return Book([Account(*row) for row in rows])
 
 
 async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
