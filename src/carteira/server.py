@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import structlog
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
@@ -17,6 +18,8 @@ LISTENERS = 8
 load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
 
 START_FAILED = 3
+
+logger = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> None:
@@ -63,7 +66,9 @@ def listening_sockets(config: uvicorn.Config) -> list[socket.socket]:
     them evenly over sockets that share the address. Elsewhere they are not spread, and one for all remains.
     """
     if config.workers > 1 and sys.platform == "linux":
-        return _OwnSockets(config.host, config.port)
+        own = _OwnSockets(config.host, config.port)
+        logger.info("listening", host=config.host, port=own[0].getsockname()[1], processes=config.workers)
+        return own
     return _doubled(config.bind_socket())
 
 
