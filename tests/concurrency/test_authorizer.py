@@ -18,7 +18,7 @@ from carteira.embedded import Endpoints
 from carteira.kit.tx import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.concurrency.support import assert_reconciled, balances, insert_accounts, open_account
 from tests.server import Server, running_server
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
@@ -78,23 +78,9 @@ async def books(server: tuple[Server, str]) -> AsyncIterator[Database]:
 
 
 async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) -> None:
-    """Open many accounts in two statements, and credit them in one."""
-    ids = {reference: uuid4() for reference in accounts}
+    """Open many accounts, and credit them in one statement."""
     async with books.transaction() as tx:
-        await tx.execute(
-            text(
-                "INSERT INTO benefits_accounts (id, reference)"
-                " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]))"
-            ),
-            {"ids": list(ids.values()), "names": list(ids)},
-        )
-        await tx.execute(
-            text(
-                "INSERT INTO ledger_accounts (id, kind, holder_id) SELECT uuidv7(), 'benefits.' || kind, holder"
-                " FROM unnest(CAST(:ids AS uuid[])) AS holder, unnest(CAST(:kinds AS text[])) AS kind"
-            ),
-            {"ids": list(ids.values()), "kinds": list(CATEGORIES)},
-        )
+        await insert_accounts(tx, list(accounts), CATEGORIES)
         lines = [
             {"account": reference, "category": name, "amount": amount}
             for reference, balances in accounts.items()

@@ -16,7 +16,7 @@ from carteira.benefits.errors import BulkRejected
 from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.pieces import PIECE
 from carteira.kit.tx import Database, Tx
-from tests.concurrency.support import assert_reconciled
+from tests.concurrency.support import assert_reconciled, insert_accounts
 
 KINDS = ("FOOD", "MEAL")
 LINES = 5 * PIECE // 2
@@ -32,24 +32,10 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
 
 async def open_accounts(books: Database, count: int) -> list[str]:
     """Open accounts whose ledger accounts have ids in no order."""
-    ids = {f"u-{uuid4()}": uuid4() for _ in range(count)}
+    references = [f"u-{uuid4()}" for _ in range(count)]
     async with books.transaction() as tx:
-        await tx.execute(
-            text(
-                "INSERT INTO benefits_accounts (id, reference)"
-                " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]))"
-            ),
-            {"ids": list(ids.values()), "names": list(ids)},
-        )
-        await tx.execute(
-            text(
-                "INSERT INTO ledger_accounts (id, kind, holder_id)"
-                " SELECT gen_random_uuid(), 'benefits.' || kind, holder"
-                " FROM unnest(CAST(:ids AS uuid[])) AS holder, unnest(CAST(:kinds AS text[])) AS kind"
-            ),
-            {"ids": list(ids.values()), "kinds": list(KINDS)},
-        )
-    return list(ids)
+        await insert_accounts(tx, references, KINDS)
+    return references
 
 
 def lines(accounts: list[str], category: str = "FOOD", amount: int = 1) -> list[dict[str, object]]:

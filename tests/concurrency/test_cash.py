@@ -27,13 +27,6 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture
-async def queue(books: Database) -> AsyncIterator[Queue]:
-    made = Queue(Authorizer(books))
-    async with made.running():
-        yield made
-
-
 async def wallet_of(books: Database, account: str, category: str) -> UUID:
     async with books.transaction() as tx:
         holder = (await service.find(tx, account)).id

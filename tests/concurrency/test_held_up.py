@@ -29,13 +29,6 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture
-async def queue(books: Database) -> AsyncIterator[Queue]:
-    made = Queue(Authorizer(books))
-    async with made.running():
-        yield made
-
-
 def request(account: str, amount: int, external_id: str | None = None) -> Authorization:
     return Authorization(uuid7(), account, amount, OTHER, "PADARIA DO ZE", external_id, fallback=True)
 
