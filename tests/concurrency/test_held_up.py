@@ -153,3 +153,28 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
         assert len({decision.code for decision in first}) == len({decision.code for decision in second}) == 1
     left = [(await balances(books, account))["CASH"] for account in accounts]
     assert sum(left) == 200_000 - 25 * 40 * 10
+
+
+async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
+    books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four others take turns at the account, so that somebody has it locked all the time: contention refuses nobody."""
+    monkeypatch.setattr(held_up, "PATIENCE_SECONDS", 3.0)
+    account, over = await open_account(books, CASH=1_000), asyncio.Event()
+
+    async def take_turns() -> None:
+        while not over.is_set():
+            async with locked(books, account):
+                await asyncio.sleep(0.015)  # the work of their batches
+
+    async with asyncio.TaskGroup() as others:
+        async with locked(books, account):
+            asked = ask(queue, request(account, 10))
+            while not queue._held_up:  # noqa: SLF001, ASYNC110 - nothing tells
+                await asyncio.sleep(0.005)
+            for _ in range(4):
+                others.create_task(take_turns())
+        try:
+            assert await codes(asked) == ["00"]
+        finally:
+            over.set()
