@@ -23,8 +23,8 @@ from rich.table import Table
 from benchmarks.load import Result, closed_loop
 from benchmarks.stage import product, purchases, stage
 from carteira import ledger, operator_tokens
-from carteira.kit import events
-from carteira.kit.tx import Database
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
 from carteira.ledger import chain
 from carteira.settings import Settings
 
@@ -35,7 +35,7 @@ async def _seal_what_is_there(database: Database) -> int:
     sealed = 0
     while True:
         async with database.transaction() as tx:
-            handled = await events.follow(tx, chain.follower)
+            handled = await outbox.follow(tx, chain.follower)
         if handled == 0:
             return sealed
         sealed += handled

@@ -30,11 +30,11 @@ from carteira.credit.base_b import partition_of
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import EmbeddedServers, Endpoints
-from carteira.kit import tokens
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.security import tokens
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
 from carteira.settings import Settings
 
 CPF = "52998224725"

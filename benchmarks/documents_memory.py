@@ -25,7 +25,7 @@ from carteira import schema
 from carteira.app import access_key
 from carteira.embedded import EmbeddedServers
 from carteira.embedded.home import HOST, Home
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 
 MIB = 1024 * 1024

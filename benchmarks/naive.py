@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from carteira.benefits.authorization import Catalog, decide, parse_authorization
 from carteira.benefits.batch import SETTLEMENT
 from carteira.benefits.models import BenefitAccount, BenefitDecision
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import async_url
+from carteira.kit.db.engine import async_url
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerPosting
 
 engine = create_async_engine(async_url(os.environ["DATABASE_URL"]), pool_size=32, max_overflow=0)

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, text
 
-from carteira.kit.tx import Base
+from carteira.kit.db.base import Base
 from carteira.schema import load_models
 
 LOCK = 7_246_001

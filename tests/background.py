@@ -8,8 +8,8 @@ from pathlib import Path
 from procrastinate import App, PsycopgConnector
 
 from carteira.app import modules_of
-from carteira.kit import events
-from carteira.kit.tx import Database
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
 from carteira.settings import Settings
 
 
@@ -19,7 +19,7 @@ async def work_off(settings: Settings, database: Database) -> None:
     for module in modules:
         for follower in module.followers:
             async with database.transaction() as tx:
-                while await events.follow(tx, follower):
+                while await outbox.follow(tx, follower):
                     pass
     app = App(connector=PsycopgConnector(conninfo=settings.database(), min_size=1, max_size=2))
     for module in modules:

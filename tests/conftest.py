@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import schema
 from carteira.embedded import EmbeddedServers, Endpoints
-from carteira.kit.clock import clock
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
 
 ENDPOINTS = "CARTEIRA_TEST_ENDPOINTS"
 TEMPLATE = "carteira_template"

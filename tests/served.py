@@ -9,8 +9,8 @@ import httpx
 from fastapi import FastAPI
 
 from carteira.app import access_key, create_app
-from carteira.kit import tokens
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 
 

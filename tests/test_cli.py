@@ -16,7 +16,7 @@ import pytest
 
 from carteira import demo
 from carteira.documents import KeyRing
-from carteira.kit.tokens import KeyRing as AccessKeys
+from carteira.kit.security.tokens import KeyRing as AccessKeys
 from tests.documents.files import pdf
 from tests.server import clean_environment, running_server
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from carteira import benefits, demo, ledger
-from carteira.kit.cpf import format_cpf
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.cpf import format_cpf
 from carteira.settings import OPTIONAL_MODULES, Settings
 from tests.served import Served, serve
 

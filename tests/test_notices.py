@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from carteira import documents
 from carteira.embedded import Endpoints
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from carteira.notices import STALE
 from carteira.settings import Settings
 from tests.background import mail_to, parts_of, work_off

@@ -15,13 +15,16 @@ from sqlalchemy import RowMapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
-from carteira.kit import contract, docs, edge, health, log, metrics, problems, tokens, versions
-from carteira.kit.access import public
-from carteira.kit.events import Event
-from carteira.kit.mail import Mailer
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Event
+from carteira.kit.db.session import Tx
 from carteira.kit.module import Lane, Module
-from carteira.kit.problems import NotAuthenticated
-from carteira.kit.tx import Database, Tx
+from carteira.kit.ops import log, metrics
+from carteira.kit.outbound.mail import Mailer
+from carteira.kit.security import tokens
+from carteira.kit.web import docs, edge, health, openapi, problems, versions
+from carteira.kit.web.access import public
+from carteira.kit.web.problems import NotAuthenticated
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -279,7 +282,7 @@ def create_app(settings: Settings) -> Application:
         for router in module.routers:
             api.include_router(router)
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
-    contract.install(api, without_problems=gates)
+    openapi.install(api, without_problems=gates)
     app = edge.Edge(
         versions.Versions(api),
         max_body_bytes=settings.max_body_bytes,

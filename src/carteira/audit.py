@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from carteira import ledger
-from carteira.kit.tx import Database, fetch
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import fetch
 
 
 async def reconcile(url: str) -> ledger.Reconciliation:

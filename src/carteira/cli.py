@@ -149,7 +149,7 @@ def openapi(
 ) -> None:
     """Mostra o contrato da API em JSON: OpenAPI, ou uma coleção do Postman."""
     from carteira.app import create_app  # noqa: PLC0415 - as in `serve`
-    from carteira.kit.postman import collection  # noqa: PLC0415 - the same
+    from carteira.kit.web.postman import collection  # noqa: PLC0415 - the same
 
     settings = settings_here()
     document = create_app(settings).api.openapi()

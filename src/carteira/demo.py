@@ -5,8 +5,8 @@ from datetime import date
 from uuid import UUID
 
 from carteira import benefits, identity, transit
-from carteira.kit.cpf import format_cpf
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.cpf import format_cpf
 
 PERSON_ID = UUID("01980000-0000-7000-8000-000000000001")
 ADMINISTRATOR_ID = UUID("01980000-0000-7000-8000-000000000002")

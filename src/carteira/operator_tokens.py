@@ -8,7 +8,7 @@ from joserfc.jwk import OctKey
 
 from carteira import demo
 from carteira.app import access_key
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 
 TTL = timedelta(hours=24)

@@ -9,8 +9,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 TABLE_OWNERS = (
-    "carteira.kit.events",
-    "carteira.kit.idempotency",
+    "carteira.kit.db.outbox",
+    "carteira.kit.web.idempotency",
+    "carteira.kit.security.audit",
     "carteira.identity.models",
     "carteira.ledger.chain",
     "carteira.ledger.models",

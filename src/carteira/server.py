@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
-from carteira.kit import log
+from carteira.kit.ops import log
 from carteira.settings import Settings
 
 LISTENERS = 8

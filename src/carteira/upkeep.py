@@ -5,8 +5,9 @@ from pathlib import Path
 
 from carteira import documents, identity
 from carteira.app import access_key_file
-from carteira.kit import log, tokens
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.ops import log
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 
 Progress = Callable[[int, int], None]

@@ -8,9 +8,11 @@ import structlog
 from procrastinate import App, Blueprint, PsycopgConnector
 
 from carteira.app import modules_of
-from carteira.kit import events, log, metrics
-from carteira.kit.events import Follower
-from carteira.kit.tx import Database, DatabaseDown
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.db.outbox import Follower
+from carteira.kit.ops import log, metrics
 from carteira.settings import Settings
 
 IDLE_SECONDS = 0.25
@@ -83,12 +85,12 @@ async def _follow(database: Database, follower: Follower, stop: asyncio.Event) -
     while not stop.is_set():
         try:
             async with database.transaction() as tx:
-                handled = await events.follow(tx, follower)
+                handled = await outbox.follow(tx, follower)
             metrics.follower_rows.labels(follower.name).inc(handled)
             if loop.time() - lag_at > LAG_EVERY_SECONDS:
                 lag_at = loop.time()
                 async with database.transaction() as tx:
-                    metrics.follower_lag.labels(follower.name).set(await events.lag(tx, follower))
+                    metrics.follower_lag.labels(follower.name).set(await outbox.lag(tx, follower))
             if not handled:
                 await _pause(stop, IDLE_SECONDS)
         except DatabaseDown:

@@ -9,8 +9,8 @@ import httpx
 from joserfc.jwk import OctKey
 
 from carteira.app import access_key_path
-from carteira.kit import tokens
-from carteira.kit.clock import clock
+from carteira.kit.security import tokens
+from carteira.kit.values.clock import clock
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.assistant.support import MENU
 from tests.benefits.support import AUTHORIZER, FOOD, processor_token, purchase

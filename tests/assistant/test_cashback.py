@@ -6,9 +6,9 @@ from uuid import uuid4
 from carteira import resellers
 from carteira.assistant.brain import Brain
 from carteira.assistant.conversation import Assistant
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
 from carteira.resellers import months, service
 from carteira.resellers.resellers import add
 from carteira.resellers.schemas import PurchaseIn

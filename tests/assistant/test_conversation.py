@@ -14,7 +14,7 @@ from carteira.assistant.brain import Brain
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.knowledge import Topic
 from carteira.assistant.ranker import Ranker
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 from tests.assistant.support import MENU, UNKNOWN, Talker
 from tests.served import Served, serve

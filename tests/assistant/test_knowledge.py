@@ -15,8 +15,9 @@ from carteira.benefits import claims
 from carteira.credit.training import BANDS
 from carteira.documents import UPLOAD_SECONDS, links, service
 from carteira.documents.service import REMIND_DAYS
-from carteira.identity import config, limiting, passkeys, recovery, sessions
-from carteira.kit.tx import Tx
+from carteira.identity import config, passkeys, recovery, sessions
+from carteira.kit.db.session import Tx
+from carteira.kit.security import rate_limits
 from carteira.transit.service import MAX_CARDS
 from tests.assistant.support import UNKNOWN, Talker
 from tests.served import Served
@@ -139,8 +140,8 @@ NUMBERS = {
     "sessao-expira-sozinha": (config.REFRESH_DAYS, config.SESSION_DAYS),
     "esqueci-senha": (minutes(recovery.TTL),),
     "codigo-vencido-ou-errado": (minutes(recovery.TTL), "cinco" if recovery.TRIES == 5 else recovery.TRIES),
-    "codigo-email-nao-chega": (limiting.PER_RECOVERY.amount, limiting.WINDOW_MINUTES),
-    "conta-bloqueada-tentativas": (limiting.PER_ACCOUNT.amount, limiting.WINDOW_MINUTES),
+    "codigo-email-nao-chega": (rate_limits.PER_RECOVERY.amount, rate_limits.WINDOW_MINUTES),
+    "conta-bloqueada-tentativas": (rate_limits.PER_ACCOUNT.amount, rate_limits.WINDOW_MINUTES),
     "codigo-da-empresa-invalido": (minutes(claims.TTL),),
     "faixas-do-score": tuple(least for _, least, _ in BANDS if least),
 }

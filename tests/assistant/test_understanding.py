@@ -6,7 +6,7 @@ import pytest
 from carteira.assistant.ranker import OUTSIDE, Ranker, _Index, _solve
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import amount, anonymous, choice, expand, plain, yes_or_no
-from carteira.kit.money import MAX_AMOUNT
+from carteira.kit.values.money import MAX_AMOUNT
 
 PHRASES = [
     ("saldo", "qual meu saldo"),

@@ -7,7 +7,7 @@ from joserfc.jwk import OctKey
 
 from carteira.app import access_key, create_app
 from carteira.embedded import Endpoints
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
 from tests.benefits.support import Operator, processor_token
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from carteira.benefits.claims import TTL
 from carteira.embedded import Endpoints
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 from tests.background import code_in, mail_to, parts_of, work_off
 from tests.identity.support import new_person

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from carteira.benefits import service
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.server import Server, running_server

@@ -22,8 +22,8 @@ from carteira.benefits.strategies import (
     Overloaded,
     Queue,
 )
-from carteira.kit.ids import uuid7
-from carteira.kit.metrics import TELL_SECONDS
+from carteira.kit.ops.metrics import TELL_SECONDS
+from carteira.kit.values.ids import uuid7
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 
 SECRET = "a secret of the tests that is long enough"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from carteira.benefits import authorization
 from carteira.benefits.authorization import Authorization, Malformed, parse_authorization
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 
 ID = uuid7()
 PLAIN = '{"account":"123","totalAmount":100.00,"mcc":"5811","merchant":"PADARIA DO ZE   SAO PAULO BR","id":"t-1"}'

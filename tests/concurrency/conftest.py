@@ -6,7 +6,7 @@ import pytest
 
 from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.strategies import Queue
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from sqlalchemy import text
 from carteira import ledger
 from carteira.benefits import service
 from carteira.benefits.schemas import AccountIn
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 
 
 async def open_account(books: Database, **balances: int) -> str:

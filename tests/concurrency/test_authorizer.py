@@ -15,7 +15,7 @@ from sqlalchemy import text
 from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
 from carteira.benefits import service
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.concurrency.support import assert_reconciled, balances, insert_accounts, open_account

@@ -14,8 +14,9 @@ from carteira.benefits.authorization import Authorization
 from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import Batch, take_back
 from carteira.benefits.schemas import CreditIn
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import CommitUnknown, Database, DatabaseDown
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown
+from carteira.kit.values.ids import uuid7
 from tests.benefits.support import OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
 

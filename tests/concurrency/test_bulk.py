@@ -14,8 +14,9 @@ from carteira import ledger
 from carteira.benefits import service
 from carteira.benefits.errors import BulkRejected
 from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
-from carteira.kit.pieces import PIECE
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.ops.cooperative import PIECE
 from tests.concurrency.support import assert_reconciled, insert_accounts
 
 KINDS = ("FOOD", "MEAL")

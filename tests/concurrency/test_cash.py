@@ -14,8 +14,8 @@ from carteira.benefits.authorization import Authorization, Decision
 from carteira.benefits.authorizer import Authorizer
 from carteira.benefits.batch import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.benefits.strategies import Queue
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.ids import uuid7
 from tests.benefits.support import FOOD, MEAL, OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
 

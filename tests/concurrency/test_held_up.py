@@ -15,8 +15,8 @@ from carteira.benefits.authorizer import AccountHeldUp, Authorizer
 from carteira.benefits.batch import PURCHASE, SETTLEMENT
 from carteira.benefits.endpoint import outcome_of
 from carteira.benefits.strategies import Optimistic, Pessimistic, Queue
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.ids import uuid7
 from tests.benefits.support import OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
 

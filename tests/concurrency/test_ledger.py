@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.ledger.support import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
 
 

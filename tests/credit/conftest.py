@@ -9,8 +9,8 @@ from carteira.app import access_key, create_app, credit_config
 from carteira.credit import Stores
 from carteira.credit.keys import load_or_create_key_file
 from carteira.embedded import Endpoints
-from carteira.kit import tokens
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.credit.support import Desk
 

@@ -12,7 +12,8 @@ import pytest
 from carteira.credit import Config, Stores, accesses, base_a
 from carteira.credit.accesses import Access, Verification
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from tests.credit.support import BASE_A, Desk, new_cpf
 
 CUT_AND_SET_BACK = """
@@ -59,8 +60,8 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
     async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
         return cpf if user_id == person else None
 
-    from carteira.kit.access import Principal  # noqa: PLC0415 - this test's only
-    from carteira.kit.problems import Forbidden  # noqa: PLC0415 - the same
+    from carteira.kit.web.access import Principal  # noqa: PLC0415 - this test's only
+    from carteira.kit.web.problems import Forbidden  # noqa: PLC0415 - the same
 
     stores = Stores(Config(key_file), cpf_of=cpf_of)
     access = Access(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)

@@ -27,7 +27,7 @@ from carteira.credit.models import CreditRecord
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.credit.support import BASE_A, BASE_B, new_cpf
 
 CONTENT = BaseBIn.model_validate(BASE_B)

@@ -8,7 +8,7 @@ import pytest
 
 from carteira.credit import BureauQuery, Movement, Stores
 from carteira.credit.base_c import LISTED, STREAM_LENGTH, Happening
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.credit.support import Desk, new_cpf
 
 NOW = datetime(2026, 11, 22, 15, tzinfo=UTC)

@@ -15,8 +15,9 @@ from sqlalchemy import update
 from carteira import worker
 from carteira.app import credit_config, modules_of
 from carteira.credit import Movement, Occurrence, Source, Stores, followers
-from carteira.kit.events import Event, Follower, FollowerPlace, follow
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Event, Follower, FollowerPlace, follow
+from carteira.kit.db.session import Tx
 from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.credit.support import Desk, new_cpf

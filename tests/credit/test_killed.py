@@ -20,7 +20,7 @@ from carteira.credit.base_a import ROTATION_BATCH, Reader
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.credit.support import BASE_A, BASE_B, new_cpf
 from tests.server import clean_environment
 

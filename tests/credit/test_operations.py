@@ -19,7 +19,7 @@ async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key
         development=True,
     )
     from carteira.credit import base_a  # noqa: PLC0415 - to have something to rotate and to verify
-    from carteira.kit.tx import Database  # noqa: PLC0415 - the same
+    from carteira.kit.db.engine import Database  # noqa: PLC0415 - the same
 
     database = Database(url, pool_size=2)
     (cpf,) = await _fill(database, credit.Stores(config), 1)

@@ -15,7 +15,7 @@ from carteira import schema
 from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
 from carteira.identity import access
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.credit.support import BASE_B, Desk, new_cpf
 from tests.identity.support import PASSWORD, new_person

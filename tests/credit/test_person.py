@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 from carteira import credit
 from carteira.app import credit_config
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.settings import Settings
 from tests.credit.support import BASE_A, Desk, new_cpf
 

@@ -12,7 +12,7 @@ from carteira.credit import score
 from carteira.credit.errors import InsufficientData, PersonIsMinor
 from carteira.credit.schemas import Asset, BaseBOut, IncomeSource
 from carteira.credit.score import FEATURES, shipped
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.credit.support import BASE_B, Desk, new_cpf
 
 KINDS = ("property", "vehicle", "investment", "savings", "company", "other")

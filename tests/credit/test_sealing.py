@@ -16,7 +16,7 @@ from carteira.credit.models import CreditRecord
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn
 from carteira.credit.sealing import COLUMNS
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.credit.support import BASE_A, new_cpf
 
 READER = Reader(uuid4(), "base_a", "audit")

@@ -14,7 +14,8 @@ import structlog
 from carteira import schema
 from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
-from carteira.kit import log, tokens
+from carteira.kit.ops import log
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.credit.support import BASE_A, Desk, new_cpf
 

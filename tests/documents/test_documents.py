@@ -15,7 +15,7 @@ from sqlalchemy import text
 from carteira import documents
 from carteira.documents import Vault
 from carteira.documents.errors import FileDamaged
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.documents import files
 from tests.documents.conftest import Lookout
 from tests.served import Served, Someone

@@ -6,7 +6,7 @@ from procrastinate import App, PsycopgConnector
 from sqlalchemy import text
 
 from carteira.documents import Vault, jobs
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.documents import files
 from tests.documents.conftest import Lookout
 from tests.documents.test_documents import upload

@@ -8,7 +8,7 @@ from carteira.documents import KeyRing, links
 from carteira.documents.errors import FileDamaged, LinkRefused
 from carteira.documents.keys import KeyFileUnreadable, MasterKeyMissing
 from carteira.documents.sealing import Sealer, new_data_key
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import documents
 from carteira.documents import DocumentType, KeyRing, Vault
-from carteira.kit.clock import clock
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
 from tests.documents import files
 from tests.documents.test_documents import download, upload
 from tests.served import Served

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carteira.embedded import EmbeddedServers
-from carteira.kit.mail import Mailer, MailNotConfigured, Message
+from carteira.kit.outbound.mail import Mailer, MailNotConfigured, Message
 
 MESSAGE = Message("Olá", "Código 123", "<p>Código 123</p>")
 

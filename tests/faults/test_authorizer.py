@@ -24,8 +24,9 @@ from carteira import ledger, schema
 from carteira.benefits import service
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import EmbeddedServers
-from carteira.kit import events
-from carteira.kit.tx import Database, DatabaseDown
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
 from carteira.ledger import chain
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
@@ -161,7 +162,7 @@ async def assert_proven(books: Database) -> None:
     await pass_horizon(books)
     while True:
         async with books.transaction() as tx:
-            if not await events.follow(tx, chain.follower):
+            if not await outbox.follow(tx, chain.follower):
                 break
     async with books.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []

@@ -12,7 +12,7 @@ import pytest
 from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.identity.access import CACHE_SECONDS
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from tests.credit.support import BASE_A, BASE_B, PURPOSE, new_cpf
 from tests.identity.support import PASSWORD, new_person
 from tests.server import Server, running_server

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from carteira import demo, operator_tokens
 from carteira.app import create_app
 from carteira.embedded import Endpoints
-from carteira.kit.contract import PROBLEMS
+from carteira.kit.web.openapi import PROBLEMS
 from carteira.settings import OPTIONAL_MODULES, Settings
 from tests.resellers.support import standing_in
 from tests.server import Server, running_server

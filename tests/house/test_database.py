@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from carteira import schema
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Base
+from carteira.kit.db.base import Base
 
 MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
 

@@ -12,8 +12,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from carteira.app import Application, create_app, modules_of, prepare_routes
-from carteira.kit.access import Claims, Public, SignedIn
-from carteira.kit.docs import ASSETS
+from carteira.kit.web.access import Claims, Public, SignedIn
+from carteira.kit.web.docs import ASSETS
 from carteira.settings import OPTIONAL_MODULES, Settings
 
 

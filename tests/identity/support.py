@@ -10,8 +10,8 @@ from procrastinate import App, PsycopgConnector
 from validate_docbr import CPF
 
 from carteira.app import Application, modules_of
-from carteira.kit import tokens
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.security import tokens
 from carteira.settings import Settings
 
 PASSWORD = "Girassol7amarelo"

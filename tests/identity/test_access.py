@@ -12,8 +12,8 @@ from joserfc.jwk import KeySet, OctKey
 
 from carteira.app import access_key_file
 from carteira.identity import access
-from carteira.kit import tokens
-from carteira.kit.problems import NotAuthenticated
+from carteira.kit.security import tokens
+from carteira.kit.web.problems import NotAuthenticated
 from tests.identity.support import Person, Server, register, sign_in
 
 ADMINISTRATOR, CITIZEN = 2, 1

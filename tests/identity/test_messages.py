@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from carteira.identity import messages, passwords
-from carteira.identity.limiting import network, truncated_network
-from carteira.identity.seal import Sealer
-from carteira.identity.sms import FolderSms, HttpSms, sms_of
-from carteira.kit.ids import uuid7
+from carteira.kit.outbound.sms import FolderSms, HttpSms, sms_of
+from carteira.kit.security.rate_limits import network, truncated_network
+from carteira.kit.security.sealing import Sealer
+from carteira.kit.values.ids import uuid7
 
 
 class Provider(BaseHTTPRequestHandler):

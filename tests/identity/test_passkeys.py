@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from carteira.identity import passkeys
-from carteira.identity.limiting import PER_ADDRESS, Limit
-from carteira.kit.clock import clock
+from carteira.kit.security.rate_limits import PER_ADDRESS, Limit
+from carteira.kit.values.clock import clock
 from tests.identity.authenticator import UP, Authenticator
 from tests.identity.support import Person, Server, address, register, sign_in
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.identity.support import PASSWORD, Person, Server, address, new_person, register, sign_in
 
 NEW = "Outra9senha"

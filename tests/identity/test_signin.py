@@ -7,7 +7,7 @@ import httpx
 import pyotp
 import pytest
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.identity.support import PASSWORD, Person, Server, address, new_person, register, sign_in
 
 

@@ -22,7 +22,7 @@ from carteira.embedded import Endpoints
 from carteira.identity import social
 from carteira.identity.errors import SocialRefused
 from carteira.identity.providers import UnknownKey, read_id_token
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.identity.authenticator import b64
 from tests.identity.provider import Provider, running_provider
 from tests.identity.support import Person, Server, address, new_person, register, sign_in

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from carteira.identity import access
 from carteira.identity.access import Access
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from tests.identity.support import Person, Server, register, sign_in
 
 NOWHERE = "postgresql://carteira@127.0.0.1:1/carteira"

@@ -19,8 +19,8 @@ import structlog
 import uvicorn
 
 from carteira.embedded import Endpoints
-from carteira.kit import log
-from carteira.kit.clock import clock
+from carteira.kit.ops import log
+from carteira.kit.values.clock import clock
 from tests.identity.support import Server, new_person
 
 NEW = "Outra9senha"

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from carteira.identity import queries
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.identity.support import PASSWORD, Person, Server, new_person, register, sign_in
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy import text
 
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 
 
 async def pass_horizon(database: Database) -> None:

@@ -8,10 +8,10 @@ import httpx
 from fastapi import APIRouter, FastAPI, Request
 from starlette.types import ASGIApp
 
-from carteira.kit import edge, problems, versions
-from carteira.kit.access import Principal
-from carteira.kit.problems import NotAuthenticated
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.web import edge, problems, versions
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import NotAuthenticated
 
 
 async def authenticate(_request: Request, token: str) -> Principal:

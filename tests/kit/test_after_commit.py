@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from carteira.kit.tx import Database, after_commit
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import after_commit
 
 
 async def test_work_waits_for_the_commit_and_a_rollback_forgets_it(database: Database) -> None:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from carteira.kit.access import Principal, Who, claims, public
-from carteira.kit.edge import Edge
-from carteira.kit.problems import Conflict
+from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.edge import Edge
+from carteira.kit.web.problems import Conflict
 from tests.kit.served import application, client_of
 
 router = APIRouter()

@@ -7,8 +7,9 @@ from typing import Protocol
 import pytest
 from sqlalchemy import RowMapping
 
-from carteira.kit.events import Event, Follower, emit, follow, lag
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Event, Follower, emit, follow, lag
+from carteira.kit.db.session import Tx
 from tests.kit.horizon import pass_horizon
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from carteira.kit.http import Http
-from carteira.kit.problems import DependencyDown
+from carteira.kit.outbound.http import Http
+from carteira.kit.web.problems import DependencyDown
 from tests.server import free_port
 
 ANSWERS = {

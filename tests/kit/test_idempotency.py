@@ -11,10 +11,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from carteira.kit.access import Who
-from carteira.kit.idempotency import REPLAYED, OnceDep
-from carteira.kit.problems import Conflict, Refusal
-from carteira.kit.tx import Database, TxDep
+from carteira.kit.db.engine import Database
+from carteira.kit.web.access import Who
+from carteira.kit.web.idempotency import REPLAYED, OnceDep
+from carteira.kit.web.problems import Conflict, Refusal
+from carteira.kit.web.transaction import TxDep
 from tests.kit.served import application, client_of
 
 router = APIRouter()

@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from carteira.kit import log
-from carteira.kit.log import scrub
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.ops import log
+from carteira.kit.ops.log import scrub
 
 SECRETS = (
     *("529.982.247-25", "52998224725", "maria.silva+1@exemplo.com.br", "Segredo123"),

@@ -5,7 +5,7 @@ import random
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from carteira.kit.metrics import TELL_SECONDS, Tally
+from carteira.kit.ops.metrics import TELL_SECONDS, Tally
 
 BUCKETS = (0.001, 0.01, 0.1)
 

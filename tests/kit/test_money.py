@@ -5,7 +5,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from carteira.kit.money import MAX_AMOUNT, Amount, InvalidAmount, allocate, format_brl, parse_reais
+from carteira.kit.values.money import MAX_AMOUNT, Amount, InvalidAmount, allocate, format_brl, parse_reais
 
 
 @pytest.mark.parametrize(

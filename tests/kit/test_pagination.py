@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from carteira.kit.access import public
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor, instant, page, whole
-from carteira.kit.problems import InvalidInput
+from carteira.kit.web.access import public
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor, instant, page, whole
+from carteira.kit.web.problems import InvalidInput
 from tests.kit.served import application, client_of
 
 router = APIRouter()

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from carteira.kit.pieces import PIECE, dump_json, pieces
+from carteira.kit.ops.cooperative import PIECE, dump_json, pieces
 
 
 class Item(BaseModel):

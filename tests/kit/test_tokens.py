@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from carteira.kit import tokens
-from carteira.kit.problems import NotAuthenticated
+from carteira.kit.security import tokens
+from carteira.kit.web.problems import NotAuthenticated
 
 KEY = OKPKey.generate_key("Ed25519")
 GOOD = {"iss": "carteira", "aud": "carteira", "sub": "me", "exp": 4_000_000_000}

@@ -11,9 +11,11 @@ from fastapi import APIRouter
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
-from carteira.kit.access import public
-from carteira.kit.problems import Conflict
-from carteira.kit.tx import CommitUnknown, Database, DatabaseDown, OperationInProgress, TxDep
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress
+from carteira.kit.web.access import public
+from carteira.kit.web.problems import Conflict
+from carteira.kit.web.transaction import TxDep
 from tests.kit.served import application, client_of
 
 router = APIRouter()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from carteira.kit.clock import Clock, business_day, business_month
-from carteira.kit.cpf import Cpf, InvalidCpf, format_cpf, mask_cpf, parse_cpf
-from carteira.kit.ids import uuid7
+from carteira.kit.values.clock import Clock, business_day, business_month
+from carteira.kit.values.cpf import Cpf, InvalidCpf, format_cpf, mask_cpf, parse_cpf
+from carteira.kit.values.ids import uuid7
 
 
 @pytest.mark.parametrize("text", ["52998224725", "529.982.247-25", " 529.982.247-25 ", "153.509.460-56"])

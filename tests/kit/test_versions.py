@@ -8,9 +8,9 @@ import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from carteira.kit.access import public
-from carteira.kit.problems import Conflict
-from carteira.kit.versions import FIRST, Change, UnknownVersion, newest, parse
+from carteira.kit.web.access import public
+from carteira.kit.web.problems import Conflict
+from carteira.kit.web.versions import FIRST, Change, UnknownVersion, newest, parse
 from tests.kit.served import application, client_of
 
 router = APIRouter()

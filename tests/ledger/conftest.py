@@ -4,7 +4,7 @@ from typing import Protocol
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.ledger.support import open_system_accounts
 
 

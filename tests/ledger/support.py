@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 TOP_UP = ledger.system_account("test.top_up")
 SHOP = ledger.system_account("test.shop")

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from carteira import ledger
 from carteira.embedded import Endpoints
-from carteira.kit import events
-from carteira.kit.tx import Database
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
 from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
 from tests.kit.horizon import pass_horizon
@@ -25,7 +25,7 @@ async def sealed(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     database = Database(new_database("chain"), pool_size=2)
     async with database.transaction() as tx:
         account = await ledger.open_account(tx, "test.wallet", holder_id=uuid4())
-    small = events.Follower(chain.follower.name, chain.follower.source, chain.follower.handle, batch=10)
+    small = outbox.Follower(chain.follower.name, chain.follower.source, chain.follower.handle, batch=10)
     for count in (25, 2):
         for _ in range(count):
             async with database.transaction() as tx:
@@ -33,7 +33,7 @@ async def sealed(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
         await pass_horizon(database)
         while count == 25:
             async with database.transaction() as tx:
-                if not await events.follow(tx, small):
+                if not await outbox.follow(tx, small):
                     break
     yield database
     await database.close()
@@ -148,7 +148,7 @@ async def test_a_rewritten_block_breaks_the_chain(sealed: Database, endpoints: E
 async def test_two_sealers_at_once_seal_each_entry_once(sealed: Database) -> None:
     async def seal() -> int:
         async with sealed.transaction() as tx:
-            return await events.follow(tx, chain.follower)
+            return await outbox.follow(tx, chain.follower)
 
     await pass_horizon(sealed)
     assert sorted(await asyncio.gather(seal(), seal())) in ([0, 2], [0, 0], [2, 2])

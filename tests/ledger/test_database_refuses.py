@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.ids import uuid7
 from tests.ledger.support import SHOP, TOP_UP, open_wallet, purchase
 
 Tx = AsyncSession

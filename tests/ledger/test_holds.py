@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from carteira.ledger.errors import CaptureTooLarge, HoldNotFound
 from tests.ledger.support import SHOP, open_wallet, purchase
 

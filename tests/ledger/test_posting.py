@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 from carteira.ledger.errors import UnbalancedEntry
 from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
 from carteira.embedded import Endpoints
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.kit.horizon import pass_horizon
 from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
 

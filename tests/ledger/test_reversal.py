@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import ledger
-from carteira.kit.problems import Conflict
+from carteira.kit.web.problems import Conflict
 from carteira.ledger.errors import EntryNotReversible
 from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from carteira import ledger
-from carteira.kit.idempotency import REPLAYED
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.web.idempotency import REPLAYED
 from tests.kit.served import application, client_of
 from tests.ledger.support import open_wallet, purchase
 

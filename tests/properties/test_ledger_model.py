@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from carteira import ledger
-from carteira.kit.clock import clock
-from carteira.kit.problems import Problem
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.web.problems import Problem
 from carteira.ledger.errors import CaptureTooLarge, EntryNotReversible
 from tests.ledger.support import SHOP, TOP_UP, open_system_accounts
 

@@ -9,7 +9,7 @@ import pytest
 from carteira import ledger
 from carteira.app import access_key, create_app
 from carteira.embedded import Endpoints
-from carteira.kit import tokens
+from carteira.kit.security import tokens
 from carteira.resellers.sandbox import Sandbox
 from carteira.settings import Settings
 from tests.resellers.support import Shop, standing_in

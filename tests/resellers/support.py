@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import httpx
 from validate_docbr import CPF
 
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from carteira.resellers import resellers
 from carteira.resellers.configuration import next_month
 from carteira.resellers.sandbox import Sandbox, sandbox_server

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.resellers.support import Person, Shop, new_cpf, new_month
 
 

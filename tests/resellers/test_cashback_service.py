@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from carteira.resellers import cashback_service
 from carteira.resellers.breaker import BreakerRules
 from carteira.resellers.cashback_service import CashbackService, ServiceConfig, connected, read_credit

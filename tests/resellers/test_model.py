@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.resellers.support import APPROVED, PENDING, REJECTED, Person, Shop, text
 
 MONTHS = [date(2026, month, 1) for month in (4, 5, 6)]

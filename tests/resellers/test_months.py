@@ -11,9 +11,9 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 
 from carteira import ledger
-from carteira.kit import events, jobs
-from carteira.kit.clock import clock
-from carteira.kit.tx import DatabaseDown
+from carteira.kit.db import jobs, outbox
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.values.clock import clock
 from carteira.resellers import months
 from carteira.resellers.jobs import blueprint, close_all_due
 from carteira.settings import Settings
@@ -141,7 +141,7 @@ async def test_a_close_killed_in_the_middle_leaves_nothing_and_is_run_again(
     async def die(*_: object) -> None:
         raise _Killed
 
-    monkeypatch.setattr(events, "emit", die)  # the last step, with every credit written
+    monkeypatch.setattr(outbox, "emit", die)  # the last step, with every credit written
     with pytest.raises(_Killed):
         async with own_shop.database.transaction() as tx:
             await months.close(tx, month, uuid4())

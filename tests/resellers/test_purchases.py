@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.resellers.support import APPROVED, AUTO_APPROVED, PENDING, REJECTED, Shop, new_cpf, new_month, text
 
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 
 from carteira import ledger, transit
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from tests.served import Served, Someone
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger, transit
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 from tests.served import Served, Someone
 
 NOON = datetime(2026, 11, 20, 15, tzinfo=UTC)

@@ -11,8 +11,9 @@ from carteira.assistant import embedding, knowledge
 from carteira.assistant.embedding import Encoder
 from carteira.assistant.knowledge import Topic
 from carteira.assistant.ranker import OUTSIDE, Ranker
-from carteira.kit.problems import Problem
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.web.problems import Problem
 
 DOWN_SECONDS = 2.0
 

@@ -35,10 +35,10 @@ from carteira.assistant.flow import (
 from carteira.assistant.intents.ask import UNKNOWN
 from carteira.assistant.models import ChatbotState
 from carteira.assistant.text import choice, clean, plain, unnumbered
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.problems import DependencyDown, Problem
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import DependencyDown, Problem
 
 STALE = timedelta(minutes=30)
 NEAREST = 3

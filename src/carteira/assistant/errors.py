@@ -1,6 +1,6 @@
 """What the assistant refuses. Most of what goes wrong in a conversation is an answer in it, not one of these."""
 
-from carteira.kit.problems import Conflict, NotFound
+from carteira.kit.web.problems import Conflict, NotFound
 
 
 class TopicNotFound(NotFound):

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from carteira import documents
 from carteira.assistant.text import choice, plain, unnumbered
-from carteira.kit.access import Principal
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
 
 Data = Mapping[str, Any]
 """What an intent remembers between messages; JSON, and gone when the intent ends."""

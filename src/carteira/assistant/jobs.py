@@ -4,7 +4,7 @@ from procrastinate import Blueprint, JobContext
 
 from carteira.assistant import unanswered
 from carteira.assistant.conversation import Assistant
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 
 
 def blueprint(assistant: Assistant) -> Blueprint:

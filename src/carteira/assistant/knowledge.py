@@ -13,8 +13,8 @@ from sqlalchemy import func, insert, select, update
 
 from carteira.assistant.errors import TopicNotFound
 from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTopicVersion
-from carteira.kit.clock import clock
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
 
 PACKAGE_VERSION = 4
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""

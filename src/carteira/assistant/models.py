@@ -5,12 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Identity, Index, Integer, Text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
+from carteira.kit.db.base import INSTANT, Base
 
-_INSTANT = TIMESTAMP(timezone=True)
 KINDS = "kind IN ('faq', 'intent', 'outside')"
 
 
@@ -27,7 +26,7 @@ class ChatbotState(Base):
     intent: Mapped[str | None] = mapped_column(Text)
     step: Mapped[str | None] = mapped_column(Text)
     context: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+    updated_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class ChatbotTopic(Base):
@@ -51,7 +50,7 @@ class ChatbotTopic(Base):
     active: Mapped[bool] = mapped_column(Boolean)
     version: Mapped[int] = mapped_column(Integer)
     from_package: Mapped[bool] = mapped_column(Boolean)
-    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+    updated_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class ChatbotTopicVersion(Base):
@@ -67,7 +66,7 @@ class ChatbotTopicVersion(Base):
     phrases: Mapped[list[str]] = mapped_column(ARRAY(Text))
     active: Mapped[bool] = mapped_column(Boolean)
     author_id: Mapped[UUID | None]
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class ChatbotKnowledge(Base):
@@ -89,7 +88,7 @@ class ChatbotUnanswered(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     question: Mapped[str] = mapped_column(Text)
     nearest: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    asked_at: Mapped[datetime] = mapped_column(_INSTANT)
+    asked_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class ChatbotTicket(Base):
@@ -108,5 +107,5 @@ class ChatbotTicket(Base):
     message: Mapped[str] = mapped_column(Text)
     answer: Mapped[str | None] = mapped_column(Text)
     answered_by: Mapped[UUID | None]
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    answered_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    answered_at: Mapped[datetime | None] = mapped_column(INSTANT)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 
 from carteira.assistant.models import ChatbotState, ChatbotTicket, ChatbotTopicVersion
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from carteira.assistant.schemas import (
     TopicVersionOut,
     UnansweredOut,
 )
-from carteira.kit.access import Principal, Who, claims
-from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
-from carteira.kit.problems import InvalidInput
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.problems import InvalidInput
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/chatbot", tags=["assistant"])
 

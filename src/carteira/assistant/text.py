@@ -3,8 +3,8 @@
 import re
 import unicodedata
 
-from carteira.kit.log import scrub
-from carteira.kit.money import MAX_AMOUNT
+from carteira.kit.ops.log import scrub
+from carteira.kit.values.money import MAX_AMOUNT
 
 MAX_UNDERSTOOD = 500
 """Characters of a message that are looked at; what a person wants stands at its beginning."""

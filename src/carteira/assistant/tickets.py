@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from carteira.assistant.errors import TicketAnswered, TicketNotFound
 from carteira.assistant.models import ChatbotTicket
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 
 LEAST, MOST = 3, 2000
 """Characters of a ticket's message."""

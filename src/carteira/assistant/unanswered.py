@@ -9,9 +9,9 @@ from sqlalchemy import delete, select
 from carteira.assistant.errors import QuestionNotFound
 from carteira.assistant.models import ChatbotUnanswered
 from carteira.assistant.text import anonymous
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 
 KEPT = timedelta(days=90)
 

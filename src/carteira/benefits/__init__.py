@@ -28,8 +28,8 @@ from carteira.benefits.seed import seed
 from carteira.benefits.service import RETURNS, AccountView, balances, record_reversed, refuse_return_reversed
 from carteira.benefits.strategies import StrategyName
 from carteira.identity import Sms
-from carteira.kit.mail import Mailer
 from carteira.kit.module import Lane, Module
+from carteira.kit.outbound.mail import Mailer
 
 __all__ = [
     "AccountView",

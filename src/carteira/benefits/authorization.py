@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from carteira.kit.money import InvalidAmount, format_brl, parse_reais
+from carteira.kit.values.money import InvalidAmount, format_brl, parse_reais
 
 CASH: Final = "CASH"
 MAX_MERCHANT = 256

@@ -16,7 +16,8 @@ from carteira import ledger
 from carteira.benefits import catalog
 from carteira.benefits.authorization import Authorization, Catalog, Decision
 from carteira.benefits.batch import Batch, CatalogChanged, Meeting, Memory, take_back
-from carteira.kit.tx import CommitUnknown, Database, DatabaseDown
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 
 MAX_CONFLICTS = 5
 MAX_CONFLICTS_LOCKED = 3

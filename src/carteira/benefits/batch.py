@@ -14,7 +14,8 @@ from asyncpg import PostgresError
 
 from carteira import ledger
 from carteira.benefits.authorization import CASH, Authorization, Catalog, Code, Decision, Reason, Rule, decide, refuse
-from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
+from carteira.kit.db.errors import sqlstate_of
+from carteira.kit.db.session import LeanTx, Tx, fetch
 
 SETTLEMENT = ledger.system_account("benefits.settlement")
 """What merchants are owed."""

@@ -9,7 +9,7 @@ from carteira.benefits.authorization import CASH, Catalog, normalise_merchant
 from carteira.benefits.errors import CategoryNotFound, CategoryRegimeFixed, MccTaken, MerchantNotFound
 from carteira.benefits.models import BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
 from carteira.benefits.schemas import CategoryOut, MerchantOut
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 FIXED_REGIMES = {"FOOD": "pat", "MEAL": "pat", CASH: "free"}
 """Decreto 10.854/2021, art. 174, and Decreto 11.678/2023 for the first two; the contract for the last."""

@@ -20,10 +20,10 @@ from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoC
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode
 from carteira.benefits.schemas import AccountOut
 from carteira.benefits.service import balances
-from carteira.kit import jobs
-from carteira.kit.clock import clock
-from carteira.kit.problems import TooManyRequests
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.web.problems import TooManyRequests
 
 TTL = timedelta(minutes=10)
 TRIES = 5

@@ -27,10 +27,10 @@ from carteira.benefits.authorization import (
 from carteira.benefits.authorizer import AccountHeldUp, Authorizer
 from carteira.benefits.batch import find_accounts, record
 from carteira.benefits.strategies import Overloaded, Strategy
-from carteira.kit.edge import take_request_id
-from carteira.kit.ids import uuid7
-from carteira.kit.metrics import Tally
-from carteira.kit.tx import DatabaseDown, is_connection_lost
+from carteira.kit.db.errors import DatabaseDown, is_connection_lost
+from carteira.kit.ops.metrics import Tally
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.edge import take_request_id
 
 PATH: Final = "/transactions/authorizer"
 MAX_BODY_BYTES: Final = 16_384

@@ -1,6 +1,6 @@
 """What benefits refuses over HTTP."""
 
-from carteira.kit.problems import Conflict, InvalidInput, NotFound, Refusal
+from carteira.kit.web.problems import Conflict, InvalidInput, NotFound, Refusal
 
 
 class BenefitAccountNotFound(NotFound):

@@ -6,9 +6,9 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.benefits import claims
 from carteira.identity import Sms
-from carteira.kit.letters import Letters
-from carteira.kit.mail import Mailer
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.outbound.email_templates import Letters
+from carteira.kit.outbound.mail import Mailer
 
 _MINUTES = int(claims.TTL.total_seconds()) // 60
 letters = Letters("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})

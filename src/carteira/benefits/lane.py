@@ -17,7 +17,7 @@ from typing import Final
 from carteira.benefits.authorization import Authorization, Code, Decision, Malformed, Reason, parse_authorization
 from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
 from carteira.benefits.strategies import Overloaded, Queue
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 
 Respond = Callable[[bytes], None]
 """Writes a whole HTTP answer to the connection."""

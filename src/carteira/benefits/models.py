@@ -4,13 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, SmallInteger, Text, func
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.events import XID_DEFAULT
-from carteira.kit.tx import Base
-
-_INSTANT = TIMESTAMP(timezone=True)
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.outbox import XID_DEFAULT
 
 
 class BenefitAccount(Base):
@@ -28,7 +25,7 @@ class BenefitAccount(Base):
     cpf: Mapped[str | None] = mapped_column(Text)
     user_id: Mapped[UUID | None]
     contact: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class BenefitCategory(Base):
@@ -106,7 +103,7 @@ class BenefitDecision(Base):
     category_used: Mapped[str | None] = mapped_column(Text)
     rule: Mapped[str | None] = mapped_column(Text)
     short_by: Mapped[int | None] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.clock_timestamp())
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
 
 
 class BenefitReturn(Base):
@@ -128,7 +125,7 @@ class BenefitReturn(Base):
     decision_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_decisions.id"))
     kind: Mapped[str] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class BenefitClaimCode(Base):
@@ -140,4 +137,4 @@ class BenefitClaimCode(Base):
     user_id: Mapped[UUID]
     code_hash: Mapped[str] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from carteira.benefits import queries
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
 from carteira.benefits.service import balances
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 _LINES = 10_000
 

@@ -23,10 +23,10 @@ from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
 from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
 from carteira.benefits.service import AccountView, visible
-from carteira.kit.access import Principal
-from carteira.kit.ids import uuid7
-from carteira.kit.pagination import encode_cursor
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import encode_cursor
 
 _NOBODY = UUID(int=0)
 

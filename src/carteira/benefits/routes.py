@@ -34,11 +34,11 @@ from carteira.benefits.schemas import (
     TransactionOut,
 )
 from carteira.identity import IdentityDep
-from carteira.kit.access import Principal, Who, claims, public
-from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
-from carteira.kit.problems import InvalidInput, UnsupportedMediaType
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
+from carteira.kit.web.transaction import TxDep
 
 transactions = APIRouter(prefix="/transactions", tags=["benefits"])
 router = APIRouter(prefix="/benefits", tags=["benefits"])

@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from carteira.kit.cpf import Cpf
-from carteira.kit.money import MAX_AMOUNT, Amount
-from carteira.kit.pieces import dump_json
+from carteira.kit.ops.cooperative import dump_json
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.money import MAX_AMOUNT, Amount
 
 Reference = Annotated[
     str,

@@ -5,7 +5,7 @@ from uuid import UUID
 from carteira.benefits import catalog, service
 from carteira.benefits.errors import BenefitAccountNotFound
 from carteira.benefits.schemas import AccountIn
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 MERCHANTS = {
     "UBER TRIP                   SAO PAULO BR": "4121",

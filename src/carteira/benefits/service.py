@@ -42,14 +42,14 @@ from carteira.benefits.schemas import (
     CreditOut,
     ReturnOut,
 )
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.money import format_brl
-from carteira.kit.pieces import PIECE, pieces
-from carteira.kit.problems import InvalidInput, Problem
-from carteira.kit.tx import Tx
-from carteira.kit.validation import describe
+from carteira.kit.db.session import Tx
+from carteira.kit.ops.cooperative import PIECE, pieces
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import InvalidInput, Problem
+from carteira.kit.web.validation import describe
 
 FUNDING = ledger.system_account("benefits.funding")
 """Where top-ups come from: what employers paid in."""

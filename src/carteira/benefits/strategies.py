@@ -20,7 +20,7 @@ import structlog
 from carteira.benefits.authorization import Authorization, Decision
 from carteira.benefits.authorizer import AccountHeldUp, Authorizer
 from carteira.benefits.held_up import HeldUp, Waiting
-from carteira.kit.tx import DatabaseDown
+from carteira.kit.db.errors import DatabaseDown
 
 StrategyName = Literal["optimistic", "pessimistic", "queue"]
 

@@ -15,8 +15,9 @@ import structlog
 from sqlalchemy import insert, select, update
 
 from carteira.credit.models import CreditAccess, CreditAccessHead
-from carteira.kit.clock import clock
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
 
 VERIFY_BATCH = 5_000
 _COLUMNS = ("seq", "person", "who", "what", "purpose", "outcome", "request_id", "at", "hash")

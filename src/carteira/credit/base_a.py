@@ -15,9 +15,10 @@ from carteira.credit.models import CreditRecord
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseAOut
 from carteira.credit.sealing import COLUMNS, Sealed
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 
 LOOKUP = "base-a lookup"
 CHAIN = "access log"

@@ -20,8 +20,8 @@ from carteira.credit.errors import BaseBDown, CreditRecordNotFound, Precondition
 from carteira.credit.keys import Keyring
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseBIn, BaseBOut, age_on
-from carteira.kit.clock import business_day, clock
-from carteira.kit.ids import uuid7
+from carteira.kit.values.clock import business_day, clock
+from carteira.kit.values.ids import uuid7
 
 PARTITION = "base-b partition"
 PROFILE = "PROFILE"

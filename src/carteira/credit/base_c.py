@@ -23,7 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from carteira.credit.errors import BaseCDown
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import BaseCOut
-from carteira.kit.clock import business_day, clock
+from carteira.kit.values.clock import business_day, clock
 
 PERSON = "base-c person"
 WINDOW = timedelta(days=30)

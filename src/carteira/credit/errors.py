@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from carteira.kit.problems import Conflict, DependencyDown, InvalidInput, NotFound, Problem
+from carteira.kit.web.problems import Conflict, DependencyDown, InvalidInput, NotFound, Problem
 
 
 class CreditRecordNotFound(NotFound):

@@ -18,7 +18,7 @@ from typing import Any
 
 from carteira.credit.base_b import PROFILE, BaseB, age_today, all_of, from_item
 from carteira.credit.keys import Keyring
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 
 PSEUDONYM = "export pseudonym"
 PROGRESS_FILE = "progress.json"

@@ -12,8 +12,8 @@ from sqlalchemy.sql import FromClause
 
 from carteira.credit.base_c import Happening
 from carteira.credit.stores import Stores
-from carteira.kit.events import Follower
-from carteira.kit.tx import Tx
+from carteira.kit.db.outbox import Follower
+from carteira.kit.db.session import Tx
 
 BATCH = 500
 

@@ -4,12 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, LargeBinary, Text, func
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
-
-_INSTANT = TIMESTAMP(timezone=True)
+from carteira.kit.db.base import INSTANT, Base
 
 
 class CreditRecord(Base):
@@ -28,8 +25,8 @@ class CreditRecord(Base):
     name: Mapped[bytes] = mapped_column(LargeBinary)
     address: Mapped[bytes] = mapped_column(LargeBinary)
     debts: Mapped[bytes] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class CreditAccess(Base):
@@ -45,7 +42,7 @@ class CreditAccess(Base):
     purpose: Mapped[str] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(Text)
     request_id: Mapped[str] = mapped_column(Text)
-    at: Mapped[datetime] = mapped_column(_INSTANT)
+    at: Mapped[datetime] = mapped_column(INSTANT)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 

@@ -8,7 +8,7 @@ from carteira.credit.accesses import Verification
 from carteira.credit.base_a import Rotation
 from carteira.credit.stores import Config, Stores
 from carteira.credit.training import Trained
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 
 SYNTHETIC_SUFFIX = "-synthetic"
 """Made-up people have a table of their own, beside the real one."""

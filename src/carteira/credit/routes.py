@@ -26,11 +26,12 @@ from carteira.credit.schemas import (
     ScoreOut,
 )
 from carteira.credit.stores import Stores
-from carteira.kit.access import Principal, Who, claims
-from carteira.kit.clock import clock
-from carteira.kit.cpf import Cpf
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page, whole
-from carteira.kit.tx import Database, TxDep
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page, whole
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/credit/{cpf}", tags=["credit"])
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from carteira.kit.clock import clock
-from carteira.kit.money import Amount
+from carteira.kit.values.clock import clock
+from carteira.kit.values.money import Amount
 
 MAX_AGE = 130
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)

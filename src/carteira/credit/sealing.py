@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from carteira.credit.errors import RecordUnreadable
 from carteira.credit.keys import KEY_BYTES, NONCE_BYTES, Keyring
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 
 TABLE = "credit_records"
 COLUMNS = ("cpf", "name", "address", "debts")

@@ -19,11 +19,12 @@ from carteira.credit.base_c import BaseC, BureauQuery
 from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import AccessOut, Base, ProfileOut
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import DependencyDown, Forbidden
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import DependencyDown, Forbidden
 
 T = TypeVar("T")
 CpfOf = Callable[[Tx, UUID], Awaitable[str | None]]

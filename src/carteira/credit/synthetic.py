@@ -15,8 +15,8 @@ from datetime import date
 from carteira.credit.base_b import BaseB, all_of, partition_of, to_attribute
 from carteira.credit.errors import BaseBDown
 from carteira.credit.keys import Keyring
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 
 BATCH = 25
 """Items that one BatchWriteItem takes."""

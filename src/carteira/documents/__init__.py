@@ -39,8 +39,8 @@ from carteira.documents.service import (
 )
 from carteira.documents.upkeep import Rotation, remove_orphans, rotate_master_key
 from carteira.documents.vault import Vault
+from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
-from carteira.kit.tx import Tx
 
 __all__ = [
     "REMIND_DAYS",

@@ -1,6 +1,6 @@
 """What documents refuses."""
 
-from carteira.kit.problems import (
+from carteira.kit.web.problems import (
     Conflict,
     DependencyDown,
     Forbidden,

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from carteira.documents.errors import FormUnreadable
 from carteira.documents.names import parse_file_name
 from carteira.documents.upload import StoredFile, Upload
-from carteira.kit.problems import InvalidInput
+from carteira.kit.web.problems import InvalidInput
 
 MAX_FIELD_BYTES = 1024
 MAX_FIELDS = 10

@@ -6,7 +6,7 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.documents import service, upkeep
 from carteira.documents.vault import Vault
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 
 
 def blueprint(vault: Vault) -> Blueprint:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from carteira.documents.errors import FileDamaged
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

@@ -8,7 +8,7 @@ from enum import StrEnum
 from validate_docbr import CNH as CnhRules  # noqa: N811 - the library's name is a constant to no one
 from validate_docbr import TituloEleitoral as TituloRules
 
-from carteira.kit.cpf import InvalidCpf, parse_cpf
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 
 class DocumentType(StrEnum):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from carteira.documents.errors import LinkRefused
 from carteira.documents.keys import KeyRing
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 
 Purpose = Literal["file", "proof"]
 LIFETIME: dict[Purpose, timedelta] = {"file": timedelta(minutes=5), "proof": timedelta(minutes=10)}

@@ -4,12 +4,9 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
-
-_INSTANT = TIMESTAMP(timezone=True)
+from carteira.kit.db.base import INSTANT, Base
 
 
 class Document(Base):
@@ -29,8 +26,8 @@ class Document(Base):
     expires_on: Mapped[date | None]
     reminded_days: Mapped[int | None] = mapped_column(SmallInteger)
     version: Mapped[int] = mapped_column(Integer, default=0)
-    uploaded_at: Mapped[datetime] = mapped_column(_INSTANT)
-    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
+    uploaded_at: Mapped[datetime] = mapped_column(INSTANT)
+    updated_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class DocumentVersion(Base):
@@ -52,4 +49,4 @@ class DocumentVersion(Base):
     segments: Mapped[int] = mapped_column(Integer)
     key_id: Mapped[str] = mapped_column(Text)
     wrapped_key: Mapped[bytes] = mapped_column(LargeBinary)
-    uploaded_at: Mapped[datetime] = mapped_column(_INSTANT)
+    uploaded_at: Mapped[datetime] = mapped_column(INSTANT)

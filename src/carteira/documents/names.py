@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from carteira.kit.problems import InvalidInput
+from carteira.kit.web.problems import InvalidInput
 
 MAX_NAME = 255
 _REFUSED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -20,12 +20,13 @@ from carteira.documents.pages import CONTENT_SECURITY_POLICY, proof_page
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
 from carteira.documents.upload import MAX_FILE_BYTES, StoredFile, Upload
 from carteira.documents.vault import Vault
-from carteira.kit.access import Who, public
-from carteira.kit.ids import uuid7
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
-from carteira.kit.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
-from carteira.kit.tx import Database, TxDep
-from carteira.kit.validation import describe
+from carteira.kit.db.engine import Database
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
+from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.validation import describe
 
 MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
 """A file of the largest size, and the form around it."""

@@ -26,10 +26,10 @@ from carteira.documents.models import Document, DocumentVersion
 from carteira.documents.sealing import Sealer
 from carteira.documents.storage import Storage
 from carteira.documents.upload import StoredFile
-from carteira.kit import events, jobs
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs, outbox
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 
 MAX_DOCUMENTS = 200
 MAX_VERSIONS = 50
@@ -370,7 +370,7 @@ async def remind(tx: Tx, *, limit: int = 500) -> int:
         assert row.expires_on is not None, "asked for by its date"
         days_left = (row.expires_on - today).days
         row.reminded_days = min(days for days in REMIND_DAYS if days >= days_left)
-        await events.emit(
+        await outbox.emit(
             tx,
             "documents.expiring",
             {

@@ -14,8 +14,8 @@ from carteira.documents.keys import KeyRing, MasterKeyMissing
 from carteira.documents.models import DocumentVersion
 from carteira.documents.service import wrapping_context
 from carteira.documents.storage import Storage
-from carteira.kit.clock import clock
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
 
 BATCH = 500
 ORPHAN_AGE = timedelta(hours=1)

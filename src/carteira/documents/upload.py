@@ -8,7 +8,7 @@ from carteira.documents.content import Inspector
 from carteira.documents.errors import FileBroken, FileTooLarge, FileTypeRefused
 from carteira.documents.sealing import SEGMENT_BYTES, Sealer, new_data_key
 from carteira.documents.storage import Storage
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 

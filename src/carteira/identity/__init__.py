@@ -24,12 +24,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from carteira.identity.audit import record as record_audit
 from carteira.identity.config import Config, GoogleConfig, MetaConfig
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.export import Format as ExportFormat
 from carteira.identity.export import export_users
-from carteira.identity.limiting import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, Limit
 from carteira.identity.people import NewPerson, add_person, prepare_password, register_person
 from carteira.identity.queries import PersonView, find_person, person
 from carteira.identity.roles import grant_claim
@@ -37,8 +35,10 @@ from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.schemas import Email, FullName, Password
 from carteira.identity.seed import seed
 from carteira.identity.sessions import Client, Tokens, start_session
-from carteira.identity.sms import Sms, sms_of
 from carteira.kit.module import Module
+from carteira.kit.outbound.sms import Sms, sms_of
+from carteira.kit.security.audit import record as record_audit
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, Limit
 
 __all__ = [
     "PER_ACCOUNT",
@@ -87,7 +87,6 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     from carteira.identity import queries  # noqa: PLC0415 - the door's verbs are used without the web
     from carteira.identity.access import Access  # noqa: PLC0415 - the same
     from carteira.identity.jobs import make_blueprint  # noqa: PLC0415 - the same
-    from carteira.identity.limiting import Limiter  # noqa: PLC0415 - the same
     from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
     from carteira.identity.providers import make_providers  # noqa: PLC0415 - the same
     from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
@@ -95,9 +94,10 @@ def module(config: Config, others: Sequence[Module]) -> Module:
     from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
     from carteira.identity.routes_social import router as social  # noqa: PLC0415 - the same
     from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
-    from carteira.identity.seal import Sealer  # noqa: PLC0415 - the same
-    from carteira.kit.http import Http  # noqa: PLC0415 - the same
-    from carteira.kit.tokens import KeyRing  # noqa: PLC0415 - the same
+    from carteira.kit.outbound.http import Http  # noqa: PLC0415 - the same
+    from carteira.kit.security.rate_limits import Limiter  # noqa: PLC0415 - the same
+    from carteira.kit.security.sealing import Sealer  # noqa: PLC0415 - the same
+    from carteira.kit.security.tokens import KeyRing  # noqa: PLC0415 - the same
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}

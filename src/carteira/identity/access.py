@@ -25,11 +25,13 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import text
 
 from carteira.identity.errors import PasswordChangeRequired, SessionOver
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.problems import NotAuthenticated
-from carteira.kit.tokens import KeyRing
-from carteira.kit.tx import Database, DatabaseDown, Tx, after_commit
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.db.session import Tx, after_commit
+from carteira.kit.security.tokens import KeyRing
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import NotAuthenticated
 
 CACHE_SECONDS = 5.0
 MARK_SECONDS = 1_260

@@ -1,6 +1,6 @@
 """What identity refuses. Codes never change."""
 
-from carteira.kit.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotAuthenticated, NotFound
+from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotAuthenticated, NotFound
 
 
 class UserNotFound(NotFound):

@@ -16,9 +16,9 @@ from sqlalchemy import func, select
 
 from carteira.identity.models import User
 from carteira.identity.queries import PersonView, people
-from carteira.kit.clock import SAO_PAULO, clock
-from carteira.kit.cpf import mask_cpf
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import SAO_PAULO, clock
+from carteira.kit.values.cpf import mask_cpf
 
 Format = Literal["xlsx", "csv"]
 MEDIA_TYPES = {

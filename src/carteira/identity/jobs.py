@@ -5,15 +5,16 @@ from uuid import UUID
 import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.identity import audit, messages, passkeys, recovery, sessions, signin, social
+from carteira.identity import messages, passkeys, recovery, sessions, signin, social
 from carteira.identity.config import Config
 from carteira.identity.errors import UserNotFound
 from carteira.identity.export import export_daily
 from carteira.identity.queries import PersonView, person
-from carteira.identity.seal import Sealer
-from carteira.identity.sms import sms_of
-from carteira.kit.mail import Mailer
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sms import sms_of
+from carteira.kit.security import audit
+from carteira.kit.security.sealing import Sealer
 
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 

@@ -1,6 +1,6 @@
 """The messages that people get from identity, in Portuguese."""
 
-from carteira.kit.letters import Letters
+from carteira.kit.outbound.email_templates import Letters
 
 letters = Letters(
     "carteira.identity",

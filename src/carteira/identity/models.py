@@ -1,7 +1,6 @@
 """The identity module's tables. `migrations/` adds what a model cannot say: seeds and the triggers of the audit."""
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,12 +17,10 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
+from carteira.kit.db.base import INSTANT, Base
 
-_INSTANT = TIMESTAMP(timezone=True)
 _USER = "users.id"
 
 
@@ -77,18 +74,18 @@ class User(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     full_name: Mapped[str | None] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(Text)
-    email_confirmed_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    email_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     cpf: Mapped[str | None] = mapped_column(Text, unique=True)
     birth_date: Mapped[date | None]
     phone: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str | None] = mapped_column(Text)
     must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
-    password_expires_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    password_expires_at: Mapped[datetime | None] = mapped_column(INSTANT)
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
     search_text: Mapped[str] = mapped_column(Text, server_default="")
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    updated_at: Mapped[datetime] = mapped_column(_INSTANT)
-    erased_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    updated_at: Mapped[datetime] = mapped_column(INSTANT)
+    erased_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class UserClaim(Base):
@@ -112,10 +109,10 @@ class Session(Base):
     device: Mapped[str] = mapped_column(Text)
     network: Mapped[str] = mapped_column(Text)
     methods: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    seen_at: Mapped[datetime] = mapped_column(_INSTANT)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    revoked_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    seen_at: Mapped[datetime] = mapped_column(INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    revoked_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class RefreshToken(Base):
@@ -126,9 +123,9 @@ class RefreshToken(Base):
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class KnownDevice(Base):
@@ -139,8 +136,8 @@ class KnownDevice(Base):
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    seen_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    seen_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class Totp(Base):
@@ -151,8 +148,8 @@ class Totp(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), primary_key=True)
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     last_step: Mapped[int] = mapped_column(BigInteger, server_default="0", default=0)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    confirmed_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class RecoveryCode(Base):
@@ -162,7 +159,7 @@ class RecoveryCode(Base):
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), primary_key=True)
     code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class MfaChallenge(Base):
@@ -177,8 +174,8 @@ class MfaChallenge(Base):
     method: Mapped[str] = mapped_column(Text, server_default="password", default="password")
     """The first factor."""
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class Passkey(Base):
@@ -194,8 +191,8 @@ class Passkey(Base):
     sign_count: Mapped[int] = mapped_column(BigInteger)
     backed_up: Mapped[bool]
     name: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class PasskeyChallenge(Base):
@@ -206,7 +203,7 @@ class PasskeyChallenge(Base):
 
     challenge_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class SocialAccount(Base):
@@ -222,8 +219,8 @@ class SocialAccount(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     provider: Mapped[str] = mapped_column(Text)
     subject: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class SocialAttempt(Base):
@@ -235,7 +232,7 @@ class SocialAttempt(Base):
     state_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     browser_hash: Mapped[bytes] = mapped_column(LargeBinary)
     provider: Mapped[str] = mapped_column(Text)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class SocialRegistration(Base):
@@ -254,11 +251,11 @@ class SocialRegistration(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     provider: Mapped[str] = mapped_column(Text)
     profile: Mapped[bytes] = mapped_column(LargeBinary)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
-    code_expires_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    code_expires_at: Mapped[datetime | None] = mapped_column(INSTANT)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
 
 
@@ -277,9 +274,9 @@ class Recovery(Base):
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     reset_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    used_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class Consent(Base):
@@ -292,21 +289,4 @@ class Consent(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     purpose: Mapped[str] = mapped_column(Text)
     granted: Mapped[bool]
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-
-
-class AuditRecord(Base):
-    """Who did what to whom; append-only, and without personal data beyond ids."""
-
-    __tablename__ = "audit_log"
-    __table_args__ = (
-        Index("ix_audit_log_subject_id_id", "subject_id", "id"),
-        Index("ix_audit_log_action_id", "action", "id"),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    actor_id: Mapped[UUID | None]
-    subject_id: Mapped[UUID | None]
-    action: Mapped[str] = mapped_column(Text)
-    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)

@@ -23,7 +23,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from carteira.identity import audit, sessions
+from carteira.identity import sessions
 from carteira.identity.errors import (
     InvalidPasskey,
     PasskeyNotFound,
@@ -32,17 +32,18 @@ from carteira.identity.errors import (
     TooManyPasskeys,
     UserNotFound,
 )
-from carteira.identity.limiting import PER_ADDRESS, Limit, network
 from carteira.identity.models import Passkey, PasskeyChallenge, User
 from carteira.identity.runtime import Runtime
-from carteira.identity.seal import digest
 from carteira.identity.sessions import Client, Tokens
-from carteira.kit import jobs
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import TooManyRequests
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest
+from carteira.kit.security.rate_limits import PER_ADDRESS, Limit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import TooManyRequests
 
 TTL = timedelta(minutes=5)
 MOST = 20

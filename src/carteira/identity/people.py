@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from carteira.identity import audit, passwords, roles, sessions
+from carteira.identity import passwords, roles, sessions
 from carteira.identity.config import GENERATED_PASSWORD_DAYS
 from carteira.identity.errors import (
     CpfIsFixed,
@@ -20,7 +20,6 @@ from carteira.identity.errors import (
     WeakPassword,
     WrongCurrentPassword,
 )
-from carteira.identity.limiting import PER_ACCOUNT, PER_ADDRESS, Limit, network
 from carteira.identity.models import (
     Consent,
     KnownDevice,
@@ -37,12 +36,14 @@ from carteira.identity.models import (
     UserClaim,
 )
 from carteira.identity.runtime import Runtime
-from carteira.kit import jobs
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import Conflict
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, Limit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import Conflict
 
 T = TypeVar("T")
 CITIZEN = "cidadão"

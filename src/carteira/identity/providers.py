@@ -20,8 +20,8 @@ from joserfc.jwk import KeySet
 
 from carteira.identity.config import Config, GoogleConfig, MetaConfig
 from carteira.identity.errors import SocialRefused
-from carteira.kit.http import Answer, Http
-from carteira.kit.problems import DependencyDown
+from carteira.kit.outbound.http import Answer, Http
+from carteira.kit.web.problems import DependencyDown
 
 ProviderName = Literal["google", "meta"]
 

@@ -11,7 +11,6 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 
 from carteira.identity.errors import UserNotFound
 from carteira.identity.models import (
-    AuditRecord,
     Claim,
     Consent,
     KnownDevice,
@@ -26,8 +25,9 @@ from carteira.identity.models import (
 )
 from carteira.identity.people import fold
 from carteira.identity.signin import by_name
-from carteira.kit.cpf import InvalidCpf, parse_cpf
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 LOOKS = ("user_read", "user_listed", "users_reported", "users_exported", "role_read", "claims_read")
 """Actions that a person is shown as looks at their data."""

@@ -13,19 +13,20 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
-from carteira.identity import audit, people
+from carteira.identity import people
 from carteira.identity.errors import WrongCode
-from carteira.identity.limiting import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, Limit, network
 from carteira.identity.models import KnownDevice, Recovery, User
 from carteira.identity.runtime import Runtime
-from carteira.identity.seal import digest, new_token
 from carteira.identity.sessions import Client
 from carteira.identity.signin import by_name
-from carteira.kit import jobs
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import TooManyRequests
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, Limit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.problems import TooManyRequests
 
 TTL = timedelta(minutes=10)
 TRIES = 5

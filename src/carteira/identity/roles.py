@@ -8,12 +8,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from carteira.identity import audit
 from carteira.identity.access import Access
 from carteira.identity.errors import ClaimNotFound, DescriptionTaken, RoleNotFound, UserNotFound
 from carteira.identity.models import Claim, Role, RoleClaim, User, UserClaim
-from carteira.kit.clock import clock
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
 
 
 @dataclass(frozen=True, slots=True)

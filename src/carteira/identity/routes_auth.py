@@ -22,9 +22,9 @@ from carteira.identity.schemas import (
     SessionOut,
     TokensOut,
 )
-from carteira.kit.access import Who, public
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(tags=["identity"])
 

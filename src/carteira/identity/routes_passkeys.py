@@ -11,9 +11,9 @@ from carteira.identity.runtime import IdentityDep
 from carteira.identity.schemas import TokensOut
 from carteira.identity.schemas_signin import PasskeyLoginIn, PasskeyOut, PasskeyPatch, PasskeyRegisterIn
 from carteira.identity.site import SiteDep
-from carteira.kit.access import Who, public
-from carteira.kit.pagination import Page
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Page
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/auth/passkeys", tags=["identity"])
 

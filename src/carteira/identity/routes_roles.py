@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path
 from carteira.identity import roles
 from carteira.identity.runtime import IdentityDep
 from carteira.identity.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleIn, RoleOut
-from carteira.kit.access import Principal, claims
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Principal, claims
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(tags=["identity"])
 

@@ -21,9 +21,9 @@ from carteira.identity.schemas_signin import (
 )
 from carteira.identity.signin import Challenge
 from carteira.identity.site import BaseDep
-from carteira.kit.access import Who, public
-from carteira.kit.pagination import Page
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Page
+from carteira.kit.web.transaction import TxDep
 
 COOKIE = "carteira_social"
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from carteira.identity import audit, export, passwords, people, queries, roles, sessions
+from carteira.identity import export, passwords, people, queries, roles, sessions
 from carteira.identity.client import ClientDep
 from carteira.identity.people import NewPerson, may_see_cpf, require_self_or
 from carteira.identity.runtime import IdentityDep
@@ -28,11 +28,12 @@ from carteira.identity.schemas import (
     UserPatch,
     UserPut,
 )
-from carteira.kit.access import Principal, Who, claims, public
-from carteira.kit.clock import clock
-from carteira.kit.pagination import Cursor, Page, decode_cursor, page
-from carteira.kit.pagination import Limit as PageLimit
-from carteira.kit.tx import TxDep
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.pagination import Cursor, Page, decode_cursor, page
+from carteira.kit.web.pagination import Limit as PageLimit
+from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/users", tags=["identity"])
 

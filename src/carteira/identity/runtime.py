@@ -10,13 +10,14 @@ from fastapi import Depends, Request
 
 from carteira.identity.access import Access
 from carteira.identity.config import Config
-from carteira.identity.limiting import Limiter
 from carteira.identity.passwords import PARALLEL_HASHES
 from carteira.identity.providers import Provider, ProviderName
-from carteira.identity.seal import Sealer
-from carteira.kit.access import Principal
-from carteira.kit.tokens import KeyRing
-from carteira.kit.tx import Database, Tx
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.security.rate_limits import Limiter
+from carteira.kit.security.sealing import Sealer
+from carteira.kit.security.tokens import KeyRing
+from carteira.kit.web.access import Principal
 
 Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
 Eraser = Callable[[Tx, UUID], Awaitable[None]]

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 from pydantic_core import PydanticCustomError
 
 from carteira.identity.queries import PersonView
-from carteira.kit.clock import clock
-from carteira.kit.cpf import Cpf, mask_cpf
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import Cpf, mask_cpf
 
 _EMAIL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from carteira.identity.schemas import BirthDate, Code, Email, FullName, Named, Phone, Token
-from carteira.kit.cpf import Cpf
+from carteira.kit.values.cpf import Cpf
 
 _NAME_LENGTH = 60
 

@@ -6,7 +6,7 @@ from carteira.identity import roles
 from carteira.identity.errors import CpfTaken, EmailTaken
 from carteira.identity.models import User
 from carteira.identity.people import NewPerson, add_person, prepare_password
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 
 async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role: str) -> bool:

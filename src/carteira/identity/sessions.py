@@ -7,19 +7,18 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
 
-from carteira.identity import audit
 from carteira.identity.access import Access
 from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS, REFRESH_DAYS, SESSION_DAYS
 from carteira.identity.errors import RecentSignInRequired, SessionNotFound, SessionOver, UserNotFound
-from carteira.identity.limiting import truncated_network
 from carteira.identity.models import KnownDevice, RefreshToken, Session, User
 from carteira.identity.runtime import Runtime
-from carteira.identity.seal import digest, new_token
-from carteira.kit import tokens
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit, tokens
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import truncated_network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
 
 GRACE_SECONDS = 10
 """Two tabs that refresh with one token within this time are one person; later it is a stolen token."""

@@ -12,18 +12,19 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 
-from carteira.identity import audit, sessions, totp
+from carteira.identity import sessions, totp
 from carteira.identity.errors import WrongCode, WrongCredentials
-from carteira.identity.limiting import PER_ACCOUNT, PER_ADDRESS, Limit, network
 from carteira.identity.models import KnownDevice, MfaChallenge, Totp, User
 from carteira.identity.passwords import verify_password
 from carteira.identity.runtime import Runtime
-from carteira.identity.seal import digest, new_token
 from carteira.identity.sessions import Client, Method, Tokens
-from carteira.kit.clock import clock
-from carteira.kit.cpf import InvalidCpf, parse_cpf
-from carteira.kit.problems import TooManyRequests
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, Limit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
+from carteira.kit.web.problems import TooManyRequests
 
 CHALLENGE_SECONDS = 300
 _CHALLENGE_TRIES = 5

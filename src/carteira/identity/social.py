@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from carteira.identity import audit, sessions, signin
+from carteira.identity import sessions, signin
 from carteira.identity.errors import (
     CpfTaken,
     EmailTaken,
@@ -34,21 +34,22 @@ from carteira.identity.errors import (
     UserNotFound,
     WrongCode,
 )
-from carteira.identity.limiting import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, Limit, network
 from carteira.identity.models import SocialAccount, SocialAttempt, SocialRegistration, User
 from carteira.identity.people import NewPerson, add_person
 from carteira.identity.providers import Profile, Provider, ProviderName, Trip, derive
 from carteira.identity.runtime import Runtime
 from carteira.identity.schemas import Email, FullName
-from carteira.identity.seal import digest, new_token
 from carteira.identity.sessions import Client, Tokens
 from carteira.identity.signin import Challenge
-from carteira.kit import jobs
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import DependencyDown, TooManyRequests
-from carteira.kit.tx import Tx
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, Limit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import DependencyDown, TooManyRequests
 
 ATTEMPT_SECONDS = 600
 REGISTRATION_SECONDS = 1800

@@ -11,12 +11,13 @@ import pyotp
 import segno
 from sqlalchemy import delete, insert, select, update
 
-from carteira.identity import audit
 from carteira.identity.errors import InvalidCode, TotpAlreadyOn, TotpNotFound, UserNotFound
 from carteira.identity.models import RecoveryCode, Totp, User
-from carteira.identity.seal import Sealer, digest
-from carteira.kit.clock import clock
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest
+from carteira.kit.security.sealing import Sealer
+from carteira.kit.values.clock import clock
 
 STEP_SECONDS = 30
 RECOVERY_CODES = 10

@@ -10,8 +10,8 @@ from fastapi import APIRouter, FastAPI
 from procrastinate import Blueprint
 from starlette.types import ASGIApp
 
-from carteira.kit.events import Follower
-from carteira.kit.tx import Tx
+from carteira.kit.db.outbox import Follower
+from carteira.kit.db.session import Tx
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from carteira.kit.ids import uuid5, uuid7
+from carteira.kit.values.ids import uuid5, uuid7
 from carteira.ledger.errors import AccountNotFound, InsufficientFunds, UnbalancedEntry
 
 _SYSTEM_NAMESPACE = UUID("5b1d7c52-94f3-5c55-9a44-1d9f1f0c3a11")

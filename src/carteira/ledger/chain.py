@@ -16,11 +16,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, LargeBinary, RowMapping, func, insert, select, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.events import Follower
-from carteira.kit.tx import Base, Tx
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.outbox import Follower
+from carteira.kit.db.session import Tx
 from carteira.ledger.models import LedgerEntry
 
 BLOCK_ENTRIES = 1_000
@@ -39,7 +39,7 @@ class LedgerBlock(Base):
     last_id: Mapped[UUID]
     seals: Mapped[bytes] = mapped_column(LargeBinary)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
-    sealed_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.clock_timestamp())
+    sealed_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
 
 
 @dataclass(frozen=True)

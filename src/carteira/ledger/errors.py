@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from carteira.kit.problems import Conflict, InvalidInput, NotFound, Refusal
+from carteira.kit.web.problems import Conflict, InvalidInput, NotFound, Refusal
 
 
 class InsufficientFunds(Refusal):

@@ -2,7 +2,7 @@
 
 from procrastinate import Blueprint, JobContext
 
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from carteira.ledger import service
 
 blueprint = Blueprint()

@@ -4,13 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, SmallInteger, Text, UniqueConstraint, func
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.events import XID_DEFAULT
-from carteira.kit.tx import Base
-
-_INSTANT = TIMESTAMP(timezone=True)
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.outbox import XID_DEFAULT
 
 
 class LedgerAccount(Base):
@@ -34,7 +31,7 @@ class LedgerAccount(Base):
     held: Mapped[int] = mapped_column(BigInteger, server_default="0")
     version: Mapped[int] = mapped_column(BigInteger, server_default="0")
     rolled_up_to: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class LedgerEntry(Base):
@@ -53,7 +50,7 @@ class LedgerEntry(Base):
     description: Mapped[str | None] = mapped_column(Text)
     key: Mapped[str | None] = mapped_column(Text)
     reverses_id: Mapped[UUID | None]
-    posted_at: Mapped[datetime] = mapped_column(_INSTANT)
+    posted_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class LedgerPosting(Base):
@@ -72,7 +69,7 @@ class LedgerPosting(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
     seq: Mapped[int | None] = mapped_column(BigInteger)
     balance_after: Mapped[int | None] = mapped_column(BigInteger)
-    posted_at: Mapped[datetime] = mapped_column(_INSTANT)
+    posted_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class LedgerHold(Base):
@@ -93,6 +90,6 @@ class LedgerHold(Base):
     captured: Mapped[int] = mapped_column(BigInteger, server_default="0")
     status: Mapped[str] = mapped_column(Text, default="active")
     entry_id: Mapped[UUID | None]
-    expires_at: Mapped[datetime] = mapped_column(_INSTANT)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    settled_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    settled_at: Mapped[datetime | None] = mapped_column(INSTANT)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 from carteira.ledger import queries
 from carteira.ledger.errors import MoneyRemains
 from carteira.ledger.models import LedgerAccount

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, text
 
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.models import LedgerAccount, LedgerPosting
 

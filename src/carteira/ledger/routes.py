@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from carteira.kit.access import Principal, Who, claims
-from carteira.kit.clock import Instant, clock
-from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
-from carteira.kit.tx import Tx, TxDep
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import Instant, clock
+from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.transaction import TxDep
 from carteira.ledger import queries, service
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (

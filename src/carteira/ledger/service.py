@@ -10,9 +10,10 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import LeanTx, Tx, fetch, sqlstate_of
+from carteira.kit.db.errors import sqlstate_of
+from carteira.kit.db.session import LeanTx, Tx, fetch
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
 from carteira.ledger.errors import (
     AccountNotFound,

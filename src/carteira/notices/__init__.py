@@ -14,13 +14,14 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 from sqlalchemy import RowMapping
 
 from carteira import documents, identity, transit
-from carteira.kit import jobs
-from carteira.kit.clock import clock
-from carteira.kit.events import Event, Follower
-from carteira.kit.letters import Letters
-from carteira.kit.mail import Mailer, Message
+from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Event, Follower
+from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
-from carteira.kit.tx import Database, Tx
+from carteira.kit.outbound.email_templates import Letters
+from carteira.kit.outbound.mail import Mailer, Message
+from carteira.kit.values.clock import clock
 
 __all__ = ["STALE", "module"]
 

@@ -1,7 +1,7 @@
 """Accumulated cashback: who may ask for whose, then the external service, with no transaction open meanwhile."""
 
-from carteira.kit.access import Principal
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
+from carteira.kit.web.access import Principal
 from carteira.resellers import resellers
 from carteira.resellers.cashback_service import CashbackService
 from carteira.resellers.schemas import AccumulatedOut

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from carteira.kit.clock import clock
+from carteira.kit.values.clock import clock
 
 T = TypeVar("T")
 State = Literal["closed", "open", "half_open"]

@@ -10,12 +10,12 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import Forbidden, InvalidInput, Problem
-from carteira.kit.tx import Tx
-from carteira.kit.validation import describe
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import Forbidden, InvalidInput, Problem
+from carteira.kit.web.validation import describe
 from carteira.resellers import configuration, metrics, resellers
 from carteira.resellers.errors import BulkRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
 from carteira.resellers.models import Purchase

@@ -7,7 +7,7 @@ rounded half-even to the centavo; parts are allotted by largest remainder, so th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carteira.kit.money import allocate
+from carteira.kit.values.money import allocate
 
 _HALF = 50
 

@@ -23,7 +23,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
-from carteira.kit.money import Centavos
+from carteira.kit.values.money import Centavos
 from carteira.resellers.breaker import Breaker, BreakerRules, SharedRedis
 from carteira.resellers.errors import CashbackServiceDown
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.ids import uuid7
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.errors import (
     AutoApprovalNotFound,

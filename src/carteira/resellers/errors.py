@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from carteira.kit.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
+from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
 
 
 class NotAReseller(Forbidden):

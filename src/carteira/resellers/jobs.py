@@ -3,7 +3,7 @@
 import structlog
 from procrastinate import Blueprint, JobContext
 
-from carteira.kit.tx import Database
+from carteira.kit.db.engine import Database
 from carteira.resellers import metrics, months
 from carteira.resellers.errors import MonthHasPending
 from carteira.resellers.schemas import write_month

@@ -4,12 +4,10 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Index, Integer, SmallInteger, Text, func
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
+from carteira.kit.db.base import INSTANT, Base
 
-_INSTANT = TIMESTAMP(timezone=True)
 _RESELLER = "resellers.id"
 
 
@@ -28,7 +26,7 @@ class Reseller(Base):
     user_id: Mapped[UUID | None]
     cpf: Mapped[str | None] = mapped_column(Text)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_accounts.id"))
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class Purchase(Base):
@@ -59,8 +57,8 @@ class Purchase(Base):
     spend_entry_id: Mapped[UUID | None]
     created_by: Mapped[UUID]
     decided_by: Mapped[UUID | None]
-    decided_at: Mapped[datetime | None] = mapped_column(_INSTANT)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT, server_default=func.now())
+    decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class Month(Base):
@@ -73,7 +71,7 @@ class Month(Base):
     )
 
     month: Mapped[date] = mapped_column(Date, primary_key=True)
-    closed_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    closed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     closed_by: Mapped[UUID | None]
     resellers: Mapped[int | None] = mapped_column(Integer)
     total: Mapped[int | None] = mapped_column(BigInteger)

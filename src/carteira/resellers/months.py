@@ -14,9 +14,9 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
-from carteira.kit import events
-from carteira.kit.clock import clock
-from carteira.kit.tx import Tx
+from carteira.kit.db import outbox
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
 from carteira.resellers import cashback, configuration, metrics
 from carteira.resellers.cashback import MonthlyCashback
 from carteira.resellers.configuration import closing_day_of, next_month
@@ -62,7 +62,7 @@ async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
     row.total = sum(one.cashback.total for one in earned)
     row.cashback = sum(one.cashback.amount for one in earned)
     await tx.flush()
-    await events.emit(tx, "resellers.month_closed", {"month": write_month(month)})
+    await outbox.emit(tx, "resellers.month_closed", {"month": write_month(month)})
     metrics.months_closed_total.inc()
     metrics.credited_total.inc(row.cashback)
     return _view(row)

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, select, tuple_
 
 from carteira import ledger
-from carteira.kit.access import Principal
-from carteira.kit.pagination import encode_cursor
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import encode_cursor
 from carteira.resellers import cashback, configuration, resellers
 from carteira.resellers.cashback import MonthlyCashback
 from carteira.resellers.models import Closing, Month, Purchase, Reseller

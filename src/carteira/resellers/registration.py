@@ -3,9 +3,9 @@
 from uuid import UUID
 
 from carteira import identity
-from carteira.kit.access import Principal
-from carteira.kit.problems import InvalidInput, NotAuthenticated
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import InvalidInput, NotAuthenticated
 from carteira.resellers import resellers
 from carteira.resellers.errors import NoCpf
 from carteira.resellers.resellers import CLAIM

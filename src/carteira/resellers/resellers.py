@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.cpf import mask_cpf
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
 from carteira.resellers import configuration
 from carteira.resellers.errors import (
     AlreadyAReseller,

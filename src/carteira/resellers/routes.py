@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from carteira.identity import IdentityDep
-from carteira.kit.access import Principal, Visitor, Who, claims, public
-from carteira.kit.cpf import Cpf
-from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
-from carteira.kit.problems import UnsupportedMediaType
-from carteira.kit.tx import TxDep
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.web.access import Principal, Visitor, Who, claims, public
+from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.problems import UnsupportedMediaType
+from carteira.kit.web.transaction import TxDep
 from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
 from carteira.resellers.schemas import (
     AccumulatedOut,

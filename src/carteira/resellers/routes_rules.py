@@ -4,8 +4,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from carteira.kit.access import Who, claims
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Who, claims
+from carteira.kit.web.transaction import TxDep
 from carteira.resellers import configuration
 from carteira.resellers.schemas import (
     AutoApprovalIn,

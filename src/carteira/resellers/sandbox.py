@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from carteira.kit.cpf import Cpf, InvalidCpf, parse_cpf
+from carteira.kit.values.cpf import Cpf, InvalidCpf, parse_cpf
 
 MAX_CREDIT_CENTAVOS = 500_000
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_core import PydanticCustomError
 
 from carteira import identity
-from carteira.kit.cpf import Cpf
-from carteira.kit.money import MAX_AMOUNT, Amount
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.money import MAX_AMOUNT, Amount
 
 _MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
 _DAY = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)

@@ -12,13 +12,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from carteira import ledger
-from carteira.kit import events
-from carteira.kit.access import Principal
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.money import format_brl
-from carteira.kit.problems import Conflict, InvalidInput
-from carteira.kit.tx import Tx
+from carteira.kit.db import outbox
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import Conflict, InvalidInput
 from carteira.resellers import configuration, metrics, resellers
 from carteira.resellers.errors import (
     MonthClosed,
@@ -278,6 +278,6 @@ async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
     payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
-    await events.emit(tx, f"resellers.purchase_{status}", payload)
+    await outbox.emit(tx, f"resellers.purchase_{status}", payload)
     metrics.decisions_total.labels(status).inc()
     return purchase_out(row, reseller, who)

@@ -1,6 +1,6 @@
 """What transit refuses."""
 
-from carteira.kit.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
+from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 
 
 class InsufficientBalance(Refusal):

@@ -4,12 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.tx import Base
-
-_INSTANT = TIMESTAMP(timezone=True)
+from carteira.kit.db.base import INSTANT, Base
 
 
 class TransportCard(Base):
@@ -31,8 +28,8 @@ class TransportCard(Base):
     account_id: Mapped[UUID]
     status: Mapped[str] = mapped_column(Text)
     is_first: Mapped[bool] = mapped_column(Boolean, default=False)
-    created_at: Mapped[datetime] = mapped_column(_INSTANT)
-    cancelled_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    cancelled_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class CardBlock(Base):
@@ -41,8 +38,8 @@ class CardBlock(Base):
     __tablename__ = "transit_card_blocks"
 
     card_id: Mapped[UUID] = mapped_column(ForeignKey("transport_cards.id"), primary_key=True)
-    blocked_at: Mapped[datetime] = mapped_column(_INSTANT, primary_key=True)
-    unblocked_at: Mapped[datetime | None] = mapped_column(_INSTANT)
+    blocked_at: Mapped[datetime] = mapped_column(INSTANT, primary_key=True)
+    unblocked_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class Tap(Base):
@@ -73,7 +70,7 @@ class Tap(Base):
     card_id: Mapped[UUID | None] = mapped_column(ForeignKey("transport_cards.id"))
     user_id: Mapped[UUID | None]
     amount: Mapped[int] = mapped_column(BigInteger)
-    tapped_at: Mapped[datetime] = mapped_column(_INSTANT)
+    tapped_at: Mapped[datetime] = mapped_column(INSTANT)
     line: Mapped[str | None] = mapped_column(Text)
     vehicle: Mapped[str | None] = mapped_column(Text)
     result: Mapped[str | None] = mapped_column(Text)
@@ -82,4 +79,4 @@ class Tap(Base):
     owed: Mapped[int] = mapped_column(BigInteger, default=0)
     outstanding: Mapped[int] = mapped_column(BigInteger, default=0)
     entry_id: Mapped[UUID | None]
-    received_at: Mapped[datetime] = mapped_column(_INSTANT)
+    received_at: Mapped[datetime] = mapped_column(INSTANT)

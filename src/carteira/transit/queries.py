@@ -9,7 +9,7 @@ from sqlalchemy import case, exists, select, tuple_
 from sqlalchemy.sql.functions import sum as sum_
 
 from carteira import ledger
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 from carteira.transit import numbers, service
 from carteira.transit.errors import CardNotFound, CardOfAnother
 from carteira.transit.models import Tap, TransportCard

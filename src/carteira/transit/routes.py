@@ -6,10 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
-from carteira.kit.access import Principal, Who, claims
-from carteira.kit.idempotency import OnceDep
-from carteira.kit.pagination import Cursor, Limit, Page, decode_cursor, page
-from carteira.kit.tx import TxDep
+from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.transaction import TxDep
 from carteira.transit import queries, service, taps
 from carteira.transit.schemas import (
     AmountIn,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from carteira.kit.money import Amount
+from carteira.kit.values.money import Amount
 
 MAX_FARE = 100_000
 """The dearest single ride, in centavos: a broken or stolen validator cannot take more than this at a tap."""

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 from carteira.transit import queries, service
 
 BALANCE = 5_000

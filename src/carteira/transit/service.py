@@ -11,10 +11,10 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 
 from carteira import ledger
-from carteira.kit import events
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Tx
+from carteira.kit.db import outbox
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 from carteira.transit import metrics, numbers
 from carteira.transit.errors import (
     BalanceRemains,
@@ -290,7 +290,7 @@ async def _with_balance(tx: Tx, card: TransportCard) -> Card:
 async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
     """Tell of rides paid from cards' balances, by which entries and how many centavos."""
     told = [_told(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id]
-    await events.emit(tx, "transit.ride_paid", *told)
+    await outbox.emit(tx, "transit.ride_paid", *told)
 
 
 async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
@@ -304,7 +304,7 @@ async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
 
 
 async def _tell(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  # noqa: ANN401 - any JSON
-    await events.emit(tx, topic, _told(card, **more))
+    await outbox.emit(tx, topic, _told(card, **more))
 
 
 def _told(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON

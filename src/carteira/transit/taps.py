@@ -15,10 +15,10 @@ import orjson
 from sqlalchemy import select, text
 
 from carteira import ledger
-from carteira.kit.clock import clock
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import InvalidInput
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.problems import InvalidInput
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard

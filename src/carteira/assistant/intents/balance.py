@@ -3,7 +3,7 @@
 from carteira import transit
 from carteira.assistant.flow import Done, Intent, Turn
 from carteira.assistant.intents.cards import cards_of, described
-from carteira.kit.money import format_brl
+from carteira.kit.values.money import format_brl
 
 
 async def _begin(turn: Turn) -> Done:

@@ -2,8 +2,8 @@
 
 from carteira import benefits
 from carteira.assistant.flow import Done, Intent, Turn
-from carteira.kit.clock import SAO_PAULO
-from carteira.kit.money import format_brl
+from carteira.kit.values.clock import SAO_PAULO
+from carteira.kit.values.money import format_brl
 
 _NONE = 'Não há conta de benefícios ligada ao seu cadastro. Se a sua empresa abriu uma, reivindique-a em "Benefícios".'
 _LINES = 10

@@ -4,7 +4,7 @@ from carteira import transit
 from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
 from carteira.assistant.intents.cards import cards_of, described, grouped
 from carteira.assistant.text import yes_or_no
-from carteira.kit.money import format_brl
+from carteira.kit.values.money import format_brl
 
 _YES_NO = ("Sim, cancelar", "Não cancelar")
 _LEAVE = "Deixar o saldo no cartão cancelado"

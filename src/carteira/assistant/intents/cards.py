@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from carteira import transit
 from carteira.assistant.flow import Turn
-from carteira.kit.money import format_brl
+from carteira.kit.values.money import format_brl
 
 STATUS = {"blocked": " (bloqueado)", "cancelled": " (cancelado)"}
 

@@ -6,9 +6,9 @@ from babel.dates import format_date
 
 from carteira import resellers
 from carteira.assistant.flow import Done, Intent, Turn
-from carteira.kit.clock import SAO_PAULO, business_month, clock
-from carteira.kit.money import format_brl
-from carteira.kit.problems import Forbidden
+from carteira.kit.values.clock import SAO_PAULO, business_month, clock
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.problems import Forbidden
 
 _LAST = frozenset({"passado", "anterior", "ultimo"})
 _NONE = "Você ainda não é revendedor, então não há cashback de compras para mostrar. Tornar-se um é rápido e na hora."

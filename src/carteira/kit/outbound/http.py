@@ -12,7 +12,7 @@ import httpx
 import orjson
 import structlog
 
-from carteira.kit.problems import DependencyDown
+from carteira.kit.web.problems import DependencyDown
 
 STEP_SECONDS = 5.0
 WHOLE_SECONDS = 10.0

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel
 
-from carteira.kit.problems import InvalidInput
+from carteira.kit.web.problems import InvalidInput
 
 T = TypeVar("T")
 MAX_LIMIT = 100

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from carteira.kit.problems import NotAuthenticated
+from carteira.kit.web.problems import NotAuthenticated
 
 ALGORITHM = "Ed25519"
 AUDIENCE = "carteira"

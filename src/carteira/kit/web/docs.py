@@ -8,7 +8,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagge
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from carteira.kit.access import public
+from carteira.kit.web.access import public
 
 ASSETS = "/assets/docs"
 

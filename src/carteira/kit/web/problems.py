@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from carteira.kit.validation import describe
+from carteira.kit.web.validation import describe
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:carteira:problem:"

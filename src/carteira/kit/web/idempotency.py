@@ -13,12 +13,13 @@ import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
 from sqlalchemy import LargeBinary, SmallInteger, Text, func, select, update
-from sqlalchemy.dialects.postgresql import TIMESTAMP, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.pieces import dump_json
-from carteira.kit.problems import MEDIA_TYPE, InvalidInput, Refusal
-from carteira.kit.tx import Base, Tx
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.session import Tx
+from carteira.kit.ops.cooperative import dump_json
+from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
 
 REPLAYED = "Idempotency-Replayed"
 
@@ -41,7 +42,7 @@ class IdempotencyRecord(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     status: Mapped[int | None] = mapped_column(SmallInteger)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class Once:

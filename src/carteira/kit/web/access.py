@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as DependsMarker
 from fastapi.security import OAuth2PasswordBearer
 
-from carteira.kit.problems import Forbidden, NotAuthenticated
+from carteira.kit.web.problems import Forbidden, NotAuthenticated
 
 EVERY_CLAIM = "*"
 

@@ -12,12 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Index, RowMapping, Text, func, literal_column, select, text, tuple_
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
 
-from carteira.kit.ids import uuid7
-from carteira.kit.tx import Base, Tx
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.session import Tx
+from carteira.kit.values.ids import uuid7
 
 XID_DEFAULT = text("(pg_current_xact_id()::text::bigint)")
 NOTHING = UUID(int=0)
@@ -35,7 +36,7 @@ class Event(Base):
     xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
     topic: Mapped[str] = mapped_column(Text)
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    occurred_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+    occurred_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class FollowerPlace(Base):
@@ -46,7 +47,7 @@ class FollowerPlace(Base):
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     xid: Mapped[int] = mapped_column(BigInteger, default=0)
     last_id: Mapped[UUID] = mapped_column(default=NOTHING)
-    moved_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=func.now())
+    moved_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carteira.kit.problems import Problem
+from carteira.kit.web.problems import Problem
 
 FIRST = date(2026, 11, 22)
 HEADER = b"api-version"

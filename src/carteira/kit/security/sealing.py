@@ -1,6 +1,5 @@
 """Secrets of identity: opaque tokens known by their hash, and what must be read again sealed with AES-256-GCM."""
 
-import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -11,16 +10,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-
-
-def new_token() -> str:
-    """Make an opaque token of 256 bits."""
-    return secrets.token_urlsafe(32)
-
-
-def digest(token: str) -> bytes:
-    """Give what is stored of a token: enough to know it again, nothing to use."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 class Sealer:

@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
-from carteira.kit.access import public
+from carteira.kit.web.access import public
 
 CHECK_SECONDS = 2.0
 Check = Callable[[FastAPI], Awaitable[object]]

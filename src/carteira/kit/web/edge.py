@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carteira.kit import metrics
-from carteira.kit.ids import uuid7
-from carteira.kit.problems import PayloadTooLarge, Problem, RequestTimedOut
-from carteira.kit.tx import DatabaseDown, is_connection_lost
+from carteira.kit.db.errors import DatabaseDown, is_connection_lost
+from carteira.kit.ops import metrics
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.problems import PayloadTooLarge, Problem, RequestTimedOut
 
 log = structlog.get_logger("carteira.http")
 

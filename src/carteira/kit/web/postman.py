@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from carteira.kit.contract import METHODS
+from carteira.kit.web.openapi import METHODS
 
 
 def collection(document: Mapping[str, Any], url: str) -> dict[str, Any]:

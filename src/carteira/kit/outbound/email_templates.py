@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from carteira.kit.mail import Message
+from carteira.kit.outbound.mail import Message
 
 
 class Letters:
@@ -21,7 +21,7 @@ class Letters:
 
     @cached_property
     def _templates(self) -> Environment:
-        folders = [PackageLoader(package, "templates") for package in (self._package, "carteira.kit")]
+        folders = [PackageLoader(package, "templates") for package in (self._package, "carteira.kit.outbound")]
         return Environment(
             loader=ChoiceLoader(folders),
             autoescape=select_autoescape(["html"]),

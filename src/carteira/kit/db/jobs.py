@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from carteira.kit.tx import Tx
+from carteira.kit.db.session import Tx
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(

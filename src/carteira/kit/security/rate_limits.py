@@ -18,7 +18,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 
-from carteira.kit.problems import TooManyRequests
+from carteira.kit.web.problems import TooManyRequests
 
 WINDOW_MINUTES = 15
 PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")

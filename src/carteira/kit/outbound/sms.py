@@ -7,7 +7,7 @@ from typing import Protocol
 import httpx
 import structlog
 
-from carteira.kit.ids import uuid7
+from carteira.kit.values.ids import uuid7
 
 TIMEOUT_SECONDS = 10
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from carteira.kit.problems import MEDIA_TYPE
+from carteira.kit.web.problems import MEDIA_TYPE
 
 _SCHEMA = "Problem"
 METHODS = {method.value.lower() for method in HTTPMethod}

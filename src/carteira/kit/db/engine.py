@@ -1,31 +1,19 @@
-"""Transactions: one per request or job, opened at the edge, committed before the answer leaves; nobody else commits."""
+"""The pool of connections, and the one place where transactions begin and end: one per request or job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol, cast
+from typing import Any
 
 import asyncpg
-from fastapi import Depends, Request
-from sqlalchemy import MetaData, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from carteira.kit.problems import Conflict, DependencyDown, InvalidInput
-
-Tx = AsyncSession
-"""An open transaction. Verbs take it first; they flush, and never commit."""
-
-
-class LeanTx(Protocol):
-    """An open transaction on the driver itself (asyncpg's connection), for the few verbs that a hot path calls."""
-
-    async def fetch(self, query: str, *args: object) -> list[Any]:
-        """Run a statement and give its rows."""
-        ...
-
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress, is_connection_lost, sqlstate_of
+from carteira.kit.db.session import _AFTER_COMMIT, LeanTx, Tx
+from carteira.kit.web.problems import InvalidInput
 
 _SERVER_SETTINGS = {
     "application_name": "carteira",
@@ -47,85 +35,12 @@ _LEAN_SETTINGS = {
 """Of the driver's own connections: a hot path's few statements look rows up by their keys, are planned once, and not
 by what the tables held then. Whoever has a tenth of a second for an answer waits for nobody's lock for long."""
 _BEGIN_PATIENTLY = f"BEGIN; SET LOCAL lock_timeout = {_SERVER_SETTINGS['lock_timeout']}"
-_AFTER_COMMIT = "after_commit"
-
-
-class Base(DeclarativeBase):
-    """The tables of all modules, under one naming convention so that migrations can name what they change."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-class OperationInProgress(Conflict):
-    """Another request holds what this one needs, and has for too long."""
-
-    code = "operation_in_progress"
-    detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
-
-
-class DatabaseDown(DependencyDown):
-    """PostgreSQL does not answer."""
-
-    code = "database_down"
-    detail = "O banco de dados está fora do ar. Tente de novo em instantes."
-
-
-class CommitUnknown(DatabaseDown):
-    """PostgreSQL went away: whether what was under way took place has to be looked up."""
-
-
-async def fetch(tx: Tx | LeanTx, sql: str, *values: object) -> Sequence[Any]:
-    """Run a statement with `$1` parameters in either kind of transaction and give its rows.
-
-    Verbs that a hot path calls use it: on the driver it costs a third of what a session does.
-    """
-    if isinstance(tx, AsyncSession):
-        connection = await tx.connection()
-        result = await connection.exec_driver_sql(sql, values)
-        return result.all() if result.returns_rows else ()
-    rows: Sequence[Any] = await tx.fetch(sql, *values)
-    return rows
-
-
-def sqlstate_of(error: BaseException) -> str | None:
-    """Give the SQLSTATE of an error of either kind of transaction."""
-    return cast("str | None", getattr(getattr(error, "orig", error), "sqlstate", None))
 
 
 def async_url(url: str) -> str:
     """Name the asyncpg driver in a plain `postgresql://` URL."""
     _, _, rest = url.partition("://")
     return f"postgresql+asyncpg://{rest}"
-
-
-def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether an error means that PostgreSQL is unreachable or went away, not that the statement was wrong."""
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated or isinstance(error, InterfaceError):
-            return True
-        return error.__cause__ is not None and is_connection_lost(error.__cause__)
-    if isinstance(error, asyncpg.PostgresError):
-        sqlstate = error.sqlstate or ""
-        return sqlstate.startswith(("08", "57P", "53")) or sqlstate == "25006"
-    if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
-        return is_connection_lost(error.__cause__)
-    return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)
-
-
-def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
-    """Have something done once the transaction is committed, before the answer leaves; a rollback forgets it.
-
-    For what lives outside PostgreSQL (a cache to invalidate). The work must not raise: nothing can be undone by then.
-    """
-    tx.info.setdefault(_AFTER_COMMIT, []).append(work)
 
 
 class Database:
@@ -252,14 +167,3 @@ class Database:
         await self.engine.dispose()
         while self._lean_idle:
             await self._lean_idle.pop().close()
-
-
-async def _transaction(request: Request) -> AsyncIterator[Tx]:
-    database: Database = request.app.state.database
-    async with database.transaction() as tx:
-        yield tx
-
-
-# "function" scope: FastAPI would otherwise send the answer first and commit after it.
-TxDep = Annotated[Tx, Depends(_transaction, scope="function")]
-"""A route's transaction, committed before its answer is sent."""

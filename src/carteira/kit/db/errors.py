@@ -1,0 +1,46 @@
+"""What PostgreSQL can do to a transaction, as facts, and how the drivers' errors are told apart."""
+
+from typing import cast
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from carteira.kit.web.problems import Conflict, DependencyDown
+
+
+class OperationInProgress(Conflict):
+    """Another request holds what this one needs, and has for too long."""
+
+    code = "operation_in_progress"
+    detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
+
+
+class DatabaseDown(DependencyDown):
+    """PostgreSQL does not answer."""
+
+    code = "database_down"
+    detail = "O banco de dados está fora do ar. Tente de novo em instantes."
+
+
+class CommitUnknown(DatabaseDown):
+    """PostgreSQL went away: whether what was under way took place has to be looked up."""
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Give the SQLSTATE of an error of either kind of transaction."""
+    return cast("str | None", getattr(getattr(error, "orig", error), "sqlstate", None))
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Tell whether an error means that PostgreSQL is unreachable or went away, not that the statement was wrong."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error, InterfaceError):
+            return True
+        return error.__cause__ is not None and is_connection_lost(error.__cause__)
+    if isinstance(error, asyncpg.PostgresError):
+        sqlstate = error.sqlstate or ""
+        return sqlstate.startswith(("08", "57P", "53")) or sqlstate == "25006"
+    if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
+        return is_connection_lost(error.__cause__)
+    return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)

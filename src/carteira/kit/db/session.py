@@ -1,0 +1,41 @@
+"""What a verb is given: a transaction, of SQLAlchemy's or of the driver's own."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+Tx = AsyncSession
+"""An open transaction. Verbs take it first; they flush, and never commit."""
+
+
+class LeanTx(Protocol):
+    """An open transaction on the driver itself (asyncpg's connection), for the few verbs that a hot path calls."""
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        """Run a statement and give its rows."""
+        ...
+
+
+_AFTER_COMMIT = "after_commit"
+
+
+async def fetch(tx: Tx | LeanTx, sql: str, *values: object) -> Sequence[Any]:
+    """Run a statement with `$1` parameters in either kind of transaction and give its rows.
+
+    Verbs that a hot path calls use it: on the driver it costs a third of what a session does.
+    """
+    if isinstance(tx, AsyncSession):
+        connection = await tx.connection()
+        result = await connection.exec_driver_sql(sql, values)
+        return result.all() if result.returns_rows else ()
+    rows: Sequence[Any] = await tx.fetch(sql, *values)
+    return rows
+
+
+def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
+    """Have something done once the transaction is committed, before the answer leaves; a rollback forgets it.
+
+    For what lives outside PostgreSQL (a cache to invalidate). The work must not raise: nothing can be undone by then.
+    """
+    tx.info.setdefault(_AFTER_COMMIT, []).append(work)

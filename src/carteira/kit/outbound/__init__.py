@@ -1,0 +1,1 @@
+"""Calls to other people's services: HTTP, mail, SMS, Redis, each with time-outs."""

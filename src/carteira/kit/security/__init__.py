@@ -1,0 +1,1 @@
+"""Tokens, sealing, rate limits and the audit, which all modules may use."""

@@ -1,0 +1,1 @@
+"""Values: centavos, CPF, ids, instants. No I/O."""

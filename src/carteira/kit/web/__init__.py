@@ -1,0 +1,1 @@
+"""The HTTP contract: problems, access, the edge, idempotency, pagination, versions, OpenAPI, health."""
