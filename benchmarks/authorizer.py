@@ -29,8 +29,8 @@ from rich.table import Table
 from benchmarks.draw import draw
 from benchmarks.load import Result, closed_loop, open_loop
 from benchmarks.stage import APPROVED, naive, pgbench_binary, product, purchases, stage
-from carteira import operator_tokens
 from carteira.benefits.batch import SETTLEMENT
+from carteira.cli import tokens
 from carteira.embedded import Endpoints
 from carteira.settings import Settings
 
@@ -86,7 +86,7 @@ class Bench:
         self.home = home
         self.endpoints = endpoints
         self.options = options
-        self.token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=2))
+        self.token = tokens.processor(Settings(carteira_home=home), timedelta(hours=2))
         self.seen: dict[Case, Seen] = {}
         self.pgbench: dict[bool, Seen] = {False: Seen(), True: Seen()}
         self.peak = 0.0

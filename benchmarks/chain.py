@@ -22,7 +22,8 @@ from rich.table import Table
 
 from benchmarks.load import Result, closed_loop
 from benchmarks.stage import product, purchases, stage
-from carteira import ledger, operator_tokens
+from carteira import ledger
+from carteira.cli import tokens
 from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.ledger import chain
@@ -102,7 +103,7 @@ def main() -> None:
         with stage(home, options.accounts) as endpoints:
             database = endpoints.database_url
             with product(home, endpoints, strategy="queue", workers=2) as url:
-                token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
+                token = tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
                 requests = purchases(url, token, options.accounts)
                 closed_loop(url, 256, 2, requests)
                 for on in [False, True] * options.rounds:

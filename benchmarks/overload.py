@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.load import Result, closed_loop, open_loop, quantile
 from benchmarks.stage import APPROVED, product, purchases, stage
-from carteira import operator_tokens
+from carteira.cli import tokens
 from carteira.settings import Settings
 
 TURNED_AWAY = b'{"code":"07"}'
@@ -139,7 +139,7 @@ def main() -> None:
                 home, endpoints, strategy="queue", workers=len(servers), prometheus_multiproc_dir=str(metrics)
             ) as url:
                 os.sched_setaffinity(0, {mine})
-                token = operator_tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
+                token = tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
                 memory, rows = _measure(url, token, options)
                 overloaded = _overloaded(url)
     out.print(_table(rows))

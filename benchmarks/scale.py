@@ -25,8 +25,8 @@ from rich.table import Table
 from benchmarks.draw import draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
 from benchmarks.stage import PATH, fill, product, stage
-from carteira import operator_tokens
 from carteira.benefits.batch import SETTLEMENT
+from carteira.cli import tokens
 from carteira.settings import Settings
 
 READS = 400
@@ -97,8 +97,8 @@ async def _read(connection: Connection, requests: list[bytes]) -> list[float]:
 async def _measure(url: str, database: str, accounts: int, home: Path, rate: float) -> list[list[float]]:
     """Give the latencies in milliseconds of the authorizer, the statement and the balance at an instant."""
     settings = Settings(carteira_home=home)
-    processor = operator_tokens.processor(settings, timedelta(hours=1))
-    operator = operator_tokens.administrator(settings, ["*"], timedelta(hours=1))
+    processor = tokens.processor(settings, timedelta(hours=1))
+    operator = tokens.administrator(settings, ["*"], timedelta(hours=1))
     rng = random.Random(3)
 
     def purchases() -> Iterator[bytes]:

@@ -16,9 +16,9 @@ import pytest
 import uvicorn
 import uvloop
 
+from carteira.cli.launcher import StartFailed, check_address
 from carteira.embedded import Endpoints
-from carteira.launcher import StartFailed, check_address
-from carteira.server import LISTENERS, listening_sockets
+from carteira.http_server.server import LISTENERS, listening_sockets
 from carteira.settings import Settings
 from tests.server import clean_environment, running_server
 

@@ -2,23 +2,21 @@
 
 import gc
 import hmac
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
 from redis.asyncio import Redis
-from sqlalchemy import RowMapping
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
+from carteira.http_server.application import Application
+from carteira.integration.credit_sources import credit_sources
+from carteira.integration.people import cpf_of, name_of
 from carteira.kit.db.engine import Database
-from carteira.kit.db.outbox import Event
-from carteira.kit.db.session import Tx
-from carteira.kit.module import Lane, Module
+from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.security import tokens
@@ -33,36 +31,7 @@ Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão 
 Valores são inteiros em centavos (só `totalAmount` do autorizador é em reais). Erros são `application/problem+json`
 (RFC 9457). POSTs que movem dinheiro aceitam `Idempotency-Key`. `API-Version` escolhe a versão da API.
 """
-
 _OBJECTS_BETWEEN_COLLECTIONS = 10_000
-
-
-class Application:
-    """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI.
-
-    Before even those, `carteira.protocol` offers data to the `lane` that a module may put on the app's state.
-    """
-
-    def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp]) -> None:
-        self.api = api
-        self._app = app
-        self._gates = gates
-
-    @property
-    def lane(self) -> Lane | None:
-        """The lane, while there is one."""
-        lane: Lane | None = getattr(self.api.state, "lane", None)
-        return lane
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's scope."""
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            for prefix, gate in self._gates.items():
-                if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
-                    await gate(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
 
 
 def modules_of(settings: Settings) -> list[Module]:
@@ -83,11 +52,11 @@ def modules_of(settings: Settings) -> list[Module]:
             create_key=settings.environment == "development",
             aws_endpoint_url=settings.aws_endpoint_url,
             public_url=settings.public_url,
-            holder_name=_name_of,
+            holder_name=name_of,
         ),
         "transit": transit.module,
         "resellers": lambda: resellers.module(service=_cashback_service(settings)),
-        "credit": lambda: credit.module(credit_config(settings), cpf_of=_cpf_of, sources=_credit_sources()),
+        "credit": lambda: credit.module(credit_config(settings), cpf_of=cpf_of, sources=credit_sources()),
         # After the modules that it speaks to: what they open, it finds open.
         "assistant": lambda: assistant.module(
             modules=settings.modules,
@@ -97,14 +66,6 @@ def modules_of(settings: Settings) -> list[Module]:
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     return [identity.module(config, others), *others, notices.module(mailer)]
-
-
-async def _name_of(tx: Tx, user_id: UUID) -> str | None:
-    """Tell documents whose paper it is."""
-    try:
-        return (await identity.person(tx, user_id)).full_name
-    except identity.UserNotFound:
-        return None
 
 
 def identity_config(settings: Settings) -> identity.Config:
@@ -172,66 +133,6 @@ def credit_config(settings: Settings) -> credit.Config:
         table=settings.credit_table,
         development=settings.environment == "development",
     )
-
-
-async def _cpf_of(tx: Tx, user_id: UUID) -> str | None:
-    try:
-        return (await identity.person(tx, user_id)).cpf
-    except identity.UserNotFound:
-        return None
-
-
-def _credit_sources() -> list[credit.Source]:
-    """Name what feeds base C: approved purchases and what is given back of them, and what moves on transport cards."""
-
-    def purchase(row: RowMapping) -> credit.Occurrence:
-        movement = credit.Movement(
-            id=str(row["id"]),
-            occurred_at=row["created_at"],
-            direction="out",
-            amount=row["amount"],
-            kind="benefits.purchase",
-            description=row["merchant"],
-            card_purchase=True,
-            mcc=row["mcc"],
-        )
-        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
-
-    def given_back(row: RowMapping) -> credit.Occurrence:
-        movement = credit.Movement(
-            id=str(row["id"]),
-            occurred_at=row["created_at"],
-            direction="in",
-            amount=row["amount"],
-            kind=f"benefits.{row['kind']}",
-            description=row["merchant"],
-        )
-        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
-
-    def on_card(row: RowMapping) -> credit.Occurrence | None:
-        sign = _CARD_MOVEMENTS.get(row["topic"])
-        if sign is None:
-            return None
-        told = row["payload"]
-        amount = sign * told["amount"]
-        movement = credit.Movement(
-            id=told["entry_id"],
-            occurred_at=row["occurred_at"],
-            direction="in" if amount > 0 else "out",
-            amount=abs(amount),
-            kind=row["topic"],
-        )
-        return credit.Occurrence(movement, user_id=UUID(told["user_id"]))
-
-    return [
-        credit.Source("benefits", benefits.purchase_events, purchase),
-        credit.Source("returns", benefits.return_events, given_back),
-        credit.Source("transit", Event.__table__, on_card),
-    ]
-
-
-_CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
-"""Whether a card gains or loses the amount that an event tells; an operator's reversal says it by the sign."""
 
 
 def access_key(settings: Settings) -> OKPKey:

@@ -5,7 +5,7 @@ from datetime import date
 from uuid import UUID
 
 from carteira import benefits, identity, transit
-from carteira.kit.db.engine import Database
+from carteira.kit.db.engine import open_database
 from carteira.kit.values.cpf import format_cpf
 
 PERSON_ID = UUID("01980000-0000-7000-8000-000000000001")
@@ -21,17 +21,13 @@ ADMINISTRATOR = identity.NewPerson(
 
 async def seed(url: str, modules: Collection[str]) -> None:
     """Add the demo data of the modules that are on; what is there already stays as it is, however old."""
-    database = Database(url, pool_size=2)
-    try:
-        async with database.transaction() as tx:
-            await identity.seed(tx, PERSON_ID, PERSON, password=PASSWORD, role="cidadão")
-            await identity.seed(tx, ADMINISTRATOR_ID, ADMINISTRATOR, password=PASSWORD, role="administrador")
-            if "benefits" in modules:
-                await benefits.seed(tx, PERSON_ID)
-            if "transit" in modules:
-                await transit.seed(tx, PERSON_ID)
-    finally:
-        await database.close()
+    async with open_database(url) as database, database.transaction() as tx:
+        await identity.seed(tx, PERSON_ID, PERSON, password=PASSWORD, role="cidadão")
+        await identity.seed(tx, ADMINISTRATOR_ID, ADMINISTRATOR, password=PASSWORD, role="administrador")
+        if "benefits" in modules:
+            await benefits.seed(tx, PERSON_ID)
+        if "transit" in modules:
+            await transit.seed(tx, PERSON_ID)
 
 
 def credentials(modules: Collection[str]) -> list[str]:

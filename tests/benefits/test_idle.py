@@ -8,9 +8,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from carteira.app import Application
+from carteira.http_server.application import Application
+from carteira.http_server.protocol import LaneProtocol
 from carteira.kit.module import Lane
-from carteira.protocol import LaneProtocol
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TIMEOUT_SECONDS = 0.6

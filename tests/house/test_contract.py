@@ -20,8 +20,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from carteira import demo, operator_tokens
+from carteira import demo
 from carteira.app import create_app
+from carteira.cli import tokens
 from carteira.embedded import Endpoints
 from carteira.kit.web.openapi import PROBLEMS
 from carteira.settings import OPTIONAL_MODULES, Settings
@@ -60,7 +61,7 @@ def server(
 @pytest.fixture(scope="module")
 def token(server: Server) -> str:
     here = Settings.model_validate({"carteira_home": server.home})
-    return operator_tokens.administrator(here, ["*"], timedelta(hours=1))
+    return tokens.administrator(here, ["*"], timedelta(hours=1))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)

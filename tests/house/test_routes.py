@@ -11,7 +11,8 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from carteira.app import Application, create_app, modules_of, prepare_routes
+from carteira.app import create_app, modules_of, prepare_routes
+from carteira.http_server.application import Application
 from carteira.kit.web.access import Claims, Public, SignedIn
 from carteira.kit.web.docs import ASSETS
 from carteira.settings import OPTIONAL_MODULES, Settings

@@ -9,7 +9,8 @@ import httpx
 from procrastinate import App, PsycopgConnector
 from validate_docbr import CPF
 
-from carteira.app import Application, modules_of
+from carteira.app import modules_of
+from carteira.http_server.application import Application
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.settings import Settings

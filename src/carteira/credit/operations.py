@@ -8,7 +8,7 @@ from carteira.credit.accesses import Verification
 from carteira.credit.base_a import Rotation
 from carteira.credit.stores import Config, Stores
 from carteira.credit.training import Trained
-from carteira.kit.db.engine import Database
+from carteira.kit.db.engine import open_database
 
 SYNTHETIC_SUFFIX = "-synthetic"
 """Made-up people have a table of their own, beside the real one."""
@@ -27,21 +27,14 @@ async def rotate_keys(config: Config, database_url: str, *, new_key: bool, progr
     """
     if new_key:
         keys.add_key(config.key_file)
-    database = Database(database_url, pool_size=2)
-    try:
-        async with Stores(config).aws_only() as stores:
-            return await base_a.rotate(database, stores.keyring, progress)
-    finally:
-        await database.close()
+    async with open_database(database_url) as database, Stores(config).aws_only() as stores:
+        return await base_a.rotate(database, stores.keyring, progress)
 
 
 async def verify_accesses(config: Config, database_url: str, *, noted_head: str | None = None) -> Verification:
     """Check the access log against its hashes and, if there is one, a head that was noted down before."""
-    database = Database(database_url, pool_size=2)
-    try:
+    async with open_database(database_url) as database:
         return await accesses.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
-    finally:
-        await database.close()
 
 
 async def generate_people(config: Config, *, people: int, seed: int, progress: Progress) -> str:

@@ -167,3 +167,13 @@ class Database:
         await self.engine.dispose()
         while self._lean_idle:
             await self._lean_idle.pop().close()
+
+
+@asynccontextmanager
+async def open_database(url: str, *, pool_size: int = 2) -> AsyncIterator[Database]:
+    """Open a database for one command, and close it again."""
+    database = Database(url, pool_size=pool_size)
+    try:
+        yield database
+    finally:
+        await database.close()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from carteira import launcher
+from carteira.cli import launcher
 from carteira.settings import InsecureProduction, Settings
 
 T = TypeVar("T")

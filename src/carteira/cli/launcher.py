@@ -161,7 +161,7 @@ def _print_ready(out: Console, ready: ServerReady) -> None:
 def _prepare(url: str, settings: Settings, out: Console) -> None:
     """Migrate, and fill in the demo data; on a database that is current there is nothing to do, and little to load."""
     if not schema.is_current(url):
-        from carteira import demo  # noqa: PLC0415 - pulls in all modules, which takes as long as the rest of the start
+        from carteira import demo
 
         schema.migrate(url)
         if settings.environment == "development":
@@ -211,7 +211,8 @@ def _supervise(
 
 def _announce(settings: Settings, out: Console, began: float) -> None:
     """Wait until the server answers, then say where it is and what to try."""
-    from carteira import demo, operator_tokens  # noqa: PLC0415 - as in `_prepare`
+    from carteira import demo
+    from carteira.cli import tokens
 
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -235,6 +236,6 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
         if "benefits" in settings.modules:
             out.print("\nAutorize uma compra:\n", highlight=False)
-            token = operator_tokens.processor(settings, operator_tokens.TTL)
+            token = tokens.processor(settings, tokens.TTL)
             out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
     out.print("\nCtrl-C encerra.", highlight=False)

@@ -4,7 +4,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from carteira.app import Application
+from carteira.http_server.application import Application
 
 MAX_HELD_BYTES = 65_536
 

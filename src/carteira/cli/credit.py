@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from carteira.cli.terminal import database_of, fail, out, run_quietly, run_with_bar, settings_here, with_spinner
 from carteira.settings import Settings
-from carteira.terminal import database_of, fail, out, run_quietly, run_with_bar, settings_here, with_spinner
 
 if TYPE_CHECKING:
     from carteira.credit import Config
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Perfil de crédito.")
 
 
 def _config(settings: Settings) -> "Config":
-    from carteira.app import credit_config  # noqa: PLC0415 - brings all modules; each command starts as light as it can
+    from carteira.app import credit_config
 
     return credit_config(settings)
 
@@ -28,7 +28,7 @@ def rotate_keys(
     ] = True,
 ) -> None:
     """Troca a chave da base A, com o servidor no ar; interrompida, continua com --no-new."""
-    from carteira import credit  # noqa: PLC0415 - as in `_config`
+    from carteira import credit
 
     settings = settings_here()
     config, url = _config(settings), database_of(settings)
@@ -48,7 +48,7 @@ def verify_accesses(
     expect: Annotated[str | None, typer.Option(help="Cabeça guardada de uma conferência anterior.")] = None,
 ) -> None:
     """Confere o registro de acessos à base A; sai com 1 se algo nele mudou."""
-    from carteira import credit  # noqa: PLC0415 - as in `_config`
+    from carteira import credit
 
     settings = settings_here()
     config, url = _config(settings), database_of(settings)
@@ -66,7 +66,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Semente: a mesma dá as mesmas pessoas.")] = 1,
 ) -> None:
     """Cria pessoas sintéticas, com verdade conhecida, em uma tabela à parte (só em desenvolvimento)."""
-    from carteira import credit  # noqa: PLC0415 - as in `_config`
+    from carteira import credit
 
     config = _config(settings_here())
     try:
@@ -86,7 +86,7 @@ def export_people(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="As pessoas sintéticas, não as reais.")] = False,
 ) -> None:
     """Exporta a base B para Parquet, sob pseudônimos."""
-    from carteira import credit  # noqa: PLC0415 - as in `_config`
+    from carteira import credit
 
     config = _config(settings_here())
     try:
@@ -111,7 +111,7 @@ def train(
     scorecard: Annotated[Path, typer.Argument(help="Arquivo do modelo treinado, a escrever.")],
 ) -> None:
     """Treina o score e mostra o que foi medido em pessoas que ele não viu."""
-    from carteira import credit  # noqa: PLC0415 - as in `_config`
+    from carteira import credit
 
     try:
         trained = with_spinner("Treinando o score", lambda: credit.train_scorecard(folder))

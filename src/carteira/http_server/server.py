@@ -36,7 +36,7 @@ def serve(settings: Settings) -> None:
         workers=None if settings.debug else settings.workers,
         reload=settings.debug,
         loop="uvloop",
-        http="carteira.protocol:LaneProtocol",  # uvicorn's httptools protocol and the authorizer's lane
+        http="carteira.http_server.protocol:LaneProtocol",  # uvicorn's httptools protocol and the authorizer's lane
         ws="none",
         lifespan="on",
         access_log=False,

@@ -1,0 +1,37 @@
+"""The command line: `carteira run` starts everything; the other commands serve operators and containers.
+
+A command imports what it needs as it runs: most need little, and the whole product takes seconds to import.
+"""
+
+import os
+
+import typer
+
+from carteira.cli import credit, database, developer, documents, keys, ledger, sandbox, servers, users
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+for command in (
+    servers.run,
+    servers.serve,
+    servers.worker,
+    database.migrate,
+    database.seed,
+    developer.token,
+    developer.openapi,
+):
+    app.command()(command)
+for name, group in (
+    ("ledger", ledger.app),
+    ("sandbox", sandbox.app),
+    ("keys", keys.app),
+    ("documents", documents.app),
+    ("users", users.app),
+    ("credit", credit.app),
+):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Run the command line."""
+    os.umask(0o077)
+    app()

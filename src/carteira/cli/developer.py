@@ -1,0 +1,42 @@
+"""`carteira token` and `openapi`: what a developer asks for."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from carteira.cli.terminal import fail, settings_here
+
+
+def token(
+    claims: Annotated[str | None, typer.Option(help="Permissões, separadas por vírgula, ou '*' para todas.")] = None,
+    processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,
+) -> None:
+    """Mostra um token válido por 24 horas (só em desenvolvimento)."""
+    settings = settings_here()
+    if settings.environment == "production":
+        fail("em produção os tokens vêm do login e do processador.")
+    if processor == (claims is not None):
+        fail("use --claims users:read,… (ou '*') ou --processor.")
+    from carteira.cli import tokens
+
+    if processor:
+        sys.stdout.write(tokens.processor(settings, tokens.TTL) + "\n")
+    else:
+        names = [name.strip() for name in (claims or "").split(",") if name.strip()]
+        sys.stdout.write(tokens.administrator(settings, names, tokens.TTL) + "\n")
+
+
+def openapi(
+    postman: Annotated[bool, typer.Option("--postman", help="Como coleção do Postman (v2.1).")] = False,
+) -> None:
+    """Mostra o contrato da API em JSON: OpenAPI, ou uma coleção do Postman."""
+    from carteira.app import create_app
+    from carteira.kit.web.postman import collection
+
+    settings = settings_here()
+    document = create_app(settings).api.openapi()
+    if postman:
+        document = collection(document, settings.public_url or f"http://localhost:{settings.port}")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,98 @@
+"""`carteira ledger …`: proofs over the ledger."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from carteira.cli.terminal import database_of, err, fail, out, run_quietly, settings_here
+
+if TYPE_CHECKING:
+    from carteira.ledger import Reconciliation, Verification
+
+
+app = typer.Typer(no_args_is_help=True, help="Conferências do livro-razão.")
+
+
+_FINDINGS = {
+    "tampered": "lançamento alterado",
+    "removed": "lançamento removido",
+    "added": "lançamento inserido fora da cadeia",
+    "reordered": "lançamento fora de ordem",
+    "broken_chain": "cadeia rompida",
+}
+
+
+@app.command()
+def reconcile() -> None:
+    """Compara cada saldo com os seus lançamentos; sai com 1 se algo diferir."""
+    url = database_of(settings_here())
+    result = run_quietly("Conferindo saldos e lançamentos", lambda: _reconcile(url))
+    out.print(f"{result.accounts} contas, {result.entries} lançamentos, {len(result.differences)} diferenças.")
+    for difference in result.differences:
+        out.print(difference)
+    if result.differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    expect: Annotated[
+        str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
+    ] = None,
+) -> None:
+    """Confere a cadeia de hashes do livro-razão; sai com 1 e dá nome ao que mudou."""
+    head: tuple[int, bytes] | None = None
+    if expect is not None:
+        height, _, digest = expect.partition(":")
+        try:
+            head = int(height), bytes.fromhex(digest)
+        except ValueError:
+            fail("--expect é ALTURA:HASH, como mostrado por uma conferência anterior.")
+    url = database_of(settings_here())
+    total = asyncio.run(_count_entries(url))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("Conferindo a cadeia", total=total or None)
+        result = asyncio.run(_verify(url, expected=head, progress=lambda done: progress.update(task, completed=done)))
+    head_now = f"{result.blocks}:{result.head.hex()}"
+    out.print(f"{result.blocks} blocos, {result.entries} lançamentos, cabeça {head_now}", soft_wrap=True)
+    out.print(f"{result.tail} lançamentos ainda fora da cadeia, há {result.tail_seconds:.0f} s.")
+    for finding in result.findings:
+        where = f" no bloco {finding.height}" if finding.height is not None else ""
+        out.print(f"[red]{_FINDINGS[finding.what]}[/]{where}: {finding.entry_id or '-'}", highlight=False)
+    if result.findings:
+        raise typer.Exit(1)
+
+
+async def _reconcile(url: str) -> "Reconciliation":
+    """Compare every balance with its postings and holds, in one snapshot."""
+    from carteira import ledger
+    from carteira.kit.db.engine import open_database
+
+    async with open_database(url) as database, database.transaction() as tx:
+        return await ledger.reconcile(tx)
+
+
+async def _verify(url: str, *, expected: tuple[int, bytes] | None, progress: Callable[[int], None]) -> "Verification":
+    """Verify the hash chain in one snapshot, reporting the number of entries verified so far."""
+    from carteira import ledger
+    from carteira.kit.db.engine import open_database
+
+    result = ledger.Verification()
+    async with open_database(url) as database, database.transaction() as tx:
+        async for result in ledger.verify(tx, expected=expected):
+            progress(result.entries)
+    return result
+
+
+async def _count_entries(url: str) -> int:
+    """Return an estimate of the number of entries, for a progress bar."""
+    from carteira.kit.db.engine import open_database
+    from carteira.kit.db.session import fetch
+
+    statement = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE relname = 'ledger_entries'"
+    async with open_database(url) as database, database.transaction() as tx:
+        return int((await fetch(tx, statement))[0][0])

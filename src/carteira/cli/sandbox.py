@@ -1,0 +1,28 @@
+"""`carteira sandbox …`: stand-ins of other people's services."""
+
+from typing import Annotated
+
+import typer
+
+from carteira.cli.terminal import fail
+
+app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
+
+
+@app.callback()
+def sandbox() -> None:
+    """Substitutos dos serviços externos (só em desenvolvimento)."""
+
+
+@app.command()
+def cashback(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em 127.0.0.1.")] = 8190,
+    token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - guards nothing
+) -> None:
+    """Faz as vezes do serviço externo de cashback acumulado; pode ser lento, errado ou fora do ar."""
+    from carteira import resellers
+
+    try:
+        resellers.serve_sandbox(port, token=token)
+    except OSError as error:
+        fail(f"não dá para escutar em 127.0.0.1:{port} ({error.strerror}).")

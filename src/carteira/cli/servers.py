@@ -1,0 +1,54 @@
+"""`carteira run`, `serve` and `worker`: the processes of the product."""
+
+import os
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from carteira.cli import launcher
+from carteira.cli.terminal import describe, fail, out, settings_here
+from carteira.settings import InsecureProduction, Settings
+
+
+def run(
+    debug: Annotated[bool, typer.Option("--debug", help="Recarrega a cada mudança e mostra mais.")] = False,
+) -> None:
+    """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
+    try:
+        settings = Settings()
+        if debug:
+            settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
+        launcher.run(settings, out)
+    except (ValidationError, InsecureProduction, launcher.StartFailed) as error:
+        fail(describe(error))
+
+
+def serve() -> None:
+    """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
+    settings = settings_here()
+    try:
+        launcher.check_address(settings)
+    except launcher.StartFailed as error:
+        fail(str(error))
+    with ExitStack() as stack:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
+            # The server raises again what ended it; by default that would end us before the folder is gone.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        from carteira.http_server.server import serve as start
+
+        start(settings)
+
+
+def worker() -> None:
+    """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
+    settings_here()
+    from carteira.worker import main
+
+    main()

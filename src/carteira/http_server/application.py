@@ -1,0 +1,36 @@
+"""What the server serves: lean endpoints by path prefix, and the API behind its edge."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from carteira.kit.module import Lane
+
+
+class Application:
+    """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI.
+
+    Before even those, `http_server.protocol` offers data to the `lane` that a module may put on the app's state.
+    """
+
+    def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp]) -> None:
+        self.api = api
+        self._app = app
+        self._gates = gates
+
+    @property
+    def lane(self) -> Lane | None:
+        """The lane, while there is one."""
+        lane: Lane | None = getattr(self.api.state, "lane", None)
+        return lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope."""
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            for prefix, gate in self._gates.items():
+                if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+                    await gate(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)

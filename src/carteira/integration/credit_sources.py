@@ -1,0 +1,61 @@
+"""What feeds credit's base C: purchases and returns of benefits, movements of transport cards."""
+
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+
+from carteira import benefits, credit
+from carteira.kit.db.outbox import Event
+
+
+def credit_sources() -> list[credit.Source]:
+    """Name what feeds base C: approved purchases and what is given back of them, and what moves on transport cards."""
+
+    def purchase(row: RowMapping) -> credit.Occurrence:
+        movement = credit.Movement(
+            id=str(row["id"]),
+            occurred_at=row["created_at"],
+            direction="out",
+            amount=row["amount"],
+            kind="benefits.purchase",
+            description=row["merchant"],
+            card_purchase=True,
+            mcc=row["mcc"],
+        )
+        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+
+    def given_back(row: RowMapping) -> credit.Occurrence:
+        movement = credit.Movement(
+            id=str(row["id"]),
+            occurred_at=row["created_at"],
+            direction="in",
+            amount=row["amount"],
+            kind=f"benefits.{row['kind']}",
+            description=row["merchant"],
+        )
+        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+
+    def on_card(row: RowMapping) -> credit.Occurrence | None:
+        sign = _CARD_MOVEMENTS.get(row["topic"])
+        if sign is None:
+            return None
+        told = row["payload"]
+        amount = sign * told["amount"]
+        movement = credit.Movement(
+            id=told["entry_id"],
+            occurred_at=row["occurred_at"],
+            direction="in" if amount > 0 else "out",
+            amount=abs(amount),
+            kind=row["topic"],
+        )
+        return credit.Occurrence(movement, user_id=UUID(told["user_id"]))
+
+    return [
+        credit.Source("benefits", benefits.purchase_events, purchase),
+        credit.Source("returns", benefits.return_events, given_back),
+        credit.Source("transit", Event.__table__, on_card),
+    ]
+
+
+_CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
+"""Whether a card gains or loses the amount that an event tells; an operator's reversal says it by the sign."""

@@ -1,0 +1,22 @@
+"""What identity tells other modules of a person."""
+
+from uuid import UUID
+
+from carteira import identity
+from carteira.kit.db.session import Tx
+
+
+async def name_of(tx: Tx, user_id: UUID) -> str | None:
+    """Return the full name of a person; None if they were erased."""
+    try:
+        return (await identity.person(tx, user_id)).full_name
+    except identity.UserNotFound:
+        return None
+
+
+async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
+    """Return the CPF of a person; None if there is none, or they were erased."""
+    try:
+        return (await identity.person(tx, user_id)).cpf
+    except identity.UserNotFound:
+        return None
