@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks.draw import draw
 from benchmarks.load import Result, closed_loop, open_loop
 from benchmarks.stage import APPROVED, naive, pgbench_binary, product, purchases, stage
-from carteira.benefits.batch import SETTLEMENT
+from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.cli import tokens
 from carteira.embedded import Endpoints
 from carteira.settings import Settings

@@ -12,8 +12,9 @@ from fastapi import Depends, FastAPI, Request
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from carteira.benefits.authorization import Catalog, decide, parse_authorization
-from carteira.benefits.batch import SETTLEMENT
+from carteira.benefits.authorizer.request import parse_authorization
+from carteira.benefits.authorizer.rules import Catalog, decide
+from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.benefits.models import BenefitAccount, BenefitDecision
 from carteira.kit.db.engine import async_url
 from carteira.kit.values.clock import clock

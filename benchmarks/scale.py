@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.draw import draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
 from benchmarks.stage import PATH, fill, product, stage
-from carteira.benefits.batch import SETTLEMENT
+from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.cli import tokens
 from carteira.settings import Settings
 

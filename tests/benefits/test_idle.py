@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from carteira.http_server.application import Application
 from carteira.http_server.protocol import LaneProtocol
-from carteira.kit.module import Lane
+from carteira.kit.module import ConnectionLane
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TIMEOUT_SECONDS = 0.6
@@ -30,7 +30,7 @@ class SlowLane:
 @pytest.fixture
 async def lane() -> AsyncIterator[tuple[SlowLane, asyncio.StreamReader, asyncio.StreamWriter]]:
     api, slow, loop = FastAPI(), SlowLane(), asyncio.get_running_loop()
-    api.state.lane = Lane(b"POST /slow", slow.take)
+    api.state.lane = ConnectionLane(b"POST /slow", slow.take)
     config = uvicorn.Config(Application(api, api, {}), ws="none", log_config=None)
     config.load()
 

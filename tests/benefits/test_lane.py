@@ -9,7 +9,7 @@ import pytest
 from joserfc.jwk import OctKey
 from sqlalchemy import text
 
-from carteira.benefits import service
+from carteira.benefits import accounts
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
@@ -42,13 +42,13 @@ async def books(server: tuple[Server, str]) -> AsyncIterator[Database]:
 async def account(books: Database) -> str:
     reference = f"l-{uuid4()}"
     async with books.transaction() as tx:
-        await service.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000}))
+        await accounts.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000}))
     return reference
 
 
 async def spent(books: Database, account: str) -> int:
     async with books.transaction() as tx:
-        return 10_000 - (await service.balances(tx, (await service.find(tx, account)).id))["CASH"]
+        return 10_000 - (await accounts.balances(tx, (await accounts.find(tx, account)).id))["CASH"]
 
 
 def request(body: bytes, *headers: str, path: str = AUTHORIZER, method: str = "POST", token: str = TOKEN) -> bytes:

@@ -8,20 +8,21 @@ from typing import cast
 import pytest
 from joserfc.jwk import OctKey
 
-from carteira.benefits.authorization import Authorization, Decision, Rule, decide
-from carteira.benefits.authorizer import Authorizer
-from carteira.benefits.batch import Meeting
-from carteira.benefits.endpoint import ProcessorTokens, authorizations_total
-from carteira.benefits.lane import TURNED_AWAY_AT_ONCE, Lane
-from carteira.benefits.strategies import (
+from carteira.benefits.authorizer.admission import (
     CALM_SECONDS,
     FLOOD_SECONDS,
     MAX_BATCH,
     MIN_BATCH,
     MIN_WAITING,
     Overloaded,
-    Queue,
 )
+from carteira.benefits.authorizer.asgi import ProcessorTokens, authorizations_total
+from carteira.benefits.authorizer.batch import ConcurrencyMode
+from carteira.benefits.authorizer.fast_lane import TURNED_AWAY_AT_ONCE, FastLane
+from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision, Rule, decide
+from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.ops.metrics import TELL_SECONDS
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
@@ -43,7 +44,7 @@ class Gate:
     async def __aexit__(self, *_: object) -> None:
         self.opened.set()
 
-    async def authorize(self, requests: list[Authorization], meeting: Meeting) -> list[Decision]:
+    async def authorize(self, requests: list[Authorization], meeting: ConcurrencyMode) -> list[Decision]:
         assert meeting == "followed", "the queue's writer waits for nobody"
         self.batches.append([request.account for request in requests])
         await self.opened.wait()
@@ -80,10 +81,10 @@ def _authorization(account: object) -> Authorization:
 
 
 @pytest.fixture
-async def lane() -> tuple[Lane, Queue, Gate]:
+async def lane() -> tuple[FastLane, Queue, Gate]:
     gate = Gate()
     queue = Queue(cast("Authorizer", gate))
-    return Lane(queue, ProcessorTokens(SECRET)), queue, gate
+    return FastLane(queue, ProcessorTokens(SECRET)), queue, gate
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -92,14 +93,14 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[FastLane, Queue, Gate]) -> None:
     take, queue, gate = lane
     answers = list[tuple[int, bytes]]()
 
     def ask(number: int) -> bool:
         return take(_request(number), lambda answer: answers.append((number, answer)))
 
-    before, room, late = _turned_away(), queue.room, queue.room - queue.flood_room
+    before, room, late = _turned_away(), queue.admission.room, queue.admission.room - queue.admission.flood_room
     async with queue.running(), gate:
         flood = 6 * TURNED_AWAY_AT_ONCE - late + 1
         assert all(ask(number) for number in range(room + flood))
@@ -125,7 +126,7 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[Lan
 def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> None:
     def queue_in_flood() -> Queue:
         queue = Queue(cast("Authorizer", Gate()))
-        for _ in range(queue.room):
+        for _ in range(queue.admission.room):
             assert queue.has_room(100)
             queue.join(_Nobody())
         assert not queue.has_room(100)
@@ -148,20 +149,20 @@ def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> No
 def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
     queue = Queue(cast("Authorizer", Gate()))
     for _ in range(100):
-        queue._measure(MAX_BATCH, 1.0)  # noqa: SLF001 - a pace that takes minutes to see
+        queue.admission.measure(MAX_BATCH, 1.0)  # a pace that takes minutes to see
     for _ in range(MIN_WAITING):
         assert queue.has_room(100)
         queue.join(_Nobody())
     assert not queue.has_room(100)
-    assert queue.flood_room == MIN_BATCH
+    assert queue.admission.flood_room == MIN_BATCH
 
 
-async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[FastLane, Queue, Gate]) -> None:
     take, queue, gate = lane
     early, late = list[bytes](), list[bytes]()
     async with queue.running(), gate:
         assert take(_request("1", "X-Request-ID: abc"), early.append)
-        for number in range(1, queue.room):
+        for number in range(1, queue.admission.room):
             assert take(_request(number), lambda _: None)
         assert take(_request("1", "X-Request-ID: def"), late.append)
         await _until(lambda: bool(early) and bool(late))
@@ -169,18 +170,20 @@ async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[Lane,
         assert b"x-request-id: def\r\n" in late[0]
 
 
-async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[FastLane, Queue, Gate]) -> None:
     _, queue, gate = lane
     async with queue.running(), gate:
-        late = queue.room - queue.flood_room
-        waiting = [asyncio.create_task(queue.authorize(_authorization(number))) for number in range(queue.room + 1)]
+        late = queue.admission.room - queue.admission.flood_room
+        waiting = [
+            asyncio.create_task(queue.authorize(_authorization(number))) for number in range(queue.admission.room + 1)
+        ]
         told = await asyncio.gather(*waiting[:late], waiting[-1], return_exceptions=True)
         assert {type(outcome) for outcome in told} == {Overloaded}
         gate.opened.set()
         assert {decision.code for decision in await asyncio.gather(*waiting[late:-1])} == {"00"}
 
 
-async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[FastLane, Queue, Gate]) -> None:
     take, queue, gate = lane
     answers = list[bytes]()
     async with queue.running(), gate:
@@ -191,7 +194,7 @@ async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[La
     assert answers[0].endswith(b'{"code":"00"}')
 
 
-async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[FastLane, Queue, Gate]) -> None:
     _, queue, gate = lane
     gate.opened.set()
     gate.pause_seconds = 0.04
@@ -211,7 +214,7 @@ async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[Lane, Q
     assert max(sizes[20:]) < MAX_BATCH, "such a batch takes 40 ms or more"
 
 
-async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tuple[FastLane, Queue, Gate]) -> None:
     _, queue, gate = lane
     clients, rounds = 6, 40
 
@@ -230,7 +233,7 @@ async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tup
     assert sizes[len(sizes) // 2] == clients, sizes
 
 
-async def test_a_lone_client_is_decided_at_once(lane: tuple[Lane, Queue, Gate]) -> None:
+async def test_a_lone_client_is_decided_at_once(lane: tuple[FastLane, Queue, Gate]) -> None:
     _, queue, gate = lane
     gate.opened.set()
     async with queue.running():

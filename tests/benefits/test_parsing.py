@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carteira.benefits import authorization
-from carteira.benefits.authorization import Authorization, Malformed, parse_authorization
+from carteira.benefits.authorizer import request
+from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
 from carteira.kit.values.ids import uuid7
 
 ID = uuid7()
@@ -45,8 +45,8 @@ def test_both_readers_agree(
     if external_id is not None:
         content["id"] = external_id
     text = json.dumps(content, separators=separators, ensure_ascii=False).replace('"@"', amount)
-    plain = authorization._parse_plain(text, query, ID)  # noqa: SLF001 - the one is held against the other
-    whole = outcome_of(authorization._parse_any, text, query)  # noqa: SLF001
+    plain = request._parse_plain(text, query, ID)  # noqa: SLF001 - the one is held against the other
+    whole = outcome_of(request._parse_any, text, query)  # noqa: SLF001
     assert plain is None or plain == whole
 
 
@@ -55,8 +55,8 @@ def test_both_readers_agree(
     "text", [PLAIN, PLAIN.replace('":', '": ').replace(',"', ', "'), PLAIN.replace(',"id":"t-1"', "")]
 )
 def test_what_processors_send_is_plain(text: str) -> None:
-    plain = authorization._parse_plain(text, b"", ID)  # noqa: SLF001
-    assert plain == authorization._parse_any(text, b"", ID)  # noqa: SLF001
+    plain = request._parse_plain(text, b"", ID)  # noqa: SLF001
+    assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001
     assert isinstance(plain, Authorization)
     assert plain == parse_authorization(text.encode(), b"", ID)
     assert plain.amount == 10_000

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from carteira.benefits.authorizer import Authorizer
-from carteira.benefits.strategies import Queue
+from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.db.engine import Database
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.benefits import service
+from carteira.benefits import accounts
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -15,7 +15,7 @@ from carteira.kit.db.session import Tx
 async def open_account(books: Database, **balances: int) -> str:
     reference = f"c-{uuid4()}"
     async with books.transaction() as tx:
-        await service.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances))
+        await accounts.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances))
     return reference
 
 
@@ -40,7 +40,7 @@ async def insert_accounts(tx: Tx, references: Sequence[str], categories: Sequenc
 
 async def balances(books: Database, account: str) -> dict[str, int]:
     async with books.transaction() as tx:
-        return await service.balances(tx, (await service.find(tx, account)).id)
+        return await accounts.balances(tx, (await accounts.find(tx, account)).id)
 
 
 async def assert_reconciled(books: Database) -> None:

@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy import text
 
 from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
-from carteira.benefits import service
+from carteira.benefits import topups
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
@@ -86,7 +86,7 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
             for reference, balances in accounts.items()
             for name, amount in balances.items()
         ]
-        assert (await service.credit_many(tx, lines, atomic=True)).failed == 0
+        assert (await topups.credit_many(tx, lines, atomic=True)).failed == 0
 
 
 async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:

@@ -8,11 +8,12 @@ import pytest
 from asyncpg import UniqueViolationError
 from sqlalchemy import text
 
-from carteira.benefits import batch as batch_module
-from carteira.benefits import service
-from carteira.benefits.authorization import Authorization
-from carteira.benefits.authorizer import Authorizer
-from carteira.benefits.batch import Batch, take_back
+from carteira.benefits import topups
+from carteira.benefits.authorizer import batch
+from carteira.benefits.authorizer.batch import Batch
+from carteira.benefits.authorizer.decisions import resolve_unknown_commit
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.schemas import CreditIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown
@@ -51,7 +52,7 @@ async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
     authorizer = Authorizer(books)
     assert await codes(authorizer, request(account, 90)) == ["00"]
     async with books.transaction() as tx:
-        await service.credit(tx, account, CreditIn(category="CASH", amount=50))
+        await topups.credit(tx, account, CreditIn(category="CASH", amount=50))
     assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; there are 60"
 
 
@@ -66,7 +67,7 @@ async def test_an_account_opened_after_it_was_unknown_is_known(books: Database) 
 
 
 async def test_memory_is_bounded(books: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_module, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(batch, "MAX_REMEMBERED", 2)
     accounts = [await open_account(books, CASH=100) for _ in range(4)]
     authorizer = Authorizer(books)
     for _ in range(3):
@@ -156,8 +157,8 @@ async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -
     running = asyncio.create_task(run())
     await under_way.wait()
     async with books.lean_statements() as tx:
-        assert await take_back(tx, late.fresh[0])
-        assert await take_back(tx, late.fresh[0]), "and again, if that was not confirmed either"
+        assert await resolve_unknown_commit(tx, late.fresh[0])
+        assert await resolve_unknown_commit(tx, late.fresh[0]), "and again, if that was not confirmed either"
     go_on.set()
     with pytest.raises(UniqueViolationError):
         await running

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.benefits import service
+from carteira.benefits import accounts, topups
 from carteira.benefits.errors import BulkRejected
 from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.db.engine import Database
@@ -45,11 +45,11 @@ def lines(accounts: list[str], category: str = "FOOD", amount: int = 1) -> list[
 
 async def credit(books: Database, raw: list[dict[str, object]], *, atomic: bool = True) -> BulkCreditOut:
     async with books.transaction() as tx:
-        return await service.credit_many(tx, raw, atomic=atomic)
+        return await topups.credit_many(tx, raw, atomic=atomic)
 
 
 async def food(tx: Tx, account: str) -> tuple[UUID, int]:
-    views = await ledger.accounts_of_holder(tx, (await service.find(tx, account)).id)
+    views = await ledger.accounts_of_holder(tx, (await accounts.find(tx, account)).id)
     return next((view.id, view.balance) for view in views if view.kind == "benefits.FOOD")
 
 
@@ -87,13 +87,13 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
 
     accounts = await open_accounts(books, LINES)
     rows = "".join(f"{account},FOOD,1\n" for account in accounts)
-    count(service, "_raw_line")
-    count(service, "_check")
-    count(service, "_credited")
+    count(topups, "_raw_line")
+    count(topups, "_check")
+    count(topups, "_credited")
     count(ledger.Book, "post")
     count(BulkCreditResult, "model_dump")
     task = asyncio.create_task(other())
-    raw = await service.parse_csv("account,category,amount\n" + rows)
+    raw = await topups.parse_csv("account,category,amount\n" + rows)
     await (await credit(books, raw)).written()
     with pytest.raises(BulkRejected):
         await credit(books, [*raw, {}])

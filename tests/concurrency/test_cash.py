@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.benefits import service
-from carteira.benefits.authorization import Authorization, Decision
-from carteira.benefits.authorizer import Authorizer
-from carteira.benefits.batch import LEDGER_KIND, PURCHASE, SETTLEMENT
-from carteira.benefits.strategies import Queue
+from carteira.benefits import accounts
+from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.writer import Authorizer
+from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import FOOD, MEAL, OTHER
@@ -29,7 +30,7 @@ async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
 
 async def wallet_of(books: Database, account: str, category: str) -> UUID:
     async with books.transaction() as tx:
-        holder = (await service.find(tx, account)).id
+        holder = (await accounts.find(tx, account)).id
         held = await ledger.accounts_of_holder(tx, holder)
     return next(view.id for view in held if view.kind == LEDGER_KIND + category)
 
@@ -58,7 +59,7 @@ async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it
     async with books.transaction() as other:
         book = await ledger.lock(other, [cash])
         deciding = asyncio.create_task(queue.authorize(request(account, 1_000, FOOD)))
-        while not (await other.scalar(waiting) or queue._held_up):  # noqa: SLF001 - it waits for the lock, or aside
+        while not (await other.scalar(waiting) or queue._deferred):  # noqa: SLF001 - it waits for the lock, or aside
             assert not deciding.done(), "decided without the lock"
             await asyncio.sleep(0.005)
         if spent_meanwhile:

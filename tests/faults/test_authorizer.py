@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
 from carteira import ledger, schema
-from carteira.benefits import service
+from carteira.benefits.accounts import balances, find, open_account
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import EmbeddedServers
 from carteira.kit.db import outbox
@@ -137,7 +137,7 @@ async def open_accounts(books: Database) -> list[str]:
     async with books.transaction() as tx:
         for account in accounts:
             body = AccountIn(account=account, user_id=uuid4(), balances={"CASH": START})
-            await service.open_account(tx, body)
+            await open_account(tx, body)
     return accounts
 
 
@@ -214,7 +214,7 @@ async def test_no_answer_is_lost_and_none_is_made_up(
     async with books.transaction() as tx:
         left = 0
         for account in accounts:
-            left += (await service.balances(tx, (await service.find(tx, account)).id))["CASH"]
+            left += (await balances(tx, (await find(tx, account)).id))["CASH"]
     assert left == ACCOUNTS * START - 100 * len(journal.approved)
     await assert_proven(books)
     await books.close()
@@ -242,7 +242,7 @@ async def test_without_postgresql_everything_is_07_and_it_recovers_by_itself(
     assert await ask(after) == ["00"] * 4
     assert await ask(before) == ["00"] * 4
     async with books.transaction() as tx:
-        balance = (await service.balances(tx, (await service.find(tx, account)).id))["CASH"]
+        balance = (await balances(tx, (await find(tx, account)).id))["CASH"]
     assert balance == START - 800
     await close_all(connections)
     await books.close()

@@ -19,16 +19,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits import strategies
-from carteira.benefits.authorization import name_category
-from carteira.benefits.authorizer import Authorizer
-from carteira.benefits.batch import PURCHASE
+from carteira.benefits.accounts import AccountView, balances
+from carteira.benefits.authorizer import queue, strategies
+from carteira.benefits.authorizer.explain import name_category
+from carteira.benefits.authorizer.strategies import StrategyName
+from carteira.benefits.authorizer.writer import Authorizer
+from carteira.benefits.ledger_kinds import PURCHASE
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
+from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed
-from carteira.benefits.service import RETURNS, AccountView, balances, record_reversed, refuse_return_reversed
-from carteira.benefits.strategies import StrategyName
 from carteira.identity import Sms
-from carteira.kit.module import Lane, Module
+from carteira.kit.module import ConnectionLane, Module
 from carteira.kit.outbound.mail import Mailer
 
 __all__ = [
@@ -50,8 +51,8 @@ _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms) -> Module:
     """Hand benefits to the composition root; codes go out by `mailer` and `sms`."""
-    from carteira.benefits import lane  # noqa: PLC0415 - web only
-    from carteira.benefits.endpoint import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - the same
+    from carteira.benefits.authorizer import fast_lane  # noqa: PLC0415 - web only
+    from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - the same
     from carteira.benefits.jobs import make_blueprint  # noqa: PLC0415 - the same
     from carteira.benefits.people import erase_person, export_person  # noqa: PLC0415 - the same
     from carteira.benefits.routes import router, transactions  # noqa: PLC0415 - the same
@@ -63,8 +64,8 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
         app.state.authorizer = Authorizer(app.state.database)
         async with strategies.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
-            if isinstance(running, strategies.Queue):
-                app.state.lane = Lane(lane.START, lane.Lane(running, tokens))
+            if isinstance(running, queue.Queue):
+                app.state.lane = ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens))
             yield
 
     ledger.guard_reversal(PURCHASE, record_reversed)

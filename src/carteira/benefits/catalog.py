@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira.benefits.authorization import CASH, Catalog, normalise_merchant
+from carteira.benefits.authorizer.rules import CASH, Catalog, normalise_merchant
 from carteira.benefits.errors import CategoryNotFound, CategoryRegimeFixed, MccTaken, MerchantNotFound
 from carteira.benefits.models import BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
 from carteira.benefits.schemas import CategoryOut, MerchantOut

@@ -16,10 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity, ledger
+from carteira.benefits.accounts import balances
 from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoContact, WrongClaimCode
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode
 from carteira.benefits.schemas import AccountOut
-from carteira.benefits.service import balances
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
@@ -146,8 +146,10 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> AccountO
     account.user_id = user_id
     await tx.delete(row)
     await tx.flush()
-    purses = await ledger.accounts_of_holder(tx, account.id)
-    await ledger.lock(tx, [purse.id for purse in purses])  # in id order, as the authorizer does
+    accounts_in_ledger = await ledger.accounts_of_holder(tx, account.id)
+    await ledger.lock(
+        tx, [account_in_ledger.id for account_in_ledger in accounts_in_ledger]
+    )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
     await identity.record_audit(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id))
     return AccountOut(account=account.reference, balances=await balances(tx, account.id))

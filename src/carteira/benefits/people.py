@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import delete, select
 
 from carteira.benefits import queries
+from carteira.benefits.accounts import balances
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
-from carteira.benefits.service import balances
 from carteira.kit.db.session import Tx
 
 _LINES = 10_000

@@ -7,22 +7,15 @@ from sqlalchemy import select
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.authorization import (
-    CASH,
-    Authorization,
-    Code,
-    Decision,
-    Malformed,
-    decide,
-    explain,
-    parse_authorization,
-    refuse_malformed,
-)
-from carteira.benefits.batch import LEDGER_KIND
+from carteira.benefits.accounts import AccountView, visible
+from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.authorizer.explain import explain
+from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
+from carteira.benefits.authorizer.rules import CASH, Decision, decide, refuse_malformed
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
+from carteira.benefits.ledger_kinds import LEDGER_KIND
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
 from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
-from carteira.benefits.service import AccountView, visible
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal

@@ -8,10 +8,10 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from carteira.benefits import catalog, queries, service
+from carteira.benefits import accounts, catalog, queries, returns, topups
 from carteira.benefits import claims as claiming
-from carteira.benefits.authorization import normalise_merchant
-from carteira.benefits.endpoint import PATH
+from carteira.benefits.authorizer.asgi import PATH
+from carteira.benefits.authorizer.rules import normalise_merchant
 from carteira.benefits.schemas import (
     AccountIn,
     AccountOut,
@@ -109,7 +109,7 @@ async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> Transact
 @transactions.post("/{transaction_id}/reversal", status_code=201, summary="Estornar")
 async def reverse(transaction_id: UUID, tx: TxDep, _who: Writer, once: OnceDep) -> ReturnOut:
     """Desfaz uma transação aprovada por inteiro, uma única vez."""
-    response: Any = await once.run(tx, None, lambda: service.reverse(tx, transaction_id), status=201)
+    response: Any = await once.run(tx, None, lambda: returns.reverse(tx, transaction_id), status=201)
     return response  # type: ignore[no-any-return] # a Response; the annotation documents its shape
 
 
@@ -119,22 +119,22 @@ async def refund(
 ) -> ReturnOut:
     """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou."""
     amount = body.amount if body else None
-    response: Any = await once.run(tx, body, lambda: service.refund(tx, transaction_id, amount), status=201)
+    response: Any = await once.run(tx, body, lambda: returns.refund(tx, transaction_id, amount), status=201)
     return response  # type: ignore[no-any-return] # as above
 
 
 @router.post("/accounts", status_code=201, summary="Abrir uma conta")
 async def open_account(body: AccountIn, tx: TxDep, _who: Writer, once: OnceDep) -> AccountOut:
     """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
-    response: Any = await once.run(tx, body, lambda: service.open_account(tx, body), status=201)
+    response: Any = await once.run(tx, body, lambda: accounts.open_account(tx, body), status=201)
     return response  # type: ignore[no-any-return] # as above
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos")
 async def get_account(account: Reference, tx: TxDep, who: Who) -> AccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
-    view = await service.visible(tx, account, who)
-    return AccountOut(account=view.reference, balances=await service.balances(tx, view.id))
+    view = await accounts.visible(tx, account, who)
+    return AccountOut(account=view.reference, balances=await accounts.balances(tx, view.id))
 
 
 @router.get("/accounts/{account}/statement", summary="Extrato")
@@ -142,7 +142,7 @@ async def get_statement(
     account: Reference, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[StatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
-    view = await service.visible(tx, account, who)
+    view = await accounts.visible(tx, account, who)
     parts = decode_cursor(cursor, instant, whole, UUID, whole)
     items, next_cursor = await queries.statement(
         tx, view.id, limit=limit, before=tuple(parts) if parts is not None else None
@@ -166,7 +166,7 @@ async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime
 @router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
 async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer, once: OnceDep) -> CreditOut:
     """Credita uma categoria de uma conta."""
-    response: Any = await once.run(tx, body, lambda: service.credit(tx, account, body), status=201)
+    response: Any = await once.run(tx, body, lambda: topups.credit(tx, account, body), status=201)
     return response  # type: ignore[no-any-return] # as above
 
 
@@ -177,7 +177,7 @@ _BULK_BODY = {
             "application/json": {
                 "schema": {
                     "type": "array",
-                    "maxItems": service.MAX_BULK_LINES,
+                    "maxItems": topups.MAX_BULK_LINES,
                     "items": {
                         "type": "object",
                         "required": ["account", "category", "amount"],
@@ -212,7 +212,7 @@ async def credit_many(
     lines = await _read_lines(kind, body)
 
     async def work() -> bytes:
-        return await (await service.credit_many(tx, lines, atomic=atomic)).written()
+        return await (await topups.credit_many(tx, lines, atomic=atomic)).written()
 
     response: Any = await once.run(tx, lines, work)
     return response  # type: ignore[no-any-return] # as above
@@ -227,7 +227,7 @@ async def _read_lines(kind: str, body: bytes) -> list[Any]:
     """
     if kind == "text/csv":
         try:
-            return list(await service.parse_csv(body.decode()))
+            return list(await topups.parse_csv(body.decode()))
         except UnicodeDecodeError as error:
             message = "O CSV deve estar em UTF-8."
             raise InvalidInput(errors=[{"field": "body", "message": message}]) from error

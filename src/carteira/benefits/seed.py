@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from carteira.benefits import catalog, service
+from carteira.benefits import accounts, catalog
 from carteira.benefits.errors import BenefitAccountNotFound
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.session import Tx
@@ -23,6 +23,6 @@ async def seed(tx: Tx, person_id: UUID) -> None:
         await catalog.put_merchant(tx, name, mcc)
     for reference in ACCOUNTS:
         try:
-            await service.find(tx, reference)
+            await accounts.find(tx, reference)
         except BenefitAccountNotFound:
-            await service.open_account(tx, AccountIn(account=reference, user_id=person_id, balances=BALANCES))
+            await accounts.open_account(tx, AccountIn(account=reference, user_id=person_id, balances=BALANCES))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira.kit.module import Lane
+from carteira.kit.module import ConnectionLane
 
 
 class Application:
@@ -20,9 +20,9 @@ class Application:
         self._gates = gates
 
     @property
-    def lane(self) -> Lane | None:
+    def lane(self) -> ConnectionLane | None:
         """The lane, while there is one."""
-        lane: Lane | None = getattr(self.api.state, "lane", None)
+        lane: ConnectionLane | None = getattr(self.api.state, "lane", None)
         return lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ from carteira.kit.db.session import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ConnectionLane:
     """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `app.state.lane`.
 
     `take(data, respond)` says whether it takes a whole request that begins with `start`; if so it calls `respond`

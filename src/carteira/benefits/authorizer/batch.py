@@ -13,28 +13,24 @@ from uuid import UUID
 from asyncpg import PostgresError
 
 from carteira import ledger
-from carteira.benefits.authorization import CASH, Authorization, Catalog, Code, Decision, Reason, Rule, decide, refuse
+from carteira.benefits.authorizer.answers import Reason
+from carteira.benefits.authorizer.decisions import RECORD_ALONG, find_answered
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import CASH, Catalog, Decision, Rule, decide, refuse
+from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.db.errors import sqlstate_of
 from carteira.kit.db.session import LeanTx, Tx, fetch
 
-SETTLEMENT = ledger.system_account("benefits.settlement")
-"""What merchants are owed."""
-PURCHASE = "benefits.purchase"
-"""The kind of entry that an approved decision posts, under its own id."""
-LEDGER_KIND = "benefits."
-"""Prefix of the kinds of ledger accounts; the category's name follows."""
-
-Meeting = Literal["locked", "free", "compared", "followed"]
+ConcurrencyMode = Literal["locked", "free", "compared", "followed"]
 """How a batch meets other transactions on an account: its row is locked, or else what nobody else has locked is, and
 the other requests are left undecided (`free`); or it is not locked, and at the write it must be as it was read
 (`compared`), or cover what is taken from it, wherever it is by then (`followed`)."""
 CATALOG_CHANGED = "CB001"
 """SQLSTATE with which `benefits_require_catalog` refuses what was decided with another version."""
 MAX_REMEMBERED = 100_000
-
 Payer = tuple[str, str]
 """A benefit account's reference and a kind of ledger account."""
-Wallet = tuple[UUID, UUID, int, int, int, bool]
+LedgerState = tuple[UUID, UUID, int, int, int, bool]
 """Benefit account, ledger account, balance, held amount, version, whether it may go negative."""
 
 
@@ -46,9 +42,9 @@ class Memory:
     """What ledger accounts had when this process last wrote them; plain tuples, which the garbage collector skips."""
 
     def __init__(self) -> None:
-        self._wallets: OrderedDict[Payer, Wallet] = OrderedDict()
+        self._wallets: OrderedDict[Payer, LedgerState] = OrderedDict()
 
-    def get(self, payer: Payer) -> Wallet | None:
+    def get(self, payer: Payer) -> LedgerState | None:
         """Give what is remembered of an account."""
         return self._wallets.get(payer)
 
@@ -66,7 +62,6 @@ class Memory:
 
 
 _NO_MEMORY = Memory()
-
 _FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
 
 
@@ -89,7 +84,7 @@ class Batch:
         self.holders: dict[str, UUID] = {}
         """The benefit accounts that exist."""
         self.accounts: dict[Payer, ledger.Account] = {}
-        self.held_up: set[str] = set()
+        self.deferred: set[str] = set()
         """References of accounts that somebody else has locked (`free`)."""
         self.book = ledger.Book(())
         self.decisions: list[Decision | None] = []
@@ -101,7 +96,9 @@ class Batch:
         """Tell whether every request has its decision, which may be on its way to PostgreSQL."""
         return len(self.decisions) == len(self.categorised)
 
-    async def run(self, tx: LeanTx, meeting: Meeting, *, memory: Memory = _NO_MEMORY, look_up: bool = True) -> None:
+    async def run(
+        self, tx: LeanTx, meeting: ConcurrencyMode, *, memory: Memory = _NO_MEMORY, look_up: bool = True
+    ) -> None:
         """Read the book, walk the requests in order, write what came of it.
 
         Earlier answers under the requests' transaction ids are looked up, or else (`look_up`) taken to be absent: the
@@ -119,13 +116,13 @@ class Batch:
             await self._read(tx, memory)
         self.book = ledger.Book(self.accounts.values())
         ids = [request.external_id for request, _ in self.categorised if request.external_id] if look_up else []
-        answered = await _answered(tx, ids) if ids else {}
+        answered = await find_answered(tx, ids) if ids else {}
         for request, category in self.categorised:
             earlier = answered.get(request.external_id) if request.external_id else None
             if earlier is not None and earlier.content == request.content:
                 self.decisions.append(earlier)
                 continue
-            if request.account in self.held_up:
+            if request.account in self.deferred:
                 self.decisions.append(None)
                 continue
             decision = self._decide(request, category, earlier)
@@ -138,7 +135,7 @@ class Batch:
 
     async def _read(self, tx: LeanTx, memory: Memory) -> None:
         """Take what is remembered of accounts that cover what is asked of them, and read the others."""
-        remembered: dict[Payer, Wallet] = {}
+        remembered: dict[Payer, LedgerState] = {}
         unsure: set[str] = set()
         for payer, asked in self.asked.items():
             wallet = memory.get(payer)
@@ -166,7 +163,7 @@ class Batch:
             if found is not None and (payer := (reference, found.kind)) in self.asked.keys() | spare:
                 payers[found.id] = payer
         book = await (ledger.lock if wait else ledger.lock_free)(tx, payers.keys())
-        self.held_up = {payer[0] for account_id, payer in payers.items() if account_id not in book.accounts}
+        self.deferred = {payer[0] for account_id, payer in payers.items() if account_id not in book.accounts}
         for account in book.accounts.values():
             self.accounts[payers[account.id]] = account
 
@@ -181,7 +178,7 @@ class Batch:
         fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
         values = (fresh, self.catalog.version)
         try:
-            await ledger.write(tx, self.book, follow=follow, along=_RECORD_ALONG, values=values)
+            await ledger.write(tx, self.book, follow=follow, along=RECORD_ALONG, values=values)
         except PostgresError as error:
             if sqlstate_of(error) == CATALOG_CHANGED:
                 raise CatalogChanged from error
@@ -211,45 +208,3 @@ class Batch:
                 )
             )
         return decision
-
-
-_DECISION_COLUMNS = ", ".join(Decision._fields)
-_ANSWERED = f"SELECT {_DECISION_COLUMNS} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
-
-
-async def _answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
-    """Give the decisions already taken under the transaction ids."""
-    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
-
-
-_RECORD = f"""
-    INSERT INTO benefits_decisions ({_DECISION_COLUMNS})
-    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
-"""  # noqa: S608 - constants
-_RECORD_ALONG = _RECORD % 5 + "WHERE (SELECT benefits_require_catalog($6)) AND (SELECT count(*) FROM written) = 1"
-_TAKE_ID = _RECORD % 1 + "ON CONFLICT (id) DO NOTHING"
-
-
-async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
-    """Write down decisions that move nothing and hang on no balance."""
-    await fetch(tx, _RECORD % 1, decisions)
-
-
-async def take_back(tx: LeanTx, decision: Decision) -> bool:
-    """Make sure that a decision of which PostgreSQL did not say that it was written is not, and tell if it was.
-
-    A refusal takes its id: that waits for a server process that may still be writing it, and where it succeeds, what
-    is still on its way can be written no more.
-    """
-    refusal = decision._replace(
-        external_id=None,
-        code=Code.REFUSED,
-        reason=Reason.UNAVAILABLE,
-        category_tried=None,
-        category_used=None,
-        rule=None,
-        short_by=None,
-    )
-    await fetch(tx, _TAKE_ID, [refusal])
-    ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
-    return bool(reason == Reason.UNAVAILABLE)

@@ -9,17 +9,18 @@ from typing import Final, Protocol
 
 from prometheus_client import Gauge
 
-from carteira.benefits.authorization import Authorization, Decision
-from carteira.benefits.authorizer import AccountHeldUp
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.writer import AccountLocked
 
-MAX_HELD_UP: Final = 1_024
+MAX_DEFERRED: Final = 1_024
 """Requests that are set aside at most; whoever comes then for such an account is refused."""
 PATIENCE_SECONDS: Final = 5.0
 """How long a request waits for its account, as everybody does for a lock."""
 TRIED_AT_ONCE: Final = 32
 """Accounts that are tried again together."""
 
-held_up = Gauge(
+deferred = Gauge(
     "carteira_authorizations_held_up",
     "Requests whose account somebody else keeps locked",
     multiprocess_mode="livesum",
@@ -37,7 +38,7 @@ class Waiting(Protocol):
         ...
 
 
-class HeldUp:
+class DeferredRequests:
     """Requests set aside, by account, each account's in the order they came."""
 
     def __init__(self) -> None:
@@ -52,13 +53,13 @@ class HeldUp:
         return account in self._by_account
 
     def add(self, waiting: Waiting, now: float) -> None:
-        """Set a request aside; refuse it with `AccountHeldUp` if it has waited for too long, or too many do."""
-        if now > waiting.since + PATIENCE_SECONDS or self._count >= MAX_HELD_UP:
-            waiting.done(AccountHeldUp())
+        """Set a request aside; refuse it with `AccountLocked` if it has waited for too long, or too many do."""
+        if now > waiting.since + PATIENCE_SECONDS or self._count >= MAX_DEFERRED:
+            waiting.done(AccountLocked())
             return
         self._by_account.setdefault(waiting.request.account, []).append(waiting)
         self._count += 1
-        held_up.inc()
+        deferred.inc()
 
     def take_turn(self) -> list[Waiting]:
         """Give the requests of the accounts that were not tried for longest."""
@@ -66,5 +67,5 @@ class HeldUp:
         for _ in range(min(TRIED_AT_ONCE, len(self._by_account))):
             turn += self._by_account.popitem(last=False)[1]
         self._count -= len(turn)
-        held_up.dec(len(turn))
+        deferred.dec(len(turn))
         return turn

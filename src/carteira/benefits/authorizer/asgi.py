@@ -16,17 +16,14 @@ from joserfc.jwk import OctKey
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import Receive, Scope, Send
 
-from carteira.benefits.authorization import (
-    Code,
-    Decision,
-    Malformed,
-    Reason,
-    parse_authorization,
-    refuse_malformed,
-)
-from carteira.benefits.authorizer import AccountHeldUp, Authorizer
-from carteira.benefits.batch import find_accounts, record
-from carteira.benefits.strategies import Overloaded, Strategy
+from carteira.benefits.authorizer.admission import Overloaded
+from carteira.benefits.authorizer.answers import Code, Reason
+from carteira.benefits.authorizer.batch import find_accounts
+from carteira.benefits.authorizer.decisions import record
+from carteira.benefits.authorizer.request import Malformed, parse_authorization
+from carteira.benefits.authorizer.rules import Decision, refuse_malformed
+from carteira.benefits.authorizer.strategies import Strategy
+from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
 from carteira.kit.db.errors import DatabaseDown, is_connection_lost
 from carteira.kit.ops.metrics import Tally
 from carteira.kit.values.ids import uuid7
@@ -102,7 +99,7 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
         return _CODES[outcome.code], outcome.reason
     if isinstance(outcome, Overloaded):
         return Code.REFUSED, Reason.OVERLOADED
-    if isinstance(outcome, AccountHeldUp):
+    if isinstance(outcome, AccountLocked):
         return Code.REFUSED, Reason.ACCOUNT_HELD_UP
     if isinstance(outcome, DatabaseDown) or is_connection_lost(outcome):
         log.warning("authorizer without database", error=type(outcome.__cause__ or outcome).__name__)

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from carteira.benefits.authorization import Authorization, Code, Decision, Malformed, Reason, parse_authorization
-from carteira.benefits.endpoint import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
-from carteira.benefits.strategies import Overloaded, Queue
+from carteira.benefits.authorizer.admission import Overloaded
+from carteira.benefits.authorizer.answers import Code, Reason
+from carteira.benefits.authorizer.asgi import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
+from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
+from carteira.benefits.authorizer.rules import Decision
 from carteira.kit.values.ids import uuid7
 
 Respond = Callable[[bytes], None]
@@ -51,7 +54,7 @@ class _Head:
     request_id: bytes | None
 
 
-class Lane:
+class FastLane:
     """Answers plain authorizations; gives False for what it leaves to the endpoint."""
 
     def __init__(self, queue: Queue, tokens: ProcessorTokens) -> None:
@@ -142,7 +145,7 @@ class _Asked:
     __slots__ = ("_lane", "_request_id", "_respond", "request", "since")
 
     def __init__(
-        self, lane: Lane, request: Authorization, request_id: bytes | None, respond: Respond, since: float
+        self, lane: FastLane, request: Authorization, request_id: bytes | None, respond: Respond, since: float
     ) -> None:
         self._lane = lane
         self.request = request

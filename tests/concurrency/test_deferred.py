@@ -9,12 +9,16 @@ from uuid import uuid4
 import pytest
 
 from carteira import ledger
-from carteira.benefits import held_up, service
-from carteira.benefits.authorization import Authorization, Code, Decision, Reason
-from carteira.benefits.authorizer import AccountHeldUp, Authorizer
-from carteira.benefits.batch import PURCHASE, SETTLEMENT
-from carteira.benefits.endpoint import outcome_of
-from carteira.benefits.strategies import Optimistic, Pessimistic, Queue
+from carteira.benefits.accounts import find
+from carteira.benefits.authorizer import deferred
+from carteira.benefits.authorizer.answers import Code, Reason
+from carteira.benefits.authorizer.asgi import outcome_of
+from carteira.benefits.authorizer.per_request import Optimistic, Pessimistic
+from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
+from carteira.benefits.ledger_kinds import PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import OTHER
@@ -39,7 +43,7 @@ async def locked(books: Database, *accounts: str, spend: int = 0) -> AsyncIterat
     async with books.transaction() as other:
         ids = []
         for account in accounts:
-            views = await ledger.accounts_of_holder(other, (await service.find(other, account)).id)
+            views = await ledger.accounts_of_holder(other, (await find(other, account)).id)
             ids += [view.id for view in views]
         book = await ledger.lock(other, ids)
         yield
@@ -70,14 +74,14 @@ async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: Q
         assert (await balances(books, free))["CASH"] == 900
     assert await codes(kept) == ["00"] * 6
     assert (await balances(books, held))["CASH"] == 940
-    assert not queue._held_up, "nothing is set aside any more"  # noqa: SLF001 - nothing else tells
+    assert not queue._deferred, "nothing is set aside any more"  # noqa: SLF001 - nothing else tells
 
 
 async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(books: Database, queue: Queue) -> None:
     account = await open_account(books, CASH=110)
     async with locked(books, account, spend=10):
         asked = ask(queue, request(account, 60))
-        while not queue._held_up:  # noqa: SLF001, ASYNC110 - nothing tells
+        while not queue._deferred:  # noqa: SLF001, ASYNC110 - nothing tells
             await asyncio.sleep(0.005)
         asked += ask(queue, request(account, 50), request(account, 40))
     assert await codes(asked) == ["00", "51", "00"]
@@ -87,11 +91,11 @@ async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(books
 async def test_more_accounts_than_are_tried_at_once(
     books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held_up, "TRIED_AT_ONCE", 3)
+    monkeypatch.setattr(deferred, "TRIED_AT_ONCE", 3)
     accounts = [await open_account(books, CASH=25) for _ in range(10)]
     async with locked(books, *accounts):
         asked = ask(queue, *(request(account, 10) for _ in range(3) for account in accounts))
-        while len(queue._held_up) < 30:  # noqa: SLF001, ASYNC110 - nothing tells
+        while len(queue._deferred) < 30:  # noqa: SLF001, ASYNC110 - nothing tells
             await asyncio.sleep(0.005)
     assert await codes(asked) == ["00"] * 20 + ["51"] * 10, "each account's own in the order they came"
 
@@ -100,28 +104,28 @@ async def test_who_waited_for_too_long_is_refused(
     books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
-    monkeypatch.setattr(held_up, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 0.1)
     async with locked(books, account):
         (late,) = ask(queue, request(account, 10))
-        with pytest.raises(AccountHeldUp):
+        with pytest.raises(AccountLocked):
             await asyncio.wait_for(late, 20)
         assert await codes(ask(queue, request(free, 10))) == ["00"]
     assert await codes(ask(queue, request(account, 10))) == ["00"]
     assert (await balances(books, account))["CASH"] == 90, "what was refused did not move anything"
-    assert outcome_of(AccountHeldUp()) == (Code.REFUSED, Reason.ACCOUNT_HELD_UP)
+    assert outcome_of(AccountLocked()) == (Code.REFUSED, Reason.ACCOUNT_HELD_UP)
 
 
 async def test_no_more_are_set_aside_than_there_is_room(
     books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
-    monkeypatch.setattr(held_up, "MAX_HELD_UP", 4)
+    monkeypatch.setattr(deferred, "MAX_DEFERRED", 4)
     async with locked(books, account):
         asked = ask(queue, *(request(account, 10) for _ in range(6)))
         done, kept = await asyncio.wait(asked, timeout=20, return_when=asyncio.FIRST_EXCEPTION)
         while len(done) < 2:
             done, kept = await asyncio.wait(asked, timeout=0.05)
-        assert {type(task.exception()) for task in done} == {AccountHeldUp}
+        assert {type(task.exception()) for task in done} == {AccountLocked}
         assert len(kept) == 4
         assert await codes(ask(queue, request(free, 10))) == ["00"]
     assert await codes(list(kept)) == ["00"] * 4
@@ -159,7 +163,7 @@ async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
     books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four others take turns at the account, so that somebody has it locked all the time: contention refuses nobody."""
-    monkeypatch.setattr(held_up, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 3.0)
     account, over = await open_account(books, CASH=1_000), asyncio.Event()
 
     async def take_turns() -> None:
@@ -170,7 +174,7 @@ async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
     async with asyncio.TaskGroup() as others:
         async with locked(books, account):
             asked = ask(queue, request(account, 10))
-            while not queue._held_up:  # noqa: SLF001, ASYNC110 - nothing tells
+            while not queue._deferred:  # noqa: SLF001, ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
             for _ in range(4):
                 others.create_task(take_turns())

@@ -1,47 +1,21 @@
-"""Three ways to get to the authorizer, which differ only in how requests of one account meet (SPEC, benefits).
-
-- `pessimistic`: a request at a time, the accounts' rows locked;
-- `optimistic`: a request at a time, no lock; the versions are compared at the write, and after five conflicts the row
-  lock is taken, so that contention alone never refuses;
-- `queue`: requests pass through one queue a process, and one writer takes those that wait together: it reads
-  without a lock what it does not remember, and at the write the accounts are moved on from where they are, as long as
-  they cover it. Whose account somebody else keeps locked is set aside (`held_up`).
-"""
+"""The `queue` strategy: one queue a process, and one writer that takes those that wait together."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Literal, Protocol
+from typing import Final
 
 import structlog
 
-from carteira.benefits.authorization import Authorization, Decision
-from carteira.benefits.authorizer import AccountHeldUp, Authorizer
-from carteira.benefits.held_up import HeldUp, Waiting
+from carteira.benefits.authorizer.admission import Admission, Overloaded
+from carteira.benefits.authorizer.deferred import DeferredRequests, Waiting
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
 from carteira.kit.db.errors import DatabaseDown
 
-StrategyName = Literal["optimistic", "pessimistic", "queue"]
-
-MIN_BATCH: Final = 32
-MAX_BATCH: Final = 128
-MAX_WRITE_SECONDS: Final = 0.02
-"""A batch is no larger than can be written in this time: who is decided waits for one batch or two."""
-MIN_WAITING: Final = 256
-MAX_WAITING: Final = 4_096
-MAX_STAY_SECONDS: Final = 0.08
-"""No more are let in than can be answered in this time, or `MIN_WAITING`: that many clients are no flood, however slow
-the disk is for a moment."""
-FLOOD_STAY_SECONDS: Final = 0.03
-"""The same during a flood: who is let in then waits for a batch and is in the next."""
-FLOOD_SECONDS: Final = 5.0
-"""How long a flood lasts at most; then as many as ever are let in again, and either there is room or it begins anew."""
-CALM_SECONDS: Final = 0.1
-"""It is over sooner if nobody had to be turned away for so long."""
-FIRST_PACE: Final = 10_000.0
-WEIGHT: Final = 0.1
-"""Of the newest reading in an average."""
 GATHER_SECONDS: Final = 0.004
 """How long after the last batch began the next waits until as many are there as lately came together."""
 FORGET: Final = 0.05
@@ -50,91 +24,26 @@ ENOUGH: Final = 8
 """What it is at most: larger batches come about by themselves, and the server reads while PostgreSQL writes them."""
 RETRY_SECONDS: Final = 0.02
 """How long after the last batch those are tried again that were set aside, if nobody else comes."""
-
 log = structlog.get_logger(__name__)
-
-
-class Overloaded(Exception):
-    """More requests came than the process can answer in time."""
-
-
-class Strategy(Protocol):
-    """How requests of one account meet."""
-
-    async def authorize(self, request: Authorization) -> Decision:
-        """Decide one request.
-
-        Raises:
-            Overloaded: too many wait.
-            DatabaseDown: PostgreSQL is unreachable.
-        """
-        ...
-
-
-class Pessimistic:
-    """A request at a time, under the accounts' row locks."""
-
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    async def authorize(self, request: Authorization) -> Decision:
-        """Decide one request."""
-        return (await self._authorizer.authorize([request], "locked"))[0]
-
-
-class Optimistic:
-    """A request at a time, no lock, versions compared at the write; after five conflicts, under the lock."""
-
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-
-    async def authorize(self, request: Authorization) -> Decision:
-        """Decide one request."""
-        return (await self._authorizer.authorize([request], "compared"))[0]
 
 
 class Queue:
     """One queue a process; one writer takes those that wait into one transaction, in the order they came.
 
-    No more requests are let in than can be answered within `MAX_STAY_SECONDS` at the pace seen lately, those that are
-    being written counted; who comes then is turned away at once. That is a flood: while it lasts only as many are let
-    in as can be answered within `FLOOD_STAY_SECONDS`, and at its start who has waited longer than those is turned away
-    too. Neither memory nor the wait of those that are decided grows beyond capacity.
-
-    Whose account somebody else keeps locked is set aside and tried again with later batches, which then lock what is
-    free instead of waiting.
+    `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred
+    and retried with later batches, which then lock what is free instead of waiting.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
         self._waiting: deque[Waiting] = deque()
-        self._held_up = HeldUp()
+        self._deferred = DeferredRequests()
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
         self._began = 0.0
-        self._flood_until = 0.0
-        self._turned_away_at = 0.0
-        self._adapt(FIRST_PACE)
-
-    def _adapt(self, pace: float) -> None:
-        self._pace = pace
-        self._most_at_once = min(MAX_BATCH, max(MIN_BATCH, int(pace * MAX_WRITE_SECONDS)))
-        self.room = min(MAX_WAITING, max(MIN_WAITING, int(pace * MAX_STAY_SECONDS) - self._most_at_once))
-        self.flood_room = min(MAX_BATCH, max(MIN_BATCH, int(pace * FLOOD_STAY_SECONDS / 2)))
-
-    def has_room(self, now: float) -> bool:
-        """Tell whether one more may join at this instant of `time.perf_counter`; if not, there is a flood."""
-        waiting = self._waiting
-        flood = now < self._flood_until and now < self._turned_away_at + CALM_SECONDS
-        if len(waiting) < (self.flood_room if flood else self.room):
-            return True
-        self._turned_away_at = now
-        if not flood:
-            self._flood_until = now + FLOOD_SECONDS
-            while len(waiting) > self.flood_room:
-                waiting.popleft().done(Overloaded())
-        return False
+        self.admission = Admission(self._waiting)
+        self.has_room = self.admission.has_room
 
     def join(self, request: Waiting) -> None:
         """Wait, if there is room. A request whose client has gone still counts: nobody asks whether anybody waits."""
@@ -167,10 +76,10 @@ class Queue:
         while not stopping.is_set() or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting or self._held_up:
+            while self._waiting or self._deferred:
                 await self._gather()
                 self._began = time.perf_counter()
-                wary = bool(self._held_up)
+                wary = bool(self._deferred)
                 batch = self._batch()
                 await self._decide(batch, wary=wary)
                 if not wary:
@@ -191,23 +100,21 @@ class Queue:
 
     def _batch(self) -> list[Waiting]:
         """Take those whose turn has come, those that were set aside first."""
-        come = [self._waiting.popleft() for _ in range(min(self._most_at_once, len(self._waiting)))]
-        if not self._held_up:
+        come = [self._waiting.popleft() for _ in range(min(self.admission.most_at_once, len(self._waiting)))]
+        if not self._deferred:
             return come
-        batch = self._held_up.take_turn()
+        batch = self._deferred.take_turn()
         for waiting in come:
-            if self._held_up.holds(waiting.request.account):
-                self._held_up.add(waiting, self._began)
+            if self._deferred.holds(waiting.request.account):
+                self._deferred.add(waiting, self._began)
             else:
                 batch.append(waiting)
         return batch
 
     def _measure(self, size: int, seconds: float) -> None:
-        """Follow how many come together, and the pace in requests a second; small batches say nothing of that."""
+        """Follow how many come together, and the pace."""
         self._together = min(ENOUGH, max(size, self._together * (1 - FORGET)))
-        if size >= self._most_at_once // 2:
-            pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
-            self._adapt(self._pace + (pace - self._pace) * WEIGHT)
+        self.admission.measure(size, seconds)
 
     async def _decide(self, batch: Sequence[Waiting], *, wary: bool) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
@@ -227,12 +134,12 @@ class Queue:
     async def _authorize(self, requests: Sequence[Authorization], *, wary: bool) -> Sequence[Decision | None]:
         """Decide requests, but none whose account somebody keeps locked; if `wary`, do not even wait to see that."""
         if not wary:
-            with suppress(AccountHeldUp):
+            with suppress(AccountLocked):
                 return await self._authorizer.authorize(requests, "followed")
         return await self._authorizer.authorize_free(requests)
 
     async def _decide_one(self, waiting: Waiting) -> None:
-        if self._held_up.holds(waiting.request.account):
+        if self._deferred.holds(waiting.request.account):
             self._answer(waiting, None)
             return
         try:
@@ -244,7 +151,7 @@ class Queue:
 
     def _answer(self, waiting: Waiting, decision: Decision | None) -> None:
         if decision is None:
-            self._held_up.add(waiting, time.perf_counter())
+            self._deferred.add(waiting, time.perf_counter())
         else:
             waiting.done(decision)
 
@@ -271,16 +178,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-@asynccontextmanager
-async def running(authorizer: Authorizer, name: StrategyName) -> AsyncIterator[Strategy]:
-    """Make the strategy and run what it needs."""
-    if name == "queue":
-        queue = Queue(authorizer)
-        async with queue.running():
-            yield queue
-    elif name == "pessimistic":
-        yield Pessimistic(authorizer)
-    else:
-        yield Optimistic(authorizer)

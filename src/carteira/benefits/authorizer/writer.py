@@ -14,8 +14,10 @@ from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolatio
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.authorization import Authorization, Catalog, Decision
-from carteira.benefits.batch import Batch, CatalogChanged, Meeting, Memory, take_back
+from carteira.benefits.authorizer.batch import Batch, CatalogChanged, ConcurrencyMode, Memory
+from carteira.benefits.authorizer.decisions import resolve_unknown_commit
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Catalog, Decision
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 
@@ -28,7 +30,7 @@ _CONFLICTS = (ledger.StaleBook, UniqueViolationError, DeadlockDetectedError)
 log = structlog.get_logger(__name__)
 
 
-class AccountHeldUp(Exception):
+class AccountLocked(Exception):
     """Somebody else keeps an account locked."""
 
 
@@ -40,7 +42,7 @@ class Authorizer:
         self._catalog: Catalog | None = None
         self._memory = Memory()
 
-    async def authorize(self, requests: Sequence[Authorization], meeting: Meeting) -> list[Decision]:
+    async def authorize(self, requests: Sequence[Authorization], meeting: ConcurrencyMode) -> list[Decision]:
         """Decide requests in order and write the decisions and their entries, with one commit.
 
         What another transaction was faster at (an account, a transaction id) is read and decided again, from the
@@ -58,7 +60,7 @@ class Authorizer:
         """The same, without waiting for locks: None for a request whose account somebody else has locked."""
         return await self._settle(requests, "free")
 
-    async def _settle(self, requests: Sequence[Authorization], meeting: Meeting) -> list[Decision | None]:
+    async def _settle(self, requests: Sequence[Authorization], meeting: ConcurrencyMode) -> list[Decision | None]:
         conflicts = 0
         while True:
             batch = Batch(requests, await self._catalog_now())
@@ -72,7 +74,7 @@ class Authorizer:
                 return batch.decisions
             except LockNotAvailableError as error:
                 if meeting != "compared" or conflicts >= MAX_CONFLICTS:
-                    raise AccountHeldUp from error
+                    raise AccountLocked from error
                 conflicts += 1
             except _CONFLICTS:
                 conflicts += 1
@@ -81,7 +83,7 @@ class Authorizer:
             else:
                 return batch.decisions
 
-    async def _run(self, batch: Batch, meeting: Meeting, conflicts: int) -> None:
+    async def _run(self, batch: Batch, meeting: ConcurrencyMode, conflicts: int) -> None:
         if meeting in {"locked", "free"} or conflicts >= MAX_CONFLICTS:
             async with self.database.lean_transaction() as tx:
                 await batch.run(tx, "free" if meeting == "free" else "locked")
@@ -106,7 +108,7 @@ class Authorizer:
         while True:
             try:
                 async with self.database.lean_transaction() as tx:
-                    return not await take_back(tx, batch.fresh[0])
+                    return not await resolve_unknown_commit(tx, batch.fresh[0])
             except DatabaseDown:
                 if time.monotonic() > deadline:
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])

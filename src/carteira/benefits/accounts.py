@@ -1,0 +1,99 @@
+"""Benefit accounts: opened by a processor's reference, seen by their owner."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import ledger
+from carteira.benefits.errors import (
+    BenefitAccountExists,
+    BenefitAccountNotFound,
+    UnknownCategory,
+)
+from carteira.benefits.ledger_kinds import LEDGER_KIND, credit_entry
+from carteira.benefits.models import (
+    BenefitAccount,
+    BenefitCategory,
+)
+from carteira.benefits.schemas import (
+    AccountIn,
+    AccountOut,
+)
+from carteira.kit.db.session import Tx
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """A benefit account as its callers see it."""
+
+    id: UUID
+    reference: str
+    user_id: UUID | None
+    cpf: str | None
+    contact: str | None
+
+
+async def find(tx: Tx, reference: str, *, keep: bool = False) -> AccountView:
+    """Give an account by the processor's reference; with `keep` it stays as it is until the transaction ends.
+
+    Raises:
+        BenefitAccountNotFound: there is none.
+    """
+    query = select(BenefitAccount).where(BenefitAccount.reference == reference)
+    query = query.execution_options(populate_existing=True)
+    row = await tx.scalar(query.with_for_update(read=True) if keep else query)
+    if row is None:
+        raise BenefitAccountNotFound
+    return AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
+
+
+async def visible(tx: Tx, reference: str, who: Principal) -> AccountView:
+    """Give an account to its owner or to who may read benefits; to others it is not there.
+
+    Raises:
+        BenefitAccountNotFound: there is none, or it is another person's.
+    """
+    account = await find(tx, reference)
+    if not who.may("benefits:read") and (account.user_id is None or account.user_id != who.user_id):
+        raise BenefitAccountNotFound
+    return account
+
+
+async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
+    """Give an account's balances in centavos by category; configured categories without money are zero."""
+    names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
+    known = {
+        view.kind.removeprefix(LEDGER_KIND): view.balance for view in await ledger.accounts_of_holder(tx, account_id)
+    }
+    return {name: known.get(name, 0) for name in names}
+
+
+async def open_account(tx: Tx, body: AccountIn) -> AccountOut:
+    """Open an account with a ledger account for each category, and credit what it begins with.
+
+    Raises:
+        BenefitAccountExists: the reference is taken.
+        UnknownCategory: a balance names a category that is not configured.
+    """
+    names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
+    unknown = sorted(set(body.balances) - set(names))
+    if unknown:
+        errors = [{"field": f"balances.{name}", "message": "Categoria desconhecida."} for name in unknown]
+        raise UnknownCategory(errors=errors)
+    opened = await tx.scalar(
+        insert(BenefitAccount)
+        .values(id=uuid7(), reference=body.account, cpf=body.cpf, user_id=body.user_id, contact=body.contact)
+        .on_conflict_do_nothing(index_elements=["reference"])
+        .returning(BenefitAccount.id)
+    )
+    if opened is None:
+        raise BenefitAccountExists
+    for name in names:
+        account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
+        if amount := body.balances.get(name, 0):
+            await ledger.post(tx, credit_entry(account_id, amount, "Saldo inicial"))
+    return AccountOut(account=body.account, balances=await balances(tx, opened))

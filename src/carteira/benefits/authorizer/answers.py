@@ -1,0 +1,35 @@
+"""What the authorizer answers: three codes, and the reason of each answer."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """The three answers of the authorizer."""
+
+    APPROVED = "00"
+    INSUFFICIENT = "51"
+    REFUSED = "07"
+
+
+class Reason(StrEnum):
+    """Why the authorizer answered what it did."""
+
+    APPROVED = "approved"
+    APPROVED_BY_FALLBACK = "approved_by_fallback"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    UNKNOWN_ACCOUNT = "unknown_account"
+    TRANSACTION_ID_REUSED = "transaction_id_reused"
+    INVALID_ACCOUNT = "invalid_account"
+    INVALID_AMOUNT = "invalid_amount"
+    INVALID_MCC = "invalid_mcc"
+    INVALID_MERCHANT = "invalid_merchant"
+    INVALID_ID = "invalid_id"
+    INVALID_FALLBACK = "invalid_fallback"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    NOT_AUTHENTICATED = "not_authenticated"
+    UNKNOWN_OPERATION = "unknown_operation"
+    OVERLOADED = "overloaded"
+    ACCOUNT_HELD_UP = "account_held_up"
+    UNAVAILABLE = "unavailable"
+    INTERNAL_ERROR = "internal_error"

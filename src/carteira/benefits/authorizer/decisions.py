@@ -1,0 +1,48 @@
+"""Decisions as rows: written, found again by their transaction ids, and settled when a commit is in doubt."""
+
+from collections.abc import Sequence
+
+from carteira.benefits.authorizer.answers import Code, Reason
+from carteira.benefits.authorizer.rules import Decision
+from carteira.kit.db.session import LeanTx, Tx, fetch
+
+_DECISION_COLUMNS = ", ".join(Decision._fields)
+_ANSWERED = f"SELECT {_DECISION_COLUMNS} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
+
+
+async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
+    """Give the decisions already taken under the transaction ids."""
+    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
+
+
+_RECORD = f"""
+    INSERT INTO benefits_decisions ({_DECISION_COLUMNS})
+    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
+"""  # noqa: S608 - constants
+RECORD_ALONG = _RECORD % 5 + "WHERE (SELECT benefits_require_catalog($6)) AND (SELECT count(*) FROM written) = 1"
+_TAKE_ID = _RECORD % 1 + "ON CONFLICT (id) DO NOTHING"
+
+
+async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
+    """Write down decisions that move nothing and hang on no balance."""
+    await fetch(tx, _RECORD % 1, decisions)
+
+
+async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
+    """Make sure that a decision of which PostgreSQL did not say that it was written is not, and tell if it was.
+
+    A refusal takes its id: that waits for a server process that may still be writing it, and where it succeeds, what
+    is still on its way can be written no more.
+    """
+    refusal = decision._replace(
+        external_id=None,
+        code=Code.REFUSED,
+        reason=Reason.UNAVAILABLE,
+        category_tried=None,
+        category_used=None,
+        rule=None,
+        short_by=None,
+    )
+    await fetch(tx, _TAKE_ID, [refusal])
+    ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
+    return bool(reason == Reason.UNAVAILABLE)

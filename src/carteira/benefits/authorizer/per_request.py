@@ -1,0 +1,27 @@
+"""The strategies that take a request at a time: `pessimistic` and `optimistic`."""
+
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.writer import Authorizer
+
+
+class Pessimistic:
+    """A request at a time, under the accounts' row locks."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def authorize(self, request: Authorization) -> Decision:
+        """Decide one request."""
+        return (await self._authorizer.authorize([request], "locked"))[0]
+
+
+class Optimistic:
+    """A request at a time, no lock, versions compared at the write; after five conflicts, under the lock."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    async def authorize(self, request: Authorization) -> Decision:
+        """Decide one request."""
+        return (await self._authorizer.authorize([request], "compared"))[0]

@@ -1,0 +1,149 @@
+"""The processor's request, read from its bytes into centavos, once (SPEC, benefits)."""
+
+import json
+import re
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from carteira.benefits.authorizer.answers import Reason
+from carteira.kit.values.money import InvalidAmount, parse_reais
+
+MAX_MERCHANT = 256
+_ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_MCC = re.compile(r"[0-9]{4}", re.ASCII)
+_EXTERNAL_ID = re.compile(r"[\x21-\x7e]{1,64}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Malformed(Exception):
+    """The request cannot be decided; `account` is its account where that much could be read."""
+
+    def __init__(self, reason: Reason, account: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.account = account
+
+
+class Authorization(NamedTuple):
+    """A well-formed request: `amount` in centavos, `external_id` the processor's own id of the transaction."""
+
+    id: UUID
+    account: str
+    amount: int
+    mcc: str
+    merchant: str
+    external_id: str | None
+    fallback: bool
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What makes two requests the same."""
+        return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
+
+
+class _Number(str):
+    """A JSON number as it was written; money is read from its text."""
+
+    __slots__ = ()
+
+
+def _refuse_constant(_text: str) -> Any:  # noqa: ANN401 - the signature that json asks for
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a name stands twice")
+    return content
+
+
+_PLAIN = re.compile(
+    r'\{"account": ?"([A-Za-z0-9._:-]{1,64})", ?"totalAmount": ?(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?, ?'
+    r'"mcc": ?"([0-9]{4})", ?"merchant": ?"([ !#-\[\]-~]{1,256})"(?:, ?"id": ?"([!#-\[\]-~]{1,64})")?\}',
+    re.ASCII,
+)
+"""The body as processors write it: what it matches needs no other check, but that amount and name are not empty."""
+_FALLBACKS = {b"": True, b"fallback=true": True, b"fallback=false": False}
+_decoder = json.JSONDecoder(
+    parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant, object_pairs_hook=_unique
+)
+
+
+def parse_fallback(query: bytes) -> bool:
+    """Read `?fallback=`; without it, True.
+
+    Raises:
+        Malformed: given, and neither `true` nor `false`, or given twice.
+    """
+    if not query:
+        return True
+    values = [part.partition(b"=")[2] for part in query.split(b"&") if part.partition(b"=")[0] == b"fallback"]
+    if not values:
+        return True
+    if values == [b"true"]:
+        return True
+    if values == [b"false"]:
+        return False
+    raise Malformed(Reason.INVALID_FALLBACK)
+
+
+def _parse_plain(text: str, query: bytes, decision_id: UUID) -> Authorization | None:
+    """Read a request of the plainest form, in a third of the time; None for any other, right or wrong."""
+    plain = _PLAIN.fullmatch(text)
+    if plain is None or query not in _FALLBACKS:
+        return None
+    account, whole, fraction, mcc, merchant, external_id = plain.groups()
+    amount = int(whole) * 100 + (int(fraction.ljust(2, "0")) if fraction else 0)
+    if amount == 0 or merchant.isspace():
+        return None
+    return Authorization(decision_id, account, amount, mcc, merchant, external_id, _FALLBACKS[query])
+
+
+def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authorization:
+    """Read the processor's request.
+
+    Raises:
+        Malformed: with the reason, and the account where it could be read.
+    """
+    try:
+        text = body.decode()
+    except ValueError as error:
+        raise Malformed(Reason.MALFORMED) from error
+    return _parse_plain(text, query, decision_id) or _parse_any(text, query, decision_id)
+
+
+def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
+    try:
+        content = _decoder.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(Reason.MALFORMED) from error
+    if type(content) is not dict:
+        raise Malformed(Reason.MALFORMED)
+    account = content.get("account")
+    if type(account) is not str or not _ACCOUNT.fullmatch(account):
+        raise Malformed(Reason.INVALID_ACCOUNT)
+    mcc, merchant = content.get("mcc"), content.get("merchant")
+    external_id = content.get("id")
+    if type(mcc) is not str or not _MCC.fullmatch(mcc):
+        raise Malformed(Reason.INVALID_MCC, account)
+    if (
+        type(merchant) is not str
+        or len(merchant) > MAX_MERCHANT
+        or not merchant.strip()
+        or _UNPRINTABLE.search(merchant)
+    ):
+        raise Malformed(Reason.INVALID_MERCHANT, account)
+    if "id" in content and (type(external_id) is not str or not _EXTERNAL_ID.fullmatch(external_id)):
+        raise Malformed(Reason.INVALID_ID, account)
+    total = content.get("totalAmount")
+    if type(total) is not _Number:
+        raise Malformed(Reason.INVALID_AMOUNT, account)
+    try:
+        amount = parse_reais(total)
+        fallback = parse_fallback(query)
+    except InvalidAmount as error:
+        raise Malformed(Reason.INVALID_AMOUNT, account) from error
+    except Malformed as error:
+        raise Malformed(error.reason, account) from error
+    return Authorization(decision_id, account, amount, mcc, merchant, external_id, fallback)

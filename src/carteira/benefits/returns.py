@@ -1,0 +1,129 @@
+"""Returns: what is given back of an approved purchase, by reversal or refund."""
+
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from carteira import ledger
+from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.errors import (
+    AlreadyReturned,
+    ReturnNotReversible,
+    TransactionNotApproved,
+    TransactionNotFound,
+)
+from carteira.benefits.ledger_kinds import LEDGER_KIND, SETTLEMENT
+from carteira.benefits.models import (
+    BenefitDecision,
+    BenefitReturn,
+)
+from carteira.benefits.schemas import (
+    ReturnOut,
+)
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.money import format_brl
+
+
+async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:
+    """Lock an approved transaction for giving money back.
+
+    Raises:
+        TransactionNotFound: there is none.
+        TransactionNotApproved: it moved nothing.
+        AlreadyReturned: its entry was reversed in the ledger.
+    """
+    decision = await tx.get(BenefitDecision, transaction_id)
+    if decision is None:
+        raise TransactionNotFound
+    if decision.code != Code.APPROVED:
+        raise TransactionNotApproved
+    await ledger.lock_entry(tx, transaction_id)
+    if await ledger.is_reversed(tx, transaction_id):
+        raise AlreadyReturned
+    return decision
+
+
+RETURNS = ("benefits.reversal", "benefits.refund")
+"""The kinds of entry that give money back of a purchase."""
+
+
+async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) -> ReturnOut:
+    """Post the money from what merchants are owed back to the category that paid."""
+    assert decision.account_id is not None, "an approved transaction has an account"
+    assert decision.category_used is not None, "and a category that paid"
+    holder = await ledger.accounts_of_holder(tx, decision.account_id)
+    target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
+    description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
+    entry = ledger.transfer(
+        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description
+    )
+    await ledger.post(tx, entry)
+    await _record_return(tx, entry.id, decision.id, kind, amount)
+    return ReturnOut(
+        id=entry.id,
+        transaction_id=decision.id,
+        kind="reversal" if kind == "reversal" else "refund",
+        amount=amount,
+        entry_id=entry.id,
+        category=decision.category_used,
+    )
+
+
+async def _record_return(tx: Tx, entry_id: UUID, decision_id: UUID, kind: str, amount: int) -> None:
+    tx.add(BenefitReturn(id=entry_id, decision_id=decision_id, kind=kind, amount=amount, created_at=clock.now()))
+    await tx.flush()
+
+
+async def _returned(tx: Tx, transaction_id: UUID) -> int:
+    """Give how many centavos of a transaction were given back."""
+    total = await tx.scalar(select(func.sum(BenefitReturn.amount)).where(BenefitReturn.decision_id == transaction_id))
+    return int(total or 0)
+
+
+async def reverse(tx: Tx, transaction_id: UUID) -> ReturnOut:
+    """Undo an approved transaction whole.
+
+    Raises:
+        AlreadyReturned: it was reversed, or a part of it refunded.
+    """
+    decision = await _approved(tx, transaction_id)
+    if await _returned(tx, transaction_id):
+        raise AlreadyReturned
+    return await _give_back(tx, decision, "reversal", decision.amount or 0)
+
+
+async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
+    """Give a part of an approved transaction back, or all that is left of it, to the category that paid.
+
+    Raises:
+        AlreadyReturned: less is left than is asked for.
+    """
+    decision = await _approved(tx, transaction_id)
+    left = (decision.amount or 0) - await _returned(tx, transaction_id)
+    wanted = left if amount is None else amount
+    if not 0 < wanted <= left:
+        raise AlreadyReturned(f"Restam {format_brl(left)} a devolver desta transação." if left else None)
+    return await _give_back(tx, decision, "refund", wanted)
+
+
+async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
+    """Take part in the ledger's reversal of a purchase: it is given back whole, and so not once more.
+
+    Raises:
+        AlreadyReturned: it was reversed, or a part of it refunded.
+    """
+    assert reversal.reverses_id is not None, "a reversal names what it undoes"
+    if await _returned(tx, reversal.reverses_id):
+        raise AlreadyReturned
+    amount = sum(posting.amount for posting in reversal.postings if posting.amount > 0)
+    await _record_return(tx, reversal.id, reversal.reverses_id, "reversal", amount)
+
+
+async def refuse_return_reversed(_tx: Tx, _reversal: ledger.NewEntry) -> None:
+    """Keep the ledger from reversing what was given back of a purchase.
+
+    Raises:
+        ReturnNotReversible: always.
+    """
+    raise ReturnNotReversible
