@@ -117,9 +117,9 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true", help="with --tuning: print what went wrong there")
     arguments = parser.parse_args()
     os.environ.update(ONE_THREAD)
-    from carteira.assistant.brain import phrases  # noqa: PLC0415 - numpy reads the environment when it is imported
     from carteira.assistant.embedding import encoder  # noqa: PLC0415 - the same
     from carteira.assistant.knowledge import package  # noqa: PLC0415 - the same
+    from carteira.assistant.model_cache import phrases  # noqa: PLC0415 - numpy reads the environment when it is imported
     from carteira.assistant.ranker import OUTSIDE, Ranker  # noqa: PLC0415 - the same
 
     topics = {topic.slug: topic for topic in package()}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from carteira.credit import AwsAccess, Config, Stores
+from carteira.credit import AwsAccess, CreditConfig, Stores
 from carteira.credit.export import export
 from carteira.credit.score import Scorecard, features
 from carteira.credit.synthetic import Person, generate, person
@@ -61,7 +61,7 @@ class Watch:
 
 async def prepare(home: Path, endpoint: str, people: int) -> tuple[list[Stage], Path]:
     """Generate and export."""
-    config = Config(
+    config = CreditConfig(
         home / "credit.json", aws=AwsAccess(endpoint_url=endpoint), table="credit-synthetic", development=True
     )
     folder = home / "export"

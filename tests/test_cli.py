@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from carteira import demo
-from carteira.documents import KeyRing
-from carteira.kit.security.tokens import KeyRing as AccessKeys
+from carteira.documents import MasterKeyRing
+from carteira.kit.security.tokens import SigningKeys as AccessKeys
 from tests.documents.files import pdf
 from tests.server import clean_environment, running_server
 
@@ -118,9 +118,9 @@ def test_the_documents_key_rotates_while_files_are_served(carteira: Carteira, cl
             files={"file": ("rg.pdf", pdf(), "application/pdf")},
         )
         assert stored.status_code == 201, stored.text
-        before = KeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
+        before = MasterKeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
         done = carteira("documents", "rotate-key")
-        after = KeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
+        after = MasterKeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
         assert after != before
         assert done.stdout.startswith(f"Chave-mestra {after}: 1 arquivos")
         assert "0 arquivos" in carteira("documents", "rotate-key", "--no-new").stdout

@@ -19,6 +19,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
 from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import tokens
 from carteira.kit.web import docs, edge, health, openapi, problems, versions
 from carteira.kit.web.access import public
@@ -43,7 +44,7 @@ def modules_of(settings: Settings) -> list[Module]:
             strategy=settings.authorizer_strategy,
             jwt_secret=settings.jwt_secret.get_secret_value(),
             mailer=mailer,
-            sms=identity.sms_of(config.sms_url, config.sms_token, config.home),
+            sms=sms_of(config.sms_url, config.sms_token, config.home),
         ),
         "documents": lambda: documents.module(
             home=settings.carteira_home,
@@ -68,9 +69,9 @@ def modules_of(settings: Settings) -> list[Module]:
     return [identity.module(config, others), *others, notices.module(mailer)]
 
 
-def identity_config(settings: Settings) -> identity.Config:
+def identity_config(settings: Settings) -> identity.IdentityConfig:
     """Choose what identity needs of the settings."""
-    return identity.Config(
+    return identity.IdentityConfig(
         home=settings.carteira_home,
         signing_key=access_key_file(settings),
         sealing_key=settings.identity_key_file or settings.carteira_home / "keys" / "identity.key",
@@ -123,9 +124,9 @@ def _cashback_service(settings: Settings) -> resellers.ServiceConfig:
     )
 
 
-def credit_config(settings: Settings) -> credit.Config:
+def credit_config(settings: Settings) -> credit.CreditConfig:
     """Say what credit is told; the command line makes its stores of the same."""
-    return credit.Config(
+    return credit.CreditConfig(
         key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
         kms_key_id=settings.credit_kms_key_id,
         redis_url=str(settings.redis_url) if settings.redis_url else None,

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from uuid import uuid4
 
 from carteira import resellers
-from carteira.assistant.brain import Brain
 from carteira.assistant.conversation import Assistant
+from carteira.assistant.model_cache import ModelCache
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
@@ -68,7 +68,7 @@ async def test_the_last_month_once_it_is_closed(tx: Tx) -> None:
     bought = await service.register(tx, who, PurchaseIn.model_validate(purchase))
     await service.approve(tx, Principal(uuid4(), frozenset({"*"})), bought.id)
     await months.close(tx, date(2031, 5, 1), None)
-    assistant = Assistant(Brain(vectors=False), frozenset({"resellers"}), None)
+    assistant = Assistant(ModelCache(vectors=False), frozenset({"resellers"}), None)
     last = (await assistant.chat(tx, who, "quanto ganhei de cashback mês passado")).message
     assert "maio de 2031: R$ 400,00" in last
     assert "fechado em 10/06/2031" in last

@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from pydantic import PostgresDsn
 
-from carteira.assistant.brain import Brain
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.knowledge import Topic
+from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.ranker import Ranker
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
@@ -51,7 +51,7 @@ async def test_a_stale_conversation_confirms_nothing(talker: Talker) -> None:
 async def test_the_job_forgets_what_was_left(served: Served, talker: Talker) -> None:
     for message in ("3", "2", CPF):
         await talker.say(message)
-    assistant = Assistant(Brain(vectors=False), frozenset({"documents"}), None)
+    assistant = Assistant(ModelCache(vectors=False), frozenset({"documents"}), None)
     clock.advance(timedelta(minutes=31))
     async with served.database.transaction() as tx:
         assert await assistant.forget_stale(tx) >= 1
@@ -107,13 +107,13 @@ async def test_what_is_off_is_not_offered(database_url: str, tmp_path: Path) -> 
 async def test_who_waits_for_it_to_learn_holds_no_connection(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_learn, learn = threading.Event(), Brain._learn  # noqa: SLF001 - to hold it up
+    may_learn, learn = threading.Event(), ModelCache._learn  # noqa: SLF001 - to hold it up
 
-    def learn_later(brain: Brain, topics: Sequence[Topic]) -> Ranker:
+    def learn_later(brain: ModelCache, topics: Sequence[Topic]) -> Ranker:
         assert may_learn.wait(60)
         return learn(brain, topics)
 
-    monkeypatch.setattr(Brain, "_learn", learn_later)
+    monkeypatch.setattr(ModelCache, "_learn", learn_later)
     settings = Settings(
         _env_file=None,
         carteira_home=tmp_path,

@@ -15,7 +15,10 @@ from carteira.benefits import claims
 from carteira.credit.training import BANDS
 from carteira.documents import UPLOAD_SECONDS, links, service
 from carteira.documents.service import REMIND_DAYS
-from carteira.identity import config, passkeys, recovery, sessions
+from carteira.identity import config
+from carteira.identity.passkeys import service as passkeys
+from carteira.identity.recovery import service as recovery
+from carteira.identity.sessions import service as sessions
 from carteira.kit.db.session import Tx
 from carteira.kit.security import rate_limits
 from carteira.transit.service import MAX_CARDS

@@ -208,7 +208,7 @@ async def test_a_token_stops_at_its_expiry_although_it_was_seen_before(
     headers = {"Authorization": f"Bearer {token}"}
     assert await authorize(client, headers, purchase(account)) == "00"
     now = time.time()
-    monkeypatch.setattr("carteira.benefits.endpoint.time.time", lambda: now + 601)
+    monkeypatch.setattr("carteira.benefits.authorizer.asgi.time.time", lambda: now + 601)
     assert await authorize(client, headers, purchase(account)) == "07"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from carteira import ledger
 from carteira.benefits import accounts, topups
-from carteira.benefits.errors import BulkRejected
+from carteira.benefits.errors import BulkTopUpRejected
 from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -95,7 +95,7 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
     task = asyncio.create_task(other())
     raw = await topups.parse_csv("account,category,amount\n" + rows)
     await (await credit(books, raw)).written()
-    with pytest.raises(BulkRejected):
+    with pytest.raises(BulkTopUpRejected):
         await credit(books, [*raw, {}])
     task.cancel()
     assert {name: turns.total() // LINES for name, turns in worked.items()} == {
@@ -131,7 +131,7 @@ async def test_a_category_is_opened_by_bulks_in_any_order_once(books: Database) 
 async def test_a_bad_line_in_the_last_piece_moves_nothing(books: Database) -> None:
     accounts = await open_accounts(books, LINES)
     for bad in ("nobody", "not a reference"):
-        with pytest.raises(BulkRejected) as refused:
+        with pytest.raises(BulkTopUpRejected) as refused:
             await credit(books, lines([*accounts, bad]))
         results = refused.value.extra["results"]
         assert [result["line"] for result in results] == list(range(1, LINES + 2))

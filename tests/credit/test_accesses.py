@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 
-from carteira.credit import Config, Stores, accesses, base_a
-from carteira.credit.accesses import Access, Verification
+from carteira.credit import CreditConfig, Stores, accesses, base_a
+from carteira.credit.accesses import AccessLogVerification, AccessRecord
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -63,8 +63,8 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
     from carteira.kit.web.access import Principal  # noqa: PLC0415 - this test's only
     from carteira.kit.web.problems import Forbidden  # noqa: PLC0415 - the same
 
-    stores = Stores(Config(key_file), cpf_of=cpf_of)
-    access = Access(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
+    stores = Stores(CreditConfig(key_file), cpf_of=cpf_of)
+    access = AccessRecord(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
     await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
     mine = await stores.accesses_of(tx, cpf, Principal(person), limit=10, before=None)
     assert [item.what for item in mine] == ["base_a"]
@@ -76,7 +76,7 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
 async def _log(database: Database, stores: Stores, number: int) -> None:
     async def one() -> None:
         async with database.transaction() as tx:
-            access = Access(stores.keyring.hash("x", new_cpf()), uuid4(), "base_a", "audit", accesses.FOUND)
+            access = AccessRecord(stores.keyring.hash("x", new_cpf()), uuid4(), "base_a", "audit", accesses.FOUND)
             await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
 
     await asyncio.gather(*(one() for _ in range(number)))
@@ -100,11 +100,11 @@ async def test_tampering_is_refused_and_found(
     new_database: object, endpoints: Endpoints, key_file: Path, tampering: str, broken_at: int
 ) -> None:
     url: str = new_database("accesses")  # type: ignore[operator] # a callable fixture
-    database, stores = Database(url, pool_size=10), Stores(Config(key_file))
+    database, stores = Database(url, pool_size=10), Stores(CreditConfig(key_file))
     key = stores.keyring.derive(base_a.CHAIN)
     await _log(database, stores, 20)
     good = await accesses.verify(database, key)
-    assert good == Verification(20, None, good.head)
+    assert good == AccessLogVerification(20, None, good.head)
     owner = await asyncpg.connect(url)
     with pytest.raises(asyncpg.PostgresError, match=r"refused|goes forward by one"):
         await owner.execute(tampering)
@@ -118,7 +118,7 @@ async def test_tampering_is_refused_and_found(
 
 
 async def test_the_log_is_whole_however_many_append_at_once(new_database: object, key_file: Path) -> None:
-    database, stores = Database(new_database("appends"), pool_size=10), Stores(Config(key_file))  # type: ignore[operator] # as above
+    database, stores = Database(new_database("appends"), pool_size=10), Stores(CreditConfig(key_file))  # type: ignore[operator] # as above
     await _log(database, stores, 60)
     assert (await accesses.verify(database, stores.keyring.derive(base_a.CHAIN))).checked == 60
     assert (await accesses.verify(database, b"\0" * 32)).broken_at == 1, "another key proves nothing"

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import func, select
 
 from carteira import credit
-from carteira.credit import AwsAccess, Config, Stores, base_a
+from carteira.credit import AwsAccess, CreditConfig, Stores, base_a
 from carteira.credit.base_a import Reader
 from carteira.credit.base_b import BaseB
 from carteira.credit.errors import (
@@ -51,9 +51,9 @@ def endpoint(request: pytest.FixtureRequest, endpoints: Endpoints) -> str:
     return url
 
 
-def _config(key_file: Path, endpoint: str, **more: object) -> Config:
+def _config(key_file: Path, endpoint: str, **more: object) -> CreditConfig:
     table = f"credit-{uuid4().hex}"
-    return Config(key_file, aws=AwsAccess(endpoint_url=endpoint), table=table, development=True, **more)  # type: ignore[arg-type] # by name
+    return CreditConfig(key_file, aws=AwsAccess(endpoint_url=endpoint), table=table, development=True, **more)  # type: ignore[arg-type] # by name
 
 
 async def test_base_b_keeps_its_promises_on_both_servers(endpoint: str, key_file: Path) -> None:
@@ -157,7 +157,7 @@ async def test_throttling_is_waited_out(throttle: tuple[Throttle, str], key_file
 
 
 async def _kms_key(endpoint: str) -> str:
-    async with Stores(Config(Path("unused"), aws=AwsAccess(endpoint_url=endpoint))).aws.client("kms") as kms:
+    async with Stores(CreditConfig(Path("unused"), aws=AwsAccess(endpoint_url=endpoint))).aws.client("kms") as kms:
         answer = await kms.create_key()
     return str(answer["KeyMetadata"]["KeyId"])
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from carteira.credit import BureauQuery, Movement, Stores
-from carteira.credit.base_c import LISTED, STREAM_LENGTH, Happening
+from carteira.credit.base_c import LISTED, STREAM_LENGTH, BaseCEvent
 from carteira.kit.values.clock import clock
 from tests.credit.support import Desk, new_cpf
 
@@ -64,7 +64,7 @@ async def test_totals_may_be_more_than_one_operation_may_move(stores: Stores) ->
 
 async def test_replaying_gives_the_same_state_in_whatever_order_and_however_often(stores: Stores) -> None:
     chance = random.Random(3)
-    events: list[Happening] = [
+    events: list[BaseCEvent] = [
         _movement(
             timedelta(seconds=chance.randrange(20 * 86_400)),
             chance.randrange(1, 500),

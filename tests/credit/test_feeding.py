@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from carteira import worker
 from carteira.app import credit_config, modules_of
-from carteira.credit import Movement, Occurrence, Source, Stores, followers
+from carteira.credit import EventSource, Movement, Stores, SubjectEvent, followers
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Event, Follower, FollowerPlace, follow
 from carteira.kit.db.session import Tx
@@ -132,13 +132,13 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
 
     stores = Stores(credit_config(settings), cpf_of=cpf_of)
 
-    def occurrence(row: object) -> Occurrence | None:
+    def occurrence(row: object) -> SubjectEvent | None:
         user_id: UUID | None = row["user_id"]  # type: ignore[index] # a mapping
         if user_id is None:
             return None
-        return Occurrence(Movement(str(uuid4()), datetime.now(UTC), "in", 5, "recharge"), user_id=user_id)
+        return SubjectEvent(Movement(str(uuid4()), datetime.now(UTC), "in", 5, "recharge"), user_id=user_id)
 
-    (follower,) = followers(stores, [Source("test", Event.__table__, occurrence)])
+    (follower,) = followers(stores, [EventSource("test", Event.__table__, occurrence)])
     rows = [{"user_id": known}, {"user_id": uuid4()}, {"user_id": None}, {"user_id": known}]
     await follower.handle(tx, rows)  # type: ignore[arg-type] # what the handler needs of rows
     assert len(asked) == 2

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
 
-from carteira.credit import AwsAccess, Config, Stores, base_a
+from carteira.credit import AwsAccess, CreditConfig, Stores, base_a
 from carteira.credit.base_a import ROTATION_BATCH, Reader
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
@@ -60,7 +60,7 @@ async def _run(env: dict[str, str], *words: str) -> str:
 async def test_a_rotation_killed_in_a_batch_ends_with_all_readable_and_none_on_the_old_key(
     own_url: str, own_database: Database, key_file: Path, tmp_path: Path
 ) -> None:
-    database, stores, number = own_database, Stores(Config(key_file)), ROTATION_BATCH * 3
+    database, stores, number = own_database, Stores(CreditConfig(key_file)), ROTATION_BATCH * 3
     env = clean_environment(tmp_path, database_url=own_url, credit_key_file=key_file)
     cpfs = [new_cpf() for _ in range(number)]
     for index, cpf in enumerate(cpfs):
@@ -140,7 +140,7 @@ async def test_an_export_killed_half_way_ends_with_nobody_twice_and_nobody_missi
     segments, pages, table = 6, 3, f"credit-killed-{uuid4().hex}"
     aws = AwsAccess(endpoint_url=endpoints.aws_endpoint_url)
     content = BaseBIn.model_validate(BASE_B)
-    async with Stores(Config(key_file, aws=aws, table=table, development=True)).opened() as stores:
+    async with Stores(CreditConfig(key_file, aws=aws, table=table, development=True)).opened() as stores:
         for _ in range(120):
             await stores.b.put(new_cpf(), content, Precondition())
     door = Turnstile(endpoints.aws_endpoint_url, pages)

@@ -12,7 +12,7 @@ from tests.credit.test_sealing import READER, _fill
 
 async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key_file: Path, tmp_path: Path) -> None:
     url: str = new_database("operations")  # type: ignore[operator] # a callable fixture
-    config = credit.Config(
+    config = credit.CreditConfig(
         key_file,
         aws=credit.AwsAccess(endpoint_url=endpoints.aws_endpoint_url),
         table=f"credit-operations-{tmp_path.name}",

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from carteira import schema
 from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
-from carteira.identity import access
+from carteira.identity.sessions import standing
 from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.credit.support import BASE_B, Desk, new_cpf
@@ -160,7 +160,7 @@ async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
 @pytest.fixture
 def _longer_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was read of a session is too old for the cache's ordinary life; tests/faults waits for it instead."""
-    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(standing, "CACHE_SECONDS", 0.0)
 
 
 @pytest.mark.integration

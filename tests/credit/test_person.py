@@ -39,5 +39,5 @@ async def test_everything_is_given_and_then_erased(desk: Desk, settings: Setting
 
 
 def test_a_module_is_made_without_touching_the_disk(tmp_path: Path) -> None:
-    credit.module(credit.Config(tmp_path / "none" / "credit.json"))
+    credit.module(credit.CreditConfig(tmp_path / "none" / "credit.json"))
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from carteira import credit
-from carteira.credit import Config, Stores, base_a
+from carteira.credit import CreditConfig, Stores, base_a
 from carteira.credit.base_a import Reader
 from carteira.credit.errors import RecordUnreadable
 from carteira.credit.keys import KeyFileInvalid, load_or_create_key_file
@@ -25,7 +25,7 @@ READER = Reader(uuid4(), "base_a", "audit")
 @pytest.fixture
 def own(own_database: Database, key_file: Path) -> tuple[Database, Stores]:
     """A database and a key file of the test's own, so that a rotation meets its records only."""
-    return own_database, Stores(Config(key_file))
+    return own_database, Stores(CreditConfig(key_file))
 
 
 async def _fill(database: Database, stores: Stores, number: int) -> list[str]:
@@ -179,4 +179,4 @@ def test_the_key_file_is_its_owners_alone_and_checked(tmp_path: Path) -> None:
         with pytest.raises(KeyFileInvalid):
             load_or_create_key_file(path)
     with pytest.raises(KeyFileInvalid, match="does not exist"):
-        _ = Stores(Config(tmp_path / "none.json")).keyring.file
+        _ = Stores(CreditConfig(tmp_path / "none.json")).keyring.file

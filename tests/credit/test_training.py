@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from validate_docbr import CPF
 
-from carteira.credit import AwsAccess, Config, Stores
+from carteira.credit import AwsAccess, CreditConfig, Stores
 from carteira.credit.base_b import partition_of
 from carteira.credit.export import ExportMismatch, export
 from carteira.credit.synthetic import cpf_of, generate, person
@@ -29,7 +29,7 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 async def stores(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stores]:
-    config = Config(
+    config = CreditConfig(
         tmp_path_factory.mktemp("training") / "credit.json",
         aws=AwsAccess(endpoint_url=endpoints.aws_endpoint_url),
         table=f"credit-training-{tmp_path_factory.getbasetemp().name}",

@@ -284,7 +284,7 @@ async def test_without_the_rows_key_what_is_stored_cannot_be_read(served: Served
     # Another key opens nothing, and neither do swapped or changed segments.
     folder = home / "documents" / version_id.hex
     zero, one = (folder / "0000").read_bytes(), (folder / "0001").read_bytes()
-    sealer = documents.sealing.Sealer(document_id, version_id, documents.sealing.new_data_key())
+    sealer = documents.sealing.FileSealer(document_id, version_id, documents.sealing.new_data_key())
     with pytest.raises(FileDamaged):
         sealer.open(0, zero, last=False)
     (folder / "0000").write_bytes(one)

@@ -4,19 +4,19 @@ from uuid import uuid4
 
 import pytest
 
-from carteira.documents import KeyRing, links
+from carteira.documents import MasterKeyRing, links
 from carteira.documents.errors import FileDamaged, LinkRefused
 from carteira.documents.keys import KeyFileUnreadable, MasterKeyMissing
-from carteira.documents.sealing import Sealer, new_data_key
+from carteira.documents.sealing import FileSealer, new_data_key
 from carteira.kit.values.clock import clock
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "keys" / "documents.json", create=True)
+def ring(tmp_path: Path) -> MasterKeyRing:
+    return MasterKeyRing(tmp_path / "keys" / "documents.json", create=True)
 
 
-def test_a_key_is_wrapped_for_one_context(ring: KeyRing) -> None:
+def test_a_key_is_wrapped_for_one_context(ring: MasterKeyRing) -> None:
     key_id, wrapped = ring.wrap(b"k" * 32, b"here")
     assert ring.unwrap(key_id, wrapped, b"here") == b"k" * 32
     assert b"k" * 32 not in wrapped
@@ -28,20 +28,20 @@ def test_a_key_is_wrapped_for_one_context(ring: KeyRing) -> None:
         ring.unwrap("other", wrapped, b"here")
 
 
-def test_the_key_file_is_its_owners_alone_and_is_made_once(ring: KeyRing) -> None:
+def test_the_key_file_is_its_owners_alone_and_is_made_once(ring: MasterKeyRing) -> None:
     assert ring.path.stat().st_mode & 0o777 == 0o600
-    assert KeyRing(ring.path, create=True).active == ring.active
+    assert MasterKeyRing(ring.path, create=True).active == ring.active
     assert list(ring.path.parent.iterdir()) == [ring.path]
 
 
-def test_a_running_process_sees_a_new_key(ring: KeyRing) -> None:
-    other = KeyRing(ring.path, create=False)
+def test_a_running_process_sees_a_new_key(ring: MasterKeyRing) -> None:
+    other = MasterKeyRing(ring.path, create=False)
     fresh = other.add()
     assert ring.active == fresh
     assert len(ring.keys()) == 2
 
 
-def test_a_replaced_key_leaves_after_a_day_if_nothing_is_wrapped_with_it(ring: KeyRing) -> None:
+def test_a_replaced_key_leaves_after_a_day_if_nothing_is_wrapped_with_it(ring: MasterKeyRing) -> None:
     old = ring.active.id
     ring.add()
     assert ring.retire(frozenset()) == []
@@ -58,17 +58,17 @@ def test_a_file_that_holds_no_keys_is_told_of(tmp_path: Path, text: str) -> None
     path = tmp_path / "documents.json"
     path.write_text(text)
     with pytest.raises(KeyFileUnreadable):
-        KeyRing(path, create=False)
+        MasterKeyRing(path, create=False)
 
 
 def test_without_its_file_the_ring_makes_none_up(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        KeyRing(tmp_path / "documents.json", create=False)
+        MasterKeyRing(tmp_path / "documents.json", create=False)
 
 
 def test_segments_cannot_be_changed_moved_cut_off_or_swapped() -> None:
     document, version = uuid4(), uuid4()
-    sealer = Sealer(document, version, new_data_key())
+    sealer = FileSealer(document, version, new_data_key())
     sealed = sealer.seal(0, b"clear", last=False)
     assert sealer.open(0, sealed, last=False) == b"clear"
     with pytest.raises(FileDamaged):
@@ -77,12 +77,12 @@ def test_segments_cannot_be_changed_moved_cut_off_or_swapped() -> None:
         sealer.open(0, sealed, last=True)
     with pytest.raises(FileDamaged):
         sealer.open(0, sealed[:-1] + bytes([sealed[-1] ^ 1]), last=False)
-    for other in (Sealer(uuid4(), version, sealer.key), Sealer(document, uuid4(), sealer.key)):
+    for other in (FileSealer(uuid4(), version, sealer.key), FileSealer(document, uuid4(), sealer.key)):
         with pytest.raises(FileDamaged):
             other.open(0, sealed, last=False)
 
 
-def test_a_link_is_good_for_its_purpose_and_its_time(ring: KeyRing) -> None:
+def test_a_link_is_good_for_its_purpose_and_its_time(ring: MasterKeyRing) -> None:
     ids = [uuid4(), uuid4()]
     token, expires_at = links.sign(ring, "proof", *ids)
     assert links.read(ring, "proof", token) == ids
@@ -96,12 +96,12 @@ def test_a_link_is_good_for_its_purpose_and_its_time(ring: KeyRing) -> None:
 
 
 @pytest.mark.parametrize("token", ["", ".", "a.b", "é.é", "====", "e30.e30", "\x00"])
-def test_rubbish_is_no_link(ring: KeyRing, token: str) -> None:
+def test_rubbish_is_no_link(ring: MasterKeyRing, token: str) -> None:
     with pytest.raises(LinkRefused):
         links.read(ring, "file", token)
 
 
-def test_a_changed_link_is_refused(ring: KeyRing) -> None:
+def test_a_changed_link_is_refused(ring: MasterKeyRing) -> None:
     token, _ = links.sign(ring, "file", uuid4())
     for place in range(0, len(token) - 1, 7):
         changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]

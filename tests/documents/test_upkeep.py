@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira import documents
-from carteira.documents import DocumentType, KeyRing, Vault
+from carteira.documents import DocumentType, MasterKeyRing, Vault
 from carteira.kit.db.engine import Database
 from carteira.kit.values.clock import clock
 from tests.documents import files
@@ -62,7 +62,7 @@ async def test_a_key_that_nothing_opens_stops_no_rotation(served: Served, vault:
 
 async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(served: Served, vault: Vault) -> None:
     await upload(served.sign_in(), files.pdf())
-    fresh = KeyRing(vault.ring.path, create=False).add()
+    fresh = MasterKeyRing(vault.ring.path, create=False).add()
     done = await documents.rotate_master_key(served.database, vault.ring, add_key=False)
     assert (done.active_key, done.retired) == (fresh.id, [])
     assert done.rewrapped > 0
@@ -100,7 +100,7 @@ async def test_files_with_rows_are_no_orphans_and_a_wrong_database_deletes_nothi
     assert len({found async for found, _ in vault.storage.versions()}) == stored
 
 
-async def paper(tx: AsyncSession, ring: KeyRing, expires_on: date | None) -> UUID:
+async def paper(tx: AsyncSession, ring: MasterKeyRing, expires_on: date | None) -> UUID:
     made = await documents.register(
         tx, ring, uuid4(), document_type=DocumentType.OTHER, document_number="1", expires_on=expires_on
     )
@@ -114,7 +114,7 @@ async def reminders(tx: AsyncSession, *papers: UUID) -> list[tuple[UUID, int]]:
 
 
 async def test_each_step_reminds_once_and_a_new_date_begins_anew(tx: AsyncSession, tmp_path: Path) -> None:
-    ring = KeyRing(tmp_path / "keys.json", create=True)
+    ring = MasterKeyRing(tmp_path / "keys.json", create=True)
     today = date(2026, 6, 1)
     clock.set(datetime(2026, 6, 1, 12, tzinfo=UTC))
     papers = soon, later, _never, _past = [

@@ -11,7 +11,7 @@ import pytest
 
 from carteira import schema
 from carteira.embedded import EmbeddedServers
-from carteira.identity.access import CACHE_SECONDS
+from carteira.identity.sessions.standing import CACHE_SECONDS
 from carteira.kit.security import tokens
 from tests.credit.support import BASE_A, BASE_B, PURPOSE, new_cpf
 from tests.identity.support import PASSWORD, new_person

@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey
 
 from carteira.app import access_key_file
-from carteira.identity import access
+from carteira.identity.sessions import standing
 from carteira.kit.security import tokens
 from carteira.kit.web.problems import NotAuthenticated
 from tests.identity.support import Person, Server, register, sign_in
@@ -37,7 +37,7 @@ async def test_losing_a_role_holds_at_once_in_every_process(start_server: Callab
 async def test_a_standing_that_was_cached_before_the_change_is_not_used_after_it(
     start_server: Callable[..., Awaitable[Server]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "CACHE_SECONDS", 60.0)
+    monkeypatch.setattr(standing, "CACHE_SECONDS", 60.0)
     here, there = await start_server(), await start_server()
     person = await sign_in(here, await register(here))
     writer = here.operator("users:write")
@@ -127,15 +127,15 @@ async def test_keys_rotate_and_old_tokens_stay_good(server: Server, person: Pers
 
 def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "access.pem"
-    ring = tokens.KeyRing(path)
+    ring = tokens.SigningKeys(path)
     old = tokens.sign(ring.current, subject="x", ttl_seconds=60, claims={})
     tokens.rotate(path)
     retired = next(path.parent.glob("*.retired.pem"))
     assert retired.stat().st_mode & 0o077 == 0
-    assert tokens.KeyRing(path).verify(old)["sub"] == "x"
+    assert tokens.SigningKeys(path).verify(old)["sub"] == "x"
     long_ago = time.time() - tokens.RETIRED_SECONDS - 1
     os.utime(retired, (long_ago, long_ago))
     with pytest.raises(NotAuthenticated):
-        tokens.KeyRing(path).verify(old)
+        tokens.SigningKeys(path).verify(old)
     tokens.rotate(path)
     assert not retired.exists()

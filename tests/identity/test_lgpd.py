@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
-from carteira.identity.export import export_daily, export_users
+from carteira.identity.users.export import export_daily, export_users
 from tests.identity.support import Person, Server, new_person, register, sign_in
 
 SOURCE = ledger.system_account("test.identity.source")

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from carteira.identity import messages, passwords
+from carteira.identity import emails
+from carteira.identity.users import passwords
 from carteira.kit.outbound.sms import FolderSms, HttpSms, sms_of
 from carteira.kit.security.rate_limits import network, truncated_network
 from carteira.kit.security.sealing import Sealer
@@ -41,7 +42,7 @@ def provider() -> Iterator[str]:
 async def test_sms_over_http_carries_number_text_and_token(provider: str, tmp_path: Path) -> None:
     sms = sms_of(provider, "segredo", tmp_path)
     assert isinstance(sms, HttpSms)
-    await sms.send("11987654321", messages.recovery_sms("123456", 10))
+    await sms.send("11987654321", emails.recovery_sms("123456", 10))
     authorization, content = Provider.taken[-1]
     assert authorization == "Bearer segredo"
     assert content["to"] == "+5511987654321"
@@ -56,7 +57,7 @@ def test_without_a_provider_messages_go_to_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_name_is_no_markup_in_an_email() -> None:
-    message = messages.compose("recovery", name="<b>Maria</b>", code="123456", minutes=10)
+    message = emails.compose("recovery", name="<b>Maria</b>", code="123456", minutes=10)
     assert "<b>" not in message.html
     assert "<b>Maria</b>" in message.text
     assert '<html lang="pt-BR">' in message.html

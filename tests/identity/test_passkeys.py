@@ -10,8 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from carteira.identity import passkeys
-from carteira.kit.security.rate_limits import PER_ADDRESS, Limit
+from carteira.identity.passkeys import service as passkeys
+from carteira.kit.security.rate_limits import PER_ADDRESS, RateLimit
 from carteira.kit.values.clock import clock
 from tests.identity.authenticator import UP, Authenticator
 from tests.identity.support import Person, Server, address, register, sign_in
@@ -319,7 +319,7 @@ async def use_up(server: Server, *parts: object) -> None:
     """Leave one try."""
     limiter = server.app.api.state.identity.limiter
     for _ in range(299):
-        assert await limiter.count(Limit.of(PER_ADDRESS, *parts))
+        assert await limiter.count(RateLimit.of(PER_ADDRESS, *parts))
 
 
 async def test_challenges_are_limited_and_forgotten(server: Server, person: Person) -> None:

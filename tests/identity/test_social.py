@@ -19,9 +19,9 @@ from sqlalchemy import text
 from validate_docbr import CPF
 
 from carteira.embedded import Endpoints
-from carteira.identity import social
 from carteira.identity.errors import SocialRefused
-from carteira.identity.providers import UnknownKey, read_id_token
+from carteira.identity.social import service as social
+from carteira.identity.social.providers import UnknownKey, read_id_token
 from carteira.kit.values.clock import clock
 from tests.identity.authenticator import b64
 from tests.identity.provider import Provider, running_provider

@@ -12,8 +12,8 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from carteira.identity import access
-from carteira.identity.access import Access
+from carteira.identity.sessions import standing
+from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from tests.identity.support import Person, Server, register, sign_in
@@ -25,11 +25,11 @@ Start = Callable[..., Awaitable[Server]]
 
 @pytest.fixture(autouse=True)
 def _everything_is_older_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(standing, "CACHE_SECONDS", 0.0)
 
 
-def access_of(server: Server) -> Access:
-    return cast("Access", server.app.api.state.identity.access)
+def access_of(server: Server) -> SessionStandings:
+    return cast("SessionStandings", server.app.api.state.identity.access)
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ def remembered(server: Server, **changes: Any) -> None:  # noqa: ANN401 - a fiel
 
 
 def served_stale() -> float:
-    return cast("float", access.stale_standings._value.get())  # noqa: SLF001 - the client has no other way
+    return cast("float", standing.stale_standings._value.get())  # noqa: SLF001 - the client has no other way
 
 
 async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends(
@@ -146,7 +146,7 @@ async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
         assert await look(server, person) == 200
         async with away(server):
             assert await look(server, person) == 503
-            monkeypatch.setattr(access, "CACHE_SECONDS", 60.0)
+            monkeypatch.setattr(standing, "CACHE_SECONDS", 60.0)
             assert await look(server, person) == 200
     await redis.acl_deluser("no-info")
 
@@ -204,7 +204,7 @@ async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(
 
 async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(server: Server, person: Person) -> None:
     redis: Redis = server.app.api.state.redis
-    mark = access._mark(UUID(person.id))  # noqa: SLF001 - what Redis knows
+    mark = standing._mark(UUID(person.id))  # noqa: SLF001 - what Redis knows
     values = set()
     for _ in range(3):
         await change_role(server, person)
@@ -219,7 +219,7 @@ async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(se
 async def test_who_hangs_is_waited_for_once_and_shortly(start_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     server = await start_server(request_timeout_seconds=4)  # less than it takes to give a connection up
     person = await sign_in(server, await register(server))
-    monkeypatch.setattr(access, "_AWAY_SECONDS", 60.0)
+    monkeypatch.setattr(standing, "_AWAY_SECONDS", 60.0)
     came = []
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -238,7 +238,7 @@ async def test_who_hangs_is_waited_for_once_and_shortly(start_server: Start, mon
 async def test_the_one_read_longest_ago_makes_room(
     server: Server, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "_CACHE_SIZE", 2)
+    monkeypatch.setattr(standing, "_CACHE_SIZE", 2)
     second, third = [await sign_in(server, await register(server)) for _ in range(2)]
     for someone in (person, second, person, third):
         assert await look(server, someone) == 200

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from carteira.identity import queries
+from carteira.identity.users import queries
 from carteira.kit.values.clock import clock
 from tests.identity.support import PASSWORD, Person, Server, new_person, register, sign_in
 

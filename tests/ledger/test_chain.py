@@ -39,9 +39,9 @@ async def sealed(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def verify(database: Database, **expected: tuple[int, bytes]) -> ledger.Verification:
+async def verify(database: Database, **expected: tuple[int, bytes]) -> ledger.ChainVerification:
     async with database.transaction() as tx:
-        result = ledger.Verification()
+        result = ledger.ChainVerification()
         async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last one
             pass
         return result
@@ -61,7 +61,7 @@ def tamper(endpoints: Endpoints, database: Database, *statements: str, **values:
             connection.execute(statement, values)
 
 
-def found(result: ledger.Verification) -> set[tuple[str, UUID | None]]:
+def found(result: ledger.ChainVerification) -> set[tuple[str, UUID | None]]:
     return {(finding.what, finding.entry_id) for finding in result.findings}
 
 

@@ -29,13 +29,13 @@ def module(*, modules: frozenset[str], vectors: bool = True, eager: bool = True)
     `modules` are the optional modules that are on; `vectors` loads the sentence encoder where it is installed. Learning
     takes some seconds of a processor: `eager` does it when the server starts, otherwise with the first conversation.
     """
-    from carteira.assistant import routes  # noqa: PLC0415 - the parts of a person are used without the web
-    from carteira.assistant.brain import Brain  # noqa: PLC0415 - brings numpy
-    from carteira.assistant.conversation import Assistant  # noqa: PLC0415 - the same
-    from carteira.assistant.jobs import blueprint  # noqa: PLC0415 - the same
-    from carteira.assistant.people import erase_person, export_person  # noqa: PLC0415 - with the rest
+    from carteira.assistant import routes
+    from carteira.assistant.conversation import Assistant
+    from carteira.assistant.jobs import blueprint
+    from carteira.assistant.model_cache import ModelCache
+    from carteira.assistant.people import erase_person, export_person
 
-    brain = Brain(vectors=vectors)
+    brain = ModelCache(vectors=vectors)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

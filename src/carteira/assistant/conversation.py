@@ -17,7 +17,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import documents, resellers
 from carteira.assistant import intents, metrics, unanswered
-from carteira.assistant.brain import Brain
 from carteira.assistant.flow import (
     Again,
     Become,
@@ -30,9 +29,10 @@ from carteira.assistant.flow import (
     Stay,
     Turn,
     Understood,
-    Upload,
+    UploadRequest,
 )
 from carteira.assistant.intents.ask import UNKNOWN
+from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
 from carteira.assistant.text import choice, clean, plain, unnumbered
 from carteira.kit.db.session import Tx
@@ -67,7 +67,7 @@ class Reply:
     message: str
     options: Sequence[str] | None = None
     end_conversation: bool = False
-    upload: Upload | None = None
+    upload: UploadRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ AT_MENU = State()
 class Assistant:
     """The verbs of one server process; `modules` are the optional ones that are on."""
 
-    def __init__(self, brain: Brain, modules: frozenset[str], ring: documents.KeyRing | None) -> None:
+    def __init__(self, brain: ModelCache, modules: frozenset[str], ring: documents.MasterKeyRing | None) -> None:
         self.brain = brain
         self._modules = modules
         self._ring = ring

@@ -15,7 +15,7 @@ Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadRequest:
     """Where the client sends a file to before it goes on."""
 
     method: str
@@ -29,7 +29,7 @@ class Say:
 
     message: str
     options: Sequence[str] | None = None
-    upload: Upload | None = None
+    upload: UploadRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Turn:
     data: Data
     understand: "Understand"
     file_id: UUID | None = None
-    ring: documents.KeyRing | None = None
+    ring: documents.MasterKeyRing | None = None
 
     @property
     def plain(self) -> str:

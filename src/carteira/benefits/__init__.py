@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits.accounts import AccountView, balances
+from carteira.benefits.accounts import BenefitAccountView, balances
 from carteira.benefits.authorizer import queue, strategies
 from carteira.benefits.authorizer.explain import name_category
 from carteira.benefits.authorizer.strategies import StrategyName
@@ -28,12 +28,12 @@ from carteira.benefits.ledger_kinds import PURCHASE
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed
-from carteira.identity import Sms
 from carteira.kit.module import ConnectionLane, Module
 from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sms import Sms
 
 __all__ = [
-    "AccountView",
+    "BenefitAccountView",
     "StrategyName",
     "accounts_of_person",
     "balances",
@@ -51,11 +51,11 @@ _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms) -> Module:
     """Hand benefits to the composition root; codes go out by `mailer` and `sms`."""
-    from carteira.benefits.authorizer import fast_lane  # noqa: PLC0415 - web only
-    from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens  # noqa: PLC0415 - the same
-    from carteira.benefits.jobs import make_blueprint  # noqa: PLC0415 - the same
-    from carteira.benefits.people import erase_person, export_person  # noqa: PLC0415 - the same
-    from carteira.benefits.routes import router, transactions  # noqa: PLC0415 - the same
+    from carteira.benefits.authorizer import fast_lane
+    from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
+    from carteira.benefits.jobs import make_blueprint
+    from carteira.benefits.people import erase_person, export_person
+    from carteira.benefits.routes import router, transactions
 
     tokens = ProcessorTokens(jwt_secret)
 

@@ -19,7 +19,7 @@ from carteira.benefits.models import (
 )
 from carteira.benefits.schemas import (
     AccountIn,
-    AccountOut,
+    BenefitAccountOut,
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import uuid7
@@ -27,7 +27,7 @@ from carteira.kit.web.access import Principal
 
 
 @dataclass(frozen=True, slots=True)
-class AccountView:
+class BenefitAccountView:
     """A benefit account as its callers see it."""
 
     id: UUID
@@ -37,7 +37,7 @@ class AccountView:
     contact: str | None
 
 
-async def find(tx: Tx, reference: str, *, keep: bool = False) -> AccountView:
+async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountView:
     """Give an account by the processor's reference; with `keep` it stays as it is until the transaction ends.
 
     Raises:
@@ -48,10 +48,10 @@ async def find(tx: Tx, reference: str, *, keep: bool = False) -> AccountView:
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     if row is None:
         raise BenefitAccountNotFound
-    return AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
+    return BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
 
 
-async def visible(tx: Tx, reference: str, who: Principal) -> AccountView:
+async def visible(tx: Tx, reference: str, who: Principal) -> BenefitAccountView:
     """Give an account to its owner or to who may read benefits; to others it is not there.
 
     Raises:
@@ -72,7 +72,7 @@ async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
     return {name: known.get(name, 0) for name in names}
 
 
-async def open_account(tx: Tx, body: AccountIn) -> AccountOut:
+async def open_account(tx: Tx, body: AccountIn) -> BenefitAccountOut:
     """Open an account with a ledger account for each category, and credit what it begins with.
 
     Raises:
@@ -96,4 +96,4 @@ async def open_account(tx: Tx, body: AccountIn) -> AccountOut:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):
             await ledger.post(tx, credit_entry(account_id, amount, "Saldo inicial"))
-    return AccountOut(account=body.account, balances=await balances(tx, opened))
+    return BenefitAccountOut(account=body.account, balances=await balances(tx, opened))

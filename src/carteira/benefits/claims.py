@@ -19,9 +19,11 @@ from carteira import identity, ledger
 from carteira.benefits.accounts import balances
 from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoContact, WrongClaimCode
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode
-from carteira.benefits.schemas import AccountOut
+from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
@@ -82,10 +84,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
         if account.contact is None:
             raise NoContact
         account_id = account.id
-    limits = [
-        identity.Limit.of(item, "benefits.claim", account_id)
-        for item in (identity.PER_RECOVERY, identity.PER_RECOVERY_DAY)
-    ]
+    limits = [RateLimit.of(item, "benefits.claim", account_id) for item in (PER_RECOVERY, PER_RECOVERY_DAY)]
     await runtime.limiter.check(*limits)
     if not await runtime.limiter.count(*limits):
         raise TooManyRequests(60)
@@ -97,7 +96,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
             .values(account_id=account_id, **fresh)
             .on_conflict_do_update(index_elements=["account_id"], set_=fresh)
         )
-        await identity.record_audit(tx, "benefit_claim_asked", actor=user_id, account_id=str(account_id))
+        await audit.record(tx, "benefit_claim_asked", actor=user_id, account_id=str(account_id))
         await jobs.defer(tx, "benefits:send_claim_code", account_id=str(account_id), user_id=str(user_id))
 
 
@@ -115,7 +114,7 @@ async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> Letter | None:
     return Letter(account.contact, account.reference, code)
 
 
-async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code: str) -> AccountOut:
+async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
     """Make an account, and the money in it, the person's.
 
     Raises:
@@ -123,7 +122,7 @@ async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code
         WrongClaimCode: wrong, used, too late, or tried too often.
         TooManyRequests: the person tried too many wrong codes.
     """
-    limit = identity.Limit.of(identity.PER_ACCOUNT, "benefits.claim", user_id)
+    limit = RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id)
     await runtime.limiter.check(limit)
     async with runtime.database.transaction() as tx:
         claimed = await _confirm(tx, user_id, reference, code)
@@ -133,7 +132,7 @@ async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code
     return claimed
 
 
-async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> AccountOut | None:
+async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitAccountOut | None:
     """Lock the account, so that of many who confirm at once one is first; None is a wrong code."""
     account = await _claimable(tx, user_id, reference, lock=True)
     row = await tx.get(BenefitClaimCode, account.id, with_for_update=True, populate_existing=True)
@@ -151,5 +150,5 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> AccountO
         tx, [account_in_ledger.id for account_in_ledger in accounts_in_ledger]
     )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
-    await identity.record_audit(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id))
-    return AccountOut(account=account.reference, balances=await balances(tx, account.id))
+    await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id))
+    return BenefitAccountOut(account=account.reference, balances=await balances(tx, account.id))

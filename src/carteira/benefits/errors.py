@@ -103,7 +103,7 @@ class WrongClaimCode(InvalidInput):
     detail = "Código inválido ou expirado."
 
 
-class BulkRejected(InvalidInput):
+class BulkTopUpRejected(InvalidInput):
     """With `atomic=true`, one bad line refuses all."""
 
     code = "bulk_rejected"

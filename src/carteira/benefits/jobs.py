@@ -5,13 +5,13 @@ from uuid import UUID
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.benefits import claims
-from carteira.identity import Sms
 from carteira.kit.db.engine import Database
-from carteira.kit.outbound.email_templates import Letters
+from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sms import Sms
 
 _MINUTES = int(claims.TTL.total_seconds()) // 60
-letters = Letters("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
+letters = EmailTemplates("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
 
 
 def claim_sms(code: str) -> str:

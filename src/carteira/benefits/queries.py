@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.accounts import AccountView, visible
+from carteira.benefits.accounts import BenefitAccountView, visible
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
@@ -15,7 +15,7 @@ from carteira.benefits.authorizer.rules import CASH, Decision, decide, refuse_ma
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.ledger_kinds import LEDGER_KIND
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
-from carteira.benefits.schemas import SimulationOut, StatementLineOut, TransactionOut
+from carteira.benefits.schemas import BenefitStatementLineOut, SimulationOut, TransactionOut
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -118,21 +118,21 @@ async def transactions(  # noqa: PLR0913 - filters and the place in the list
     return [as_transaction(row) for row in await tx.scalars(query)]
 
 
-async def accounts_of_person(tx: Tx, user_id: UUID) -> list[AccountView]:
+async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
     """Give the accounts that are a person's, oldest first."""
     rows = await tx.scalars(select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id))
-    return [AccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
+    return [BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
 
 
 async def statement(
     tx: Tx, account_id: UUID, *, limit: int, before: tuple[object, ...] | None
-) -> tuple[list[StatementLineOut], str | None]:
+) -> tuple[list[BenefitStatementLineOut], str | None]:
     """Give a page of all categories' movements of an account, newest first, and the cursor of the next."""
     views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
     lines = await ledger.statement(tx, list(views), limit=limit + 1, before=before)  # type: ignore[arg-type] # a LineKey
     merchants = await _merchants(tx, [line.entry_id for line in lines[:limit]])
     items = [
-        StatementLineOut(
+        BenefitStatementLineOut(
             entry_id=line.entry_id,
             category=views[line.account_id].kind.removeprefix(LEDGER_KIND),
             kind=line.kind,

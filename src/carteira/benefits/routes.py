@@ -14,9 +14,10 @@ from carteira.benefits.authorizer.asgi import PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
 from carteira.benefits.schemas import (
     AccountIn,
-    AccountOut,
     AuthorizationIn,
     AuthorizationOut,
+    BenefitAccountOut,
+    BenefitStatementLineOut,
     BulkCreditOut,
     CategoryIn,
     CategoryName,
@@ -30,7 +31,6 @@ from carteira.benefits.schemas import (
     RefundIn,
     ReturnOut,
     SimulationOut,
-    StatementLineOut,
     TransactionOut,
 )
 from carteira.identity import IdentityDep
@@ -124,23 +124,23 @@ async def refund(
 
 
 @router.post("/accounts", status_code=201, summary="Abrir uma conta")
-async def open_account(body: AccountIn, tx: TxDep, _who: Writer, once: OnceDep) -> AccountOut:
+async def open_account(body: AccountIn, tx: TxDep, _who: Writer, once: OnceDep) -> BenefitAccountOut:
     """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
     response: Any = await once.run(tx, body, lambda: accounts.open_account(tx, body), status=201)
     return response  # type: ignore[no-any-return] # as above
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos")
-async def get_account(account: Reference, tx: TxDep, who: Who) -> AccountOut:
+async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
     view = await accounts.visible(tx, account, who)
-    return AccountOut(account=view.reference, balances=await accounts.balances(tx, view.id))
+    return BenefitAccountOut(account=view.reference, balances=await accounts.balances(tx, view.id))
 
 
 @router.get("/accounts/{account}/statement", summary="Extrato")
 async def get_statement(
     account: Reference, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
-) -> Page[StatementLineOut]:
+) -> Page[BenefitStatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
     view = await accounts.visible(tx, account, who)
     parts = decode_cursor(cursor, instant, whole, UUID, whole)
@@ -158,7 +158,7 @@ async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Respo
 
 
 @router.post("/accounts/{account}/claim/confirm", summary="Ligar a conta")
-async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep) -> AccountOut:
+async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep) -> BenefitAccountOut:
     """Com o código recebido (10 minutos, um só uso, cinco tentativas), a conta e o saldo passam a ser seus."""
     return await claiming.confirm(runtime, who.user_id, account, body.code)
 

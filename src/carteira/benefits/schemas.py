@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
+from carteira.kit.web.bodies import Body
 
 Reference = Annotated[
     str,
@@ -38,11 +39,7 @@ Description = Annotated[str, Field(min_length=1, max_length=200)]
 InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class AccountIn(_In):
+class AccountIn(Body):
     """A benefit account to be opened for a CPF or for a person."""
 
     account: Reference
@@ -58,20 +55,20 @@ class AccountIn(_In):
         return self
 
 
-class AccountOut(BaseModel):
+class BenefitAccountOut(BaseModel):
     """A benefit account with its balances."""
 
     account: str
     balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
 
 
-class ClaimCodeIn(_In):
+class ClaimCodeIn(Body):
     """The code that came to the account's contact."""
 
     code: Annotated[str, Field(pattern=r"^[0-9]{8}$", examples=["12345678"])]
 
 
-class CreditIn(_In):
+class CreditIn(Body):
     """A top-up of one category."""
 
     category: CategoryName
@@ -89,7 +86,7 @@ class CreditOut(BaseModel):
     balance: int
 
 
-class BulkCreditIn(_In):
+class BulkCreditIn(Body):
     """One line of a bulk top-up."""
 
     account: Reference
@@ -123,7 +120,7 @@ class BulkCreditOut(BaseModel):
         return head[:-1] + b',"results":' + await dump_json(self.results) + b"}"
 
 
-class CategoryIn(_In):
+class CategoryIn(Body):
     """What a category becomes."""
 
     mccs: list[Mcc] = Field(max_length=10_000)
@@ -138,7 +135,7 @@ class CategoryOut(BaseModel):
     regime: Literal["pat", "free"]
 
 
-class MerchantIn(_In):
+class MerchantIn(Body):
     """A merchant whose name overrides the MCC."""
 
     name: MerchantName | None = None
@@ -194,7 +191,7 @@ class AuthorizationOut(BaseModel):
     code: Literal["00", "51", "07"]
 
 
-class StatementLineOut(BaseModel):
+class BenefitStatementLineOut(BaseModel):
     """One movement of a benefit account."""
 
     entry_id: UUID
@@ -206,7 +203,7 @@ class StatementLineOut(BaseModel):
     posted_at: datetime
 
 
-class RefundIn(_In):
+class RefundIn(Body):
     """How much a merchant gives back; without it, all that is left."""
 
     amount: Amount | None = None

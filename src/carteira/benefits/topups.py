@@ -15,7 +15,7 @@ from carteira.benefits.accounts import find
 from carteira.benefits.authorizer import batch
 from carteira.benefits.errors import (
     BenefitAccountNotFound,
-    BulkRejected,
+    BulkTopUpRejected,
     UnknownCategory,
 )
 from carteira.benefits.ledger_kinds import LEDGER_KIND, credit_entry
@@ -210,7 +210,7 @@ def _failed(number: int, account: str, problem: Problem) -> BulkCreditResult:
 
 
 async def _reject(results: Sequence[BulkCreditResult]) -> NoReturn:
-    raise BulkRejected(results=[_not_credited(result) async for piece in pieces(results) for result in piece])
+    raise BulkTopUpRejected(results=[_not_credited(result) async for piece in pieces(results) for result in piece])
 
 
 def _not_credited(result: BulkCreditResult) -> dict[str, object]:

@@ -10,12 +10,12 @@ from carteira.cli.terminal import database_of, fail, out, run_quietly, run_with_
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
-    from carteira.credit import Config
+    from carteira.credit import CreditConfig
 
 app = typer.Typer(no_args_is_help=True, help="Perfil de crédito.")
 
 
-def _config(settings: Settings) -> "Config":
+def _config(settings: Settings) -> "CreditConfig":
     from carteira.app import credit_config
 
     return credit_config(settings)

@@ -9,7 +9,7 @@ from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
-    from carteira.documents import Rotation
+    from carteira.documents import MasterKeyRotation
 
 
 app = typer.Typer(no_args_is_help=True, help="Documentos guardados.")
@@ -37,7 +37,7 @@ def rotate_documents_key(
 
 async def _rotate_key(
     url: str, settings: Settings, progress: Callable[[int, int], None], *, add_key: bool
-) -> "Rotation":
+) -> "MasterKeyRotation":
     """Wrap every document's key with a new master key, or with the newest of the file; no file is touched.
 
     Raises:
@@ -49,6 +49,6 @@ async def _rotate_key(
 
     log.configure(level=settings.log_level, form=settings.log_format)
     path = settings.documents_key_file or documents.key_file_in(settings.carteira_home)
-    ring = documents.KeyRing(path, create=settings.environment == "development")
+    ring = documents.MasterKeyRing(path, create=settings.environment == "development")
     async with open_database(url) as database:
         return await documents.rotate_master_key(database, ring, progress, add_key=add_key)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from carteira.cli.terminal import database_of, err, fail, out, run_quietly, settings_here
 
 if TYPE_CHECKING:
-    from carteira.ledger import Reconciliation, Verification
+    from carteira.ledger import ChainVerification, Reconciliation
 
 
 app = typer.Typer(no_args_is_help=True, help="Conferências do livro-razão.")
@@ -76,12 +76,14 @@ async def _reconcile(url: str) -> "Reconciliation":
         return await ledger.reconcile(tx)
 
 
-async def _verify(url: str, *, expected: tuple[int, bytes] | None, progress: Callable[[int], None]) -> "Verification":
+async def _verify(
+    url: str, *, expected: tuple[int, bytes] | None, progress: Callable[[int], None]
+) -> "ChainVerification":
     """Verify the hash chain in one snapshot, reporting the number of entries verified so far."""
     from carteira import ledger
     from carteira.kit.db.engine import open_database
 
-    result = ledger.Verification()
+    result = ledger.ChainVerification()
     async with open_database(url) as database, database.transaction() as tx:
         async for result in ledger.verify(tx, expected=expected):
             progress(result.entries)

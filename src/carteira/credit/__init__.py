@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from carteira.credit.aws import AwsAccess
 from carteira.credit.base_c import BureauQuery, Movement
 from carteira.credit.export import ExportMismatch, MissingLibrary
-from carteira.credit.feeding import Occurrence, Source, followers
+from carteira.credit.ingest import EventSource, SubjectEvent, followers
 from carteira.credit.keys import KeyFileInvalid, add_key
 from carteira.credit.operations import (
     NotInProduction,
@@ -32,23 +32,23 @@ from carteira.credit.operations import (
     train_scorecard,
     verify_accesses,
 )
-from carteira.credit.stores import Config, CpfOf, Stores, nobody
+from carteira.credit.stores import CpfOf, CreditConfig, Stores, nobody
 from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
 
 __all__ = [
     "AwsAccess",
     "BureauQuery",
-    "Config",
     "CpfOf",
+    "CreditConfig",
+    "EventSource",
     "ExportMismatch",
     "KeyFileInvalid",
     "MissingLibrary",
     "Movement",
     "NotInProduction",
-    "Occurrence",
-    "Source",
     "Stores",
+    "SubjectEvent",
     "TooFewPeople",
     "add_key",
     "export_people",
@@ -61,9 +61,9 @@ __all__ = [
 ]
 
 
-def module(config: Config, *, cpf_of: CpfOf = nobody, sources: Sequence[Source] = ()) -> Module:
+def module(config: CreditConfig, *, cpf_of: CpfOf = nobody, sources: Sequence[EventSource] = ()) -> Module:
     """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
-    from carteira.credit.routes import router  # noqa: PLC0415 - web only
+    from carteira.credit.routes import router
 
     stores = Stores(config, cpf_of=cpf_of)
 

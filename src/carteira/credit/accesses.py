@@ -25,7 +25,7 @@ FOUND, NOT_FOUND = "found", "not_found"
 
 
 @dataclass(frozen=True)
-class Access:
+class AccessRecord:
     """One look at a person's base A; `person` is the keyed hash of the CPF."""
 
     person: bytes
@@ -36,7 +36,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Verification:
+class AccessLogVerification:
     """What checking the log found: how many rows hold, where the first broken one is, and the head to note down."""
 
     checked: int
@@ -60,7 +60,7 @@ def _hash(key: bytes, previous: bytes, row: CreditAccess) -> bytes:
     return hmac.new(key, previous + content, hashlib.sha256).digest()
 
 
-async def append(tx: Tx, key: bytes, access: Access) -> None:
+async def append(tx: Tx, key: bytes, access: AccessRecord) -> None:
     """Add a row to the log. Appends take turns from here to the transaction's end: do it last."""
     head = (await tx.execute(select(CreditAccessHead.seq, CreditAccessHead.hash).with_for_update())).one()
     row = CreditAccess(
@@ -87,7 +87,7 @@ async def of_person(tx: Tx, person: bytes, *, limit: int, before: int | None = N
     return (await tx.scalars(query)).all()
 
 
-async def verify(database: Database, key: bytes, *, noted_head: str | None = None) -> Verification:
+async def verify(database: Database, key: bytes, *, noted_head: str | None = None) -> AccessLogVerification:
     """Check the whole log against its hashes, its head, and a head that was noted down before (`<seq>:<hash>`).
 
     It reads in batches, so that it neither holds a long transaction nor much memory.
@@ -105,9 +105,9 @@ async def verify(database: Database, key: bytes, *, noted_head: str | None = Non
         for row in rows:
             good = row.seq == last + 1 and hmac.compare_digest(row.hash, _hash(key, previous, row))
             if not good or (noted and str(row.seq) == noted[0] and row.hash.hex() != noted[2]):
-                return Verification(last, last + 1, f"{head.seq}:{head.hash.hex()}")
+                return AccessLogVerification(last, last + 1, f"{head.seq}:{head.hash.hex()}")
             last, previous = row.seq, row.hash
             if last == head.seq and previous != head.hash:
-                return Verification(last, last, f"{head.seq}:{head.hash.hex()}")
+                return AccessLogVerification(last, last, f"{head.seq}:{head.hash.hex()}")
     cut_off = last < head.seq or (noted is not None and int(noted[0]) > last)
-    return Verification(last, last + 1 if cut_off else None, f"{head.seq}:{head.hash.hex()}")
+    return AccessLogVerification(last, last + 1 if cut_off else None, f"{head.seq}:{head.hash.hex()}")

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira.credit import accesses, sealing
-from carteira.credit.accesses import Access
+from carteira.credit.accesses import AccessRecord
 from carteira.credit.errors import CreditRecordNotFound, RecordChanged, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.models import CreditRecord
@@ -83,7 +83,7 @@ async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -
     async with database.transaction() as tx:
         row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
         outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
-        access = Access(person, reader.who, reader.what, reader.purpose, outcome)
+        access = AccessRecord(person, reader.who, reader.what, reader.purpose, outcome)
         await accesses.append(tx, keyring.derive(CHAIN), access)
     if row is None:
         raise CreditRecordNotFound
@@ -145,7 +145,7 @@ async def erase(tx: Tx, keyring: Keyring, cpf: str) -> None:
 
 
 @dataclass(frozen=True)
-class Rotation:
+class RecordKeyRotation:
     """What a rotation did; `unreadable` are the rows that do not open under any key at hand and stay as they are."""
 
     rotated: int
@@ -153,7 +153,9 @@ class Rotation:
     unreadable: tuple[UUID, ...] = ()
 
 
-async def rotate(database: Database, keyring: Keyring, progress: Progress = lambda _done, _total: None) -> Rotation:
+async def rotate(
+    database: Database, keyring: Keyring, progress: Progress = lambda _done, _total: None
+) -> RecordKeyRotation:
     """Seal every record that is not on the active key-encryption key anew: fresh data key, fresh nonces.
 
     Batches are short transactions, and what is left to do is told by the rows themselves: killed at any point, the
@@ -173,7 +175,7 @@ async def rotate(database: Database, keyring: Keyring, progress: Progress = lamb
             query = select(CreditRecord).where(stale, CreditRecord.id.not_in(unreadable))
             rows = (await tx.scalars(query.order_by(CreditRecord.id).limit(ROTATION_BATCH))).all()
         if not rows:
-            return Rotation(done, active, tuple(sorted(unreadable)))
+            return RecordKeyRotation(done, active, tuple(sorted(unreadable)))
         fresh = {}
         for row in rows:
             try:

@@ -128,7 +128,7 @@ class BureauQuery:
     by: str | None = None
 
 
-Happening = Movement | BureauQuery
+BaseCEvent = Movement | BureauQuery
 
 
 def _milliseconds(at: datetime) -> int:
@@ -219,7 +219,7 @@ class BaseC:
         """
         return BaseCOut.model_validate_json(await self.read_json(cpf))
 
-    async def apply(self, cpf: str, happening: Happening) -> bool:
+    async def apply(self, cpf: str, happening: BaseCEvent) -> bool:
         """Apply one event; False when it was applied before or is older than the window.
 
         Raises:
@@ -227,7 +227,7 @@ class BaseC:
         """
         return (await self.apply_many([(cpf, happening)]))[0]
 
-    async def apply_many(self, happenings: Sequence[tuple[str, Happening]]) -> list[bool]:
+    async def apply_many(self, happenings: Sequence[tuple[str, BaseCEvent]]) -> list[bool]:
         """Apply events in order, in one round trip. Applying any of them again changes nothing.
 
         Raises:
@@ -247,7 +247,7 @@ class BaseC:
             await redis.unlink(*self.keys_of(cpf))
 
 
-def _arguments(happening: Happening | None, now: datetime) -> list[str | int]:
+def _arguments(happening: BaseCEvent | None, now: datetime) -> list[str | int]:
     """Spell the script's arguments out."""
     at = happening.occurred_at if happening else now
     movement = purchase = query = ""

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from carteira.credit import accesses, base_a, export, keys, synthetic, training
-from carteira.credit.accesses import Verification
-from carteira.credit.base_a import Rotation
-from carteira.credit.stores import Config, Stores
+from carteira.credit.accesses import AccessLogVerification
+from carteira.credit.base_a import RecordKeyRotation
+from carteira.credit.stores import CreditConfig, Stores
 from carteira.credit.training import Trained
 from carteira.kit.db.engine import open_database
 
@@ -20,7 +20,9 @@ class NotInProduction(Exception):
     """Synthetic people are for development."""
 
 
-async def rotate_keys(config: Config, database_url: str, *, new_key: bool, progress: Progress) -> Rotation:
+async def rotate_keys(
+    config: CreditConfig, database_url: str, *, new_key: bool, progress: Progress
+) -> RecordKeyRotation:
     """Put every record of base A on the active key-encryption key; with `new_key` make a fresh one active first.
 
     Killed half-way, run it again without `new_key`. Raises as `base_a.rotate`.
@@ -31,13 +33,15 @@ async def rotate_keys(config: Config, database_url: str, *, new_key: bool, progr
         return await base_a.rotate(database, stores.keyring, progress)
 
 
-async def verify_accesses(config: Config, database_url: str, *, noted_head: str | None = None) -> Verification:
+async def verify_accesses(
+    config: CreditConfig, database_url: str, *, noted_head: str | None = None
+) -> AccessLogVerification:
     """Check the access log against its hashes and, if there is one, a head that was noted down before."""
     async with open_database(database_url) as database:
         return await accesses.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
 
 
-async def generate_people(config: Config, *, people: int, seed: int, progress: Progress) -> str:
+async def generate_people(config: CreditConfig, *, people: int, seed: int, progress: Progress) -> str:
     """Write synthetic people into a table of their own; gives its name.
 
     Raises:
@@ -53,7 +57,7 @@ async def generate_people(config: Config, *, people: int, seed: int, progress: P
 
 
 async def export_people(  # noqa: PLR0913 - all by name
-    config: Config,
+    config: CreditConfig,
     folder: Path,
     *,
     segments: int = 8,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 
 from carteira.credit import base_a, score
 from carteira.credit.base_a import Reader
-from carteira.credit.base_c import BureauQuery, Happening, Movement
+from carteira.credit.base_c import BaseCEvent, BureauQuery, Movement
 from carteira.credit.preconditions import PreconditionDep, etag
 from carteira.credit.schemas import (
     AccessOut,
@@ -149,7 +149,7 @@ async def delete_base_c(request: Request, cpf: PathCpf) -> Response:
     return Response(status_code=204)
 
 
-def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principal) -> Happening:
+def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principal) -> BaseCEvent:
     event_id, at = event.id or str(uuid4()), event.occurred_at or clock.now()
     match event:
         case BureauQueryIn():

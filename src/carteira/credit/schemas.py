@@ -4,11 +4,12 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import Amount
+from carteira.kit.web.bodies import Body
 
 MAX_AGE = 130
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,10 +30,6 @@ Purpose = Literal[
 """Why somebody looks (LGPD art. 6, I, and art. 7, X): a closed list, so that a report by purpose means something."""
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 def _past(day: date) -> date:
     today = clock.today()
     if day >= today:
@@ -47,7 +44,7 @@ def age_on(birth: date, day: date) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-class Address(_In):
+class Address(Body):
     """A Brazilian address; only city and state are required."""
 
     street: ShortText | None = None
@@ -59,7 +56,7 @@ class Address(_In):
     postal_code: Annotated[str, Field(pattern=r"^[0-9]{5}-?[0-9]{3}$", examples=["01310-100"])] | None = None
 
 
-class Debt(_In):
+class Debt(Body):
     """What a person owes to a creditor."""
 
     creditor: ShortText
@@ -69,7 +66,7 @@ class Debt(_In):
     status: Literal["open", "overdue", "negotiated", "paid"] = "open"
 
 
-class BaseAIn(_In):
+class BaseAIn(Body):
     """Base A: the most sensitive part, encrypted per field."""
 
     name: ShortText
@@ -84,7 +81,7 @@ class BaseAOut(BaseAIn):
     updated_at: datetime
 
 
-class Asset(_In):
+class Asset(Body):
     """Something that a person owns."""
 
     kind: Literal["property", "vehicle", "investment", "savings", "company", "other"]
@@ -92,14 +89,14 @@ class Asset(_In):
     amount: Amount
 
 
-class IncomeSource(_In):
+class IncomeSource(Body):
     """Where a person's money comes from each month."""
 
     description: LongText
     monthly_amount: Amount
 
 
-class BaseBIn(_In):
+class BaseBIn(Body):
     """Base B: what the score is made of. Either the birth date or the age."""
 
     birth_date: Annotated[date, AfterValidator(_past)] | None = None
@@ -129,7 +126,7 @@ class BaseBOut(BaseModel):
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Repetir o mesmo id não soma de novo")]
 
 
-class _Event(_In):
+class _Event(Body):
     id: EventId | None = None
     occurred_at: AwareDatetime | None = Field(None, description="Sem ele, agora")
 

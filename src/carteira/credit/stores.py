@@ -43,7 +43,7 @@ async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
 
 
 @dataclass(frozen=True)
-class Config:
+class CreditConfig:
     """What credit is told by the composition root.
 
     Attributes:
@@ -68,7 +68,7 @@ class Config:
 class Stores:
     """Keys and clients of the three bases; cheap to make, nothing is opened or read before it is needed."""
 
-    def __init__(self, config: Config, *, cpf_of: CpfOf = nobody) -> None:
+    def __init__(self, config: CreditConfig, *, cpf_of: CpfOf = nobody) -> None:
         self.config = config
         self.cpf_of = cpf_of
         self.aws = Aws(config.aws)

@@ -22,8 +22,9 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from carteira.documents.errors import DocumentNotFound, FileMissing, TooManyDocuments
-from carteira.documents.keys import KeyRing
+from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
+from carteira.documents.maintenance import MasterKeyRotation, remove_orphans, rotate_master_key
 from carteira.documents.service import (
     REMIND_DAYS,
     DocumentView,
@@ -37,7 +38,6 @@ from carteira.documents.service import (
     remove,
     replace_file,
 )
-from carteira.documents.upkeep import Rotation, remove_orphans, rotate_master_key
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
@@ -50,8 +50,8 @@ __all__ = [
     "FileMissing",
     "HolderName",
     "InvalidNumber",
-    "KeyRing",
-    "Rotation",
+    "MasterKeyRing",
+    "MasterKeyRotation",
     "TooManyDocuments",
     "Vault",
     "erase_person",
@@ -99,7 +99,7 @@ def module(  # noqa: PLR0913 - one argument per setting
 
     Without `url` files lie in the home folder, without `key_file` the master keys do; `create_key` makes a first one.
     """
-    from carteira.documents import jobs, routes  # noqa: PLC0415 - the door's verbs are used without the web
+    from carteira.documents import jobs, routes
 
     vault = Vault(
         url or (home / "documents").as_uri(),

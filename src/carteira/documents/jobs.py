@@ -4,7 +4,7 @@ from uuid import UUID
 
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.documents import service, upkeep
+from carteira.documents import maintenance, service
 from carteira.documents.vault import Vault
 from carteira.kit.db.engine import Database
 
@@ -24,7 +24,7 @@ def blueprint(vault: Vault) -> Blueprint:
     async def remove_orphans(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         """Remove what uploads left behind whose server died, every hour."""
         database: Database = context.additional_context["database"]
-        await upkeep.remove_orphans(database, vault.storage)
+        await maintenance.remove_orphans(database, vault.storage)
 
     @jobs.periodic(cron="0 12 * * *")
     @jobs.task(name="remind_expiring", queueing_lock="documents.remind_expiring", pass_context=True)

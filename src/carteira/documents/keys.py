@@ -86,7 +86,7 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-class KeyRing:
+class MasterKeyRing:
     """The master keys of a file; made with one key if `create` is set and there is none."""
 
     def __init__(self, path: Path, *, create: bool) -> None:

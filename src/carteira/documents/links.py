@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from carteira.documents.errors import LinkRefused
-from carteira.documents.keys import KeyRing
+from carteira.documents.keys import MasterKeyRing
 from carteira.kit.values.clock import clock
 
 Purpose = Literal["file", "proof"]
@@ -20,14 +20,14 @@ MAX_TOKEN = 256
 _UUID_BYTES = 16
 
 
-def sign(ring: KeyRing, purpose: Purpose, *ids: UUID) -> tuple[str, datetime]:
+def sign(ring: MasterKeyRing, purpose: Purpose, *ids: UUID) -> tuple[str, datetime]:
     """Make a token that names ids, in their order; give it with the instant at which it ends."""
     expires_at = (clock.now() + LIFETIME[purpose]).replace(microsecond=0)
     content = struct.pack(">Q", int(expires_at.timestamp())) + b"".join(one.bytes for one in ids)
     return base64.urlsafe_b64encode(ring.seal_token(purpose, content)).decode().rstrip("="), expires_at
 
 
-def read(ring: KeyRing, purpose: Purpose, token: str) -> list[UUID]:
+def read(ring: MasterKeyRing, purpose: Purpose, token: str) -> list[UUID]:
     """Give the ids that a token names.
 
     Raises:

@@ -26,7 +26,7 @@ def new_data_key() -> bytes:
 
 
 @dataclass(frozen=True)
-class Sealer:
+class FileSealer:
     """Seals and opens the segments of one version of one document."""
 
     document_id: UUID

@@ -20,10 +20,10 @@ from carteira.documents.errors import (
     TooManyDocuments,
     TooManyVersions,
 )
-from carteira.documents.keys import KeyRing
+from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType
 from carteira.documents.models import Document, DocumentVersion
-from carteira.documents.sealing import Sealer
+from carteira.documents.sealing import FileSealer
 from carteira.documents.storage import Storage
 from carteira.documents.upload import StoredFile
 from carteira.kit.db import jobs, outbox
@@ -87,7 +87,7 @@ class OpenedFile:
     size: int
     segments: int
     version_id: UUID
-    sealer: Sealer
+    sealer: FileSealer
 
     async def read(self, storage: Storage) -> AsyncIterator[bytes]:
         """Give the file segment by segment, each proven before it is given.
@@ -137,7 +137,7 @@ async def _own(tx: Tx, user_id: UUID, document_id: UUID, *, lock: bool = False) 
 
 async def register(  # noqa: PLR0913 - a document's parts
     tx: Tx,
-    ring: KeyRing,
+    ring: MasterKeyRing,
     user_id: UUID,
     *,
     document_type: DocumentType,
@@ -174,7 +174,7 @@ async def register(  # noqa: PLR0913 - a document's parts
     return _view(row)
 
 
-async def replace_file(tx: Tx, ring: KeyRing, user_id: UUID, file: StoredFile) -> DocumentView:
+async def replace_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, file: StoredFile) -> DocumentView:
     """Make an uploaded file the document's newest version; the older ones are kept.
 
     Raises:
@@ -188,7 +188,7 @@ async def replace_file(tx: Tx, ring: KeyRing, user_id: UUID, file: StoredFile) -
     return _view(row)
 
 
-async def _attach(tx: Tx, ring: KeyRing, row: Document, file: StoredFile, now: datetime) -> None:
+async def _attach(tx: Tx, ring: MasterKeyRing, row: Document, file: StoredFile, now: datetime) -> None:
     key_id, wrapped_key = ring.wrap(file.data_key, wrapping_context(file.document_id, file.version_id))
     tx.add(
         DocumentVersion(
@@ -308,7 +308,7 @@ async def current_version(tx: Tx, user_id: UUID, document_id: UUID, number: int 
     return found
 
 
-async def open_file(tx: Tx, ring: KeyRing, user_id: UUID, document_id: UUID, version_id: UUID) -> OpenedFile:
+async def open_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, document_id: UUID, version_id: UUID) -> OpenedFile:
     """Unwrap the key of a version of a person's document.
 
     Raises:
@@ -322,7 +322,7 @@ async def open_file(tx: Tx, ring: KeyRing, user_id: UUID, document_id: UUID, ver
     if row is None:
         raise DocumentNotFound
     data_key = ring.unwrap(row.key_id, row.wrapped_key, wrapping_context(document_id, version_id))
-    sealer = Sealer(document_id, version_id, data_key)
+    sealer = FileSealer(document_id, version_id, data_key)
     return OpenedFile(row.file_name, row.content_type, row.size, row.segments, version_id, sealer)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from carteira.documents import content
 from carteira.documents.content import Inspector
 from carteira.documents.errors import FileBroken, FileTooLarge, FileTypeRefused
-from carteira.documents.sealing import SEGMENT_BYTES, Sealer, new_data_key
+from carteira.documents.sealing import SEGMENT_BYTES, FileSealer, new_data_key
 from carteira.documents.storage import Storage
 from carteira.kit.values.ids import uuid7
 
@@ -35,7 +35,7 @@ class Upload:
         self._file_name = file_name
         self._media_type = media_type
         self._storage = storage
-        self._sealer = Sealer(document_id, self.version_id, new_data_key())
+        self._sealer = FileSealer(document_id, self.version_id, new_data_key())
         self._inspector: Inspector | None = None
         self._clear = bytearray()
         self._size = 0

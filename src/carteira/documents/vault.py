@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from carteira.documents.keys import KeyRing
+from carteira.documents.keys import MasterKeyRing
 from carteira.documents.service import HolderName
 from carteira.documents.storage import Storage, opener
 
@@ -29,9 +29,9 @@ class Vault:
         return self._open()
 
     @cached_property
-    def ring(self) -> KeyRing:
+    def ring(self) -> MasterKeyRing:
         """The master keys."""
-        return KeyRing(self.key_file, create=self.create_key)
+        return MasterKeyRing(self.key_file, create=self.create_key)
 
     def prepare(self) -> None:
         """Open both now, so that a wrong setting is told of at the start."""

@@ -24,43 +24,35 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from carteira.identity.config import Config, GoogleConfig, MetaConfig
+from carteira.identity.config import GoogleConfig, IdentityConfig, MetaConfig
 from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
-from carteira.identity.export import Format as ExportFormat
-from carteira.identity.export import export_users
-from carteira.identity.people import NewPerson, add_person, prepare_password, register_person
-from carteira.identity.queries import PersonView, find_person, person
-from carteira.identity.roles import grant_claim
+from carteira.identity.fields import Email, FullName, Password
+from carteira.identity.roles.service import grant_claim
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
-from carteira.identity.schemas import Email, FullName, Password
 from carteira.identity.seed import seed
-from carteira.identity.sessions import Client, Tokens, start_session
+from carteira.identity.sessions.service import Client, Tokens, start_session
+from carteira.identity.users.export import Format as ExportFormat
+from carteira.identity.users.export import export_users
+from carteira.identity.users.queries import PersonView, find_person, person
+from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
-from carteira.kit.outbound.sms import Sms, sms_of
-from carteira.kit.security.audit import record as record_audit
-from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, Limit
 
 __all__ = [
-    "PER_ACCOUNT",
-    "PER_RECOVERY",
-    "PER_RECOVERY_DAY",
     "ClaimNotFound",
     "Client",
-    "Config",
     "CpfTaken",
     "Email",
     "EmailTaken",
     "ExportFormat",
     "FullName",
     "GoogleConfig",
+    "IdentityConfig",
     "IdentityDep",
-    "Limit",
     "MetaConfig",
     "NewPerson",
     "Password",
     "PersonView",
     "Runtime",
-    "Sms",
     "Tokens",
     "UserNotFound",
     "add_person",
@@ -71,47 +63,47 @@ __all__ = [
     "module",
     "person",
     "prepare_password",
-    "record_audit",
     "register_person",
     "seed",
-    "sms_of",
     "start_session",
 ]
 
 
-def module(config: Config, others: Sequence[Module]) -> Module:
+def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     """Hand identity to the composition root.
 
     `others` are the modules that hold a part of a person: export and erasure go through them, in this order.
     """
-    from carteira.identity import queries  # noqa: PLC0415 - the door's verbs are used without the web
-    from carteira.identity.access import Access  # noqa: PLC0415 - the same
-    from carteira.identity.jobs import make_blueprint  # noqa: PLC0415 - the same
-    from carteira.identity.passwords import warm_up  # noqa: PLC0415 - the same
-    from carteira.identity.providers import make_providers  # noqa: PLC0415 - the same
-    from carteira.identity.routes_auth import router as auth  # noqa: PLC0415 - the same
-    from carteira.identity.routes_passkeys import router as passkeys  # noqa: PLC0415 - the same
-    from carteira.identity.routes_roles import router as roles  # noqa: PLC0415 - the same
-    from carteira.identity.routes_social import router as social  # noqa: PLC0415 - the same
-    from carteira.identity.routes_users import router as users  # noqa: PLC0415 - the same
-    from carteira.kit.outbound.http import Http  # noqa: PLC0415 - the same
-    from carteira.kit.security.rate_limits import Limiter  # noqa: PLC0415 - the same
-    from carteira.kit.security.sealing import Sealer  # noqa: PLC0415 - the same
-    from carteira.kit.security.tokens import KeyRing  # noqa: PLC0415 - the same
+    from carteira.identity.jobs import make_blueprint
+    from carteira.identity.passkeys.routes import router as passkeys
+    from carteira.identity.recovery.routes import router as recovery
+    from carteira.identity.roles.routes import router as roles
+    from carteira.identity.sessions.routes import router as sessions
+    from carteira.identity.sessions.standing import SessionStandings
+    from carteira.identity.signin.routes import router as signin
+    from carteira.identity.social.providers import make_providers
+    from carteira.identity.social.routes import router as social
+    from carteira.identity.users import queries
+    from carteira.identity.users.passwords import warm_up
+    from carteira.identity.users.routes import router as users
+    from carteira.kit.outbound.http import Http
+    from carteira.kit.security.rate_limits import Limiter
+    from carteira.kit.security.sealing import Sealer
+    from carteira.kit.security.tokens import SigningKeys
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        ring = KeyRing(config.signing_key)
+        ring = SigningKeys(config.signing_key)
         limiter = Limiter(config.redis_url)
         http = Http()
         app.state.identity = Runtime(
             config=config,
             database=app.state.database,
             ring=ring,
-            access=Access(
+            access=SessionStandings(
                 ring,
                 app.state.database,
                 app.state.redis,
@@ -131,7 +123,7 @@ def module(config: Config, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(auth, passkeys, social, users, roles),
+        routers=(signin, sessions, recovery, passkeys, social, users, roles),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

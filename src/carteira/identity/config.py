@@ -31,7 +31,7 @@ class MetaConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class IdentityConfig:
     """Identity's settings."""
 
     home: Path

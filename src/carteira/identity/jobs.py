@@ -5,11 +5,16 @@ from uuid import UUID
 import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.identity import messages, passkeys, recovery, sessions, signin, social
-from carteira.identity.config import Config
+from carteira.identity import emails
+from carteira.identity.config import IdentityConfig
 from carteira.identity.errors import UserNotFound
-from carteira.identity.export import export_daily
-from carteira.identity.queries import PersonView, person
+from carteira.identity.passkeys import service as passkeys
+from carteira.identity.recovery import service as recovery
+from carteira.identity.sessions import service as sessions
+from carteira.identity.signin import service
+from carteira.identity.social import service as social
+from carteira.identity.users.export import export_daily
+from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
@@ -29,7 +34,7 @@ async def _find(database: Database, user_id: str) -> PersonView | None:
             return None
 
 
-def make_blueprint(config: Config) -> Blueprint:
+def make_blueprint(config: IdentityConfig) -> Blueprint:
     """Make the jobs."""
     blueprint = Blueprint()
     _add_codes(blueprint, config)
@@ -38,7 +43,7 @@ def make_blueprint(config: Config) -> Blueprint:
     return blueprint
 
 
-def _add_codes(blueprint: Blueprint, config: Config) -> None:
+def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages that carry codes. They go out after the transaction, which no network call may hold open."""
     mailer = Mailer(config.smtp_url, config.mail_from)
     sms = sms_of(config.sms_url, config.sms_token, config.home)
@@ -52,10 +57,10 @@ def _add_codes(blueprint: Blueprint, config: Config) -> None:
             return
         minutes = int(recovery.TTL.total_seconds()) // 60
         if letter.channel == "sms":
-            await sms.send(letter.to, messages.recovery_sms(letter.code, minutes))
+            await sms.send(letter.to, emails.recovery_sms(letter.code, minutes))
         else:
             await mailer.send(
-                letter.to, messages.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
+                letter.to, emails.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
             )
 
     @blueprint.task(name="send_link_code", retry=_RETRY, pass_context=True)
@@ -65,12 +70,12 @@ def _add_codes(blueprint: Blueprint, config: Config) -> None:
             letter = await social.make_code(tx, UUID(registration_id))
         if letter is not None:
             minutes = int(social.CODE_TTL.total_seconds()) // 60
-            way = messages.WAYS[letter.provider]
-            message = messages.compose("link_code", name=letter.name, code=letter.code, way=way, minutes=minutes)
+            way = emails.WAYS[letter.provider]
+            message = emails.compose("link_code", name=letter.name, code=letter.code, way=way, minutes=minutes)
             await mailer.send(letter.to, message)
 
 
-def _add_news(blueprint: Blueprint, config: Config) -> None:
+def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages that tell a person what happened to their account."""
     mailer = Mailer(config.smtp_url, config.mail_from)
 
@@ -78,7 +83,7 @@ def _add_news(blueprint: Blueprint, config: Config) -> None:
     async def tell_password_changed(context: JobContext, user_id: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
-            message = messages.compose("password_changed", name=found.full_name.split()[0])
+            message = emails.compose("password_changed", name=found.full_name.split()[0])
             await mailer.send(found.email, message)
 
     @blueprint.task(name="tell_email_changed", retry=_RETRY, pass_context=True)
@@ -86,17 +91,17 @@ def _add_news(blueprint: Blueprint, config: Config) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             to = Sealer(config.sealing_key).open(UUID(user_id), bytes.fromhex(former)).decode()
-            await mailer.send(to, messages.compose("email_changed", name=found.full_name.split()[0]))
+            await mailer.send(to, emails.compose("email_changed", name=found.full_name.split()[0]))
 
     @blueprint.task(name="tell_way_added", retry=_RETRY, pass_context=True)
     async def tell_way_added(context: JobContext, user_id: str, way: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
-            message = messages.compose("way_added", name=found.full_name.split()[0], way=messages.WAYS[way])
+            message = emails.compose("way_added", name=found.full_name.split()[0], way=emails.WAYS[way])
             await mailer.send(found.email, message)
 
 
-def _add_upkeep(blueprint: Blueprint, config: Config) -> None:
+def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the daily export, and forgetting what is old."""
 
     @blueprint.periodic(cron="30 6 * * *")  # 3:30 in São Paulo
@@ -115,7 +120,7 @@ def _add_upkeep(blueprint: Blueprint, config: Config) -> None:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await sessions.forget_old(tx)
-            await signin.forget_old(tx)
+            await service.forget_old(tx)
             await recovery.forget_old(tx)
             await passkeys.forget_old(tx)
             await social.forget_old(tx)

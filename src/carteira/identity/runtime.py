@@ -8,15 +8,15 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from carteira.identity.access import Access
-from carteira.identity.config import Config
-from carteira.identity.passwords import PARALLEL_HASHES
-from carteira.identity.providers import Provider, ProviderName
+from carteira.identity.config import IdentityConfig
+from carteira.identity.sessions.standing import SessionStandings
+from carteira.identity.social.providers import Provider, ProviderName
+from carteira.identity.users.passwords import PARALLEL_HASHES
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import Sealer
-from carteira.kit.security.tokens import KeyRing
+from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.web.access import Principal
 
 Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
@@ -27,10 +27,10 @@ Eraser = Callable[[Tx, UUID], Awaitable[None]]
 class Runtime:
     """Identity in a process."""
 
-    config: Config
+    config: IdentityConfig
     database: Database
-    ring: KeyRing
-    access: Access
+    ring: SigningKeys
+    access: SessionStandings
     limiter: Limiter
     sealer: Sealer
     exporters: Mapping[str, Exporter]

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from carteira.identity import roles
 from carteira.identity.errors import CpfTaken, EmailTaken
 from carteira.identity.models import User
-from carteira.identity.people import NewPerson, add_person, prepare_password
+from carteira.identity.roles import service as roles
+from carteira.identity.users.service import NewPerson, add_person, prepare_password
 from carteira.kit.db.session import Tx
 
 

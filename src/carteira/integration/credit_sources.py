@@ -8,10 +8,10 @@ from carteira import benefits, credit
 from carteira.kit.db.outbox import Event
 
 
-def credit_sources() -> list[credit.Source]:
+def credit_sources() -> list[credit.EventSource]:
     """Name what feeds base C: approved purchases and what is given back of them, and what moves on transport cards."""
 
-    def purchase(row: RowMapping) -> credit.Occurrence:
+    def purchase(row: RowMapping) -> credit.SubjectEvent:
         movement = credit.Movement(
             id=str(row["id"]),
             occurred_at=row["created_at"],
@@ -22,9 +22,9 @@ def credit_sources() -> list[credit.Source]:
             card_purchase=True,
             mcc=row["mcc"],
         )
-        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+        return credit.SubjectEvent(movement, cpf=row["cpf"], user_id=row["user_id"])
 
-    def given_back(row: RowMapping) -> credit.Occurrence:
+    def given_back(row: RowMapping) -> credit.SubjectEvent:
         movement = credit.Movement(
             id=str(row["id"]),
             occurred_at=row["created_at"],
@@ -33,9 +33,9 @@ def credit_sources() -> list[credit.Source]:
             kind=f"benefits.{row['kind']}",
             description=row["merchant"],
         )
-        return credit.Occurrence(movement, cpf=row["cpf"], user_id=row["user_id"])
+        return credit.SubjectEvent(movement, cpf=row["cpf"], user_id=row["user_id"])
 
-    def on_card(row: RowMapping) -> credit.Occurrence | None:
+    def on_card(row: RowMapping) -> credit.SubjectEvent | None:
         sign = _CARD_MOVEMENTS.get(row["topic"])
         if sign is None:
             return None
@@ -48,12 +48,12 @@ def credit_sources() -> list[credit.Source]:
             amount=abs(amount),
             kind=row["topic"],
         )
-        return credit.Occurrence(movement, user_id=UUID(told["user_id"]))
+        return credit.SubjectEvent(movement, user_id=UUID(told["user_id"]))
 
     return [
-        credit.Source("benefits", benefits.purchase_events, purchase),
-        credit.Source("returns", benefits.return_events, given_back),
-        credit.Source("transit", Event.__table__, on_card),
+        credit.EventSource("benefits", benefits.purchase_events, purchase),
+        credit.EventSource("returns", benefits.return_events, given_back),
+        credit.EventSource("transit", Event.__table__, on_card),
     ]
 
 

@@ -17,7 +17,7 @@ operator. Sources: SPEC, ledger; ADR 0002.
 from carteira.kit.module import Module
 from carteira.ledger import chain
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
-from carteira.ledger.chain import Finding, Verification, verify
+from carteira.ledger.chain import ChainVerification, Finding, verify
 from carteira.ledger.errors import (
     AccountNotFound,
     EntryAlreadyReversed,
@@ -28,7 +28,7 @@ from carteira.ledger.errors import (
     StaleBook,
 )
 from carteira.ledger.queries import (
-    AccountView,
+    LedgerAccountView,
     Reconciliation,
     StatementLine,
     account,
@@ -63,20 +63,20 @@ from carteira.ledger.service import (
 __all__ = [
     "Account",
     "AccountNotFound",
-    "AccountView",
     "Book",
+    "ChainVerification",
     "EntryAlreadyReversed",
     "EntryKeyReused",
     "EntryNotFound",
     "Finding",
     "HoldNotActive",
     "InsufficientFunds",
+    "LedgerAccountView",
     "NewEntry",
     "Posting",
     "Reconciliation",
     "StaleBook",
     "StatementLine",
-    "Verification",
     "account",
     "accounts_held",
     "accounts_of_holder",
@@ -111,9 +111,9 @@ __all__ = [
 
 def module() -> Module:
     """Hand the ledger's routes and jobs to the composition root."""
-    from carteira.ledger.jobs import blueprint  # noqa: PLC0415 - the door's verbs are used without the web
-    from carteira.ledger.people import erase_person, export_person  # noqa: PLC0415 - the same
-    from carteira.ledger.routes import router  # noqa: PLC0415 - the same
+    from carteira.ledger.jobs import blueprint
+    from carteira.ledger.people import erase_person, export_person
+    from carteira.ledger.routes import router
 
     return Module(
         name="ledger",

@@ -52,7 +52,7 @@ class Finding:
 
 
 @dataclass
-class Verification:
+class ChainVerification:
     """The result of verifying the chain. `tail` is how many entries are not sealed yet, `tail_seconds` for how long."""
 
     blocks: int = 0
@@ -114,14 +114,14 @@ async def _blocks(tx: Tx) -> AsyncIterator[LedgerBlock]:
         tx.expunge(block)
 
 
-async def verify(tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncIterator[Verification]:
+async def verify(tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncIterator[ChainVerification]:
     """Verify the whole chain in one snapshot; give the result so far after each block, the last one being the result.
 
     `expected` is a head that was kept elsewhere: a height and the hash that the block at that height must have.
     """
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await tx.execute(text("SET LOCAL statement_timeout = 0"))
-    result = Verification()
+    result = ChainVerification()
     place: tuple[int, UUID] = (0, UUID(int=0))
     async for block in _blocks(tx):
         result.blocks += 1
@@ -138,7 +138,9 @@ async def verify(tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncI
     yield result
 
 
-async def _verify_block(tx: Tx, block: LedgerBlock, place: tuple[int, UUID], result: Verification) -> tuple[int, UUID]:
+async def _verify_block(
+    tx: Tx, block: LedgerBlock, place: tuple[int, UUID], result: ChainVerification
+) -> tuple[int, UUID]:
     """Compare a block's seals with the entries as they are now; give the place of its last entry."""
     seals = [block.seals[at : at + _SEAL_BYTES] for at in range(0, len(block.seals), _SEAL_BYTES)]
     ids = [UUID(bytes=seal[:16]) for seal in seals]
@@ -159,7 +161,7 @@ async def _verify_block(tx: Tx, block: LedgerBlock, place: tuple[int, UUID], res
     return (block.last_xid, block.last_id)
 
 
-async def _look_for_more(tx: Tx, place: tuple[int, UUID], result: Verification) -> None:
+async def _look_for_more(tx: Tx, place: tuple[int, UUID], result: ChainVerification) -> None:
     """Look for entries that were slipped in behind the chain's place, and measure the tail after it."""
     where = {"xid": place[0], "id": place[1]}
     sealed = await tx.scalar(text("SELECT count(*) FROM ledger_entries WHERE (xid, id) <= (:xid, :id)"), where)

@@ -14,7 +14,7 @@ from carteira.ledger.models import LedgerAccount, LedgerPosting
 
 
 @dataclass(frozen=True, slots=True)
-class AccountView:
+class LedgerAccountView:
     """An account as others see it; amounts in centavos."""
 
     id: UUID
@@ -72,7 +72,7 @@ _SYSTEM_TAIL = """
 """
 
 
-async def account(tx: Tx, account_id: UUID) -> AccountView:
+async def account(tx: Tx, account_id: UUID) -> LedgerAccountView:
     """Give an account with its balance now.
 
     Raises:
@@ -87,8 +87,8 @@ async def account(tx: Tx, account_id: UUID) -> AccountView:
     return _view(row, balance)
 
 
-def _view(row: LedgerAccount, balance: int | None = None) -> AccountView:
-    return AccountView(
+def _view(row: LedgerAccount, balance: int | None = None) -> LedgerAccountView:
+    return LedgerAccountView(
         row.id,
         row.kind,
         row.holder_id,
@@ -99,26 +99,26 @@ def _view(row: LedgerAccount, balance: int | None = None) -> AccountView:
     )
 
 
-async def accounts_of_holder(tx: Tx, holder_id: UUID) -> list[AccountView]:
+async def accounts_of_holder(tx: Tx, holder_id: UUID) -> list[LedgerAccountView]:
     """Give the customer accounts of a holder, by kind."""
     return await _accounts(tx, LedgerAccount.holder_id == holder_id)
 
 
-async def accounts_of_holders(tx: Tx, holder_ids: Sequence[UUID]) -> dict[UUID, list[AccountView]]:
+async def accounts_of_holders(tx: Tx, holder_ids: Sequence[UUID]) -> dict[UUID, list[LedgerAccountView]]:
     """Give the customer accounts of several holders, by holder."""
-    views: dict[UUID, list[AccountView]] = {}
+    views: dict[UUID, list[LedgerAccountView]] = {}
     for view in await _accounts(tx, LedgerAccount.holder_id.in_(holder_ids)):
         assert view.holder_id is not None, "a customer account has a holder"
         views.setdefault(view.holder_id, []).append(view)
     return views
 
 
-async def accounts_of_owner(tx: Tx, owner_id: UUID) -> list[AccountView]:
+async def accounts_of_owner(tx: Tx, owner_id: UUID) -> list[LedgerAccountView]:
     """Give the customer accounts whose money is a person's, by kind."""
     return await _accounts(tx, LedgerAccount.owner_id == owner_id)
 
 
-async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[AccountView]:
+async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[LedgerAccountView]:
     query = select(LedgerAccount).where(condition).order_by(LedgerAccount.kind, LedgerAccount.id)
     return [_view(row) for row in await tx.scalars(query.execution_options(populate_existing=True))]
 

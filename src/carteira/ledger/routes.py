@@ -14,8 +14,8 @@ from carteira.kit.web.transaction import TxDep
 from carteira.ledger import queries, service
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (
-    AccountOut,
-    BalanceOut,
+    LedgerAccountOut,
+    LedgerBalanceOut,
     ReconciliationOut,
     ReversalIn,
     ReversalOut,
@@ -25,7 +25,7 @@ from carteira.ledger.schemas import (
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 
 
-async def _visible(tx: Tx, account_id: UUID, who: Principal) -> queries.AccountView:
+async def _visible(tx: Tx, account_id: UUID, who: Principal) -> queries.LedgerAccountView:
     """Give an account to its owner or to who may read the ledger; to others it is not there."""
     account = await queries.account(tx, account_id)
     if not who.may("ledger:read") and (account.owner_id is None or account.owner_id != who.user_id):
@@ -34,9 +34,9 @@ async def _visible(tx: Tx, account_id: UUID, who: Principal) -> queries.AccountV
 
 
 @router.get("/accounts/{account_id}", summary="Conta e saldo")
-async def get_account(account_id: UUID, tx: TxDep, who: Who) -> AccountOut:
+async def get_account(account_id: UUID, tx: TxDep, who: Who) -> LedgerAccountOut:
     """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
-    return AccountOut.model_validate(await _visible(tx, account_id, who))
+    return LedgerAccountOut.model_validate(await _visible(tx, account_id, who))
 
 
 @router.get("/accounts/{account_id}/balance", summary="Saldo em um instante")
@@ -45,11 +45,11 @@ async def get_balance(
     tx: TxDep,
     who: Who,
     at: Annotated[Instant | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
-) -> BalanceOut:
+) -> LedgerBalanceOut:
     """Mostra o saldo como era no instante pedido."""
     account = await _visible(tx, account_id, who)
     balance = account.balance if at is None else await queries.balance_at(tx, account_id, at)
-    return BalanceOut(account_id=account_id, balance=balance, at=at or clock.now())
+    return LedgerBalanceOut(account_id=account_id, balance=balance, at=at or clock.now())
 
 
 @router.get("/accounts/{account_id}/statement", summary="Extrato")

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class AccountOut(BaseModel):
+class LedgerAccountOut(BaseModel):
     """A ledger account and its balance now."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -21,7 +21,7 @@ class AccountOut(BaseModel):
     created_at: datetime
 
 
-class BalanceOut(BaseModel):
+class LedgerBalanceOut(BaseModel):
     """A balance at an instant."""
 
     account_id: UUID

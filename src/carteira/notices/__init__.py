@@ -19,7 +19,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Event, Follower
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
-from carteira.kit.outbound.email_templates import Letters
+from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer, Message
 from carteira.kit.values.clock import clock
 
@@ -32,7 +32,7 @@ _TASKS = {
     "transit.card_cancelled": "notices:tell_card_cancelled",
 }
 
-_letters = Letters(
+_letters = EmailTemplates(
     "carteira.notices",
     {
         "card_cancelled": "Seu cartão de transporte foi cancelado",

@@ -34,15 +34,15 @@ def serve_sandbox(port: int, *, token: str) -> None:
     Raises:
         OSError: the port is taken.
     """
-    from carteira.resellers import sandbox  # noqa: PLC0415 - only a process of its own needs it
+    from carteira.resellers import sandbox
 
     sandbox.serve(port, token=token)
 
 
 def module(*, service: ServiceConfig) -> Module:
     """Hand resellers to the composition root."""
-    from carteira.resellers import routes, routes_rules  # noqa: PLC0415 - the door's verbs are used without the web
-    from carteira.resellers.jobs import blueprint  # noqa: PLC0415 - the same
+    from carteira.resellers import routes, routes_rules
+    from carteira.resellers.jobs import blueprint
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

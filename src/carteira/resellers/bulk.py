@@ -17,7 +17,7 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import Forbidden, InvalidInput, Problem
 from carteira.kit.web.validation import describe
 from carteira.resellers import configuration, metrics, resellers
-from carteira.resellers.errors import BulkRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
+from carteira.resellers.errors import BulkPurchasesRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
 from carteira.resellers.models import Purchase
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import STATUS, BulkPurchaseIn, BulkPurchaseResult, BulkPurchasesOut
@@ -218,7 +218,7 @@ def _summary(
     failed = sum(result.result == "failed" for result in results)
     if atomic and failed:
         undone = {"result": "not_registered", "id": None, "status": None}
-        raise BulkRejected(
+        raise BulkPurchasesRejected(
             results=[
                 (result if result.result == "failed" else result.model_copy(update=undone)).model_dump(mode="json")
                 for result in results

@@ -123,7 +123,7 @@ class CashbackOwed(Conflict):
     detail = "Há cashback a usar ou a receber. Use-o, ou espere o fechamento do mês, antes de excluir a conta."
 
 
-class BulkRejected(InvalidInput):
+class BulkPurchasesRejected(InvalidInput):
     """With `atomic=true`, one bad line refuses all."""
 
     code = "bulk_rejected"

@@ -17,9 +17,9 @@ from carteira.resellers.models import Closing, Month, Purchase, Reseller
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import (
     STATUS,
+    CashbackStatementLineOut,
     MonthOut,
     PurchaseWithCashbackOut,
-    StatementLineOut,
     Status,
 )
 from carteira.resellers.service import REJECTED, find, purchase_out
@@ -227,7 +227,7 @@ async def _earned_by_month(
 
 async def statement(
     tx: Tx, reseller: ResellerView, *, limit: int, before: tuple[object, ...] | None
-) -> tuple[list[StatementLineOut], str | None]:
+) -> tuple[list[CashbackStatementLineOut], str | None]:
     """Give a page of a reseller's cashback movements, newest first, and the cursor of the next."""
     lines = await ledger.statement(
         tx,
@@ -236,7 +236,7 @@ async def statement(
         before=before,  # type: ignore[arg-type] # a LineKey
     )
     items = [
-        StatementLineOut(
+        CashbackStatementLineOut(
             entry_id=line.entry_id,
             kind=line.kind,
             description=line.description,

@@ -16,9 +16,10 @@ from carteira.kit.web.transaction import TxDep
 from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
 from carteira.resellers.schemas import (
     AccumulatedOut,
-    BalanceOut,
     BulkPurchasesOut,
     BusinessMonth,
+    CashbackBalanceOut,
+    CashbackStatementLineOut,
     ClosedMonthOut,
     MonthOut,
     PurchaseChangeIn,
@@ -28,7 +29,6 @@ from carteira.resellers.schemas import (
     RejectionIn,
     ResellerIn,
     ResellerOut,
-    StatementLineOut,
     Status,
     write_month,
 )
@@ -154,15 +154,15 @@ async def get_accumulated(request: Request, who: Who, cpf: OfCpf = None) -> Accu
 
 
 @cashback.get("/balance", summary="Saldo de cashback")
-async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> BalanceOut:
+async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
     """Mostra o cashback que pode ser usado na próxima compra."""
-    return BalanceOut(balance=await resellers.balance(tx, await resellers.visible(tx, who, cpf)))
+    return CashbackBalanceOut(balance=await resellers.balance(tx, await resellers.visible(tx, who, cpf)))
 
 
 @cashback.get("/statement", summary="Extrato de cashback")
 async def get_statement(
     tx: TxDep, who: Who, cpf: OfCpf = None, limit: Limit = 20, cursor: Cursor = None
-) -> Page[StatementLineOut]:
+) -> Page[CashbackStatementLineOut]:
     """Lista os créditos e os usos de cashback, do mais novo ao mais antigo, com o saldo depois de cada um."""
     parts = decode_cursor(cursor, instant, whole, UUID, whole)
     reseller = await resellers.visible(tx, who, cpf)

@@ -5,12 +5,13 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira import identity
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
+from carteira.kit.web.bodies import Body
 
 _MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
 _DAY = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -75,11 +76,7 @@ Above = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 SpentCashback = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ResellerIn(_In):
+class ResellerIn(Body):
     """Somebody who registers as a reseller."""
 
     full_name: identity.FullName
@@ -99,7 +96,7 @@ class ResellerOut(BaseModel):
     created_at: datetime
 
 
-class PurchaseIn(_In):
+class PurchaseIn(Body):
     """A purchase to be registered."""
 
     code: Code
@@ -116,7 +113,7 @@ class PurchaseIn(_In):
         return self
 
 
-class PurchaseChangeIn(_In):
+class PurchaseChangeIn(Body):
     """What a purchase becomes. Without `cashback_to_spend` it goes on spending what it spent; 0 gives that back."""
 
     code: Code
@@ -136,7 +133,7 @@ def _not_more_than_it_costs(spent: int, amount: int) -> None:
         raise PydanticCustomError("rule_cashback", "O cashback usado não pode passar do valor da compra.")
 
 
-class RejectionIn(_In):
+class RejectionIn(Body):
     """Why a purchase is rejected."""
 
     reason: Reason | None = None
@@ -163,7 +160,7 @@ class PurchaseWithCashbackOut(PurchaseOut):
     cashback_amount: int = Field(description="Cashback desta compra, em centavos")
 
 
-class BulkPurchaseIn(_In):
+class BulkPurchaseIn(Body):
     """One line of a bulk registration."""
 
     code: Code
@@ -200,13 +197,13 @@ class AccumulatedOut(BaseModel):
     credit: int = Field(description="Em centavos")
 
 
-class BalanceOut(BaseModel):
+class CashbackBalanceOut(BaseModel):
     """Cashback that can be spent."""
 
     balance: int
 
 
-class StatementLineOut(BaseModel):
+class CashbackStatementLineOut(BaseModel):
     """One movement of cashback."""
 
     entry_id: UUID
@@ -244,14 +241,14 @@ class ClosedMonthOut(BaseModel):
     cashback_amount: int = Field(description="Quanto foi creditado, em centavos")
 
 
-class TierShape(_In):
+class TierShape(Body):
     """Totals above `above` centavos earn `percentage` per cent."""
 
     above: Above = Field(examples=[100_000])
     percentage: Annotated[int, Field(strict=True, ge=0, le=100, examples=[15])]
 
 
-class TiersIn(_In):
+class TiersIn(Body):
     """A tier table."""
 
     tiers: Annotated[list[TierShape], Field(min_length=1, max_length=50)]
@@ -271,7 +268,7 @@ class TiersOut(BaseModel):
     tiers: list[TierShape]
 
 
-class ClosingDayIn(_In):
+class ClosingDayIn(Body):
     """A closing day."""
 
     day: Annotated[int, Field(strict=True, ge=1, le=28, description="Dia do mês seguinte", examples=[5])]
@@ -284,7 +281,7 @@ class ClosingDayOut(BaseModel):
     day: int
 
 
-class AutoApprovalIn(_In):
+class AutoApprovalIn(Body):
     """A CPF whose purchases start approved."""
 
     cpf: Cpf

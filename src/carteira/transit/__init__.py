@@ -26,7 +26,7 @@ from carteira.transit.errors import (
     SameCard,
     TooManyCards,
 )
-from carteira.transit.queries import Debt, Movement, balance, cards, debt_total, debts, export_person, history
+from carteira.transit.queries import CardMovement, RideDebt, balance, cards, debt_total, debts, export_person, history
 from carteira.transit.seed import seed
 from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, tell_reversed, unblock
 from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
@@ -35,12 +35,12 @@ __all__ = [
     "BalanceRemains",
     "Card",
     "CardCancelled",
+    "CardMovement",
     "CardNotActive",
     "CardNotFound",
     "CardOfAnother",
-    "Debt",
     "InsufficientBalance",
-    "Movement",
+    "RideDebt",
     "SameCard",
     "TapResult",
     "TooManyCards",
@@ -65,7 +65,7 @@ __all__ = [
 
 def module() -> Module:
     """Hand transit's routes and its part of a person to the composition root."""
-    from carteira.transit.routes import cards_router, transit_router  # noqa: PLC0415 - verbs are used without the web
+    from carteira.transit.routes import cards_router, transit_router
 
     ledger.guard_reversal("transit.recharge", tell_reversed)
     ledger.guard_reversal("transit.debit", tell_reversed)

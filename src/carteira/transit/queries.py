@@ -26,7 +26,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Movement:
+class CardMovement:
     """One line of a card's history; amounts in centavos, always positive."""
 
     id: UUID
@@ -39,7 +39,7 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True)
-class Debt:
+class RideDebt:
     """A ride that is not fully paid yet; amounts in centavos."""
 
     id: UUID
@@ -62,7 +62,7 @@ class DeniedCard:
 
 async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
     """Give a person's cards, oldest first; the first look makes the card that they have from registration on."""
-    await service.first_look(tx, user_id)
+    await service.ensure_first_card(tx, user_id)
     query = select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id).limit(limit)
     if after is not None:
         query = query.where(TransportCard.id > after)
@@ -100,7 +100,7 @@ async def balance(tx: Tx, user_id: UUID, card_number: str) -> int:
 
 async def history(
     tx: Tx, user_id: UUID, card_number: str, *, limit: int, before: LineKey | None = None
-) -> list[Movement]:
+) -> list[CardMovement]:
     """Give up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
 
     Raises:
@@ -109,7 +109,7 @@ async def history(
     """
     card = await _own(tx, user_id, card_number)
     return [
-        Movement(
+        CardMovement(
             line.entry_id,
             _TYPES.get(line.kind, "reversal"),
             abs(line.amount),
@@ -127,7 +127,7 @@ async def debt_total(tx: Tx, user_id: UUID) -> int:
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
-async def debts(tx: Tx, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None) -> list[Debt]:
+async def debts(tx: Tx, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None) -> list[RideDebt]:
     """Give the rides that a person still owes, oldest first: the order in which a recharge pays them."""
     query = (
         select(Tap.id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line, Tap.vehicle)
@@ -138,7 +138,7 @@ async def debts(tx: Tx, user_id: UUID, *, limit: int, after: tuple[datetime, UUI
     )
     if after is not None:
         query = query.where(tuple_(Tap.tapped_at, Tap.id) > after)
-    return [Debt(*row) for row in await tx.execute(query)]
+    return [RideDebt(*row) for row in await tx.execute(query)]
 
 
 async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list[DeniedCard]:
@@ -165,7 +165,7 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
     exported = []
     rows = await tx.scalars(select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id))
     for card in rows.all():
-        movements: list[Movement] = []
+        movements: list[CardMovement] = []
         page = await history(tx, user_id, card.card_number, limit=500)
         while page:
             movements += page

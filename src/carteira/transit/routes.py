@@ -13,13 +13,13 @@ from carteira.kit.web.transaction import TxDep
 from carteira.transit import queries, service, taps
 from carteira.transit.schemas import (
     AmountIn,
-    BalanceOut,
     CancelIn,
+    CardBalanceOut,
+    CardMovementOut,
     CardOut,
     DebtOut,
     DebtsOut,
     DeniedCardOut,
-    MovementOut,
     NewBalanceOut,
     TapOut,
     TapsIn,
@@ -54,9 +54,9 @@ async def issue(tx: TxDep, who: Who, once: OnceDep) -> CardOut:
 
 
 @cards_router.get("/{card_number}/balance", summary="Saldo de um cartão")
-async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> BalanceOut:
+async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> CardBalanceOut:
     """Mostra o saldo de um cartão da própria pessoa."""
-    return BalanceOut(card_number=card_number, balance=await queries.balance(tx, who.user_id, card_number))
+    return CardBalanceOut(card_number=card_number, balance=await queries.balance(tx, who.user_id, card_number))
 
 
 @cards_router.post("/{card_number}/recharge", summary="Recarregar")
@@ -86,13 +86,13 @@ async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, on
 @cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
 async def get_history(
     card_number: CardNumber, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
-) -> Page[MovementOut]:
+) -> Page[CardMovementOut]:
     """Lista recargas, débitos e transferências do cartão, do mais novo ao mais antigo."""
     parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
     before: queries.LineKey | None = tuple(parts) if parts else None  # type: ignore[assignment] # as decoded
     rows = await queries.history(tx, who.user_id, card_number, limit=limit + 1, before=before)
     items, next_cursor = page(rows, limit, lambda row: row.key)
-    return Page(items=[MovementOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    return Page(items=[CardMovementOut.model_validate(item) for item in items], next_cursor=next_cursor)
 
 
 @cards_router.post("/{card_number}/cancel", summary="Cancelar um cartão")

@@ -28,7 +28,7 @@ class CardOut(BaseModel):
     status: Literal["active", "blocked", "cancelled"]
 
 
-class BalanceOut(BaseModel):
+class CardBalanceOut(BaseModel):
     """A card's balance now."""
 
     card_number: str
@@ -50,7 +50,7 @@ class NewBalanceOut(BaseModel):
     new_balance: int
 
 
-class MovementOut(BaseModel):
+class CardMovementOut(BaseModel):
     """One line of a card's history."""
 
     model_config = ConfigDict(from_attributes=True)

@@ -56,7 +56,7 @@ def view(card: TransportCard, balance: int) -> Card:
     return Card(card.id, card.user_id, card.card_number, balance, card.status)
 
 
-async def first_look(tx: Tx, user_id: UUID) -> None:
+async def ensure_first_card(tx: Tx, user_id: UUID) -> None:
     """Give a person the card that they have from registration on, unless they have had it (SPEC, transit).
 
     Two first looks at once give one card.
@@ -75,7 +75,7 @@ async def issue(tx: Tx, user_id: UUID) -> Card:
     Raises:
         TooManyCards: they hold `MAX_CARDS` already.
     """
-    await first_look(tx, user_id)
+    await ensure_first_card(tx, user_id)
     await _take_turns(tx, user_id)
     held = await tx.scalar(
         select(func.count()).where(TransportCard.user_id == user_id, TransportCard.status != "cancelled")

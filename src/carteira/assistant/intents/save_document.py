@@ -8,7 +8,7 @@ back or leaves before the file is there leaves no document behind.
 from uuid import UUID
 
 from carteira import documents
-from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, Upload, numbered
+from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, UploadRequest, numbered
 from carteira.documents import DocumentType
 
 _TYPES = tuple(DocumentType)
@@ -81,7 +81,7 @@ async def _ask_file(turn: Turn) -> Say:
     return Say(
         'Agora envie o arquivo: PDF, PNG ou JPEG de até 10 MB. Depois, responda "pronto".',
         numbered([_SENT, _WITHOUT]),
-        Upload("PUT", f"/documents/{document_id}/file", document_id),
+        UploadRequest("PUT", f"/documents/{document_id}/file", document_id),
     )
 
 

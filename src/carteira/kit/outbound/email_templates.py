@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 from carteira.kit.outbound.mail import Message
 
 
-class Letters:
+class EmailTemplates:
     """A package's letters: the subject of each by name, and `templates/<name>.txt` and `.html` beside its code.
 
     The HTML extends `base.html`, which greets by `name`, or by none if that is empty.

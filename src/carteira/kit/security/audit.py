@@ -49,7 +49,7 @@ async def record(
     await tx.flush()
 
 
-async def record_looks(tx: Tx, action: str, *, actor: UUID, subjects: Iterable[UUID]) -> None:
+async def record_accesses(tx: Tx, action: str, *, actor: UUID, subjects: Iterable[UUID]) -> None:
     """Write that somebody looked at others' data, a record for each of them."""
     now = clock.now()
     rows = [

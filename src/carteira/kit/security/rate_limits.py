@@ -33,14 +33,14 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Limit:
+class RateLimit:
     """A limit and whose failures it counts. The name is hashed: no CPF or address is stored."""
 
     item: RateLimitItem
     key: str
 
     @classmethod
-    def of(cls, item: RateLimitItem, *parts: object) -> "Limit":
+    def of(cls, item: RateLimitItem, *parts: object) -> "RateLimit":
         """Name whose failures are counted."""
         return cls(item, hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32])
 
@@ -86,11 +86,11 @@ class Limiter:
         if self._pool is not None:
             await self._pool.aclose()
 
-    async def is_reached(self, limit: Limit) -> bool:
+    async def is_reached(self, limit: RateLimit) -> bool:
         """Tell whether no failure is left."""
         return not await self._ask("test", limit)
 
-    async def check(self, *limits: Limit) -> None:
+    async def check(self, *limits: RateLimit) -> None:
         """Insist that a try is left under each limit.
 
         Raises:
@@ -101,11 +101,11 @@ class Limiter:
                 stats = await self._ask("get_window_stats", limit)
                 raise TooManyRequests(min(math.ceil(stats.reset_time - time.time()), limit.item.get_expiry()))
 
-    async def count(self, *limits: Limit) -> bool:
+    async def count(self, *limits: RateLimit) -> bool:
         """Count a failure; False if one of the limits was reached already."""
         return all([await self._ask("hit", limit) for limit in limits])
 
-    async def _ask(self, verb: str, limit: Limit) -> Any:  # noqa: ANN401 - as the verb answers
+    async def _ask(self, verb: str, limit: RateLimit) -> Any:  # noqa: ANN401 - as the verb answers
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(2 * _PATIENCE_SECONDS):

@@ -81,7 +81,7 @@ def rotate(path: Path) -> str:
     return kid
 
 
-class KeyRing:
+class SigningKeys:
     """The signing key and those retired lately, read again when the file changes."""
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,135 @@
+"""The understanding of one server process: the model, the knowledge as of some version, and the ranker over both."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import structlog
+
+from carteira.assistant import embedding, knowledge
+from carteira.assistant.embedding import Encoder
+from carteira.assistant.knowledge import Topic
+from carteira.assistant.ranker import OUTSIDE, Ranker
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.web.problems import Problem
+
+DOWN_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What is known as of a version."""
+
+    version: int
+    topics: Mapping[str, Topic]
+    ranker: Ranker
+
+
+def label(topic: Topic) -> str:
+    """Name a topic for the ranker: everything outside is one thing."""
+    return OUTSIDE if topic.kind == "outside" else topic.slug
+
+
+def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
+    """Give every phrase with its label; a question's title is one of its phrases."""
+    return [
+        (label(topic), phrase)
+        for topic in topics
+        for phrase in ([topic.title, *topic.phrases] if topic.title else topic.phrases)
+    ]
+
+
+@lru_cache(maxsize=2)
+def _learnt(known: tuple[tuple[str, str], ...], encoder: Encoder | None) -> Ranker:
+    """Learn phrases; a ranker never changes, so one serves every application of the process."""
+    return Ranker(known, encoder)
+
+
+class ModelCache:
+    """Holds the mind and makes a new one when the knowledge has changed.
+
+    A change is noticed at the next message, and the new mind is made beside the old one, which answers meanwhile.
+    """
+
+    def __init__(self, *, vectors: bool) -> None:
+        self._wants_vectors = vectors
+        self._mind: TrainedModel | None = None
+        self._making: tuple[int, asyncio.Task[TrainedModel]] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the first message would be answered at once."""
+        return self._mind is not None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether vectors rank, or words alone."""
+        return self._mind is not None and self._mind.ranker.encoder is not None
+
+    async def ready(self, database: Database) -> None:
+        """Wait until there is a mind, with no transaction open meanwhile: connections are few."""
+        if self._mind is not None:
+            return
+        async with database.transaction() as tx:
+            making = await self.prepare(tx)
+        if making is not None:
+            await asyncio.shield(making)
+
+    async def mind(self, tx: Tx) -> TrainedModel:
+        """Give the mind; where `ready` was not waited for, the first one is waited for here."""
+        making = await self.prepare(tx)
+        if self._mind is not None:
+            return self._mind
+        assert making is not None, "there is a mind, or one is being made"
+        return await asyncio.shield(making)
+
+    async def prepare(self, tx: Tx) -> asyncio.Task[TrainedModel] | None:
+        """Begin to make the mind of the present version where there is none, without waiting for it."""
+        version = await knowledge.current_version(tx)
+        if self._mind is not None and self._mind.version >= version:
+            return None
+        if not self._is_making(version):
+            topics = await knowledge.load(tx)
+            if not self._is_making(version):  # another message may have begun to while these were loaded
+                self._making = (version, asyncio.create_task(self._make(version, topics)))
+        assert self._making is not None
+        return self._making[1]
+
+    def _is_making(self, version: int) -> bool:
+        """Tell whether a mind of this version or a later one is being made; one that failed is made again."""
+        return self._making is not None and self._making[0] >= version and not self._making[1].done()
+
+    async def _make(self, version: int, topics: Sequence[Topic]) -> TrainedModel:
+        ranker = await asyncio.to_thread(self._learn, topics)
+        made = TrainedModel(version, {topic.slug: topic for topic in topics}, ranker)
+        if self._mind is None or self._mind.version < version:
+            self._mind = made
+        return made
+
+    def _learn(self, topics: Sequence[Topic]) -> Ranker:
+        return _learnt(tuple(phrases(topics)), self._encoder())
+
+    def _encoder(self) -> Encoder | None:
+        """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
+        if not self._wants_vectors:
+            return None
+        try:
+            return embedding.encoder()
+        except (ImportError, OSError, ValueError) as error:
+            log.warning("no sentence encoder; words only", error=type(error).__name__)
+            self._wants_vectors = False
+            return None
+
+    async def warm_up(self, database: Database) -> None:
+        """Load everything before the first message; tried again while the database is down."""
+        while self._mind is None:
+            try:
+                await self.ready(database)
+            except Problem as problem:
+                log.warning("assistant not ready yet", error=problem.code)
+                await asyncio.sleep(DOWN_SECONDS)
+        log.info("assistant ready", topics=len(self._mind.topics), vectors=self.has_vectors)

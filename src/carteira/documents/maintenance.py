@@ -1,0 +1,134 @@
+"""Upkeep of what is stored: rotation of the master key, and removal of what no row knows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+
+from carteira.documents import metrics
+from carteira.documents.errors import FileDamaged
+from carteira.documents.keys import MasterKeyMissing, MasterKeyRing
+from carteira.documents.models import DocumentVersion
+from carteira.documents.service import wrapping_context
+from carteira.documents.storage import Storage
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
+
+BATCH = 500
+ORPHAN_AGE = timedelta(hours=1)
+"""How old a stored version must be to be an orphan: an upload under way has no row yet."""
+SUSPICIOUS = 100
+"""From so many orphans on, more than half of what is stored being orphans means the wrong database, and not orphans."""
+
+Progress = Callable[[int, int], None]
+"""Told how many are done, and of how many."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class MasterKeyRotation:
+    """What a rotation did."""
+
+    active_key: str
+    rewrapped: int
+    unreadable: int
+    """Keys that no master key of the file opens: their files are lost, or the file lacks a key."""
+    retired: list[str]
+
+
+async def rotate_master_key(
+    database: Database, ring: MasterKeyRing, progress: Progress | None = None, *, add_key: bool = True
+) -> MasterKeyRotation:
+    """Make a new master key and wrap every file's key with it; no file is touched, and files are served meanwhile.
+
+    Without `add_key` the newest key of the file is taken (where the key file is written by somebody else). Interrupted,
+    it is simply run again. Old keys leave the file at a later run, a day after they were replaced.
+    """
+    active = ring.add() if add_key else ring.active
+    async with database.transaction() as tx:
+        total = (
+            await tx.scalar(
+                select(func.count()).select_from(DocumentVersion).where(DocumentVersion.key_id != active.id)
+            )
+            or 0
+        )
+    done = 0
+
+    def tell(rewrapped: int) -> None:
+        nonlocal done
+        done += rewrapped
+        if progress is not None:
+            progress(done, max(total, done))
+
+    while (passed := await _rewrap_all(database, ring, active.id, tell)).rewrapped:
+        pass  # until a pass finds nothing: uploads went on meanwhile
+    async with database.transaction() as tx:
+        used = frozenset(await tx.scalars(select(DocumentVersion.key_id).distinct()))
+    retired = ring.retire(used) if add_key else []
+    log.info("master key rotated", rewrapped=done, unreadable=passed.unreadable, retired=len(retired))
+    return MasterKeyRotation(active.id, done, passed.unreadable, retired)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    rewrapped: int
+    unreadable: int
+
+
+async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, tell: Callable[[int], None]) -> _Pass:
+    """Go once through all keys that another master key wraps; one that cannot be unwrapped stops nothing."""
+    after, rewrapped, unreadable = UUID(int=0), 0, 0
+    while True:
+        before = rewrapped
+        async with database.transaction() as tx:
+            rows = (
+                await tx.scalars(
+                    select(DocumentVersion)
+                    .where(DocumentVersion.key_id != active_id, DocumentVersion.id > after)
+                    .order_by(DocumentVersion.id)
+                    .limit(BATCH)
+                    .with_for_update()
+                )
+            ).all()
+            for row in rows:
+                context = wrapping_context(row.document_id, row.id)
+                try:
+                    data_key = ring.unwrap(row.key_id, row.wrapped_key, context)
+                except (FileDamaged, MasterKeyMissing):
+                    log.warning("key cannot be unwrapped", version_id=str(row.id))
+                    unreadable += 1
+                else:
+                    row.key_id, row.wrapped_key = ring.wrap(data_key, context)
+                    rewrapped += 1
+        if not rows:
+            return _Pass(rewrapped, unreadable)
+        tell(rewrapped - before)
+        after = rows[-1].id
+
+
+async def remove_orphans(database: Database, storage: Storage) -> int:
+    """Remove stored versions that no row knows and that are old enough; give how many.
+
+    An upload whose server died leaves one behind. When far too much looks orphaned nothing is removed.
+    """
+    newest: dict[UUID, datetime] = {}
+    async for version_id, stored_at in storage.versions():
+        newest[version_id] = max(newest.get(version_id, stored_at), stored_at)
+    settled = [version_id for version_id, stored_at in newest.items() if clock.now() - stored_at > ORPHAN_AGE]
+    orphans: list[UUID] = []
+    for start in range(0, len(settled), BATCH):
+        batch = settled[start : start + BATCH]
+        async with database.transaction() as tx:
+            known = set(await tx.scalars(select(DocumentVersion.id).where(DocumentVersion.id.in_(batch))))
+        orphans += [version_id for version_id in batch if version_id not in known]
+    if len(orphans) >= SUSPICIOUS and len(orphans) * 2 > len(newest):
+        log.error("orphans left alone: more than half of what is stored", orphans=len(orphans), stored=len(newest))
+        return 0
+    for version_id in orphans:
+        await storage.remove(version_id)
+        metrics.removed_orphans.inc()
+    return len(orphans)

@@ -1,0 +1,33 @@
+"""Wire shapes of password recovery."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from carteira.identity.fields import Code, Named, Password, Token
+from carteira.kit.web.bodies import Body
+
+
+class RecoveryIn(Named):
+    """For whom a code is asked."""
+
+    channel: Literal["email", "sms"] = "email"
+
+
+class RecoveryVerifyIn(Named):
+    """The code that came."""
+
+    code: Code
+
+
+class ResetTokenOut(BaseModel):
+    """What a right code is exchanged for."""
+
+    reset_token: str
+
+
+class ResetIn(Body):
+    """The new password."""
+
+    reset_token: Token
+    new_password: Password

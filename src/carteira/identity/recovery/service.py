@@ -1,0 +1,182 @@
+"""Password recovery: a code by e-mail or SMS for ten minutes, one use, five tries, and then a reset.
+
+What a request does is the same whether or not the person is known: the same rows, the same job. Codes are made in the
+job, so that they exist nowhere but in the message and, hashed, in the database.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from carteira.identity.errors import WrongCode
+from carteira.identity.models import KnownDevice, Recovery, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions.service import Client
+from carteira.identity.users import service as people
+from carteira.identity.users.login import by_login
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.problems import TooManyRequests
+
+TTL = timedelta(minutes=10)
+TRIES = 5
+CODE_DIGITS = 6
+_OLDEST = timedelta(minutes=30)
+
+Channel = Literal["email", "sms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the job sends: to whom, over which channel, and the code."""
+
+    name: str
+    channel: Channel
+    to: str
+    code: str
+
+
+def _code_hash(recovery_id: UUID, code: str) -> bytes:
+    return digest(f"{recovery_id}:{code}")
+
+
+async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> None:
+    """Ask for a code for the person of a CPF or e-mail, if there is one; nothing tells.
+
+    Raises:
+        TooManyRequests: too many were asked for by that name or from that address.
+    """
+    async with runtime.database.transaction() as tx:
+        user_id = await tx.scalar(select(User.id).where(by_login(name), User.erased_at.is_(None)))
+    who = str(user_id or name.strip().lower())
+    limits = [
+        RateLimit.of(PER_RECOVERY, who),
+        RateLimit.of(PER_RECOVERY_DAY, who),
+        RateLimit.of(PER_ADDRESS, "recovery", network(client.address)),
+    ]
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
+        raise TooManyRequests(60)
+    async with runtime.database.transaction() as tx:
+        now = clock.now()
+        row = Recovery(id=uuid7(), user_id=user_id, channel=channel, tries=0, created_at=now, expires_at=now + TTL)
+        tx.add(row)
+        await tx.flush()
+        await audit.record(tx, "recovery_asked", actor=None, subject=user_id, channel=channel)
+        await jobs.defer(tx, "identity:send_recovery_code", recovery_id=str(row.id))
+
+
+async def make_code(tx: Tx, recovery_id: UUID) -> Letter | None:
+    """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it."""
+    row = await tx.get(Recovery, recovery_id, with_for_update=True, populate_existing=True)
+    now = clock.now()
+    if row is None or row.user_id is None or row.used_at is not None or row.created_at < now - _OLDEST:
+        return None
+    user = await tx.get_one(User, row.user_id)
+    to = user.phone if row.channel == "sms" else user.email
+    if user.erased_at is not None or to is None:
+        return None
+    code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+    row.code_hash, row.expires_at = _code_hash(row.id, code), now + TTL
+    await tx.flush()
+    channel: Channel = "sms" if row.channel == "sms" else "email"
+    return Letter((user.full_name or "").split()[0], channel, to, code)
+
+
+async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
+    """Exchange a code for a reset token. Only the newest recovery of a person counts.
+
+    Raises:
+        WrongCode: wrong, used, too late, tried too often, or nobody is known by that name.
+        TooManyRequests: too many wrong codes from that address.
+    """
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    await runtime.limiter.check(address)
+    async with runtime.database.transaction() as tx:
+        token = await _verify(tx, name, code)
+    if token is None:  # raised only now: the try is committed
+        await runtime.limiter.count(address)
+        raise WrongCode
+    return token
+
+
+async def _verify(tx: Tx, name: str, code: str) -> str | None:
+    row = await tx.scalar(
+        select(Recovery)
+        .join(User, User.id == Recovery.user_id)
+        .where(by_login(name), User.erased_at.is_(None))
+        .order_by(Recovery.id.desc())
+        .limit(1)
+        .with_for_update(of=Recovery)
+        .execution_options(populate_existing=True)
+    )
+    if row is None or row.code_hash is None or row.used_at is not None or row.reset_hash is not None:
+        return None
+    if row.expires_at <= clock.now() or row.tries >= TRIES:
+        return None
+    row.tries += 1
+    if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
+        return None
+    token = new_token()
+    row.reset_hash, row.expires_at = digest(token), clock.now() + TTL
+    if row.channel == "email":
+        user = await tx.get_one(User, row.user_id)
+        user.email_confirmed_at = user.email_confirmed_at or clock.now()
+    await tx.flush()
+    return token
+
+
+async def reset(runtime: Runtime, token: str, password: str, client: Client) -> None:
+    """Set a new password by a reset token; every session ends, and every device becomes unknown.
+
+    Raises:
+        WrongCode: the token is wrong, used or too late.
+        WeakPassword: the password breaks rules; the token stays good.
+    """
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    await runtime.limiter.check(address)
+    async with runtime.database.transaction() as tx:
+        row = await _live(tx, token)
+        user = await tx.get_one(User, row.user_id) if row else None
+    if user is None:
+        await runtime.limiter.count(address)
+        raise WrongCode
+    fresh = await people.prepare_password(password, field="new_password", personal=(user.email, user.cpf))
+    async with runtime.database.transaction() as tx:
+        row = await _live(tx, token)
+        if row is None:
+            raise WrongCode
+        row.used_at = clock.now()
+        person = await tx.get_one(User, row.user_id, with_for_update=True, populate_existing=True)
+        await people.set_password(tx, runtime, person, fresh)
+        await tx.execute(delete(KnownDevice).where(KnownDevice.user_id == person.id))
+
+
+async def _live(tx: Tx, token: str) -> Recovery | None:
+    return await tx.scalar(
+        select(Recovery)
+        .join(User, User.id == Recovery.user_id)
+        .where(
+            Recovery.reset_hash == digest(token),
+            Recovery.used_at.is_(None),
+            Recovery.expires_at > clock.now(),
+            User.erased_at.is_(None),
+        )
+        .with_for_update(of=Recovery)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def forget_old(tx: Tx) -> None:
+    """Delete recoveries of more than a day ago. A job calls it."""
+    await tx.execute(delete(Recovery).where(Recovery.created_at < clock.now() - timedelta(days=1)))

@@ -1,0 +1,69 @@
+"""Roles and claims over HTTP, for who may change users."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from carteira.identity.roles import service as roles
+from carteira.identity.roles.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleIn, RoleOut
+from carteira.identity.runtime import IdentityDep
+from carteira.kit.web.access import Principal, claims
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.transaction import TxDep
+
+router = APIRouter(tags=["identity"])
+
+Writer = Annotated[Principal, claims("users:write")]
+_INT32 = 2**31
+
+
+def _after(cursor: str | None) -> int:
+    parts = decode_cursor(cursor, int)
+    return 0 if parts is None else max(0, min(int(str(parts[0])), _INT32 - 1))
+
+
+@router.get("/roles", summary="Papéis", dependencies=[claims("users:write")])
+async def get_roles(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[RoleOut]:
+    """Lista os papéis."""
+    rows = await roles.list_roles(tx, limit=limit + 1, after=_after(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=[RoleOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.post("/roles", status_code=201, summary="Criar um papel")
+async def add_role(body: RoleIn, tx: TxDep, who: Writer) -> RoleOut:
+    """Cria um papel e diz quais permissões ele dá a quem o recebe."""
+    return RoleOut.model_validate(await roles.add_role(tx, body.description.strip(), body.claim_ids, actor=who.user_id))
+
+
+@router.get("/claims", summary="Permissões", dependencies=[claims("users:write")])
+async def get_claims(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[ClaimOut]:
+    """Lista as permissões."""
+    rows = await roles.list_claims(tx, limit=limit + 1, after=_after(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=[ClaimOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.post("/claims", status_code=201, summary="Criar uma permissão")
+async def add_claim(body: ClaimIn, tx: TxDep, who: Writer) -> ClaimOut:
+    """Cria uma permissão."""
+    return ClaimOut.model_validate(
+        await roles.add_claim(tx, body.description.strip(), active=body.active, actor=who.user_id)
+    )
+
+
+@router.patch("/claims/{claim_id}", summary="Alterar uma permissão")
+async def patch_claim(
+    claim_id: Annotated[int, Path(ge=1, lt=_INT32)], body: ClaimPatch, tx: TxDep, who: Writer, identity: IdentityDep
+) -> ClaimOut:
+    """Troca a descrição, ou liga e desliga a permissão para todos, na hora."""
+    return ClaimOut.model_validate(
+        await roles.change_claim(
+            tx,
+            identity.access,
+            claim_id,
+            description=body.description.strip() if body.description else None,
+            active=body.active,
+            actor=who.user_id,
+        )
+    )

@@ -1,0 +1,58 @@
+"""Wire shapes of roles and claims."""
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from carteira.identity.fields import Description, Id
+from carteira.kit.web.bodies import Body
+
+
+class RoleOut(BaseModel):
+    """A role."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    description: str = Field(examples=["cidadão"])
+
+
+class RoleIn(Body):
+    """A new role, and the claims that it grants."""
+
+    description: Description
+    claim_ids: list[Id] = Field(default_factory=list, max_length=200)
+
+
+class GiveRoleIn(Body):
+    """The role to give."""
+
+    role_id: Id
+
+
+class ClaimOut(BaseModel):
+    """A claim."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    description: str = Field(examples=["users:read"])
+    active: bool
+
+
+class ClaimIn(Body):
+    """A new claim."""
+
+    description: Description
+    active: StrictBool = True
+
+
+class ClaimPatch(Body):
+    """What changes of a claim."""
+
+    description: Description | None = None
+    active: StrictBool | None = None
+
+
+class GiveClaimsIn(Body):
+    """The claims to give, beside those that are held."""
+
+    claim_ids: list[Id] = Field(min_length=1, max_length=200)

@@ -1,0 +1,67 @@
+"""Sessions over HTTP: refreshed, listed, revoked."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from carteira.identity.runtime import IdentityDep
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.client import answer_tokens
+from carteira.identity.sessions.schemas import RefreshIn, SessionOut, TokensOut
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.transaction import TxDep
+
+router = APIRouter(tags=["identity"])
+
+
+@router.post(
+    "/auth/refresh",
+    summary="Renovar os tokens",
+    response_model_exclude_none=True,
+    dependencies=[public("the holder of a refresh_token")],
+)
+async def refresh(body: RefreshIn, identity: IdentityDep, response: Response) -> TokensOut:
+    """Troca o refresh_token por um novo par. Um token já usado encerra a sessão inteira."""
+    return answer_tokens(identity, response, await sessions.refresh(identity, body.refresh_token))
+
+
+@router.post("/auth/logout", status_code=204, summary="Sair", dependencies=[public("the holder of a refresh_token")])
+async def logout(body: RefreshIn, tx: TxDep, identity: IdentityDep) -> None:
+    """Encerra a sessão do refresh_token."""
+    await sessions.sign_out(tx, identity.access, body.refresh_token)
+
+
+@router.get("/auth/sessions", summary="Minhas sessões")
+async def get_sessions(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[SessionOut]:
+    """Lista as sessões abertas, da mais nova à mais antiga."""
+    parts = decode_cursor(cursor, UUID)
+    before: UUID | None = parts[0] if parts else None  # type: ignore[assignment] # as decoded
+    rows = await sessions.list_sessions(tx, who.user_id, limit=limit + 1, before=before)
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    shown = [
+        SessionOut(
+            id=item.id,
+            device=item.device,
+            network=item.network,
+            methods=item.methods,
+            created_at=item.created_at,
+            seen_at=item.seen_at,
+            expires_at=item.expires_at,
+            current=item.id == who.session_id,
+        )
+        for item in items
+    ]
+    return Page(items=shown, next_cursor=next_cursor)
+
+
+@router.delete("/auth/sessions", status_code=204, summary="Sair de todos os aparelhos")
+async def delete_sessions(tx: TxDep, who: Who, identity: IdentityDep) -> None:
+    """Encerra todas as sessões, inclusive esta."""
+    await sessions.sign_out_everywhere(tx, identity.access, who.user_id, actor=who.user_id)
+
+
+@router.delete("/auth/sessions/{session_id}", status_code=204, summary="Encerrar uma sessão")
+async def delete_session(session_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
+    """Encerra uma das próprias sessões."""
+    await sessions.revoke_session(tx, identity.access, who.user_id, session_id)

@@ -1,0 +1,40 @@
+"""Wire shapes of sessions."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from carteira.identity.fields import Token
+from carteira.kit.web.bodies import Body
+
+
+class TokensOut(BaseModel):
+    """A session's tokens."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - RFC 6750's word
+    expires_in: int = Field(description="Segundos até o access_token expirar")
+    refresh_token: str
+    user_id: UUID
+    password_change_required: Literal[True] | None = None
+
+
+class RefreshIn(Body):
+    """A refresh token."""
+
+    refresh_token: Token
+
+
+class SessionOut(BaseModel):
+    """One of one's own sessions."""
+
+    id: UUID
+    device: str
+    network: str = Field(description="Rede de origem, sem a parte que identifica a casa")
+    methods: list[str]
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    current: bool

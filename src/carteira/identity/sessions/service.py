@@ -1,0 +1,275 @@
+"""Sessions: what every way of signing in ends in, refresh by rotation, and their end."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, update
+
+from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS, REFRESH_DAYS, SESSION_DAYS
+from carteira.identity.errors import RecentSignInRequired, SessionNotFound, SessionOver, UserNotFound
+from carteira.identity.models import KnownDevice, RefreshToken, Session, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit, tokens
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import truncated_network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+
+GRACE_SECONDS = 10
+"""Two tabs that refresh with one token within this time are one person; later it is a stolen token."""
+RECENT = timedelta(minutes=15)
+_DEVICES_KEPT = 20
+
+Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a sign-in comes from."""
+
+    device: str
+    """What the device says of itself (User-Agent), cut short."""
+    address: str
+    device_token: str | None
+    """The secret that a known device was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a person gets for a sign-in or a refresh."""
+
+    user_id: UUID
+    session_id: UUID
+    access_token: str
+    refresh_token: str
+    must_change_password: bool
+    device_token: str | None = None
+    """A secret for the device to keep; None where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as its person sees it."""
+
+    id: UUID
+    device: str
+    network: str
+    methods: list[str]
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+
+
+async def start_session(
+    tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, methods: tuple[Method, ...]
+) -> Tokens:
+    """Sign a person in: every way of signing in ends here, after it has proven who it is.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    now = clock.now()
+    user = await tx.get(User, user_id, populate_existing=True)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    session = Session(
+        id=uuid7(),
+        user_id=user_id,
+        device=client.device,
+        network=truncated_network(client.address),
+        methods=" ".join(methods),
+        created_at=now,
+        seen_at=now,
+        expires_at=now + timedelta(days=SESSION_DAYS),
+    )
+    tx.add(session)
+    await tx.flush()
+    refresh_token = await _new_refresh_token(tx, session)
+    device_token = await _know_device(tx, user_id, client.device_token)
+    await audit.record(tx, "sign_in", actor=user_id, subject=user_id, session=str(session.id), methods=list(methods))
+    return Tokens(
+        user_id,
+        session.id,
+        _access_token(runtime, session),
+        refresh_token,
+        user.must_change_password,
+        device_token,
+    )
+
+
+def _access_token(runtime: Runtime, session: Session) -> str:
+    return tokens.sign(
+        runtime.ring.current,
+        subject=str(session.user_id),
+        ttl_seconds=ACCESS_SECONDS,
+        claims={"sid": str(session.id)},
+    )
+
+
+async def _new_refresh_token(tx: Tx, session: Session) -> str:
+    now = clock.now()
+    token = new_token()
+    tx.add(
+        RefreshToken(
+            token_hash=digest(token),
+            session_id=session.id,
+            created_at=now,
+            expires_at=min(now + timedelta(days=REFRESH_DAYS), session.expires_at),
+        )
+    )
+    await tx.flush()
+    return token
+
+
+async def _know_device(tx: Tx, user_id: UUID, given: str | None) -> str | None:
+    """Remember the device; give a new secret unless it has a good one."""
+    now = clock.now()
+    if given is not None:
+        known = await tx.scalar(
+            update(KnownDevice)
+            .where(KnownDevice.token_hash == digest(given), KnownDevice.user_id == user_id)
+            .values(seen_at=now)
+            .returning(KnownDevice.user_id)
+        )
+        if known is not None:
+            return None
+    token = new_token()
+    tx.add(KnownDevice(token_hash=digest(token), user_id=user_id, created_at=now, seen_at=now))
+    await tx.flush()
+    kept = (
+        select(KnownDevice.token_hash)
+        .where(KnownDevice.user_id == user_id, KnownDevice.seen_at > now - timedelta(days=DEVICE_DAYS))
+        .order_by(KnownDevice.seen_at.desc())
+        .limit(_DEVICES_KEPT)
+    )
+    await tx.execute(delete(KnownDevice).where(KnownDevice.user_id == user_id, KnownDevice.token_hash.not_in(kept)))
+    return token
+
+
+async def refresh(runtime: Runtime, token: str) -> Tokens:
+    """Exchange a refresh token for a new pair; the old one is used up.
+
+    A token that was used more than `GRACE_SECONDS` ago is in two hands: its whole family, the session, is revoked.
+
+    Raises:
+        SessionOver: unknown, expired, revoked, or used before.
+    """
+    async with runtime.database.transaction() as tx:
+        answer = await _refresh(tx, runtime, token)
+    if answer is None:  # raised only now: the revocation is committed
+        raise SessionOver
+    return answer
+
+
+async def _refresh(tx: Tx, runtime: Runtime, token: str) -> Tokens | None:
+    now = clock.now()
+    session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
+    if session_id is None:
+        return None
+    session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
+    row = await tx.get_one(RefreshToken, digest(token), populate_existing=True)
+    if session.revoked_at is not None or session.expires_at <= now:
+        return None
+    if row.used_at is not None and row.used_at <= now - timedelta(seconds=GRACE_SECONDS):
+        await _revoke(tx, runtime.access, session)
+        await audit.record(tx, "refresh_token_reused", actor=None, subject=session.user_id, session=str(session.id))
+        return None
+    if row.expires_at <= now:
+        return None
+    row.used_at = row.used_at or now
+    session.seen_at = now
+    fresh = await _new_refresh_token(tx, session)
+    user = await tx.get_one(User, session.user_id)
+    return Tokens(session.user_id, session.id, _access_token(runtime, session), fresh, user.must_change_password)
+
+
+async def _revoke(tx: Tx, access: SessionStandings, session: Session) -> None:
+    session.revoked_at = clock.now()
+    await tx.flush()
+    access.changed(tx, session.user_id)
+
+
+async def sign_out(tx: Tx, access: SessionStandings, token: str) -> None:
+    """End the session of a refresh token; an unknown token is no error."""
+    session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
+    if session_id is None:
+        return
+    session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
+    if session.revoked_at is None:
+        await _revoke(tx, access, session)
+        await audit.record(tx, "sign_out", actor=session.user_id, subject=session.user_id, session=str(session.id))
+
+
+async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[SessionView]:
+    """Give a person's live sessions, newest first."""
+    query = select(Session).where(
+        Session.user_id == user_id, Session.revoked_at.is_(None), Session.expires_at > clock.now()
+    )
+    if before is not None:
+        query = query.where(Session.id < before)
+    rows = await tx.scalars(query.order_by(Session.id.desc()).limit(limit))
+    return [
+        SessionView(row.id, row.device, row.network, row.methods.split(), row.created_at, row.seen_at, row.expires_at)
+        for row in rows
+    ]
+
+
+async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, session_id: UUID) -> None:
+    """End one of a person's own sessions.
+
+    Raises:
+        SessionNotFound: there is none, it is over, or it is another person's.
+    """
+    session = await tx.get(Session, session_id, with_for_update=True, populate_existing=True)
+    if session is None or session.user_id != user_id or session.revoked_at is not None:
+        raise SessionNotFound
+    await _revoke(tx, access, session)
+    await audit.record(tx, "session_revoked", actor=user_id, subject=user_id, session=str(session_id))
+
+
+async def revoke_all(tx: Tx, access: SessionStandings, user_id: UUID, *, but: UUID | None = None) -> int:
+    """End every session of a person, but one; give how many there were."""
+    query = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
+    if but is not None:
+        query = query.where(Session.id != but)
+    ended = await tx.scalars(query.values(revoked_at=clock.now()).returning(Session.id))
+    access.changed(tx, user_id)
+    return len(ended.all())
+
+
+async def sign_out_everywhere(tx: Tx, access: SessionStandings, user_id: UUID, *, actor: UUID) -> None:
+    """End every session of a person, as they or an operator ask.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    user = await tx.get(User, user_id)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    ended = await revoke_all(tx, access, user_id)
+    await audit.record(tx, "signed_out_everywhere", actor=actor, subject=user_id, sessions=ended)
+
+
+def require_recent_sign_in(who: Principal) -> None:
+    """Insist that a person signed in within the last quarter of an hour, for what a stolen session must not do.
+
+    Raises:
+        RecentSignInRequired: they did not.
+    """
+    signed_in_at = who.extra.get("signed_in_at")
+    if signed_in_at is None or signed_in_at < clock.now() - RECENT:
+        raise RecentSignInRequired
+
+
+async def forget_old(tx: Tx, *, days: int = 90) -> int:
+    """Delete sessions, with their tokens, that ended long ago; give how many. A job calls it."""
+    bound = clock.now() - timedelta(days=days)
+    gone = await tx.scalars(
+        delete(Session).where(func.coalesce(Session.revoked_at, Session.expires_at) < bound).returning(Session.id)
+    )
+    return len(gone.all())

@@ -1,0 +1,258 @@
+"""From a bearer token to a principal: the token names a session, PostgreSQL says what it may, a short cache remembers.
+
+A change (claims, role, sign-out, password, erasure) must hold at once in every process. So a change sets, after its
+commit and before its answer, a mark in Redis to a value that it never had. What was read of PostgreSQL is remembered
+with the marks as they were *before* the read, and counts only while they are the same; without Redis it never counts.
+
+While PostgreSQL is away, what was remembered goes on for `outage_seconds`, on the same condition and one more: that the
+Redis that says so has been up all the time, and so has forgotten no mark. docs/adr/0008 has the argument.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar, cast
+from uuid import UUID
+
+import structlog
+from fastapi import Request
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy import text
+
+from carteira.identity.errors import PasswordChangeRequired, SessionOver
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.db.session import Tx, after_commit
+from carteira.kit.security.tokens import SigningKeys
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import NotAuthenticated
+
+CACHE_SECONDS = 5.0
+MARK_SECONDS = 1_260
+"""A mark outlives what was remembered before it: the longest `SESSION_OUTAGE_SECONDS` (1,200), and a minute more."""
+_CACHE_SIZE = 20_000
+_PATIENCE_SECONDS = 0.25
+_DATABASE_PATIENCE_SECONDS = 0.5
+"""How long PostgreSQL is waited for where the request could go on without it."""
+_AWAY_SECONDS = 1.0
+_EVERYONE = "carteira:changed:everyone"
+_ALLOWED_BEFORE_CHANGE = ("PUT", "/users/me/password")
+
+stale_standings = Counter(
+    "carteira_stale_standings", "Requests let in by what was read of a session before PostgreSQL went away"
+)
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_STANDING = text("""
+    SELECT session.created_at, session.expires_at, person.must_change_password,
+           coalesce(array_agg(claim.description) FILTER (WHERE claim.active), '{}') AS claims
+    FROM sessions session
+    JOIN users person ON person.id = session.user_id AND person.erased_at IS NULL
+    LEFT JOIN user_claims held ON held.user_id = person.id
+    LEFT JOIN claims claim ON claim.id = held.claim_id
+    WHERE session.id = :session_id AND session.user_id = :user_id AND session.revoked_at IS NULL
+    GROUP BY session.id, person.id
+""")
+
+
+_Key = tuple[UUID, UUID]
+_Marks = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    claims: frozenset[str]
+    signed_in_at: datetime
+    expires_at: datetime
+    must_change_password: bool
+    read_at: float
+    marks: _Marks | None
+    """As they were before the read; None: Redis was not there."""
+    run: str | None
+    """Which run of the Redis server they are from."""
+
+
+def _mark(user_id: UUID) -> str:
+    return f"carteira:changed:{user_id}"
+
+
+class SessionStandings:
+    """Authenticates requests and tells all processes of changes."""
+
+    def __init__(
+        self, ring: SigningKeys, database: Database, redis: Redis | None, *, development: bool, outage_seconds: float
+    ) -> None:
+        self.ring = ring
+        self._database = database
+        self._redis = redis
+        self._development = development
+        self._outage_seconds = outage_seconds
+        self._cache: dict[_Key, _Standing] = {}
+        self._untold: dict[str, object] = {}
+        self._redis_away_until = 0.0
+        self._database_away_until = 0.0
+        self._going_on = False
+
+    async def authenticate(self, request: Request, token: str) -> Principal:
+        """Turn a bearer token into a principal.
+
+        Raises:
+            NotAuthenticated: the token is not good, or its session is over.
+            PasswordChangeRequired: the session may only change its generated password.
+        """
+        content = self.ring.verify(token)
+        try:
+            user_id = UUID(content["sub"])
+            session_id = UUID(content["sid"]) if "sid" in content else None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise NotAuthenticated from error
+        if session_id is None:
+            return self._operator(user_id, content.get("claims", ()))
+        standing = await self._standing(user_id, session_id)
+        if standing is None or standing.expires_at <= clock.now():
+            raise SessionOver
+        if standing.must_change_password and (request.method, request.url.path) != _ALLOWED_BEFORE_CHANGE:
+            raise PasswordChangeRequired
+        return Principal(user_id, standing.claims, session_id, {"signed_in_at": standing.signed_in_at})
+
+    def _operator(self, user_id: UUID, claims: object) -> Principal:
+        """Take a token that carries its own claims (`carteira token`), in development only."""
+        if not self._development or not isinstance(claims, list | tuple):
+            raise NotAuthenticated
+        return Principal(user_id, frozenset(str(claim) for claim in claims))
+
+    async def _standing(self, user_id: UUID, session_id: UUID) -> _Standing | None:
+        key, now = (user_id, session_id), time.monotonic()
+        marks = await self._marks(user_id)
+        known = self._cache.get(key)
+        if known is None or marks is None or known.marks != marks:
+            return await self._read(key, marks, now)
+        if now - known.read_at < CACHE_SECONDS:
+            return known
+        if now - known.read_at >= self._outage_seconds:
+            return await self._read(key, marks, now)
+        return await self._read_or_go_on(key, known, now)
+
+    async def _read(self, key: _Key, marks: _Marks | None, now: float) -> _Standing | None:
+        """Read PostgreSQL, and remember it with what Redis said before.
+
+        Raises:
+            DatabaseDown: it does not answer.
+        """
+        run = await self._run() if marks is not None else None
+        async with self._database.transaction() as tx:
+            row = (await tx.execute(_STANDING, {"user_id": key[0], "session_id": key[1]})).one_or_none()
+        self._database_answered()
+        self._cache.pop(key, None)
+        if row is None:
+            return None
+        standing = _Standing(
+            frozenset(row.claims), row.created_at, row.expires_at, row.must_change_password, now, marks, run
+        )
+        if marks is not None:
+            if len(self._cache) >= _CACHE_SIZE:
+                del self._cache[next(iter(self._cache))]  # the one that was read longest ago
+            self._cache[key] = standing
+        return standing
+
+    async def _read_or_go_on(self, key: _Key, known: _Standing, now: float) -> _Standing | None:
+        """Read PostgreSQL, or go on by what is known (its marks are as they were) while it is away.
+
+        Raises:
+            DatabaseDown: it is away, and Redis is not surely the one that has kept the marks.
+        """
+        if now >= self._database_away_until:
+            if self._going_on:  # one request in a while tries; the others do not wait with it
+                self._database_away_until = now + _AWAY_SECONDS
+            try:
+                async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):
+                    return await self._read(key, known.marks, now)
+            except (DatabaseDown, TimeoutError):
+                self._database_away_until = time.monotonic() + _AWAY_SECONDS
+        if known.run is None or await self._run() != known.run:
+            raise DatabaseDown
+        if not self._going_on:
+            self._going_on = True
+            log.warning("database away: known sessions go on")
+        stale_standings.inc()
+        return known
+
+    def _database_answered(self) -> None:
+        self._database_away_until = 0.0
+        if self._going_on:
+            self._going_on = False
+            log.info("database back: sessions read from it again")
+
+    async def _marks(self, user_id: UUID) -> _Marks | None:
+        """Give the marks of a person and of everyone; None: Redis is not there, or has still to be told of a change."""
+
+        async def get(redis: Redis) -> _Marks:
+            await self._tell(redis)
+            return tuple(await redis.mget(_mark(user_id), _EVERYONE))
+
+        return await self._ask(get)
+
+    async def _run(self) -> str | None:
+        """Name the run of the Redis server: another one after each restart and failover."""
+
+        async def get(redis: Redis) -> str | None:
+            try:
+                return cast("str | None", (await redis.info("server")).get("run_id"))
+            except ResponseError:  # it is there and does not tell us
+                return None
+
+        return await self._ask(get)
+
+    async def _ask(self, question: Callable[[Redis], Awaitable[T]]) -> T | None:
+        """Ask Redis, which gets little time; None: it is not there."""
+        if self._redis is None or time.monotonic() < self._redis_away_until:
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await question(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._redis_away_until = time.monotonic() + _AWAY_SECONDS
+            log.warning("sessions read from the database", error=type(error).__name__)
+            return None
+
+    def changed(self, tx: Tx, user_id: UUID) -> None:
+        """Say that what a person may do changes with this transaction."""
+        after_commit(tx, self._telling(_mark(user_id)))
+
+    def changed_for_everyone(self, tx: Tx) -> None:
+        """Say that what a claim means changes with this transaction."""
+        after_commit(tx, self._telling(_EVERYONE))
+
+    def _telling(self, mark: str) -> Callable[[], Awaitable[None]]:
+        async def tell() -> None:
+            if self._redis is None:
+                return
+            self._untold[mark] = object()
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._tell(self._redis)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("change not told yet", error=type(error).__name__)
+
+        return tell
+
+    async def _tell(self, redis: Redis) -> None:
+        """Set the marks of changes that Redis has not been told of: the one just made, and those that it was away for.
+
+        A mark begins somewhere and counts up: told twice, by us or by the client's own retry, it has no value again.
+        """
+        for mark, change in tuple(self._untold.items()):
+            async with redis.pipeline() as pipeline:
+                pipeline.set(mark, secrets.randbits(62), nx=True)
+                pipeline.incr(mark)
+                pipeline.expire(mark, MARK_SECONDS)
+                await pipeline.execute()
+            if self._untold.get(mark) is change:  # and not of a later change, which has still to be told
+                del self._untold[mark]

@@ -1,0 +1,75 @@
+"""Sign-in and the second factor over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Response
+
+from carteira.identity.runtime import IdentityDep
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.client import ClientDep, answer_tokens
+from carteira.identity.sessions.schemas import TokensOut
+from carteira.identity.signin import service, totp
+from carteira.identity.signin.schemas import ChallengeOut, CodeIn, EnrolmentOut, MfaIn, RecoveryCodesOut
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.transaction import TxDep
+
+router = APIRouter(tags=["identity"])
+
+
+@router.get("/.well-known/jwks.json", summary="Chaves públicas", dependencies=[public("keys to verify with")])
+async def get_keys(identity: IdentityDep, response: Response) -> dict[str, Any]:
+    """As chaves públicas que conferem os tokens de acesso (RFC 7517)."""
+    response.headers["Cache-Control"] = "public, max-age=60"
+    return identity.ring.public()
+
+
+@router.post(
+    "/auth/login",
+    summary="Entrar com CPF ou e-mail e senha",
+    response_model_exclude_none=True,
+    dependencies=[public("signing in")],
+)
+async def login(
+    username: Annotated[str, Form(min_length=1, max_length=254, description="CPF ou e-mail")],
+    password: Annotated[str, Form(min_length=1, max_length=1000, json_schema_extra={"format": "password"})],
+    identity: IdentityDep,
+    client: ClientDep,
+    response: Response,
+) -> TokensOut | ChallengeOut:
+    """Formulário de senha do OAuth2. Com autenticador ativado, responde `mfa_required` e um `mfa_token`."""
+    answer = await service.sign_in(identity, username, password, client)
+    if isinstance(answer, service.Challenge):
+        return ChallengeOut(mfa_token=answer.mfa_token)
+    return answer_tokens(identity, response, answer)
+
+
+@router.post(
+    "/auth/mfa",
+    summary="Entrar com o segundo fator",
+    response_model_exclude_none=True,
+    dependencies=[public("the holder of an mfa_token")],
+)
+async def mfa(body: MfaIn, identity: IdentityDep, client: ClientDep, response: Response) -> TokensOut:
+    """Aceita o código do autenticador ou um código de recuperação; nenhum vale duas vezes."""
+    tokens = await service.finish_sign_in(identity, body.mfa_token, body.code, client)
+    return answer_tokens(identity, response, tokens)
+
+
+@router.post("/auth/totp", summary="Começar a ativar o autenticador")
+async def enrol(tx: TxDep, who: Who, identity: IdentityDep) -> EnrolmentOut:
+    """Dá o segredo e o código QR; vale depois de confirmado com um código. Pede uma entrada recente."""
+    sessions.require_recent_sign_in(who)
+    return EnrolmentOut.model_validate(await totp.enrol(tx, identity.sealer, who.user_id))
+
+
+@router.post("/auth/totp/confirm", summary="Ativar o autenticador")
+async def confirm(body: CodeIn, tx: TxDep, who: Who, identity: IdentityDep) -> RecoveryCodesOut:
+    """Ativa o autenticador e mostra, uma única vez, os códigos de recuperação."""
+    return RecoveryCodesOut(recovery_codes=await totp.confirm(tx, identity.sealer, who.user_id, body.code))
+
+
+@router.delete("/auth/totp", status_code=204, summary="Desativar o autenticador")
+async def disable(tx: TxDep, who: Who) -> None:
+    """Desativa o autenticador e apaga os códigos de recuperação. Pede uma entrada recente."""
+    sessions.require_recent_sign_in(who)
+    await totp.disable(tx, who.user_id)

@@ -1,0 +1,195 @@
+"""Sign-in by password, and the second factor behind it.
+
+Only failures count: ten per account and three hundred per address in a quarter of an hour. What an attacker uses up is
+the limit of devices that the account does not know: a known device has its own, and where a second factor is on, a
+person goes on to it whether or not the password fits, so that the challenge tells an attacker nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import and_, delete, exists, select
+
+from carteira.identity.errors import WrongCode, WrongCredentials
+from carteira.identity.models import KnownDevice, MfaChallenge, Totp, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.service import Client, Method, Tokens
+from carteira.identity.signin import totp
+from carteira.identity.users.login import by_login
+from carteira.identity.users.passwords import verify_password
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.web.problems import TooManyRequests
+
+CHALLENGE_SECONDS = 300
+_CHALLENGE_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A sign-in that waits for its second factor."""
+
+    mfa_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    user_id: UUID
+    password_hash: str | None
+    has_totp: bool
+    knows_device: bool
+
+
+async def sign_in(runtime: Runtime, username: str, password: str, client: Client) -> Tokens | Challenge:
+    """Sign a person in by CPF or e-mail and password, or ask for the second factor.
+
+    Raises:
+        WrongCredentials: the pair does not fit, or nobody is known by that name; both take as long.
+        TooManyRequests: too many failures lately, and neither device nor second factor speaks for the person.
+    """
+    async with runtime.database.transaction() as tx:
+        candidate = await _find(tx, username, client)
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    account = _account_limit(candidate, username, client)
+    async with runtime.guesses:
+        await runtime.limiter.check(address)
+        blind = await runtime.limiter.is_reached(account)
+        if blind and not (candidate and candidate.has_totp):
+            await runtime.limiter.check(account)
+            raise TooManyRequests(1)  # the window ended between the two looks
+        fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
+        if not fits:
+            await runtime.limiter.count(address, account)
+    answer: Tokens | Challenge | None
+    async with runtime.database.transaction() as tx:
+        if not fits:
+            await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
+            answer = await _challenge(tx, candidate.user_id, genuine=False) if blind and candidate else None
+        else:
+            assert candidate is not None, "nobody's password never fits"
+            answer = await _go_on(tx, runtime, candidate, client, better_hash)
+    if answer is None:  # raised only now: the record of the failure is committed
+        raise WrongCredentials
+    return answer
+
+
+async def _find(tx: Tx, username: str, client: Client) -> _Candidate | None:
+    device = digest(client.device_token or "")
+    row = (
+        await tx.execute(
+            select(
+                User.id,
+                User.password_hash,
+                exists().where(Totp.user_id == User.id, Totp.confirmed_at.is_not(None)),
+                exists().where(and_(KnownDevice.user_id == User.id, KnownDevice.token_hash == device)),
+            ).where(by_login(username), User.erased_at.is_(None))
+        )
+    ).one_or_none()
+    return None if row is None else _Candidate(*row)
+
+
+def _account_limit(candidate: _Candidate | None, username: str, client: Client) -> RateLimit:
+    if candidate is None:
+        return RateLimit.of(PER_ACCOUNT, "nobody", username.strip().lower())
+    if candidate.knows_device:
+        return RateLimit.of(PER_ACCOUNT, candidate.user_id, client.device_token)
+    return RateLimit.of(PER_ACCOUNT, candidate.user_id)
+
+
+async def _go_on(
+    tx: Tx, runtime: Runtime, candidate: _Candidate, client: Client, better_hash: str | None
+) -> Tokens | Challenge | None:
+    """Start the session, or ask for the second factor, unless the password expired or was changed meanwhile."""
+    user = await tx.get_one(User, candidate.user_id, with_for_update=True, populate_existing=True)
+    if user.erased_at is not None or user.password_hash != candidate.password_hash:
+        return None
+    if user.password_expires_at is not None and user.password_expires_at <= clock.now():
+        return None
+    if better_hash is not None:
+        user.password_hash = better_hash
+    if candidate.has_totp:
+        return await _challenge(tx, user.id, genuine=True)
+    return await sessions.start_session(tx, runtime, user.id, client, methods=("password",))
+
+
+async def go_on_by(tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, method: Method) -> Tokens | Challenge:
+    """Sign a person in by one factor that is no password, or ask for the second where the authenticator is on.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    totp_on = exists().where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
+    if await tx.scalar(select(totp_on)):
+        return await _challenge(tx, user_id, genuine=True, method=method)
+    return await sessions.start_session(tx, runtime, user_id, client, methods=(method,))
+
+
+async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool, method: Method = "password") -> Challenge:
+    token = new_token()
+    tx.add(
+        MfaChallenge(
+            token_hash=digest(token),
+            user_id=user_id,
+            genuine=genuine,
+            method=method,
+            tries=0,
+            expires_at=clock.now() + timedelta(seconds=CHALLENGE_SECONDS),
+        )
+    )
+    await tx.flush()
+    return Challenge(token)
+
+
+async def forget_old(tx: Tx) -> None:
+    """Delete challenges that nobody answered in time. A job calls it."""
+    await tx.execute(delete(MfaChallenge).where(MfaChallenge.expires_at < clock.now() - timedelta(days=1)))
+
+
+async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:
+    """Finish a sign-in with a code of the authenticator or a recovery code. Five tries a challenge.
+
+    Raises:
+        WrongCode: the code or the token is wrong, used, or too late.
+        TooManyRequests: too many wrong codes lately.
+    """
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    await runtime.limiter.check(address)
+    async with runtime.database.transaction() as tx:
+        user_id = await tx.scalar(
+            select(MfaChallenge.user_id).where(
+                MfaChallenge.token_hash == digest(mfa_token), MfaChallenge.genuine, MfaChallenge.used_at.is_(None)
+            )
+        )
+    limits = [address]
+    if user_id is not None:
+        # Only who has the password gets here, so that a stranger cannot use this limit up.
+        limits.append(RateLimit.of(PER_ACCOUNT, "code", user_id))
+        await runtime.limiter.check(*limits)
+    async with runtime.database.transaction() as tx:
+        answer = await _finish(tx, runtime, mfa_token, code, client)
+    if answer is None:
+        await runtime.limiter.count(*limits)
+        raise WrongCode
+    return answer
+
+
+async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens | None:
+    challenge = await tx.get(MfaChallenge, digest(mfa_token), with_for_update=True, populate_existing=True)
+    if challenge is None or challenge.used_at is not None:
+        return None
+    if challenge.expires_at <= clock.now() or challenge.tries >= _CHALLENGE_TRIES:
+        return None
+    challenge.tries += 1
+    factor = await totp.take_code(tx, runtime.sealer, challenge.user_id, code) if challenge.genuine else None
+    if factor is None:
+        await audit.record(tx, "second_factor_failed", actor=None, subject=challenge.user_id)
+        return None
+    challenge.used_at = clock.now()
+    methods = (cast("Method", challenge.method), factor)
+    return await sessions.start_session(tx, runtime, challenge.user_id, client, methods=methods)

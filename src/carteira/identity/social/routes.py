@@ -1,0 +1,148 @@
+"""Sign-in at Google and Meta over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Cookie, Query, Response
+from fastapi.responses import RedirectResponse
+
+from carteira.identity.public_address import BaseDep
+from carteira.identity.runtime import IdentityDep
+from carteira.identity.sessions.client import ClientDep, answer_tokens
+from carteira.identity.sessions.schemas import TokensOut
+from carteira.identity.signin.schemas import ChallengeOut
+from carteira.identity.signin.service import Challenge
+from carteira.identity.social import service as social
+from carteira.identity.social.providers import ProviderName
+from carteira.identity.social.schemas import (
+    LinkCodeIn,
+    LinkVerifyIn,
+    RegistrationTokenOut,
+    SocialAccountOut,
+    SocialLinkIn,
+    SocialRegisterIn,
+)
+from carteira.kit.web.access import Who, public
+from carteira.kit.web.pagination import Page
+from carteira.kit.web.transaction import TxDep
+
+COOKIE = "carteira_social"
+
+router = APIRouter(prefix="/auth", tags=["identity"])
+
+
+@router.get(
+    "/{provider}/login",
+    status_code=302,
+    response_class=RedirectResponse,
+    summary="Entrar com Google ou Meta",
+    dependencies=[public("signing in")],
+)
+async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, client: ClientDep) -> Response:
+    """Leva o navegador ao provedor; a volta deve ser no mesmo navegador, em até dez minutos."""
+    departure = await social.begin(identity, base, provider, client)
+    response = RedirectResponse(departure.url, 302)
+    response.set_cookie(
+        COOKIE,
+        departure.browser,
+        max_age=social.ATTEMPT_SECONDS,
+        path="/auth",
+        secure=not identity.config.development,
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@router.get(
+    "/{provider}/callback",
+    summary="Voltar de Google ou Meta",
+    response_model_exclude_none=True,
+    dependencies=[public("signing in")],
+)
+async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
+    provider: ProviderName,
+    identity: IdentityDep,
+    base: BaseDep,
+    client: ClientDep,
+    response: Response,
+    state: Annotated[str, Query(max_length=200)] = "",
+    code: Annotated[str | None, Query(max_length=4000)] = None,
+    error: Annotated[str | None, Query(max_length=200)] = None,
+    browser: Annotated[str, Cookie(alias=COOKIE, max_length=200)] = "",
+) -> TokensOut | ChallengeOut | RegistrationTokenOut:
+    """Responde os tokens, ou `mfa_required`, ou um `registration_token` se a conta não está ligada a ninguém."""
+    arrival = social.CallbackResult(state=state, browser=browser, code=code, error=error)
+    answer = await social.callback(identity, base, provider, arrival, client)
+    response.delete_cookie(COOKIE, path="/auth", secure=not identity.config.development, httponly=True, samesite="lax")
+    if isinstance(answer, social.Registration):
+        return RegistrationTokenOut(
+            registration_token=answer.token,
+            expires_in=social.REGISTRATION_SECONDS,
+            full_name=answer.full_name,
+            email=answer.email,
+        )
+    if isinstance(answer, Challenge):
+        return ChallengeOut(mfa_token=answer.mfa_token)
+    return answer_tokens(identity, response, answer)
+
+
+@router.post(
+    "/social/register",
+    status_code=201,
+    summary="Terminar o cadastro iniciado no Google ou na Meta",
+    response_model_exclude_none=True,
+    dependencies=[public("the holder of a registration_token")],
+)
+async def register(body: SocialRegisterIn, identity: IdentityDep, client: ClientDep, response: Response) -> TokensOut:
+    """Cria a conta, sem senha, e entra. Depois de um 409 o token ainda vale, para ligar a conta a quem já está aqui."""
+    sign_up = social.SignUp(body.cpf, body.birth_date, body.phone, body.full_name, body.email)
+    tokens = await social.register(identity, body.registration_token, sign_up, client)
+    return answer_tokens(identity, response, tokens)
+
+
+@router.post("/social/link", status_code=204, summary="Ligar uma conta do Google ou da Meta à minha")
+async def link(body: SocialLinkIn, tx: TxDep, who: Who, identity: IdentityDep) -> None:
+    """Liga a conta do `registration_token` a quem está autenticado. Pede uma entrada recente."""
+    await social.link(tx, identity, who, body.registration_token)
+
+
+@router.post(
+    "/social/link/code",
+    status_code=202,
+    summary="Pedir um código para ligar uma conta",
+    dependencies=[public("the holder of a registration_token")],
+)
+async def ask_code(body: LinkCodeIn, identity: IdentityDep, client: ClientDep) -> dict[str, str]:
+    """Envia um código ao e-mail confirmado da pessoa, se houver; a resposta é a mesma se não houver."""
+    await social.ask_code(identity, body.registration_token, body.name, client)
+    return {"detail": "Se houver uma conta com e-mail confirmado, um código foi enviado. Ele vale por 10 minutos."}
+
+
+@router.post(
+    "/social/link/verify",
+    summary="Ligar uma conta com o código recebido",
+    response_model_exclude_none=True,
+    dependencies=[public("the holder of a registration_token and of a code")],
+)
+async def verify_code(
+    body: LinkVerifyIn, identity: IdentityDep, client: ClientDep, response: Response
+) -> TokensOut | ChallengeOut:
+    """Liga a conta e entra. Cinco tentativas por código."""
+    answer = await social.verify_code(identity, body.registration_token, body.code, client)
+    if isinstance(answer, Challenge):
+        return ChallengeOut(mfa_token=answer.mfa_token)
+    return answer_tokens(identity, response, answer)
+
+
+@router.get("/social", summary="Minhas contas ligadas")
+async def get_accounts(tx: TxDep, who: Who) -> Page[SocialAccountOut]:
+    """Lista as contas do Google e da Meta que entram na própria conta."""
+    items = [SocialAccountOut.model_validate(item) for item in await social.list_accounts(tx, who.user_id)]
+    return Page(items=items, next_cursor=None)
+
+
+@router.delete("/social/{account_id}", status_code=204, summary="Desligar uma conta")
+async def unlink(account_id: UUID, tx: TxDep, who: Who) -> None:
+    """Desliga uma das próprias contas do Google ou da Meta. Pede uma entrada recente."""
+    await social.unlink(tx, who, account_id)

@@ -1,0 +1,61 @@
+"""Wire shapes of sign-in at a provider."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from carteira.identity.fields import BirthDate, Code, Email, FullName, Named, Phone, Token
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.web.bodies import Body
+
+
+class RegistrationTokenOut(BaseModel):
+    """Nobody is linked to that account yet: sign up, or link it."""
+
+    registration_token: str
+    expires_in: int = Field(description="Segundos até o registration_token expirar")
+    full_name: str | None = Field(None, description="O que o provedor disse; se faltar, o cadastro pede")
+    email: str | None = Field(None, description="O mesmo")
+
+
+class SocialRegisterIn(Body):
+    """What finishes sign-up; name and e-mail only if the provider did not tell them, or to have others."""
+
+    registration_token: Token
+    cpf: Cpf
+    birth_date: BirthDate
+    phone: Phone
+    full_name: FullName | None = None
+    email: Email | None = None
+
+
+class SocialLinkIn(Body):
+    """The account to link."""
+
+    registration_token: Token
+
+
+class LinkCodeIn(Named):
+    """For whom a code is asked: an e-mail or a CPF."""
+
+    registration_token: Token
+
+
+class LinkVerifyIn(Body):
+    """The code that came."""
+
+    registration_token: Token
+    code: Code
+
+
+class SocialAccountOut(BaseModel):
+    """An account that signs one in."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    provider: Literal["google", "meta"]
+    created_at: datetime
+    used_at: datetime | None

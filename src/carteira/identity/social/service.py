@@ -1,0 +1,457 @@
+"""Sign-in at a provider: the way there and back, finishing sign-up, and linking to somebody who is here already.
+
+A provider's account that is linked signs in. One that is not gets a registration token, and with it either signs up or
+is linked: by the person's own sign-in, or by a code sent to their confirmed e-mail address. What a provider says of an
+address links nobody (SPEC, identity).
+
+A browser that is sent away gets a secret in a cookie. The state in the database knows that secret's hash, and the PKCE
+verifier and the nonce are made from it: who steals a state, or the database, cannot come back in the browser's place.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from carteira.identity.errors import (
+    CpfTaken,
+    EmailTaken,
+    MissingFields,
+    ProviderDown,
+    RegistrationOver,
+    SignInUnavailable,
+    SocialAccountNotFound,
+    SocialAccountTaken,
+    SocialAttemptOver,
+    SocialRefused,
+    UserNotFound,
+    WrongCode,
+)
+from carteira.identity.fields import Email, FullName
+from carteira.identity.models import SocialAccount, SocialAttempt, SocialRegistration, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.service import Client, Tokens
+from carteira.identity.signin import service
+from carteira.identity.signin.service import Challenge
+from carteira.identity.social.providers import AuthorizationRequest, Profile, Provider, ProviderName, derive
+from carteira.identity.users import login
+from carteira.identity.users.service import NewPerson, add_person
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import DependencyDown, TooManyRequests
+
+ATTEMPT_SECONDS = 600
+REGISTRATION_SECONDS = 1800
+CODE_TTL = timedelta(minutes=10)
+TRIES = 5
+_CODE_DIGITS = 6
+
+_name: TypeAdapter[str] = TypeAdapter(FullName)
+_email: TypeAdapter[str] = TypeAdapter(Email)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """Where the browser goes, and the secret that it keeps meanwhile."""
+
+    url: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackResult:
+    """What the browser brings back."""
+
+    state: str
+    browser: str
+    code: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An account that nobody is linked to yet, and what its provider says of it."""
+
+    token: str
+    full_name: str | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """What a person adds to what the provider said."""
+
+    cpf: str
+    birth_date: date
+    phone: str
+    full_name: str | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SocialAccountView:
+    """A linked account as its person sees it."""
+
+    id: UUID
+    provider: str
+    created_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the job sends to a confirmed address."""
+
+    name: str
+    to: str
+    code: str
+    provider: str
+
+
+def _provider(runtime: Runtime, name: ProviderName) -> Provider:
+    provider = runtime.providers.get(name)
+    if provider is None:
+        raise SignInUnavailable
+    return provider
+
+
+def _authorization_request(base: str, name: ProviderName, state: str, browser: str) -> AuthorizationRequest:
+    return AuthorizationRequest(
+        redirect_uri=f"{base}/auth/{name}/callback",
+        state=state,
+        nonce=derive(browser, "nonce", state),
+        verifier=derive(browser, "verifier", state),
+    )
+
+
+async def begin(runtime: Runtime, base: str, name: ProviderName, client: Client) -> Redirection:
+    """Send a browser to a provider; it must be back within `ATTEMPT_SECONDS`.
+
+    Raises:
+        SignInUnavailable: the provider is not set up here.
+        ProviderDown: it does not answer.
+        TooManyRequests: too many were sent from that address.
+    """
+    provider = _provider(runtime, name)
+    address = RateLimit.of(PER_ADDRESS, "social", network(client.address))
+    await runtime.limiter.check(address)
+    if not await runtime.limiter.count(address):
+        raise TooManyRequests(60)
+    state, browser = new_token(), new_token()
+    try:
+        url = await provider.authorization_url(_authorization_request(base, name, state, browser))
+    except DependencyDown as error:
+        raise ProviderDown from error
+    async with runtime.database.transaction() as tx:
+        tx.add(
+            SocialAttempt(
+                state_hash=digest(state),
+                browser_hash=digest(browser),
+                provider=name,
+                expires_at=clock.now() + timedelta(seconds=ATTEMPT_SECONDS),
+            )
+        )
+    return Redirection(url, browser)
+
+
+async def callback(
+    runtime: Runtime, base: str, name: ProviderName, arrival: CallbackResult, client: Client
+) -> Tokens | Challenge | Registration:
+    """Take a browser back: sign in who is linked, ask for the second factor, or offer to sign up or link.
+
+    Raises:
+        SocialAttemptOver: the state is unknown, used, too old, another provider's or another browser's.
+        SocialRefused: the provider or the person there said no, or what it says proves nothing.
+        ProviderDown: it does not answer; the person starts again.
+        SignInUnavailable, TooManyRequests.
+    """
+    provider = _provider(runtime, name)
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    await runtime.limiter.check(address)
+    async with runtime.database.transaction() as tx:
+        live = await _take(tx, name, arrival)
+    if not live:
+        await runtime.limiter.count(address)
+        raise SocialAttemptOver
+    trip = _authorization_request(base, name, arrival.state, arrival.browser)
+    try:
+        profile = await _profile(provider, trip, arrival)
+    except SocialRefused:
+        await runtime.limiter.count(address)
+        async with runtime.database.transaction() as tx:
+            await audit.record(tx, "sign_in_failed", actor=None, method=name)
+        raise
+    async with runtime.database.transaction() as tx:
+        return await _sign_in_or_offer(tx, runtime, name, profile, client)
+
+
+async def _profile(provider: Provider, trip: AuthorizationRequest, arrival: CallbackResult) -> Profile:
+    if arrival.code is None or arrival.error is not None:
+        raise SocialRefused
+    try:
+        return await provider.profile(trip, arrival.code)
+    except DependencyDown as error:
+        raise ProviderDown from error
+
+
+async def _take(tx: Tx, name: ProviderName, arrival: CallbackResult) -> bool:
+    """Use an attempt up, if this browser made it at this provider and in time."""
+    taken = await tx.scalar(
+        delete(SocialAttempt)
+        .where(
+            SocialAttempt.state_hash == digest(arrival.state),
+            SocialAttempt.browser_hash == digest(arrival.browser),
+            SocialAttempt.provider == name,
+            SocialAttempt.expires_at > clock.now(),
+        )
+        .returning(SocialAttempt.state_hash)
+    )
+    return taken is not None
+
+
+async def _sign_in_or_offer(
+    tx: Tx, runtime: Runtime, name: ProviderName, profile: Profile, client: Client
+) -> Tokens | Challenge | Registration:
+    account = await tx.scalar(
+        select(SocialAccount)
+        .where(SocialAccount.provider == name, SocialAccount.subject == profile.subject)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if account is not None:
+        account.used_at = clock.now()
+        return await service.go_on_by(tx, runtime, account.user_id, client, method=name)
+    token, registration_id = new_token(), uuid7()
+    said = Profile(
+        profile.subject, _valid(_name, profile.full_name), _valid(_email, profile.email), profile.email_confirmed
+    )
+    tx.add(
+        SocialRegistration(
+            id=registration_id,
+            token_hash=digest(token),
+            provider=name,
+            profile=runtime.sealer.seal(registration_id, orjson.dumps(said)),
+            expires_at=clock.now() + timedelta(seconds=REGISTRATION_SECONDS),
+        )
+    )
+    return Registration(token, said.full_name, said.email)
+
+
+def _valid(rule: TypeAdapter[str], text: str | None) -> str | None:
+    """Give what the provider said, if it keeps our rules."""
+    try:
+        return None if text is None else rule.validate_python(text)
+    except ValidationError:
+        return None
+
+
+async def _live(tx: Tx, runtime: Runtime, token: str) -> tuple[SocialRegistration, Profile]:
+    row = await tx.scalar(
+        select(SocialRegistration)
+        .where(
+            SocialRegistration.token_hash == digest(token),
+            SocialRegistration.used_at.is_(None),
+            SocialRegistration.expires_at > clock.now(),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        raise RegistrationOver
+    return row, Profile(**orjson.loads(runtime.sealer.open(row.id, row.profile)))
+
+
+async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client) -> Tokens:
+    """Finish sign-up: add the person, without a password, link the account and sign in.
+
+    Raises:
+        RegistrationOver: the token is unknown, used or too old.
+        MissingFields: the provider told no name or e-mail, and the person did not either.
+        EmailTaken, CpfTaken: somebody is here already; the token stays good, to link the account to them.
+        SocialAccountTaken: the account was linked meanwhile.
+        TooManyRequests: too many failures from that address.
+    """
+    address = RateLimit.of(PER_ADDRESS, "register", network(client.address))
+    await runtime.limiter.check(address)
+    try:
+        async with runtime.database.transaction() as tx:
+            row, profile = await _live(tx, runtime, token)
+            full_name, email = sign_up.full_name or profile.full_name, sign_up.email or profile.email
+            if full_name is None or email is None:
+                raise MissingFields([name for name, value in (("full_name", full_name), ("email", email)) if not value])
+            person = NewPerson(full_name, email, sign_up.cpf, sign_up.birth_date, sign_up.phone)
+            confirmed = profile.email_confirmed and email == profile.email
+            user_id = await add_person(tx, person, password_hash=None, email_confirmed=confirmed)
+            method = await _link(tx, row, profile, user_id)
+            return await sessions.start_session(tx, runtime, user_id, client, methods=(method,))
+    except (RegistrationOver, EmailTaken, CpfTaken):
+        await runtime.limiter.count(address)
+        raise
+
+
+async def _link(tx: Tx, row: SocialRegistration, profile: Profile, user_id: UUID) -> ProviderName:
+    """Link the account and use its registration up."""
+    now = clock.now()
+    name: ProviderName = "google" if row.provider == "google" else "meta"
+    account = SocialAccount(id=uuid7(), user_id=user_id, provider=name, subject=profile.subject, created_at=now)
+    tx.add(account)
+    row.used_at, row.profile, row.user_id = now, b"", None
+    try:
+        await tx.flush()
+    except IntegrityError as error:
+        raise SocialAccountTaken from error
+    await audit.record(
+        tx, "social_account_linked", actor=user_id, subject=user_id, provider=name, account=str(account.id)
+    )
+    return name
+
+
+async def _link_to_somebody_here(tx: Tx, runtime: Runtime, token: str, user_id: UUID) -> ProviderName:
+    row, profile = await _live(tx, runtime, token)
+    name = await _link(tx, row, profile, user_id)
+    await jobs.defer(tx, "identity:tell_way_added", user_id=str(user_id), way=name)
+    return name
+
+
+async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
+    """Link an account to who is signed in, and tell them by e-mail. Wants a recent sign-in.
+
+    Raises:
+        RecentSignInRequired, RegistrationOver, SocialAccountTaken.
+    """
+    sessions.require_recent_sign_in(who)
+    user = await tx.get(User, who.user_id, with_for_update=True)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    await _link_to_somebody_here(tx, runtime, token, user.id)
+
+
+async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> None:
+    """Ask for a code at the confirmed e-mail address of the person of a CPF or e-mail, if there is one; nothing tells.
+
+    Raises:
+        RegistrationOver: the token is unknown, used or too old.
+        TooManyRequests: too many were asked for by that name or from that address.
+    """
+    async with runtime.database.transaction() as tx:
+        await _live(tx, runtime, token)
+        user_id = await tx.scalar(select(User.id).where(login.by_login(name), User.erased_at.is_(None)))
+    who = str(user_id or name.strip().lower())
+    limits = [
+        RateLimit.of(PER_RECOVERY, "link", who),
+        RateLimit.of(PER_RECOVERY_DAY, "link", who),
+        RateLimit.of(PER_ADDRESS, "recovery", network(client.address)),
+    ]
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
+        raise TooManyRequests(60)
+    async with runtime.database.transaction() as tx:
+        row, _ = await _live(tx, runtime, token)
+        row.user_id, row.code_hash, row.code_expires_at, row.tries = user_id, None, clock.now() + CODE_TTL, 0
+        await tx.flush()
+        await audit.record(tx, "link_code_asked", actor=None, subject=user_id, provider=row.provider)
+        await jobs.defer(tx, "identity:send_link_code", registration_id=str(row.id))
+
+
+def _code_hash(registration_id: UUID, code: str) -> bytes:
+    return digest(f"{registration_id}:{code}")
+
+
+async def make_code(tx: Tx, registration_id: UUID) -> Letter | None:
+    """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it."""
+    row = await tx.get(SocialRegistration, registration_id, with_for_update=True, populate_existing=True)
+    if row is None or row.user_id is None or row.used_at is not None or row.expires_at <= clock.now():
+        return None
+    user = await tx.get_one(User, row.user_id)
+    if user.erased_at is not None or user.email is None or user.email_confirmed_at is None:
+        return None
+    code = f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}}"
+    row.code_hash, row.code_expires_at = _code_hash(row.id, code), clock.now() + CODE_TTL
+    await tx.flush()
+    return Letter((user.full_name or "").split()[0], user.email, code, row.provider)
+
+
+async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge:
+    """Link the account to whom the code was sent, tell them, and sign in. Five tries a code.
+
+    Raises:
+        WrongCode: wrong, used, too late or tried too often, or the token is.
+        SocialAccountTaken: the account was linked meanwhile.
+        TooManyRequests: too many failures from that address.
+    """
+    address = RateLimit.of(PER_ADDRESS, network(client.address))
+    await runtime.limiter.check(address)
+    async with runtime.database.transaction() as tx:
+        answer = await _verify_code(tx, runtime, token, code, client)
+    if answer is None:  # raised only now: the try is committed
+        await runtime.limiter.count(address)
+        raise WrongCode
+    return answer
+
+
+async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge | None:
+    try:
+        row, _ = await _live(tx, runtime, token)
+    except RegistrationOver:
+        return None
+    if row.user_id is None or row.code_hash is None or row.code_expires_at is None:
+        return None
+    if row.code_expires_at <= clock.now() or row.tries >= TRIES:
+        return None
+    row.tries += 1
+    await tx.flush()
+    if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
+        await audit.record(tx, "link_code_failed", actor=None, subject=row.user_id, provider=row.provider)
+        return None
+    user_id = row.user_id
+    method = await _link_to_somebody_here(tx, runtime, token, user_id)
+    return await service.go_on_by(tx, runtime, user_id, client, method=method)
+
+
+async def list_accounts(tx: Tx, user_id: UUID) -> list[SocialAccountView]:
+    """Give a person's linked accounts, oldest first."""
+    rows = await tx.scalars(select(SocialAccount).where(SocialAccount.user_id == user_id).order_by(SocialAccount.id))
+    return [SocialAccountView(row.id, row.provider, row.created_at, row.used_at) for row in rows]
+
+
+async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
+    """Unlink one of a person's accounts. Wants a recent sign-in; a password is to be had by recovery, always.
+
+    Raises:
+        SocialAccountNotFound: there is none, or it is another person's.
+        RecentSignInRequired: the sign-in is too long ago.
+    """
+    sessions.require_recent_sign_in(who)
+    row = await tx.get(SocialAccount, account_id, with_for_update=True, populate_existing=True)
+    if row is None or row.user_id != who.user_id:
+        raise SocialAccountNotFound
+    await tx.delete(row)
+    await tx.flush()
+    await audit.record(
+        tx,
+        "social_account_unlinked",
+        actor=who.user_id,
+        subject=who.user_id,
+        provider=row.provider,
+        account=str(account_id),
+    )
+
+
+async def forget_old(tx: Tx) -> None:
+    """Delete attempts and registrations that nobody finished in time. A job calls it."""
+    now = clock.now()
+    await tx.execute(delete(SocialAttempt).where(SocialAttempt.expires_at < now))
+    await tx.execute(delete(SocialRegistration).where(SocialRegistration.expires_at < now))

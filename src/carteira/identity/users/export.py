@@ -1,0 +1,212 @@
+"""The export of users: XLSX and CSV, streamed in small pieces, without passwords, CPFs masked unless the caller may."""
+
+import asyncio
+import csv
+import io
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+import xlsxwriter
+from sqlalchemy import func, select
+
+from carteira.identity.models import User
+from carteira.identity.users.queries import PersonView, people
+from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import SAO_PAULO, clock
+from carteira.kit.values.cpf import mask_cpf
+
+Format = Literal["xlsx", "csv"]
+MEDIA_TYPES = {
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "csv": "text/csv; charset=utf-8",
+}
+COLUMNS = (
+    "id",
+    "nome",
+    "e-mail",
+    "CPF",
+    "nascimento",
+    "telefone",
+    "papel",
+    "permissões",
+    "criado em",
+    "atualizado em",
+)
+_MARK = b"\xef\xbb\xbf"
+_BATCH = 1_000
+_CHUNK_BYTES = 65_536
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SHEET_ROWS = 1_048_575
+
+Progress = Callable[[int, int], None]
+"""Told how many rows are written and how many there are."""
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(SAO_PAULO).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _row(person: PersonView, *, show_cpf: bool) -> list[str]:
+    cpf = person.cpf or ""
+    return [
+        str(person.id),
+        person.full_name,
+        person.email,
+        cpf if show_cpf or not cpf else mask_cpf(cpf),
+        person.birth_date.isoformat() if person.birth_date else "",
+        person.phone or "",
+        person.role,
+        ", ".join(person.claims),
+        _instant(person.created_at),
+        _instant(person.updated_at),
+    ]
+
+
+def _plain(text: str) -> str:
+    """Keep a spreadsheet from running a person's name as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+async def _batches(database: Database) -> AsyncIterator[Sequence[PersonView]]:
+    """Read the people in short transactions, so that a slow reader holds nothing open."""
+    after: UUID | None = None
+    while True:
+        async with database.transaction() as tx:
+            query = people().order_by(User.id).limit(_BATCH)
+            rows = [
+                PersonView(*row) for row in await tx.execute(query if after is None else query.where(User.id > after))
+            ]
+        if rows:
+            yield rows
+        if len(rows) < _BATCH:
+            return
+        after = rows[-1].id
+
+
+async def count(database: Database) -> int:
+    """Count the people that an export would hold."""
+    async with database.transaction() as tx:
+        return await tx.scalar(select(func.count()).select_from(User).where(User.erased_at.is_(None))) or 0
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows([_plain(cell) for cell in row] for row in rows)
+    return text.getvalue().encode()
+
+
+async def csv_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[bytes]:
+    """Give the CSV piece by piece (RFC 4180, UTF-8 with the mark by which spreadsheets know it)."""
+    yield _MARK + _csv([COLUMNS])
+    async for batch in _batches(database):
+        rows = [_row(person, show_cpf=show_cpf) for person in batch]
+        yield await asyncio.to_thread(_csv, rows)
+
+
+class _Book:
+    """An XLSX written row by row; the library keeps one row in memory and the rest in temporary files."""
+
+    def __init__(self, path: Path) -> None:
+        self._book = xlsxwriter.Workbook(
+            str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        )
+        self._next = 0
+        self._begin_sheet()
+
+    def _begin_sheet(self) -> None:
+        self._sheet = self._book.add_worksheet()
+        self._sheet.set_column(0, len(COLUMNS) - 1, 22)
+        self._sheet.freeze_panes(1, 0)
+        for column, title in enumerate(COLUMNS):
+            self._sheet.write_string(0, column, title)
+        self._next = 1
+
+    def write(self, rows: Sequence[Sequence[str]]) -> None:
+        for row in rows:
+            if self._next > _SHEET_ROWS:
+                self._begin_sheet()
+            for column, cell in enumerate(row):
+                self._sheet.write_string(self._next, column, cell)
+            self._next += 1
+
+    def close(self) -> None:
+        self._book.close()
+
+
+async def export_users(
+    database: Database, path: Path, *, form: Format, show_cpf: bool = False, progress: Progress | None = None
+) -> int:
+    """Write the users to a file, readable by its owner only, whole or not at all; give how many there were.
+
+    Memory stays the same however many there are. `progress` is for the command's bar.
+    """
+    total = await count(database)
+    written = 0
+    file = await asyncio.to_thread(_File, path, form)
+    try:
+        async for batch in _batches(database):
+            rows = [_row(person, show_cpf=show_cpf) for person in batch]
+            await asyncio.to_thread(file.write, rows)
+            written += len(rows)
+            if progress is not None:
+                progress(written, max(total, written))
+        await asyncio.to_thread(file.finish)
+    finally:
+        file.discard()
+    return written
+
+
+class _File:
+    """A file that takes its name once it is whole."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(descriptor)
+        self._path, self._part = path, Path(name)
+        self._book = _Book(self._part) if form == "xlsx" else None
+        if self._book is None:
+            self._part.write_bytes(_MARK + _csv([COLUMNS]))
+
+    def write(self, rows: Sequence[Sequence[str]]) -> None:
+        if self._book is not None:
+            self._book.write(rows)
+            return
+        with self._part.open("ab") as file:
+            file.write(_csv(rows))
+
+    def finish(self) -> None:
+        if self._book is not None:
+            self._book.close()
+        self._part.replace(self._path)
+
+    def discard(self) -> None:
+        self._part.unlink(missing_ok=True)
+
+
+async def xlsx_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[bytes]:
+    """Give the XLSX piece by piece, from a temporary file that is gone at the end, whoever hangs up."""
+    with tempfile.TemporaryDirectory(prefix="carteira-export-") as folder:
+        path = Path(folder) / "usuarios.xlsx"
+        await export_users(database, path, form="xlsx", show_cpf=show_cpf)
+        with path.open("rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield chunk
+
+
+async def export_daily(database: Database, folder: Path, *, days_kept: int) -> Path:
+    """Write the day's export, CPFs masked, and delete those older than the days kept. A job calls it."""
+    path = folder / f"usuarios-{clock.today().isoformat()}.xlsx"
+    await export_users(database, path, form="xlsx")
+    await asyncio.to_thread(_delete_old, folder, days_kept)
+    return path
+
+
+def _delete_old(folder: Path, days_kept: int) -> None:
+    for old in sorted(folder.glob("usuarios-*.xlsx"))[:-days_kept]:
+        old.unlink()

@@ -1,0 +1,285 @@
+"""Reads: a person, the list and its search, the report (as SQL and as an expression), what is held, and who looked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
+
+from carteira.identity.errors import UserNotFound
+from carteira.identity.models import (
+    Claim,
+    Consent,
+    KnownDevice,
+    Passkey,
+    RecoveryCode,
+    Role,
+    Session,
+    SocialAccount,
+    Totp,
+    User,
+    UserClaim,
+)
+from carteira.identity.users.login import by_login
+from carteira.identity.users.service import fold
+from carteira.kit.db.session import Tx
+from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
+
+ACCESS_ACTIONS = ("user_read", "user_listed", "users_reported", "users_exported", "role_read", "claims_read")
+"""Actions that a person is shown as looks at their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """A person as other modules and the routes see them. `cpf` is whole: who shows it masks it."""
+
+    id: UUID
+    full_name: str
+    email: str
+    email_confirmed: bool
+    cpf: str | None
+    birth_date: date | None
+    phone: str | None
+    role_id: int
+    role: str
+    claims: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DataAccessView:
+    """Somebody looked at a person's data; None names an operator's own tool."""
+
+    id: UUID
+    action: str
+    actor_id: UUID | None
+    actor_name: str | None
+    created_at: datetime
+
+
+def _claims_of(*, only_active: bool = True) -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array
+    condition = UserClaim.user_id == User.id
+    return (
+        select(
+            func.coalesce(
+                func.array_agg(aggregate_order_by(Claim.description, Claim.description)), text("'{}'::text[]")
+            )
+        )
+        .select_from(UserClaim)
+        .join(Claim, Claim.id == UserClaim.claim_id)
+        .where(and_(condition, Claim.active) if only_active else condition)
+        .correlate(User)
+        .scalar_subquery()
+    )
+
+
+def people() -> Select[Any]:
+    """Select live people with role and active claims."""
+    return (
+        select(
+            User.id,
+            User.full_name,
+            User.email,
+            User.email_confirmed_at.is_not(None),
+            User.cpf,
+            User.birth_date,
+            User.phone,
+            Role.id,
+            Role.description,
+            _claims_of().label("claims"),
+            User.created_at,
+            User.updated_at,
+        )
+        .join(Role, Role.id == User.role_id)
+        .where(User.erased_at.is_(None))
+    )
+
+
+async def person(tx: Tx, user_id: UUID) -> PersonView:
+    """Give a person.
+
+    Raises:
+        UserNotFound: there is none, or they were erased.
+    """
+    row = (await tx.execute(people().where(User.id == user_id))).one_or_none()
+    if row is None:
+        raise UserNotFound
+    return PersonView(*row)
+
+
+async def find_person(tx: Tx, name: str) -> PersonView | None:
+    """Find a person by CPF or e-mail."""
+    row = (await tx.execute(people().where(by_login(name)))).one_or_none()
+    return None if row is None else PersonView(*row)
+
+
+async def search(tx: Tx, wanted: str | None, *, limit: int, after: UUID | None = None) -> list[PersonView]:
+    """List people, oldest first; `wanted` is a part of a name or e-mail however it is typed, or a whole CPF.
+
+    A part of a CPF finds nobody: it would tell the digits to those who see the number masked.
+    """
+    query = people()
+    if wanted and wanted.strip():
+        try:
+            query = query.where(User.cpf == parse_cpf(wanted))
+        except InvalidCpf:
+            for word in fold(wanted).split():
+                escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+                query = query.where(User.search_text.like(f"%{escaped}%"))
+    if after is not None:
+        query = query.where(User.id > after)
+    return [PersonView(*row) for row in await tx.execute(query.order_by(User.id).limit(limit))]
+
+
+REPORT_SQL = text("""
+    SELECT person.id, person.full_name, person.email, role.description AS role,
+           coalesce(array_agg(claim.description ORDER BY claim.description)
+                    FILTER (WHERE claim.id IS NOT NULL), '{}') AS claims
+    FROM users person
+    JOIN roles role ON role.id = person.role_id
+    LEFT JOIN user_claims held ON held.user_id = person.id
+    LEFT JOIN claims claim ON claim.id = held.claim_id AND claim.active
+    WHERE person.erased_at IS NULL AND (CAST(:after AS uuid) IS NULL OR person.id > CAST(:after AS uuid))
+    GROUP BY person.id, role.id
+    ORDER BY person.id
+    LIMIT :limit
+""")
+"""The report as one SQL query; `report_expression` is the same in SQLAlchemy, and a test compares their rows."""
+
+
+def report_expression(*, limit: int, after: UUID | None = None) -> Select[Any]:
+    """Give the report as a SQLAlchemy expression: id, name, e-mail, role's description, claims' descriptions."""
+    query = (
+        select(User.id, User.full_name, User.email, Role.description.label("role"), _claims_of().label("claims"))
+        .join(Role, Role.id == User.role_id)
+        .where(User.erased_at.is_(None))
+    )
+    if after is not None:
+        query = query.where(User.id > after)
+    return query.order_by(User.id).limit(limit)
+
+
+async def report(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Any]:
+    """Give the report's rows by SQL."""
+    return (await tx.execute(REPORT_SQL, {"limit": limit, "after": after})).all()
+
+
+async def accesses_to(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DataAccessView]:
+    """Give who looked at a person's data, newest first; exports of everybody count from when the person was there."""
+    actor = select(User.id, User.full_name).subquery()
+    since = select(User.created_at).where(User.id == user_id).scalar_subquery()
+    query = (
+        select(AuditRecord.id, AuditRecord.action, AuditRecord.actor_id, actor.c.full_name, AuditRecord.created_at)
+        .outerjoin(actor, actor.c.id == AuditRecord.actor_id)
+        .where(
+            AuditRecord.action.in_(ACCESS_ACTIONS),
+            or_(
+                and_(AuditRecord.subject_id == user_id, AuditRecord.actor_id.is_distinct_from(user_id)),
+                and_(
+                    AuditRecord.subject_id.is_(None),
+                    AuditRecord.action.in_(("users_exported", "users_reported")),
+                    AuditRecord.created_at >= since,
+                ),
+            ),
+        )
+    )
+    if before is not None:
+        query = query.where(AuditRecord.id < before)
+    return [DataAccessView(*row) for row in await tx.execute(query.order_by(AuditRecord.id.desc()).limit(limit))]
+
+
+async def consents_of(tx: Tx, user_id: UUID) -> list[tuple[str, bool, datetime]]:
+    """Give the newest answer of a person to each purpose that they were asked for."""
+    rows = await tx.execute(
+        select(Consent.purpose, Consent.granted, Consent.created_at)
+        .where(Consent.user_id == user_id)
+        .ext(distinct_on(Consent.purpose))
+        .order_by(Consent.purpose, Consent.id.desc())
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+    """Give what identity itself holds about a person, JSON-ready; secrets are named, not shown."""
+    view = await person(tx, user_id)
+    found = await tx.scalars(select(Session).where(Session.user_id == user_id).order_by(Session.id))
+    devices = await tx.scalars(select(KnownDevice).where(KnownDevice.user_id == user_id))
+    records = await tx.scalars(
+        select(AuditRecord)
+        .where(or_(AuditRecord.subject_id == user_id, AuditRecord.actor_id == user_id))
+        .order_by(AuditRecord.id)
+    )
+    codes_left = await tx.scalar(
+        select(func.count())
+        .select_from(RecoveryCode)
+        .where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
+    )
+    return {
+        "user": {
+            "id": str(view.id),
+            "full_name": view.full_name,
+            "email": view.email,
+            "email_confirmed": view.email_confirmed,
+            "cpf": view.cpf,
+            "birth_date": view.birth_date,
+            "phone": view.phone,
+            "role": {"id": view.role_id, "description": view.role},
+            "claims": view.claims,
+            "created_at": view.created_at,
+            "updated_at": view.updated_at,
+        },
+        "sessions": [
+            {
+                "id": str(row.id),
+                "device": row.device,
+                "network": row.network,
+                "methods": row.methods.split(),
+                "created_at": row.created_at,
+                "seen_at": row.seen_at,
+                "revoked_at": row.revoked_at,
+            }
+            for row in found
+        ],
+        "known_devices": [{"created_at": row.created_at, "seen_at": row.seen_at} for row in devices],
+        "authenticator": await tx.scalar(select(Totp.confirmed_at).where(Totp.user_id == user_id)),
+        "recovery_codes_left": codes_left,
+        **await _ways_in(tx, user_id),
+        "consents": [
+            {"purpose": purpose, "granted": granted, "created_at": at}
+            for purpose, granted, at in await consents_of(tx, user_id)
+        ],
+        "audit": [
+            {
+                "action": row.action,
+                "by_me": row.actor_id == user_id,
+                "about_me": row.subject_id == user_id,
+                "created_at": row.created_at,
+            }
+            for row in records
+        ],
+    }
+
+
+async def _ways_in(tx: Tx, user_id: UUID) -> dict[str, Any]:
+    keys = await tx.scalars(select(Passkey).where(Passkey.user_id == user_id).order_by(Passkey.id))
+    linked = await tx.scalars(select(SocialAccount).where(SocialAccount.user_id == user_id).order_by(SocialAccount.id))
+    return {
+        "passkeys": [
+            {"name": row.name, "backed_up": row.backed_up, "created_at": row.created_at, "used_at": row.used_at}
+            for row in keys
+        ],
+        "social_accounts": [
+            {
+                "provider": row.provider,
+                "subject": row.subject,
+                "created_at": row.created_at,
+                "used_at": row.used_at,
+            }
+            for row in linked
+        ],
+    }

@@ -1,0 +1,280 @@
+"""People over HTTP: registration, one's own data, and others' by claim."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from carteira.identity.roles import service as roles
+from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, RoleOut
+from carteira.identity.runtime import IdentityDep
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.client import ClientDep
+from carteira.identity.users import export, passwords, queries
+from carteira.identity.users import service as people
+from carteira.identity.users.schemas import (
+    ConsentIn,
+    ConsentOut,
+    DataAccessOut,
+    NewUserIn,
+    NewUserOut,
+    PasswordIn,
+    RegisterIn,
+    ReportLine,
+    UserOut,
+    UserPatch,
+    UserPut,
+)
+from carteira.identity.users.service import NewPerson, may_see_cpf, require_self_or
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.pagination import Cursor, Page, decode_cursor, page
+from carteira.kit.web.pagination import Limit as PageLimit
+from carteira.kit.web.transaction import TxDep
+
+router = APIRouter(prefix="/users", tags=["identity"])
+
+Reader = Annotated[Principal, claims("users:read")]
+Writer = Annotated[Principal, claims("users:write")]
+ClaimId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Purpose = Literal["marketing", "credit_profile", "product_improvement"]
+
+
+def _after(cursor: str | None) -> UUID | None:
+    parts = decode_cursor(cursor, UUID)
+    return None if parts is None else parts[0]  # type: ignore[return-value] # as decoded
+
+
+@router.post(
+    "/register",
+    status_code=201,
+    summary="Criar a própria conta",
+    dependencies=[public("anyone may register")],
+)
+async def register(body: RegisterIn, identity: IdentityDep, client: ClientDep) -> UserOut:
+    """Cria uma conta com o papel "cidadão"."""
+    person = NewPerson(body.full_name, body.email, body.cpf, body.birth_date, body.phone)
+    view = await people.register_person(identity, client.address, person, body.password, queries.person)
+    return UserOut.of(view, show_cpf=True)
+
+
+@router.post("", status_code=201, summary="Criar um usuário", response_model_exclude_none=False)
+async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUserOut:
+    """Cria um usuário com um papel. Sem senha, uma forte é gerada, mostrada uma única vez."""
+    generated = None if body.password is not None else passwords.generate()
+    password_hash = await people.prepare_password(body.password or generated or "", personal=(body.email, body.cpf))
+    async with identity.database.transaction() as tx:
+        user_id = await people.add_person(
+            tx,
+            NewPerson(body.full_name, body.email, body.cpf, body.birth_date, body.phone),
+            password_hash=password_hash,
+            role_id=body.role_id,
+            must_change_password=generated is not None,
+            actor=who.user_id,
+        )
+        view = await queries.person(tx, user_id)
+    shown = UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
+    return NewUserOut(**shown.model_dump(), generated_password=generated)
+
+
+@router.get("", summary="Procurar usuários")
+async def list_users(
+    tx: TxDep,
+    who: Reader,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Parte do nome ou do e-mail, ou o CPF inteiro"
+        ),
+    ] = None,
+    limit: PageLimit = 20,
+    cursor: Cursor = None,
+) -> Page[UserOut]:
+    """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
+    rows = await queries.search(tx, q, limit=limit + 1, after=_after(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    await audit.record_accesses(tx, "user_listed", actor=who.user_id, subjects=[item.id for item in items])
+    shown = [UserOut.of(item, show_cpf=may_see_cpf(who, item.id)) for item in items]
+    return Page(items=shown, next_cursor=next_cursor)
+
+
+@router.get("/me", summary="Meus dados")
+async def get_me(tx: TxDep, who: Who) -> UserOut:
+    """Mostra os dados de quem está autenticado."""
+    return UserOut.of(await queries.person(tx, who.user_id), show_cpf=True)
+
+
+@router.put("/me/password", status_code=204, summary="Trocar a minha senha")
+async def put_password(body: PasswordIn, who: Who, identity: IdentityDep) -> None:
+    """Troca a senha e encerra as outras sessões."""
+    await people.change_password(identity, who, body.current_password, body.new_password)
+
+
+@router.get("/me/data", summary="Tudo o que há sobre mim")
+async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> dict[str, Any]:
+    """Baixa tudo o que a plataforma guarda sobre a pessoa (LGPD, art. 18, II e V)."""
+    content = jsonable_encoder(await people.everything_about(tx, identity, who.user_id))
+    return JSONResponse(  # type: ignore[return-value] # FastAPI passes a Response on
+        content, headers={"Content-Disposition": 'attachment; filename="meus-dados.json"'}
+    )
+
+
+@router.get("/me/accesses", summary="Quem consultou os meus dados")
+async def get_accesses(tx: TxDep, who: Who, limit: PageLimit = 20, cursor: Cursor = None) -> Page[DataAccessOut]:
+    """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
+    rows = await queries.accesses_to(tx, who.user_id, limit=limit + 1, before=_after(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    return Page(items=[DataAccessOut.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+async def _consents(tx: TxDep, who: Principal) -> Page[ConsentOut]:
+    rows = await queries.consents_of(tx, who.user_id)
+    return Page(items=[ConsentOut(purpose=purpose, granted=granted, created_at=at) for purpose, granted, at in rows])
+
+
+@router.get("/me/consents", summary="Meus consentimentos")
+async def get_consents(tx: TxDep, who: Who) -> Page[ConsentOut]:
+    """Lista a resposta que vale para cada finalidade já perguntada (LGPD, art. 8º)."""
+    return await _consents(tx, who)
+
+
+@router.put("/me/consents/{purpose}", summary="Dar ou retirar um consentimento")
+async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) -> Page[ConsentOut]:
+    """Registra a resposta; retirar é tão fácil quanto dar."""
+    await queries.person(tx, who.user_id)
+    await people.give_consent(tx, who.user_id, purpose, granted=body.granted)
+    return await _consents(tx, who)
+
+
+@router.get("/report", summary="Relatório de papéis e permissões")
+async def get_report(tx: TxDep, who: Reader, limit: PageLimit = 20, cursor: Cursor = None) -> Page[ReportLine]:
+    """Nome, e-mail, papel e permissões de cada usuário."""
+    rows = await queries.report(tx, limit=limit + 1, after=_after(cursor))
+    items, next_cursor = page(rows, limit, lambda row: (row.id,))
+    await audit.record_accesses(tx, "users_reported", actor=who.user_id, subjects=[item.id for item in items])
+    return Page(items=[ReportLine.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.get(
+    "/export",
+    summary="Exportar usuários",
+    response_class=StreamingResponse,
+    responses={200: {"content": {media: {} for media in export.MEDIA_TYPES.values()}, "description": "O arquivo"}},
+)
+async def get_export(
+    who: Annotated[Principal, claims("users:export")],
+    identity: IdentityDep,
+    form: Annotated[export.Format, Query(alias="format")] = "xlsx",
+) -> StreamingResponse:
+    """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`."""
+    show_cpf = who.may("users:cpf")
+    async with identity.database.transaction() as tx:
+        await audit.record(tx, "users_exported", actor=who.user_id, format=form, cpf=show_cpf)
+    make = export.csv_chunks if form == "csv" else export.xlsx_chunks
+    name = f"usuarios-{clock.today().isoformat()}.{form}"
+    return StreamingResponse(
+        make(identity.database, show_cpf=show_cpf),
+        media_type=export.MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@router.get("/{user_id}", summary="Dados de um usuário")
+async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
+    """Mostra um usuário: a si mesmo, ou outro com a permissão `users:read`."""
+    require_self_or(who, user_id, "users:read")
+    view = await queries.person(tx, user_id)
+    await audit.record_accesses(tx, "user_read", actor=who.user_id, subjects=[user_id])
+    return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
+
+
+async def _change(
+    tx: TxDep, identity: IdentityDep, who: Principal, user_id: UUID, body: UserPut | UserPatch
+) -> UserOut:
+    await people.change_person(tx, identity, who, user_id, body.model_dump(exclude_unset=True))
+    return UserOut.of(await queries.person(tx, user_id), show_cpf=may_see_cpf(who, user_id))
+
+
+@router.put("/{user_id}", summary="Alterar um usuário")
+async def put_user(user_id: UUID, body: UserPut, tx: TxDep, who: Who, identity: IdentityDep) -> UserOut:
+    """Altera os dados de si mesmo, ou de outro com a permissão `users:write`."""
+    return await _change(tx, identity, who, user_id, body)
+
+
+@router.patch("/{user_id}", summary="Alterar parte dos dados de um usuário")
+async def patch_user(user_id: UUID, body: UserPatch, tx: TxDep, who: Who, identity: IdentityDep) -> UserOut:
+    """Altera só os campos enviados."""
+    return await _change(tx, identity, who, user_id, body)
+
+
+@router.delete("/{user_id}", status_code=204, summary="Apagar um usuário")
+async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
+    """Apaga os dados pessoais em todos os módulos (LGPD, art. 18, VI). 409 enquanto houver saldo ou reserva."""
+    await people.erase_user(tx, identity, who, user_id)
+
+
+@router.delete("/{user_id}/sessions", status_code=204, summary="Encerrar as sessões de um usuário")
+async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
+    """Encerra todas as sessões do usuário, na hora."""
+    await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.user_id)
+
+
+@router.get("/{user_id}/role", summary="Papel de um usuário")
+async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
+    """Mostra o papel pelo id do usuário."""
+    require_self_or(who, user_id, "users:read")
+    role = await roles.role_of(tx, user_id)
+    await audit.record_accesses(tx, "role_read", actor=who.user_id, subjects=[user_id])
+    return RoleOut.model_validate(role)
+
+
+@router.put("/{user_id}/role", summary="Dar um papel a um usuário")
+async def put_role(user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep) -> RoleOut:
+    """Troca o papel: as permissões do anterior saem, as do novo entram, na hora."""
+    role = await roles.give_role(tx, identity.access, user_id, body.role_id, actor=who.user_id)
+    return RoleOut.model_validate(role)
+
+
+async def _claims(tx: TxDep, user_id: UUID) -> Page[ClaimOut]:
+    held = await roles.claims_of(tx, user_id)
+    return Page(items=[ClaimOut.model_validate(claim) for claim in held])
+
+
+@router.get("/{user_id}/claims", summary="Permissões de um usuário")
+async def get_claims(user_id: UUID, tx: TxDep, who: Writer) -> Page[ClaimOut]:
+    """Lista as permissões que o usuário tem."""
+    held = await _claims(tx, user_id)
+    await audit.record_accesses(tx, "claims_read", actor=who.user_id, subjects=[user_id])
+    return held
+
+
+@router.put("/{user_id}/claims", summary="Dar permissões a um usuário")
+async def put_claims(
+    user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
+) -> Page[ClaimOut]:
+    """Dá permissões, além das que o usuário já tem."""
+    await roles.give_claims(tx, identity.access, user_id, body.claim_ids, actor=who.user_id)
+    return await _claims(tx, user_id)
+
+
+@router.put("/{user_id}/claims/{claim_id}", summary="Dar uma permissão a um usuário")
+async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Page[ClaimOut]:
+    """Dá uma permissão; vale na hora."""
+    await roles.give_claims(tx, identity.access, user_id, [claim_id], actor=who.user_id)
+    return await _claims(tx, user_id)
+
+
+@router.delete("/{user_id}/claims", status_code=204, summary="Tirar todas as permissões de um usuário")
+async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
+    """Tira todas as permissões; vale na hora."""
+    await roles.take_claims(tx, identity.access, user_id, actor=who.user_id)
+
+
+@router.delete("/{user_id}/claims/{claim_id}", status_code=204, summary="Tirar uma permissão de um usuário")
+async def delete_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Response:
+    """Tira uma permissão; vale na hora."""
+    await roles.take_claims(tx, identity.access, user_id, actor=who.user_id, claim_id=claim_id)
+    return Response(status_code=204)

@@ -1,0 +1,137 @@
+"""Wire shapes of people."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from carteira.identity.fields import BirthDate, Email, FullName, Id, Password, Phone
+from carteira.identity.roles.schemas import RoleOut
+from carteira.identity.users.queries import PersonView
+from carteira.kit.values.cpf import Cpf, mask_cpf
+from carteira.kit.web.bodies import Body
+
+
+class RegisterIn(Body):
+    """Who registers."""
+
+    full_name: FullName
+    email: Email
+    cpf: Cpf
+    birth_date: BirthDate
+    phone: Phone
+    password: Password
+
+
+class NewUserIn(Body):
+    """Whom an operator adds; without a password a strong one is made and shown once."""
+
+    full_name: FullName
+    email: Email
+    role_id: Id
+    cpf: Cpf | None = None
+    birth_date: BirthDate | None = None
+    phone: Phone | None = None
+    password: Password | None = None
+
+
+class UserPut(Body):
+    """A person's data; what is left out stays as it is."""
+
+    full_name: FullName
+    email: Email
+    cpf: Cpf = Field(default_factory=str)
+    birth_date: BirthDate | None = None
+    phone: Phone | None = None
+
+
+class UserPatch(Body):
+    """What changes of a person's data."""
+
+    full_name: FullName = Field(default_factory=str)
+    email: Email = Field(default_factory=str)
+    cpf: Cpf = Field(default_factory=str)
+    birth_date: BirthDate | None = None
+    phone: Phone | None = None
+
+
+class PasswordIn(Body):
+    """A change of one's own password."""
+
+    current_password: Password
+    new_password: Password
+
+
+class UserOut(BaseModel):
+    """A person. The CPF is masked unless it is one's own or the claim `users:cpf` is held."""
+
+    id: UUID
+    full_name: str
+    email: str
+    cpf: str | None = Field(examples=["52998224725", "***.982.247-**"])
+    birth_date: date | None
+    phone: str | None
+    role: RoleOut
+    claims: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, person: PersonView, *, show_cpf: bool) -> "UserOut":
+        """Show a person, with the CPF whole or masked."""
+        return cls(
+            id=person.id,
+            full_name=person.full_name,
+            email=person.email,
+            cpf=person.cpf if show_cpf or person.cpf is None else mask_cpf(person.cpf),
+            birth_date=person.birth_date,
+            phone=person.phone,
+            role=RoleOut(id=person.role_id, description=person.role),
+            claims=person.claims,
+            created_at=person.created_at,
+            updated_at=person.updated_at,
+        )
+
+
+class NewUserOut(UserOut):
+    """A person whom an operator added."""
+
+    generated_password: str | None = Field(None, description="Só nesta resposta; deve ser trocada na primeira entrada")
+
+
+class ReportLine(BaseModel):
+    """One line of the report."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    full_name: str
+    email: str
+    role: str
+    claims: list[str]
+
+
+class DataAccessOut(BaseModel):
+    """Somebody looked at a person's data."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    action: str
+    actor_id: UUID | None
+    actor_name: str | None
+    created_at: datetime
+
+
+class ConsentIn(Body):
+    """An answer to a purpose."""
+
+    granted: StrictBool
+
+
+class ConsentOut(BaseModel):
+    """The answer that holds."""
+
+    purpose: str
+    granted: bool
+    created_at: datetime

@@ -1,0 +1,324 @@
+"""People: registration, creation, change, password, consents, export of everything held, and erasure (LGPD)."""
+
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from carteira.identity.config import GENERATED_PASSWORD_DAYS
+from carteira.identity.errors import (
+    CpfIsFixed,
+    CpfTaken,
+    EmailTaken,
+    UserNotFound,
+    WeakPassword,
+    WrongCurrentPassword,
+)
+from carteira.identity.models import (
+    Consent,
+    KnownDevice,
+    MfaChallenge,
+    Passkey,
+    PasskeyChallenge,
+    Recovery,
+    RecoveryCode,
+    Session,
+    SocialAccount,
+    SocialRegistration,
+    Totp,
+    User,
+    UserClaim,
+)
+from carteira.identity.roles import service as roles
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions import service as sessions
+from carteira.identity.users import passwords
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import Conflict
+
+T = TypeVar("T")
+CITIZEN = "cidadão"
+_ERASED = (
+    UserClaim,
+    KnownDevice,
+    Totp,
+    RecoveryCode,
+    MfaChallenge,
+    Passkey,
+    PasskeyChallenge,
+    SocialAccount,
+    SocialRegistration,
+    Recovery,
+    Consent,
+)
+"""What goes with a person, beside their row's content."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Who is to be added. A CPF is eleven digits; nothing here is proven by being typed."""
+
+    full_name: str
+    email: str
+    cpf: str | None = None
+    birth_date: date | None = None
+    phone: str | None = None
+
+
+def fold(text: str) -> str:
+    """Take accents and case out of a text, so that it is found however it is typed."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()
+
+
+def taken(error: IntegrityError) -> Conflict:
+    """Name what a broken unique constraint of `users` says.
+
+    Raises:
+        IntegrityError: the constraint is another one.
+    """
+    constraint = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+    if constraint == "uq_users_email":
+        return EmailTaken()
+    if constraint == "uq_users_cpf":
+        return CpfTaken()
+    raise error
+
+
+async def prepare_password(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> str:
+    """Check a new password's rules and give its hash. Takes a while, so call it outside of a transaction.
+
+    Raises:
+        WeakPassword: it breaks rules, each named.
+    """
+    broken = passwords.broken_rules(password, personal=personal)
+    if broken:
+        raise WeakPassword(broken, field=field)
+    return await passwords.hash_password(password)
+
+
+async def add_person(  # noqa: PLR0913 - what a person is added with
+    tx: Tx,
+    person: NewPerson,
+    *,
+    password_hash: str | None,
+    role_id: int | None = None,
+    must_change_password: bool = False,
+    email_confirmed: bool = False,
+    actor: UUID | None = None,
+    user_id: UUID | None = None,
+) -> UUID:
+    """Add a person with a role ("cidadão" if none is named) and what it grants; give their id.
+
+    A password that must be changed signs in for `GENERATED_PASSWORD_DAYS`; later it is recovered by e-mail. An id is
+    drawn unless `user_id` names one that never was anybody's.
+
+    Raises:
+        EmailTaken, CpfTaken: another person has it.
+        RoleNotFound: there is no such role.
+    """
+    now = clock.now()
+    user = User(
+        id=user_id or uuid7(),
+        full_name=person.full_name,
+        email=person.email,
+        email_confirmed_at=now if email_confirmed else None,
+        cpf=person.cpf,
+        birth_date=person.birth_date,
+        phone=person.phone,
+        password_hash=password_hash,
+        must_change_password=must_change_password,
+        password_expires_at=now + timedelta(days=GENERATED_PASSWORD_DAYS) if must_change_password else None,
+        role_id=role_id if role_id is not None else await roles.id_of(tx, CITIZEN),
+        search_text=fold(f"{person.full_name} {person.email}"),
+        created_at=now,
+        updated_at=now,
+    )
+    await roles.require(tx, user.role_id)
+    tx.add(user)
+    try:
+        await tx.flush()
+    except IntegrityError as error:
+        raise taken(error) from error
+    await roles.grant_of_role(tx, user.id, user.role_id)
+    await audit.record(tx, "user_added", actor=actor or user.id, subject=user.id, role_id=user.role_id)
+    return user.id
+
+
+async def register_person(
+    runtime: Runtime, address: str, person: NewPerson, password: str, then: Callable[[Tx, UUID], Awaitable[T]]
+) -> T:
+    """Add somebody who registers themselves, and do what belongs to it in the same transaction.
+
+    The password is hashed before the transaction begins: it takes a while. Taken addresses and CPFs are counted against
+    the network address: who asks for one after the other is looking for people.
+
+    Raises:
+        TooManyRequests: the address has asked for too many that are taken.
+        WeakPassword, EmailTaken, CpfTaken.
+    """
+    limit = RateLimit.of(PER_ADDRESS, "register", network(address))
+    await runtime.limiter.check(limit)
+    password_hash = await prepare_password(password, personal=(person.email, person.cpf))
+    try:
+        async with runtime.database.transaction() as tx:
+            user_id = await add_person(tx, person, password_hash=password_hash)
+            return await then(tx, user_id)
+    except (EmailTaken, CpfTaken):
+        await runtime.limiter.count(limit)
+        raise
+
+
+async def _live(tx: Tx, user_id: UUID) -> User:
+    user = await tx.get(User, user_id, with_for_update=True, populate_existing=True)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    return user
+
+
+def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
+    """Let a person at their own data, and others by claim.
+
+    Raises:
+        Forbidden: it is another person's and the claim is missing.
+    """
+    if who.user_id != user_id:
+        who.require(claim)
+
+
+async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any]) -> None:
+    """Change some of a person's full name, e-mail, CPF, birth date and phone.
+
+    A person's own change of e-mail wants a recent sign-in, and the former address is told. A CPF once set is changed by
+    others only.
+
+    Raises:
+        UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
+    """
+    require_self_or(who, user_id, "users:write")
+    user = await _live(tx, user_id)
+    cpf = changes.get("cpf", user.cpf)
+    if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
+        raise CpfIsFixed
+    email = changes.get("email", user.email)
+    if email.lower() != (user.email or "").lower():
+        if who.user_id == user_id:
+            sessions.require_recent_sign_in(who)
+        await jobs.defer(tx, "identity:tell_email_changed", user_id=str(user_id), former=_sealed(runtime, user))
+        user.email_confirmed_at = None
+    changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
+    for name in changed:
+        setattr(user, name, changes[name])
+    user.search_text = fold(f"{user.full_name} {user.email}")
+    user.updated_at = clock.now()
+    try:
+        await tx.flush()
+    except IntegrityError as error:
+        raise taken(error) from error
+    await audit.record(tx, "user_changed", actor=who.user_id, subject=user_id, fields=changed)
+
+
+def _sealed(runtime: Runtime, user: User) -> str:
+    """Seal an address for a job: the queue's table holds nothing personal."""
+    return runtime.sealer.seal(user.id, (user.email or "").encode()).hex()
+
+
+async def change_password(runtime: Runtime, who: Principal, current: str, new: str) -> None:
+    """Change one's own password and end one's other sessions.
+
+    Raises:
+        WrongCurrentPassword: the current one does not fit.
+        WeakPassword: the new one breaks rules, or is the current one.
+        TooManyRequests: the current one was wrong too often.
+    """
+    limit = RateLimit.of(PER_ACCOUNT, "current", who.user_id)
+    async with runtime.database.transaction() as tx:
+        user = await _live(tx, who.user_id)
+        known, personal = user.password_hash, (user.email, user.cpf)
+    async with runtime.guesses:
+        await runtime.limiter.check(limit)
+        fits, _ = await passwords.verify_password(current, known)
+        if not fits:
+            await runtime.limiter.count(limit)
+            raise WrongCurrentPassword
+    if new == current:
+        raise WeakPassword(["A nova senha deve ser diferente da atual."], field="new_password")
+    fresh = await prepare_password(new, field="new_password", personal=personal)
+    async with runtime.database.transaction() as tx:
+        user = await _live(tx, who.user_id)
+        if user.password_hash != known:
+            raise WrongCurrentPassword
+        await set_password(tx, runtime, user, fresh, keep_session=who.session_id)
+
+
+async def set_password(
+    tx: Tx, runtime: Runtime, user: User, password_hash: str, *, keep_session: UUID | None = None
+) -> None:
+    """Put a new hash in place, end the other sessions, and tell the person."""
+    user.password_hash, user.must_change_password, user.password_expires_at = password_hash, False, None
+    user.updated_at = clock.now()
+    await tx.flush()
+    await sessions.revoke_all(tx, runtime.access, user.id, but=keep_session)
+    await tx.execute(delete(MfaChallenge).where(MfaChallenge.user_id == user.id))
+    await audit.record(tx, "password_changed", actor=user.id, subject=user.id)
+    await jobs.defer(tx, "identity:tell_password_changed", user_id=str(user.id))
+
+
+async def give_consent(tx: Tx, user_id: UUID, purpose: str, *, granted: bool) -> None:
+    """Write that a person consents to a purpose, or no longer does (LGPD art. 8)."""
+    tx.add(Consent(id=uuid7(), user_id=user_id, purpose=purpose, granted=granted, created_at=clock.now()))
+    await tx.flush()
+    await audit.record(tx, "consent_given", actor=user_id, subject=user_id, purpose=purpose, granted=granted)
+
+
+async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) -> None:
+    """Erase a person in every module; their id stays as a pseudonym in the ledger and the audit (LGPD art. 18, VI).
+
+    Raises:
+        UserNotFound: there is none, or they were erased before.
+        Forbidden: it is another person and `users:write` is missing.
+        Conflict: a module still holds money of theirs.
+        RecentSignInRequired: one's own account wants a recent sign-in.
+    """
+    require_self_or(who, user_id, "users:write")
+    user = await _live(tx, user_id)
+    if who.user_id == user_id and who.session_id is not None:
+        sessions.require_recent_sign_in(who)
+    for erase in runtime.erasers.values():
+        await erase(tx, user_id)
+    citizen = await roles.id_of(tx, CITIZEN)
+    user.full_name = user.email = user.email_confirmed_at = user.cpf = user.birth_date = None
+    user.phone = user.password_hash = None
+    user.search_text, user.must_change_password = "", False
+    user.role_id = citizen
+    user.erased_at = user.updated_at = clock.now()
+    await tx.flush()
+    await sessions.revoke_all(tx, runtime.access, user_id)
+    await tx.execute(update(Session).where(Session.user_id == user_id).values(device="", network=""))
+    for table in _ERASED:
+        await tx.execute(delete(table).where(table.user_id == user_id))
+    await audit.record(tx, "user_erased", actor=who.user_id, subject=user_id)
+
+
+async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str, Any]:
+    """Gather what every module holds about a person (LGPD art. 18, II and V)."""
+    if await tx.scalar(select(User.id).where(User.id == user_id, User.erased_at.is_(None))) is None:
+        raise UserNotFound
+    await audit.record(tx, "data_downloaded", actor=user_id, subject=user_id)
+    return {name: await export(tx, user_id) for name, export in runtime.exporters.items()}
+
+
+def may_see_cpf(who: Principal, user_id: UUID) -> bool:
+    """Tell whether somebody sees a person's CPF whole."""
+    return who.user_id == user_id or who.may("users:cpf")
