@@ -163,7 +163,7 @@ async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
     books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four others take turns at the account, so that somebody has it locked all the time: contention refuses nobody."""
-    monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 15.0)
     account, over = await open_account(books, CASH=1_000), asyncio.Event()
 
     async def take_turns() -> None:
