@@ -1,4 +1,4 @@
-"""The other way to rank, for comparison: PostgreSQL's full text and trigrams and pgvector, fused (ADR 0011).
+"""The other way to rank, for comparison: PostgreSQL's full text and trigrams and pgvector, fused (ADR 0009).
 
 Each question is one query with three lists of phrases: by stems of words (`portuguese`, without accents), by trigrams,
 and by sentence vectors (HNSW). The lists are fused by label: by reciprocal rank, or by weighted scores. Weights and
