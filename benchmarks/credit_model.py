@@ -1,7 +1,7 @@
 """Make the scorecard from nothing and measure it: `python -m benchmarks.credit_model [people] [--write]`.
 
 Synthetic people go into DynamoDB, out to Parquet, into the training and through the card. With `--write` the card that
-ships and the measured part of docs/credit-model.md are replaced by what came out.
+ships and the measured part of docs/reference/credit-model.md are replaced by what came out.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from carteira.embedded import EmbeddedServers
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "src/carteira/credit/scorecard.json"
-DOCUMENT = ROOT / "docs/credit-model.md"
+DOCUMENT = ROOT / "docs/reference/credit-model.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SEED, OTHER_SEED, OTHERS = 7, 8, 20_000
 AGES = ((18, 29), (30, 44), (45, 59), (60, 90))

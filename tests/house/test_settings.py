@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 from carteira.settings import Settings
 from tests.house.support import ROOT
 
-DOCUMENT = ROOT / "docs" / "settings.md"
+DOCUMENT = ROOT / "docs" / "reference" / "settings.md"
 EXAMPLE = ROOT / ".env.example"
 
 
