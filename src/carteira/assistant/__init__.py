@@ -9,7 +9,7 @@ Invariants:
 - an answer is one that an operator wrote: nothing is made up, and what does not fit well enough is not answered;
 - what was not answered is kept without personal data and without its person.
 
-Sources: SPEC, assistant; ADR 0011; `docs/assistant.md`.
+Sources: rules.md, assistant; ADR 0009; `docs/reference/assistant.md`.
 """
 
 import asyncio

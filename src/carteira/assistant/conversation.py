@@ -100,7 +100,7 @@ class Assistant:
         self._ring = ring
 
     async def start(self, tx: Tx, who: Principal) -> Reply:
-        """Reset the person's conversation and list the options (SPEC, assistant)."""
+        """Reset the person's conversation and list the options (rules.md, assistant)."""
         await self.brain.prepare(tx)
         state, _ = await _locked(tx, who.user_id)
         await self._undo(self._turn(tx, who, ""), state)

@@ -3,7 +3,7 @@
 A text is compared with every phrase of every topic in three ways: sentence vectors (centred on the phrases' mean),
 character n-grams (typing errors), and words and pairs of words, the latter two weighted by rarity. The three
 similarities are fused into one kernel, and a ridge regression over the phrases learns from it which topic each belongs
-to; what is none of our business is one more class, learnt from examples. ADR 0011 has the figures.
+to; what is none of our business is one more class, learnt from examples. ADR 0009 has the figures.
 """
 
 import math

@@ -10,7 +10,7 @@ given back for them. Money is the ledger's: each category of an account is a led
 - an account opened for a CPF becomes a person's by the code sent to the contact that the employer recorded;
 - FOOD and MEAL follow the PAT: money leaves them by purchases only (Decreto 10.854/2021, art. 174).
 
-Sources: SPEC, benefits; ADR 0003.
+Sources: rules.md, benefits; ADR 0003.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (SPEC).
+"""Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (rules.md).
 
 Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
 An account of another CPF, or of another person, is not there. Codes are made in the job that sends them: they exist

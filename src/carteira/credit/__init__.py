@@ -11,7 +11,7 @@ and base C (Redis: last query, movement, last card purchase). Invariants:
 - applying an event to base C again changes nothing;
 - the score needs an age, an asset and an income; it is never guessed, and uses nothing else.
 
-Sources: SPEC, credit; LGPD (Lei 13.709/2018); Lei 12.414/2011; ADR 0040.
+Sources: rules.md, credit; LGPD (Lei 13.709/2018); Lei 12.414/2011; ADR 0012.
 """
 
 from collections.abc import AsyncIterator, Sequence

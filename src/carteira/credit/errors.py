@@ -38,7 +38,7 @@ class InvalidPrecondition(InvalidInput):
 
 
 class InsufficientData(InvalidInput):
-    """The score needs an age, an asset and an income; it never guesses (SPEC, credit)."""
+    """The score needs an age, an asset and an income; it never guesses (rules.md, credit)."""
 
     code = "insufficient_data"
     title = "Dados insuficientes"

@@ -1,7 +1,7 @@
 """The score: a scorecard of whole points per bin, added up. It needs no library and explains itself.
 
-The card is `scorecard.json`, written by `training` (see `docs/credit-model.md`). Training and scoring read a person
-through the same `features` below, so that what was learnt is what is used.
+The card is `scorecard.json`, written by `training` (see `docs/reference/credit-model.md`). Training and scoring
+read a person through the same `features` below, so that what was learnt is what is used.
 """
 
 import json

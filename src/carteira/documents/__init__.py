@@ -11,7 +11,7 @@ It owns documents, their versions, and the sealed bytes on a disk or in S3. Inva
 - a proof shows type, holder's name and validity, and nothing more.
 
 Events: `documents.expiring` (`document_id, user_id, document_type, expires_on, days_left`), once per step of
-`REMIND_DAYS`. Sources: SPEC, documents; LGPD art. 18; ADR 0021.
+`REMIND_DAYS`. Sources: rules.md, documents; LGPD art. 18; ADR 0011.
 """
 
 from collections.abc import AsyncIterator

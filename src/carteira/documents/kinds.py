@@ -12,7 +12,7 @@ from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 
 class DocumentType(StrEnum):
-    """What a document is (SPEC, documents)."""
+    """What a document is (rules.md, documents)."""
 
     RG = "RG"
     CPF = "CPF"

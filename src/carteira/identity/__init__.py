@@ -15,8 +15,8 @@ and the audit. Invariants:
 Every way of signing in proves who it is and ends in `start_session`. Other modules add people with
 `add_person` and `register_person`, give
 claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
-Sources: SPEC, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts.
-8 and 18; `docs/identity.md`, `docs/security.md`.
+Sources: rules.md, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD
+arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -8,7 +8,7 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 - cashback spent on a purchase comes back once, when the purchase is changed, deleted or rejected;
 - what the external service says is either exact or not told at all.
 
-Sources: SPEC, resellers; `docs/resellers.md`.
+Sources: rules.md, resellers; `docs/reference/resellers.md`.
 """
 
 from collections.abc import AsyncIterator

@@ -124,7 +124,7 @@ async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
 
 
 def shown_cpf(reseller: ResellerView, who: Principal) -> str:
-    """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others (API)."""
+    """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others."""
     if reseller.cpf is None:
         return "***.***.***-**"
     whole = reseller.user_id == who.user_id or who.may("purchases:read") or who.may("purchases:write")

@@ -18,7 +18,7 @@ _DAY = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 Status = Literal["Em validação", "Aprovado", "Reprovado"]
 STATUS: dict[str, Status] = {"pending": "Em validação", "approved": "Aprovado", "rejected": "Reprovado"}
-"""How a person reads the status of a purchase (API)."""
+"""How a person reads the status of a purchase (contract.md)."""
 
 
 def _month(value: object) -> date:

@@ -11,7 +11,7 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
 `transit.reversed` (by an operator; its amount is negative where the card loses it), all with `user_id, card_id,
 entry_id, amount, at`; `transit.card_cancelled`, `transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id,
-at`). Sources: SPEC, transit; ADR 0020.
+at`). Sources: rules.md, transit; ADR 0010.
 """
 
 from carteira import ledger

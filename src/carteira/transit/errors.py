@@ -4,7 +4,7 @@ from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFoun
 
 
 class InsufficientBalance(Refusal):
-    """The card's balance does not cover the debit (SPEC, transit)."""
+    """The card's balance does not cover the debit (rules.md, transit)."""
 
     code = "insufficient_funds"
     title = "Saldo insuficiente"
@@ -37,7 +37,7 @@ class CardNotFound(NotFound):
 
 
 class CardOfAnother(Forbidden):
-    """The card is another person's (SPEC, transit: 403)."""
+    """The card is another person's (rules.md, transit: 403)."""
 
     code = "card_of_another"
     detail = "Este cartão é de outra pessoa."
@@ -58,7 +58,7 @@ class TooManyCards(Conflict):
 
 
 class BalanceRemains(Conflict):
-    """A person with money on a card is not erased (SPEC, identity: LGPD)."""
+    """A person with money on a card is not erased (rules.md, identity: LGPD)."""
 
     code = "card_has_balance"
     detail = "Ainda há saldo em cartão de transporte. Use ou retire o saldo antes de excluir a conta."

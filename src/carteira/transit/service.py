@@ -57,7 +57,7 @@ def view(card: TransportCard, balance: int) -> Card:
 
 
 async def ensure_first_card(tx: Tx, user_id: UUID) -> None:
-    """Give a person the card that they have from registration on, unless they have had it (SPEC, transit).
+    """Give a person the card that they have from registration on, unless they have had it (rules.md, transit).
 
     Two first looks at once give one card.
     """

@@ -1,4 +1,4 @@
-"""Taps: rides that validators recorded, perhaps offline, accounted for exactly once (ADR 0020).
+"""Taps: rides that validators recorded, perhaps offline, accounted for exactly once (ADR 0010).
 
 A tap is a ride that has happened. What the card's balance does not cover of it is owed, and paid out of the next money
 that comes in: `balance` and what is owed come out the same in whatever order, and however often, taps arrive.

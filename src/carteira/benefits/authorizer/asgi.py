@@ -52,7 +52,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProcessorTokens:
-    """The processor's bearer tokens: HS256 under `JWT_SECRET`, `exp` required (SPEC, benefits).
+    """The processor's bearer tokens: HS256 under `JWT_SECRET`, `exp` required (rules.md, benefits).
 
     A verified token is remembered until it expires, so that its signature is computed once.
     """

@@ -1,4 +1,4 @@
-"""The processor's request, read from its bytes into centavos, once (SPEC, benefits)."""
+"""The processor's request, read from its bytes into centavos, once (rules.md, benefits)."""
 
 import json
 import re

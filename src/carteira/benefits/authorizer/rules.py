@@ -1,6 +1,6 @@
 """Which category pays, and what is answered: pure rules, no I/O.
 
-Sources: SPEC, benefits (L1 category, L2 fallback, L3 merchant's name); ISO 18245 for merchant category codes.
+Sources: rules.md, benefits (L1 category, L2 fallback, L3 merchant's name); ISO 18245 for merchant category codes.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Three ways to get to the authorizer, which differ only in how requests of one account meet (SPEC, benefits).
+"""Three ways to get to the authorizer, which differ only in how requests of one account meet (rules.md, benefits).
 
 - `pessimistic`: a request at a time, the accounts' rows locked;
 - `optimistic`: a request at a time, no lock; the versions are compared at the write, and after five conflicts the row

@@ -2,7 +2,7 @@
 
 A provider's account that is linked signs in. One that is not gets a registration token, and with it either signs up or
 is linked: by the person's own sign-in, or by a code sent to their confirmed e-mail address. What a provider says of an
-address links nobody (SPEC, identity).
+address links nobody (rules.md, identity).
 
 A browser that is sent away gets a secret in a cookie. The state in the database knows that secret's hash, and the PKCE
 verifier and the nonce are made from it: who steals a state, or the database, cannot come back in the browser's place.

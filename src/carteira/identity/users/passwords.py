@@ -1,6 +1,6 @@
 """Passwords: the rules, the commonest ones refused offline, and Argon2id run aside from the event loop.
 
-Sources: SPEC, identity; NIST SP 800-63B section 3.1.1.2; RFC 9106 (its second recommended parameters).
+Sources: rules.md, identity; NIST SP 800-63B section 3.1.1.2; RFC 9106 (its second recommended parameters).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ Centavos = NewType("Centavos", int)
 """An integer number of centavos of BRL."""
 
 MAX_AMOUNT = 10**12
-"""The largest amount that one operation moves, in centavos (API: habits)."""
+"""The largest amount that one operation moves, in centavos (contract.md, Habits)."""
 
 Amount = Annotated[
     int,

@@ -1,4 +1,4 @@
-"""Idempotency keys: the first answer again, and nothing moves twice (API: habits; IETF draft Idempotency-Key).
+"""Idempotency keys: the first answer again, and nothing moves twice (contract.md, Habits; IETF draft Idempotency-Key).
 
 The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer.
 """
