@@ -45,3 +45,5 @@ def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
     assert rotated.returncode == 0, rotated.stderr
     verified = carteira("verify-accesses")
     assert (verified.returncode, verified.stdout.split()[0]) == (0, "0"), verified.stderr
+    garbled = carteira("verify-accesses", "--expect", "no head")
+    assert (garbled.returncode, "Traceback" in garbled.stderr) == (1, False), garbled.stderr

@@ -240,7 +240,7 @@ class Assistant:
         try:
             said: Say = await step.ask(replace(turn, data=state.place.data))
         except Problem as problem:
-            if problem.status >= 500:  # noqa: PLR2004 - as above
+            if problem.status >= 500:  # noqa: PLR2004 - the class of statuses
                 raise
             return AT_MENU, Reply(problem.detail, end_conversation=True)
         return state, Reply(said.message, said.options, upload=said.upload)

@@ -23,7 +23,7 @@ def blueprint(assistant: Assistant) -> Blueprint:
 
     @jobs.periodic(cron="23 4 * * *")
     @jobs.task(name="forget_questions", queueing_lock="assistant.forget_questions", pass_context=True)
-    async def forget_questions(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - as above
+    async def forget_questions(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate hands it to periodic tasks
         """Delete old unanswered questions, every night."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:

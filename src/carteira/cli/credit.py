@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carteira.cli.terminal import database_of, fail, out, run_quietly, run_with_bar, settings_here, with_spinner
+from carteira.cli.terminal import (
+    database_of,
+    fail,
+    out,
+    parse_head,
+    run_quietly,
+    run_with_bar,
+    settings_here,
+    with_spinner,
+)
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,10 +59,12 @@ def verify_accesses(
     """Confere o registro de acessos à base A; sai com 1 se algo nele mudou."""
     from carteira import credit
 
+    head = parse_head(expect, "NÚMERO:HASH")
+    noted = f"{head[0]}:{head[1].hex()}" if head else None
     settings = settings_here()
     config, url = _config(settings), database_of(settings)
     result = run_quietly(
-        "Conferindo o registro de acessos", lambda: credit.verify_accesses(config, url, noted_head=expect)
+        "Conferindo o registro de acessos", lambda: credit.verify_accesses(config, url, noted_head=noted)
     )
     out.print(f"{result.checked} acessos conferidos, cabeça {result.head}", highlight=False, soft_wrap=True)
     if result.broken_at is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from carteira.cli.terminal import database_of, err, fail, out, run_quietly, settings_here
+from carteira.cli.terminal import database_of, err, out, parse_head, run_quietly, settings_here
 
 if TYPE_CHECKING:
     from carteira.ledger import ChainVerification, Reconciliation
@@ -44,13 +44,7 @@ def verify(
     ] = None,
 ) -> None:
     """Confere a cadeia de hashes do livro-razão; sai com 1 e dá nome ao que mudou."""
-    head: tuple[int, bytes] | None = None
-    if expect is not None:
-        height, _, digest = expect.partition(":")
-        try:
-            head = int(height), bytes.fromhex(digest)
-        except ValueError:
-            fail("--expect é ALTURA:HASH, como mostrado por uma conferência anterior.")
+    head = parse_head(expect, "ALTURA:HASH")
     url = database_of(settings_here())
     total = asyncio.run(_count_entries(url))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

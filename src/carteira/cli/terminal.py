@@ -46,6 +46,17 @@ def database_of(settings: Settings) -> str:
         fail("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")
 
 
+def parse_head(text: str | None, example: str) -> tuple[int, bytes] | None:
+    """Read `--expect`, the head that an earlier check of a hash chain printed; leave with 1 if it is none."""
+    if text is None:
+        return None
+    height, _, digest = text.partition(":")
+    try:
+        return int(height), bytes.fromhex(digest)
+    except ValueError:
+        fail(f"--expect é {example}, como mostrado por uma conferência anterior.")
+
+
 def with_spinner(title: str, work: Callable[[], T]) -> T:
     """Run something behind a spinner."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

@@ -56,7 +56,7 @@ class Aws:
 
     def _create(self, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
         from aiobotocore.config import AioConfig  # noqa: PLC0415 - slow to import, and not every process needs it
-        from aiobotocore.session import get_session  # noqa: PLC0415 - the same
+        from aiobotocore.session import get_session  # noqa: PLC0415 - slow to import, and only credit needs it
 
         made_up = {}
         if self.access.endpoint_url and "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:

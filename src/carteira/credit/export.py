@@ -67,7 +67,7 @@ def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
     return module
 
 
-def _schema() -> Any:  # noqa: ANN401 - as above
+def _schema() -> Any:  # noqa: ANN401 - pyarrow has no types
     import pyarrow as pa  # noqa: PLC0415 - the server does without it
 
     return pa.schema(
@@ -145,7 +145,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
 
 
 def _write_part(writer: Any, schema: Any, folder: Path, segment: int, part: int, rows: Sequence[Any]) -> None:  # noqa: ANN401, PLR0913, PLR0917 - pyarrow has no types; one part's facts
-    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow as pa  # noqa: PLC0415 - the server does without it
 
     path = folder / f"people-{segment:03d}-{part:05d}.parquet"
     fresh = path.with_suffix(".new")

@@ -1,7 +1,8 @@
 """The arithmetic of cashback: tier, percentage of a month, and the purchases' parts. Plain integers, no I/O.
 
 Source: rules.md, resellers: the tier is found by the whole month's total and applies to all of it; the month's
-cashback is rounded half-even to the centavo; parts are allotted by largest remainder, so that they add up to it exactly.
+cashback is rounded half-even to the centavo; parts are allotted by largest remainder, so that they add up to it
+exactly.
 """
 
 from collections.abc import Sequence

@@ -329,7 +329,7 @@ async def _take(tx: Tx, challenge: bytes, user_id: UUID | None) -> bool:
 def _challenge_of(credential: Mapping[str, Any]) -> bytes | None:
     try:
         return parse_client_data_json(base64url_to_bytes(credential["response"]["clientDataJSON"])).challenge
-    except Exception as error:  # noqa: BLE001 - the same: rubbish in, refusal out
+    except Exception as error:  # noqa: BLE001 - rubbish in, refusal out
         log.info("passkey unreadable", error=type(error).__name__)
         return None
 
@@ -341,7 +341,7 @@ def _assertion_of(credential: Mapping[str, Any]) -> _Assertion | None:
     try:
         credential_id = base64url_to_bytes(credential["rawId"])
         user_handle = base64url_to_bytes(credential["response"]["userHandle"])
-    except Exception as error:  # noqa: BLE001 - the same
+    except Exception as error:  # noqa: BLE001 - rubbish in, refusal out
         log.info("passkey unreadable", error=type(error).__name__)
         return None
     return _Assertion(dict(credential), challenge, credential_id, user_handle)
