@@ -21,6 +21,7 @@ from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoC
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode
 from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
@@ -124,24 +125,23 @@ async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code
     """
     limit = RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id)
     await runtime.limiter.check(limit)
-    async with runtime.database.transaction() as tx:
-        claimed = await _confirm(tx, user_id, reference, code)
-    if claimed is None:  # raised only now: the try is committed
+    try:
+        async with runtime.database.transaction() as tx:
+            return await _confirm(tx, user_id, reference, code)
+    except WrongClaimCode:
         await runtime.limiter.count(limit)
-        raise WrongClaimCode
-    return claimed
+        raise
 
 
-async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitAccountOut | None:
-    """Lock the account, so that of many who confirm at once one is first; None is a wrong code."""
+async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
+    """Lock the account, so that of many who confirm at once one is first."""
     account = await _claimable(tx, user_id, reference, lock=True)
     row = await tx.get(BenefitClaimCode, account.id, with_for_update=True, populate_existing=True)
     if row is None or row.user_id != user_id or row.expires_at <= clock.now() or row.tries >= TRIES:
-        return None
+        raise WrongClaimCode
     row.tries += 1
     if not hmac.compare_digest(row.code_hash.encode(), _hash(account.id, code).encode()):
-        await tx.flush()
-        return None
+        raise CommitThenRaise(WrongClaimCode())
     account.user_id = user_id
     await tx.delete(row)
     await tx.flush()

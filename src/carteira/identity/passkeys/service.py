@@ -36,6 +36,7 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Tokens
 from carteira.kit.db import jobs
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
@@ -198,21 +199,25 @@ async def sign_in(runtime: Runtime, site: Site, credential: Mapping[str, Any], c
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
-    tokens = None
-    assertion = _assertion_of(credential)
-    if assertion is not None:
+    try:
+        assertion = await _challenged(runtime, credential)
         async with runtime.database.transaction() as tx:
-            live = await _take(tx, assertion.challenge, None)
-        if live:
-            async with runtime.database.transaction() as tx:
-                tokens = await _sign_in(tx, runtime, site, assertion, client)
-    if tokens is None:  # raised only now: the record of the failure is committed
+            return await _sign_in(tx, runtime, site, assertion, client)
+    except PasskeyRefused:
         await runtime.limiter.count(address)
-        raise PasskeyRefused
-    return tokens
+        raise
 
 
-async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, client: Client) -> Tokens | None:
+async def _challenged(runtime: Runtime, credential: Mapping[str, Any]) -> _Assertion:
+    """Read an answer and use its challenge up, whatever comes of it."""
+    assertion = _assertion_of(credential)
+    async with runtime.database.transaction() as tx:
+        if not await _take(tx, assertion.challenge, None):
+            raise PasskeyRefused
+    return assertion
+
+
+async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, client: Client) -> Tokens:
     row = await tx.scalar(
         select(Passkey)
         .where(Passkey.credential_id == assertion.credential_id)
@@ -221,10 +226,10 @@ async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, 
     )
     if row is None:
         await audit.record(tx, "sign_in_failed", actor=None, method="passkey")
-        return None
+        raise CommitThenRaise(PasskeyRefused())
     if assertion.user_handle != row.user_id.bytes:
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")
-        return None
+        raise CommitThenRaise(PasskeyRefused())
     try:
         verified = webauthn.verify_authentication_response(
             credential=assertion.credential,
@@ -235,13 +240,13 @@ async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, 
             credential_current_sign_count=0,  # compared below, to tell a copy from a mistake
             require_user_verification=True,
         )
-    except Exception as error:  # noqa: BLE001 - the library stumbles over rubbish in many ways, and each is a refusal
+    except Exception as error:  # the library stumbles over rubbish in many ways, and each is a refusal
         log.info("passkey refused", error=type(error).__name__)
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")
-        return None
+        raise CommitThenRaise(PasskeyRefused()) from error
     if (row.sign_count or verified.new_sign_count) and verified.new_sign_count <= row.sign_count:
         await audit.record(tx, "passkey_count_went_back", actor=None, subject=row.user_id, passkey=str(row.id))
-        return None
+        raise CommitThenRaise(PasskeyRefused())
     row.sign_count, row.backed_up, row.used_at = verified.new_sign_count, verified.credential_backed_up, clock.now()
     await tx.flush()
     return await sessions.start_session(tx, runtime, row.user_id, client, methods=("passkey",))
@@ -334,14 +339,14 @@ def _challenge_of(credential: Mapping[str, Any]) -> bytes | None:
         return None
 
 
-def _assertion_of(credential: Mapping[str, Any]) -> _Assertion | None:
+def _assertion_of(credential: Mapping[str, Any]) -> _Assertion:
     challenge = _challenge_of(credential)
     if challenge is None:
-        return None
+        raise PasskeyRefused
     try:
         credential_id = base64url_to_bytes(credential["rawId"])
         user_handle = base64url_to_bytes(credential["response"]["userHandle"])
-    except Exception as error:  # noqa: BLE001 - rubbish in, refusal out
+    except Exception as error:  # rubbish in, refusal out
         log.info("passkey unreadable", error=type(error).__name__)
-        return None
+        raise PasskeyRefused from error
     return _Assertion(dict(credential), challenge, credential_id, user_handle)

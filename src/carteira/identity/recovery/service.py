@@ -20,6 +20,7 @@ from carteira.identity.sessions.service import Client
 from carteira.identity.users import service as people
 from carteira.identity.users.login import by_login
 from carteira.kit.db import jobs
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -102,15 +103,15 @@ async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
-    async with runtime.database.transaction() as tx:
-        token = await _verify(tx, name, code)
-    if token is None:  # raised only now: the try is committed
+    try:
+        async with runtime.database.transaction() as tx:
+            return await _verify(tx, name, code)
+    except WrongCode:
         await runtime.limiter.count(address)
-        raise WrongCode
-    return token
+        raise
 
 
-async def _verify(tx: Tx, name: str, code: str) -> str | None:
+async def _verify(tx: Tx, name: str, code: str) -> str:
     row = await tx.scalar(
         select(Recovery)
         .join(User, User.id == Recovery.user_id)
@@ -121,12 +122,12 @@ async def _verify(tx: Tx, name: str, code: str) -> str | None:
         .execution_options(populate_existing=True)
     )
     if row is None or row.code_hash is None or row.used_at is not None or row.reset_hash is not None:
-        return None
+        raise WrongCode
     if row.expires_at <= clock.now() or row.tries >= TRIES:
-        return None
+        raise WrongCode
     row.tries += 1
     if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
-        return None
+        raise CommitThenRaise(WrongCode())
     token = new_token()
     row.reset_hash, row.expires_at = digest(token), clock.now() + TTL
     if row.channel == "email":

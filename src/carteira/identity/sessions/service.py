@@ -12,6 +12,7 @@ from carteira.identity.errors import RecentSignInRequired, SessionNotFound, Sess
 from carteira.identity.models import KnownDevice, RefreshToken, Session, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, tokens
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -159,33 +160,26 @@ async def refresh(runtime: Runtime, token: str) -> Tokens:
     Raises:
         SessionOver: unknown, expired, revoked, or used before.
     """
-    async with runtime.database.transaction() as tx:
-        answer = await _refresh(tx, runtime, token)
-    if answer is None:  # raised only now: the revocation is committed
-        raise SessionOver
-    return answer
-
-
-async def _refresh(tx: Tx, runtime: Runtime, token: str) -> Tokens | None:
     now = clock.now()
-    session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
-    if session_id is None:
-        return None
-    session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
-    row = await tx.get_one(RefreshToken, digest(token), populate_existing=True)
-    if session.revoked_at is not None or session.expires_at <= now:
-        return None
-    if row.used_at is not None and row.used_at <= now - timedelta(seconds=GRACE_SECONDS):
-        await _revoke(tx, runtime.access, session)
-        await audit.record(tx, "refresh_token_reused", actor=None, subject=session.user_id, session=str(session.id))
-        return None
-    if row.expires_at <= now:
-        return None
-    row.used_at = row.used_at or now
-    session.seen_at = now
-    fresh = await _new_refresh_token(tx, session)
-    user = await tx.get_one(User, session.user_id)
-    return Tokens(session.user_id, session.id, _access_token(runtime, session), fresh, user.must_change_password)
+    async with runtime.database.transaction() as tx:
+        session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
+        if session_id is None:
+            raise SessionOver
+        session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
+        row = await tx.get_one(RefreshToken, digest(token), populate_existing=True)
+        if session.revoked_at is not None or session.expires_at <= now:
+            raise SessionOver
+        if row.used_at is not None and row.used_at <= now - timedelta(seconds=GRACE_SECONDS):
+            await _revoke(tx, runtime.access, session)
+            await audit.record(tx, "refresh_token_reused", actor=None, subject=session.user_id, session=str(session.id))
+            raise CommitThenRaise(SessionOver())
+        if row.expires_at <= now:
+            raise SessionOver
+        row.used_at = row.used_at or now
+        session.seen_at = now
+        fresh = await _new_refresh_token(tx, session)
+        user = await tx.get_one(User, session.user_id)
+        return Tokens(session.user_id, session.id, _access_token(runtime, session), fresh, user.must_change_password)
 
 
 async def _revoke(tx: Tx, access: SessionStandings, session: Session) -> None:

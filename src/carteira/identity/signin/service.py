@@ -20,6 +20,7 @@ from carteira.identity.sessions.service import Client, Method, Tokens
 from carteira.identity.signin import totp
 from carteira.identity.users.login import by_login
 from carteira.identity.users.passwords import verify_password
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -66,17 +67,14 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
         fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
         if not fits:
             await runtime.limiter.count(address, account)
-    answer: Tokens | Challenge | None
     async with runtime.database.transaction() as tx:
-        if not fits:
-            await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
-            answer = await _challenge(tx, candidate.user_id, genuine=False) if blind and candidate else None
-        else:
+        if fits:
             assert candidate is not None, "nobody's password never fits"
-            answer = await _go_on(tx, runtime, candidate, client, better_hash)
-    if answer is None:  # raised only now: the record of the failure is committed
-        raise WrongCredentials
-    return answer
+            return await _go_on(tx, runtime, candidate, client, better_hash)
+        await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
+        if blind and candidate:
+            return await _challenge(tx, candidate.user_id, genuine=False)
+        raise CommitThenRaise(WrongCredentials())
 
 
 async def _find(tx: Tx, username: str, client: Client) -> _Candidate | None:
@@ -104,13 +102,17 @@ def _account_limit(candidate: _Candidate | None, username: str, client: Client) 
 
 async def _go_on(
     tx: Tx, runtime: Runtime, candidate: _Candidate, client: Client, better_hash: str | None
-) -> Tokens | Challenge | None:
-    """Start the session, or ask for the second factor, unless the password expired or was changed meanwhile."""
+) -> Tokens | Challenge:
+    """Start the session, or ask for the second factor.
+
+    Raises:
+        WrongCredentials: the password expired or was changed meanwhile.
+    """
     user = await tx.get_one(User, candidate.user_id, with_for_update=True, populate_existing=True)
     if user.erased_at is not None or user.password_hash != candidate.password_hash:
-        return None
+        raise WrongCredentials
     if user.password_expires_at is not None and user.password_expires_at <= clock.now():
-        return None
+        raise WrongCredentials
     if better_hash is not None:
         user.password_hash = better_hash
     if candidate.has_totp:
@@ -171,25 +173,25 @@ async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Cl
         # Only who has the password gets here, so that a stranger cannot use this limit up.
         limits.append(RateLimit.of(PER_ACCOUNT, "code", user_id))
         await runtime.limiter.check(*limits)
-    async with runtime.database.transaction() as tx:
-        answer = await _finish(tx, runtime, mfa_token, code, client)
-    if answer is None:
+    try:
+        async with runtime.database.transaction() as tx:
+            return await _finish(tx, runtime, mfa_token, code, client)
+    except WrongCode:
         await runtime.limiter.count(*limits)
-        raise WrongCode
-    return answer
+        raise
 
 
-async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens | None:
+async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:
     challenge = await tx.get(MfaChallenge, digest(mfa_token), with_for_update=True, populate_existing=True)
     if challenge is None or challenge.used_at is not None:
-        return None
+        raise WrongCode
     if challenge.expires_at <= clock.now() or challenge.tries >= _CHALLENGE_TRIES:
-        return None
+        raise WrongCode
     challenge.tries += 1
     factor = await totp.take_code(tx, runtime.sealer, challenge.user_id, code) if challenge.genuine else None
     if factor is None:
         await audit.record(tx, "second_factor_failed", actor=None, subject=challenge.user_id)
-        return None
+        raise CommitThenRaise(WrongCode())
     challenge.used_at = clock.now()
     methods = (cast("Method", challenge.method), factor)
     return await sessions.start_session(tx, runtime, challenge.user_id, client, methods=methods)

@@ -44,6 +44,7 @@ from carteira.identity.social.providers import AuthorizationRequest, Profile, Pr
 from carteira.identity.users import login
 from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db import jobs
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -394,28 +395,28 @@ async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
-    async with runtime.database.transaction() as tx:
-        answer = await _verify_code(tx, runtime, token, code, client)
-    if answer is None:  # raised only now: the try is committed
+    try:
+        async with runtime.database.transaction() as tx:
+            return await _verify_code(tx, runtime, token, code, client)
+    except WrongCode:
         await runtime.limiter.count(address)
-        raise WrongCode
-    return answer
+        raise
 
 
-async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge | None:
+async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge:
     try:
         row, _ = await _live(tx, runtime, token)
-    except RegistrationOver:
-        return None
+    except RegistrationOver as error:
+        raise WrongCode from error
     if row.user_id is None or row.code_hash is None or row.code_expires_at is None:
-        return None
+        raise WrongCode
     if row.code_expires_at <= clock.now() or row.tries >= TRIES:
-        return None
+        raise WrongCode
     row.tries += 1
     await tx.flush()
     if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
         await audit.record(tx, "link_code_failed", actor=None, subject=row.user_id, provider=row.provider)
-        return None
+        raise CommitThenRaise(WrongCode())
     user_id = row.user_id
     method = await _link_to_somebody_here(tx, runtime, token, user_id)
     return await service.go_on_by(tx, runtime, user_id, client, method=method)

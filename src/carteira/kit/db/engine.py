@@ -10,7 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from carteira.kit.db.errors import DatabaseDown, OperationInProgress, is_connection_lost, sqlstate_of
+from carteira.kit.db.errors import (
+    CommitThenRaise,
+    DatabaseDown,
+    OperationInProgress,
+    is_connection_lost,
+    sqlstate_of,
+)
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.session import _AFTER_COMMIT, LeanTx, Tx
 from carteira.kit.web.problems import InvalidInput
@@ -55,14 +61,20 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """Open a transaction: committed when the block ends, rolled back when it raises.
 
+        A block that raises `CommitThenRaise` is committed too, and its error raised after that.
+
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or went away before the commit was confirmed.
             OperationInProgress: a lock was not to be had in time.
             InvalidInput: a text holds a character that PostgreSQL does not take (U+0000).
         """
+        failure: CommitThenRaise | None = None
         try:
             async with self._sessions.begin() as session:
-                yield session
+                try:
+                    yield session
+                except CommitThenRaise as raised:
+                    failure = raised
             for work in session.info.pop(_AFTER_COMMIT, ()):
                 await work()
         except DBAPIError as error:
@@ -77,6 +89,8 @@ class Database:
             if is_connection_lost(error):
                 raise DatabaseDown from error
             raise
+        if failure is not None:
+            raise failure.error from failure
 
     def lean_transaction(self) -> AbstractAsyncContextManager[LeanTx]:
         """Open a transaction on the driver itself; see `LeanPool.transaction`."""

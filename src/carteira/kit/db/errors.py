@@ -23,6 +23,17 @@ class DatabaseDown(DependencyDown):
     detail = "O banco de dados está fora do ar. Tente de novo em instantes."
 
 
+class CommitThenRaise(Exception):
+    """Ends a transaction with its commit and then raises the error that it carries: a failure whose record must stay.
+
+    A wrong code has used a try up, a refused sign-in is in the audit. Any other exception rolls back.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(repr(error))
+
+
 class CommitUnknown(DatabaseDown):
     """PostgreSQL went away: whether what was under way took place has to be looked up."""
 

@@ -1,6 +1,7 @@
 """Idempotency keys: the first answer again, and nothing moves twice (contract.md, Habits; IETF draft Idempotency-Key).
 
-The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer.
+The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer. Other
+failures that are committed (`CommitThenRaise`) leave what they wrote and no record: the key may try again.
 """
 
 import hashlib
@@ -12,11 +13,12 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
-from sqlalchemy import LargeBinary, SmallInteger, Text, func, select, update
+from sqlalchemy import LargeBinary, SmallInteger, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
@@ -79,16 +81,19 @@ class Once:
         )
         if claimed is None:
             return await self._replay(tx, fingerprint)
+        mine = (IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
+        savepoint = await tx.begin_nested()  # the transaction's commit releases it
         try:
-            async with tx.begin_nested():
-                response = _json(await work(), status)
+            response = _json(await work(), status)
         except Refusal as refusal:
+            await savepoint.rollback()
             response = refusal.response()
-        await tx.execute(
-            update(IdempotencyRecord)
-            .where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
-            .values(status=response.status_code, body=response.body)
-        )
+        except CommitThenRaise as failure:
+            if not isinstance(failure.error, Refusal):
+                await tx.execute(delete(IdempotencyRecord).where(*mine))
+                raise
+            response = failure.error.response()
+        await tx.execute(update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body))
         return response
 
     async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
