@@ -11,16 +11,14 @@ import pytest
 from sqlalchemy import text
 
 from carteira.assistant import intents, knowledge
-from carteira.benefits import claims
 from carteira.credit.training import BANDS
 from carteira.documents import UPLOAD_SECONDS, links, service
 from carteira.documents.service import REMIND_DAYS
 from carteira.identity import config
 from carteira.identity.passkeys import service as passkeys
-from carteira.identity.recovery import service as recovery
 from carteira.identity.sessions import service as sessions
 from carteira.kit.db.session import Tx
-from carteira.kit.security import rate_limits
+from carteira.kit.security import codes, rate_limits
 from carteira.transit.service import MAX_CARDS
 from tests.assistant.support import UNKNOWN, Talker
 from tests.served import Served
@@ -141,11 +139,11 @@ NUMBERS = {
     "criar-passkey": (passkeys.MOST, minutes(sessions.RECENT)),
     "excluir-conta": (minutes(sessions.RECENT),),
     "sessao-expira-sozinha": (config.REFRESH_DAYS, config.SESSION_DAYS),
-    "esqueci-senha": (minutes(recovery.TTL),),
-    "codigo-vencido-ou-errado": (minutes(recovery.TTL), "cinco" if recovery.TRIES == 5 else recovery.TRIES),
+    "esqueci-senha": (minutes(codes.TTL),),
+    "codigo-vencido-ou-errado": (minutes(codes.TTL), "cinco" if codes.MAX_TRIES == 5 else codes.MAX_TRIES),
     "codigo-email-nao-chega": (rate_limits.PER_RECOVERY.amount, rate_limits.WINDOW_MINUTES),
     "conta-bloqueada-tentativas": (rate_limits.PER_ACCOUNT.amount, rate_limits.WINDOW_MINUTES),
-    "codigo-da-empresa-invalido": (minutes(claims.TTL),),
+    "codigo-da-empresa-invalido": (minutes(codes.TTL),),
     "faixas-do-score": tuple(least for _, least, _ in BANDS if least),
 }
 

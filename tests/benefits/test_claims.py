@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from carteira.benefits.claims import TTL
 from carteira.embedded import Endpoints
+from carteira.kit.security import codes
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 from tests.background import code_in, mail_to, parts_of, work_off
@@ -156,7 +156,7 @@ async def test_a_code_ends_after_ten_minutes_five_tries_or_a_newer_one(served: S
     await person.post(claim)
     assert await confirm(WRONG) == 422  # none was sent
     late = await sent_code(served, endpoints, contact)
-    clock.set(clock.now() + TTL + timedelta(seconds=1))
+    clock.set(clock.now() + codes.TTL + timedelta(seconds=1))
     assert await confirm(late) == 422
     clock.run()
     await person.post(claim)

@@ -42,7 +42,7 @@ def provider() -> Iterator[str]:
 async def test_sms_over_http_carries_number_text_and_token(provider: str, tmp_path: Path) -> None:
     sms = sms_of(provider, "segredo", tmp_path)
     assert isinstance(sms, HttpSms)
-    await sms.send("11987654321", emails.recovery_sms("123456", 10))
+    await sms.send("11987654321", emails.recovery_sms("123456"))
     authorization, content = Provider.taken[-1]
     assert authorization == "Bearer segredo"
     assert content["to"] == "+5511987654321"

@@ -1,14 +1,10 @@
 """Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (rules.md).
 
 Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
-An account of another CPF, or of another person, is not there. Codes are made in the job that sends them: they exist
-nowhere but in the message and, hashed, in the database. Ten minutes, one use, five tries; the newest code counts.
+An account of another CPF, or of another person, is not there. The code is a one-time code (`kit.security.codes`), of
+eight digits, for it opens an account with money in it.
 """
 
-import hashlib
-import hmac
-import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -23,30 +19,16 @@ from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
+from carteira.kit.security import audit, codes
+from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
-TTL = timedelta(minutes=10)
-TRIES = 5
-CODE_DIGITS = 8
+_CODE_DIGITS = 8
 _OLDEST = timedelta(minutes=20)
 """How long after its expiry a code that could not be sent is made anew."""
 _NOT_SENT = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What the job sends: to which contact, for which account, and the code."""
-
-    to: str
-    account: str
-    code: str
-
-
-def _hash(account_id: UUID, code: str) -> str:
-    return hashlib.sha256(f"{account_id}:{code}".encode()).hexdigest()
 
 
 async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = False) -> BenefitAccount:
@@ -91,7 +73,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
         raise TooManyRequests(60)
     async with runtime.database.transaction() as tx:
         await _claimable(tx, user_id, reference, lock=True)
-        fresh = {"user_id": user_id, "code_hash": _NOT_SENT, "tries": 0, "expires_at": clock.now() + TTL}
+        fresh = {"user_id": user_id, "code_hash": _NOT_SENT, "tries": 0, "expires_at": clock.now() + codes.TTL}
         await tx.execute(
             insert(BenefitClaimCode)
             .values(account_id=account_id, **fresh)
@@ -101,7 +83,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
         await jobs.defer(tx, "benefits:send_claim_code", account_id=str(account_id), user_id=str(user_id))
 
 
-async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> Letter | None:
+async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | None:
     """Make the code of a claim, anew if sending failed; None if there is nothing to send any more. A job calls it."""
     account = await tx.get(BenefitAccount, account_id, with_for_update=True, populate_existing=True)
     row = await tx.get(BenefitClaimCode, account_id, with_for_update=True, populate_existing=True)
@@ -109,10 +91,10 @@ async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> Letter | None:
         return None
     if account.user_id is not None or account.contact is None:
         return None
-    code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-    row.code_hash, row.tries, row.expires_at = _hash(account_id, code), 0, clock.now() + TTL
+    fresh = codes.new_code(account_id, digits=_CODE_DIGITS)
+    row.code_hash, row.expires_at = fresh.code_hash.hex(), fresh.expires_at
     await tx.flush()
-    return Letter(account.contact, account.reference, code)
+    return CodeMessage(account.contact, fresh.code, {"name": "", "account": account.reference})
 
 
 async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
@@ -137,10 +119,13 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitA
     """Lock the account, so that of many who confirm at once one is first."""
     account = await _claimable(tx, user_id, reference, lock=True)
     row = await tx.get(BenefitClaimCode, account.id, with_for_update=True, populate_existing=True)
-    if row is None or row.user_id != user_id or row.expires_at <= clock.now() or row.tries >= TRIES:
+    if row is None or row.user_id != user_id:
+        raise WrongClaimCode
+    code_hash = bytes.fromhex(row.code_hash)
+    if not codes.is_live(code_hash, row.expires_at, row.tries):
         raise WrongClaimCode
     row.tries += 1
-    if not hmac.compare_digest(row.code_hash.encode(), _hash(account.id, code).encode()):
+    if not codes.matches(code_hash, account.id, code):
         raise CommitThenRaise(WrongClaimCode())
     account.user_id = user_id
     await tx.delete(row)

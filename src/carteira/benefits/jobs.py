@@ -9,15 +9,15 @@ from carteira.kit.db.engine import Database
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
+from carteira.kit.security.codes import MINUTES
 
-_MINUTES = int(claims.TTL.total_seconds()) // 60
 letters = EmailTemplates("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
 
 
 def claim_sms(code: str) -> str:
     """Give the text of a claim's SMS."""
     return (
-        f"Carteira: o código da sua conta de benefícios é {code}. Vale por {_MINUTES} minutos. "
+        f"Carteira: o código da sua conta de benefícios é {code}. Vale por {MINUTES} minutos. "
         "Não passe este código a ninguém."
     )
 
@@ -31,13 +31,12 @@ def make_blueprint(mailer: Mailer, sms: Sms) -> Blueprint:
         """Make the code and send it to the recorded contact: an e-mail address, or else a phone."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            letter = await claims.make_code(tx, UUID(account_id), UUID(user_id))
-        if letter is None:
+            message = await claims.make_code(tx, UUID(account_id), UUID(user_id))
+        if message is None:
             return
-        if "@" in letter.to:
-            message = letters.compose("claim_code", name="", account=letter.account, code=letter.code, minutes=_MINUTES)
-            await mailer.send(letter.to, message)
+        if message.is_email:
+            await mailer.send(message.to, letters.compose("claim_code", **message.values))
         else:
-            await sms.send(letter.to, claim_sms(letter.code))
+            await sms.send(message.to, claim_sms(message.code))
 
     return blueprint

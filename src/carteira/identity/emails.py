@@ -1,6 +1,7 @@
 """The messages that people get from identity, in Portuguese."""
 
 from carteira.kit.outbound.email_templates import EmailTemplates
+from carteira.kit.security.codes import MINUTES
 
 letters = EmailTemplates(
     "carteira.identity",
@@ -17,6 +18,6 @@ WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Met
 """Ways of signing in as people read them."""
 
 
-def recovery_sms(code: str, minutes: int) -> str:
+def recovery_sms(code: str) -> str:
     """Give the text of a recovery's SMS."""
-    return f"Carteira: seu código é {code}. Vale por {minutes} minutos. Não passe este código a ninguém."
+    return f"Carteira: seu código é {code}. Vale por {MINUTES} minutos. Não passe este código a ninguém."

@@ -52,27 +52,21 @@ def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
     async def send_recovery_code(context: JobContext, recovery_id: str) -> None:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            letter = await recovery.make_code(tx, UUID(recovery_id))
-        if letter is None:
+            message = await recovery.make_code(tx, UUID(recovery_id))
+        if message is None:
             return
-        minutes = int(recovery.TTL.total_seconds()) // 60
-        if letter.channel == "sms":
-            await sms.send(letter.to, emails.recovery_sms(letter.code, minutes))
+        if message.is_email:
+            await mailer.send(message.to, emails.compose("recovery", **message.values))
         else:
-            await mailer.send(
-                letter.to, emails.compose("recovery", name=letter.name, code=letter.code, minutes=minutes)
-            )
+            await sms.send(message.to, emails.recovery_sms(message.code))
 
     @blueprint.task(name="send_link_code", retry=_RETRY, pass_context=True)
     async def send_link_code(context: JobContext, registration_id: str) -> None:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            letter = await social.make_code(tx, UUID(registration_id))
-        if letter is not None:
-            minutes = int(social.CODE_TTL.total_seconds()) // 60
-            way = emails.WAYS[letter.provider]
-            message = emails.compose("link_code", name=letter.name, code=letter.code, way=way, minutes=minutes)
-            await mailer.send(letter.to, message)
+            message = await social.make_code(tx, UUID(registration_id))
+        if message is not None:
+            await mailer.send(message.to, emails.compose("link_code", **message.values))
 
 
 def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:

@@ -3,7 +3,7 @@
 - `web`: the HTTP contract. `problems`, `validation` (every error is an RFC 9457 problem in Portuguese), `access` (who
   asks, and may they; deny by default), `transaction`, `idempotency`, `pagination`, `versions`, `edge`, `openapi`,
   `docs`, `health`, `postman`.
-- `security`: `tokens`, `opaque_tokens`, `sealing`, `rate_limits`, `audit`.
+- `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `audit`.
 - `outbound`: `http`, `mail`, `email_templates`, `sms`: calls to other people's services, with time-outs.
 - `db`: `engine` (one request or job, one transaction), `session`, `base`, `errors`, `outbox`, `jobs`.
 - `ops`: `log`, `metrics`, `cooperative`.

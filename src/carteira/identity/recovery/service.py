@@ -1,12 +1,8 @@
-"""Password recovery: a code by e-mail or SMS for ten minutes, one use, five tries, and then a reset.
+"""Password recovery: a one-time code by e-mail or SMS (`kit.security.codes`), and then a reset.
 
-What a request does is the same whether or not the person is known: the same rows, the same job. Codes are made in the
-job, so that they exist nowhere but in the message and, hashed, in the database.
+What a request does is the same whether or not the person is known: the same rows, the same job.
 """
 
-import hmac
-import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID
@@ -22,33 +18,18 @@ from carteira.identity.users.login import by_login
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
+from carteira.kit.security import audit, codes
+from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import TooManyRequests
 
-TTL = timedelta(minutes=10)
-TRIES = 5
-CODE_DIGITS = 6
+RESET_TTL = timedelta(minutes=10)
 _OLDEST = timedelta(minutes=30)
 
 Channel = Literal["email", "sms"]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What the job sends: to whom, over which channel, and the code."""
-
-    name: str
-    channel: Channel
-    to: str
-    code: str
-
-
-def _code_hash(recovery_id: UUID, code: str) -> bytes:
-    return digest(f"{recovery_id}:{code}")
 
 
 async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> None:
@@ -70,28 +51,28 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         raise TooManyRequests(60)
     async with runtime.database.transaction() as tx:
         now = clock.now()
-        row = Recovery(id=uuid7(), user_id=user_id, channel=channel, tries=0, created_at=now, expires_at=now + TTL)
+        row = Recovery(
+            id=uuid7(), user_id=user_id, channel=channel, tries=0, created_at=now, expires_at=now + codes.TTL
+        )
         tx.add(row)
         await tx.flush()
         await audit.record(tx, "recovery_asked", actor=None, subject=user_id, channel=channel)
         await jobs.defer(tx, "identity:send_recovery_code", recovery_id=str(row.id))
 
 
-async def make_code(tx: Tx, recovery_id: UUID) -> Letter | None:
+async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
     """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it."""
     row = await tx.get(Recovery, recovery_id, with_for_update=True, populate_existing=True)
-    now = clock.now()
-    if row is None or row.user_id is None or row.used_at is not None or row.created_at < now - _OLDEST:
+    if row is None or row.user_id is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
         return None
     user = await tx.get_one(User, row.user_id)
     to = user.phone if row.channel == "sms" else user.email
     if user.erased_at is not None or to is None:
         return None
-    code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-    row.code_hash, row.expires_at = _code_hash(row.id, code), now + TTL
+    fresh = codes.new_code(row.id)
+    row.code_hash, row.expires_at = fresh.code_hash, fresh.expires_at
     await tx.flush()
-    channel: Channel = "sms" if row.channel == "sms" else "email"
-    return Letter((user.full_name or "").split()[0], channel, to, code)
+    return CodeMessage(to, fresh.code, {"name": (user.full_name or "").split()[0]})
 
 
 async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
@@ -121,15 +102,15 @@ async def _verify(tx: Tx, name: str, code: str) -> str:
         .with_for_update(of=Recovery)
         .execution_options(populate_existing=True)
     )
-    if row is None or row.code_hash is None or row.used_at is not None or row.reset_hash is not None:
+    if row is None or row.used_at is not None or row.reset_hash is not None:
         raise WrongCode
-    if row.expires_at <= clock.now() or row.tries >= TRIES:
+    if not codes.is_live(row.code_hash, row.expires_at, row.tries):
         raise WrongCode
     row.tries += 1
-    if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
+    if not codes.matches(row.code_hash, row.id, code):
         raise CommitThenRaise(WrongCode())
     token = new_token()
-    row.reset_hash, row.expires_at = digest(token), clock.now() + TTL
+    row.reset_hash, row.expires_at = digest(token), clock.now() + RESET_TTL
     if row.channel == "email":
         user = await tx.get_one(User, row.user_id)
         user.email_confirmed_at = user.email_confirmed_at or clock.now()

@@ -8,8 +8,6 @@ A browser that is sent away gets a secret in a cookie. The state in the database
 verifier and the nonce are made from it: who steals a state, or the database, cannot come back in the browser's place.
 """
 
-import hmac
-import secrets
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
+from carteira.identity.emails import WAYS
 from carteira.identity.errors import (
     CpfTaken,
     EmailTaken,
@@ -46,7 +45,8 @@ from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
+from carteira.kit.security import audit, codes
+from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
 from carteira.kit.values.clock import clock
@@ -56,9 +56,6 @@ from carteira.kit.web.problems import DependencyDown, TooManyRequests
 
 ATTEMPT_SECONDS = 600
 REGISTRATION_SECONDS = 1800
-CODE_TTL = timedelta(minutes=10)
-TRIES = 5
-_CODE_DIGITS = 6
 
 _name: TypeAdapter[str] = TypeAdapter(FullName)
 _email: TypeAdapter[str] = TypeAdapter(Email)
@@ -110,16 +107,6 @@ class SocialAccountView:
     provider: str
     created_at: datetime
     used_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What the job sends to a confirmed address."""
-
-    name: str
-    to: str
-    code: str
-    provider: str
 
 
 def _provider(runtime: Runtime, name: ProviderName) -> Provider:
@@ -361,17 +348,13 @@ async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> N
         raise TooManyRequests(60)
     async with runtime.database.transaction() as tx:
         row, _ = await _live(tx, runtime, token)
-        row.user_id, row.code_hash, row.code_expires_at, row.tries = user_id, None, clock.now() + CODE_TTL, 0
+        row.user_id, row.code_hash, row.code_expires_at, row.tries = user_id, None, clock.now() + codes.TTL, 0
         await tx.flush()
         await audit.record(tx, "link_code_asked", actor=None, subject=user_id, provider=row.provider)
         await jobs.defer(tx, "identity:send_link_code", registration_id=str(row.id))
 
 
-def _code_hash(registration_id: UUID, code: str) -> bytes:
-    return digest(f"{registration_id}:{code}")
-
-
-async def make_code(tx: Tx, registration_id: UUID) -> Letter | None:
+async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
     """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it."""
     row = await tx.get(SocialRegistration, registration_id, with_for_update=True, populate_existing=True)
     if row is None or row.user_id is None or row.used_at is not None or row.expires_at <= clock.now():
@@ -379,10 +362,10 @@ async def make_code(tx: Tx, registration_id: UUID) -> Letter | None:
     user = await tx.get_one(User, row.user_id)
     if user.erased_at is not None or user.email is None or user.email_confirmed_at is None:
         return None
-    code = f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}}"
-    row.code_hash, row.code_expires_at = _code_hash(row.id, code), clock.now() + CODE_TTL
+    fresh = codes.new_code(row.id)
+    row.code_hash, row.code_expires_at = fresh.code_hash, fresh.expires_at
     await tx.flush()
-    return Letter((user.full_name or "").split()[0], user.email, code, row.provider)
+    return CodeMessage(user.email, fresh.code, {"name": (user.full_name or "").split()[0], "way": WAYS[row.provider]})
 
 
 async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge:
@@ -408,13 +391,11 @@ async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: 
         row, _ = await _live(tx, runtime, token)
     except RegistrationOver as error:
         raise WrongCode from error
-    if row.user_id is None or row.code_hash is None or row.code_expires_at is None:
-        raise WrongCode
-    if row.code_expires_at <= clock.now() or row.tries >= TRIES:
+    if row.user_id is None or not codes.is_live(row.code_hash, row.code_expires_at, row.tries):
         raise WrongCode
     row.tries += 1
     await tx.flush()
-    if not hmac.compare_digest(row.code_hash, _code_hash(row.id, code)):
+    if not codes.matches(row.code_hash, row.id, code):
         await audit.record(tx, "link_code_failed", actor=None, subject=row.user_id, provider=row.provider)
         raise CommitThenRaise(WrongCode())
     user_id = row.user_id
