@@ -11,7 +11,7 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 
 Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
 decides, the database checks again (checks, triggers, versions). `system_account(kind)` names the accounts of the
-operator. Sources: rules.md, ledger; ADR 0002.
+operator. `sql/` holds the present text of the functions and triggers in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module

@@ -1,0 +1,63 @@
+-- Write a book the way earlier releases did, for their servers that still run during an upgrade. The product calls
+-- ledger_post instead.
+--
+-- Accounts are set to what the caller computed, each compared with the version that was read; without `locked` their
+-- rows are locked first. Raises CA001 if one was changed meanwhile.
+
+CREATE TYPE ledger_new_balance AS (id uuid, read_version bigint, balance bigint, held bigint, version bigint);
+
+CREATE TYPE ledger_new_posting AS (
+    entry_id uuid, line smallint, account_id uuid, amount bigint, seq bigint, balance_after bigint
+);
+
+CREATE FUNCTION ledger_write(
+    balances ledger_new_balance[], entries ledger_new_entry[], postings ledger_new_posting[],
+    locked boolean
+) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+    stamp timestamptz;
+    written integer;
+    mine constant bigint := pg_current_xact_id()::text::bigint; -- as the default, but once
+BEGIN
+    IF NOT locked THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
+        PERFORM FROM ledger_accounts WHERE id IN (SELECT new.id FROM unnest(balances) AS new)
+        ORDER BY id FOR NO KEY UPDATE;
+    END IF;
+    UPDATE ledger_accounts account
+    SET balance = new.balance, held = new.held, version = new.version
+    FROM unnest(balances) AS new
+    WHERE account.id = new.id AND account.version = new.read_version AND NOT account.is_system;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written <> cardinality(balances) THEN
+        RAISE EXCEPTION 'an account was changed by another transaction' USING ERRCODE = 'CA001';
+    END IF;
+    stamp := clock_timestamp();
+    IF cardinality(entries) > 0 THEN
+        WITH entry AS (
+            INSERT INTO ledger_entries (id, xid, kind, description, key, reverses_id, posted_at)
+            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp FROM unnest(entries) AS new
+        )
+        INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
+        SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq, new.balance_after, stamp
+        FROM unnest(postings) AS new;
+    END IF;
+    RETURN stamp;
+END $$;
+
+-- The same with one array a column, as the releases before those called it.
+CREATE FUNCTION ledger_write(
+    account_ids uuid[], read_versions bigint[], balances bigint[], held_amounts bigint[], versions bigint[],
+    entry_ids uuid[], kinds text[], descriptions text[], keys text[], reverses uuid[],
+    posting_entries uuid[], lines smallint[], posting_accounts uuid[], amounts bigint[],
+    seqs bigint[], balances_after bigint[], locked boolean
+) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT ledger_write(
+        ARRAY(SELECT ROW(a, b, c, d, e)::ledger_new_balance
+              FROM unnest(account_ids, read_versions, balances, held_amounts, versions) AS new (a, b, c, d, e)),
+        ARRAY(SELECT ROW(a, b, c, d, e)::ledger_new_entry
+              FROM unnest(entry_ids, kinds, descriptions, keys, reverses) AS new (a, b, c, d, e)),
+        ARRAY(SELECT ROW(a, b, c, d, e, f)::ledger_new_posting
+              FROM unnest(posting_entries, lines, posting_accounts, amounts, seqs, balances_after)
+                   AS new (a, b, c, d, e, f)),
+        locked)
+$$;

@@ -1,0 +1,4 @@
+-- Keep what a month's closing credited. The function is the ledger's (ledger_refuse.sql).
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON resellers_closings
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse();
