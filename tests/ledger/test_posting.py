@@ -185,17 +185,6 @@ async def test_a_book_that_gives_customers_money_is_not_followed(ledger_tx: Tx) 
         await ledger.write(ledger_tx, book, follow=True)
 
 
-async def test_accounts_are_found_by_their_holders(ledger_tx: Tx) -> None:
-    holder, nobody = uuid4(), uuid4()
-    wallet = await ledger.open_account(ledger_tx, "test.wallet", holder_id=holder)
-    query = "SELECT * FROM unnest($1::text[], $2::uuid[])"
-    held = await ledger.accounts_held(ledger_tx, query, ["one", "none"], [holder, nobody])
-    assert {(name, who, account and account.id) for name, who, account in held} == {
-        ("one", holder, wallet),
-        ("none", nobody, None),
-    }
-
-
 async def test_assigning_an_owner_does_not_make_a_book_stale(ledger_tx: Tx) -> None:
     holder = uuid4()
     wallet = await ledger.open_account(ledger_tx, "test.wallet", holder_id=holder)

@@ -10,8 +10,10 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 - entries are sealed in commit order into a hash chain, and `verify` names what was changed since.
 
 Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
-decides, the database checks again (checks, triggers, versions). `system_account(kind)` names the accounts of the
-operator. `sql/` holds the present text of the functions and triggers in the database. Sources: rules.md, ledger; ADR 0002.
+decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own with the
+book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
+`system_account(kind)` names the accounts of the operator. `sql/` holds the present text of the functions and triggers
+in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module
@@ -39,6 +41,7 @@ from carteira.ledger.queries import (
     reconcile,
     statement,
 )
+from carteira.ledger.recorder import Holders, Recorder, Records
 from carteira.ledger.service import (
     accounts_held,
     assign_owner,
@@ -70,11 +73,14 @@ __all__ = [
     "EntryNotFound",
     "Finding",
     "HoldNotActive",
+    "Holders",
     "InsufficientFunds",
     "LedgerAccountView",
     "NewEntry",
     "Posting",
     "Reconciliation",
+    "Recorder",
+    "Records",
     "StaleBook",
     "StatementLine",
     "account",

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -27,24 +26,19 @@ from carteira.ledger.errors import (
     StaleBook,
 )
 from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, LedgerPosting
+from carteira.ledger.recorder import COLUMNS, WRITE_ALONE, Holders, Records
 
 STALE = "CA001"
 """SQLSTATE with which `ledger_post` refuses a book that was overtaken."""
 
-_COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
-_READ = f"SELECT {_COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
-_READ_HOLDERS = f"""
-    WITH holder (name, holder_id) AS (%s)
-    SELECT name, holder.holder_id, {_COLUMNS.replace("holder_id", "account.holder_id")}
-    FROM holder LEFT JOIN ledger_accounts account ON account.holder_id = holder.holder_id
-"""  # noqa: S608 - constants
+_READ = f"SELECT {COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
+_ALONE = Records(WRITE_ALONE, ())
 _LOCKED = " ORDER BY id FOR NO KEY UPDATE"
 _LOCKED_IF_FREE = _LOCKED + " SKIP LOCKED"
 _FIND_HELD = """
     SELECT holder_id, kind, id FROM ledger_accounts
     WHERE (holder_id, kind) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
 """
-_WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4)) "
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
@@ -115,40 +109,35 @@ async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-async def accounts_held(tx: Tx | LeanTx, holders: str, *values: object) -> Sequence[tuple[str, UUID, Account | None]]:
-    """Read, without locks, the accounts of the holders whom a query of the caller's own names.
+async def accounts_held(
+    tx: Tx | LeanTx, holders: Holders, names: Collection[str]
+) -> Sequence[tuple[str, UUID, Account | None]]:
+    """Read, without locks, the accounts of those holders in a module's table that have one of the names.
 
-    `holders` gives a name of the caller's and the holder's id. Gives name, id and account, for each account; a holder
-    without any comes once, with None. One round trip for both.
+    Return name, holder's id and account, for each account; a holder without any comes once, with None, and a name
+    without a holder not at all. One round trip for both.
     """
-    rows = await fetch(tx, _READ_HOLDERS % holders, *values)
+    rows = await fetch(tx, holders.read_accounts, names)
     return [(row[0], row[1], Account(*row[2:]) if row[2] else None) for row in rows]
 
 
-async def write(
-    tx: Tx | LeanTx,
-    book: Book,
-    *,
-    follow: bool = False,
-    along: str = "SELECT FROM written",
-    values: Sequence[object] = (),
-) -> Sequence[Any]:
+async def write(tx: Tx | LeanTx, book: Book, *, follow: bool = False, records: Records | None = None) -> None:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
 
     With `follow`, accounts that other transactions moved since they were read are moved on from where they are now, as
     long as they cover it; so that nothing needs to be locked or compared, a book that only takes from its customers'
-    accounts. `along` is a statement of the caller's own that goes in the same round trip, with parameters from `$5` on.
-    It has to read from `written`, a row of one column: the book is written when that is read. Gives its rows.
+    accounts. `records` are rows of the caller's own that are written in the same statement (`Recorder`).
 
     Raises:
         StaleBook: an account is not as it was read (with `follow`: and does not cover what is taken); nothing of this
             transaction can be kept.
     """
     assert not follow or all(line[3] < 0 for line in book.lines if line[4] is not None), "a followed book only takes"
+    statement, values = records or _ALONE
     try:
-        return await fetch(
+        await fetch(
             tx,
-            _WRITE + along,
+            statement,
             book.moves,
             [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
             book.lines,

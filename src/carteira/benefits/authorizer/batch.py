@@ -14,7 +14,7 @@ from asyncpg import PostgresError
 
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Reason
-from carteira.benefits.authorizer.decisions import RECORD_ALONG, find_answered
+from carteira.benefits.authorizer.decisions import RECORDER, find_answered
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import CASH, Catalog, Decision, Rule, decide, refuse
 from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
@@ -62,6 +62,7 @@ class Memory:
 
 
 _NO_MEMORY = Memory()
+_HOLDERS = ledger.Holders("benefits_accounts", name="reference")
 _FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
 
 
@@ -148,7 +149,7 @@ class Batch:
                 self.holders[payer[0]] = wallet[0]
                 self.accounts[payer] = ledger.Account(*wallet[1:])
         if unsure:
-            for reference, holder_id, found in await ledger.accounts_held(tx, _FIND, list(unsure)):
+            for reference, holder_id, found in await ledger.accounts_held(tx, _HOLDERS, list(unsure)):
                 self.holders[reference] = holder_id
                 if found is not None:
                     self.accounts[reference, found.kind] = found
@@ -158,7 +159,7 @@ class Batch:
         spare = {(request.account, LEDGER_KIND + CASH) for request, _ in self.categorised if request.fallback}
         payers: dict[UUID, Payer] = {}
         references = list({reference for reference, _ in self.asked})
-        for reference, holder_id, found in await ledger.accounts_held(tx, _FIND, references):
+        for reference, holder_id, found in await ledger.accounts_held(tx, _HOLDERS, references):
             self.holders[reference] = holder_id
             if found is not None and (payer := (reference, found.kind)) in self.asked.keys() | spare:
                 payers[found.id] = payer
@@ -176,9 +177,9 @@ class Batch:
             CatalogChanged: the decisions were taken with another version of the catalog than the present one.
         """
         fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
-        values = (fresh, self.catalog.version)
+        records = RECORDER.record(fresh, known=self.catalog.version)
         try:
-            await ledger.write(tx, self.book, follow=follow, along=RECORD_ALONG, values=values)
+            await ledger.write(tx, self.book, follow=follow, records=records)
         except PostgresError as error:
             if sqlstate_of(error) == CATALOG_CHANGED:
                 raise CatalogChanged from error

@@ -1,7 +1,9 @@
 """Decisions as rows: written, found again by their transaction ids, and settled when a commit is in doubt."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.rules import Decision
 from carteira.kit.db.session import LeanTx, Tx, fetch
@@ -15,17 +17,20 @@ async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, De
     return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
 
 
+RECORDER: Final = ledger.Recorder[Decision](
+    "benefits_decisions", Decision._fields, row_type="benefits_new_decision", guard="benefits_require_catalog"
+)
+"""Writes decisions with the book they were taken on, unless the catalog is another than the one that they know."""
 _RECORD = f"""
     INSERT INTO benefits_decisions ({_DECISION_COLUMNS})
-    SELECT new.* FROM unnest($%d::benefits_new_decision[]) AS new
+    SELECT new.* FROM unnest($1::benefits_new_decision[]) AS new
 """  # noqa: S608 - constants
-RECORD_ALONG = _RECORD % 5 + "WHERE (SELECT benefits_require_catalog($6)) AND (SELECT count(*) FROM written) = 1"
-_TAKE_ID = _RECORD % 1 + "ON CONFLICT (id) DO NOTHING"
+_TAKE_ID = _RECORD + "ON CONFLICT (id) DO NOTHING"
 
 
 async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
     """Write down decisions that move nothing and hang on no balance."""
-    await fetch(tx, _RECORD % 1, decisions)
+    await fetch(tx, _RECORD, decisions)
 
 
 async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
