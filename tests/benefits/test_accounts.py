@@ -211,6 +211,8 @@ async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> 
         ("[", "application/json", 422),
         ("[]", "application/json", 422),
         ("a,b\n1,2\n", "text/csv", 422),
+        ('"account;category;amount\n123;FOOD;100\n', "text/csv", 422),
+        ("account,amount,category,amount\n123,1,FOOD,2\n", "text/csv", 422),
         ("account,category,amount\n", "text/csv", 422),
         (b"\xff\xfe", "text/csv", 422),
         ("x", "text/plain", 415),

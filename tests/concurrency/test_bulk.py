@@ -17,6 +17,7 @@ from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE
+from carteira.kit.values import csv_lines
 from tests.concurrency.support import assert_reconciled, insert_accounts
 
 KINDS = ("FOOD", "MEAL")
@@ -87,7 +88,7 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
 
     accounts = await open_accounts(books, LINES)
     rows = "".join(f"{account},FOOD,1\n" for account in accounts)
-    count(topups, "_raw_line")
+    count(csv_lines, "_raw_line")
     count(topups, "_check")
     count(topups, "_credited")
     count(ledger.Book, "post")

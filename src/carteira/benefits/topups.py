@@ -1,9 +1,7 @@
 """Top-ups: one account, or many in bulk."""
 
 import asyncio
-import csv
-import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 from uuid import UUID
 
@@ -31,6 +29,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE, pieces
+from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import InvalidInput, Problem
 from carteira.kit.web.validation import describe
@@ -101,29 +100,14 @@ async def parse_csv(text: str) -> list[dict[str, object]]:
     Raises:
         InvalidInput: no header with these names, or not CSV.
     """
-    text = text.removeprefix("\ufeff")
-    head = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in head else ",", strict=True)
-    names = [name.strip().lower() for name in reader.fieldnames or []]
-    if not {"account", "category", "amount"} <= set(names) <= {"account", "category", "amount", "description"}:
-        raise InvalidInput(errors=[{"field": "body", "message": "O CSV deve começar por account,category,amount."}])
-    reader.fieldnames = names
     try:
-        return [line async for piece in pieces(map(_raw_line, reader)) for line in piece]
-    except csv.Error as error:
+        lines = read_csv_lines(text, required=("account", "category", "amount"), optional=("description",))
+        return [line async for piece in pieces(lines) for line in piece]
+    except UnexpectedColumns as error:
+        message = "O CSV deve começar por account,category,amount."
+        raise InvalidInput(errors=[{"field": "body", "message": message}]) from error
+    except UnreadableCsv as error:
         raise InvalidInput(errors=[{"field": "body", "message": "O CSV não pôde ser lido."}]) from error
-
-
-def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
-    """Leave out what is blank. csv puts what has no header under the name None: an unknown field, refused as one."""
-    line: dict[str, object] = {}
-    for name, value in row.items():
-        if value:
-            line[name or "extra"] = value.strip() if isinstance(value, str) else value
-    amount = line.get("amount")
-    if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= 13:  # noqa: PLR2004 - 10^12
-        line["amount"] = int(amount)
-    return line
 
 
 Line = tuple[str, str, int, str | None]

@@ -1,7 +1,5 @@
 """Purchases in bulk from CSV: each line with its result, all written in one statement."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -12,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
+from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import Forbidden, InvalidInput, Problem
@@ -24,8 +23,6 @@ from carteira.resellers.schemas import STATUS, BulkPurchaseIn, BulkPurchaseResul
 from carteira.resellers.service import APPROVED, PENDING, keep_open, month_of
 
 MAX_LINES = 10_000
-_DIGITS = 13
-_COLUMNS = {"code", "amount", "date"}
 _CODE_SHOWN = 64
 
 
@@ -36,18 +33,14 @@ def parse_csv(body: bytes) -> list[dict[str, object]]:
         InvalidInput: not UTF-8, no header with these names, not CSV, no line or more than 10,000.
     """
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise _unreadable("O CSV deve estar em UTF-8.") from error
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip().lower() for name in reader.fieldnames or []]
-        if len(set(names)) != len(names) or not _COLUMNS <= set(names) <= {*_COLUMNS, "cpf"}:
-            raise _unreadable("O CSV deve começar por code,amount,date,cpf.")
-        reader.fieldnames = names
-        lines = [_raw_line(row) for row in reader]
-    except csv.Error as error:
+        lines = list(read_csv_lines(text, required=("code", "amount", "date"), optional=("cpf",)))
+    except UnexpectedColumns as error:
+        raise _unreadable("O CSV deve começar por code,amount,date,cpf.") from error
+    except UnreadableCsv as error:
         raise _unreadable("O CSV não pôde ser lido.") from error
     if not 0 < len(lines) <= MAX_LINES:
         raise _unreadable(f"Envie de 1 a {MAX_LINES} linhas.")
@@ -56,18 +49,6 @@ def parse_csv(body: bytes) -> list[dict[str, object]]:
 
 def _unreadable(message: str) -> InvalidInput:
     return InvalidInput(errors=[{"field": "body", "message": message}])
-
-
-def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
-    """Leave out what is blank. csv puts what has no header under the name None: an unknown field, refused as one."""
-    line: dict[str, object] = {}
-    for name, value in row.items():
-        if value:
-            line[name or "extra"] = value.strip() if isinstance(value, str) else value
-    amount = line.get("amount")
-    if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= _DIGITS:
-        line["amount"] = int(amount)
-    return line
 
 
 def _failed(number: int, code: str, problem: Problem) -> BulkPurchaseResult:

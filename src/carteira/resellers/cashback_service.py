@@ -8,7 +8,6 @@ budget of time. Whatever is not exactly such an answer is a failure: never a wro
 import asyncio
 import hashlib
 import hmac
-import json
 import random
 import re
 import time
@@ -16,13 +15,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import httpx
 import structlog
 from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
+from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import Centavos
 from carteira.resellers.breaker import Breaker, BreakerRules, SharedRedis
 from carteira.resellers.errors import CashbackServiceDown
@@ -90,23 +89,6 @@ class OtherStatus(Exception):
         self.status = status
 
 
-class _Number(str):
-    """A JSON number's text, as it came."""
-
-    __slots__ = ()
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name twice")
-    return members
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
 def _members(value: object) -> Mapping[str, object]:
     match value:
         case dict():
@@ -121,17 +103,14 @@ def read_credit(body: bytes) -> Centavos:
         ValueError: it is not such an answer, or the credit is not a JSON number of reais from 0 up in whole centavos.
         OtherStatus: the body has another `statusCode` than 200.
     """
-    content = json.loads(
-        body, parse_int=_Number, parse_float=_Number, parse_constant=_refuse, object_pairs_hook=_no_duplicates
-    )
-    members = _members(content)
+    members = _members(parse_exact_json(body.decode("utf-8-sig")))
     status = members.get("statusCode")
-    if not isinstance(status, _Number) or not _STATUS.fullmatch(status):
+    if not isinstance(status, JsonNumber) or not _STATUS.fullmatch(status):
         raise ValueError("no status")
     if int(status) != _OK:
         raise OtherStatus(int(status))
     credit = _members(members.get("body")).get("credit")
-    if not isinstance(credit, _Number) or not _NUMBER.fullmatch(credit):
+    if not isinstance(credit, JsonNumber) or not _NUMBER.fullmatch(credit):
         raise ValueError("not a number from 0 up")
     scaled = Decimal(credit) * 100
     if scaled > MAX_CREDIT or scaled != scaled.to_integral_value():

@@ -1,11 +1,11 @@
 """The processor's request, read from its bytes into centavos, once (rules.md, benefits)."""
 
-import json
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from carteira.benefits.authorizer.answers import Reason
+from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import InvalidAmount, parse_reais
 
 MAX_MERCHANT = 256
@@ -41,23 +41,6 @@ class Authorization(NamedTuple):
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
 
 
-class _Number(str):
-    """A JSON number as it was written; money is read from its text."""
-
-    __slots__ = ()
-
-
-def _refuse_constant(_text: str) -> Any:  # noqa: ANN401 - the signature that json asks for
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a name stands twice")
-    return content
-
-
 _PLAIN = re.compile(
     r'\{"account": ?"([A-Za-z0-9._:-]{1,64})", ?"totalAmount": ?(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?, ?'
     r'"mcc": ?"([0-9]{4})", ?"merchant": ?"([ !#-\[\]-~]{1,256})"(?:, ?"id": ?"([!#-\[\]-~]{1,64})")?\}',
@@ -65,9 +48,6 @@ _PLAIN = re.compile(
 )
 """The body as processors write it: what it matches needs no other check, but that amount and name are not empty."""
 _FALLBACKS = {b"": True, b"fallback=true": True, b"fallback=false": False}
-_decoder = json.JSONDecoder(
-    parse_float=_Number, parse_int=_Number, parse_constant=_refuse_constant, object_pairs_hook=_unique
-)
 
 
 def parse_fallback(query: bytes) -> bool:
@@ -115,7 +95,7 @@ def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authori
 
 def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
     try:
-        content = _decoder.decode(text)
+        content = parse_exact_json(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(Reason.MALFORMED) from error
     if type(content) is not dict:
@@ -137,7 +117,7 @@ def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
     if "id" in content and (type(external_id) is not str or not _EXTERNAL_ID.fullmatch(external_id)):
         raise Malformed(Reason.INVALID_ID, account)
     total = content.get("totalAmount")
-    if type(total) is not _Number:
+    if type(total) is not JsonNumber:
         raise Malformed(Reason.INVALID_AMOUNT, account)
     try:
         amount = parse_reais(total)
