@@ -1,11 +1,11 @@
 """`carteira documents …`: the master keys of documents."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
+from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def rotate_documents_key(
         fail(f"{result.unreadable} arquivos têm chaves que nenhuma chave-mestra abre.")
 
 
-async def _rotate_key(
-    url: str, settings: Settings, progress: Callable[[int, int], None], *, add_key: bool
-) -> "MasterKeyRotation":
+async def _rotate_key(url: str, settings: Settings, progress: Progress, *, add_key: bool) -> "MasterKeyRotation":
     """Wrap every document's key with a new master key, or with the newest of the file; no file is touched.
 
     Raises:

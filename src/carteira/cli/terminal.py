@@ -7,9 +7,11 @@ from typing import NoReturn, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
 from carteira.cli import launcher
+from carteira.kit.ops.progress import Progress
 from carteira.settings import InsecureProduction, Settings
 
 T = TypeVar("T")
@@ -60,7 +62,7 @@ def parse_head(text: str | None, example: str) -> tuple[int, bytes] | None:
 def with_spinner(title: str, work: Callable[[], T]) -> T:
     """Run something behind a spinner."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Bar(*columns, console=err, transient=True) as progress:
         progress.add_task(title, total=None)
         return work()
 
@@ -74,13 +76,13 @@ def run_quietly(title: str, work: Callable[[], Awaitable[T]]) -> T:
     return with_spinner(title, lambda: asyncio.run(main()))
 
 
-def run_with_bar(title: str, work: Callable[[Callable[[int, int], None]], Awaitable[T]]) -> T:
+def run_with_bar(title: str, work: Callable[[Progress], Awaitable[T]]) -> T:
     """Run a coroutine behind a bar; it is handed what to tell of its progress: how many are done, and of how many."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
-    async def main(tell: Callable[[int, int], None]) -> T:
+    async def main(tell: Progress) -> T:
         return await work(tell)
 
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Bar(*columns, console=err, transient=True) as progress:
         task = progress.add_task(title, total=None)
         return asyncio.run(main(lambda done, total: progress.update(task, completed=done, total=total)))

@@ -1,6 +1,5 @@
 """`carteira users …`: people, exported."""
 
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
+from carteira.kit.ops.progress import Progress
 
 app = typer.Typer(no_args_is_help=True, help="Pessoas.")
 
@@ -33,7 +33,7 @@ def export_users(
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 
-async def _export(url: str, path: Path, form: ExportFormat, progress: Callable[[int, int], None]) -> int:
+async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) -> int:
     """Write everybody to a file, CPFs masked, and the fact to the audit; return how many there were.
 
     Raises:

@@ -1,6 +1,5 @@
 """Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; every read written down first."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from carteira.credit.schemas import BaseAIn, BaseAOut
 from carteira.credit.sealing import COLUMNS, Sealed
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -24,7 +24,6 @@ LOOKUP = "base-a lookup"
 CHAIN = "access log"
 ROTATION_BATCH = 100
 
-Progress = Callable[[int, int], None]
 """Told how many are done, of how many."""
 
 
@@ -153,9 +152,7 @@ class RecordKeyRotation:
     unreadable: tuple[UUID, ...] = ()
 
 
-async def rotate(
-    database: Database, keyring: Keyring, progress: Progress = lambda _done, _total: None
-) -> RecordKeyRotation:
+async def rotate(database: Database, keyring: Keyring, progress: Progress = no_progress) -> RecordKeyRotation:
     """Seal every record that is not on the active key-encryption key anew: fresh data key, fresh nonces.
 
     Batches are short transactions, and what is left to do is told by the rows themselves: killed at any point, the

@@ -23,7 +23,7 @@ from carteira.kit.values.clock import clock
 PSEUDONYM = "export pseudonym"
 PROGRESS_FILE = "progress.json"
 
-Progress = Callable[[int, int, int], None]
+ExportProgress = Callable[[int, int, int], None]
 """Told how many segments are done, of how many, and how many people were written."""
 
 
@@ -99,7 +99,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
     segments: int = 8,
     page_items: int = 2_000,
     resume: bool = True,
-    progress: Progress = lambda _done, _total, _rows: None,
+    progress: ExportProgress = lambda _done, _total, _rows: None,
 ) -> int:
     """Write base B into a folder of Parquet parts, scanning the segments in parallel; gives the number of people.
 

@@ -1,6 +1,5 @@
 """What an operator does with credit from the command line: rotate keys, verify the log, export, train, generate."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from carteira.credit import accesses, base_a, export, keys, synthetic, training
@@ -9,11 +8,10 @@ from carteira.credit.base_a import RecordKeyRotation
 from carteira.credit.stores import CreditConfig, Stores
 from carteira.credit.training import Trained
 from carteira.kit.db.engine import open_database
+from carteira.kit.ops.progress import Progress
 
 SYNTHETIC_SUFFIX = "-synthetic"
 """Made-up people have a table of their own, beside the real one."""
-
-Progress = Callable[[int, int], None]
 
 
 class NotInProduction(Exception):
@@ -63,7 +61,7 @@ async def export_people(  # noqa: PLR0913 - all by name
     segments: int = 8,
     synthetic_people: bool = False,
     resume: bool = True,
-    progress: export.Progress,
+    progress: export.ExportProgress,
 ) -> int:
     """Write base B (or the synthetic people) to Parquet; gives how many. Raises as `export.export`."""
     async with Stores(config).aws_only() as stores:

@@ -8,13 +8,13 @@ check digits and belong to whom chance will; they are only ever hashed. Never in
 import asyncio
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
 from carteira.credit.base_b import BaseB, all_of, partition_of, to_attribute
 from carteira.credit.errors import BaseBDown
 from carteira.credit.keys import Keyring
+from carteira.kit.ops.progress import Progress
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -113,9 +113,7 @@ def _item(keyring: Keyring, who: Person, today: date) -> dict[str, object]:
     return {name: to_attribute(value) for name, value in content.items()}
 
 
-async def generate(
-    base_b: BaseB, keyring: Keyring, *, people: int, seed: int, progress: Callable[[int, int], None]
-) -> None:
+async def generate(base_b: BaseB, keyring: Keyring, *, people: int, seed: int, progress: Progress) -> None:
     """Write synthetic people into a table of their own; doing it again with the same seed writes the same people.
 
     Raises:

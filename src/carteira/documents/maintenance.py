@@ -15,6 +15,7 @@ from carteira.documents.models import DocumentVersion
 from carteira.documents.service import wrapping_context
 from carteira.documents.storage import Storage
 from carteira.kit.db.engine import Database
+from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.values.clock import clock
 
 BATCH = 500
@@ -23,7 +24,6 @@ ORPHAN_AGE = timedelta(hours=1)
 SUSPICIOUS = 100
 """From so many orphans on, more than half of what is stored being orphans means the wrong database, and not orphans."""
 
-Progress = Callable[[int, int], None]
 """Told how many are done, and of how many."""
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class MasterKeyRotation:
 
 
 async def rotate_master_key(
-    database: Database, ring: MasterKeyRing, progress: Progress | None = None, *, add_key: bool = True
+    database: Database, ring: MasterKeyRing, progress: Progress = no_progress, *, add_key: bool = True
 ) -> MasterKeyRotation:
     """Make a new master key and wrap every file's key with it; no file is touched, and files are served meanwhile.
 
@@ -61,8 +61,7 @@ async def rotate_master_key(
     def tell(rewrapped: int) -> None:
         nonlocal done
         done += rewrapped
-        if progress is not None:
-            progress(done, max(total, done))
+        progress(done, max(total, done))
 
     while (passed := await _rewrap_all(database, ring, active.id, tell)).rewrapped:
         pass  # until a pass finds nothing: uploads went on meanwhile

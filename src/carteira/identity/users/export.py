@@ -5,7 +5,7 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from carteira.identity.models import User
 from carteira.identity.users.queries import PersonView, people
 from carteira.kit.db.engine import Database
+from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.cpf import mask_cpf
 
@@ -43,7 +44,6 @@ _CHUNK_BYTES = 65_536
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHEET_ROWS = 1_048_575
 
-Progress = Callable[[int, int], None]
 """Told how many rows are written and how many there are."""
 
 
@@ -139,7 +139,7 @@ class _Book:
 
 
 async def export_users(
-    database: Database, path: Path, *, form: Format, show_cpf: bool = False, progress: Progress | None = None
+    database: Database, path: Path, *, form: Format, show_cpf: bool = False, progress: Progress = no_progress
 ) -> int:
     """Write the users to a file, readable by its owner only, whole or not at all; give how many there were.
 
@@ -153,8 +153,7 @@ async def export_users(
             rows = [_row(person, show_cpf=show_cpf) for person in batch]
             await asyncio.to_thread(file.write, rows)
             written += len(rows)
-            if progress is not None:
-                progress(written, max(total, written))
+            progress(written, max(total, written))
         await asyncio.to_thread(file.finish)
     finally:
         file.discard()
