@@ -8,7 +8,8 @@ import pytest
 from carteira import benefits, demo, ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.values.cpf import format_cpf
-from carteira.settings import OPTIONAL_MODULES, Settings
+from carteira.modules import OPTIONAL_MODULES
+from carteira.settings import Settings
 from tests.served import Served, serve
 
 

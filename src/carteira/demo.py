@@ -1,12 +1,14 @@
 """Demo data for a first start: a person with what they own, and an administrator. Development only."""
 
+import importlib
 from collections.abc import Collection
 from datetime import date
 from uuid import UUID
 
-from carteira import benefits, identity, transit
+from carteira import identity
 from carteira.kit.db.engine import open_database
 from carteira.kit.values.cpf import format_cpf
+from carteira.modules import REGISTRY, ModuleEntry
 
 PERSON_ID = UUID("01980000-0000-7000-8000-000000000001")
 ADMINISTRATOR_ID = UUID("01980000-0000-7000-8000-000000000002")
@@ -24,10 +26,8 @@ async def seed(url: str, modules: Collection[str]) -> None:
     async with open_database(url) as database, database.transaction() as tx:
         await identity.seed(tx, PERSON_ID, PERSON, password=PASSWORD, role="cidadão")
         await identity.seed(tx, ADMINISTRATOR_ID, ADMINISTRATOR, password=PASSWORD, role="administrador")
-        if "benefits" in modules:
-            await benefits.seed(tx, PERSON_ID)
-        if "transit" in modules:
-            await transit.seed(tx, PERSON_ID)
+        for entry in _with_demo(modules):
+            await getattr(importlib.import_module(entry.door), entry.demo)(tx, PERSON_ID)
 
 
 def credentials(modules: Collection[str]) -> list[str]:
@@ -36,8 +36,9 @@ def credentials(modules: Collection[str]) -> list[str]:
         f"{title:<14} {format_cpf(person.cpf or '')} ou {person.email}, senha {PASSWORD}"
         for title, person in (("pessoa", PERSON), ("administradora", ADMINISTRATOR))
     ]
-    if "benefits" in modules:
-        lines.append("contas         123 e 456 (da Maria), com saldo em FOOD, MEAL e CASH")
-    if "transit" in modules:
-        lines.append("transporte     um cartão com saldo (da Maria)")
-    return lines
+    return lines + [entry.demo_line for entry in _with_demo(modules)]
+
+
+def _with_demo(modules: Collection[str]) -> list[ModuleEntry]:
+    """List the modules that are on and have demo data."""
+    return [entry for entry in REGISTRY if entry.demo and entry.name in modules]

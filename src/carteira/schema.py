@@ -1,4 +1,4 @@
-"""The database's schema: which modules own tables, and Alembic's history over all of them."""
+"""The database's schema: its tables' metadata, and Alembic's history over all modules."""
 
 import importlib
 from pathlib import Path
@@ -8,20 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-TABLE_OWNERS = (
-    "carteira.kit.db.outbox",
-    "carteira.kit.web.idempotency",
-    "carteira.kit.security.audit",
-    "carteira.identity.models",
-    "carteira.ledger.chain",
-    "carteira.ledger.models",
-    "carteira.assistant.models",
-    "carteira.benefits.models",
-    "carteira.documents.models",
-    "carteira.transit.models",
-    "carteira.resellers.models",
-    "carteira.credit.models",
-)
+from carteira.modules import TABLE_OWNERS
 
 
 def load_models() -> None:

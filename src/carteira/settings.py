@@ -6,8 +6,9 @@ from typing import Literal, Self
 from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from carteira.modules import OPTIONAL_MODULES
+
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
-OPTIONAL_MODULES = ("assistant", "benefits", "credit", "documents", "resellers", "transit")
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]

@@ -25,7 +25,8 @@ from carteira.app import create_app
 from carteira.cli import tokens
 from carteira.embedded import Endpoints
 from carteira.kit.web.openapi import PROBLEMS
-from carteira.settings import OPTIONAL_MODULES, Settings
+from carteira.modules import OPTIONAL_MODULES
+from carteira.settings import Settings
 from tests.resellers.support import standing_in
 from tests.server import Server, running_server
 

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from carteira import demo
 from carteira.app import create_app
 from carteira.embedded import Endpoints
-from carteira.settings import OPTIONAL_MODULES, Settings
+from carteira.modules import OPTIONAL_MODULES
+from carteira.settings import Settings
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.documents import files
 from tests.served import Served, Someone, serve

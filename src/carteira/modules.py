@@ -1,0 +1,139 @@
+"""The registry of modules: what each is called, where it lives, what it owns and tells. Plain data; it imports nothing.
+
+`settings`, `schema` and `demo` are derived from it; the import contracts of `pyproject.toml`, the routes and the events
+are compared with it (`tests/house/test_modules.py`). A new module is told here once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LAYERS = ("foundation", "papers", "products", "dialogue", "notices")
+"""From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
+
+KIT_TABLES = ("carteira.kit.db.outbox", "carteira.kit.web.idempotency", "carteira.kit.security.audit")
+"""The files of the kit that own tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleEntry:
+    """One module of the product.
+
+    Attributes:
+        name: Its package under `carteira`, its namespace of jobs and, of its routes, the tag.
+        layer: One of `LAYERS`.
+        optional: Whether `CARTEIRA_MODULES` turns it on and off.
+        tables: The files that own its tables, from the package down.
+        paths: The prefixes that its routes, and no other module's, stand under.
+        demo: The function of its door that adds its demo data for a person: `seed(tx, user_id)`; none if empty.
+        demo_line: What the first start says of that data, in Portuguese.
+        emits: The topics that it puts into the outbox, each with the keys of its payload.
+        follows: The topics of the outbox that it acts on.
+    """
+
+    name: str
+    layer: str
+    optional: bool = True
+    tables: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    demo: str = ""
+    demo_line: str = ""
+    emits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    follows: tuple[str, ...] = ()
+
+    @property
+    def door(self) -> str:
+        """The dotted name by which others come in."""
+        return f"carteira.{self.name}"
+
+    @property
+    def table_owners(self) -> tuple[str, ...]:
+        """The dotted names of the files that own its tables."""
+        return tuple(f"{self.door}.{file}" for file in self.tables)
+
+
+_CARD = ("user_id", "card_id", "at")
+_CARD_MONEY = (*_CARD, "amount", "entry_id")
+_PURCHASE = ("purchase_id", "reseller_id", "user_id")
+
+REGISTRY = (
+    ModuleEntry(
+        "identity",
+        layer="foundation",
+        optional=False,
+        tables=("models",),
+        paths=("/.well-known", "/auth", "/claims", "/password-recovery", "/roles", "/users"),
+    ),
+    ModuleEntry(
+        "ledger",
+        layer="foundation",
+        optional=False,
+        tables=("chain", "models"),
+        paths=("/ledger",),
+    ),
+    ModuleEntry(
+        "documents",
+        layer="papers",
+        tables=("models",),
+        paths=("/documents",),
+        emits={"documents.expiring": ("document_id", "user_id", "document_type", "expires_on", "days_left")},
+    ),
+    ModuleEntry(
+        "benefits",
+        layer="products",
+        tables=("models",),
+        paths=("/benefits", "/transactions"),
+        demo="seed",
+        demo_line="contas         123 e 456 (da Maria), com saldo em FOOD, MEAL e CASH",
+    ),
+    ModuleEntry(
+        "transit",
+        layer="products",
+        tables=("models",),
+        paths=("/transit", "/transport-cards"),
+        demo="seed",
+        demo_line="transporte     um cartão com saldo (da Maria)",
+        emits={
+            "transit.card_blocked": _CARD,
+            "transit.card_cancelled": _CARD,
+            "transit.card_unblocked": _CARD,
+            "transit.debited": _CARD_MONEY,
+            "transit.recharged": _CARD_MONEY,
+            "transit.reversed": _CARD_MONEY,
+            "transit.ride_paid": _CARD_MONEY,
+        },
+    ),
+    ModuleEntry(
+        "resellers",
+        layer="products",
+        tables=("models",),
+        paths=("/cashback", "/purchases", "/resellers"),
+        emits={
+            "resellers.month_closed": ("month",),
+            "resellers.purchase_approved": _PURCHASE,
+            "resellers.purchase_rejected": _PURCHASE,
+        },
+    ),
+    ModuleEntry(
+        "credit",
+        layer="products",
+        tables=("models",),
+        paths=("/credit",),
+        follows=("transit.debited", "transit.recharged", "transit.reversed", "transit.ride_paid"),
+    ),
+    ModuleEntry(
+        "assistant",
+        layer="dialogue",
+        tables=("models",),
+        paths=("/chatbot",),
+    ),
+    ModuleEntry(
+        "notices",
+        layer="notices",
+        optional=False,
+        follows=("documents.expiring", "transit.card_cancelled"),
+    ),
+)
+"""Every module, the lowest layer first."""
+
+OPTIONAL_MODULES = tuple(sorted(entry.name for entry in REGISTRY if entry.optional))
+TABLE_OWNERS = (*KIT_TABLES, *(owner for entry in REGISTRY for owner in entry.table_owners))
