@@ -8,7 +8,7 @@ from pathlib import Path
 from procrastinate import App, PsycopgConnector
 
 from carteira.app import modules_of
-from carteira.kit.db import outbox
+from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.settings import Settings
 
@@ -24,7 +24,7 @@ async def work_off(settings: Settings, database: Database) -> None:
     app = App(connector=PsycopgConnector(conninfo=settings.database(), min_size=1, max_size=2))
     for module in modules:
         if module.jobs is not None:
-            app.add_tasks_from(module.jobs, namespace=module.name)
+            jobs.add_tasks(app, module.jobs, namespace=module.name)
     async with app.open_async():
         await app.run_worker_async(
             wait=False,

@@ -8,7 +8,7 @@ import structlog
 from procrastinate import App, Blueprint, PsycopgConnector
 
 from carteira.app import modules_of
-from carteira.kit.db import outbox
+from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.outbox import Follower
@@ -55,7 +55,7 @@ async def _work_off(
     while not stop.is_set():
         app = App(connector=PsycopgConnector(conninfo=settings.database(), min_size=1, max_size=4))
         for name, blueprint in blueprints.items():
-            app.add_tasks_from(blueprint, namespace=name)
+            jobs.add_tasks(app, blueprint, namespace=name)
         try:
             async with app.open_async():
                 worker = asyncio.create_task(

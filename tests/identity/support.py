@@ -11,6 +11,7 @@ from validate_docbr import CPF
 
 from carteira.app import modules_of
 from carteira.http_server.application import Application
+from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.settings import Settings
@@ -43,7 +44,7 @@ class Server:
         app = App(connector=PsycopgConnector(conninfo=self.settings.database(), min_size=1, max_size=2))
         for module in modules_of(self.settings):
             if module.jobs is not None and module.name == "identity":
-                app.add_tasks_from(module.jobs, namespace=module.name)
+                jobs.add_tasks(app, module.jobs, namespace=module.name)
         async with app.open_async():
             await app.run_worker_async(
                 wait=False,

@@ -274,7 +274,7 @@ async def test_the_worker_runs_the_job(own_shop: Shop, settings: Settings) -> No
         url = await tx.scalar(sql("SELECT current_database()"))
     conninfo = settings.database().rpartition("/")[0] + f"/{url}"
     app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=2))
-    app.add_tasks_from(blueprint, namespace="resellers")
+    jobs.add_tasks(app, blueprint, namespace="resellers")
     async with app.open_async():
         await app.run_worker_async(
             wait=False, install_signal_handlers=False, additional_context={"database": own_shop.database}

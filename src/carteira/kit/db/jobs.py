@@ -1,9 +1,11 @@
 """Jobs: work put off to the worker, deferred in the transaction that asks for it (procrastinate's tables)."""
 
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
 import orjson
+from procrastinate import App, Blueprint
 from sqlalchemy import text
 
 from carteira.kit.db.session import Tx
@@ -40,3 +42,11 @@ async def defer(
             "scheduled_at": scheduled_at,
         },
     )
+
+
+def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
+    """Give an application a module's jobs, as often as applications are made of them.
+
+    procrastinate renames the blueprint's own tasks: a second application would find none under their names.
+    """
+    app.add_tasks_from(deepcopy(blueprint), namespace=namespace)
