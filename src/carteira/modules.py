@@ -108,7 +108,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/cashback", "/purchases", "/resellers"),
         emits={
-            "resellers.month_closed": ("month",),
+            "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
             "resellers.purchase_approved": _PURCHASE,
             "resellers.purchase_rejected": _PURCHASE,
         },
@@ -130,7 +130,15 @@ REGISTRY = (
         "notices",
         layer="notices",
         optional=False,
-        follows=("documents.expiring", "transit.card_cancelled"),
+        follows=(
+            "documents.expiring",
+            "resellers.cashback_credited",
+            "resellers.purchase_approved",
+            "resellers.purchase_rejected",
+            "transit.card_blocked",
+            "transit.card_cancelled",
+            "transit.card_unblocked",
+        ),
     ),
 )
 """Every module, the lowest layer first."""

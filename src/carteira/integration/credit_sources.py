@@ -36,7 +36,7 @@ def credit_sources() -> list[credit.EventSource]:
         return credit.SubjectEvent(movement, cpf=row["cpf"], user_id=row["user_id"])
 
     def on_card(row: RowMapping) -> credit.SubjectEvent | None:
-        sign = _CARD_MOVEMENTS.get(row["topic"])
+        sign = CARD_MOVEMENTS.get(row["topic"])
         if sign is None:
             return None
         told = row["payload"]
@@ -57,5 +57,5 @@ def credit_sources() -> list[credit.EventSource]:
     ]
 
 
-_CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
+CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
 """Whether a card gains or loses the amount that an event tells; an operator's reversal says it by the sign."""

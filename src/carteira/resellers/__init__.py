@@ -8,6 +8,8 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 - cashback spent on a purchase comes back once, when the purchase is changed, deleted or rejected;
 - what the external service says is either exact or not told at all.
 
+Events: `resellers.purchase_approved` and `resellers.purchase_rejected` (an operator decided; `purchase_id, reseller_id,
+user_id`), `resellers.cashback_credited` (a month was closed; `reseller_id, user_id, month`).
 Sources: rules.md, resellers; `docs/reference/resellers.md`.
 """
 
@@ -19,11 +21,20 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.kit.module import Module
 from carteira.resellers.cashback_service import ServiceConfig, connected
-from carteira.resellers.queries import own_month
+from carteira.resellers.queries import DecidedPurchase, credited, decided_purchase, own_month
 from carteira.resellers.resellers import CLAIM, erase_person, export_person
 from carteira.resellers.service import SPEND, refuse_if_spent
 
-__all__ = ["CLAIM", "ServiceConfig", "module", "own_month", "serve_sandbox"]
+__all__ = [
+    "CLAIM",
+    "DecidedPurchase",
+    "ServiceConfig",
+    "credited",
+    "decided_purchase",
+    "module",
+    "own_month",
+    "serve_sandbox",
+]
 
 _BULK_BODY_BYTES = 4 * 1024 * 1024
 

@@ -32,6 +32,7 @@ CREDIT = "resellers.cashback_credit"
 @dataclass(frozen=True, slots=True)
 class _Earned:
     reseller_id: UUID
+    user_id: UUID | None
     account_id: UUID
     cashback: MonthlyCashback
     entry: ledger.NewEntry | None
@@ -62,7 +63,7 @@ async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
     row.total = sum(one.cashback.total for one in earned)
     row.cashback = sum(one.cashback.amount for one in earned)
     await tx.flush()
-    await outbox.emit(tx, "resellers.month_closed", {"month": write_month(month)})
+    await _tell(tx, month, earned)
     metrics.months_closed_total.inc()
     metrics.credited_total.inc(row.cashback)
     return _view(row)
@@ -93,7 +94,7 @@ async def _earned(tx: Tx, month: date) -> list[_Earned]:
     """Compute what each reseller with approved purchases in the month is to be credited."""
     tables = await configuration.tier_tables(tx)
     rows = await tx.execute(
-        select(Reseller.id, Reseller.account_id, func.sum(Purchase.amount))
+        select(Reseller.id, Reseller.user_id, Reseller.account_id, func.sum(Purchase.amount))
         .join(Purchase, Purchase.reseller_id == Reseller.id)
         .where(
             Purchase.month == month,
@@ -105,10 +106,10 @@ async def _earned(tx: Tx, month: date) -> list[_Earned]:
     )
     tiers = tables.of(month) if month >= tables.beginning else []
     earned = []
-    for reseller_id, account_id, total in rows:
+    for reseller_id, user_id, account_id, total in rows:
         amounts = cashback.of_month(int(total), tiers)
         entry = _entry(reseller_id, account_id, month, amounts.amount) if amounts.amount else None
-        earned.append(_Earned(reseller_id, account_id, amounts, entry))
+        earned.append(_Earned(reseller_id, user_id, account_id, amounts, entry))
     return earned
 
 
@@ -146,6 +147,16 @@ async def _credit(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
             for one in earned
         ],
     )
+
+
+async def _tell(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
+    """Tell of each credit; of resellers who were erased there is nobody to tell."""
+    told = [
+        {"reseller_id": str(one.reseller_id), "user_id": str(one.user_id), "month": write_month(month)}
+        for one in earned
+        if one.entry is not None and one.user_id is not None
+    ]
+    await outbox.emit(tx, "resellers.cashback_credited", *told)
 
 
 async def due(tx: Tx) -> list[date]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from carteira.resellers.schemas import (
     PurchaseWithCashbackOut,
     Status,
 )
-from carteira.resellers.service import REJECTED, find, purchase_out
+from carteira.resellers.service import APPROVED, PENDING, REJECTED, find, purchase_out
 
 MonthKey = tuple[UUID, date]
 """A reseller and a month."""
@@ -93,6 +94,30 @@ async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCas
         who.require("purchases:read")
     reseller = await tx.get_one(Reseller, row.reseller_id)
     return (await _with_cashback(tx, who, [(row, reseller)]))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPurchase:
+    """A purchase as its reseller is told of it; the amount in centavos."""
+
+    code: str
+    amount: int
+    approved: bool
+    rejection_reason: str | None
+
+
+async def decided_purchase(tx: Tx, purchase_id: UUID) -> DecidedPurchase | None:
+    """Give a purchase that was approved or rejected; None where it was not, or is gone."""
+    row = await tx.get(Purchase, purchase_id)
+    if row is None or row.status == PENDING:
+        return None
+    return DecidedPurchase(row.code, row.amount, row.status == APPROVED, row.rejection_reason)
+
+
+async def credited(tx: Tx, reseller_id: UUID, month: date) -> int:
+    """Give what a reseller was credited for a closed month, in centavos; 0 for one that is not closed."""
+    query = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
+    return await tx.scalar(query) or 0
 
 
 async def purchases(  # noqa: PLR0913 - filters and the place in the list

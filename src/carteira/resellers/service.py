@@ -36,6 +36,7 @@ SPENT = ledger.system_account("resellers.cashback_spent")
 """Where cashback goes that pays for purchases."""
 SPEND = "resellers.cashback_spend"
 PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
+_DECIDED = {APPROVED: "resellers.purchase_approved", REJECTED: "resellers.purchase_rejected"}
 
 
 class SpentOnPurchase(Conflict):
@@ -277,7 +278,8 @@ async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason
     row.decided_by, row.decided_at = who.user_id, clock.now()
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
-    payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
-    await outbox.emit(tx, f"resellers.purchase_{status}", payload)
+    if reseller.user_id is not None:  # of one who was erased there is nobody to tell
+        payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
+        await outbox.emit(tx, _DECIDED[status], payload)
     metrics.decisions_total.labels(status).inc()
     return purchase_out(row, reseller, who)

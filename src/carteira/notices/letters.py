@@ -1,0 +1,118 @@
+"""What each event is told as: the letter and its address, from what is true when it is sent; None tells nobody."""
+
+from datetime import date
+from uuid import UUID
+
+from babel.dates import format_date
+
+from carteira import documents, identity, resellers, transit
+from carteira.kit.db.session import Tx
+from carteira.kit.outbound.email_templates import EmailTemplates
+from carteira.kit.outbound.mail import Message
+from carteira.kit.values.clock import clock
+from carteira.kit.values.money import format_brl
+
+Told = dict[str, str]
+"""The payload of an event."""
+Addressed = tuple[str, Message]
+"""An e-mail address and what goes there."""
+
+_letters = EmailTemplates(
+    "carteira.notices",
+    {
+        "card_blocked": "Seu cartão de transporte foi bloqueado",
+        "card_cancelled": "Seu cartão de transporte foi cancelado",
+        "card_unblocked": "Seu cartão de transporte foi desbloqueado",
+        "cashback_credited": "Seu cashback do mês foi creditado",
+        "document_expiring": "Um documento seu está para vencer",
+        "purchase_approved": "Sua compra foi aprovada",
+        "purchase_rejected": "Sua compra foi reprovada",
+    },
+)
+
+
+async def _person(tx: Tx, event: Told) -> identity.PersonView | None:
+    """Give whom an event is about, unless they are gone."""
+    try:
+        return await identity.person(tx, UUID(event["user_id"]))
+    except identity.UserNotFound:
+        return None
+
+
+def _to(person: identity.PersonView, letter: str, **values: object) -> Addressed:
+    return person.email, _letters.compose(letter, name=person.full_name.split()[0], **values)
+
+
+async def of_document(tx: Tx, event: Told) -> Addressed | None:
+    """Write the reminder of a document, unless it is gone, renewed or past by now."""
+    person, expires_on = await _person(tx, event), date.fromisoformat(event["expires_on"])
+    if person is None:
+        return None
+    try:
+        document = await documents.read(tx, person.id, UUID(event["document_id"]))
+    except documents.DocumentNotFound:
+        return None
+    days = (expires_on - clock.today()).days
+    if document.expires_on != expires_on or days < 0:
+        return None
+    return _to(
+        person,
+        "document_expiring",
+        document=document.document_type.value,
+        when={0: "hoje", 1: "amanhã"}.get(days, f"em {days} dias"),
+        expires_on=format_date(expires_on, "long", locale="pt_BR"),
+    )
+
+
+async def of_cancelled_card(tx: Tx, event: Told) -> Addressed | None:
+    """Write that a card was cancelled."""
+    return await _of_card(tx, event, "cancelled", "card_cancelled")
+
+
+async def of_blocked_card(tx: Tx, event: Told) -> Addressed | None:
+    """Write that a card was blocked, unless it no longer is."""
+    return await _of_card(tx, event, "blocked", "card_blocked")
+
+
+async def of_unblocked_card(tx: Tx, event: Told) -> Addressed | None:
+    """Write that a card was unblocked, unless it no longer is active."""
+    return await _of_card(tx, event, "active", "card_unblocked")
+
+
+async def _of_card(tx: Tx, event: Told, status: str, letter: str) -> Addressed | None:
+    person = await _person(tx, event)
+    if person is None:
+        return None
+    card = next((card for card in await transit.cards(tx, person.id) if str(card.id) == event["card_id"]), None)
+    if card is None or card.status != status:
+        return None
+    return _to(person, letter, last_digits=card.card_number[-4:], has_balance=card.balance > 0)
+
+
+async def of_decided_purchase(tx: Tx, event: Told) -> Addressed | None:
+    """Write to a reseller that a purchase was approved or rejected."""
+    person = await _person(tx, event)
+    purchase = await resellers.decided_purchase(tx, UUID(event["purchase_id"]))
+    if person is None or purchase is None:
+        return None
+    return _to(
+        person,
+        "purchase_approved" if purchase.approved else "purchase_rejected",
+        code=purchase.code,
+        amount=format_brl(purchase.amount),
+        reason=purchase.rejection_reason,
+    )
+
+
+async def of_cashback(tx: Tx, event: Told) -> Addressed | None:
+    """Write to a reseller what the closed month brought."""
+    person, month = await _person(tx, event), date.fromisoformat(f"{event['month']}-01")
+    amount = await resellers.credited(tx, UUID(event["reseller_id"]), month)
+    if person is None or not amount:
+        return None
+    return _to(
+        person,
+        "cashback_credited",
+        month=format_date(month, "MMMM 'de' y", locale="pt_BR"),
+        amount=format_brl(amount),
+    )

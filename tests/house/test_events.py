@@ -1,0 +1,29 @@
+"""Events are told in the registry, with what their payloads hold, and each has somebody who acts on it."""
+
+import re
+
+from carteira.integration.credit_sources import CARD_MOVEMENTS
+from carteira.modules import REGISTRY
+from carteira.notices import TOPICS
+from tests.house.support import SOURCE
+
+BY_NAME = {entry.name: entry for entry in REGISTRY}
+
+
+def test_every_event_is_followed_and_every_topic_that_is_followed_is_emitted() -> None:
+    emitted = {topic: entry.name for entry in REGISTRY for topic in entry.emits}
+    followed = {topic for entry in REGISTRY for topic in entry.follows}
+    assert followed == set(emitted)
+    assert all(topic.partition(".")[0] == name for topic, name in emitted.items())
+    assert set(BY_NAME["notices"].follows) == set(TOPICS)
+    assert set(BY_NAME["credit"].follows) == set(CARD_MOVEMENTS)
+
+
+def test_every_topic_in_the_source_is_told() -> None:
+    """What is emitted is written out as text, once, in the module that emits it."""
+    for entry in REGISTRY:
+        sources = [path for path in (SOURCE / entry.name).rglob("*.py") if "outbox.emit(" in path.read_text()]
+        assert bool(sources) == bool(entry.emits), entry.name
+        text = "\n".join(path.read_text() for path in sources)
+        assert all(f'"{topic}"' in text for topic in entry.emits), entry.name
+        assert set(re.findall(r'(?:emit|_tell)\(\s*tx,\s*"([a-z_.]+)"', text)) <= set(entry.emits), entry.name
