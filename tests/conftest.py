@@ -1,87 +1,58 @@
-"""One set of embedded servers per run, a database per worker, a rolled-back transaction per test."""
+"""The fixtures of every test: servers started on demand, a database per worker, a rolled-back transaction.
 
-import json
-import os
-import tempfile
+What needs a server is imported by the fixture that needs it, so that a test of plain values starts at once.
+"""
+# ruff: noqa: PLC0415 - a test that needs no server must not wait for the imports of those that do
+
+import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from carteira import schema
-from carteira.embedded import EmbeddedServers, Endpoints
-from carteira.kit.db.engine import Database
 from carteira.kit.values.clock import clock
 
-ENDPOINTS = "CARTEIRA_TEST_ENDPOINTS"
-TEMPLATE = "carteira_template"
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
-_running: list[EmbeddedServers] = []
+    from carteira.embedded import Endpoints
+    from carteira.kit.db.engine import Database
+    from tests.support.databases import NewDatabase
+
+FOLDER = "servers_folder"
+_folder = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers once, in the process that all workers are children of."""
-    if hasattr(config, "workerinput") or config.option.collectonly or config.option.markexpr == "unit":
-        return
-    folder = tempfile.TemporaryDirectory(prefix="carteira-tests-")
-    config.add_cleanup(folder.cleanup)
-    # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
-    servers = EmbeddedServers(
-        Path(folder.name),
-        mail=True,
-        postgres_settings={"fsync": "off", "full_page_writes": "off", "max_connections": "300"},
-    )
-    endpoints = servers.start()
-    _running.append(servers)
-    config.add_cleanup(servers.stop)
-    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE carteira OWNER carteira")
-    schema.migrate(_named(endpoints.database_url, TEMPLATE))
-    os.environ[ENDPOINTS] = json.dumps(asdict(endpoints))
+    """Name the folder of the run's servers; nothing is started yet."""
+    if hasattr(config, "workerinput"):
+        config.stash[_folder] = Path(config.workerinput[FOLDER])
+    elif not config.option.collectonly:
+        from tests.support.servers import servers_folder
+
+        stack = contextlib.ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[_folder] = stack.enter_context(servers_folder())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no type for it
+    """Hand the folder to a worker of pytest-xdist."""
+    node.workerinput[FOLDER] = str(node.config.stash[_folder])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that uses a server is an integration test, any other a unit test; nobody has to remember it."""
+    """Mark a test that uses a server as an integration test and any other as a unit test."""
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("integration") is None and item.get_closest_marker("unit") is None:
             item.add_marker("integration" if "endpoints" in names else "unit")
 
 
-def _named(url: str, database: str) -> str:
-    return url.rpartition("/")[0] + "/" + database
-
-
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture(scope="session")
-def endpoints() -> Endpoints:
-    return Endpoints(**json.loads(os.environ[ENDPOINTS]))
-
-
-@pytest.fixture(scope="session")
-def new_database(endpoints: Endpoints, worker_id: str) -> Iterator[object]:
-    """Make fresh databases out of the migrated template."""
-    made: list[str] = []
-
-    def make(name: str) -> str:
-        database = f"test_{worker_id}_{name}"
-        with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-            connection.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER carteira")
-        made.append(database)
-        return _named(endpoints.database_url, database)
-
-    yield make
-    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
-        for database in made:
-            connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -92,29 +63,51 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def database_url(new_database: object) -> str:
-    """This worker's own database."""
-    return new_database("shared")  # type: ignore[operator,no-any-return]
+def endpoints(request: pytest.FixtureRequest) -> "Endpoints":
+    """The servers that all tests of the run share; the first test that needs them starts them."""
+    from tests.support.servers import shared_endpoints
+
+    return shared_endpoints(request.config.stash[_folder])
 
 
 @pytest.fixture(scope="session")
-async def database(database_url: str) -> AsyncIterator[Database]:
+def redis_url(endpoints: "Endpoints", worker_id: str) -> str:
+    """This worker's own database of the one Valkey, so that other workers' counts do not matter."""
+    number = int("".join(filter(str.isdigit, worker_id)) or 14) % 15 + 1
+    return f"{endpoints.redis_url.removesuffix('/0').rstrip('/')}/{number}"
+
+
+@pytest.fixture(scope="session")
+def new_database(endpoints: "Endpoints", worker_id: str) -> "Iterator[NewDatabase]":
+    """Make fresh databases out of the migrated template."""
+    from tests.support.databases import databases
+
+    with databases(endpoints, worker_id) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def database_url(new_database: "NewDatabase") -> str:
+    """This worker's own database."""
+    return new_database("shared")
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> "AsyncIterator[Database]":
     """The worker's database; what is committed here stays for the rest of the run."""
-    database = Database(database_url, pool_size=20)
-    yield database
-    await database.close()
+    from tests.support.databases import open_database
+
+    async with open_database(database_url, pool_size=20) as database:
+        yield database
 
 
 @pytest.fixture
-async def tx(database: Database) -> AsyncIterator[AsyncSession]:
+async def tx(database: "Database") -> "AsyncIterator[AsyncSession]":
     """A transaction that is rolled back at the end of the test, whatever the test commits."""
-    async with database.engine.connect() as connection:
-        outer = await connection.begin()
-        async with AsyncSession(
-            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
-        ) as session:
-            yield session
-        await outer.rollback()
+    from tests.support.databases import rolled_back
+
+    async with rolled_back(database) as session:
+        yield session
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,11 @@ from carteira.documents import MasterKeyRing
 from carteira.kit.security.tokens import SigningKeys as AccessKeys
 from tests.documents.files import pdf
 from tests.server import clean_environment, running_server
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-def cli_url(new_database: Callable[[str], str]) -> str:
+def cli_url(new_database: NewDatabase) -> str:
     url = new_database("cli")
     asyncio.run(demo.seed(url, ()))
     return url

@@ -4,18 +4,18 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from carteira.embedded import Endpoints
 from tests.server import clean_environment
+from tests.support.databases import NewDatabase
 
 
 @pytest.mark.timeout(240)
 def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path: Path
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
 ) -> None:
     env = clean_environment(
         tmp_path,

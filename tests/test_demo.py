@@ -1,6 +1,6 @@
 """The demo data: there after a first start, the same after a second, and on a database of an earlier release."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,11 @@ from carteira.kit.values.cpf import format_cpf
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
 from tests.served import Served, serve
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-def demo_url(new_database: Callable[[str], str]) -> str:
+def demo_url(new_database: NewDatabase) -> str:
     return new_database("demo")
 
 
@@ -51,7 +52,7 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, se
         assert (await ledger.reconcile(tx)).differences == []
 
 
-async def test_a_demo_person_who_was_erased_stays_erased(new_database: Callable[[str], str], tmp_path: Path) -> None:
+async def test_a_demo_person_who_was_erased_stays_erased(new_database: NewDatabase, tmp_path: Path) -> None:
     url = new_database("demo_erased")
     await demo.seed(url, ())
     settings = Settings.model_validate(

@@ -1,6 +1,6 @@
 """What happens in the modules reaches people by e-mail: once, in Portuguese, and nobody who is gone."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -17,10 +17,11 @@ from carteira.settings import Settings
 from tests.background import mail_to, parts_of, work_off
 from tests.identity.support import new_person
 from tests.served import Served, Someone, serve
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-def notices_url(new_database: Callable[[str], str]) -> str:
+def notices_url(new_database: NewDatabase) -> str:
     return new_database("notices")
 
 

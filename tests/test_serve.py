@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,11 +20,12 @@ from carteira.embedded import Endpoints
 from carteira.http_server.server import LISTENERS, listening_sockets
 from carteira.settings import Settings
 from tests.server import clean_environment, running_server
+from tests.support.databases import NewDatabase
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_folder_of_the_metrics_goes_with_the_server(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path: Path, workers: int
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path, workers: int
 ) -> None:
     url, temporary = new_database(f"serve{workers}"), tmp_path / "tmp"
     temporary.mkdir()
@@ -55,7 +55,7 @@ def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere one socket serves all processes")
 def test_each_process_gets_its_share_of_the_connections(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path: Path
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
 ) -> None:
     with running_server(tmp_path, database_url=new_database("shares"), redis_url=endpoints.redis_url) as server:
         address = urlsplit(server.url)

@@ -1,7 +1,7 @@
 """Claiming an account: the code goes to the employer's contact, and only it makes the account a person's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -16,12 +16,13 @@ from carteira.settings import Settings
 from tests.background import code_in, mail_to, parts_of, work_off
 from tests.identity.support import new_person
 from tests.served import Served, Someone, serve
+from tests.support.databases import NewDatabase
 
 WRONG = "00000000"
 
 
 @pytest.fixture(scope="module")
-def claims_url(new_database: Callable[[str], str]) -> str:
+def claims_url(new_database: NewDatabase) -> str:
     return new_database("claims")
 
 

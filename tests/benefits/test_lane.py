@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.server import Server, running_server
+from tests.support.databases import NewDatabase
 
 TOKEN = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r]*\r\n(?:[^\r]+\r\n)*\r\n")
@@ -23,7 +24,7 @@ HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r]*\r\n(?:[^\r]+\r\n)*\r\n")
 
 @pytest.fixture(scope="module")
 def server(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str]]:
     url = new_database("lane")
     home = tmp_path_factory.mktemp("lane")

@@ -1,6 +1,6 @@
 """Benefits' part of a person: everything they are owed to see, and nothing left once they are erased."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -12,10 +12,11 @@ from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
 from tests.benefits.support import AUTHORIZER, FOOD, processor_token, purchase
 from tests.identity.support import new_person
 from tests.served import Served, Someone, serve
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-def people_url(new_database: Callable[[str], str]) -> str:
+def people_url(new_database: NewDatabase) -> str:
     return new_database("benefits_people")
 
 

@@ -1,7 +1,7 @@
 """A headless Chromium (Debian's) before a real server. Without one these tests are skipped, and say so."""
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
@@ -9,6 +9,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from carteira.embedded import Endpoints
 from tests.identity.provider import Provider, running_provider
 from tests.server import Server, running_server
+from tests.support.databases import NewDatabase
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -32,7 +33,7 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture(scope="session")
 def server(
     endpoints: Endpoints,
-    new_database: Callable[[str], str],
+    new_database: NewDatabase,
     tmp_path_factory: pytest.TempPathFactory,
     provider: Provider,
 ) -> Iterator[Server]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.concurrency.support import assert_reconciled, balances, insert_accounts, open_account
 from tests.server import Server, running_server
+from tests.support.databases import NewDatabase
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
 CLIENTS = 64
@@ -29,7 +30,7 @@ CATEGORIES = ("FOOD", "MEAL", "CASH")
 @pytest.fixture(scope="module", params=STRATEGIES)
 def server(
     request: pytest.FixtureRequest,
-    new_database: Callable[[str], str],
+    new_database: NewDatabase,
     endpoints: Endpoints,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Server, str]]:
@@ -167,9 +168,7 @@ async def test_one_id_claimed_by_different_purchases_at_once_goes_to_one_of_them
     assert sorted(left) == [0] + [1000] * 9
 
 
-def test_shutdown_finishes_what_is_under_way(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path: Path
-) -> None:
+def test_shutdown_finishes_what_is_under_way(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> None:
     url = new_database("shutdown")
 
     async def spend(running: Server) -> Counter[str]:

@@ -1,7 +1,7 @@
 """What a process remembers of accounts never decides against anybody; what is in doubt is settled once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -20,10 +20,11 @@ from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def books(new_database: NewDatabase) -> AsyncIterator[Database]:
     database = Database(new_database("batch"), pool_size=6)
     yield database
     await assert_reconciled(database)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,13 +19,14 @@ from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE
 from carteira.kit.values import csv_lines
 from tests.concurrency.support import assert_reconciled, insert_accounts
+from tests.support.databases import NewDatabase
 
 KINDS = ("FOOD", "MEAL")
 LINES = 5 * PIECE // 2
 
 
 @pytest.fixture(scope="module")
-async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def books(new_database: NewDatabase) -> AsyncIterator[Database]:
     database = Database(new_database("bulk"), pool_size=8)
     yield database
     await assert_reconciled(database)

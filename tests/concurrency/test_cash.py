@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 import pytest
@@ -19,10 +19,11 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import FOOD, MEAL, OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def books(new_database: NewDatabase) -> AsyncIterator[Database]:
     database = Database(new_database("cash"), pool_size=6)
     yield database
     await database.close()

@@ -23,10 +23,11 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.benefits.support import OTHER
 from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="module")
-async def books(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def books(new_database: NewDatabase) -> AsyncIterator[Database]:
     database = Database(new_database("held_up"), pool_size=6)
     yield database
     await assert_reconciled(database)

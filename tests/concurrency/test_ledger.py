@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Protocol
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,10 +12,7 @@ from sqlalchemy import text
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from tests.ledger.support import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
-
-
-class NewDatabase(Protocol):
-    def __call__(self, name: str) -> str: ...
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture

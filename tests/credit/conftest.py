@@ -13,6 +13,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.credit.support import Desk
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +65,7 @@ async def stores(settings: Settings, client: httpx.AsyncClient) -> AsyncIterator
 
 
 @pytest.fixture
-def own_url(new_database: Callable[[str], str]) -> str:
+def own_url(new_database: NewDatabase) -> str:
     """A database of the test's own, so that it meets its records only."""
     return new_database("own")
 

@@ -8,6 +8,7 @@ from carteira.documents import Vault
 from carteira.embedded import Endpoints
 from carteira.settings import Settings
 from tests.served import Served, serve
+from tests.support.databases import NewDatabase
 
 Lookout = Callable[[], list[bytes]]
 """Gives what lies in the storage."""
@@ -19,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def papers_url(new_database: Callable[[str], str]) -> str:
+def papers_url(new_database: NewDatabase) -> str:
     """A database of these tests' own: a rotation counts every document in it."""
     return new_database("papers")
 

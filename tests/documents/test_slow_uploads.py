@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from pydantic import PostgresDsn
@@ -7,13 +7,12 @@ from pydantic import PostgresDsn
 from carteira.settings import Settings
 from tests.documents.test_documents import FILE_PART, TYPE_PART, form
 from tests.served import serve
+from tests.support.databases import NewDatabase
 
 NUMBER_PART = b'Content-Disposition: form-data; name="document_number"\r\n\r\n62472927637'
 
 
-async def test_an_upload_may_take_longer_than_other_requests(
-    new_database: Callable[[str], str], tmp_path: Path
-) -> None:
+async def test_an_upload_may_take_longer_than_other_requests(new_database: NewDatabase, tmp_path: Path) -> None:
     settings = Settings(
         _env_file=None,
         carteira_home=tmp_path,

@@ -1,5 +1,5 @@
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -15,10 +15,11 @@ from carteira.kit.values.clock import clock
 from tests.documents import files
 from tests.documents.test_documents import download, upload
 from tests.served import Served
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture
-async def own_database(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def own_database(new_database: NewDatabase) -> AsyncIterator[Database]:
     database = Database(new_database("upkeep"), pool_size=5)
     yield database
     await database.close()

@@ -1,7 +1,7 @@
 """What `/openapi.json` promises is what is answered: Schemathesis asks every operation, over HTTP."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
 from tests.resellers.support import standing_in
 from tests.server import Server, running_server
+from tests.support.databases import NewDatabase
 
 EXAMPLES = 3
 Operation = AnyOperation[Any, Any, Any, Any]
@@ -47,7 +48,7 @@ OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations() if isinstanc
 
 @pytest.fixture(scope="module")
 def server(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("contract")
     url = new_database("contract")

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Protocol
 from uuid import uuid4
 
 import psycopg
@@ -16,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from carteira import schema
 from carteira.embedded import Endpoints
 from carteira.kit.db.base import Base
+from tests.support.databases import NewDatabase
 
 MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
 
@@ -59,10 +59,6 @@ def checks_of_models() -> set[tuple[str, str]]:
         for constraint in table.constraints
         if isinstance(constraint, CheckConstraint)
     }
-
-
-class NewDatabase(Protocol):
-    def __call__(self, name: str) -> str: ...
 
 
 def test_the_models_and_the_migrated_database_agree(new_database: NewDatabase) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from carteira.settings import Settings
 from tests.benefits.support import AUTHORIZER, processor_token, purchase
 from tests.documents import files
 from tests.served import Served, Someone, serve
+from tests.support.databases import NewDatabase
 
 PATHS = create_app(Settings.model_validate({"environment": "development"})).api.openapi()["paths"]
 NO_OBJECTS = {
@@ -52,7 +53,7 @@ Things = dict[str, str]
 
 @pytest.fixture(scope="module")
 async def served(
-    new_database: Callable[[str], str], endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Served]:
     url = new_database("objects")
     await demo.seed(url, OPTIONAL_MODULES)

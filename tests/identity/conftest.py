@@ -11,23 +11,17 @@ from carteira.app import create_app
 from carteira.embedded import Endpoints
 from carteira.settings import Settings
 from tests.identity.support import Person, Server, address, register, sign_in
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="session")
-def identity_url(new_database: Callable[[str], str]) -> str:
+def identity_url(new_database: NewDatabase) -> str:
     return new_database("identity")
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="session")
-def redis_url(endpoints: Endpoints, worker_id: str) -> str:
-    """This worker's own Valkey database: counts and marks of other workers' tests are none of ours."""
-    number = int(worker_id.removeprefix("gw")) % 14 + 1 if worker_id.startswith("gw") else 15
-    return f"{endpoints.redis_url.rpartition('/')[0]}/{number}"
 
 
 @pytest.fixture

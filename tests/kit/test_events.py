@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
 
 import pytest
 from sqlalchemy import RowMapping
@@ -11,10 +10,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Event, Follower, emit, follow, lag
 from carteira.kit.db.session import Tx
 from tests.kit.horizon import pass_horizon
-
-
-class NewDatabase(Protocol):
-    def __call__(self, name: str) -> str: ...
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The hash chain names what was changed behind the ledger's back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,12 +15,13 @@ from carteira.kit.db.engine import Database
 from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
 from tests.kit.horizon import pass_horizon
+from tests.support.databases import NewDatabase
 
 FUNDING = ledger.system_account("benefits.funding")
 
 
 @pytest.fixture
-async def sealed(new_database: Callable[[str], str]) -> AsyncIterator[Database]:
+async def sealed(new_database: NewDatabase) -> AsyncIterator[Database]:
     """A database of its own with 25 entries in three blocks, and two that are not sealed yet."""
     database = Database(new_database("chain"), pool_size=2)
     async with database.transaction() as tx:

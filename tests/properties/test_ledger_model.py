@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +18,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
 from carteira.ledger.errors import CaptureTooLarge, EntryNotReversible
 from tests.ledger.support import SHOP, TOP_UP, open_system_accounts
+from tests.support.databases import NewDatabase
 
 T = TypeVar("T")
 Line = tuple[UUID, int]
@@ -192,10 +193,6 @@ class Run:
                 assert {account: await ledger.balance_at(tx, account, instant) for account in balances} == balances
         async with self.database.transaction() as tx:
             assert (await ledger.reconcile(tx)).differences == []
-
-
-class NewDatabase(Protocol):
-    def __call__(self, name: str) -> str: ...
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 from uuid import UUID
 
 import httpx
@@ -8,15 +7,11 @@ import pytest
 
 from carteira import ledger
 from carteira.app import access_key, create_app
-from carteira.embedded import Endpoints
 from carteira.kit.security import tokens
 from carteira.resellers.sandbox import Sandbox
 from carteira.settings import Settings
 from tests.resellers.support import Shop, standing_in
-
-
-class NewDatabase(Protocol):
-    def __call__(self, name: str) -> str: ...
+from tests.support.databases import NewDatabase
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +26,6 @@ def sandbox(stand_in: tuple[Sandbox, str]) -> Iterator[Sandbox]:
     stand_in[0].recover()
     yield stand_in[0]
     stand_in[0].recover()
-
-
-@pytest.fixture(scope="session")
-def redis_url(endpoints: Endpoints, worker_id: str) -> str:
-    """This process's own database of the one Redis: the breaker is the same for all who share it."""
-    number = int("".join(filter(str.isdigit, worker_id)) or 0) % 15 + 1
-    return f"{endpoints.redis_url.rstrip('/').removesuffix('/0')}/{number}"
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from carteira.settings import Settings
-from tests.resellers.conftest import NewDatabase, serving
+from tests.resellers.conftest import serving
 from tests.resellers.support import Shop, new_cpf
+from tests.support.databases import NewDatabase
 
 PASSWORD = "Girassol7amarelo"
 

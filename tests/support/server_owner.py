@@ -1,0 +1,44 @@
+"""The process that owns a test run's embedded servers: `python -m tests.support.server_owner FOLDER`.
+
+It says `ready` once the servers answer and the template database is migrated, and ends with the run (see `servers`).
+"""
+
+import fcntl
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import psycopg
+
+from carteira import schema
+from carteira.embedded import EmbeddedServers
+from tests.support.databases import on_server
+from tests.support.servers import TEMPLATE, endpoints_file, locked, owner_lock, run_lock
+
+
+def own(folder: Path) -> None:
+    """Run the servers until the test run is over."""
+    # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
+    settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+    with (
+        run_lock(folder).open() as run,
+        EmbeddedServers(folder / "home", mail=True, postgres_settings=settings) as servers,
+    ):
+        endpoints = servers.endpoints
+        with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE carteira OWNER carteira")
+        schema.migrate(on_server(endpoints.database_url, TEMPLATE))
+        endpoints_file(folder).write_text(json.dumps(asdict(endpoints)))
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        fcntl.flock(run, fcntl.LOCK_SH)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1])
+    if owner_lock(where).exists():  # else the run is over already
+        with locked(owner_lock(where)):
+            own(where)
