@@ -14,11 +14,15 @@ import pytest
 from carteira.kit.values.clock import clock
 
 if TYPE_CHECKING:
+    import httpx
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from carteira.embedded import Endpoints
     from carteira.kit.db.engine import Database
+    from tests.support.app import RunningApp
     from tests.support.databases import NewDatabase
+
+pytest.register_assert_rewrite("tests.support")
 
 FOLDER = "servers_folder"
 _folder = pytest.StashKey[Path]()
@@ -108,6 +112,12 @@ async def tx(database: "Database") -> "AsyncIterator[AsyncSession]":
 
     async with rolled_back(database) as session:
         yield session
+
+
+@pytest.fixture
+def client(app: "RunningApp") -> "httpx.AsyncClient":
+    """The client of the application that the package's tests share."""
+    return app.client
 
 
 @pytest.fixture(autouse=True)

@@ -12,20 +12,19 @@ from carteira.app import access_key_path
 from carteira.kit.security import tokens
 from carteira.kit.values.clock import clock
 from carteira.settings import DEVELOPMENT_JWT_SECRET
-from tests.assistant.support import MENU
-from tests.benefits.support import AUTHORIZER, FOOD, processor_token, purchase
-from tests.documents.files import pdf
-from tests.resellers.support import new_cpf
-from tests.server import Server
+from tests.support.benefits import AUTHORIZER, FOOD, processor_token, purchase
+from tests.support.chat import MENU
+from tests.support.files import pdf
+from tests.support.people import PASSWORD, new_cpf
+from tests.support.server import Server
 
 CPF = "529.982.247-25"
-PASSWORD = "Girassol7amarelo"
 Answer = dict[str, Any]
 
 
 @dataclass
-class Person:
-    """Somebody at a real server."""
+class Customer:
+    """A person who uses a real server."""
 
     server: Server
     client: httpx.Client
@@ -76,34 +75,34 @@ def client_of(server: Server) -> httpx.Client:
     return httpx.Client(base_url=server.url, limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
 
-def _card(person: Person, amount: int = 700) -> None:
+def _card(person: Customer, amount: int = 700) -> None:
     (card,) = person.cards()
     person.post(f"/transport-cards/{card['card_number']}/recharge", json={"amount": amount})
 
 
-def _two_cards(person: Person) -> None:
+def _two_cards(person: Customer) -> None:
     _card(person)
     person.post("/transport-cards")
 
 
-def _document(person: Person) -> None:
+def _document(person: Customer) -> None:
     person.post("/documents", json={"document_type": "CPF", "document_number": CPF})
 
 
-def _benefits(person: Person) -> None:
+def _benefits(person: Customer) -> None:
     opened = {"account": f"s-{person.id}", "user_id": str(person.id), "balances": {"FOOD": 5000}}
     operator = {"authorization": f"Bearer {person.token('benefits:write', user_id=uuid4())}"}
     person.post("/benefits/accounts", json=opened, headers=operator)
 
 
-def _declined(person: Person) -> None:
+def _declined(person: Customer) -> None:
     _benefits(person)
     processor = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
     body = purchase(f"s-{person.id}", "90.00", FOOD, merchant="MERCADO   DO ZE")
     assert person.post(AUTHORIZER, content=body, headers={"authorization": f"Bearer {processor}"}) == {"code": "51"}
 
 
-def _reseller(person: Person) -> None:
+def _reseller(person: Customer) -> None:
     cpf, email = new_cpf(), f"{person.id}@exemplo.com.br"
     body = {"full_name": "Rita de Souza", "cpf": cpf, "email": email, "password": PASSWORD}
     registered = person.client.post("/resellers", json=body)
@@ -124,7 +123,7 @@ class Turn:
     sends_file: bool = False
 
 
-def _nobody(_: Person) -> None:
+def _nobody(_: Customer) -> None:
     return
 
 
@@ -135,35 +134,35 @@ class Story:
     name: str
     intent: str
     turns: Sequence[Turn]
-    prepare: Callable[[Person], None] = _nobody
-    holds: Callable[[Person], None] = _nobody
+    prepare: Callable[[Customer], None] = _nobody
+    holds: Callable[[Customer], None] = _nobody
     """What is so in the end and not before."""
 
 
-def _is_cancelled(person: Person) -> None:
+def _is_cancelled(person: Customer) -> None:
     assert [card["status"] for card in person.cards()] == ["cancelled"]
 
 
-def _has_moved(person: Person) -> None:
+def _has_moved(person: Customer) -> None:
     assert [(card["status"], card["balance"]) for card in person.cards()] == [("cancelled", 0), ("active", 700)]
 
 
-def _has(*balances: int) -> Callable[[Person], None]:
-    def holds(person: Person) -> None:
+def _has(*balances: int) -> Callable[[Customer], None]:
+    def holds(person: Customer) -> None:
         assert [card["balance"] for card in person.cards()] == list(balances)
 
     return holds
 
 
-def _holds_document(version: int) -> Callable[[Person], None]:
-    def holds(person: Person) -> None:
+def _holds_document(version: int) -> Callable[[Customer], None]:
+    def holds(person: Customer) -> None:
         documents = person.get("/documents")["items"]
         assert {(item["document_number"], item["version"]) for item in documents} == {("52998224725", version)}
 
     return holds
 
 
-def _is_waiting(person: Person) -> None:
+def _is_waiting(person: Customer) -> None:
     assert "está aberto" in person.say("meu atendimento")["message"]
 
 
@@ -222,7 +221,7 @@ class Conversation:
 
     story: Story
     cut: int
-    person: Person
+    person: Customer
     before: tuple[object, ...] = ()
     told: list[Answer] = field(default_factory=list)
 

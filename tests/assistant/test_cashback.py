@@ -12,28 +12,28 @@ from carteira.kit.web.access import Principal
 from carteira.resellers import months, service
 from carteira.resellers.resellers import add
 from carteira.resellers.schemas import PurchaseIn
-from tests.assistant.support import Talker
-from tests.resellers.support import new_cpf
-from tests.served import Served
+from tests.support.app import RunningApp
+from tests.support.chat import ChatUser, chat_user
+from tests.support.people import new_cpf
 
 QUESTION = "quanto ganhei de cashback esse mês?"
 
 
-async def reseller(served: Served, *claims: str) -> tuple[Talker, str]:
-    talker, cpf = Talker(served.sign_in(resellers.CLAIM, *claims)), new_cpf()
-    async with served.database.transaction() as tx:
+async def reseller(app: RunningApp, *claims: str) -> tuple[ChatUser, str]:
+    talker, cpf = chat_user(app, resellers.CLAIM, *claims), new_cpf()
+    async with app.database.transaction() as tx:
         await add(tx, talker.id, cpf)
     return talker, cpf
 
 
-async def buy(talker: Talker, cpf: str, amount: int) -> None:
+async def buy(talker: ChatUser, cpf: str, amount: int) -> None:
     purchase = {"code": f"NF-{uuid4().hex}", "amount": amount, "date": clock.today().isoformat(), "cpf": cpf}
-    bought = await talker.someone.post("/purchases", purchase)
+    bought = await talker.post("/purchases", purchase)
     assert bought.status_code == 201, bought.text
 
 
-async def test_this_month_of_mine(served: Served) -> None:
-    talker, cpf = await reseller(served)
+async def test_this_month_of_mine(app: RunningApp) -> None:
+    talker, cpf = await reseller(app)
     assert "não registrou compras" in (await talker.say(QUESTION))["message"]
     await buy(talker, cpf, 70_000)
     await buy(talker, cpf, 50_001)
@@ -43,18 +43,18 @@ async def test_this_month_of_mine(served: Served) -> None:
         assert told in answer["message"]
 
 
-async def test_who_reads_everybodys_purchases_hears_of_their_own_only(served: Served) -> None:
-    other, cpf = await reseller(served)
+async def test_who_reads_everybodys_purchases_hears_of_their_own_only(app: RunningApp) -> None:
+    other, cpf = await reseller(app)
     await buy(other, cpf, 98_765)
-    operator, _ = await reseller(served, "*")
+    operator, _ = await reseller(app, "*")
     assert "não registrou compras" in (await operator.say(QUESTION))["message"]
 
 
-async def test_who_is_no_reseller_is_told_how_to_become_one(served: Served, talker: Talker) -> None:
-    without_claim = Talker(served.sign_in())
-    async with served.database.transaction() as tx:
+async def test_who_is_no_reseller_is_told_how_to_become_one(app: RunningApp, talker: ChatUser) -> None:
+    without_claim = chat_user(app)
+    async with app.database.transaction() as tx:
         await add(tx, without_claim.id, new_cpf())
-    for person in (talker, Talker(served.sign_in("*")), without_claim):
+    for person in (talker, chat_user(app, "*"), without_claim):
         answer = await person.say(QUESTION)
         assert "ainda não é revendedor" in answer["message"]
         assert "conta aberta" in (await person.say(answer["options"][0]))["message"]

@@ -8,21 +8,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from pydantic import PostgresDsn
 
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.knowledge import Topic
 from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.ranker import Ranker
 from carteira.kit.values.clock import clock
-from carteira.settings import Settings
-from tests.assistant.support import MENU, UNKNOWN, Talker
-from tests.served import Served, serve
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.chat import MENU, UNKNOWN, ChatUser, chat_user
 
 CPF = "529.982.247-25"
 
 
-async def test_back_goes_one_step_at_a_time(talker: Talker) -> None:
+async def test_back_goes_one_step_at_a_time(talker: ChatUser) -> None:
     kinds = await talker.say("3")
     await talker.say("1")
     assert (await talker.say("voltar")) == kinds
@@ -31,7 +29,7 @@ async def test_back_goes_one_step_at_a_time(talker: Talker) -> None:
 
 
 @pytest.mark.parametrize("messages", [[], ["2"], ["3", "1"], ["5"], ["recarregar"]])
-async def test_leaving_is_possible_everywhere(talker: Talker, messages: list[str]) -> None:
+async def test_leaving_is_possible_everywhere(talker: ChatUser, messages: list[str]) -> None:
     await talker.cards()
     for message in messages:
         await talker.say(message)
@@ -39,7 +37,7 @@ async def test_leaving_is_possible_everywhere(talker: Talker, messages: list[str
     assert "R$" in (await talker.say("1"))["message"]
 
 
-async def test_a_stale_conversation_confirms_nothing(talker: Talker) -> None:
+async def test_a_stale_conversation_confirms_nothing(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("2")
     clock.advance(timedelta(minutes=31))
@@ -48,25 +46,25 @@ async def test_a_stale_conversation_confirms_nothing(talker: Talker) -> None:
     assert [card["status"] for card in await talker.cards()] == ["active"]
 
 
-async def test_the_job_forgets_what_was_left(served: Served, talker: Talker) -> None:
+async def test_the_job_forgets_what_was_left(app: RunningApp, talker: ChatUser) -> None:
     for message in ("3", "2", CPF):
         await talker.say(message)
     assistant = Assistant(ModelCache(vectors=False), frozenset({"documents"}), None)
     clock.advance(timedelta(minutes=31))
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert await assistant.forget_stale(tx) >= 1
     clock.run()
     assert await talker.documents() == []
 
 
-async def test_a_step_that_is_not_understood_ends_in_the_menu(talker: Talker) -> None:
+async def test_a_step_that_is_not_understood_ends_in_the_menu(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("2")
     answers = [await talker.say("abacate") for _ in range(3)]
     assert [answer["options"] == MENU for answer in answers] == [False, False, True]
 
 
-async def test_many_at_once_recharge_once(talker: Talker) -> None:
+async def test_many_at_once_recharge_once(talker: ChatUser) -> None:
     await talker.cards()
     for message in ("recarregar", "10"):
         await talker.say(message)
@@ -74,8 +72,8 @@ async def test_many_at_once_recharge_once(talker: Talker) -> None:
     assert [card["balance"] for card in await talker.cards()] == [1000]
 
 
-async def test_another_persons_card_is_never_shown(served: Served, talker: Talker) -> None:
-    other = Talker(served.sign_in())
+async def test_another_persons_card_is_never_shown(app: RunningApp, talker: ChatUser) -> None:
+    other = chat_user(app)
     (card,) = await other.cards()
     await other.recharge(card["card_number"], 98_765)
     await talker.cards()
@@ -86,15 +84,9 @@ async def test_another_persons_card_is_never_shown(served: Served, talker: Talke
 
 
 async def test_what_is_off_is_not_offered(database_url: str, tmp_path: Path) -> None:
-    settings = Settings(
-        _env_file=None,
-        carteira_home=tmp_path,
-        carteira_modules="assistant",
-        database_url=PostgresDsn(database_url),
-        assistant_vectors=False,
-    )
-    async with serve(settings) as alone:
-        talker = Talker(alone.sign_in())
+    settings = settings_for(tmp_path, carteira_modules="assistant", database_url=database_url, assistant_vectors=False)
+    async with running_app(settings) as alone:
+        talker = chat_user(alone)
         assert (await talker.start())["options"] == MENU[4:]
         assert "não está disponível" in (await talker.say("1"))["message"]
         assert "não está disponível" in (await talker.say("quero cancelar meu cartão"))["message"]
@@ -114,16 +106,15 @@ async def test_who_waits_for_it_to_learn_holds_no_connection(
         return learn(brain, topics)
 
     monkeypatch.setattr(ModelCache, "_learn", learn_later)
-    settings = Settings(
-        _env_file=None,
-        carteira_home=tmp_path,
+    settings = settings_for(
+        tmp_path,
         carteira_modules="assistant,transit",
-        database_url=PostgresDsn(database_url),
+        database_url=database_url,
         database_pool_size=2,
         assistant_vectors=False,
     )
-    async with serve(settings) as small:
-        talkers = [Talker(small.sign_in()) for _ in range(6)]
+    async with running_app(settings) as small:
+        talkers = [chat_user(small) for _ in range(6)]
         waiting = [asyncio.create_task(talker.say("1")) for talker in talkers]
         try:
             for talker in talkers:
@@ -134,13 +125,13 @@ async def test_who_waits_for_it_to_learn_holds_no_connection(
         assert {"R$ 0,00" in (await task)["message"] for task in waiting} == {True}
 
 
-async def test_export_and_erasure(served: Served, talker: Talker) -> None:
+async def test_export_and_erasure(app: RunningApp, talker: ChatUser) -> None:
     from carteira.assistant.people import erase_person, export_person  # noqa: PLC0415 - of this test only
 
     await talker.say("falar com atendente")
     await talker.say("Quero saber do meu pedido")
     await talker.say("3")
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         held = await export_person(tx, talker.id)
         assert held["conversation"]["intent"] == "save_document"
         assert [ticket["message"] for ticket in held["tickets"]] == ["Quero saber do meu pedido"]
@@ -149,7 +140,7 @@ async def test_export_and_erasure(served: Served, talker: Talker) -> None:
         assert await export_person(tx, uuid4()) == {"conversation": None, "tickets": []}
 
 
-async def test_what_is_unknown_is_said(talker: Talker) -> None:
+async def test_what_is_unknown_is_said(talker: ChatUser) -> None:
     for before in ([], ["5"]):
         for said in before:
             await talker.say(said)

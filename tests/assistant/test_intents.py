@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import text
 
-from tests.assistant.support import MENU, Talker
-from tests.documents.files import pdf
-from tests.served import Served
+from tests.support.app import RunningApp
+from tests.support.chat import MENU, ChatUser, chat_user
+from tests.support.files import pdf
 
 CPF = "529.982.247-25"
 
 
-async def test_the_start_lists_the_five_options(talker: Talker) -> None:
+async def test_the_start_lists_the_five_options(talker: ChatUser) -> None:
     answer = await talker.start()
     assert (answer["options"], answer["end_conversation"]) == (MENU, False)
 
@@ -18,7 +18,7 @@ async def test_the_start_lists_the_five_options(talker: Talker) -> None:
 @pytest.mark.parametrize(
     "message", ["1", "1.", MENU[0], "qual meu saldo?", "QUAL MEU SALDO", "ver saldo", "qal meu sado"]
 )
-async def test_the_balance_of_my_card(talker: Talker, message: str) -> None:
+async def test_the_balance_of_my_card(talker: ChatUser, message: str) -> None:
     (card,) = await talker.cards()
     await talker.recharge(card["card_number"], 12_345)
     await talker.start()
@@ -30,7 +30,7 @@ async def test_the_balance_of_my_card(talker: Talker, message: str) -> None:
 @pytest.mark.parametrize(
     "message", ["2", "quero cancelar meu cartão", "quero cancelar meu cartao", "cancela meu cartão"]
 )
-async def test_cancelling_asks_first_and_then_cancels(served: Served, talker: Talker, message: str) -> None:
+async def test_cancelling_asks_first_and_then_cancels(app: RunningApp, talker: ChatUser, message: str) -> None:
     (card,) = await talker.cards()
     asked = await talker.say(message)
     assert "definitivo" in asked["message"]
@@ -38,7 +38,7 @@ async def test_cancelling_asks_first_and_then_cancels(served: Served, talker: Ta
     done = await talker.say("sim")
     assert done["end_conversation"] is True
     assert (await talker.cards())[0]["status"] == "cancelled"
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         told = await tx.scalar(
             text("SELECT count(*) FROM events WHERE topic = 'transit.card_cancelled' AND payload->>'card_id' = :card"),
             {"card": card["id"]},
@@ -46,7 +46,7 @@ async def test_cancelling_asks_first_and_then_cancels(served: Served, talker: Ta
     assert told == 1
 
 
-async def test_not_cancelling_leaves_the_card(talker: Talker) -> None:
+async def test_not_cancelling_leaves_the_card(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("2")
     assert (await talker.say("não"))["end_conversation"] is True
@@ -55,7 +55,7 @@ async def test_not_cancelling_leaves_the_card(talker: Talker) -> None:
     assert (await talker.cards())[0]["status"] == "active"
 
 
-async def test_cancelling_one_of_two_cards_moves_its_balance(talker: Talker) -> None:
+async def test_cancelling_one_of_two_cards_moves_its_balance(talker: ChatUser) -> None:
     (first,) = await talker.cards()
     second = await talker.another_card()
     await talker.recharge(first["card_number"], 700)
@@ -69,7 +69,7 @@ async def test_cancelling_one_of_two_cards_moves_its_balance(talker: Talker) -> 
     assert cards == {first["card_number"]: ("cancelled", 0), second: ("active", 700)}
 
 
-async def test_saving_a_document_to_its_file(talker: Talker) -> None:
+async def test_saving_a_document_to_its_file(talker: ChatUser) -> None:
     kinds = await talker.say("3")
     assert kinds["options"][:3] == ["1. RG", "2. CPF", "3. CNH"]
     assert "número" in (await talker.say("cpf"))["message"]
@@ -77,10 +77,10 @@ async def test_saving_a_document_to_its_file(talker: Talker) -> None:
     file = await talker.say(CPF)
     assert "ainda não chegou" in (await talker.say("pronto"))["message"]
     document_id = file["upload"]["document_id"]
-    sent = await talker.someone.client.put(
+    sent = await talker.client.put(
         file["upload"]["path"],
         files={"file": ("cpf.pdf", pdf(), "application/pdf")},
-        headers=talker.someone.headers,
+        headers=talker.headers,
     )
     assert sent.status_code == 200, sent.text
     done = await talker.say("pronto", file_id=document_id)
@@ -94,7 +94,7 @@ async def test_saving_a_document_to_its_file(talker: Talker) -> None:
 
 
 @pytest.mark.parametrize("leave", ["voltar", "sair", "menu", None])
-async def test_a_document_that_is_not_finished_leaves_nothing(talker: Talker, leave: str | None) -> None:
+async def test_a_document_that_is_not_finished_leaves_nothing(talker: ChatUser, leave: str | None) -> None:
     for message in ("3", "carteira de motorista", "voltar", "cpf", CPF):
         await talker.say(message)
     assert len(await talker.documents()) == 1
@@ -102,15 +102,15 @@ async def test_a_document_that_is_not_finished_leaves_nothing(talker: Talker, le
     assert await talker.documents() == []
 
 
-async def test_a_document_may_be_saved_without_its_file(talker: Talker) -> None:
+async def test_a_document_may_be_saved_without_its_file(talker: ChatUser) -> None:
     for message in ("guardar um documento", "2", CPF):
         await talker.say(message)
     assert (await talker.say("sem arquivo"))["end_conversation"] is True
     assert [document["version"] for document in await talker.documents()] == [0]
 
 
-async def test_another_persons_file_is_not_taken(served: Served, talker: Talker) -> None:
-    other = await served.sign_in().post("/documents", {"document_type": "CPF", "document_number": CPF})
+async def test_another_persons_file_is_not_taken(app: RunningApp, talker: ChatUser) -> None:
+    other = await app.person().post("/documents", {"document_type": "CPF", "document_number": CPF})
     for message in ("3", "2", CPF):
         await talker.say(message)
     answer = await talker.say("pronto", file_id=other.json()["id"])
@@ -118,14 +118,14 @@ async def test_another_persons_file_is_not_taken(served: Served, talker: Talker)
     assert [document["version"] for document in await talker.documents()] == [0]
 
 
-async def test_a_question_is_answered(talker: Talker) -> None:
+async def test_a_question_is_answered(talker: ChatUser) -> None:
     assert (await talker.say("5"))["message"] == "Qual é a sua pergunta?"
     answer = await talker.say("esqueci minha senha, e agora?")
     assert "Esqueci a senha" in answer["message"]
     assert answer["end_conversation"] is True
 
 
-async def test_an_answer_offers_what_does_it(talker: Talker) -> None:
+async def test_an_answer_offers_what_does_it(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("5")
     answer = await talker.say("onde consulto o saldo do bilhete?")
@@ -133,7 +133,7 @@ async def test_an_answer_offers_what_does_it(talker: Talker) -> None:
     assert "R$ 0,00" in (await talker.say(answer["options"][0]))["message"]
 
 
-async def test_recharging(talker: Talker) -> None:
+async def test_recharging(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("quero recarregar meu cartão")
     assert "reais" in (await talker.say("muito"))["message"]
@@ -142,19 +142,19 @@ async def test_recharging(talker: Talker) -> None:
     assert [card["balance"] for card in await talker.cards()] == [2050]
 
 
-async def test_a_key_recharges_once(talker: Talker) -> None:
+async def test_a_key_recharges_once(talker: ChatUser) -> None:
     await talker.cards()
     for message in ("recarregar", "10"):
         await talker.say(message)
-    answers = [await talker.someone.post("/chatbot/chat", {"message": "sim"}, key="sim-1") for _ in range(2)]
+    answers = [await talker.post("/chatbot/chat", {"message": "sim"}, key="sim-1") for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     assert answers[1].headers["idempotency-replayed"] == "true"
     assert [card["balance"] for card in await talker.cards()] == [1000]
 
 
-async def test_benefits_balance_statement_and_the_reason_of_a_refusal(served: Served, talker: Talker) -> None:
+async def test_benefits_balance_statement_and_the_reason_of_a_refusal(app: RunningApp, talker: ChatUser) -> None:
     assert "Não há conta" in (await talker.say("saldo dos benefícios"))["message"]
-    operator = served.sign_in("benefits:write")
+    operator = app.person("benefits:write")
     reference = f"conta-{talker.id}"
     opened = await operator.post(
         "/benefits/accounts", {"account": reference, "user_id": str(talker.id), "balances": {"FOOD": 5000}}
@@ -162,7 +162,7 @@ async def test_benefits_balance_statement_and_the_reason_of_a_refusal(served: Se
     assert opened.status_code == 201, opened.text
     assert "Alimentação: R$ 50,00" in (await talker.say("saldo dos benefícios"))["message"]
     assert "+R$ 50,00" in (await talker.say("extrato dos benefícios"))["message"]
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(
             text("""
                 INSERT INTO benefits_decisions (id, account_id, account, amount, mcc, merchant, fallback, code, reason,
@@ -176,23 +176,23 @@ async def test_benefits_balance_statement_and_the_reason_of_a_refusal(served: Se
     why = (await talker.say("por que minha compra foi recusada"))["message"]
     assert "MERCADO DO ZE" in why
     assert "faltaram R$ 40,00" in why
-    nosy = Talker(served.sign_in("*"))
+    nosy = chat_user(app, "*")
     assert "Não há conta" in (await nosy.say("por que minha compra foi recusada"))["message"], (
         "claims count for nothing"
     )
 
 
-async def test_talking_to_a_person(served: Served, talker: Talker) -> None:
+async def test_talking_to_a_person(app: RunningApp, talker: ChatUser) -> None:
     await talker.say("falar com atendente")
     opened = (await talker.say("Meu cartão veio com o nome errado"))["message"]
     assert "protocolo" in opened
     assert "está aberto" in (await talker.say("meu atendimento"))["message"]
-    operator = served.sign_in("assistant:read", "assistant:write")
+    operator = app.person("assistant:read", "assistant:write")
     waiting = (await operator.get("/chatbot/tickets", open="true", limit=100)).json()["items"]
     (ticket,) = [item for item in waiting if item["user_id"] == str(talker.id)]
     assert str(ticket["number"]) in opened
     path = f"/chatbot/tickets/{ticket['id']}/answer"
-    assert (await talker.someone.post(path, {"answer": "eu mesma"})).status_code == 403
+    assert (await talker.post(path, {"answer": "eu mesma"})).status_code == 403
     assert (await operator.post(path, {"answer": "Corrigido, confira."})).status_code == 200
     assert (await operator.post(path, {"answer": "De novo."})).status_code == 409
     assert "Corrigido, confira." in (await talker.say("meu atendimento"))["message"]

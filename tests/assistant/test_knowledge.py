@@ -20,8 +20,8 @@ from carteira.identity.sessions import service as sessions
 from carteira.kit.db.session import Tx
 from carteira.kit.security import codes, rate_limits
 from carteira.transit.service import MAX_CARDS
-from tests.assistant.support import UNKNOWN, Talker
-from tests.served import Served
+from tests.support.app import RunningApp
+from tests.support.chat import UNKNOWN, ChatUser
 
 TOPICS = Path(__file__).parent / "evaluation" / "topics.json"
 
@@ -38,13 +38,13 @@ def test_every_topic_has_one_answer_and_many_phrases() -> None:
     assert named == set(intents.ALL) | {"menu", "thanks"}
 
 
-async def test_the_package_is_imported_once_however_many_ask(served: Served) -> None:
+async def test_the_package_is_imported_once_however_many_ask(app: RunningApp) -> None:
     async def look() -> int:
-        async with served.database.transaction() as tx:
+        async with app.database.transaction() as tx:
             return await knowledge.current_version(tx)
 
     assert len(set(await asyncio.gather(*(look() for _ in range(5))))) == 1
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         count = await tx.scalar(text("SELECT count(*) FROM chatbot_topics WHERE from_package"))
         versions = await tx.scalar(text("SELECT count(*) FROM chatbot_topic_versions WHERE author_id IS NULL"))
     assert count == versions == len(knowledge.package())
@@ -61,8 +61,8 @@ async def test_an_upgrade_brings_new_texts_and_keeps_the_operators(tx: Tx) -> No
     assert (await knowledge.topic(tx, "ouvidoria")).answer == "velha"
 
 
-async def test_an_operator_teaches_and_it_is_answered_soon(served: Served, talker: Talker) -> None:
-    operator = served.sign_in("assistant:read", "assistant:write")
+async def test_an_operator_teaches_and_it_is_answered_soon(app: RunningApp, talker: ChatUser) -> None:
+    operator = app.person("assistant:read", "assistant:write")
     question = "posso pagar com conchinhas do mar?"
     await talker.say("5")
     assert (await talker.say(question))["message"] == UNKNOWN
@@ -74,7 +74,7 @@ async def test_an_operator_teaches_and_it_is_answered_soon(served: Served, talke
     }
     path = "/chatbot/topics/conchinhas"
     client, headers = operator.client, operator.headers
-    assert (await client.put(path, json=body, headers=talker.someone.headers)).status_code == 403
+    assert (await client.put(path, json=body, headers=talker.headers)).status_code == 403
     assert (await client.put(path, json=body | {"action": "voar"}, headers=headers)).status_code == 422
     assert (await client.put(path, json=body, headers=headers)).json()["version"] == 1
     for _ in range(200):
@@ -94,8 +94,8 @@ async def test_an_operator_teaches_and_it_is_answered_soon(served: Served, talke
     assert (await operator.get("/chatbot/topics/nao-existe")).status_code == 404
 
 
-async def test_topics_are_listed_page_by_page(served: Served) -> None:
-    operator = served.sign_in("assistant:read")
+async def test_topics_are_listed_page_by_page(app: RunningApp) -> None:
+    operator = app.person("assistant:read")
     slugs: list[str] = []
     cursor: dict[str, str] = {}
     while True:
@@ -108,17 +108,17 @@ async def test_topics_are_listed_page_by_page(served: Served) -> None:
     assert len(slugs) >= len(knowledge.package())
 
 
-async def test_what_was_not_answered_is_kept_without_personal_data(served: Served, talker: Talker) -> None:
+async def test_what_was_not_answered_is_kept_without_personal_data(app: RunningApp, talker: ChatUser) -> None:
     await talker.say(
         "meu nome é Joana Prado, cpf 529.982.247-25, joana@exemplo.com, fone 11 98765-4321: quantas luas tem Netuno?"
     )
-    operator = served.sign_in("assistant:read", "assistant:write")
+    operator = app.person("assistant:read", "assistant:write")
     kept = (await operator.get("/chatbot/unanswered")).json()["items"][0]
     assert "luas" in kept["question"]
     for personal in ("529", "247", "Joana", "Prado", "exemplo.com", "98765"):
         assert personal not in kept["question"]
     path = f"/chatbot/unanswered/{kept['id']}"
-    assert (await talker.someone.client.delete(path, headers=talker.someone.headers)).status_code == 403
+    assert (await talker.client.delete(path, headers=talker.headers)).status_code == 403
     assert (await operator.client.delete(path, headers=operator.headers)).status_code == 204
     assert (await operator.client.delete(path, headers=operator.headers)).status_code == 404
 

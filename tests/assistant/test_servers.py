@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from carteira.assistant import intents
-from tests.assistant.stories import STORIES, Answer, Conversation, Person, Story, client_of
-from tests.assistant.support import MENU
-from tests.server import STOP_SECONDS, Server, running_server, wait_until_ready
+from tests.assistant.stories import STORIES, Answer, Conversation, Customer, Story, client_of
+from tests.support.chat import MENU
+from tests.support.server import STOP_SECONDS, Server, running_server, wait_until_ready
 
 WAYS = ("on", "back", "out", "no message", "rubbish")
 Key = tuple[str, int, str]
@@ -77,7 +77,7 @@ def conversations(
 
         def begun(case: tuple[Story, int, str]) -> Conversation | Exception:
             try:
-                return Conversation(case[0], case[1], Person(server, client)).begin()
+                return Conversation(case[0], case[1], Customer(server, client)).begin()
             except Exception as error:  # noqa: BLE001 - its test raises it
                 return error
 
@@ -142,7 +142,7 @@ def talk_rubbish(conversation: Conversation) -> None:
 
 def test_many_at_once_on_two_workers_recharge_once(conversations: dict[Key, Conversation | Exception]) -> None:
     any_of_them = next(item for item in conversations.values() if isinstance(item, Conversation))
-    person = Person(any_of_them.person.server, any_of_them.person.client)
+    person = Customer(any_of_them.person.server, any_of_them.person.client)
     person.cards()
     for message in ("recarregar", "10,00"):
         person.say(message)

@@ -1,22 +1,23 @@
 import asyncio
-from collections.abc import Callable
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.benefits.support import AUTHORIZER, FOOD, Operator, purchase
+from tests.support.app import RunningApp
+from tests.support.benefits import AUTHORIZER, FOOD, benefit_balances, open_benefit_account, purchase
+from tests.support.people import Person
 
 Headers = dict[str, str]
 
 
 async def test_an_owner_sees_what_is_theirs_and_nobody_else_does(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers, token_for: Callable[..., str]
+    client: httpx.AsyncClient, operator: Person, processor: Headers, app: RunningApp
 ) -> None:
     person = uuid4()
-    account = await operator.open_account(user_id=person, FOOD=2500)
+    account = await open_benefit_account(operator, user_id=person, FOOD=2500)
     await client.post(AUTHORIZER, content=purchase(account, "10.00", FOOD), headers=processor)
-    mine, other = Operator(client, token_for(person)), Operator(client, token_for())
+    mine, other = app.person(user_id=person), app.person()
     listed = (await mine.call("GET", "/transactions")).json()["items"]
     assert [item["account"] for item in listed] == [account]
     assert "R$ 10,00 aprovada em Alimentação" in listed[0]["explanation"]
@@ -42,13 +43,13 @@ async def test_an_owner_sees_what_is_theirs_and_nobody_else_does(
     ]:
         response = await mine.call(method, path, json={"category": "FOOD", "amount": 1, "mccs": [], "regime": "free"})
         assert response.status_code in {403, 422}, (path, response.status_code)
-        assert (await operator.balances(account))["FOOD"] == 1500
+        assert (await benefit_balances(operator, account))["FOOD"] == 1500
 
 
 async def test_the_statement_pages_and_carries_the_balance(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(CASH=10_000)
+    account = await open_benefit_account(operator, CASH=10_000)
     for _ in range(7):
         await client.post(AUTHORIZER, content=purchase(account, "1.00"), headers=processor)
     seen, cursor = [], ""
@@ -65,8 +66,8 @@ async def test_the_statement_pages_and_carries_the_balance(
     assert rubbish.status_code == 422
 
 
-async def test_simulating_moves_nothing_and_says_why(operator: Operator) -> None:
-    account = await operator.open_account(FOOD=600, CASH=300)
+async def test_simulating_moves_nothing_and_says_why(operator: Person) -> None:
+    account = await open_benefit_account(operator, FOOD=600, CASH=300)
     response = await operator.call("POST", "/transactions/simulate", content=purchase(account, "10.00", FOOD))
     assert response.json() == {
         "code": "51",
@@ -78,13 +79,13 @@ async def test_simulating_moves_nothing_and_says_why(operator: Operator) -> None
     malformed = await operator.call("POST", "/transactions/simulate", content=purchase(account, "0", FOOD))
     assert malformed.json()["code"] == "07"
     assert (await operator.call("GET", f"/transactions?account={account}")).json()["items"] == []
-    assert (await operator.balances(account))["FOOD"] == 600
+    assert (await benefit_balances(operator, account))["FOOD"] == 600
 
 
 async def test_a_refused_purchase_is_recorded_with_its_reason(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(FOOD=600)
+    account = await open_benefit_account(operator, FOOD=600)
     await client.post(AUTHORIZER, content=purchase(account, "10.00", FOOD), headers=processor)
     await client.post(AUTHORIZER, content=purchase(account, "10.001", FOOD), headers=processor)
     items = (await operator.call("GET", f"/transactions?account={account}")).json()["items"]
@@ -95,9 +96,9 @@ async def test_a_refused_purchase_is_recorded_with_its_reason(
 
 
 async def test_reversal_and_refunds_never_give_back_more_than_was_paid(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(CASH=5000)
+    account = await open_benefit_account(operator, CASH=5000)
     for _ in range(2):
         await client.post(AUTHORIZER, content=purchase(account, "20.00"), headers=processor)
     await client.post(AUTHORIZER, content=purchase(account, "20.00"), headers=processor)
@@ -117,22 +118,22 @@ async def test_reversal_and_refunds_never_give_back_more_than_was_paid(
     assert (await operator.call("POST", f"/transactions/{second}/refund")).status_code == 409
     for given_back in (first, second, reversal.json()["id"]):
         assert (await operator.call("POST", f"/ledger/entries/{given_back}/reversal")).status_code == 409
-    assert (await operator.balances(account))["CASH"] == 5000
+    assert (await benefit_balances(operator, account))["CASH"] == 5000
 
 
 async def test_a_purchase_reversed_in_the_ledger_is_not_given_back_again(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(CASH=5000)
+    account = await open_benefit_account(operator, CASH=5000)
     await client.post(AUTHORIZER, content=purchase(account, "20.00"), headers=processor)
     [bought] = (await operator.call("GET", f"/transactions?account={account}")).json()["items"]
     assert (await operator.call("POST", f"/ledger/entries/{bought['id']}/reversal")).status_code == 201
     for way in ("reversal", "refund"):
         assert (await operator.call("POST", f"/transactions/{bought['id']}/{way}")).status_code == 409
-    assert (await operator.balances(account))["CASH"] == 5000
+    assert (await benefit_balances(operator, account))["CASH"] == 5000
 
 
-async def test_opening_an_account(operator: Operator) -> None:
+async def test_opening_an_account(operator: Person) -> None:
     reference = f"t-{uuid4()}"
     body = {"account": reference, "cpf": "529.982.247-25", "contact": "maria@exemplo.com.br", "balances": {"FOOD": 1}}
     headers = {"Idempotency-Key": str(uuid4())}
@@ -158,28 +159,28 @@ async def test_opening_an_account(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("amount", [0, -1, 1.5, "100", True, None, 10**12 + 1, 10**30])
-async def test_a_credit_takes_strict_centavos(operator: Operator, amount: object) -> None:
-    account = await operator.open_account(CASH=5)
+async def test_a_credit_takes_strict_centavos(operator: Person, amount: object) -> None:
+    account = await open_benefit_account(operator, CASH=5)
     body = {"category": "CASH", "amount": amount}
     response = await operator.call("POST", f"/benefits/accounts/{account}/credits", json=body)
     assert response.status_code == 422
-    assert (await operator.balances(account))["CASH"] == 5
+    assert (await benefit_balances(operator, account))["CASH"] == 5
 
 
-async def test_a_credit_with_a_key_is_made_once(operator: Operator) -> None:
-    account = await operator.open_account()
+async def test_a_credit_with_a_key_is_made_once(operator: Person) -> None:
+    account = await open_benefit_account(operator)
     path, headers = f"/benefits/accounts/{account}/credits", {"Idempotency-Key": str(uuid4())}
     body = {"category": "MEAL", "amount": 700}
     results = await asyncio.gather(*(operator.call("POST", path, json=body, headers=headers) for _ in range(10)))
     assert {result.status_code for result in results} == {201}
     assert len({result.json()["entry_id"] for result in results}) == 1
-    assert (await operator.balances(account))["MEAL"] == 700
+    assert (await benefit_balances(operator, account))["MEAL"] == 700
     reused = await operator.call("POST", path, json=body | {"amount": 701}, headers=headers)
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> None:
-    one, two = await operator.open_account(), await operator.open_account()
+async def test_bulk_credits_say_what_became_of_each_line(operator: Person) -> None:
+    one, two = await open_benefit_account(operator), await open_benefit_account(operator)
     rows = ["account;category;amount", f"{one};FOOD;100", f"{one};FOOD;50"]
     rows += [f"{two};WINE;1", "nobody;FOOD;1", f"{two};CASH;1,5", ""]
     lines = "\r\n".join(rows)
@@ -187,7 +188,7 @@ async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> 
     atomic = await operator.call("POST", "/benefits/credits?atomic=true", content=lines, headers=csv)
     assert (atomic.status_code, atomic.json()["code"]) == (422, "bulk_rejected")
     assert [result["status"] for result in atomic.json()["results"]] == ["not_credited"] * 2 + ["failed"] * 3
-    assert (await operator.balances(one))["FOOD"] == 0
+    assert (await benefit_balances(operator, one))["FOOD"] == 0
     result = (await operator.call("POST", "/benefits/credits", content="\ufeff" + lines, headers=csv)).json()
     assert (result["credited"], result["failed"], result["amount"]) == (2, 3, 150)
     assert [line.get("code") for line in result["results"]] == [
@@ -197,7 +198,7 @@ async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> 
         "benefit_account_not_found",
         "invalid_input",
     ]
-    assert (await operator.balances(one))["FOOD"] == 150
+    assert (await benefit_balances(operator, one))["FOOD"] == 150
     as_json = [{"account": two, "category": "CASH", "amount": 9, "description": "Bônus"}]
     assert (await operator.call("POST", "/benefits/credits", json=as_json)).json()["credited"] == 1
     keyed = {"Idempotency-Key": str(uuid4())}
@@ -221,7 +222,7 @@ async def test_bulk_credits_say_what_became_of_each_line(operator: Operator) -> 
         assert response.status_code == status, content
 
 
-async def test_categories_and_merchants_are_checked(operator: Operator) -> None:
+async def test_categories_and_merchants_are_checked(operator: Person) -> None:
     put = operator.call
     assert (await put("PUT", "/benefits/categories/FOOD", json={"mccs": ["5411"], "regime": "free"})).status_code == 409
     taken = await put("PUT", "/benefits/categories/CULTURE", json={"mccs": ["5812"], "regime": "free"})
@@ -237,7 +238,7 @@ async def test_categories_and_merchants_are_checked(operator: Operator) -> None:
     assert (await put("GET", f"/benefits/merchants/{name.upper()}")).json() == {"name": name, "mcc": "5812"}
 
 
-async def test_a_merchant_whose_name_no_receipt_could_show_is_refused(operator: Operator) -> None:
+async def test_a_merchant_whose_name_no_receipt_could_show_is_refused(operator: Person) -> None:
     for name in ("%7F", "%20", "a%00b", "x" * 257):
         response = await operator.call("PUT", f"/benefits/merchants/{name}", json={"mcc": "5411"})
         assert (response.status_code, response.json()["code"]) == (422, "invalid_input"), name

@@ -1,5 +1,4 @@
 import time
-from collections.abc import Callable
 from uuid import uuid4
 
 import httpx
@@ -7,7 +6,18 @@ import pytest
 from joserfc.jwk import OctKey
 
 from carteira.settings import DEVELOPMENT_JWT_SECRET
-from tests.benefits.support import AUTHORIZER, FOOD, MEAL, OTHER, Operator, processor_token, purchase
+from tests.support.app import RunningApp
+from tests.support.benefits import (
+    AUTHORIZER,
+    FOOD,
+    MEAL,
+    OTHER,
+    benefit_balances,
+    open_benefit_account,
+    processor_token,
+    purchase,
+)
+from tests.support.people import Person
 
 Headers = dict[str, str]
 
@@ -26,57 +36,57 @@ async def authorize(client: httpx.AsyncClient, headers: Headers, body: bytes, qu
     [(FOOD, "FOOD"), ("5412", "FOOD"), (MEAL, "MEAL"), ("5812", "MEAL"), (OTHER, "CASH"), ("0000", "CASH")],
 )
 async def test_the_category_of_the_mcc_pays(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers, mcc: str, spent: str
+    client: httpx.AsyncClient, operator: Person, processor: Headers, mcc: str, spent: str
 ) -> None:
-    account = await operator.open_account(FOOD=1000, MEAL=1000, CASH=1000)
+    account = await open_benefit_account(operator, FOOD=1000, MEAL=1000, CASH=1000)
     assert await authorize(client, processor, purchase(account, "10.00", mcc)) == "00"
-    assert await operator.balances(account) == {"FOOD": 1000, "MEAL": 1000, "CASH": 1000} | {spent: 0}
+    assert await benefit_balances(operator, account) == {"FOOD": 1000, "MEAL": 1000, "CASH": 1000} | {spent: 0}
 
 
 async def test_cash_pays_the_whole_amount_or_nobody_does(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(FOOD=600, MEAL=0, CASH=1000)
+    account = await open_benefit_account(operator, FOOD=600, MEAL=0, CASH=1000)
     assert await authorize(client, processor, purchase(account, "10.01", FOOD)) == "51"
     assert await authorize(client, processor, purchase(account, "10.00", FOOD), "?fallback=false") == "51"
-    assert await operator.balances(account) == {"FOOD": 600, "MEAL": 0, "CASH": 1000}
+    assert await benefit_balances(operator, account) == {"FOOD": 600, "MEAL": 0, "CASH": 1000}
     assert await authorize(client, processor, purchase(account, "10.00", FOOD), "?fallback=true") == "00"
-    assert await operator.balances(account) == {"FOOD": 600, "MEAL": 0, "CASH": 0}
+    assert await benefit_balances(operator, account) == {"FOOD": 600, "MEAL": 0, "CASH": 0}
 
 
 async def test_the_merchants_name_overrides_the_mcc(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(FOOD=1000, MEAL=1000, CASH=1000)
+    account = await open_benefit_account(operator, FOOD=1000, MEAL=1000, CASH=1000)
     name = f"UBER EATS {uuid4()}        SAO PAULO BR"
     response = await operator.call("PUT", "/benefits/merchants", json={"name": name, "mcc": "5812"})
     assert response.status_code == 200
     spaced = "  " + name.lower().replace(" ", "   ") + " "
     assert await authorize(client, processor, purchase(account, "10.00", FOOD, merchant=spaced)) == "00"
-    assert await operator.balances(account) == {"FOOD": 1000, "MEAL": 0, "CASH": 1000}
+    assert await benefit_balances(operator, account) == {"FOOD": 1000, "MEAL": 0, "CASH": 1000}
     assert (await operator.call("DELETE", f"/benefits/merchants/{name}")).status_code == 204
     assert await authorize(client, processor, purchase(account, "10.00", FOOD, merchant=name)) == "00"
-    assert await operator.balances(account) == {"FOOD": 0, "MEAL": 0, "CASH": 1000}
+    assert await benefit_balances(operator, account) == {"FOOD": 0, "MEAL": 0, "CASH": 1000}
 
 
 async def test_a_category_configured_later_is_used_at_once(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(CASH=1000)
+    account = await open_benefit_account(operator, CASH=1000)
     assert await authorize(client, processor, purchase(account, "1.00", "4111")) == "00"
     put = await operator.call("PUT", "/benefits/categories/MOBILITY", json={"mccs": ["4111"], "regime": "free"})
     assert put.status_code == 200, put.text
     credit = {"category": "MOBILITY", "amount": 500}
     assert (await operator.call("POST", f"/benefits/accounts/{account}/credits", json=credit)).status_code == 201
     assert await authorize(client, processor, purchase(account, "5.00", "4111")) == "00"
-    balances = await operator.balances(account)
+    balances = await benefit_balances(operator, account)
     assert (balances["MOBILITY"], balances["CASH"]) == (0, 900)
 
 
 async def test_the_same_transaction_id_gets_its_first_answer_again(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers
+    client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
-    account = await operator.open_account(CASH=1500)
+    account = await open_benefit_account(operator, CASH=1500)
     first, second = f"tx-{uuid4()}", f"tx-{uuid4()}"
     assert await authorize(client, processor, purchase(account, "10.00", id=first)) == "00"
     assert await authorize(client, processor, purchase(account, "10.00", id=second)) == "51"
@@ -84,16 +94,16 @@ async def test_the_same_transaction_id_gets_its_first_answer_again(
     await operator.call("POST", f"/benefits/accounts/{account}/credits", json=credit)
     assert await authorize(client, processor, purchase(account, "10.0", id=first)) == "00"
     assert await authorize(client, processor, purchase(account, "10.00", id=second)) == "51"
-    assert (await operator.balances(account))["CASH"] == 10_500
+    assert (await benefit_balances(operator, account))["CASH"] == 10_500
     for changed in (
         purchase(account, "10.01", id=first),
         purchase(account, "10.00", FOOD, id=first),
         purchase(account, "10.00", id=first, merchant="OUTRA LOJA"),
-        purchase(await operator.open_account(CASH=5000), "10.00", id=first),
+        purchase(await open_benefit_account(operator, CASH=5000), "10.00", id=first),
     ):
         assert await authorize(client, processor, changed) == "07"
     assert await authorize(client, processor, purchase(account, "10.00", id=first), "?fallback=false") == "07"
-    assert (await operator.balances(account))["CASH"] == 10_500
+    assert (await benefit_balances(operator, account))["CASH"] == 10_500
 
 
 BAD_BODIES = [
@@ -150,28 +160,26 @@ BAD_BODIES = [
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: repr(body[:60]))
 async def test_what_cannot_be_decided_is_07(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers, body: bytes
+    client: httpx.AsyncClient, operator: Person, processor: Headers, body: bytes
 ) -> None:
-    account = await operator.open_account(FOOD=100_000, CASH=100_000)
+    account = await open_benefit_account(operator, FOOD=100_000, CASH=100_000)
     assert await authorize(client, processor, body.replace(b"ACCOUNT", account.encode())) == "07"
-    assert await operator.balances(account) == {"FOOD": 100_000, "MEAL": 0, "CASH": 100_000} | {
-        name: 0 for name in await operator.balances(account) if name not in {"FOOD", "CASH"}
+    assert await benefit_balances(operator, account) == {"FOOD": 100_000, "MEAL": 0, "CASH": 100_000} | {
+        name: 0 for name in await benefit_balances(operator, account) if name not in {"FOOD", "CASH"}
     }
 
 
 @pytest.mark.parametrize("query", ["?fallback=", "?fallback=1", "?fallback=TRUE", "?fallback=true&fallback=false"])
 async def test_an_unreadable_fallback_is_07(
-    client: httpx.AsyncClient, operator: Operator, processor: Headers, query: str
+    client: httpx.AsyncClient, operator: Person, processor: Headers, query: str
 ) -> None:
-    account = await operator.open_account(CASH=1000)
+    account = await open_benefit_account(operator, CASH=1000)
     assert await authorize(client, processor, purchase(account), query) == "07"
     assert await authorize(client, processor, purchase(account), "?other=1") == "00"
 
 
-async def test_only_the_processors_token_is_taken(
-    client: httpx.AsyncClient, operator: Operator, token_for: Callable[..., str]
-) -> None:
-    account = await operator.open_account(CASH=1000)
+async def test_only_the_processors_token_is_taken(client: httpx.AsyncClient, operator: Person, app: RunningApp) -> None:
+    account = await open_benefit_account(operator, CASH=1000)
     key, other = OctKey.import_key(DEVELOPMENT_JWT_SECRET), OctKey.import_key("another-secret-of-more-than-32-bytes!")
     unsigned = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9."
     bad = [
@@ -187,23 +195,23 @@ async def test_only_the_processors_token_is_taken(
         f"Bearer {processor_token(key, nbf=int(time.time()) + 100)}",
         f"Bearer {processor_token(key, aud='carteira')}",
         f"Bearer {processor_token(key)}x",
-        f"Bearer {token_for(None, '*')}",
+        f"Bearer {app.token('*')}",
         "Bearer a.b.c",
         "Bearer " + "x" * 5000,
     ]
     for value in bad:
         headers = {} if value is None else {"Authorization": value}
         assert await authorize(client, headers, purchase(account)) == "07", value
-    assert (await operator.balances(account))["CASH"] == 1000
+    assert (await benefit_balances(operator, account))["CASH"] == 1000
     no_expiry = processor_token(key, exp=None)
     assert await authorize(client, {"Authorization": f"Bearer {no_expiry}"}, purchase(account)) == "07"
     assert await authorize(client, {"Authorization": f"bearer {processor_token(key)}"}, purchase(account)) == "00"
 
 
 async def test_a_token_stops_at_its_expiry_although_it_was_seen_before(
-    client: httpx.AsyncClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, operator: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account = await operator.open_account(CASH=5000)
+    account = await open_benefit_account(operator, CASH=5000)
     token = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
     headers = {"Authorization": f"Bearer {token}"}
     assert await authorize(client, headers, purchase(account)) == "00"

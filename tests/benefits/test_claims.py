@@ -12,11 +12,10 @@ from sqlalchemy import text
 from carteira.embedded import Endpoints
 from carteira.kit.security import codes
 from carteira.kit.values.clock import clock
-from carteira.settings import Settings
-from tests.background import code_in, mail_to, parts_of, work_off
-from tests.identity.support import new_person
-from tests.served import Served, Someone, serve
+from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.mail import code_in, mail_to, parts_of
+from tests.support.people import Person, register
 
 WRONG = "00000000"
 
@@ -27,32 +26,16 @@ def claims_url(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture
-async def served(claims_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIterator[Served]:
-    settings = Settings.model_validate(
-        {
-            "database_url": claims_url,
-            "smtp_url": endpoints.smtp_url,
-            "carteira_home": tmp_path,
-            "redis_url": None,
-            "carteira_modules": "benefits",
-        }
-    )
-    async with serve(settings) as served:
-        yield served
+async def app(claims_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    settings = settings_for(tmp_path, database_url=claims_url, smtp_url=endpoints.smtp_url, carteira_modules="benefits")
+    async with running_app(settings) as app:
+        yield app
 
 
-async def register(served: Served) -> tuple[Someone, str]:
-    """Register somebody; give them and their CPF."""
-    body = new_person()
-    answer = await served.client.post("/users/register", json=body)
-    assert answer.status_code == 201, answer.text
-    return served.sign_in(user_id=UUID(answer.json()["id"])), body["cpf"]
-
-
-async def open_account(served: Served, cpf: str, contact: str | None) -> str:
+async def open_account(app: RunningApp, cpf: str, contact: str | None) -> str:
     reference = f"c-x{uuid4().hex}"  # no eight digits on their own, which would look like a code
     body = {"account": reference, "cpf": cpf, "contact": contact, "balances": {"FOOD": 700, "CASH": 50}}
-    answer = await served.sign_in("*").post("/benefits/accounts", body)
+    answer = await app.operator().post("/benefits/accounts", body)
     assert answer.status_code == 201, answer.text
     return reference
 
@@ -61,8 +44,8 @@ def address() -> str:
     return f"rh.{uuid4().hex[:12]}@empresa.com.br"
 
 
-async def sent_code(served: Served, endpoints: Endpoints, contact: str) -> str:
-    await work_off(served.settings, served.database)
+async def sent_code(app: RunningApp, endpoints: Endpoints, contact: str) -> str:
+    await app.work_off()
     text, html = parts_of(mail_to(endpoints.maildir, contact)[-1])
     code = code_in(text, 8)
     assert code in html
@@ -70,22 +53,23 @@ async def sent_code(served: Served, endpoints: Endpoints, contact: str) -> str:
 
 
 async def test_the_code_of_the_contact_makes_the_account_and_its_money_mine(
-    served: Served, endpoints: Endpoints
+    app: RunningApp, endpoints: Endpoints
 ) -> None:
-    person, cpf = await register(served)
+    person = await register(app)
+    cpf = person.cpf
     contact = address()
-    account = await open_account(served, cpf, contact)
+    account = await open_account(app, cpf, contact)
     path = f"/benefits/accounts/{account}"
     assert (await person.get(path)).status_code == 404
     asked = await person.post(f"{path}/claim")
     assert (asked.status_code, asked.content) == (202, b"")
-    code = await sent_code(served, endpoints, contact)
+    code = await sent_code(app, endpoints, contact)
     assert (await person.post(f"{path}/claim/confirm", {"code": WRONG})).json()["code"] == "wrong_claim_code"
     confirmed = await person.post(f"{path}/claim/confirm", {"code": code})
     assert confirmed.status_code == 200, confirmed.text
     assert confirmed.json() == {"account": account, "balances": {"FOOD": 700, "MEAL": 0, "CASH": 50}}
     assert (await person.get(path)).status_code == 200
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         owners = await tx.scalars(
             text(
                 "SELECT DISTINCT owner_id FROM ledger_accounts JOIN benefits_accounts b ON b.id = holder_id "
@@ -104,15 +88,16 @@ async def test_the_code_of_the_contact_makes_the_account_and_its_money_mine(
         assert (again.status_code, again.json()["code"]) == (409, "already_claimed")
 
 
-async def test_accounts_of_others_are_not_there(served: Served, endpoints: Endpoints) -> None:
-    owner, cpf = await register(served)
-    stranger, _ = await register(served)
+async def test_accounts_of_others_are_not_there(app: RunningApp, endpoints: Endpoints) -> None:
+    owner = await register(app)
+    cpf = owner.cpf
+    stranger = await register(app)
     contact = address()
-    account = await open_account(served, cpf, contact)
+    account = await open_account(app, cpf, contact)
     await owner.post(f"/benefits/accounts/{account}/claim")
-    code = await sent_code(served, endpoints, contact)
+    code = await sent_code(app, endpoints, contact)
     unknown = f"c-{uuid4()}"
-    nobody = served.sign_in()  # a token without a person
+    nobody = app.person()  # a token without a person
     for who in (stranger, nobody):
         for reference in (account, unknown):
             answers = [
@@ -124,19 +109,21 @@ async def test_accounts_of_others_are_not_there(served: Served, endpoints: Endpo
     assert (await stranger.post(f"/benefits/accounts/{account}/claim")).status_code == 404
 
 
-async def test_an_account_without_a_contact_says_so(served: Served) -> None:
-    person, cpf = await register(served)
-    account = await open_account(served, cpf, None)
+async def test_an_account_without_a_contact_says_so(app: RunningApp) -> None:
+    person = await register(app)
+    cpf = person.cpf
+    account = await open_account(app, cpf, None)
     answer = await person.post(f"/benefits/accounts/{account}/claim")
     assert (answer.status_code, answer.json()["code"]) == (409, "no_contact")
 
 
-async def test_a_phone_gets_an_sms(served: Served) -> None:
-    person, cpf = await register(served)
-    account = await open_account(served, cpf, "11987654321")
+async def test_a_phone_gets_an_sms(app: RunningApp) -> None:
+    person = await register(app)
+    cpf = person.cpf
+    account = await open_account(app, cpf, "11987654321")
     await person.post(f"/benefits/accounts/{account}/claim")
-    await work_off(served.settings, served.database)
-    (sms,) = (served.settings.carteira_home / "sms").iterdir()
+    await app.work_off()
+    (sms,) = (app.settings.carteira_home / "sms").iterdir()
     words = sms.read_text()
     assert words.startswith("Para: 11987654321\n")
     assert len(words.partition("\n")[2].strip()) <= 160
@@ -144,10 +131,11 @@ async def test_a_phone_gets_an_sms(served: Served) -> None:
     assert (await person.post(f"/benefits/accounts/{account}/claim/confirm", {"code": code})).status_code == 200
 
 
-async def test_a_code_ends_after_ten_minutes_five_tries_or_a_newer_one(served: Served, endpoints: Endpoints) -> None:
-    person, cpf = await register(served)
+async def test_a_code_ends_after_ten_minutes_five_tries_or_a_newer_one(app: RunningApp, endpoints: Endpoints) -> None:
+    person = await register(app)
+    cpf = person.cpf
     contact = address()
-    account = await open_account(served, cpf, contact)
+    account = await open_account(app, cpf, contact)
     claim = f"/benefits/accounts/{account}/claim"
 
     async def confirm(code: str) -> int:
@@ -156,23 +144,24 @@ async def test_a_code_ends_after_ten_minutes_five_tries_or_a_newer_one(served: S
     assert await confirm(WRONG) == 422  # none was asked for
     await person.post(claim)
     assert await confirm(WRONG) == 422  # none was sent
-    late = await sent_code(served, endpoints, contact)
+    late = await sent_code(app, endpoints, contact)
     clock.set(clock.now() + codes.TTL + timedelta(seconds=1))
     assert await confirm(late) == 422
     clock.run()
     await person.post(claim)
-    tried = await sent_code(served, endpoints, contact)
+    tried = await sent_code(app, endpoints, contact)
     for _ in range(5):
         assert await confirm(f"{(int(tried) + 1) % 10**8:08}") == 422
     assert await confirm(tried) == 422
     await person.post(claim)
-    newest = await sent_code(served, endpoints, contact)
+    newest = await sent_code(app, endpoints, contact)
     assert await confirm(newest) == 200
 
 
-async def test_rubbish_is_no_code(served: Served) -> None:
-    person, cpf = await register(served)
-    account = await open_account(served, cpf, address())
+async def test_rubbish_is_no_code(app: RunningApp) -> None:
+    person = await register(app)
+    cpf = person.cpf
+    account = await open_account(app, cpf, address())
     bodies: list[object] = [
         {},
         {"code": 12345678},
@@ -186,9 +175,10 @@ async def test_rubbish_is_no_code(served: Served) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
 
-async def test_codes_and_guesses_are_limited(served: Served) -> None:
-    person, cpf = await register(served)
-    account = await open_account(served, cpf, address())
+async def test_codes_and_guesses_are_limited(app: RunningApp) -> None:
+    person = await register(app)
+    cpf = person.cpf
+    account = await open_account(app, cpf, address())
     asked = [(await person.post(f"/benefits/accounts/{account}/claim")).status_code for _ in range(6)]
     assert asked == [202] * 5 + [429]
     guesses = [await person.post(f"/benefits/accounts/{account}/claim/confirm", {"code": WRONG}) for _ in range(11)]
@@ -196,21 +186,22 @@ async def test_codes_and_guesses_are_limited(served: Served) -> None:
     assert int(guesses[-1].headers["retry-after"]) > 0
 
 
-async def test_of_many_who_confirm_at_once_one_gets_the_account(served: Served, endpoints: Endpoints) -> None:
-    owner, cpf = await register(served)
-    thief, _ = await register(served)
+async def test_of_many_who_confirm_at_once_one_gets_the_account(app: RunningApp, endpoints: Endpoints) -> None:
+    owner = await register(app)
+    cpf = owner.cpf
+    thief = await register(app)
     contact = address()
-    account = await open_account(served, cpf, contact)
+    account = await open_account(app, cpf, contact)
     await owner.post(f"/benefits/accounts/{account}/claim")
-    code = await sent_code(served, endpoints, contact)
+    code = await sent_code(app, endpoints, contact)
 
-    async def confirm(who: Someone) -> tuple[UUID, int]:
+    async def confirm(who: Person) -> tuple[UUID, int]:
         answer = await who.post(f"/benefits/accounts/{account}/claim/confirm", {"code": code})
         return who.id, answer.status_code
 
     answers = await asyncio.gather(*(confirm(who) for _ in range(4) for who in (thief, owner)))
     assert sorted(answers) == sorted([(owner.id, 200), *[(owner.id, 409)] * 3, *[(thief.id, 404)] * 4])
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         rows = await tx.execute(
             text(
                 "SELECT DISTINCT account.user_id, purse.owner_id, code.account_id FROM benefits_accounts account "
@@ -223,15 +214,16 @@ async def test_of_many_who_confirm_at_once_one_gets_the_account(served: Served, 
         assert rows.all() == [(owner.id, owner.id, None)]
 
 
-async def test_a_job_whose_account_was_claimed_meanwhile_sends_nothing(served: Served, endpoints: Endpoints) -> None:
-    person, cpf = await register(served)
+async def test_a_job_whose_account_was_claimed_meanwhile_sends_nothing(app: RunningApp, endpoints: Endpoints) -> None:
+    person = await register(app)
+    cpf = person.cpf
     contact = address()
-    account = await open_account(served, cpf, contact)
+    account = await open_account(app, cpf, contact)
     await person.post(f"/benefits/accounts/{account}/claim")
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(
             text("UPDATE benefits_accounts SET user_id = :id WHERE reference = :account"),
             {"id": person.id, "account": account},
         )
-    await work_off(served.settings, served.database)
+    await app.work_off()
     assert mail_to(endpoints.maildir, contact) == []

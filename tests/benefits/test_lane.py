@@ -14,9 +14,9 @@ from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.server import Server, running_server
+from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.databases import NewDatabase
+from tests.support.server import Server, running_server
 
 TOKEN = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
 HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r]*\r\n(?:[^\r]+\r\n)*\r\n")

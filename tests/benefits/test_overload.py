@@ -1,7 +1,6 @@
 """The queue: who is decided, who is turned away and how, when a flood is over, and what waits for company."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -23,9 +22,9 @@ from carteira.benefits.authorizer.queue import Queue
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision, Rule, decide
 from carteira.benefits.authorizer.writer import Authorizer
-from carteira.kit.ops.metrics import TELL_SECONDS
 from carteira.kit.values.ids import uuid7
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
+from tests.support.benefits import AUTHORIZER, processor_token, purchase
+from tests.support.waiting import until
 
 SECRET = "a secret of the tests that is long enough"
 
@@ -87,12 +86,6 @@ async def lane() -> tuple[FastLane, Queue, Gate]:
     return FastLane(queue, ProcessorTokens(SECRET)), queue, gate
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - answers come by a callback
-            await asyncio.sleep(0.001)
-
-
 async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[FastLane, Queue, Gate]) -> None:
     take, queue, gate = lane
     answers = list[tuple[int, bytes]]()
@@ -113,10 +106,10 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[Fas
         )
         assert all(answer.endswith(b'{"code":"07"}') for _, answer in answers)
         assert len({answer.split(b"x-request-id: ")[1] for _, answer in answers}) == late + flood
-        await asyncio.sleep(2 * TELL_SECONDS)
+        await until(lambda: _turned_away() - before >= late + flood, "those turned away are counted")
         assert _turned_away() - before == late + flood
         gate.opened.set()
-        await _until(lambda: len(answers) == room + flood)
+        await until(lambda: len(answers) == room + flood, "the batches are decided")
         assert [number for number, _ in answers[late + flood :]] == list(range(late, room)), "first come, first served"
         assert all(answer.endswith(b'{"code":"00"}') for _, answer in answers[late + flood :])
         assert ask(room + flood), "and there is room again"
@@ -165,7 +158,7 @@ async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[FastL
         for number in range(1, queue.admission.room):
             assert take(_request(number), lambda _: None)
         assert take(_request("1", "X-Request-ID: def"), late.append)
-        await _until(lambda: bool(early) and bool(late))
+        await until(lambda: bool(early) and bool(late), "the batches are decided")
         assert b"x-request-id: abc\r\n" in early[0]
         assert b"x-request-id: def\r\n" in late[0]
 
@@ -190,7 +183,7 @@ async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Fa
         assert not take(_request().replace(b'"123"', b'"1?3"'), answers.append)
         assert take(_request(), answers.append)
         gate.opened.set()
-        await _until(lambda: len(answers) == 1)
+        await until(lambda: len(answers) == 1, "the batches are decided")
     assert answers[0].endswith(b'{"code":"00"}')
 
 
@@ -224,7 +217,7 @@ async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tup
 
     async with queue.running(), asyncio.TaskGroup() as group:
         group.create_task(client(0))
-        await _until(lambda: len(gate.batches) == 1)
+        await until(lambda: len(gate.batches) == 1, "the batches are decided")
         for number in range(1, clients):
             group.create_task(client(number))
         await asyncio.sleep(0)

@@ -2,17 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
-from joserfc.jwk import OctKey
 from sqlalchemy import text
 
-from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
-from tests.benefits.support import AUTHORIZER, FOOD, processor_token, purchase
-from tests.identity.support import new_person
-from tests.served import Served, Someone, serve
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.benefits import AUTHORIZER, FOOD, processor_headers, purchase
 from tests.support.databases import NewDatabase
+from tests.support.people import register
 
 
 @pytest.fixture(scope="module")
@@ -21,23 +18,16 @@ def people_url(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture
-async def served(people_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    settings = Settings.model_validate(
-        {"database_url": people_url, "carteira_home": tmp_path, "redis_url": None, "carteira_modules": "benefits"}
-    )
-    async with serve(settings) as served:
-        yield served
+async def app(people_url: str, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    settings = settings_for(tmp_path, database_url=people_url, carteira_modules="benefits")
+    async with running_app(settings) as app:
+        yield app
 
 
-async def register(served: Served) -> tuple[Someone, str]:
-    body = new_person()
-    answer = await served.client.post("/users/register", json=body)
-    return served.sign_in(user_id=UUID(answer.json()["id"])), body["cpf"]
-
-
-async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(served: Served) -> None:
-    person, cpf = await register(served)
-    operator = served.sign_in("*")
+async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(app: RunningApp) -> None:
+    person = await register(app)
+    cpf = person.cpf
+    operator = app.operator()
     opened = await operator.post(
         "/benefits/accounts", {"account": f"p-{cpf}", "user_id": str(person.id), "balances": {"FOOD": 1500}}
     )
@@ -46,11 +36,11 @@ async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(serv
         "/benefits/accounts", {"account": f"w-{cpf}", "cpf": cpf, "contact": "rh@empresa.com.br"}
     )
     assert waiting.status_code == 201
-    processor = {"authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
+    processor = processor_headers()
 
     async def buy(reais: str) -> str:
         body = purchase(f"p-{cpf}", reais, FOOD)
-        code: str = (await served.client.post(AUTHORIZER, content=body, headers=processor)).json()["code"]
+        code: str = (await app.client.post(AUTHORIZER, content=body, headers=processor)).json()["code"]
         return code
 
     assert [await buy("5.00"), await buy("99.00")] == ["00", "51"]
@@ -61,13 +51,13 @@ async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(serv
     assert [line["amount"] for line in account["statement"]] == [-500, 1500]
 
     async def erase() -> int:
-        answer = await served.client.delete(f"/users/{person.id}", headers=person.headers)
+        answer = await app.client.delete(f"/users/{person.id}", headers=person.headers)
         return answer.status_code
 
     assert await erase() == 409
     assert await buy("10.00") == "00"
     assert await erase() == 204
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         rows = await tx.execute(
             text("SELECT reference, user_id, cpf, contact FROM benefits_accounts WHERE reference LIKE :cpf"),
             {"cpf": f"%{cpf}"},

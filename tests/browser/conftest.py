@@ -7,9 +7,9 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from carteira.embedded import Endpoints
-from tests.identity.provider import Provider, running_provider
-from tests.server import Server, running_server
 from tests.support.databases import NewDatabase
+from tests.support.oidc_provider import Provider, running_provider
+from tests.support.server import Server, running_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

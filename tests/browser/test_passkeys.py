@@ -2,8 +2,8 @@
 
 from playwright.async_api import CDPSession, Page
 
-from tests.browser.support import call
-from tests.identity.support import new_person
+from tests.support.browser import call
+from tests.support.people import new_person
 
 LOGIN = """async ([username, password]) => {
     const body = new URLSearchParams({username, password});

@@ -7,9 +7,9 @@ from uuid import uuid4
 from playwright.async_api import Browser, Page
 from validate_docbr import CPF
 
-from tests.browser.support import call
-from tests.identity.provider import Provider
-from tests.server import Server
+from tests.support.browser import call
+from tests.support.oidc_provider import Provider
+from tests.support.server import Server
 
 
 async def enter(page: Page, server: Server, subject: str) -> dict[str, Any]:

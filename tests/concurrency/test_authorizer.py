@@ -17,10 +17,17 @@ from carteira.benefits import topups
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.concurrency.support import assert_reconciled, balances, insert_accounts, open_account
-from tests.server import Server, running_server
+from tests.support.benefits import (
+    AUTHORIZER,
+    assert_reconciled,
+    balances,
+    insert_accounts,
+    open_account,
+    processor_token,
+    purchase,
+)
 from tests.support.databases import NewDatabase
+from tests.support.server import Server, running_server
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
 CLIENTS = 64

@@ -18,8 +18,7 @@ from carteira.benefits.schemas import CreditIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.kit.values.ids import uuid7
-from tests.benefits.support import OTHER
-from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 
 

@@ -18,7 +18,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE
 from carteira.kit.values import csv_lines
-from tests.concurrency.support import assert_reconciled, insert_accounts
+from tests.support.benefits import assert_reconciled, insert_accounts
 from tests.support.databases import NewDatabase
 
 KINDS = ("FOOD", "MEAL")

@@ -17,8 +17,7 @@ from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
-from tests.benefits.support import FOOD, MEAL, OTHER
-from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.benefits import FOOD, MEAL, OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 
 

@@ -21,8 +21,7 @@ from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
 from carteira.benefits.ledger_kinds import PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
-from tests.benefits.support import OTHER
-from tests.concurrency.support import assert_reconciled, balances, open_account
+from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from carteira import ledger
 from carteira.kit.db.engine import Database
-from tests.ledger.support import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
 from tests.support.databases import NewDatabase
+from tests.support.ledger import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
 
 
 @pytest.fixture

@@ -1,65 +1,49 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
-from carteira.app import access_key, create_app, credit_config
+from carteira.app import credit_config
 from carteira.credit import Stores
 from carteira.credit.keys import load_or_create_key_file
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
-from carteira.kit.security import tokens
 from carteira.settings import Settings
-from tests.credit.support import Desk
-from tests.support.databases import NewDatabase
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.credit import analyst_of
+from tests.support.databases import NewDatabase, open_database
+from tests.support.people import Person
 
 
 @pytest.fixture(scope="session")
 def settings(
     database_url: str, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Settings:
-    return Settings(
+    return settings_for(
+        tmp_path_factory.mktemp("credit-home"),
         database_url=database_url,
         redis_url=endpoints.redis_url,
         aws_endpoint_url=endpoints.aws_endpoint_url,
         credit_table=f"credit-{worker_id}",
-        carteira_home=tmp_path_factory.mktemp("credit-home"),
     )
 
 
 @pytest.fixture(scope="session")
-async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.api.router.lifespan_context(app.api),
-        httpx.AsyncClient(transport=transport, base_url="http://carteira") as client,
-    ):
-        yield client
-
-
-@pytest.fixture(scope="session")
-def token_for(settings: Settings) -> Callable[..., str]:
-    """Sign a person's token: `token_for(user_id, "credit:a:read")`."""
-    key = access_key(settings)
-
-    def make(user_id: UUID | None = None, *claims: str) -> str:
-        return tokens.sign(key, subject=str(user_id or uuid4()), ttl_seconds=600, claims={"claims": list(claims)})
-
-    return make
+async def app(settings: Settings) -> AsyncIterator[RunningApp]:
+    async with running_app(settings) as app:
+        yield app
 
 
 @pytest.fixture
-def desk(client: httpx.AsyncClient, token_for: Callable[..., str]) -> Desk:
-    return Desk(client, token_for(None, "*"))
+def analyst(app: RunningApp) -> Person:
+    """A credit analyst who may do everything."""
+    return analyst_of(app, "*")
 
 
 @pytest.fixture(scope="session")
-async def stores(settings: Settings, client: httpx.AsyncClient) -> AsyncIterator[Stores]:
-    """The same bases as the client's, by hand."""
-    del client  # it made the key file and the table
+async def stores(settings: Settings, app: RunningApp) -> AsyncIterator[Stores]:
+    """The same bases as the application's, by hand."""
+    del app  # it made the key file and the table
     async with Stores(credit_config(settings)).opened() as stores:
         yield stores
 
@@ -72,9 +56,8 @@ def own_url(new_database: NewDatabase) -> str:
 
 @pytest.fixture
 async def own_database(own_url: str) -> AsyncIterator[Database]:
-    database = Database(own_url, pool_size=5)
-    yield database
-    await database.close()
+    async with open_database(own_url, pool_size=5) as database:
+        yield database
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """The access log: everybody who looked is in it, nobody can change it unseen, and it is shown to whom it concerns."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
 import pytest
 
 from carteira.credit import CreditConfig, Stores, accesses, base_a
@@ -14,7 +12,9 @@ from carteira.credit.accesses import AccessLogVerification, AccessRecord
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from tests.credit.support import BASE_A, Desk, new_cpf
+from tests.support.app import RunningApp
+from tests.support.credit import BASE_A, analyst_of
+from tests.support.people import Person, new_cpf
 
 CUT_AND_SET_BACK = """
     DELETE FROM credit_accesses WHERE seq > 18;
@@ -22,36 +22,34 @@ CUT_AND_SET_BACK = """
 """
 
 
-async def test_each_read_is_written_down_with_purpose_and_who(
-    client: httpx.AsyncClient, desk: Desk, token_for: Callable[..., str]
-) -> None:
+async def test_each_read_is_written_down_with_purpose_and_who(app: RunningApp, analyst: Person) -> None:
     cpf, reader = new_cpf(), uuid4()
-    await desk.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
-    collector = Desk(client, token_for(reader, "credit:a:read"))
+    await analyst.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
+    collector = analyst_of(app, "credit:a:read", user_id=reader)
     await collector.call("GET", f"/credit/{cpf}/base-a", headers={"X-Purpose": "collection", "X-Request-ID": "r-1"})
-    await desk.call("GET", f"/credit/{cpf}", headers={"X-Purpose": "fraud_prevention"})
-    listed = (await desk.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
+    await analyst.call("GET", f"/credit/{cpf}", headers={"X-Purpose": "fraud_prevention"})
+    listed = (await analyst.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
     assert [(item["what"], item["purpose"], item["outcome"]) for item in listed] == [
         ("profile", "fraud_prevention", "found"),
         ("base_a", "collection", "found"),
     ]
     assert (listed[1]["who"], listed[1]["request_id"]) == (str(reader), "r-1")
     unknown = new_cpf()
-    await desk.call("GET", f"/credit/{unknown}/base-a")
-    assert (await desk.call("GET", f"/credit/{unknown}/accesses")).json()["items"][0]["outcome"] == "not_found"
+    await analyst.call("GET", f"/credit/{unknown}/base-a")
+    assert (await analyst.call("GET", f"/credit/{unknown}/accesses")).json()["items"][0]["outcome"] == "not_found"
 
 
-async def test_the_list_pages(desk: Desk) -> None:
+async def test_the_list_pages(analyst: Person) -> None:
     cpf = new_cpf()
     for _ in range(5):
-        await desk.call("GET", f"/credit/{cpf}/base-a")
-    first = (await desk.call("GET", f"/credit/{cpf}/accesses?limit=3")).json()
-    rest = (await desk.call("GET", f"/credit/{cpf}/accesses?limit=3&cursor={first['next_cursor']}")).json()
+        await analyst.call("GET", f"/credit/{cpf}/base-a")
+    first = (await analyst.call("GET", f"/credit/{cpf}/accesses?limit=3")).json()
+    rest = (await analyst.call("GET", f"/credit/{cpf}/accesses?limit=3&cursor={first['next_cursor']}")).json()
     seqs = [item["seq"] for item in first["items"] + rest["items"]]
     assert len(seqs) == 5
     assert seqs == sorted(seqs, reverse=True)
     assert rest["next_cursor"] is None
-    assert (await desk.call("GET", f"/credit/{cpf}/accesses?cursor=rubbish")).status_code == 422
+    assert (await analyst.call("GET", f"/credit/{cpf}/accesses?cursor=rubbish")).status_code == 422
 
 
 async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: Path) -> None:

@@ -28,7 +28,8 @@ from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
-from tests.credit.support import BASE_A, BASE_B, new_cpf
+from tests.support.credit import BASE_A, BASE_B
+from tests.support.people import new_cpf
 
 CONTENT = BaseBIn.model_validate(BASE_B)
 READER = Reader(uuid4(), "base_a", "audit")

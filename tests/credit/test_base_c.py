@@ -9,7 +9,8 @@ import pytest
 from carteira.credit import BureauQuery, Movement, Stores
 from carteira.credit.base_c import LISTED, STREAM_LENGTH, BaseCEvent
 from carteira.kit.values.clock import clock
-from tests.credit.support import Desk, new_cpf
+from tests.support.credit import fill_bases
+from tests.support.people import Person, new_cpf
 
 NOW = datetime(2026, 11, 22, 15, tzinfo=UTC)
 
@@ -98,10 +99,10 @@ async def test_an_older_event_does_not_become_the_last(stores: Stores) -> None:
     assert last.id == newer.id
 
 
-async def test_events_over_http(desk: Desk) -> None:
+async def test_events_over_http(analyst: Person) -> None:
     cpf = new_cpf()
     path = f"/credit/{cpf}/base-c"
-    empty = (await desk.call("GET", path)).json()
+    empty = (await analyst.call("GET", path)).json()
     assert empty == {
         "last_bureau_query": None,
         "financial_movement": {"last_30_days": {"incoming": 0, "outgoing": 0, "count": 0}, "items": []},
@@ -109,16 +110,16 @@ async def test_events_over_http(desk: Desk) -> None:
     }
     purchase = {"type": "card_purchase", "id": "p-1", "amount": 1_250, "merchant": "PADARIA", "mcc": "5811"}
     for applied in (True, False):
-        answer = await desk.call("POST", f"{path}/events", json=purchase)
+        answer = await analyst.call("POST", f"{path}/events", json=purchase)
         assert (answer.status_code, answer.json()) == (201, {"id": "p-1", "applied": applied})
-    await desk.call("POST", f"{path}/events", json={"type": "movement", "direction": "in", "amount": 5_000})
-    await desk.call("POST", f"{path}/events", json={"type": "bureau_query", "source": "Birô Um"})
-    read = (await desk.call("GET", path)).json()
+    await analyst.call("POST", f"{path}/events", json={"type": "movement", "direction": "in", "amount": 5_000})
+    await analyst.call("POST", f"{path}/events", json={"type": "bureau_query", "source": "Birô Um"})
+    read = (await analyst.call("GET", path)).json()
     assert read["last_card_purchase"]["merchant"] == "PADARIA"
     assert read["financial_movement"]["last_30_days"] == {"incoming": 5_000, "outgoing": 1_250, "count": 2}
     assert read["last_bureau_query"]["source"] == "Birô Um"
-    assert (await desk.call("DELETE", path)).status_code == 204
-    assert (await desk.call("GET", path)).json() == empty
+    assert (await analyst.call("DELETE", path)).status_code == 204
+    assert (await analyst.call("GET", path)).json() == empty
 
 
 @pytest.mark.parametrize(
@@ -140,16 +141,16 @@ async def test_events_over_http(desk: Desk) -> None:
         {"type": "bureau_query", "purpose": "curiosity"},
     ],
 )
-async def test_rubbish_is_422(desk: Desk, event: object) -> None:
-    response = await desk.call("POST", f"/credit/{new_cpf()}/base-c/events", json=event)
+async def test_rubbish_is_422(analyst: Person, event: object) -> None:
+    response = await analyst.call("POST", f"/credit/{new_cpf()}/base-c/events", json=event)
     assert response.status_code == 422, response.text
     assert response.json()["errors"][0]["message"] != ""
 
 
-async def test_a_look_up_becomes_the_last_query(desk: Desk) -> None:
+async def test_a_look_up_becomes_the_last_query(analyst: Person) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     clock.advance(timedelta(seconds=1))
-    await desk.call("GET", f"/credit/{cpf}", headers={"X-Purpose": "collection"})
-    query = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()["last_bureau_query"]
+    await analyst.call("GET", f"/credit/{cpf}", headers={"X-Purpose": "collection"})
+    query = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()["last_bureau_query"]
     assert (query["source"], query["purpose"]) == ("carteira", "collection")

@@ -1,27 +1,27 @@
 """The contract of each base over HTTP: create, read, change, delete, and what is refused."""
 
-from collections.abc import Callable
 from uuid import uuid4
 
-import httpx
 import pytest
 
-from tests.credit.support import BASE_A, BASE_B, PURPOSE, Desk, new_cpf
+from tests.support.app import RunningApp
+from tests.support.credit import BASE_A, BASE_B, PURPOSE, analyst_of
+from tests.support.people import Person, new_cpf
 
 
 @pytest.mark.parametrize(("base", "content"), [("base-a", BASE_A), ("base-b", BASE_B)])
 async def test_a_record_is_made_read_changed_and_deleted_by_version(
-    desk: Desk, base: str, content: dict[str, object]
+    analyst: Person, base: str, content: dict[str, object]
 ) -> None:
     cpf = new_cpf()
     path = f"/credit/{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}/{base}"
-    assert (await desk.call("GET", path)).status_code == 404
-    assert (await desk.call("DELETE", path)).status_code == 404
-    early = await desk.call("PUT", path, json=content, headers={"If-Match": f'"{uuid4()}"'})
+    assert (await analyst.call("GET", path)).status_code == 404
+    assert (await analyst.call("DELETE", path)).status_code == 404
+    early = await analyst.call("PUT", path, json=content, headers={"If-Match": f'"{uuid4()}"'})
     assert (early.status_code, early.json()["code"]) == (412, "record_changed")
-    made = await desk.call("PUT", path, json=content, headers={"If-None-Match": "*"})
+    made = await analyst.call("PUT", path, json=content, headers={"If-None-Match": "*"})
     assert made.status_code == 201, made.text
-    read = await desk.call("GET", path)
+    read = await analyst.call("GET", path)
     assert read.headers["etag"] == made.headers["etag"]
     assert {name: read.json()[name] for name in ("address",)} == {"address": made.json()["address"]}
     for headers, status in (
@@ -31,20 +31,20 @@ async def test_a_record_is_made_read_changed_and_deleted_by_version(
         ({"If-Match": "rubbish"}, 422),
         ({"If-Match": "*", "If-None-Match": "*"}, 422),
     ):
-        assert (await desk.call("PUT", path, json=content, headers=headers)).status_code == status, headers
-    changed = await desk.call("PUT", path, json=content, headers={"If-Match": read.headers["etag"]})
+        assert (await analyst.call("PUT", path, json=content, headers=headers)).status_code == status, headers
+    changed = await analyst.call("PUT", path, json=content, headers={"If-Match": read.headers["etag"]})
     assert changed.status_code == 200
     assert changed.headers["etag"] != read.headers["etag"]
-    assert (await desk.call("DELETE", path)).status_code == 428
-    assert (await desk.call("DELETE", path, headers={"If-Match": read.headers["etag"]})).status_code == 412
-    assert (await desk.call("DELETE", path, headers={"If-Match": changed.headers["etag"]})).status_code == 204
-    assert (await desk.call("GET", path)).status_code == 404
+    assert (await analyst.call("DELETE", path)).status_code == 428
+    assert (await analyst.call("DELETE", path, headers={"If-Match": read.headers["etag"]})).status_code == 412
+    assert (await analyst.call("DELETE", path, headers={"If-Match": changed.headers["etag"]})).status_code == 204
+    assert (await analyst.call("GET", path)).status_code == 404
 
 
-async def test_base_a_gives_back_what_was_written(desk: Desk) -> None:
+async def test_base_a_gives_back_what_was_written(analyst: Person) -> None:
     cpf = new_cpf()
-    await desk.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
-    answer = (await desk.call("GET", f"/credit/{cpf}/base-a")).json()
+    await analyst.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
+    answer = (await analyst.call("GET", f"/credit/{cpf}/base-a")).json()
     assert answer["cpf"] == cpf
     assert answer["name"] == BASE_A["name"]
     assert answer["debts"] == [
@@ -58,16 +58,16 @@ async def test_base_a_gives_back_what_was_written(desk: Desk) -> None:
     ]
 
 
-async def test_base_b_takes_an_age_or_a_birth_date(desk: Desk) -> None:
+async def test_base_b_takes_an_age_or_a_birth_date(analyst: Person) -> None:
     cpf = new_cpf()
     content = {name: value for name, value in BASE_B.items() if name != "birth_date"}
-    both = await desk.call("PUT", f"/credit/{cpf}/base-b", json=BASE_B | {"age": 30})
+    both = await analyst.call("PUT", f"/credit/{cpf}/base-b", json=BASE_B | {"age": 30})
     assert both.json()["errors"][0]["message"] == "Informe a data de nascimento ou a idade, não as duas."
-    made = await desk.call("PUT", f"/credit/{cpf}/base-b", json=content | {"age": 30})
+    made = await analyst.call("PUT", f"/credit/{cpf}/base-b", json=content | {"age": 30})
     assert (made.json()["age"], made.json()["birth_date"]) == (30, None)
-    changed = await desk.call("PUT", f"/credit/{cpf}/base-b", json=BASE_B, headers={"If-Match": "*"})
+    changed = await analyst.call("PUT", f"/credit/{cpf}/base-b", json=BASE_B, headers={"If-Match": "*"})
     assert changed.json()["birth_date"] == "1985-04-12"
-    assert (await desk.call("GET", f"/credit/{cpf}/base-b")).json()["age"] >= 40
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).json()["age"] >= 40
 
 
 @pytest.mark.parametrize(
@@ -91,27 +91,27 @@ async def test_base_b_takes_an_age_or_a_birth_date(desk: Desk) -> None:
         ("base-b", [], ""),
     ],
 )
-async def test_a_broken_field_is_named_in_portuguese(desk: Desk, base: str, content: object, field: str) -> None:
-    response = await desk.call("PUT", f"/credit/{new_cpf()}/{base}", json=content)
+async def test_a_broken_field_is_named_in_portuguese(analyst: Person, base: str, content: object, field: str) -> None:
+    response = await analyst.call("PUT", f"/credit/{new_cpf()}/{base}", json=content)
     assert response.status_code == 422, response.text
     assert field in [error["field"] for error in response.json()["errors"]] or field == "", response.text
 
 
 @pytest.mark.parametrize("cpf", ["1", "11111111111", "12345678900", "abc", "529982247-25", "%00"])
-async def test_a_wrong_cpf_is_422(desk: Desk, cpf: str) -> None:
+async def test_a_wrong_cpf_is_422(analyst: Person, cpf: str) -> None:
     for path in ("", "/base-a", "/base-b", "/base-c", "/score", "/accesses"):
-        response = await desk.call("GET", f"/credit/{cpf}{path}")
+        response = await analyst.call("GET", f"/credit/{cpf}{path}")
         assert response.status_code == 422, (path, response.text)
         assert response.json()["errors"][0] == {"field": "cpf", "message": "CPF inválido."}
 
 
-async def test_a_read_of_base_a_needs_a_purpose_of_the_list(desk: Desk) -> None:
+async def test_a_read_of_base_a_needs_a_purpose_of_the_list(analyst: Person) -> None:
     cpf = new_cpf()
     for path in (f"/credit/{cpf}/base-a", f"/credit/{cpf}"):
         for headers in ({"X-Purpose": "curiosity"}, {"X-Purpose": ""}):
-            response = await desk.call("GET", path, headers=headers)
+            response = await analyst.call("GET", path, headers=headers)
             assert response.status_code == 422
-        missing = await desk.client.get(path, headers=desk.headers)
+        missing = await analyst.client.get(path, headers={"Authorization": analyst.headers["Authorization"]})
         assert missing.status_code == 422
         assert missing.json()["errors"][0]["message"] == "Campo obrigatório."
 
@@ -134,12 +134,12 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path", "needed"), ROUTES)
 async def test_every_route_needs_its_claims_and_no_other_opens_it(
-    client: httpx.AsyncClient, token_for: Callable[..., str], method: str, path: str, needed: tuple[str, ...]
+    app: RunningApp, method: str, path: str, needed: tuple[str, ...]
 ) -> None:
     url = f"/credit/{new_cpf()}{path}"
     all_claims = {claim for _, _, claims in ROUTES for claim in claims} | {"users:read", "ledger:write"}
-    assert (await client.request(method, url, headers=PURPOSE)).status_code == 401
-    without = Desk(client, token_for(None, *(all_claims - {needed[-1]})))
+    assert (await app.client.request(method, url, headers=PURPOSE)).status_code == 401
+    without = analyst_of(app, *(all_claims - {needed[-1]}))
     assert (await without.call(method, url, json={})).status_code in {403, 422} - ({422} if method == "GET" else set())
-    holder = Desk(client, token_for(None, *needed))
+    holder = analyst_of(app, *needed)
     assert (await holder.call(method, url, json={})).status_code not in {401, 403}

@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from joserfc.jwk import OctKey
 from sqlalchemy import update
 
 from carteira import worker
@@ -18,12 +17,14 @@ from carteira.credit import EventSource, Movement, Stores, SubjectEvent, followe
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Event, Follower, FollowerPlace, follow
 from carteira.kit.db.session import Tx
-from carteira.settings import DEVELOPMENT_JWT_SECRET, Settings
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.credit.support import Desk, new_cpf
-from tests.kit.horizon import pass_horizon
+from carteira.settings import Settings
+from tests.support.app import RunningApp
+from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.credit import analyst_of
+from tests.support.horizon import pass_horizon
+from tests.support.people import Person, new_cpf
 
-PROCESSOR = {"Authorization": f"Bearer {processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))}"}
+PROCESSOR = processor_headers()
 
 
 def _followers(settings: Settings) -> Sequence[Follower]:
@@ -56,19 +57,19 @@ async def _caught_up(settings: Settings, database: Database, *, from_the_beginni
                 handled = await follow(tx, follower)
 
 
-async def _movement(desk: Desk, cpf: str) -> tuple[list[tuple[str, str, int]], tuple[int, int]]:
+async def _movement(analyst: Person, cpf: str) -> tuple[list[tuple[str, str, int]], tuple[int, int]]:
     """Give the movements, oldest first, and what came in and went out in all."""
-    read = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()["financial_movement"]
+    read = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()["financial_movement"]
     items = [(item["kind"], item["direction"], item["amount"]) for item in reversed(read["items"])]
     return items, (read["last_30_days"]["incoming"], read["last_30_days"]["outgoing"])
 
 
-async def _open_card(desk: Desk, token_for: Callable[..., str], cpf: str) -> tuple[Desk, str]:
+async def _open_card(app: RunningApp, analyst: Person, cpf: str) -> tuple[Person, str]:
     """Register a person with a transport card; give their hands and the card's path."""
-    role = (await _ok(desk.call("GET", "/roles")))["items"][0]["id"]
+    role = (await _ok(analyst.call("GET", "/roles")))["items"][0]["id"]
     body = {"full_name": "Rita Passageira", "email": f"{uuid4()}@exemplo.com.br", "cpf": cpf, "role_id": role}
-    made = await _ok(desk.call("POST", "/users", json=body))
-    rider = Desk(desk.client, token_for(UUID(made["id"])))
+    made = await _ok(analyst.call("POST", "/users", json=body))
+    rider = analyst_of(app, user_id=UUID(made["id"]))
     (card,) = (await rider.call("GET", "/transport-cards")).json()["items"]
     return rider, f"/transport-cards/{card['card_number']}"
 
@@ -80,24 +81,24 @@ async def _ok(answering: Awaitable[httpx.Response]) -> dict[str, Any]:
     return content
 
 
-async def _open(desk: Desk, cpf: str) -> str:
+async def _open(analyst: Person, cpf: str) -> str:
     reference = f"c-{uuid4()}"
     account = {"account": reference, "cpf": cpf, "balances": {"CASH": 100_000}}
-    assert (await desk.call("POST", "/benefits/accounts", json=account)).status_code == 201
+    assert (await analyst.call("POST", "/benefits/accounts", json=account)).status_code == 201
     return reference
 
 
 @pytest.mark.usefixtures("working")
-async def test_a_purchase_shows_up_within_two_seconds(client: httpx.AsyncClient, desk: Desk) -> None:
+async def test_a_purchase_shows_up_within_two_seconds(client: httpx.AsyncClient, analyst: Person) -> None:
     cpf = new_cpf()
-    account = await _open(desk, cpf)
+    account = await _open(analyst, cpf)
     refused = await client.post(AUTHORIZER, content=purchase(account, "9999.00"), headers=PROCESSOR)
     assert refused.json() == {"code": "51"}
     approved = await client.post(AUTHORIZER, content=purchase(account, "12.34"), headers=PROCESSOR)
     began = time.monotonic()
     assert approved.json() == {"code": "00"}
     while True:
-        read = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()
+        read = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()
         if read["last_card_purchase"] is not None:
             break
         assert time.monotonic() - began < 2
@@ -109,17 +110,17 @@ async def test_a_purchase_shows_up_within_two_seconds(client: httpx.AsyncClient,
 
 
 async def test_reading_all_again_from_the_beginning_changes_nothing(
-    client: httpx.AsyncClient, desk: Desk, settings: Settings, database: Database
+    client: httpx.AsyncClient, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()
-    account = await _open(desk, cpf)
+    account = await _open(analyst, cpf)
     for reais in ("1.00", "2.00", "3.00"):
         await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
     await _caught_up(settings, database)
-    first = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()
+    first = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()
     assert first["financial_movement"]["last_30_days"]["outgoing"] == 600
     await _caught_up(settings, database, from_the_beginning=True)
-    assert (await desk.call("GET", f"/credit/{cpf}/base-c")).json() == first
+    assert (await analyst.call("GET", f"/credit/{cpf}/base-c")).json() == first
 
 
 async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, settings: Settings) -> None:
@@ -146,33 +147,33 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
 
 
 async def test_what_is_given_back_of_a_purchase_comes_in_and_is_no_purchase(
-    client: httpx.AsyncClient, desk: Desk, settings: Settings, database: Database
+    client: httpx.AsyncClient, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()
-    account = await _open(desk, cpf)
+    account = await _open(analyst, cpf)
     for reais in ("10.00", "20.00", "30.00"):
         await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
     last, second, first = (
-        item["id"] for item in (await desk.call("GET", f"/transactions?account={account}")).json()["items"]
+        item["id"] for item in (await analyst.call("GET", f"/transactions?account={account}")).json()["items"]
     )
-    await _ok(desk.call("POST", f"/transactions/{last}/refund", json={"amount": 700}))
-    await _ok(desk.call("POST", f"/transactions/{second}/reversal"))
-    await _ok(desk.call("POST", f"/ledger/entries/{first}/reversal"))
-    assert (await desk.call("POST", f"/transactions/{first}/refund")).status_code == 409
+    await _ok(analyst.call("POST", f"/transactions/{last}/refund", json={"amount": 700}))
+    await _ok(analyst.call("POST", f"/transactions/{second}/reversal"))
+    await _ok(analyst.call("POST", f"/ledger/entries/{first}/reversal"))
+    assert (await analyst.call("POST", f"/transactions/{first}/refund")).status_code == 409
     bought = [("benefits.purchase", "out", amount) for amount in (1_000, 2_000, 3_000)]
     returned = [("benefits.refund", "in", 700), ("benefits.reversal", "in", 2_000), ("benefits.reversal", "in", 1_000)]
     for again in (False, True):
         await _caught_up(settings, database, from_the_beginning=again)
-        assert await _movement(desk, cpf) == (bought + returned, (3_700, 6_000))
-        latest = (await desk.call("GET", f"/credit/{cpf}/base-c")).json()["last_card_purchase"]
+        assert await _movement(analyst, cpf) == (bought + returned, (3_700, 6_000))
+        latest = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()["last_card_purchase"]
         assert (latest["id"], latest["amount"]) == (last, 3_000)
 
 
 async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
-    desk: Desk, token_for: Callable[..., str], settings: Settings, database: Database
+    app: RunningApp, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()
-    rider, card = await _open_card(desk, token_for, cpf)
+    rider, card = await _open_card(app, analyst, cpf)
     number = card.rpartition("/")[2]
     at = datetime.now(UTC) - timedelta(days=40)  # the bus was off the road: money moves when the tap arrives
     taps = [
@@ -181,32 +182,32 @@ async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
     ]
     await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 600}))
     for _ in range(2):  # sent twice, counted once
-        await _ok(desk.call("POST", "/transit/taps", json={"taps": taps}))
+        await _ok(analyst.call("POST", "/transit/taps", json={"taps": taps}))
     paid = [("transit.recharged", "in", 600), ("transit.ride_paid", "out", 400), ("transit.ride_paid", "out", 200)]
     await _caught_up(settings, database)
-    assert await _movement(desk, cpf) == (paid, (600, 600)), "what is owed has not moved"
+    assert await _movement(analyst, cpf) == (paid, (600, 600)), "what is owed has not moved"
     await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 1_000}))
     paid += [("transit.recharged", "in", 1_000), ("transit.ride_paid", "out", 600)]
     for again in (False, True):
         await _caught_up(settings, database, from_the_beginning=again)
-        assert await _movement(desk, cpf) == (paid, (1_600, 1_200))
+        assert await _movement(analyst, cpf) == (paid, (1_600, 1_200))
 
 
 async def test_what_an_operator_reverses_on_a_card_moves_back(
-    desk: Desk, token_for: Callable[..., str], settings: Settings, database: Database
+    app: RunningApp, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()
-    rider, card = await _open_card(desk, token_for, cpf)
+    rider, card = await _open_card(app, analyst, cpf)
     await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 900}))
     await _ok(rider.call("POST", f"{card}/debit", json={"amount": 250}))
     tap = {"card_number": card.rpartition("/")[2], "amount": 400, "tapped_at": datetime.now(UTC).isoformat()}
-    await _ok(desk.call("POST", "/transit/taps", json={"taps": [{"id": str(uuid4())} | tap]}))
+    await _ok(analyst.call("POST", "/transit/taps", json={"taps": [{"id": str(uuid4())} | tap]}))
     entries = [item["id"] for item in (await _ok(rider.call("GET", f"{card}/history")))["items"]]
     assert len(entries) == 3
     for entry_id in entries:
-        await _ok(desk.call("POST", f"/ledger/entries/{entry_id}/reversal"))
+        await _ok(analyst.call("POST", f"/ledger/entries/{entry_id}/reversal"))
     moved = [("transit.recharged", "in", 900), ("transit.debited", "out", 250), ("transit.ride_paid", "out", 400)]
     back = [("transit.reversed", "in", 400), ("transit.reversed", "in", 250), ("transit.reversed", "out", 900)]
     for again in (False, True):
         await _caught_up(settings, database, from_the_beginning=again)
-        assert await _movement(desk, cpf) == (moved + back, (1_550, 1_550))
+        assert await _movement(analyst, cpf) == (moved + back, (1_550, 1_550))

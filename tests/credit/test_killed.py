@@ -21,8 +21,9 @@ from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
-from tests.credit.support import BASE_A, BASE_B, new_cpf
-from tests.server import clean_environment
+from tests.support.credit import BASE_A, BASE_B
+from tests.support.people import new_cpf
+from tests.support.server import clean_environment
 
 READER = Reader(uuid4(), "base_a", "audit")
 SECONDS = 60

@@ -4,21 +4,18 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
+from dataclasses import replace
 
 import asyncpg
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from carteira import schema
-from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
 from carteira.identity.sessions import standing
-from carteira.kit.security import tokens
-from carteira.settings import Settings
-from tests.credit.support import BASE_B, Desk, new_cpf
-from tests.identity.support import PASSWORD, new_person
+from tests.support.app import running_app, settings_for
+from tests.support.credit import BASE_B, PURPOSE, analyst_of, fill_bases
+from tests.support.people import PASSWORD, Person, new_cpf, new_person
 
 BUDGET_SECONDS = 2.5
 """The largest budget (1 s), and what a busy machine adds."""
@@ -33,31 +30,28 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
 
 
 @pytest.fixture(scope="module")
-async def desk(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    settings = Settings(
+async def analyst(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Person]:
+    settings = settings_for(
+        tmp_path_factory.mktemp("outages-home"),
         database_url=servers.endpoints.database_url,
         redis_url=servers.endpoints.redis_url,
         aws_endpoint_url=servers.endpoints.aws_endpoint_url,
-        carteira_home=tmp_path_factory.mktemp("outages-home"),
         carteira_modules="credit",
     )
-    app = create_app(settings)
-    token = tokens.sign(access_key(settings), subject=str(uuid4()), ttl_seconds=600, claims={"claims": ["*"]})
-    async with (
-        app.api.router.lifespan_context(app.api),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://carteira") as client,
-    ):
-        yield Desk(client, token)
+    async with running_app(settings) as app:
+        yield analyst_of(app, "*")
 
 
-async def sign_in_analyst(desk: Desk) -> tuple[str, Desk]:
+async def sign_in_analyst(analyst: Person) -> tuple[str, Person]:
     """Register a person, give them the administrator's role, and sign them in; give their id, too."""
     body = new_person()
-    person = (await desk.client.post("/users/register", json=body)).json()
-    assert (await desk.call("PUT", f"/users/{person['id']}/role", json={"role_id": 2})).status_code == 200
-    answer = await desk.client.post("/auth/login", data={"username": body["email"], "password": PASSWORD})
-    desk.client.cookies.clear()
-    return person["id"], Desk(desk.client, answer.json()["access_token"])
+    person = (await analyst.client.post("/users/register", json=body)).json()
+    assert (await analyst.call("PUT", f"/users/{person['id']}/role", json={"role_id": 2})).status_code == 200
+    answer = await analyst.client.post("/auth/login", data={"username": body["email"], "password": PASSWORD})
+    analyst.client.cookies.clear()
+    return person["id"], replace(
+        analyst, headers=PURPOSE | {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    )
 
 
 OUTAGES = [("base_a", "postgres"), ("base_b", "aws"), ("base_c", "redis")]
@@ -66,19 +60,19 @@ OUTAGES = [("base_a", "postgres"), ("base_b", "aws"), ("base_c", "redis")]
 @pytest.mark.integration
 @pytest.mark.parametrize(("base", "server"), OUTAGES)
 async def test_a_base_that_is_down_is_named_and_the_others_answer(
-    servers: EmbeddedServers, desk: Desk, base: str, server: str
+    servers: EmbeddedServers, analyst: Person, base: str, server: str
 ) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     event = {"type": "movement", "direction": "in", "amount": 77}
-    assert (await desk.call("POST", f"/credit/{cpf}/base-c/events", json=event)).status_code == 201
-    whole = (await desk.call("GET", f"/credit/{cpf}")).json()
+    assert (await analyst.call("POST", f"/credit/{cpf}/base-c/events", json=event)).status_code == 201
+    whole = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert whole["unavailable"] == []
     getattr(servers, server).kill()
     try:
         for _ in range(2):
             began = time.monotonic()
-            answer = await desk.call("GET", f"/credit/{cpf}")
+            answer = await analyst.call("GET", f"/credit/{cpf}")
             seconds = time.monotonic() - began
             part = answer.json()
             assert (answer.status_code, part["unavailable"]) == (200, [base])
@@ -86,12 +80,12 @@ async def test_a_base_that_is_down_is_named_and_the_others_answer(
             assert part[base] is None
             for other, _ in OUTAGES:
                 assert other == base or part[other] is not None
-        direct = await desk.call("GET", f"/credit/{cpf}/{base.replace('_', '-')}")
+        direct = await analyst.call("GET", f"/credit/{cpf}/{base.replace('_', '-')}")
         assert direct.status_code == 503
         assert "retry-after" in direct.headers
     finally:
         getattr(servers, server).start()
-    back = (await desk.call("GET", f"/credit/{cpf}")).json()
+    back = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert back["unavailable"] == []
     for part in (back, whole):
         del part["base_c"]["last_bureau_query"]  # each look-up is one
@@ -99,13 +93,13 @@ async def test_a_base_that_is_down_is_named_and_the_others_answer(
 
 
 @pytest.mark.integration
-async def test_a_read_of_base_a_does_not_need_redis(servers: EmbeddedServers, desk: Desk) -> None:
+async def test_a_read_of_base_a_does_not_need_redis(servers: EmbeddedServers, analyst: Person) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     servers.redis.kill()
     try:
         for path in ("base-a", "base-b", "score"):
-            assert (await desk.call("GET", f"/credit/{cpf}/{path}")).status_code == 200
+            assert (await analyst.call("GET", f"/credit/{cpf}/{path}")).status_code == 200
     finally:
         servers.redis.start()
 
@@ -113,47 +107,47 @@ async def test_a_read_of_base_a_does_not_need_redis(servers: EmbeddedServers, de
 @pytest.mark.integration
 @pytest.mark.parametrize(("base", "server"), OUTAGES[1:])
 async def test_a_base_that_hangs_is_given_up_on_within_its_budget(
-    servers: EmbeddedServers, desk: Desk, base: str, server: str
+    servers: EmbeddedServers, analyst: Person, base: str, server: str
 ) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     pid: int = getattr(servers, server).pid
     os.kill(pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
-        answer = await desk.call("GET", f"/credit/{cpf}")
+        answer = await analyst.call("GET", f"/credit/{cpf}")
         assert (answer.status_code, answer.json()["unavailable"]) == (200, [base])
         assert time.monotonic() - began < BUDGET_SECONDS
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert (await desk.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+    assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
 
 
 @pytest.mark.integration
-async def test_an_access_log_that_is_held_up_shows_nothing_of_base_a(servers: EmbeddedServers, desk: Desk) -> None:
+async def test_an_access_log_that_is_held_up_shows_nothing_of_base_a(servers: EmbeddedServers, analyst: Person) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     holder = await asyncpg.connect(servers.endpoints.database_url)
     async with holder.transaction():
         await holder.execute("SELECT FROM credit_access_head FOR UPDATE")
-        part = (await desk.call("GET", f"/credit/{cpf}")).json()
+        part = (await analyst.call("GET", f"/credit/{cpf}")).json()
         assert (part["unavailable"], part["base_a"]) == (["base_a"], None)
     await holder.close()
-    assert (await desk.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
+    assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
 
 
 @pytest.mark.integration
 async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
-    servers: EmbeddedServers, desk: Desk
+    servers: EmbeddedServers, analyst: Person
 ) -> None:
     cpf = new_cpf()
-    await desk.fill(cpf)
+    await fill_bases(analyst, cpf)
     owner = await asyncpg.connect(servers.endpoints.database_url)
     await owner.execute("UPDATE credit_records SET name = address")
     await owner.close()
-    part = (await desk.call("GET", f"/credit/{cpf}")).json()
+    part = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert (part["unavailable"], part["base_b"] is not None) == (["base_a"], True)
-    direct = await desk.call("GET", f"/credit/{cpf}/base-a")
+    direct = await analyst.call("GET", f"/credit/{cpf}/base-a")
     assert (direct.status_code, direct.json()["code"]) == (500, "record_unreadable")
 
 
@@ -165,9 +159,9 @@ def _longer_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
-async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers, desk: Desk) -> None:
-    cpf, (analyst_id, analyst) = new_cpf(), await sign_in_analyst(desk)
-    await desk.fill(cpf)
+async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers, analyst: Person) -> None:
+    cpf, (analyst_id, analyst) = new_cpf(), await sign_in_analyst(analyst)
+    await fill_bases(analyst, cpf)
     assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
     servers.postgres.kill()
     try:
@@ -193,9 +187,9 @@ async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers,
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
 async def test_whose_session_ended_just_before_the_outage_sees_nothing_in_it(
-    servers: EmbeddedServers, desk: Desk
+    servers: EmbeddedServers, analyst: Person
 ) -> None:
-    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(desk)
+    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(analyst)
     assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
     assert (await analyst.call("DELETE", "/auth/sessions")).status_code == 204
     servers.postgres.kill()
@@ -208,8 +202,8 @@ async def test_whose_session_ended_just_before_the_outage_sees_nothing_in_it(
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
-async def test_redis_started_again_in_the_outage_vouches_for_nobody(servers: EmbeddedServers, desk: Desk) -> None:
-    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(desk)
+async def test_redis_started_again_in_the_outage_vouches_for_nobody(servers: EmbeddedServers, analyst: Person) -> None:
+    cpf, (_, analyst) = new_cpf(), await sign_in_analyst(analyst)
     assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
     servers.postgres.kill()
     try:

@@ -8,10 +8,11 @@ from carteira.app import credit_config
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.settings import Settings
-from tests.credit.support import BASE_A, Desk, new_cpf
+from tests.support.credit import BASE_A, fill_bases
+from tests.support.people import Person, new_cpf
 
 
-async def test_everything_is_given_and_then_erased(desk: Desk, settings: Settings, database: Database) -> None:
+async def test_everything_is_given_and_then_erased(analyst: Person, settings: Settings, database: Database) -> None:
     cpf, user_id = new_cpf(), uuid4()
 
     async def cpf_of(_tx: Tx, asked: UUID) -> str | None:
@@ -20,8 +21,8 @@ async def test_everything_is_given_and_then_erased(desk: Desk, settings: Setting
     module = credit.module(credit_config(settings), cpf_of=cpf_of)
     assert module.export_person is not None
     assert module.erase_person is not None
-    await desk.fill(cpf)
-    await desk.call("GET", f"/credit/{cpf}")
+    await fill_bases(analyst, cpf)
+    await analyst.call("GET", f"/credit/{cpf}")
     async with database.transaction() as tx:
         held = await module.export_person(tx, user_id)
         assert await module.export_person(tx, uuid4()) == {}
@@ -32,9 +33,9 @@ async def test_everything_is_given_and_then_erased(desk: Desk, settings: Setting
     async with database.transaction() as tx:
         await module.erase_person(tx, user_id)
         await module.erase_person(tx, uuid4())
-    after = (await desk.call("GET", f"/credit/{cpf}")).json()
+    after = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert (after["base_a"], after["base_b"], after["base_c"]["last_bureau_query"]) == (None, None, None)
-    accesses = (await desk.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
+    accesses = (await analyst.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
     assert len(accesses) == 2, "who looked stays on record"
 
 

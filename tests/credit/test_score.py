@@ -13,7 +13,8 @@ from carteira.credit.errors import InsufficientData, PersonIsMinor
 from carteira.credit.schemas import Asset, BaseBOut, IncomeSource
 from carteira.credit.score import FEATURES, shipped
 from carteira.kit.values.clock import clock
-from tests.credit.support import BASE_B, Desk, new_cpf
+from tests.support.credit import BASE_B
+from tests.support.people import Person, new_cpf
 
 KINDS = ("property", "vehicle", "investment", "savings", "company", "other")
 
@@ -29,15 +30,15 @@ def _person(age: int | None, assets: list[tuple[str, int]], incomes: list[int]) 
     )
 
 
-async def test_age_one_asset_and_one_income_are_enough(desk: Desk) -> None:
+async def test_age_one_asset_and_one_income_are_enough(analyst: Person) -> None:
     cpf = new_cpf()
     body = {
         "age": 30,
         "assets": [{"kind": "vehicle", "description": "Moto", "amount": 800_000}],
         "income_sources": [{"description": "Salário", "monthly_amount": 250_000}],
     }
-    await desk.call("PUT", f"/credit/{cpf}/base-b", json=body)
-    answer = await desk.call("GET", f"/credit/{cpf}/score")
+    await analyst.call("PUT", f"/credit/{cpf}/base-b", json=body)
+    answer = await analyst.call("GET", f"/credit/{cpf}/score")
     result = answer.json()
     assert answer.status_code == 200
     assert set(result) == {"score", "band", "band_description", "reasons", "model_version"}
@@ -50,21 +51,21 @@ async def test_age_one_asset_and_one_income_are_enough(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("without", "field"), [("birth_date", "age"), ("assets", "assets"), ("income_sources", "income_sources")]
 )
-async def test_with_less_it_is_refused(desk: Desk, without: str, field: str) -> None:
+async def test_with_less_it_is_refused(analyst: Person, without: str, field: str) -> None:
     cpf = new_cpf()
     body = {name: value for name, value in BASE_B.items() if name != without}
-    await desk.call("PUT", f"/credit/{cpf}/base-b", json=body)
-    answer = await desk.call("GET", f"/credit/{cpf}/score")
+    await analyst.call("PUT", f"/credit/{cpf}/base-b", json=body)
+    answer = await analyst.call("GET", f"/credit/{cpf}/score")
     assert (answer.status_code, answer.json()["code"]) == (422, "insufficient_data")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_nobody_known_is_404_and_a_minor_is_not_scored(desk: Desk) -> None:
+async def test_nobody_known_is_404_and_a_minor_is_not_scored(analyst: Person) -> None:
     cpf = new_cpf()
-    assert (await desk.call("GET", f"/credit/{cpf}/score")).status_code == 404
+    assert (await analyst.call("GET", f"/credit/{cpf}/score")).status_code == 404
     body = {name: value for name, value in BASE_B.items() if name != "birth_date"} | {"age": 17}
-    await desk.call("PUT", f"/credit/{cpf}/base-b", json=body)
-    answer: httpx.Response = await desk.call("GET", f"/credit/{cpf}/score")
+    await analyst.call("PUT", f"/credit/{cpf}/base-b", json=body)
+    answer: httpx.Response = await analyst.call("GET", f"/credit/{cpf}/score")
     assert (answer.status_code, answer.json()["code"]) == (422, "person_is_minor")
 
 

@@ -17,7 +17,8 @@ from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn
 from carteira.credit.sealing import COLUMNS
 from carteira.kit.db.engine import Database
-from tests.credit.support import BASE_A, new_cpf
+from tests.support.credit import BASE_A
+from tests.support.people import new_cpf
 
 READER = Reader(uuid4(), "base_a", "audit")
 

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 import structlog
 
 from carteira import schema
-from carteira.app import access_key, create_app
 from carteira.embedded import EmbeddedServers
 from carteira.kit.ops import log
-from carteira.kit.security import tokens
-from carteira.settings import Settings
-from tests.credit.support import BASE_A, Desk, new_cpf
+from tests.support.app import running_app, settings_for
+from tests.support.credit import BASE_A, analyst_of, fill_bases
+from tests.support.people import new_cpf
 
 DEBT = 987_654_321_098
 
@@ -62,31 +60,26 @@ def _as_configured() -> Iterator[None]:
 async def test_no_planted_fact_is_found_on_any_disk_or_in_the_logs(
     servers: EmbeddedServers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings(
+    settings = settings_for(
+        tmp_path / "app",
         database_url=servers.endpoints.database_url,
         redis_url=servers.endpoints.redis_url,
         aws_endpoint_url=servers.endpoints.aws_endpoint_url,
-        carteira_home=tmp_path / "app",
         carteira_modules="credit",
     )
     log.configure(level="debug")
     cpf = new_cpf()
-    app = create_app(settings)
-    token = tokens.sign(
-        access_key(settings), subject="01980000-0000-7000-8000-000000000001", ttl_seconds=60, claims={"claims": ["*"]}
-    )
-    async with (
-        app.api.router.lifespan_context(app.api),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://carteira") as client,
-    ):
-        desk = Desk(client, token)
-        await desk.fill(
-            cpf, BASE_A | {"debts": [{"creditor": "Banco Plantado", "amount": DEBT, "due_date": "2026-12-01"}]}
+    async with running_app(settings) as app:
+        analyst = analyst_of(app, "*")
+        await fill_bases(
+            analyst, cpf, BASE_A | {"debts": [{"creditor": "Banco Plantado", "amount": DEBT, "due_date": "2026-12-01"}]}
         )
         event = {"type": "card_purchase", "amount": 987, "merchant": "PADARIA DA ESQUINA"}
-        await desk.call("POST", f"/credit/{cpf}/base-c/events", json=event)
-        assert (await desk.call("GET", f"/credit/{cpf}")).json()["base_a"]["cpf"] == cpf
-        await desk.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A | {"debts": [{"creditor": "Banco Plantado S.A."}]})
+        await analyst.call("POST", f"/credit/{cpf}/base-c/events", json=event)
+        assert (await analyst.call("GET", f"/credit/{cpf}")).json()["base_a"]["cpf"] == cpf
+        await analyst.call(
+            "PUT", f"/credit/{cpf}/base-a", json=BASE_A | {"debts": [{"creditor": "Banco Plantado S.A."}]}
+        )
     with psycopg.connect(servers.endpoints.superuser_url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     dump = _pg_dump(servers.endpoints.database_url)

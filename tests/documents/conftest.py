@@ -2,15 +2,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from pydantic import PostgresDsn
 
 from carteira.documents import Vault
 from carteira.embedded import Endpoints
-from carteira.settings import Settings
-from tests.served import Served, serve
+from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
 
-Lookout = Callable[[], list[bytes]]
+StoredBytes = Callable[[], list[bytes]]
 """Gives what lies in the storage."""
 
 
@@ -26,39 +24,33 @@ def papers_url(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture(scope="session")
-async def served(papers_url: str, home: Path) -> AsyncIterator[Served]:
-    settings = Settings(
-        _env_file=None,
-        carteira_home=home,
-        carteira_modules="documents",
-        database_url=PostgresDsn(papers_url),
-    )
-    async with serve(settings) as running:
+async def app(papers_url: str, home: Path) -> AsyncIterator[RunningApp]:
+    settings = settings_for(home, carteira_modules="documents", database_url=papers_url)
+    async with running_app(settings) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-async def on_s3(papers_url: str, home: Path, endpoints: Endpoints) -> AsyncIterator[Served]:
-    settings = Settings(
-        _env_file=None,
-        carteira_home=home,
+async def on_s3(papers_url: str, home: Path, endpoints: Endpoints) -> AsyncIterator[RunningApp]:
+    settings = settings_for(
+        home,
         carteira_modules="documents",
-        database_url=PostgresDsn(papers_url),
+        database_url=papers_url,
         aws_endpoint_url=endpoints.aws_endpoint_url,
         documents_url="s3://papers/sealed",
     )
-    async with serve(settings) as running:
+    async with running_app(settings) as running:
         yield running
 
 
 @pytest.fixture
-def vault(served: Served) -> Vault:
-    vault: Vault = served.api.state.documents
+def vault(app: RunningApp) -> Vault:
+    vault: Vault = app.api.state.documents
     return vault
 
 
 @pytest.fixture
-def stored(home: Path) -> Lookout:
+def stored(home: Path) -> StoredBytes:
     """What lies on the disk; a test that must leave nothing compares before and after."""
 
     def look() -> list[bytes]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from carteira.documents import content
 from carteira.documents.errors import FileBroken, FileTypeRefused
-from tests.documents import files
+from tests.support import files
 
 
 async def inspect(data: bytes, pieces: list[int] | None = None) -> str:

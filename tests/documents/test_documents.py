@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -16,29 +15,14 @@ from carteira import documents
 from carteira.documents import Vault
 from carteira.documents.errors import FileDamaged
 from carteira.kit.values.clock import clock
-from tests.documents import files
-from tests.documents.conftest import Lookout
-from tests.served import Served, Someone
-
-FIELDS = {"document_type": "CNH", "document_number": "62472927637"}
-
-
-async def upload(
-    person: Someone, data: bytes, name: str = "cnh.pdf", media_type: str = "application/pdf", **fields: str
-) -> httpx.Response:
-    return await person.client.post(
-        "/documents", data=FIELDS | fields, files={"file": (name, data, media_type)}, headers=person.headers
-    )
+from tests.support import files
+from tests.support.app import RunningApp
+from tests.support.documents import FIELDS, FILE_PART, TYPE_PART, StoredBytes, download, form, upload
+from tests.support.people import Person
 
 
-async def download(person: Someone, document_id: str, **params: int) -> httpx.Response:
-    link = await person.client.post(f"/documents/{document_id}/link", params=params, headers=person.headers)
-    assert link.status_code == 200, link.text
-    return await person.client.get(link.json()["url"])
-
-
-async def test_a_document_is_kept_and_given_back(served: Served, stored: Lookout) -> None:
-    person = served.sign_in()
+async def test_a_document_is_kept_and_given_back(app: RunningApp, stored: StoredBytes) -> None:
+    person = app.person()
     data = files.pdf(700_000)
     answer = await upload(person, data, "Minha CNH.pdf")
     assert answer.status_code == 201, answer.text
@@ -77,8 +61,8 @@ async def test_a_document_is_kept_and_given_back(served: Served, stored: Lookout
         (files.pdf(10 * files.MIB), "largest.pdf", "application/pdf"),
     ],
 )
-async def test_each_kind_up_to_ten_mebibytes(served: Served, data: bytes, name: str, media_type: str) -> None:
-    person = served.sign_in()
+async def test_each_kind_up_to_ten_mebibytes(app: RunningApp, data: bytes, name: str, media_type: str) -> None:
+    person = app.person()
     answer = await upload(person, data, name, media_type)
     assert answer.status_code == 201, answer.text
     assert (await download(person, answer.json()["id"])).content == data
@@ -105,9 +89,9 @@ REFUSED: dict[str, tuple[bytes, str, str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused_leaves_nothing(served: Served, stored: Lookout, name: str) -> None:
+async def test_what_is_refused_leaves_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
     data, file_name, media_type, status, code = REFUSED[name]
-    person = served.sign_in()
+    person = app.person()
     before = stored()
     answer = await upload(person, data, file_name, media_type)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -128,9 +112,9 @@ async def test_what_is_refused_leaves_nothing(served: Served, stored: Lookout, n
     ],
 )
 async def test_a_field_that_breaks_a_rule_is_named_and_nothing_is_kept(
-    served: Served, stored: Lookout, fields: dict[str, str], field: str
+    app: RunningApp, stored: StoredBytes, fields: dict[str, str], field: str
 ) -> None:
-    person = served.sign_in()
+    person = app.person()
     before = stored()
     answer = await upload(person, files.pdf(600_000), **fields)
     assert answer.status_code == 422
@@ -140,8 +124,8 @@ async def test_a_field_that_breaks_a_rule_is_named_and_nothing_is_kept(
     assert stored() == before
 
 
-async def test_a_document_without_a_file(served: Served) -> None:
-    person = served.sign_in()
+async def test_a_document_without_a_file(app: RunningApp) -> None:
+    person = app.person()
     answer = await person.post("/documents", {"document_type": "cpf", "document_number": "529.982.247-25"})
     assert answer.status_code == 201
     document = answer.json()
@@ -151,8 +135,8 @@ async def test_a_document_without_a_file(served: Served) -> None:
     assert (none.status_code, none.json()["code"]) == (404, "document_has_no_file")
 
 
-async def test_versions_are_kept_when_a_file_is_replaced(served: Served, stored: Lookout) -> None:
-    person = served.sign_in()
+async def test_versions_are_kept_when_a_file_is_replaced(app: RunningApp, stored: StoredBytes) -> None:
+    person = app.person()
     first, second = files.pdf(5_000), files.png()
     document_id = (await upload(person, first)).json()["id"]
     path = f"/documents/{document_id}/file"
@@ -173,8 +157,8 @@ async def test_versions_are_kept_when_a_file_is_replaced(served: Served, stored:
     assert missing.status_code == 404
 
 
-async def test_replacements_at_once_each_get_a_number(served: Served) -> None:
-    person = served.sign_in()
+async def test_replacements_at_once_each_get_a_number(app: RunningApp) -> None:
+    person = app.person()
     document_id = (await upload(person, files.pdf())).json()["id"]
     answers = await asyncio.gather(
         *(
@@ -189,8 +173,8 @@ async def test_replacements_at_once_each_get_a_number(served: Served) -> None:
     assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 10))
 
 
-async def test_data_is_changed_and_a_document_deleted(served: Served, stored: Lookout, vault: Vault) -> None:
-    person = served.sign_in()
+async def test_data_is_changed_and_a_document_deleted(app: RunningApp, stored: StoredBytes, vault: Vault) -> None:
+    person = app.person()
     before = stored()
     document_id = (await upload(person, files.pdf(300_000))).json()["id"]
     body = {"document_type": "passaporte", "document_number": "FZ123456", "expires_on": "2030-01-31"}
@@ -203,7 +187,7 @@ async def test_data_is_changed_and_a_document_deleted(served: Served, stored: Lo
     assert deleted.status_code == 204
     assert (await person.get(f"/documents/{document_id}")).json()["detail"] == "Documento não encontrado."
     assert (await person.client.get(link)).status_code == 404
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         (args,) = await tx.scalars(
             text(
                 "SELECT args FROM procrastinate_jobs WHERE task_name = 'documents:remove_files'"
@@ -215,11 +199,11 @@ async def test_data_is_changed_and_a_document_deleted(served: Served, stored: Lo
     assert stored() == before
 
 
-async def test_another_persons_document_is_not_there(served: Served) -> None:
-    owner, stranger = served.sign_in(), served.sign_in("documents:read")
+async def test_another_persons_document_is_not_there(app: RunningApp) -> None:
+    owner, stranger = app.person(), app.person("documents:read")
     document_id = (await upload(owner, files.pdf())).json()["id"]
     file = {"file": ("x.pdf", files.pdf(), "application/pdf")}
-    client, headers = served.client, stranger.headers
+    client, headers = app.client, stranger.headers
     answers = [
         await stranger.get(f"/documents/{document_id}"),
         await client.put(f"/documents/{document_id}", json=FIELDS, headers=headers),
@@ -234,8 +218,8 @@ async def test_another_persons_document_is_not_there(served: Served) -> None:
     assert (await client.post("/documents", json=FIELDS)).status_code == 401
 
 
-async def test_a_link_ends_and_opens_one_document_only(served: Served) -> None:
-    person = served.sign_in()
+async def test_a_link_ends_and_opens_one_document_only(app: RunningApp) -> None:
+    person = app.person()
     document_id = (await upload(person, files.pdf())).json()["id"]
     other_id = (await upload(person, files.pdf())).json()["id"]
     link = (await person.post(f"/documents/{document_id}/link")).json()
@@ -247,8 +231,8 @@ async def test_a_link_ends_and_opens_one_document_only(served: Served) -> None:
     assert (await person.client.get(link["url"])).status_code == 403
 
 
-async def test_on_s3_the_bytes_are_not_the_files_either(on_s3: Served) -> None:
-    person = on_s3.sign_in()
+async def test_on_s3_the_bytes_are_not_the_files_either(on_s3: RunningApp) -> None:
+    person = on_s3.person()
     vault: Vault = on_s3.api.state.documents
     data = files.pdf(1_500_000)
     document_id = (await upload(person, data)).json()["id"]
@@ -268,13 +252,13 @@ async def test_on_s3_the_bytes_are_not_the_files_either(on_s3: Served) -> None:
     assert (gone.status_code, gone.json()["code"]) == (500, "file_damaged")
 
 
-async def test_without_the_rows_key_what_is_stored_cannot_be_read(served: Served, home: Path, vault: Vault) -> None:
-    person = served.sign_in()
+async def test_without_the_rows_key_what_is_stored_cannot_be_read(app: RunningApp, home: Path, vault: Vault) -> None:
+    person = app.person()
     document_id = UUID((await upload(person, files.pdf(300_000))).json()["id"])
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         version_id = await documents.service.current_version(tx, person.id, document_id)
         opened = await documents.service.open_file(tx, vault.ring, person.id, document_id, version_id)
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(
             text("UPDATE document_versions SET wrapped_key = decode(repeat('00', 60), 'hex') WHERE id = :id"),
             {"id": version_id},
@@ -294,18 +278,18 @@ async def test_without_the_rows_key_what_is_stored_cannot_be_read(served: Served
     await person.client.delete(f"/documents/{document_id}", headers=person.headers)
 
 
-async def test_erasure_destroys_the_keys_and_tells_all_before(served: Served) -> None:
-    person = served.sign_in()
+async def test_erasure_destroys_the_keys_and_tells_all_before(app: RunningApp) -> None:
+    person = app.person()
     document_id = (await upload(person, files.pdf(), expires_on="2031-05-01")).json()["id"]
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         exported = await documents.export_person(tx, person.id)
     (paper,) = exported["documents"]
     assert (paper["document_number"], paper["expires_on"], len(paper["files"])) == ("62472927637", "2031-05-01", 1)
     json.dumps(exported)
     link = (await person.post(f"/documents/{document_id}/link")).json()["url"]
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await documents.erase_person(tx, person.id)
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert await documents.export_person(tx, person.id) == {"documents": []}
         left = await tx.scalar(
             text("SELECT count(*) FROM document_versions WHERE document_id = :id"), {"id": UUID(document_id)}
@@ -314,8 +298,8 @@ async def test_erasure_destroys_the_keys_and_tells_all_before(served: Served) ->
     assert (await person.client.get(link)).status_code == 404
 
 
-async def test_a_proof_shows_type_name_and_validity_and_nothing_more(served: Served, vault: Vault) -> None:
-    person = served.sign_in()
+async def test_a_proof_shows_type_name_and_validity_and_nothing_more(app: RunningApp, vault: Vault) -> None:
+    person = app.person()
     document_id = (await upload(person, files.pdf(), expires_on="2027-03-01")).json()["id"]
 
     async def name(_tx: object, user_id: UUID) -> str | None:
@@ -327,7 +311,7 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(served: Ser
     token = made["url"].rpartition("/")[2]
     sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     assert all(hidden.bytes not in sealed for hidden in (person.id, UUID(document_id)))
-    checked = (await served.client.get(made["url"])).json()
+    checked = (await app.client.get(made["url"])).json()
     assert checked == {
         "document_type": "CNH",
         "holder_name": "Maria <b>da Silva</b>",
@@ -335,31 +319,23 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(served: Ser
         "valid": True,
         "checked_at": checked["checked_at"],
     }
-    page = await served.client.get(made["url"], headers={"accept": "text/html,*/*"})
+    page = await app.client.get(made["url"], headers={"accept": "text/html,*/*"})
     assert "Maria &lt;b&gt;da Silva" in page.text
     assert "62472927637" not in page.text
-    assert (await served.client.get(made["url"].replace("proofs/", "proofs/x"))).status_code == 403
+    assert (await app.client.get(made["url"].replace("proofs/", "proofs/x"))).status_code == 403
     clock.advance(timedelta(minutes=10, seconds=1))
-    assert (await served.client.get(made["url"])).status_code == 403
+    assert (await app.client.get(made["url"])).status_code == 403
 
 
-async def test_an_expired_document_is_told_so_and_a_deleted_one_not_at_all(served: Served) -> None:
-    person = served.sign_in()
+async def test_an_expired_document_is_told_so_and_a_deleted_one_not_at_all(app: RunningApp) -> None:
+    person = app.person()
     document_id = (await upload(person, files.pdf(), expires_on="2020-03-01")).json()["id"]
     url = (await person.post(f"/documents/{document_id}/proof")).json()["url"]
-    assert (await served.client.get(url)).json()["valid"] is False
+    assert (await app.client.get(url)).json()["valid"] is False
     await person.client.delete(f"/documents/{document_id}", headers=person.headers)
-    assert (await served.client.get(url)).json()["code"] == "link_refused"
+    assert (await app.client.get(url)).json()["code"] == "link_refused"
 
 
-def form(*parts: bytes, boundary: bytes = b"cut", end: bool = True) -> bytes:
-    return b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts) + (
-        b"--" + boundary + b"--\r\n" if end else b""
-    )
-
-
-FILE_PART = b'Content-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n' + files.pdf(600_000)
-TYPE_PART = b'Content-Disposition: form-data; name="document_type"\r\n\r\nCNH'
 BROKEN_FORMS: dict[str, tuple[bytes, str]] = {
     "no boundary": (form(FILE_PART), "multipart/form-data"),
     "a boundary too long": (form(FILE_PART), "multipart/form-data; boundary=" + "x" * 71),
@@ -386,46 +362,42 @@ BROKEN_FORMS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN_FORMS)
-async def test_a_broken_form_is_told_of_and_leaves_nothing(served: Served, stored: Lookout, name: str) -> None:
+async def test_a_broken_form_is_told_of_and_leaves_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
     body, content_type = BROKEN_FORMS[name]
-    person = served.sign_in()
+    person = app.person()
     before = stored()
-    answer = await served.client.post(
-        "/documents", content=body, headers=person.headers | {"content-type": content_type}
-    )
+    answer = await app.client.post("/documents", content=body, headers=person.headers | {"content-type": content_type})
     assert answer.status_code == 422, answer.text
     assert stored() == before
 
 
-async def test_no_clear_byte_passes_through_a_temporary_file(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_clear_byte_passes_through_a_temporary_file(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     def spool(*_: object, **__: object) -> None:
         raise AssertionError("a file was spooled")
 
     monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", spool)
     monkeypatch.setattr("tempfile.NamedTemporaryFile", spool)
-    assert (await upload(served.sign_in(), files.pdf(2 * files.MIB))).status_code == 201
+    assert (await upload(app.person(), files.pdf(2 * files.MIB))).status_code == 201
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_data_alone_is_small(served: Served, method: str) -> None:
-    person = served.sign_in()
+async def test_data_alone_is_small(app: RunningApp, method: str) -> None:
+    person = app.person()
     document_id = (await person.post("/documents", FIELDS)).json()["id"]
     path = "/documents" if method == "POST" else f"/documents/{document_id}"
-    answer = await served.client.request(
-        method, path, json=FIELDS | {"file_name": "x" * 70_000}, headers=person.headers
-    )
+    answer = await app.client.request(method, path, json=FIELDS | {"file_name": "x" * 70_000}, headers=person.headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
-    assert (await served.client.request(method, path, content=b"<x/>", headers=person.headers)).status_code == 415
+    assert (await app.client.request(method, path, content=b"<x/>", headers=person.headers)).status_code == 415
 
 
-async def test_another_media_type_is_not_taken(served: Served) -> None:
-    person = served.sign_in()
-    answer = await served.client.post("/documents", content=b"x", headers=person.headers | {"content-type": "text/csv"})
+async def test_another_media_type_is_not_taken(app: RunningApp) -> None:
+    person = app.person()
+    answer = await app.client.post("/documents", content=b"x", headers=person.headers | {"content-type": "text/csv"})
     assert answer.status_code == 415
 
 
-async def test_a_form_is_read_however_it_is_cut(served: Served) -> None:
-    person = served.sign_in()
+async def test_a_form_is_read_however_it_is_cut(app: RunningApp) -> None:
+    person = app.person()
     data = files.pdf(300_000)
     number = b'Content-Disposition: form-data; name="document_number"\r\n\r\n62472927637'
     file = b'Content-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n' + data
@@ -439,7 +411,7 @@ async def test_a_form_is_read_however_it_is_cut(served: Served) -> None:
             yield body[start : start + size]
             start += size
 
-    answer = await served.client.post(
+    answer = await app.client.post(
         "/documents",
         content=pieces(),
         headers=person.headers | {"content-type": "multipart/form-data; boundary=cut"},
@@ -448,8 +420,8 @@ async def test_a_form_is_read_however_it_is_cut(served: Served) -> None:
     assert (await download(person, answer.json()["id"])).content == data
 
 
-async def test_lists_go_on_by_cursor(served: Served) -> None:
-    person: Someone = served.sign_in()
+async def test_lists_go_on_by_cursor(app: RunningApp) -> None:
+    person: Person = app.person()
     made: list[Any] = [(await person.post("/documents", FIELDS)).json()["id"] for _ in range(3)]
     page = (await person.get("/documents", limit=2)).json()
     rest = (await person.get("/documents", limit=2, cursor=page["next_cursor"])).json()

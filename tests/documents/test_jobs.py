@@ -7,10 +7,9 @@ from sqlalchemy import text
 
 from carteira.documents import Vault, jobs
 from carteira.kit.values.clock import clock
-from tests.documents import files
-from tests.documents.conftest import Lookout
-from tests.documents.test_documents import upload
-from tests.served import Served
+from tests.support import files
+from tests.support.app import RunningApp
+from tests.support.documents import StoredBytes, upload
 
 
 @pytest.fixture
@@ -21,35 +20,35 @@ async def queue(vault: Vault, papers_url: str) -> AsyncIterator[App]:
         yield app
 
 
-async def work_off(queue: App, served: Served) -> None:
+async def work_off(queue: App, app: RunningApp) -> None:
     await queue.run_worker_async(
         wait=False,
         concurrency=1,
         install_signal_handlers=False,
-        additional_context={"database": served.database},
+        additional_context={"database": app.database},
     )
 
 
-async def test_the_bytes_of_a_deleted_document_go_away(served: Served, stored: Lookout, queue: App) -> None:
-    await work_off(queue, served)
+async def test_the_bytes_of_a_deleted_document_go_away(app: RunningApp, stored: StoredBytes, queue: App) -> None:
+    await work_off(queue, app)
     before = stored()
-    person = served.sign_in()
+    person = app.person()
     document_id = (await upload(person, files.pdf(600_000))).json()["id"]
     await person.client.delete(f"/documents/{document_id}", headers=person.headers)
     assert stored() != before
-    await work_off(queue, served)
+    await work_off(queue, app)
     assert stored() == before
 
 
-async def test_the_daily_job_tells_of_what_expires(served: Served, queue: App) -> None:
-    person = served.sign_in()
+async def test_the_daily_job_tells_of_what_expires(app: RunningApp, queue: App) -> None:
+    person = app.person()
     soon = (clock.today() + timedelta(days=5)).isoformat()
     document_id = (await upload(person, files.pdf(), expires_on=soon)).json()["id"]
     for _ in range(2):
         await queue.configure_task("documents:remind_expiring").defer_async(timestamp=0)
         await queue.configure_task("documents:remove_orphans").defer_async(timestamp=0)
-        await work_off(queue, served)
-    async with served.database.transaction() as tx:
+        await work_off(queue, app)
+    async with app.database.transaction() as tx:
         told = await tx.scalars(
             text("SELECT payload FROM events WHERE topic = 'documents.expiring' AND payload ->> 'document_id' = :id"),
             {"id": document_id},

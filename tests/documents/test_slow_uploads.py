@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import PostgresDsn
 
 from carteira.settings import Settings
-from tests.documents.test_documents import FILE_PART, TYPE_PART, form
-from tests.served import serve
+from tests.support.app import running_app
 from tests.support.databases import NewDatabase
+from tests.support.documents import FILE_PART, TYPE_PART, form
 
 NUMBER_PART = b'Content-Disposition: form-data; name="document_number"\r\n\r\n62472927637'
 
@@ -29,9 +29,9 @@ async def test_an_upload_may_take_longer_than_other_requests(new_database: NewDa
         await passed.wait()
         yield body[300_000:]
 
-    async with serve(settings) as served:
-        person = served.sign_in()
-        answer = await served.client.post(
+    async with running_app(settings) as app:
+        person = app.person()
+        answer = await app.client.post(
             "/documents",
             content=slow(),
             headers=person.headers | {"content-type": "multipart/form-data; boundary=cut"},

@@ -1,30 +1,26 @@
 import time
 from pathlib import Path
 
-from pydantic import PostgresDsn
-
-from carteira.settings import Settings
-from tests.documents import files
-from tests.documents.test_documents import upload
-from tests.served import serve
-from tests.server import free_port
+from tests.support import files
+from tests.support.app import running_app, settings_for
+from tests.support.documents import upload
+from tests.support.server import free_port
 
 
 async def test_an_upload_is_told_that_s3_is_down_and_no_row_is_left(database_url: str, tmp_path: Path) -> None:
-    settings = Settings(
-        _env_file=None,
-        carteira_home=tmp_path,
+    settings = settings_for(
+        tmp_path,
         carteira_modules="documents",
-        database_url=PostgresDsn(database_url),
+        database_url=database_url,
         aws_endpoint_url=f"http://127.0.0.1:{free_port()}",
         documents_url="s3://papers",
     )
-    async with serve(settings) as served:
-        person = served.sign_in()
+    async with running_app(settings) as app:
+        person = app.person()
         began = time.monotonic()
         answer = await upload(person, files.pdf(600_000))
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_down")
         assert time.monotonic() - began < 20
         assert (await person.get("/documents")).json()["items"] == []
-        ready = await served.client.get("/health/ready")
+        ready = await app.client.get("/health/ready")
         assert (ready.status_code, ready.json()["checks"]["documents"]) == (503, False)

@@ -12,10 +12,10 @@ from carteira import documents
 from carteira.documents import DocumentType, MasterKeyRing, Vault
 from carteira.kit.db.engine import Database
 from carteira.kit.values.clock import clock
-from tests.documents import files
-from tests.documents.test_documents import download, upload
-from tests.served import Served
+from tests.support import files
+from tests.support.app import RunningApp
 from tests.support.databases import NewDatabase
+from tests.support.documents import download, upload
 
 
 @pytest.fixture
@@ -25,46 +25,46 @@ async def own_database(new_database: NewDatabase) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_rotation_wraps_every_key_anew_and_files_stay_readable(served: Served, vault: Vault) -> None:
-    person = served.sign_in()
+async def test_rotation_wraps_every_key_anew_and_files_stay_readable(app: RunningApp, vault: Vault) -> None:
+    person = app.person()
     data = files.pdf(5_000)
     document_id = (await upload(person, data)).json()["id"]
     told: list[tuple[int, int]] = []
     old = vault.ring.active.id
     done = await documents.rotate_master_key(
-        served.database, vault.ring, lambda rewrapped, total: told.append((rewrapped, total))
+        app.database, vault.ring, lambda rewrapped, total: told.append((rewrapped, total))
     )
     assert done.active_key == vault.ring.active.id != old
     assert (done.rewrapped, done.rewrapped) == told[-1]
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         left = await tx.scalar(text("SELECT count(*) FROM document_versions WHERE key_id = :old"), {"old": old})
     assert left == done.unreadable == 0
     assert (await download(person, document_id)).content == data
     clock.advance(timedelta(days=2))
-    again = await documents.rotate_master_key(served.database, vault.ring)
+    again = await documents.rotate_master_key(app.database, vault.ring)
     assert old in again.retired
     assert (await download(person, document_id)).content == data
 
 
-async def test_a_key_that_nothing_opens_stops_no_rotation(served: Served, vault: Vault) -> None:
-    person = served.sign_in()
+async def test_a_key_that_nothing_opens_stops_no_rotation(app: RunningApp, vault: Vault) -> None:
+    person = app.person()
     lost = (await upload(person, files.pdf())).json()["id"]
     kept = (await upload(person, files.pdf())).json()["id"]
     break_key = text("UPDATE document_versions SET wrapped_key = decode('00', 'hex') WHERE document_id = :id")
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(break_key, {"id": UUID(lost)})
     try:
-        done = await documents.rotate_master_key(served.database, vault.ring)
+        done = await documents.rotate_master_key(app.database, vault.ring)
         assert (done.unreadable, done.rewrapped > 0) == (1, True)
         assert (await download(person, kept)).status_code == 200
     finally:
         await person.client.delete(f"/documents/{lost}", headers=person.headers)
 
 
-async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(served: Served, vault: Vault) -> None:
-    await upload(served.sign_in(), files.pdf())
+async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(app: RunningApp, vault: Vault) -> None:
+    await upload(app.person(), files.pdf())
     fresh = MasterKeyRing(vault.ring.path, create=False).add()
-    done = await documents.rotate_master_key(served.database, vault.ring, add_key=False)
+    done = await documents.rotate_master_key(app.database, vault.ring, add_key=False)
     assert (done.active_key, done.retired) == (fresh.id, [])
     assert done.rewrapped > 0
 
@@ -85,12 +85,12 @@ async def test_what_no_row_knows_is_removed_once_it_is_old(own_database: Databas
 
 
 async def test_files_with_rows_are_no_orphans_and_a_wrong_database_deletes_nothing(
-    served: Served, vault: Vault, own_database: Database
+    app: RunningApp, vault: Vault, own_database: Database
 ) -> None:
-    person = served.sign_in()
+    person = app.person()
     document_id = (await upload(person, files.pdf())).json()["id"]
     clock.advance(timedelta(hours=2))
-    await documents.remove_orphans(served.database, vault.storage)
+    await documents.remove_orphans(app.database, vault.storage)
     clock.run()
     assert (await download(person, document_id)).status_code == 200
     for _ in range(110):

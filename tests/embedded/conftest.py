@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,13 +10,6 @@ import pytest
 
 TIMEOUT_SECONDS = 30
 OWNER_PROGRAM = Path(__file__).with_name("owner.py")
-
-
-def eventually(condition: Callable[[], bool], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {timeout_seconds} s: {what}"
-        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Owner, eventually, is_alive
+from tests.support.waiting import wait_until
+
+from .conftest import Owner, is_alive
 
 pytestmark = pytest.mark.integration
 
@@ -23,12 +25,12 @@ def test_app_that_crashes_and_server_that_dies_are_restarted_and_all_stop_on_sig
     file = tmp_path / "pids"
     owner = own("supervise", str(tmp_path / "home"), APP.format(file=str(file), then="pass"))
     started = owner.read_until("started", "web")
-    eventually(lambda: len(pids_in(file)) == 1, "the app runs")
+    wait_until(lambda: len(pids_in(file)) == 1, "the app runs")
 
     os.kill(pids_in(file)[0], signal.SIGKILL)
     assert owner.read_until("crashed", "web")["detail"] == "sinal SIGKILL"
     owner.read_until("restarted", "web")
-    eventually(lambda: len(pids_in(file)) == 2, "the app runs again")
+    wait_until(lambda: len(pids_in(file)) == 2, "the app runs again")
 
     os.kill(int(started["redis_pid"]), signal.SIGKILL)
     owner.read_until("crashed", "redis")
@@ -44,7 +46,7 @@ def test_app_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Pat
     file = tmp_path / "pids"
     deaf = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(file) + '.deaf'!r}, 'w')"
     owner = own("supervise", str(tmp_path / "home"), APP.format(file=str(file), then=deaf))
-    eventually(Path(f"{file}.deaf").exists, "the app ignores SIGTERM")
+    wait_until(Path(f"{file}.deaf").exists, "the app ignores SIGTERM")
     assert owner.end(signal.SIGINT) == 0
     owner.read_until("killed", "web")
     assert not is_alive(pids_in(file)[0])
@@ -54,6 +56,6 @@ def test_apps_and_servers_die_with_a_killed_supervisor(tmp_path: Path, own: Call
     file = tmp_path / "pids"
     owner = own("supervise", str(tmp_path / "home"), APP.format(file=str(file), then="pass"))
     redis_pid = int(owner.read_until("started", "web")["redis_pid"])
-    eventually(lambda: len(pids_in(file)) == 1, "the app runs")
+    wait_until(lambda: len(pids_in(file)) == 1, "the app runs")
     owner.end(signal.SIGKILL)
-    eventually(lambda: not is_alive(pids_in(file)[0]) and not is_alive(redis_pid), "both died")
+    wait_until(lambda: not is_alive(pids_in(file)[0]) and not is_alive(redis_pid), "both died")

@@ -8,7 +8,6 @@ repeating that request gives `00` and moves nothing.
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,9 +28,10 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.ledger import chain
 from carteira.settings import DEVELOPMENT_JWT_SECRET
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.kit.horizon import pass_horizon
-from tests.server import Server, running_server, wait_until_ready
+from tests.support.benefits import AUTHORIZER, processor_token, purchase
+from tests.support.horizon import pass_horizon
+from tests.support.server import Server, running_server, wait_until_ready
+from tests.support.waiting import until
 
 ROUNDS = int(os.environ.get("CARTEIRA_FAULT_ROUNDS", "1"))
 """How often each fault happens; `make test-faults` asks for ten."""
@@ -118,13 +118,6 @@ class Shoppers:
             self.stop.set()
             await asyncio.gather(*tasks)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30) -> None:
-        """Go on until something is true of the journal."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "the load did not go on"
-            await asyncio.sleep(0.01)
-
     async def repeat_unanswered(self) -> None:
         [connection] = await connect(self.server.url, 1)
         for key in sorted(self.journal.unanswered):
@@ -200,10 +193,10 @@ async def test_no_answer_is_lost_and_none_is_made_up(
     async with shoppers.shopping():
         for _ in range(ROUNDS):
             before = len(journal.approved)
-            await shoppers.until(lambda least=before + 100: len(journal.approved) > least)  # type: ignore[misc]
+            await until(lambda least=before + 100: len(journal.approved) > least, "the load goes on")  # type: ignore[misc] # a default argument binds this round
             await fault(server, servers)
         before = len(journal.approved)
-        await shoppers.until(lambda: len(journal.approved) > before + 100)
+        await until(lambda: len(journal.approved) > before + 100, "the load goes on")
     wait_until_ready(server)
     await assert_whole(books, accounts, journal)
     moved = set(await in_the_books(books, accounts))

@@ -13,9 +13,9 @@ from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.identity.sessions.standing import CACHE_SECONDS
 from carteira.kit.security import tokens
-from tests.credit.support import BASE_A, BASE_B, PURPOSE, new_cpf
-from tests.identity.support import PASSWORD, new_person
-from tests.server import Server, running_server
+from tests.support.credit import BASE_A, BASE_B, PURPOSE
+from tests.support.people import PASSWORD, new_cpf, new_person
+from tests.support.server import Server, running_server
 
 ADMINISTRATOR = 2
 BUDGET_SECONDS = 2.5

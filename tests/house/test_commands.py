@@ -7,7 +7,7 @@ import pytest
 import typer.main
 
 from carteira.cli import app
-from tests.house.support import ROOT
+from tests.support.source import ROOT
 
 TARGETS = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

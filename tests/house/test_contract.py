@@ -27,9 +27,9 @@ from carteira.embedded import Endpoints
 from carteira.kit.web.openapi import PROBLEMS
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
-from tests.resellers.support import standing_in
-from tests.server import Server, running_server
 from tests.support.databases import NewDatabase
+from tests.support.resellers import standing_in
+from tests.support.server import Server, running_server
 
 EXAMPLES = 3
 Operation = AnyOperation[Any, Any, Any, Any]

@@ -7,7 +7,7 @@ import pytest
 
 from carteira.app import create_app
 from carteira.settings import Settings
-from tests.house.support import ROOT, files_of_the_house
+from tests.support.source import ROOT, files_of_the_house
 
 DOCS = ROOT / "docs"
 INDEX = DOCS / "index.md"

@@ -5,7 +5,7 @@ import re
 from carteira.integration.credit_sources import CARD_MOVEMENTS
 from carteira.modules import REGISTRY
 from carteira.notices import TOPICS
-from tests.house.support import SOURCE
+from tests.support.source import SOURCE
 
 BY_NAME = {entry.name: entry for entry in REGISTRY}
 

@@ -12,7 +12,7 @@ from carteira.app import modules_of
 from carteira.kit.module import Module
 from carteira.modules import LAYERS, REGISTRY, TABLE_OWNERS, ModuleEntry
 from carteira.settings import Settings
-from tests.house.support import ROOT, SOURCE
+from tests.support.source import ROOT, SOURCE
 
 CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"

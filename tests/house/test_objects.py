@@ -16,10 +16,11 @@ from carteira.app import create_app
 from carteira.embedded import Endpoints
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
-from tests.benefits.support import AUTHORIZER, processor_token, purchase
-from tests.documents import files
-from tests.served import Served, Someone, serve
+from tests.support import files
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.databases import NewDatabase
+from tests.support.people import Person
 
 PATHS = create_app(Settings.model_validate({"environment": "development"})).api.openapi()["paths"]
 NO_OBJECTS = {
@@ -52,57 +53,55 @@ Things = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-async def served(
+async def app(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Served]:
+) -> AsyncIterator[RunningApp]:
     url = new_database("objects")
     await demo.seed(url, OPTIONAL_MODULES)
-    settings = Settings.model_validate(
-        {
-            "database_url": url,
-            "redis_url": endpoints.redis_url,
-            "aws_endpoint_url": endpoints.aws_endpoint_url,
-            "carteira_home": tmp_path_factory.mktemp("objects"),
-        }
+    settings = settings_for(
+        tmp_path_factory.mktemp("objects"),
+        database_url=url,
+        redis_url=endpoints.redis_url,
+        aws_endpoint_url=endpoints.aws_endpoint_url,
     )
-    async with serve(settings) as running:
+    async with running_app(settings) as running:
         yield running
 
 
-async def _insert(served: Served, statement: str, **values: object) -> str:
+async def _insert(app: RunningApp, statement: str, **values: object) -> str:
     made = uuid4()
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(text(statement), {"id": made, "user_id": demo.PERSON_ID, **values})
     return str(made)
 
 
 @pytest.fixture(scope="module")
-async def things(served: Served) -> Things:
+async def things(app: RunningApp) -> Things:
     """One of everything that Maria owns, by the name under which paths know it."""
     credentials = {"username": demo.PERSON.cpf, "password": demo.PASSWORD}
-    session = (await served.client.post("/auth/login", data=credentials)).json()
-    maria = Someone(demo.PERSON_ID, served.client, {"authorization": f"Bearer {session['access_token']}"})
-    operator = served.sign_in("*")
-    processor = {"authorization": f"Bearer {processor_token(_secret(served))}"}
-    await served.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
+    session = (await app.client.post("/auth/login", data=credentials)).json()
+    maria = Person(app.client, demo.PERSON_ID, {"authorization": f"Bearer {session['access_token']}"})
+    operator = app.operator()
+    processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
+    await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
     document = await maria.post("/documents", {"document_type": "RG", "document_number": "1234567"})
     assert (await maria.post("/resellers")).status_code == 201
     bought = {"code": f"c-{uuid4()}", "amount": 500, "date": "2026-01-15", "cpf": demo.PERSON.cpf}
     made = await operator.post("/purchases", bought)
     assert made.status_code == 201, made.text
     transaction = (await maria.get("/transactions")).json()["items"][0]["id"]
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         account = await tx.scalar(
             text("SELECT id FROM ledger_accounts WHERE owner_id = :user_id LIMIT 1"), {"user_id": demo.PERSON_ID}
         )
     passkey = await _insert(
-        served,
+        app,
         "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, backed_up, name, created_at)"
         " VALUES (:id, :user_id, :key, :key, 0, false, 'Dela', now())",
         key=secrets.token_bytes(16),
     )
     social = await _insert(
-        served,
+        app,
         "INSERT INTO social_accounts (id, user_id, provider, subject, created_at)"
         " VALUES (:id, :user_id, 'google', 'dela', now())",
     )
@@ -132,11 +131,11 @@ async def things(served: Served) -> Things:
     }
 
 
-def _secret(served: Served) -> OctKey:
-    return OctKey.import_key(served.settings.jwt_secret.get_secret_value())
+def _secret(app: RunningApp) -> OctKey:
+    return OctKey.import_key(app.settings.jwt_secret.get_secret_value())
 
 
-async def _ask(who: Someone, method: str, path: str, things: Things) -> httpx.Response:
+async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:
     named = dict(things)
     if path.startswith("/auth/social/"):
         named["account_id"] = things["social"]
@@ -148,13 +147,13 @@ async def _ask(who: Someone, method: str, path: str, things: Things) -> httpx.Re
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=str)
-async def test_a_stranger_opens_nothing(served: Served, things: Things, method: str, path: str) -> None:
-    answer = await _ask(served.sign_in(), method, path, things)
+async def test_a_stranger_opens_nothing(app: RunningApp, things: Things, method: str, path: str) -> None:
+    answer = await _ask(app.person(), method, path, things)
     assert answer.status_code in {403, 404}, f"{answer.status_code} {answer.text}"
 
 
-async def test_what_was_asked_for_is_still_there(served: Served, things: Things) -> None:
-    maria = served.sign_in(user_id=demo.PERSON_ID)
+async def test_what_was_asked_for_is_still_there(app: RunningApp, things: Things) -> None:
+    maria = app.person(user_id=demo.PERSON_ID)
     for path in (
         "/benefits/accounts/{account}",
         "/ledger/accounts/{account_id}",

@@ -17,11 +17,13 @@ from carteira.kit.web.access import Claims, Public, SignedIn
 from carteira.kit.web.docs import ASSETS
 from carteira.modules import OPTIONAL_MODULES, REGISTRY
 from carteira.settings import Settings
+from tests.support.app import settings_for
+from tests.support.client import client_of
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "carteira_home": tmp_path, "redis_url": None})
+    return settings_for(tmp_path, database_url=database_url)
 
 
 @pytest.fixture
@@ -57,10 +59,9 @@ def test_each_route_names_its_access(application: Application) -> None:
 
 @pytest.fixture
 async def stranger(application: Application) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(application)
     async with (
         application.api.router.lifespan_context(application.api),
-        httpx.AsyncClient(transport=transport, base_url="http://carteira.test") as client,
+        client_of(application) as client,
     ):
         yield client
 
@@ -121,10 +122,9 @@ async def test_each_module_starts_alone_and_a_module_that_is_off_has_nothing(
     assert {module.name for module in modules_of(settings)} == {
         entry.name for entry in REGISTRY if not entry.optional
     } | on
-    transport = httpx.ASGITransport(alone)
     async with (
         alone.api.router.lifespan_context(alone.api),
-        httpx.AsyncClient(transport=transport, base_url="http://carteira.test") as client,
+        client_of(alone) as client,
     ):
         for module, path in paths.items():
             answer = await client.get(re.sub(r"\{[^}]+\}", "52998224725", path))

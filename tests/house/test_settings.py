@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from carteira.settings import Settings
-from tests.house.support import ROOT
+from tests.support.source import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "settings.md"
 EXAMPLE = ROOT / ".env.example"

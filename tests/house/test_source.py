@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.support import ROOT, SOURCE, files_of_the_house, functions_of
+from tests.support.source import ROOT, SOURCE, files_of_the_house, functions_of
 
 LONGEST_FUNCTION, LONGEST_FILE = 70, 600
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")

@@ -8,7 +8,7 @@ from typing import Protocol
 import psycopg
 import pytest
 
-from tests.house.support import SOURCE
+from tests.support.source import SOURCE
 
 FUNCTIONS = """
     SELECT 'function ' || oid::regprocedure, pg_get_functiondef(oid) FROM pg_proc

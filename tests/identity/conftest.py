@@ -1,17 +1,15 @@
-"""Servers of identity: the whole application on real PostgreSQL, Valkey and SMTP, one address per test."""
+"""Applications of identity: on a database and a Valkey of these tests' own, each at an address of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
-from carteira.app import create_app
 from carteira.embedded import Endpoints
-from carteira.settings import Settings
-from tests.identity.support import Person, Server, address, register, sign_in
+from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.people import Person, register, sign_in
 
 
 @pytest.fixture(scope="session")
@@ -25,38 +23,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def start_server(
+async def start_app(
     endpoints: Endpoints, identity_url: str, redis_url: str, home: Path
-) -> AsyncIterator[Callable[..., Awaitable[Server]]]:
+) -> AsyncIterator[Callable[..., Awaitable[RunningApp]]]:
+    """Start as many applications as a test needs, each like another process of one installation."""
+    usual: dict[str, object] = {
+        "database_url": identity_url,
+        "redis_url": redis_url,
+        "smtp_url": endpoints.smtp_url,
+        "carteira_modules": "none",
+    }
     async with AsyncExitStack() as stack:
 
-        async def start(**changes: object) -> Server:
-            settings = Settings(
-                _env_file=None,
-                **{  # type: ignore[arg-type] # settings of any kind
-                    "carteira_home": home,
-                    "database_url": identity_url,
-                    "redis_url": redis_url,
-                    "smtp_url": endpoints.smtp_url,
-                    "carteira_modules": "none",
-                }
-                | changes,
-            )
-            app = create_app(settings)
-            await stack.enter_async_context(app.api.router.lifespan_context(app.api))
-            transport = httpx.ASGITransport(app, client=(address(), 1))
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://carteira"))
-            return Server(app, settings, http, app.api.state.database)
+        async def start(**changes: object) -> RunningApp:
+            return await stack.enter_async_context(running_app(settings_for(home, **usual | changes)))
 
         yield start
 
 
 @pytest.fixture
-async def server(start_server: Callable[..., Awaitable[Server]]) -> Server:
-    return await start_server()
+async def app(start_app: Callable[..., Awaitable[RunningApp]]) -> RunningApp:
+    return await start_app()
 
 
 @pytest.fixture
-async def person(server: Server) -> Person:
+async def person(app: RunningApp) -> Person:
     """A registered, signed-in person."""
-    return await sign_in(server, await register(server))
+    return await sign_in(await register(app))

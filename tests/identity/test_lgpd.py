@@ -10,15 +10,16 @@ from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
 from carteira.identity.users.export import export_daily, export_users
-from tests.identity.support import Person, Server, new_person, register, sign_in
+from tests.support.app import RunningApp
+from tests.support.people import Person, new_person, register, sign_in
 
 SOURCE = ledger.system_account("test.identity.source")
 
 
 @pytest.fixture
-async def purse(server: Server, person: Person) -> UUID:
+async def purse(app: RunningApp, person: Person) -> UUID:
     """A ledger account of the person with R$ 10,00 in it."""
-    async with server.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await tx.execute(
             text(
                 "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative) "
@@ -26,43 +27,43 @@ async def purse(server: Server, person: Person) -> UUID:
             ),
             {"id": SOURCE},
         )
-        owner = UUID(person.id)
+        owner = person.id
         account = await ledger.open_account(tx, "test.purse", holder_id=owner, owner_id=owner)
         await ledger.post(tx, ledger.transfer("test.top_up", source=SOURCE, target=account, amount=1000))
     return account
 
 
 async def test_erasure_waits_for_the_money_and_leaves_the_ledger_whole(
-    server: Server, person: Person, purse: UUID
+    app: RunningApp, person: Person, purse: UUID
 ) -> None:
-    refused = await server.http.delete(f"/users/{person.id}", headers=person.headers)
+    refused = await app.client.delete(f"/users/{person.id}", headers=person.headers)
     assert (refused.status_code, refused.json()["code"]) == (409, "money_remains")
-    assert (await server.http.get("/users/me", headers=person.headers)).json()["cpf"] == person.cpf
-    async with server.database.transaction() as tx:
+    assert (await app.client.get("/users/me", headers=person.headers)).json()["cpf"] == person.cpf
+    async with app.database.transaction() as tx:
         await ledger.post(tx, ledger.transfer("test.spend", source=purse, target=SOURCE, amount=1000))
-    erased = await server.http.delete(f"/users/{person.id}", headers=person.headers)
+    erased = await app.client.delete(f"/users/{person.id}", headers=person.headers)
     assert erased.status_code == 204
-    assert (await server.http.get("/users/me", headers=person.headers)).status_code == 401
-    operator = server.operator("users:read", "users:write")
+    assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401
+    operator = app.bearer("users:read", "users:write")
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/role"), ("GET", "/claims")):
-        answer = await server.http.request(method, f"/users/{person.id}{path}", headers=operator)
+        answer = await app.client.request(method, f"/users/{person.id}{path}", headers=operator)
         assert answer.status_code == 404
-    async with server.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
-    async with server.database.transaction() as tx:
-        row = (await tx.execute(text("SELECT * FROM users WHERE id = :id"), {"id": UUID(person.id)})).mappings().one()
+    async with app.database.transaction() as tx:
+        row = (await tx.execute(text("SELECT * FROM users WHERE id = :id"), {"id": person.id})).mappings().one()
         assert [row[name] for name in ("full_name", "email", "cpf", "birth_date", "phone", "password_hash")] == [
             None
         ] * 6
         assert (await ledger.account(tx, purse)).owner_id is None
 
 
-async def test_nothing_of_an_erased_person_is_left_in_any_table(server: Server, person: Person) -> None:
-    await server.http.put("/users/me/consents/marketing", json={"granted": True}, headers=person.headers)
-    await server.http.post("/password-recovery", json={"email": person.email})
-    await server.work_off()
-    assert (await server.http.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
-    async with server.database.transaction() as tx:
+async def test_nothing_of_an_erased_person_is_left_in_any_table(app: RunningApp, person: Person) -> None:
+    await app.client.put("/users/me/consents/marketing", json={"granted": True}, headers=person.headers)
+    await app.client.post("/password-recovery", json={"email": person.email})
+    await app.work_off()
+    assert (await app.client.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
+    async with app.database.transaction() as tx:
         tables = await tx.scalars(
             text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
         )
@@ -71,12 +72,12 @@ async def test_nothing_of_an_erased_person_is_left_in_any_table(server: Server, 
             for row in rows:
                 assert person.email not in row, table
                 assert person.cpf not in row, table
-    again = await server.http.post("/users/register", json=new_person() | {"email": person.email, "cpf": person.cpf})
+    again = await app.client.post("/users/register", json=new_person() | {"email": person.email, "cpf": person.cpf})
     assert again.status_code == 201, "the person may come back"
 
 
-async def test_everything_held_is_downloaded_without_secrets(server: Server, person: Person, purse: UUID) -> None:
-    answer = await server.http.get("/users/me/data", headers=person.headers)
+async def test_everything_held_is_downloaded_without_secrets(app: RunningApp, person: Person, purse: UUID) -> None:
+    answer = await app.client.get("/users/me/data", headers=person.headers)
     assert answer.status_code == 200
     content = answer.json()
     assert content["identity"]["user"]["cpf"] == person.cpf
@@ -90,77 +91,73 @@ async def test_everything_held_is_downloaded_without_secrets(server: Server, per
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_log SET action = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"]
 )
-async def test_the_audit_takes_no_change(server: Server, statement: str) -> None:
+async def test_the_audit_takes_no_change(app: RunningApp, statement: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"):
-        async with server.database.transaction() as tx:
+        async with app.database.transaction() as tx:
             await tx.execute(text(statement))
 
 
-async def test_the_audit_knows_sign_ins_claims_exports_and_looks(server: Server, person: Person) -> None:
-    operator = server.operator("users:write", "users:read", "users:export")
-    await server.http.post("/auth/login", data={"username": person.cpf, "password": "Errada123"})
-    await server.http.put(f"/users/{person.id}/claims/1", headers=operator)
-    await server.http.delete(f"/users/{person.id}/claims/1", headers=operator)
-    await server.http.get(f"/users/{person.id}", headers=operator)
-    await server.http.get("/users/export", params={"format": "csv"}, headers=operator)
-    async with server.database.transaction() as tx:
+async def test_the_audit_knows_sign_ins_claims_exports_and_looks(app: RunningApp, person: Person) -> None:
+    operator = app.bearer("users:write", "users:read", "users:export")
+    await app.client.post("/auth/login", data={"username": person.cpf, "password": "Errada123"})
+    await app.client.put(f"/users/{person.id}/claims/1", headers=operator)
+    await app.client.delete(f"/users/{person.id}/claims/1", headers=operator)
+    await app.client.get(f"/users/{person.id}", headers=operator)
+    await app.client.get("/users/export", params={"format": "csv"}, headers=operator)
+    async with app.database.transaction() as tx:
         rows = await tx.scalars(
-            text("SELECT action FROM audit_log WHERE subject_id = :id ORDER BY id"), {"id": UUID(person.id)}
+            text("SELECT action FROM audit_log WHERE subject_id = :id ORDER BY id"), {"id": person.id}
         )
         assert rows.all() == ["user_added", "sign_in", "sign_in_failed", "claims_given", "claims_taken", "user_read"]
         exports = await tx.scalar(text("SELECT count(*) FROM audit_log WHERE action = 'users_exported'"))
         assert exports
 
 
-async def test_export_as_csv_is_masked_and_safe_in_a_spreadsheet(server: Server, person: Person) -> None:
+async def test_export_as_csv_is_masked_and_safe_in_a_spreadsheet(app: RunningApp, person: Person) -> None:
     name = "=HYPERLINK(1) de Tal"
     evil = new_person() | {"full_name": name}
-    assert (await server.http.post("/users/register", json=evil)).status_code == 201
-    answer = await server.http.get("/users/export?format=csv", headers=server.operator("users:export"))
+    assert (await app.client.post("/users/register", json=evil)).status_code == 201
+    answer = await app.client.get("/users/export?format=csv", headers=app.bearer("users:export"))
     assert answer.status_code == 200
     assert answer.headers["content-disposition"].endswith('.csv"')
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    mine = next(row for row in rows if row["id"] == person.id)
+    mine = next(row for row in rows if row["id"] == str(person.id))
     assert mine["CPF"] == f"***.{person.cpf[3:6]}.{person.cpf[6:9]}-**"
     assert "'" + name in [row["nome"] for row in rows]
     assert "argon2" not in answer.text
-    whole = await server.http.get("/users/export?format=csv", headers=server.operator("users:export", "users:cpf"))
+    whole = await app.client.get("/users/export?format=csv", headers=app.bearer("users:export", "users:cpf"))
     assert person.cpf in whole.text
-    assert (
-        await server.http.get("/users/export?format=pdf", headers=server.operator("users:export"))
-    ).status_code == 422
-    assert (await server.http.get("/users/export", headers=person.headers)).status_code == 403
+    assert (await app.client.get("/users/export?format=pdf", headers=app.bearer("users:export"))).status_code == 422
+    assert (await app.client.get("/users/export", headers=person.headers)).status_code == 403
 
 
-async def test_export_as_xlsx_opens_as_one(server: Server, person: Person) -> None:
-    answer = await server.http.get("/users/export", headers=server.operator("users:export"))
+async def test_export_as_xlsx_opens_as_one(app: RunningApp, person: Person) -> None:
+    answer = await app.client.get("/users/export", headers=app.bearer("users:export"))
     assert answer.status_code == 200
     with zipfile.ZipFile(io.BytesIO(answer.content)) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
-    assert person.id in sheet
+    assert str(person.id) in sheet
     assert person.cpf not in sheet
 
 
-async def test_the_command_reports_progress_and_the_daily_export_keeps_some(
-    server: Server, person: Person, tmp_path: Path
-) -> None:
-    assert person.id
+@pytest.mark.usefixtures("person")
+async def test_the_command_reports_progress_and_the_daily_export_keeps_some(app: RunningApp, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     written = await export_users(
-        server.database, tmp_path / "u.csv", form="csv", progress=lambda done, total: told.append((done, total))
+        app.database, tmp_path / "u.csv", form="csv", progress=lambda done, total: told.append((done, total))
     )
     assert told[-1] == (written, written)
     for day in range(1, 5):
         (tmp_path / f"usuarios-2020-01-0{day}.xlsx").write_bytes(b"")
-    made = await export_daily(server.database, tmp_path, days_kept=3)
+    made = await export_daily(app.database, tmp_path, days_kept=3)
     kept = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("usuarios-"))  # noqa: ASYNC240 - a test
     assert kept == ["usuarios-2020-01-03.xlsx", "usuarios-2020-01-04.xlsx", made.name]
     assert made.stat().st_mode & 0o077 == 0
 
 
-async def test_another_persons_token_opens_nothing(server: Server, person: Person) -> None:
-    stranger = await sign_in(server, await register(server))
-    session = (await server.http.get("/auth/sessions", headers=person.headers)).json()["items"][0]["id"]
+async def test_another_persons_token_opens_nothing(app: RunningApp, person: Person) -> None:
+    stranger = await sign_in(await register(app))
+    session = (await app.client.get("/auth/sessions", headers=person.headers)).json()["items"][0]["id"]
     mine = f"/users/{person.id}"
     routes = [
         ("GET", mine, None),
@@ -187,8 +184,8 @@ async def test_another_persons_token_opens_nothing(server: Server, person: Perso
         ("PATCH", "/claims/1", {"active": False}),
     ]
     for method, path, body in routes:
-        theirs = await server.http.request(method, path, json=body, headers=stranger.headers)
+        theirs = await app.client.request(method, path, json=body, headers=stranger.headers)
         assert theirs.status_code in {403, 404}, f"{method} {path}"
-        nobodys = await server.http.request(method, path, json=body)
+        nobodys = await app.client.request(method, path, json=body)
         assert nobodys.status_code == 401, f"{method} {path}"
-    assert (await server.http.get("/users/me", headers=person.headers)).json()["phone"] == "11987654321"
+    assert (await app.client.get("/users/me", headers=person.headers)).json()["phone"] == "11987654321"

@@ -13,13 +13,14 @@ from sqlalchemy import text
 from carteira.identity.passkeys import service as passkeys
 from carteira.kit.security.rate_limits import PER_ADDRESS, RateLimit
 from carteira.kit.values.clock import clock
-from tests.identity.authenticator import UP, Authenticator
-from tests.identity.support import Person, Server, address, register, sign_in
+from tests.support.app import RunningApp
+from tests.support.authenticator import UP, Authenticator
+from tests.support.people import Person, random_address, register, sign_in
 
 
-async def add(server: Server, person: Person, device: Authenticator, name: str = "Celular") -> str:
-    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
-    answer = await server.http.post(
+async def add(app: RunningApp, person: Person, device: Authenticator, name: str = "Celular") -> str:
+    options = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    answer = await app.client.post(
         "/auth/passkeys/register/verify",
         headers=person.headers,
         json={"credential": device.create(options), "name": name},
@@ -28,38 +29,38 @@ async def add(server: Server, person: Person, device: Authenticator, name: str =
     return str(answer.json()["id"])
 
 
-async def options_of(server: Server) -> dict[str, Any]:
-    answer = await server.http.post("/auth/passkeys/login/options")
+async def options_of(app: RunningApp) -> dict[str, Any]:
+    answer = await app.client.post("/auth/passkeys/login/options")
     assert answer.status_code == 200, answer.text
     content: dict[str, Any] = answer.json()
     return content
 
 
-async def enter(server: Server, credential: dict[str, Any]) -> httpx.Response:
-    return await server.http.post("/auth/passkeys/login/verify", json={"credential": credential})
+async def enter(app: RunningApp, credential: dict[str, Any]) -> httpx.Response:
+    return await app.client.post("/auth/passkeys/login/verify", json={"credential": credential})
 
 
-async def test_a_passkey_is_added_and_signs_in(server: Server, person: Person) -> None:
+async def test_a_passkey_is_added_and_signs_in(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    passkey = await add(server, person, device, " Celular  da Maria ")
-    options = await options_of(server)
+    passkey = await add(app, person, device, " Celular  da Maria ")
+    options = await options_of(app)
     assert options["userVerification"] == "required"
     assert not options.get("allowCredentials")
-    answer = await enter(server, device.get(options))
+    answer = await enter(app, device.get(options))
     assert answer.status_code == 200, answer.text
-    assert answer.json()["user_id"] == person.id
+    assert answer.json()["user_id"] == str(person.id)
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    session = (await server.http.get("/auth/sessions", headers=headers)).json()["items"][0]
+    session = (await app.client.get("/auth/sessions", headers=headers)).json()["items"][0]
     assert (session["current"], session["methods"]) == (True, ["passkey"])
-    listed = (await server.http.get("/auth/passkeys", headers=headers)).json()["items"]
+    listed = (await app.client.get("/auth/passkeys", headers=headers)).json()["items"]
     assert [(item["id"], item["name"], item["backed_up"]) for item in listed] == [(passkey, "Celular da Maria", False)]
     assert listed[0]["used_at"] is not None
 
 
-async def test_what_is_asked_of_the_browser(server: Server, person: Person) -> None:
+async def test_what_is_asked_of_the_browser(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
-    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    await add(app, person, device)
+    options = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()
     chosen = options["authenticatorSelection"]
     assert (chosen["residentKey"], chosen["userVerification"]) == ("required", "required")
     assert options["rp"]["id"] == "carteira"
@@ -67,33 +68,33 @@ async def test_what_is_asked_of_the_browser(server: Server, person: Person) -> N
     assert [item["id"] for item in options["excludeCredentials"]] == [device.create(options)["id"]]
 
 
-async def test_a_second_factor_is_not_asked_for(server: Server, person: Person) -> None:
+async def test_a_second_factor_is_not_asked_for(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
+    await add(app, person, device)
     import pyotp  # noqa: PLC0415 - this test only
 
-    secret = (await server.http.post("/auth/totp", headers=person.headers)).json()["secret"]
-    await server.http.post("/auth/totp/confirm", headers=person.headers, json={"code": pyotp.TOTP(secret).now()})
-    assert "access_token" in (await enter(server, device.get(await options_of(server)))).json()
+    secret = (await app.client.post("/auth/totp", headers=person.headers)).json()["secret"]
+    await app.client.post("/auth/totp/confirm", headers=person.headers, json={"code": pyotp.TOTP(secret).now()})
+    assert "access_token" in (await enter(app, device.get(await options_of(app)))).json()
 
 
-async def test_an_answer_is_used_once(server: Server, person: Person) -> None:
+async def test_an_answer_is_used_once(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
-    credential = device.get(await options_of(server))
-    answers = await asyncio.gather(*(enter(server, credential) for _ in range(4)))
+    await add(app, person, device)
+    credential = device.get(await options_of(app))
+    answers = await asyncio.gather(*(enter(app, credential) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
-    wrong = device.get(options := await options_of(server), rp_id="outro")
-    assert (await enter(server, wrong)).status_code == 401
-    assert (await enter(server, device.get(options))).status_code == 401, "a wrong answer uses the challenge up too"
+    wrong = device.get(options := await options_of(app), rp_id="outro")
+    assert (await enter(app, wrong)).status_code == 401
+    assert (await enter(app, device.get(options))).status_code == 401, "a wrong answer uses the challenge up too"
 
 
-async def test_an_answer_comes_within_five_minutes(server: Server, person: Person) -> None:
+async def test_an_answer_comes_within_five_minutes(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
-    options = await options_of(server)
+    await add(app, person, device)
+    options = await options_of(app)
     clock.advance(timedelta(minutes=5, seconds=1))
-    assert (await enter(server, device.get(options))).status_code == 401
+    assert (await enter(app, device.get(options))).status_code == 401
 
 
 def _unverified(device: Authenticator) -> None:
@@ -121,58 +122,58 @@ def _unknown(device: Authenticator) -> None:
 
 
 @pytest.mark.parametrize("lie", [_unverified, _elsewhere, _another_person, _nobody, _another_key, _unknown])
-async def test_a_wrong_answer_is_refused(server: Server, person: Person, lie: Callable[[Authenticator], None]) -> None:
+async def test_a_wrong_answer_is_refused(app: RunningApp, person: Person, lie: Callable[[Authenticator], None]) -> None:
     device = Authenticator()
-    await add(server, person, device)
+    await add(app, person, device)
     lie(device)
-    answer = await enter(server, device.get(await options_of(server)))
+    answer = await enter(app, device.get(await options_of(app)))
     assert (answer.status_code, answer.json()["code"]) == (401, "passkey_refused")
 
 
-async def test_a_challenge_for_adding_signs_nobody_in_and_the_other_way_round(server: Server, person: Person) -> None:
+async def test_a_challenge_for_adding_signs_nobody_in_and_the_other_way_round(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
-    adding = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
-    assert (await enter(server, device.get({**adding, "rpId": "carteira"}))).status_code == 401
-    signing = await options_of(server)
+    await add(app, person, device)
+    adding = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()
+    assert (await enter(app, device.get({**adding, "rpId": "carteira"}))).status_code == 401
+    signing = await options_of(app)
     credential = Authenticator().create({**adding, "challenge": signing["challenge"]})
-    answer = await server.http.post(
+    answer = await app.client.post(
         "/auth/passkeys/register/verify", headers=person.headers, json={"credential": credential}
     )
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_passkey")
 
 
-async def test_a_counter_that_does_not_go_on_is_a_copy(server: Server, person: Person) -> None:
+async def test_a_counter_that_does_not_go_on_is_a_copy(app: RunningApp, person: Person) -> None:
     device = Authenticator(count=5)
-    await add(server, person, device)
-    assert (await enter(server, device.get(await options_of(server)))).status_code == 200
+    await add(app, person, device)
+    assert (await enter(app, device.get(await options_of(app)))).status_code == 200
     device.count = 5
-    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
-    data = (await server.http.get("/users/me/data", headers=person.headers)).json()
+    assert (await enter(app, device.get(await options_of(app)))).status_code == 401
+    data = (await app.client.get("/users/me/data", headers=person.headers)).json()
     assert "passkey_count_went_back" in [record["action"] for record in data["identity"]["audit"]]
     assert [item["name"] for item in data["identity"]["passkeys"]] == ["Celular"]
 
 
-async def test_a_counter_that_stays_at_nothing_is_fine(server: Server, person: Person) -> None:
+async def test_a_counter_that_stays_at_nothing_is_fine(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
+    await add(app, person, device)
     for _ in range(2):
         device.count = -1  # synchronised passkeys tell 0 forever
-        assert (await enter(server, device.get(await options_of(server)))).status_code == 200
+        assert (await enter(app, device.get(await options_of(app)))).status_code == 200
 
 
-async def test_adding_refuses_what_does_not_fit(server: Server, person: Person) -> None:
-    other = await sign_in(server, await register(server))
+async def test_adding_refuses_what_does_not_fit(app: RunningApp, person: Person) -> None:
+    other = await sign_in(await register(app))
 
     async def try_to_add(credential: Any, headers: dict[str, str]) -> tuple[int, str]:  # noqa: ANN401 - any JSON
-        answer = await server.http.post(
+        answer = await app.client.post(
             "/auth/passkeys/register/verify", headers=headers, json={"credential": credential}
         )
         return answer.status_code, answer.json().get("code", "")
 
     async def options() -> dict[str, Any]:
         content: dict[str, Any] = (
-            await server.http.post("/auth/passkeys/register/options", headers=person.headers)
+            await app.client.post("/auth/passkeys/register/options", headers=person.headers)
         ).json()
         return content
 
@@ -201,12 +202,12 @@ RUBBISH: list[Any] = [
 ]
 
 
-async def test_rubbish_is_refused(server: Server, person: Person) -> None:
+async def test_rubbish_is_refused(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
+    await add(app, person, device)
     for rubbish in RUBBISH:
-        assert (await enter(server, rubbish)).status_code == 401, rubbish
-        answer = await server.http.post(
+        assert (await enter(app, rubbish)).status_code == 401, rubbish
+        answer = await app.client.post(
             "/auth/passkeys/register/verify", headers=person.headers, json={"credential": rubbish}
         )
         assert answer.status_code == 422, rubbish
@@ -219,62 +220,62 @@ async def test_rubbish_is_refused(server: Server, person: Person) -> None:
         ("userHandle", None),
         ("userHandle", 5),
     ]:
-        credential = device.get(await options_of(server))
+        credential = device.get(await options_of(app))
         credential["response"][part] = value
-        assert (await enter(server, credential)).status_code == 401, part
+        assert (await enter(app, credential)).status_code == 401, part
     for part in ("id", "rawId", "type"):
-        assert (await enter(server, {**device.get(await options_of(server)), part: "AAAA"})).status_code == 401
+        assert (await enter(app, {**device.get(await options_of(app)), part: "AAAA"})).status_code == 401
     for broken in ("AAAA", 3, "oWNmbXRkbm9uZQ"):
-        options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+        options = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()
         credential = device.create(options)
         credential["response"]["attestationObject"] = broken
-        answer = await server.http.post(
+        answer = await app.client.post(
             "/auth/passkeys/register/verify", headers=person.headers, json={"credential": credential}
         )
         assert answer.status_code == 422, broken
 
 
-async def test_a_person_renames_and_removes_their_own_only(server: Server, person: Person) -> None:
+async def test_a_person_renames_and_removes_their_own_only(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    path = f"/auth/passkeys/{await add(server, person, device)}"
-    other = await sign_in(server, await register(server))
-    assert (await server.http.patch(path, headers=other.headers, json={"name": "Meu"})).status_code == 404
-    assert (await server.http.delete(path, headers=other.headers)).status_code == 404
-    assert (await server.http.get("/auth/passkeys", headers=other.headers)).json()["items"] == []
-    renamed = await server.http.patch(path, headers=person.headers, json={"name": "Chave azul"})
+    path = f"/auth/passkeys/{await add(app, person, device)}"
+    other = await sign_in(await register(app))
+    assert (await app.client.patch(path, headers=other.headers, json={"name": "Meu"})).status_code == 404
+    assert (await app.client.delete(path, headers=other.headers)).status_code == 404
+    assert (await app.client.get("/auth/passkeys", headers=other.headers)).json()["items"] == []
+    renamed = await app.client.patch(path, headers=person.headers, json={"name": "Chave azul"})
     assert renamed.json()["name"] == "Chave azul"
     for name in ("", "  ", "a\u202eb", "a\0b", "a" * 61):
-        assert (await server.http.patch(path, headers=person.headers, json={"name": name})).status_code == 422
-    assert (await server.http.delete(path, headers=person.headers)).status_code == 204
-    assert (await server.http.delete(path, headers=person.headers)).status_code == 404
-    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+        assert (await app.client.patch(path, headers=person.headers, json={"name": name})).status_code == 422
+    assert (await app.client.delete(path, headers=person.headers)).status_code == 204
+    assert (await app.client.delete(path, headers=person.headers)).status_code == 404
+    assert (await enter(app, device.get(await options_of(app)))).status_code == 401
 
 
-async def test_adding_and_removing_want_a_recent_sign_in(server: Server, person: Person) -> None:
-    path = f"/auth/passkeys/{await add(server, person, Authenticator())}"
-    options = (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json()
+async def test_adding_and_removing_want_a_recent_sign_in(app: RunningApp, person: Person) -> None:
+    path = f"/auth/passkeys/{await add(app, person, Authenticator())}"
+    options = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()
     clock.advance(timedelta(minutes=16))
     answers = [
-        await server.http.post("/auth/passkeys/register/options", headers=person.headers),
-        await server.http.post(
+        await app.client.post("/auth/passkeys/register/options", headers=person.headers),
+        await app.client.post(
             "/auth/passkeys/register/verify",
             headers=person.headers,
             json={"credential": Authenticator().create(options)},
         ),
-        await server.http.delete(path, headers=person.headers),
+        await app.client.delete(path, headers=person.headers),
     ]
     assert [answer.json()["code"] for answer in answers] == ["recent_sign_in_required"] * 3
 
 
-async def test_twenty_at_most(server: Server, person: Person) -> None:
+async def test_twenty_at_most(app: RunningApp, person: Person) -> None:
     for _ in range(19):
-        await add(server, person, Authenticator())
+        await add(app, person, Authenticator())
     options = [
-        (await server.http.post("/auth/passkeys/register/options", headers=person.headers)).json() for _ in range(3)
+        (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json() for _ in range(3)
     ]
     answers = await asyncio.gather(
         *(
-            server.http.post(
+            app.client.post(
                 "/auth/passkeys/register/verify",
                 headers=person.headers,
                 json={"credential": Authenticator().create(item)},
@@ -283,63 +284,63 @@ async def test_twenty_at_most(server: Server, person: Person) -> None:
         )
     )
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
-    answer = await server.http.post("/auth/passkeys/register/options", headers=person.headers)
+    answer = await app.client.post("/auth/passkeys/register/options", headers=person.headers)
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_passkeys")
 
 
-async def test_erasure_takes_them_along(server: Server, person: Person) -> None:
+async def test_erasure_takes_them_along(app: RunningApp, person: Person) -> None:
     device = Authenticator()
-    await add(server, person, device)
-    assert (await server.http.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
-    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+    await add(app, person, device)
+    assert (await app.client.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
+    assert (await enter(app, device.get(await options_of(app)))).status_code == 401
 
 
 @pytest.mark.parametrize("url", ["https://carteira.exemplo.com.br/", "https://Carteira.exemplo.com.br:443/app"])
-async def test_the_public_address_is_what_counts(start_server: Callable[..., Awaitable[Server]], url: str) -> None:
-    server = await start_server(public_url=url)
-    person = await sign_in(server, await register(server))
+async def test_the_public_address_is_what_counts(start_app: Callable[..., Awaitable[RunningApp]], url: str) -> None:
+    app = await start_app(public_url=url)
+    person = await sign_in(await register(app))
     device = Authenticator(origin="https://carteira.exemplo.com.br")
-    await add(server, person, device)
-    options = await options_of(server)
+    await add(app, person, device)
+    options = await options_of(app)
     assert options["rpId"] == "carteira.exemplo.com.br"
-    assert (await enter(server, device.get(options))).status_code == 200
+    assert (await enter(app, device.get(options))).status_code == 200
     device.origin = "http://carteira"
-    assert (await enter(server, device.get(await options_of(server)))).status_code == 401
+    assert (await enter(app, device.get(await options_of(app)))).status_code == 401
 
 
-async def test_a_request_does_not_say_where_production_is(server: Server) -> None:
+async def test_a_request_does_not_say_where_production_is(app: RunningApp) -> None:
     """Without PUBLIC_URL a passkey would be bound to whatever Host a client sends."""
-    runtime = server.app.api.state.identity
-    server.app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
-    answer = await server.http.post("/auth/passkeys/login/options")
+    runtime = app.api.state.identity
+    app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
+    answer = await app.client.post("/auth/passkeys/login/options")
     assert (answer.status_code, answer.json()["code"]) == (404, "sign_in_unavailable")
 
 
-async def use_up(server: Server, *parts: object) -> None:
+async def use_up(app: RunningApp, *parts: object) -> None:
     """Leave one try."""
-    limiter = server.app.api.state.identity.limiter
+    limiter = app.api.state.identity.limiter
     for _ in range(299):
         assert await limiter.count(RateLimit.of(PER_ADDRESS, *parts))
 
 
-async def test_challenges_are_limited_and_forgotten(server: Server, person: Person) -> None:
-    here = address()
-    await use_up(server, "passkey-options", here)
-    async with server.at(here) as http:
+async def test_challenges_are_limited_and_forgotten(app: RunningApp, person: Person) -> None:
+    here = random_address()
+    await use_up(app, "passkey-options", here)
+    async with app.at(here) as http:
         answers = [await http.post("/auth/passkeys/login/options") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 429]
-    await use_up(server, "passkey-options", person.id)
-    asked = [await server.http.post("/auth/passkeys/register/options", headers=person.headers) for _ in range(2)]
+    await use_up(app, "passkey-options", str(person.id))
+    asked = [await app.client.post("/auth/passkeys/register/options", headers=person.headers) for _ in range(2)]
     assert [answer.status_code for answer in asked] == [200, 429]
     clock.advance(timedelta(minutes=6))
-    async with server.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await passkeys.forget_old(tx)
         assert await tx.scalar(text("SELECT count(*) FROM passkey_challenges")) == 0
 
 
-async def test_failures_count_by_address(server: Server) -> None:
-    here = address()
-    await use_up(server, here)
-    async with server.at(here) as http:
+async def test_failures_count_by_address(app: RunningApp) -> None:
+    here = random_address()
+    await use_up(app, here)
+    async with app.at(here) as http:
         answers = [await http.post("/auth/passkeys/login/verify", json={"credential": {}}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [401, 429]

@@ -16,18 +16,18 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import text
-from validate_docbr import CPF
 
 from carteira.embedded import Endpoints
 from carteira.identity.errors import SocialRefused
 from carteira.identity.social import service as social
 from carteira.identity.social.providers import UnknownKey, read_id_token
 from carteira.kit.values.clock import clock
-from tests.identity.authenticator import b64
-from tests.identity.provider import Provider, running_provider
-from tests.identity.support import Person, Server, address, new_person, register, sign_in
-from tests.identity.test_recovery import body_of, letters
-from tests.server import free_port
+from tests.support.app import RunningApp
+from tests.support.authenticator import b64
+from tests.support.mail import body_of, mail_to
+from tests.support.oidc_provider import Provider, running_provider
+from tests.support.people import Person, new_cpf, new_person, random_address, register, sign_in
+from tests.support.server import free_port
 
 CLIENT, SECRET = "carteira-teste", "segredo-do-cliente"
 
@@ -53,14 +53,14 @@ def pointing_at(url: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def server(start_server: Callable[..., Awaitable[Server]], provider: Provider) -> Server:
-    return await start_server(**pointing_at(provider.url))
+async def app(start_app: Callable[..., Awaitable[RunningApp]], provider: Provider) -> RunningApp:
+    return await start_app(**pointing_at(provider.url))
 
 
 @pytest.fixture
-async def browser(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
     """A browser with cookies of its own."""
-    async with server.at(address()) as browser:
+    async with app.at(random_address()) as browser:
         yield browser
 
 
@@ -83,7 +83,7 @@ def somebody(provider: Provider, **claims: object) -> tuple[str, str]:
 
 
 def sign_up(token: str) -> dict[str, str]:
-    return {"registration_token": token, "cpf": CPF().generate(), "birth_date": "1991-02-03", "phone": "11912345678"}
+    return {"registration_token": token, "cpf": new_cpf(), "birth_date": "1991-02-03", "phone": "11912345678"}
 
 
 @pytest.mark.parametrize("name", ["google", "meta"])
@@ -137,11 +137,11 @@ async def test_pkce_and_nonce_are_checked(provider: Provider, browser: httpx.Asy
 
 
 async def test_another_persons_code_does_not_pass(
-    server: Server, provider: Provider, browser: httpx.AsyncClient
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     """An attacker's code, put into a victim's trip, fails for its PKCE challenge is another."""
     theirs, _ = somebody(provider)
-    async with server.at(address()) as attacker:
+    async with app.at(random_address()) as attacker:
         stolen = parse_qs(urlsplit(provider.agree(await leave(attacker), theirs)).query)["code"][0]
     own = parse_qs(urlsplit(await leave(browser)).query)["state"][0]
     answer = await browser.get("/auth/google/callback", params={"state": own, "code": stolen})
@@ -149,12 +149,12 @@ async def test_another_persons_code_does_not_pass(
 
 
 async def test_a_state_is_of_one_browser_one_provider_and_one_use(
-    server: Server, provider: Provider, browser: httpx.AsyncClient
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     over = (401, "social_attempt_over")
     subject, _ = somebody(provider)
     back = provider.agree(await leave(browser), subject)
-    async with server.at(address()) as stranger:
+    async with app.at(random_address()) as stranger:
         answer = await stranger.get(back)
         assert (answer.status_code, answer.json()["code"]) == over
         await leave(stranger)
@@ -198,26 +198,26 @@ async def test_rubbish_is_refused(browser: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
 
-async def test_a_provider_that_is_not_set_up_is_not_there(start_server: Callable[..., Awaitable[Server]]) -> None:
-    server = await start_server()
+async def test_a_provider_that_is_not_set_up_is_not_there(start_app: Callable[..., Awaitable[RunningApp]]) -> None:
+    app = await start_app()
     for path in ("/auth/google/login", "/auth/meta/callback?state=x&code=y"):
-        answer = await server.http.get(path)
+        answer = await app.client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "sign_in_unavailable")
 
 
 @pytest.mark.parametrize("name", ["google", "meta"])
-async def test_a_provider_that_is_down_is_503(start_server: Callable[..., Awaitable[Server]], name: str) -> None:
+async def test_a_provider_that_is_down_is_503(start_app: Callable[..., Awaitable[RunningApp]], name: str) -> None:
     with running_provider() as provider:
-        server = await start_server(**pointing_at(provider.url))
+        app = await start_app(**pointing_at(provider.url))
         subject, _ = somebody(provider)
-        back = provider.agree(await leave(server.http, name), subject)
+        back = provider.agree(await leave(app.client, name), subject)
         provider.process.terminate()
         provider.process.wait()
-        answer = await server.http.get(back)
+        answer = await app.client.get(back)
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_down")
     assert int(answer.headers["retry-after"]) > 0
-    dead = await start_server(**pointing_at(f"http://127.0.0.1:{free_port()}"))
-    assert (await dead.http.get("/auth/google/login")).json()["code"] == "provider_down"
+    dead = await start_app(**pointing_at(f"http://127.0.0.1:{free_port()}"))
+    assert (await dead.client.get("/auth/google/login")).json()["code"] == "provider_down"
 
 
 async def test_what_the_provider_does_not_tell_is_asked_for(provider: Provider, browser: httpx.AsyncClient) -> None:
@@ -235,9 +235,9 @@ async def test_what_the_provider_does_not_tell_is_asked_for(provider: Provider, 
 
 
 async def test_an_address_that_a_provider_asserts_links_nobody(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
-    person = await register(server)
+    person = await register(app)
     subject, _ = somebody(provider, email=person.email)
     offered = (await travel(browser, provider, subject)).json()
     assert "access_token" not in offered
@@ -250,8 +250,8 @@ async def test_an_address_that_a_provider_asserts_links_nobody(
     assert (answer.status_code, answer.json()["code"]) == (409, "cpf_taken")
     # An address that nobody confirmed gets no code either.
     assert await ask_code(browser, offered["registration_token"], email=person.email) == 202
-    await server.work_off()
-    assert letters(endpoints, person.email) == []
+    await app.work_off()
+    assert mail_to(endpoints.maildir, person.email) == []
 
 
 async def ask_code(browser: httpx.AsyncClient, token: str, **name: str) -> int:
@@ -259,11 +259,11 @@ async def ask_code(browser: httpx.AsyncClient, token: str, **name: str) -> int:
 
 
 async def code_sent(
-    server: Server, endpoints: Endpoints, browser: httpx.AsyncClient, token: str, person: Person
+    app: RunningApp, endpoints: Endpoints, browser: httpx.AsyncClient, token: str, person: Person
 ) -> str:
     assert await ask_code(browser, token, cpf=person.cpf) == 202
-    await server.work_off()
-    found = re.search(r"\b\d{6}\b", body_of(letters(endpoints, person.email)[-1], "plain"))
+    await app.work_off()
+    found = re.search(r"\b\d{6}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
     assert found
     return found[0]
 
@@ -272,8 +272,8 @@ async def verify(browser: httpx.AsyncClient, token: str, code: str) -> httpx.Res
     return await browser.post("/auth/social/link/verify", json={"registration_token": token, "code": code})
 
 
-async def confirm_email(server: Server, person: Person) -> None:
-    async with server.database.transaction() as tx:
+async def confirm_email(app: RunningApp, person: Person) -> None:
+    async with app.database.transaction() as tx:
         await tx.execute(text("UPDATE users SET email_confirmed_at = now() WHERE id = :id"), {"id": person.id})
 
 
@@ -282,54 +282,54 @@ async def offer(browser: httpx.AsyncClient, provider: Provider, subject: str) ->
 
 
 async def test_a_code_to_the_confirmed_address_links(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
-    person = await register(server)
-    await confirm_email(server, person)
+    person = await register(app)
+    await confirm_email(app, person)
     subject, _ = somebody(provider)
     token = await offer(browser, provider, subject)
-    code = await code_sent(server, endpoints, browser, token, person)
+    code = await code_sent(app, endpoints, browser, token, person)
     assert (await verify(browser, token, "x" + code)).status_code == 401
     answers = await asyncio.gather(*(verify(browser, token, code) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401]
     back = await travel(browser, provider, subject)
-    assert back.json()["user_id"] == person.id
-    await server.work_off()
-    assert "Google" in body_of(letters(endpoints, person.email)[-1], "plain")
+    assert back.json()["user_id"] == str(person.id)
+    await app.work_off()
+    assert "Google" in body_of(mail_to(endpoints.maildir, person.email)[-1], "plain")
 
 
 async def test_a_code_takes_five_tries_and_ten_minutes(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
-    person = await register(server)
-    await confirm_email(server, person)
+    person = await register(app)
+    await confirm_email(app, person)
     subject, _ = somebody(provider)
     token = await offer(browser, provider, subject)
-    code = await code_sent(server, endpoints, browser, token, person)
+    code = await code_sent(app, endpoints, browser, token, person)
     wrong = f"{(int(code) + 1) % 10**6:06}"
     for _ in range(5):
         assert (await verify(browser, token, wrong)).json()["code"] == "wrong_code"
     assert (await verify(browser, token, code)).status_code == 401
-    code = await code_sent(server, endpoints, browser, token, person)
+    code = await code_sent(app, endpoints, browser, token, person)
     clock.advance(timedelta(minutes=10, seconds=1))
     assert (await verify(browser, token, code)).status_code == 401
 
 
 async def test_a_code_belongs_to_its_account_and_its_token(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
-    person = await register(server)
-    await confirm_email(server, person)
+    person = await register(app)
+    await confirm_email(app, person)
     token = await offer(browser, provider, somebody(provider)[0])
     other = await offer(browser, provider, somebody(provider)[0])
-    code = await code_sent(server, endpoints, browser, token, person)
+    code = await code_sent(app, endpoints, browser, token, person)
     assert await ask_code(browser, other, email=new_person()["email"]) == 202
     assert (await verify(browser, other, code)).status_code == 401
     assert (await verify(browser, token, code)).status_code == 200
 
 
-async def test_asking_for_codes_is_limited(server: Server, provider: Provider, browser: httpx.AsyncClient) -> None:
-    person = await register(server)
+async def test_asking_for_codes_is_limited(app: RunningApp, provider: Provider, browser: httpx.AsyncClient) -> None:
+    person = await register(app)
     token = await offer(browser, provider, somebody(provider)[0])
     asked = [await ask_code(browser, token, email=person.email) for _ in range(6)]
     assert asked == [202] * 5 + [429]
@@ -338,7 +338,7 @@ async def test_asking_for_codes_is_limited(server: Server, provider: Provider, b
 
 
 async def test_a_signed_in_person_links_lists_and_unlinks(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, person: Person
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
     subject, _ = somebody(provider)
     token = await offer(browser, provider, subject)
@@ -348,11 +348,11 @@ async def test_a_signed_in_person_links_lists_and_unlinks(
         *(browser.post("/auth/social/link", json=link, headers=person.headers) for _ in range(3))
     )
     assert sorted(answer.status_code for answer in answers) == [204, 401, 401]
-    assert (await travel(browser, provider, subject)).json()["user_id"] == person.id
+    assert (await travel(browser, provider, subject)).json()["user_id"] == str(person.id)
     listed = (await browser.get("/auth/social", headers=person.headers)).json()["items"]
     assert [item["provider"] for item in listed] == ["google"]
     path = f"/auth/social/{listed[0]['id']}"
-    other = await sign_in(server, await register(server))
+    other = await sign_in(await register(app))
     assert (await browser.delete(path, headers=other.headers)).status_code == 404
     assert (await browser.get("/auth/social", headers=other.headers)).json()["items"] == []
     assert (await browser.delete(path, headers=person.headers)).status_code == 204
@@ -361,11 +361,11 @@ async def test_a_signed_in_person_links_lists_and_unlinks(
 
 
 async def test_an_account_links_to_one_person(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, person: Person
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
     subject, _ = somebody(provider)
     tokens = [await offer(browser, provider, subject) for _ in range(2)]
-    other = await sign_in(server, await register(server))
+    other = await sign_in(await register(app))
     answers = await asyncio.gather(
         *(
             browser.post("/auth/social/link", json={"registration_token": token}, headers=who.headers)
@@ -376,7 +376,7 @@ async def test_an_account_links_to_one_person(
 
 
 async def test_linking_and_unlinking_want_a_recent_sign_in(
-    server: Server, provider: Provider, browser: httpx.AsyncClient, person: Person
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
     tokens = [await offer(browser, provider, somebody(provider)[0]) for _ in range(2)]
     link = {"registration_token": tokens[0]}
@@ -384,8 +384,8 @@ async def test_linking_and_unlinking_want_a_recent_sign_in(
     account = (await browser.get("/auth/social", headers=person.headers)).json()["items"][0]["id"]
     clock.advance(timedelta(minutes=16))
     answers = [
-        await server.http.post("/auth/social/link", json={"registration_token": tokens[1]}, headers=person.headers),
-        await server.http.delete(f"/auth/social/{account}", headers=person.headers),
+        await app.client.post("/auth/social/link", json={"registration_token": tokens[1]}, headers=person.headers),
+        await app.client.delete(f"/auth/social/{account}", headers=person.headers),
     ]
     assert [answer.json()["code"] for answer in answers] == ["recent_sign_in_required"] * 2
 
@@ -419,17 +419,17 @@ async def test_erasure_unlinks(provider: Provider, browser: httpx.AsyncClient, p
 
 
 async def test_what_waits_is_sealed_and_forgotten(
-    server: Server, provider: Provider, browser: httpx.AsyncClient
+    app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     subject, email = somebody(provider)
     token = await offer(browser, provider, subject)
-    async with server.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         rows = (await tx.execute(text("SELECT profile, token_hash FROM social_registrations"))).all()
     assert not any(word.encode() in bytes(part) for row in rows for part in row for word in (subject, email, token))
     clock.advance(timedelta(minutes=31))
     answer = await browser.post("/auth/social/register", json=sign_up(token))
     assert answer.json()["code"] == "registration_over"
-    async with server.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await social.forget_old(tx)
         assert await tx.scalar(text("SELECT count(*) FROM social_registrations")) == 0
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
-from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
@@ -16,11 +15,12 @@ from carteira.identity.sessions import standing
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from tests.identity.support import Person, Server, register, sign_in
+from tests.support.app import RunningApp
+from tests.support.people import Person, register, sign_in
 
 NOWHERE = "postgresql://carteira@127.0.0.1:1/carteira"
 ADMINISTRATOR = 2
-Start = Callable[..., Awaitable[Server]]
+Start = Callable[..., Awaitable[RunningApp]]
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +28,15 @@ def _everything_is_older_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(standing, "CACHE_SECONDS", 0.0)
 
 
-def access_of(server: Server) -> SessionStandings:
-    return cast("SessionStandings", server.app.api.state.identity.access)
+def access_of(app: RunningApp) -> SessionStandings:
+    return cast("SessionStandings", app.api.state.identity.access)
 
 
 @asynccontextmanager
-async def away(server: Server, url: str = NOWHERE) -> AsyncIterator[None]:
+async def away(app: RunningApp, url: str = NOWHERE) -> AsyncIterator[None]:
     """Take PostgreSQL away from whoever asks what a session may; the route behind it goes on with its own."""
-    its = access_of(server)
-    there, nowhere = its._database, Database(url)  # noqa: SLF001 - one server of many tests is not stopped
+    its = access_of(app)
+    there, nowhere = its._database, Database(url)  # noqa: SLF001 - one app of many tests is not stopped
     its._database = nowhere  # noqa: SLF001 - the same
     try:
         yield
@@ -45,13 +45,13 @@ async def away(server: Server, url: str = NOWHERE) -> AsyncIterator[None]:
         await nowhere.close()
 
 
-async def look(server: Server, person: Person) -> int:
-    return (await server.http.get("/users/me", headers=person.headers)).status_code
+async def look(app: RunningApp, person: Person) -> int:
+    return (await app.client.get("/users/me", headers=person.headers)).status_code
 
 
-def remembered(server: Server, **changes: Any) -> None:  # noqa: ANN401 - a field's own type
-    """Change what the server remembers of the one session that it knows."""
-    cache = access_of(server)._cache  # noqa: SLF001 - proves what the test is about
+def remembered(app: RunningApp, **changes: Any) -> None:  # noqa: ANN401 - a field's own type
+    """Change what the app remembers of the one session that it knows."""
+    cache = access_of(app)._cache  # noqa: SLF001 - proves what the test is about
     [(key, standing)] = cache.items()
     cache[key] = replace(standing, **changes)
 
@@ -61,116 +61,116 @@ def served_stale() -> float:
 
 
 async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends(
-    server: Server, person: Person
+    app: RunningApp, person: Person
 ) -> None:
-    assert await look(server, person) == 200
+    assert await look(app, person) == 200
     before = served_stale()
     with capture_logs() as lines:
         for _ in range(2):
-            async with away(server):
-                assert [await look(server, person) for _ in range(3)] == [200] * 3
-            access_of(server)._database_away_until = 0.0  # noqa: SLF001 - no test waits
-            assert [await look(server, person) for _ in range(2)] == [200] * 2
+            async with away(app):
+                assert [await look(app, person) for _ in range(3)] == [200] * 3
+            access_of(app)._database_away_until = 0.0  # noqa: SLF001 - no test waits
+            assert [await look(app, person) for _ in range(2)] == [200] * 2
     assert served_stale() - before == 6
     told = [line["event"] for line in lines if line["event"].startswith("database ")]
     assert told == ["database away: known sessions go on", "database back: sessions read from it again"] * 2
 
 
-async def end_sessions(here: Server, person: Person) -> None:
-    assert (await here.http.delete("/auth/sessions", headers=person.headers)).status_code == 204
+async def end_sessions(here: RunningApp, person: Person) -> None:
+    assert (await here.client.delete("/auth/sessions", headers=person.headers)).status_code == 204
 
 
-async def sign_out(here: Server, person: Person) -> None:
+async def sign_out(here: RunningApp, person: Person) -> None:
     body = {"refresh_token": person.tokens["refresh_token"]}
-    assert (await here.http.post("/auth/logout", json=body)).status_code == 204
+    assert (await here.client.post("/auth/logout", json=body)).status_code == 204
 
 
-async def change_role(here: Server, person: Person) -> None:
-    path, headers = f"/users/{person.id}/role", here.operator("users:write")
-    assert (await here.http.put(path, json={"role_id": ADMINISTRATOR}, headers=headers)).status_code == 200
+async def change_role(here: RunningApp, person: Person) -> None:
+    path, headers = f"/users/{person.id}/role", here.bearer("users:write")
+    assert (await here.client.put(path, json={"role_id": ADMINISTRATOR}, headers=headers)).status_code == 200
 
 
-async def erase(here: Server, person: Person) -> None:
-    assert (await here.http.delete(f"/users/{person.id}", headers=here.operator("users:write"))).status_code == 204
+async def erase(here: RunningApp, person: Person) -> None:
+    assert (await here.client.delete(f"/users/{person.id}", headers=here.bearer("users:write"))).status_code == 204
 
 
-async def change_a_claim(here: Server, _person: Person) -> None:
-    answer = await here.http.patch("/claims/1", json={"active": True}, headers=here.operator("users:write"))
+async def change_a_claim(here: RunningApp, _person: Person) -> None:
+    answer = await here.client.patch("/claims/1", json={"active": True}, headers=here.bearer("users:write"))
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("change", [end_sessions, sign_out, change_role, erase, change_a_claim])
 async def test_what_changed_before_the_outage_is_not_served_in_it(
-    start_server: Start, change: Callable[[Server, Person], Awaitable[None]]
+    start_app: Start, change: Callable[[RunningApp, Person], Awaitable[None]]
 ) -> None:
-    here, there = await start_server(), await start_server()
-    person = await sign_in(here, await register(here))
-    for server in (here, there):
-        assert await look(server, person) == 200
+    here, there = await start_app(), await start_app()
+    person = await sign_in(await register(here))
+    for app in (here, there):
+        assert await look(app, person) == 200
     await change(here, person)
-    for server in (here, there):
-        async with away(server):
-            assert await look(server, person) == 503
+    for app in (here, there):
+        async with away(app):
+            assert await look(app, person) == 503
 
 
-async def test_another_persons_change_does_not_matter(server: Server, person: Person) -> None:
-    other = await sign_in(server, await register(server))
-    assert (await look(server, person), await look(server, other)) == (200, 200)
-    await end_sessions(server, other)
-    async with away(server):
-        assert (await look(server, person), await look(server, other)) == (200, 503)
+async def test_another_persons_change_does_not_matter(app: RunningApp, person: Person) -> None:
+    other = await sign_in(await register(app))
+    assert (await look(app, person), await look(app, other)) == (200, 200)
+    await end_sessions(app, other)
+    async with away(app):
+        assert (await look(app, person), await look(app, other)) == (200, 503)
 
 
-async def test_without_redis_nothing_goes_on(server: Server, person: Person) -> None:
-    assert await look(server, person) == 200
-    access_of(server)._redis = Redis(port=1)  # noqa: SLF001 - one Valkey of many tests is not stopped
-    async with away(server):
-        assert await look(server, person) == 503
+async def test_without_redis_nothing_goes_on(app: RunningApp, person: Person) -> None:
+    assert await look(app, person) == 200
+    access_of(app)._redis = Redis(port=1)  # noqa: SLF001 - one Valkey of many tests is not stopped
+    async with away(app):
+        assert await look(app, person) == 503
 
 
-async def test_a_redis_that_was_started_again_may_have_forgotten_a_mark(server: Server, person: Person) -> None:
-    assert await look(server, person) == 200
-    remembered(server, run="another run")
-    async with away(server):
-        assert await look(server, person) == 503
+async def test_a_redis_that_was_started_again_may_have_forgotten_a_mark(app: RunningApp, person: Person) -> None:
+    assert await look(app, person) == 200
+    remembered(app, run="another run")
+    async with away(app):
+        assert await look(app, person) == 503
 
 
 async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
-    server: Server, person: Person, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, person: Person, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis: Redis = server.app.api.state.redis
+    redis: Redis = app.api.state.redis
     await redis.acl_setuser("no-info", enabled=True, passwords=["+any"], keys=["*"], commands=["+@all", "-info"])
     url = f"redis://no-info:any@{redis_url.rpartition('@')[2]}"
     async with Redis.from_url(url) as discreet:
-        access_of(server)._redis = discreet  # noqa: SLF001 - this server's only
-        assert await look(server, person) == 200
-        async with away(server):
-            assert await look(server, person) == 503
+        access_of(app)._redis = discreet  # noqa: SLF001 - this app's only
+        assert await look(app, person) == 200
+        async with away(app):
+            assert await look(app, person) == 503
             monkeypatch.setattr(standing, "CACHE_SECONDS", 60.0)
-            assert await look(server, person) == 200
+            assert await look(app, person) == 200
     await redis.acl_deluser("no-info")
 
 
-async def test_what_is_known_is_good_for_the_time_set(start_server: Start) -> None:
-    server, never = await start_server(session_outage_seconds=100), await start_server(session_outage_seconds=0)
-    person = await sign_in(server, await register(server))
-    assert (await look(server, person), await look(never, person)) == (200, 200)
-    async with away(server), away(never):
+async def test_what_is_known_is_good_for_the_time_set(start_app: Start) -> None:
+    app, never = await start_app(session_outage_seconds=100), await start_app(session_outage_seconds=0)
+    person = await sign_in(await register(app))
+    assert (await look(app, person), await look(never, person)) == (200, 200)
+    async with away(app), away(never):
         assert await look(never, person) == 503
-        remembered(server, read_at=time.monotonic() - 90)
-        assert await look(server, person) == 200
-        remembered(server, read_at=time.monotonic() - 100)
-        assert await look(server, person) == 503
+        remembered(app, read_at=time.monotonic() - 90)
+        assert await look(app, person) == 200
+        remembered(app, read_at=time.monotonic() - 100)
+        assert await look(app, person) == 503
 
 
-async def test_a_session_that_was_never_seen_is_not_let_in(server: Server, person: Person) -> None:
-    async with away(server):
-        assert await look(server, person) == 503
+async def test_a_session_that_was_never_seen_is_not_let_in(app: RunningApp, person: Person) -> None:
+    async with away(app):
+        assert await look(app, person) == 503
 
 
-async def test_marks_count_as_they_were_before_the_read(start_server: Start) -> None:
-    here, there = await start_server(), await start_server()
-    person = await sign_in(here, await register(here))
+async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> None:
+    here, there = await start_app(), await start_app()
+    person = await sign_in(await register(here))
     its = access_of(there)
     database = its._database  # noqa: SLF001 - a change comes between its read and what follows
 
@@ -189,9 +189,9 @@ async def test_marks_count_as_they_were_before_the_read(start_server: Start) -> 
     assert await look(there, person) == 401
 
 
-async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(start_server: Start) -> None:
-    here, there = await start_server(), await start_server()
-    person, other = [await sign_in(here, await register(here)) for _ in range(2)]
+async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(start_app: Start) -> None:
+    here, there = await start_app(), await start_app()
+    person, other = [await sign_in(await register(here)) for _ in range(2)]
     assert (await look(there, person), await look(here, other)) == (200, 200)
     its = access_of(here)
     redis, its._redis = its._redis, Redis(port=1)  # noqa: SLF001 - away for one of the servers only
@@ -202,23 +202,23 @@ async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(
         assert await look(there, person) == 503
 
 
-async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(server: Server, person: Person) -> None:
-    redis: Redis = server.app.api.state.redis
-    mark = standing._mark(UUID(person.id))  # noqa: SLF001 - what Redis knows
+async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(app: RunningApp, person: Person) -> None:
+    redis: Redis = app.api.state.redis
+    mark = standing._mark(person.id)  # noqa: SLF001 - what Redis knows
     values = set()
     for _ in range(3):
-        await change_role(server, person)
+        await change_role(app, person)
         values.add(await redis.get(mark))
         assert await redis.ttl(mark) > 1200
     assert len(values) == 3
     await redis.delete(mark)
-    await change_role(server, person)
+    await change_role(app, person)
     assert await redis.get(mark) not in values
 
 
-async def test_who_hangs_is_waited_for_once_and_shortly(start_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = await start_server(request_timeout_seconds=4)  # less than it takes to give a connection up
-    person = await sign_in(server, await register(server))
+async def test_who_hangs_is_waited_for_once_and_shortly(start_app: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = await start_app(request_timeout_seconds=4)  # less than it takes to give a connection up
+    person = await sign_in(await register(app))
     monkeypatch.setattr(standing, "_AWAY_SECONDS", 60.0)
     came = []
 
@@ -227,20 +227,20 @@ async def test_who_hangs_is_waited_for_once_and_shortly(start_server: Start, mon
         await reader.read()
         writer.close()
 
-    assert await look(server, person) == 200
+    assert await look(app, person) == 200
     hanging = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = hanging.sockets[0].getsockname()[1]
-    async with hanging, away(server, f"postgresql://carteira@127.0.0.1:{port}/carteira"):
-        assert [await look(server, person) for _ in range(5)] == [200] * 5
+    async with hanging, away(app, f"postgresql://carteira@127.0.0.1:{port}/carteira"):
+        assert [await look(app, person) for _ in range(5)] == [200] * 5
     assert len(came) == 1
 
 
 async def test_the_one_read_longest_ago_makes_room(
-    server: Server, person: Person, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "_CACHE_SIZE", 2)
-    second, third = [await sign_in(server, await register(server)) for _ in range(2)]
+    second, third = [await sign_in(await register(app)) for _ in range(2)]
     for someone in (person, second, person, third):
-        assert await look(server, someone) == 200
-    async with away(server):
-        assert [await look(server, someone) for someone in (person, second, third)] == [200, 503, 200]
+        assert await look(app, someone) == 200
+    async with away(app):
+        assert [await look(app, someone) for someone in (person, second, third)] == [200, 503, 200]

@@ -1,16 +1,12 @@
 """The whole life of a person over HTTP on a real socket, and what its logs must not hold."""
 
 import asyncio
-import email
 import io
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from email.message import EmailMessage
-from email.policy import default
-from pathlib import Path
 
 import httpx
 import pyotp
@@ -21,7 +17,9 @@ import uvicorn
 from carteira.embedded import Endpoints
 from carteira.kit.ops import log
 from carteira.kit.values.clock import clock
-from tests.identity.support import Server, new_person
+from tests.support.app import RunningApp
+from tests.support.mail import body_of, code_in, mail_to
+from tests.support.people import new_person
 
 NEW = "Outra9senha"
 
@@ -41,8 +39,8 @@ async def logged() -> AsyncIterator[io.StringIO]:
 
 
 @asynccontextmanager
-async def served(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    config = uvicorn.Config(server.app, host="127.0.0.1", port=0, lifespan="off", log_config=None)
+async def on_a_socket(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
+    config = uvicorn.Config(app.application, host="127.0.0.1", port=0, lifespan="off", log_config=None)
     listening = uvicorn.Server(config)
     with_socket = config.bind_socket()
     task = asyncio.create_task(listening.serve(sockets=[with_socket]))
@@ -63,19 +61,13 @@ def bearer(tokens: httpx.Response) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens.json()['access_token']}"}
 
 
-def letter(endpoints: Endpoints, to: str) -> EmailMessage:
-    files = Path(endpoints.maildir, "new").iterdir()
-    mails = (email.message_from_bytes(file.read_bytes(), policy=default) for file in files)
-    return next(mail for mail in mails if mail["To"] == to)
-
-
 async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in order
-    start_server: Callable[..., Awaitable[Server]], endpoints: Endpoints, logged: io.StringIO
+    start_app: Callable[..., Awaitable[RunningApp]], endpoints: Endpoints, logged: io.StringIO
 ) -> None:
-    server = await start_server(log_level="debug")
+    app = await start_app(log_level="debug")
     person = new_person()
     secrets = [person["password"], NEW, person["cpf"], person["email"], "Errada123"]
-    async with served(server) as http:
+    async with on_a_socket(app) as http:
         user_id = (await ok(http.post("/users/register", json=person), 201)).json()["id"]
         for name in (person["cpf"], person["email"]):
             tokens = await ok(http.post("/auth/login", data={"username": name, "password": person["password"]}))
@@ -100,28 +92,25 @@ async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in orde
         await ok(http.get("/users/me", headers=bearer(renewed)), 401)
 
         await ok(http.post("/password-recovery", json={"email": person["email"]}), 202)
-        await server.work_off()
-        text = letter(endpoints, person["email"]).get_body(("plain",))
-        assert text is not None
-        code = re.search(r"\b\d{6}\b", text.get_content())
-        assert code
-        asked = {"email": person["email"], "code": code[0]}
+        await app.work_off()
+        code = code_in(body_of(mail_to(endpoints.maildir, person["email"])[-1], "plain"), 6)
+        asked = {"email": person["email"], "code": code}
         reset = (await ok(http.post("/password-recovery/verify", json=asked))).json()["reset_token"]
         await ok(http.post("/password-recovery/reset", json={"reset_token": reset, "new_password": NEW}), 204)
-        await server.work_off()
+        await app.work_off()
 
         challenge = (await ok(http.post("/auth/login", data={"username": person["email"], "password": NEW}))).json()
         clock.advance(timedelta(seconds=60))
         body = {"mfa_token": challenge["mfa_token"], "code": totp.at(clock.now())}
         tokens = await ok(http.post("/auth/mfa", json=body))
-        writer = server.operator("users:write")
+        writer = app.bearer("users:write")
         await ok(http.get("/users", headers=bearer(tokens)), 403)
         await ok(http.put(f"/users/{user_id}/role", json={"role_id": 2}, headers=writer))
         await ok(http.get("/users", headers=bearer(tokens)))
         await ok(http.put(f"/users/{user_id}/role", json={"role_id": 1}, headers=writer))
         await ok(http.get("/users", headers=bearer(tokens)), 403)
 
-        export = await ok(http.get("/users/export?format=csv", headers=server.operator("users:export")))
+        export = await ok(http.get("/users/export?format=csv", headers=app.bearer("users:export")))
         assert user_id in export.text
         everything = (await ok(http.get("/users/me/data", headers=bearer(tokens)))).json()
         assert everything["identity"]["user"]["email"] == person["email"]
@@ -130,7 +119,7 @@ async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in orde
         await ok(http.post("/auth/login", data={"username": person["email"], "password": NEW}), 401)
         for given in (tokens, renewed):
             secrets += [given.json()["access_token"], given.json()["refresh_token"]]
-        secrets += [old, reset, challenge["mfa_token"], body["code"], code[0]]
+        secrets += [old, reset, challenge["mfa_token"], body["code"], code]
 
     lines = logged.getvalue()
     assert '"event": "request"' in lines, "the story was logged"

@@ -1,16 +1,19 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from carteira.identity.users import queries
 from carteira.kit.values.clock import clock
-from tests.identity.support import PASSWORD, Person, Server, new_person, register, sign_in
+from tests.support.app import RunningApp
+from tests.support.people import PASSWORD, Person, new_person, register, sign_in
 
 
-async def test_register_answers_the_person_and_never_the_password(server: Server) -> None:
+async def test_register_answers_the_person_and_never_the_password(app: RunningApp) -> None:
     body = new_person()
-    answer = await server.http.post("/users/register", json=body)
+    answer = await app.client.post("/users/register", json=body)
     assert answer.status_code == 201
     user = answer.json()
     assert user["cpf"] == body["cpf"]
@@ -38,14 +41,14 @@ async def test_register_answers_the_person_and_never_the_password(server: Server
         ("extra", "x"),
     ],
 )
-async def test_register_names_the_field_that_is_wrong(server: Server, field: str, value: str) -> None:
-    answer = await server.http.post("/users/register", json=new_person() | {field: value})
+async def test_register_names_the_field_that_is_wrong(app: RunningApp, field: str, value: str) -> None:
+    answer = await app.client.post("/users/register", json=new_person() | {field: value})
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_each_broken_password_rule_is_named(server: Server) -> None:
-    answer = await server.http.post("/users/register", json=new_person() | {"password": "abc"})
+async def test_each_broken_password_rule_is_named(app: RunningApp) -> None:
+    answer = await app.client.post("/users/register", json=new_person() | {"password": "abc"})
     assert answer.status_code == 422
     assert [error["message"] for error in answer.json()["errors"]] == [
         "A senha deve ter pelo menos 8 caracteres.",
@@ -55,211 +58,209 @@ async def test_each_broken_password_rule_is_named(server: Server) -> None:
 
 
 @pytest.mark.parametrize("password", ["Password1", "Mudar123", "Flamengo10"])
-async def test_the_commonest_passwords_are_refused(server: Server, password: str) -> None:
-    answer = await server.http.post("/users/register", json=new_person() | {"password": password})
+async def test_the_commonest_passwords_are_refused(app: RunningApp, password: str) -> None:
+    answer = await app.client.post("/users/register", json=new_person() | {"password": password})
     assert answer.status_code == 422
     assert answer.json()["code"] == "weak_password"
 
 
-async def test_the_same_email_or_cpf_is_a_conflict_whatever_its_shape(server: Server) -> None:
+async def test_the_same_email_or_cpf_is_a_conflict_whatever_its_shape(app: RunningApp) -> None:
     body = new_person()
-    assert (await server.http.post("/users/register", json=body)).status_code == 201
-    again = await server.http.post("/users/register", json=new_person() | {"email": body["email"].upper()})
+    assert (await app.client.post("/users/register", json=body)).status_code == 201
+    again = await app.client.post("/users/register", json=new_person() | {"email": body["email"].upper()})
     assert (again.status_code, again.json()["code"]) == (409, "email_taken")
     digits = body["cpf"]
     dotted = f"{digits[:3]}.{digits[3:6]}.{digits[6:9]}-{digits[9:]}"
-    again = await server.http.post("/users/register", json=new_person() | {"cpf": dotted})
+    again = await app.client.post("/users/register", json=new_person() | {"cpf": dotted})
     assert (again.status_code, again.json()["code"]) == (409, "cpf_taken")
 
 
-async def test_an_operator_creates_a_person_who_must_change_the_generated_password(server: Server) -> None:
+async def test_an_operator_creates_a_person_who_must_change_the_generated_password(app: RunningApp) -> None:
     email = new_person()["email"]
-    answer = await server.http.post(
+    answer = await app.client.post(
         "/users",
         json={"full_name": "José de Souza", "email": email, "role_id": 2},
-        headers=server.operator("users:write"),
+        headers=app.bearer("users:write"),
     )
     assert answer.status_code == 201
     generated = answer.json()["generated_password"]
     assert len(generated) >= 16
-    person = Person(answer.json()["id"], email, email, generated)
-    await sign_in(server, person)
+    person = Person(app.client, UUID(answer.json()["id"]), {}, email, email, generated)
+    await sign_in(person)
     assert person.tokens["password_change_required"] is True
-    blocked = await server.http.get("/users/me", headers=person.headers)
+    blocked = await app.client.get("/users/me", headers=person.headers)
     assert (blocked.status_code, blocked.json()["code"]) == (403, "password_change_required")
-    changed = await server.http.put(
+    changed = await app.client.put(
         "/users/me/password",
         json={"current_password": generated, "new_password": PASSWORD},
         headers=person.headers,
     )
     assert changed.status_code == 204
-    me = await server.http.get("/users/me", headers=person.headers)
+    me = await app.client.get("/users/me", headers=person.headers)
     assert me.status_code == 200
     assert "generated_password" not in me.json()
     assert "users:write" in me.json()["claims"]
 
 
-async def test_a_generated_password_expires_unused(server: Server) -> None:
+async def test_a_generated_password_expires_unused(app: RunningApp) -> None:
     body = {"full_name": "José de Souza", "email": new_person()["email"], "role_id": 1}
-    made = (await server.http.post("/users", json=body, headers=server.operator("users:write"))).json()
+    made = (await app.client.post("/users", json=body, headers=app.bearer("users:write"))).json()
     clock.advance(timedelta(days=7, seconds=1))
     login = {"username": body["email"], "password": made["generated_password"]}
-    assert (await server.http.post("/auth/login", data=login)).status_code == 401
+    assert (await app.client.post("/auth/login", data=login)).status_code == 401
     clock.run()
-    assert (await server.http.post("/auth/login", data=login)).status_code == 200
+    assert (await app.client.post("/auth/login", data=login)).status_code == 200
 
 
 async def test_a_change_of_password_wants_the_current_one_and_ends_other_sessions(
-    server: Server, person: Person
+    app: RunningApp, person: Person
 ) -> None:
-    other = Person(person.id, person.email, person.cpf)
-    await sign_in(server, other)
-    wrong = await server.http.put(
+    other = replace(person)
+    await sign_in(other)
+    wrong = await app.client.put(
         "/users/me/password",
         json={"current_password": "Errada123x", "new_password": "Outra9senha"},
         headers=person.headers,
     )
     assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_current_password")
-    right = await server.http.put(
+    right = await app.client.put(
         "/users/me/password",
         json={"current_password": PASSWORD, "new_password": "Outra9senha"},
         headers=person.headers,
     )
     assert right.status_code == 204
-    assert (await server.http.get("/users/me", headers=person.headers)).status_code == 200
-    assert (await server.http.get("/users/me", headers=other.headers)).status_code == 401
+    assert (await app.client.get("/users/me", headers=person.headers)).status_code == 200
+    assert (await app.client.get("/users/me", headers=other.headers)).status_code == 401
 
 
-async def test_cpf_is_masked_for_who_lacks_the_claim(server: Server, person: Person) -> None:
+async def test_cpf_is_masked_for_who_lacks_the_claim(app: RunningApp, person: Person) -> None:
     masked = f"***.{person.cpf[3:6]}.{person.cpf[6:9]}-**"
-    reader = await server.http.get(f"/users/{person.id}", headers=server.operator("users:read"))
+    reader = await app.client.get(f"/users/{person.id}", headers=app.bearer("users:read"))
     assert reader.json()["cpf"] == masked
-    holder = await server.http.get(f"/users/{person.id}", headers=server.operator("users:read", "users:cpf"))
+    holder = await app.client.get(f"/users/{person.id}", headers=app.bearer("users:read", "users:cpf"))
     assert holder.json()["cpf"] == person.cpf
-    listed = await server.http.get("/users", params={"q": person.email}, headers=server.operator("users:read"))
+    listed = await app.client.get("/users", params={"q": person.email}, headers=app.bearer("users:read"))
     assert [item["cpf"] for item in listed.json()["items"]] == [masked]
 
 
 @pytest.mark.parametrize("wanted", ["acucena DA", "AÇUCENA", None])
-async def test_search_finds_a_person_however_it_is_typed(server: Server, person: Person, wanted: str | None) -> None:
-    headers = server.operator("users:read")
+async def test_search_finds_a_person_however_it_is_typed(app: RunningApp, person: Person, wanted: str | None) -> None:
+    headers = app.bearer("users:read")
     found: list[dict[str, Any]] = []
     cursor = None
     while True:
         params = {"q": wanted or person.cpf, "limit": "100"} | ({"cursor": cursor} if cursor else {})
-        answer = (await server.http.get("/users", params=params, headers=headers)).json()
+        answer = (await app.client.get("/users", params=params, headers=headers)).json()
         found += answer["items"]
         cursor = answer["next_cursor"]
         if cursor is None:
             break
-    assert person.id in [item["id"] for item in found]
+    assert str(person.id) in [item["id"] for item in found]
     if wanted is None:
         assert len(found) == 1
 
 
 @pytest.mark.parametrize("wanted", ["%", "_", "100%", "\\", "' OR 1=1 --"])
-async def test_search_takes_every_sign_for_itself(server: Server, person: Person, wanted: str) -> None:
-    answer = await server.http.get("/users", params={"q": wanted}, headers=server.operator("users:read"))
+async def test_search_takes_every_sign_for_itself(app: RunningApp, person: Person, wanted: str) -> None:
+    answer = await app.client.get("/users", params={"q": wanted}, headers=app.bearer("users:read"))
     assert answer.status_code == 200
-    assert person.id not in [item["id"] for item in answer.json()["items"]]
+    assert str(person.id) not in [item["id"] for item in answer.json()["items"]]
 
 
-async def test_a_part_of_a_cpf_finds_nobody(server: Server, person: Person) -> None:
-    answer = await server.http.get("/users", params={"q": person.cpf[:9]}, headers=server.operator("users:read"))
+async def test_a_part_of_a_cpf_finds_nobody(app: RunningApp, person: Person) -> None:
+    answer = await app.client.get("/users", params={"q": person.cpf[:9]}, headers=app.bearer("users:read"))
     assert answer.json()["items"] == []
 
 
-async def test_rubbish_in_the_search_is_no_server_error(server: Server) -> None:
-    headers = server.operator("users:read")
-    assert (await server.http.get("/users?q=%00", headers=headers)).status_code == 422
-    assert (await server.http.get("/users?cursor=xx", headers=headers)).status_code == 422
-    assert (await server.http.get("/users/99999999999999999999", headers=headers)).status_code == 422
+async def test_rubbish_in_the_search_is_no_server_error(app: RunningApp) -> None:
+    headers = app.bearer("users:read")
+    assert (await app.client.get("/users?q=%00", headers=headers)).status_code == 422
+    assert (await app.client.get("/users?cursor=xx", headers=headers)).status_code == 422
+    assert (await app.client.get("/users/99999999999999999999", headers=headers)).status_code == 422
 
 
-async def test_a_person_changes_their_own_data_but_not_their_cpf(server: Server, person: Person) -> None:
-    answer = await server.http.patch(f"/users/{person.id}", json={"phone": "1133334444"}, headers=person.headers)
+async def test_a_person_changes_their_own_data_but_not_their_cpf(app: RunningApp, person: Person) -> None:
+    answer = await app.client.patch(f"/users/{person.id}", json={"phone": "1133334444"}, headers=person.headers)
     assert (answer.status_code, answer.json()["phone"]) == (200, "1133334444")
-    answer = await server.http.put(
+    answer = await app.client.put(
         f"/users/{person.id}",
         json={"full_name": "Maria Nova", "email": person.email, "cpf": person.cpf},
         headers=person.headers,
     )
     assert (answer.status_code, answer.json()["full_name"]) == (200, "Maria Nova")
-    answer = await server.http.patch(f"/users/{person.id}", json={"cpf": new_person()["cpf"]}, headers=person.headers)
+    answer = await app.client.patch(f"/users/{person.id}", json={"cpf": new_person()["cpf"]}, headers=person.headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "cpf_is_fixed")
     for field, value in (("full_name", None), ("email", None), ("cpf", None), ("role_id", 2), ("claims", "x")):
-        answer = await server.http.patch(f"/users/{person.id}", json={field: value}, headers=person.headers)
+        answer = await app.client.patch(f"/users/{person.id}", json={field: value}, headers=person.headers)
         assert answer.status_code == 422
 
 
-async def test_change_to_a_taken_email_is_a_conflict(server: Server, person: Person) -> None:
-    other = await register(server)
-    answer = await server.http.patch(f"/users/{person.id}", json={"email": other.email}, headers=person.headers)
+async def test_change_to_a_taken_email_is_a_conflict(app: RunningApp, person: Person) -> None:
+    other = await register(app)
+    answer = await app.client.patch(f"/users/{person.id}", json={"email": other.email}, headers=person.headers)
     assert (answer.status_code, answer.json()["code"]) == (409, "email_taken")
 
 
-async def test_the_report_as_sql_and_as_an_expression_gives_the_same_rows(server: Server, person: Person) -> None:
-    headers = server.operator("users:write")
-    claims = (await server.http.get("/claims", params={"limit": 100}, headers=headers)).json()["items"]
+async def test_the_report_as_sql_and_as_an_expression_gives_the_same_rows(app: RunningApp, person: Person) -> None:
+    headers = app.bearer("users:write")
+    claims = (await app.client.get("/claims", params={"limit": 100}, headers=headers)).json()["items"]
     for claim in claims[:3]:
-        assert (await server.http.put(f"/users/{person.id}/claims/{claim['id']}", headers=headers)).status_code == 200
-    await server.http.put(f"/users/{(await register(server)).id}/role", json={"role_id": 2}, headers=headers)
-    async with server.database.transaction() as tx:
+        assert (await app.client.put(f"/users/{person.id}/claims/{claim['id']}", headers=headers)).status_code == 200
+    await app.client.put(f"/users/{(await register(app)).id}/role", json={"role_id": 2}, headers=headers)
+    async with app.database.transaction() as tx:
         by_sql = [tuple(row) for row in await queries.report(tx, limit=10_000)]
         by_expression = [tuple(row) for row in await tx.execute(queries.report_expression(limit=10_000))]
     assert by_sql == by_expression
-    mine = next(row for row in by_sql if str(row[0]) == person.id)
+    mine = next(row for row in by_sql if str(row[0]) == str(person.id))
     assert mine[3:] == ("cidadão", sorted(claim["description"] for claim in claims[:3]))
-    answer = await server.http.get("/users/report", headers=server.operator("users:read"))
+    answer = await app.client.get("/users/report", headers=app.bearer("users:read"))
     assert answer.status_code == 200
     assert {"full_name", "email", "role", "claims"} <= set(answer.json()["items"][0])
 
 
-async def test_role_is_read_by_user_id_and_given_by_claim(server: Server, person: Person) -> None:
-    assert (await server.http.get(f"/users/{person.id}/role", headers=person.headers)).json() == {
+async def test_role_is_read_by_user_id_and_given_by_claim(app: RunningApp, person: Person) -> None:
+    assert (await app.client.get(f"/users/{person.id}/role", headers=person.headers)).json() == {
         "id": 1,
         "description": "cidadão",
     }
-    refused = await server.http.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=person.headers)
+    refused = await app.client.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=person.headers)
     assert refused.status_code == 403
-    writer = server.operator("users:write")
-    assert (await server.http.put(f"/users/{person.id}/role", json={"role_id": 99}, headers=writer)).status_code == 404
-    assert (await server.http.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=writer)).status_code == 200
-    assert "users:read" in (await server.http.get("/users/me", headers=person.headers)).json()["claims"]
+    writer = app.bearer("users:write")
+    assert (await app.client.put(f"/users/{person.id}/role", json={"role_id": 99}, headers=writer)).status_code == 404
+    assert (await app.client.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=writer)).status_code == 200
+    assert "users:read" in (await app.client.get("/users/me", headers=person.headers)).json()["claims"]
 
 
-async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(server: Server, person: Person) -> None:
-    writer = server.operator("users:write")
+async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(app: RunningApp, person: Person) -> None:
+    writer = app.bearer("users:write")
     name = f"teste:{person.id}"
-    claim = (await server.http.post("/claims", json={"description": name}, headers=writer)).json()
-    assert (await server.http.post("/claims", json={"description": name}, headers=writer)).status_code == 409
+    claim = (await app.client.post("/claims", json={"description": name}, headers=writer)).json()
+    assert (await app.client.post("/claims", json={"description": name}, headers=writer)).status_code == 409
     role = (
-        await server.http.post("/roles", json={"description": name, "claim_ids": [claim["id"]]}, headers=writer)
+        await app.client.post("/roles", json={"description": name, "claim_ids": [claim["id"]]}, headers=writer)
     ).json()
-    await server.http.put(f"/users/{person.id}/role", json={"role_id": role["id"]}, headers=writer)
-    me = await server.http.get("/users/me", headers=person.headers)
+    await app.client.put(f"/users/{person.id}/role", json={"role_id": role["id"]}, headers=writer)
+    me = await app.client.get("/users/me", headers=person.headers)
     assert me.json()["claims"] == [name]
-    await server.http.patch(f"/claims/{claim['id']}", json={"active": False}, headers=writer)
-    me = await server.http.get("/users/me", headers=person.headers)
+    await app.client.patch(f"/claims/{claim['id']}", json={"active": False}, headers=writer)
+    me = await app.client.get("/users/me", headers=person.headers)
     assert me.json()["claims"] == []
 
 
-async def test_a_person_sees_who_looked(server: Server, person: Person) -> None:
-    admin = await register(server)
-    await server.http.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=server.operator("users:write"))
-    await sign_in(server, admin)
-    await server.http.get(f"/users/{person.id}", headers=admin.headers)
-    await server.http.get(f"/users/{person.id}", headers=person.headers)
-    answer = await server.http.get("/users/me/accesses", headers=person.headers)
+async def test_a_person_sees_who_looked(app: RunningApp, person: Person) -> None:
+    admin = await register(app)
+    await app.client.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=app.bearer("users:write"))
+    await sign_in(admin)
+    await app.client.get(f"/users/{person.id}", headers=admin.headers)
+    await app.client.get(f"/users/{person.id}", headers=person.headers)
+    answer = await app.client.get("/users/me/accesses", headers=person.headers)
     looks = [item for item in answer.json()["items"] if item["action"] != "users_exported"]  # of other tests
-    assert [(item["action"], item["actor_id"]) for item in looks] == [("user_read", admin.id)]
+    assert [(item["action"], item["actor_id"]) for item in looks] == [("user_read", str(admin.id))]
 
 
-async def test_consents_are_given_and_withdrawn(server: Server, person: Person) -> None:
+async def test_consents_are_given_and_withdrawn(app: RunningApp, person: Person) -> None:
     for granted in (True, False):
-        answer = await server.http.put(
-            "/users/me/consents/marketing", json={"granted": granted}, headers=person.headers
-        )
+        answer = await app.client.put("/users/me/consents/marketing", json={"granted": granted}, headers=person.headers)
         assert [(item["purpose"], item["granted"]) for item in answer.json()["items"]] == [("marketing", granted)]
-    unknown = await server.http.put("/users/me/consents/x", json={"granted": True}, headers=person.headers)
+    unknown = await app.client.put("/users/me/consents/x", json={"granted": True}, headers=person.headers)
     assert unknown.status_code == 422

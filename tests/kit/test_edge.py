@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 from carteira.kit.web.access import Principal, Who, claims, public
 from carteira.kit.web.edge import Edge
 from carteira.kit.web.problems import Conflict
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 router = APIRouter()
 anyone = [public("a test")]
@@ -174,7 +175,7 @@ async def test_an_answer_that_comes_as_the_time_runs_out_is_503() -> None:
             group.create_task(answer())
 
     edge = Edge(app, max_body_bytes=100, body_limits={}, timeout_seconds=0.01)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://test") as client:
+    async with client_of(edge) as client:
         problem(await client.get("/"), 503, "request_timed_out")
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import RowMapping
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Event, Follower, emit, follow, lag
 from carteira.kit.db.session import Tx
-from tests.kit.horizon import pass_horizon
 from tests.support.databases import NewDatabase
+from tests.support.horizon import pass_horizon
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from carteira.kit.outbound.http import Http
 from carteira.kit.web.problems import DependencyDown
-from tests.server import free_port
+from tests.support.server import free_port
 
 ANSWERS = {
     "/good": b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n" + b'{"a": 1}',

@@ -16,7 +16,8 @@ from carteira.kit.web.access import Who
 from carteira.kit.web.idempotency import REPLAYED, OnceDep
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 router = APIRouter()
 INSERT = text("INSERT INTO once_done (note) VALUES (:note) RETURNING number")

@@ -6,6 +6,7 @@ import random
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from carteira.kit.ops.metrics import TELL_SECONDS, Tally
+from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
 
@@ -36,8 +37,7 @@ async def test_a_tally_says_what_single_observations_say() -> None:
         if number % 70 == 0:
             await asyncio.sleep(TELL_SECONDS * 2)
     assert text_of(later) != text_of(at_once), "it is not yet time"
-    await asyncio.sleep(TELL_SECONDS * 2)
-    assert text_of(later) == text_of(at_once)
+    await until(lambda: text_of(later) == text_of(at_once), "the tally is told")
     total = later.get_sample_value("answer_seconds_sum")
     assert total is not None
     assert abs(total - sum(seconds for _, seconds in events)) < 1e-6

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from carteira.kit.web.access import public
 from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor, instant, page, whole
 from carteira.kit.web.problems import InvalidInput
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 router = APIRouter()
 

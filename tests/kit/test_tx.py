@@ -16,7 +16,8 @@ from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgr
 from carteira.kit.web.access import public
 from carteira.kit.web.problems import Conflict
 from carteira.kit.web.transaction import TxDep
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 router = APIRouter()
 anyone = [public("a test")]

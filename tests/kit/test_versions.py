@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from carteira.kit.web.access import public
 from carteira.kit.web.problems import Conflict
 from carteira.kit.web.versions import FIRST, Change, UnknownVersion, newest, parse
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 router = APIRouter()
 

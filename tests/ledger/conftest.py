@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira.kit.db.engine import Database
-from tests.ledger.support import open_system_accounts
 from tests.support.databases import NewDatabase, open_database, rolled_back
+from tests.support.ledger import open_system_accounts
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
-from tests.kit.horizon import pass_horizon
 from tests.support.databases import NewDatabase
+from tests.support.horizon import pass_horizon
 
 FUNDING = ledger.system_account("benefits.funding")
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
-from tests.ledger.support import SHOP, TOP_UP, open_wallet, purchase
+from tests.support.ledger import SHOP, TOP_UP, open_wallet, purchase
 
 Tx = AsyncSession
 

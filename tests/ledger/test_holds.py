@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.values.clock import clock
 from carteira.ledger.errors import CaptureTooLarge, HoldNotFound
-from tests.ledger.support import SHOP, open_wallet, purchase
+from tests.support.ledger import SHOP, open_wallet, purchase
 
 Tx = AsyncSession
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.errors import UnbalancedEntry
-from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.support.ledger import SHOP, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 

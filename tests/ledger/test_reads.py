@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
-from tests.kit.horizon import pass_horizon
-from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.support.horizon import pass_horizon
+from tests.support.ledger import SHOP, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from tests.ledger.support import balance_of, open_wallet, purchase
+from tests.support.ledger import balance_of, open_wallet, purchase
 
 
 class Note(NamedTuple):

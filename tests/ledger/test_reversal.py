@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.web.problems import Conflict
 from carteira.ledger.errors import EntryNotReversible
-from tests.ledger.support import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.support.ledger import SHOP, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 

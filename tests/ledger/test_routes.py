@@ -11,8 +11,9 @@ import pytest
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.web.idempotency import REPLAYED
-from tests.kit.served import application, client_of
-from tests.ledger.support import open_wallet, purchase
+from tests.support.client import client_of
+from tests.support.kit_app import application
+from tests.support.ledger import open_wallet, purchase
 
 PERSON, OPERATOR = uuid4(), uuid4()
 

@@ -17,8 +17,8 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
 from carteira.ledger.errors import CaptureTooLarge, EntryNotReversible
-from tests.ledger.support import SHOP, TOP_UP, open_system_accounts
 from tests.support.databases import NewDatabase
+from tests.support.ledger import SHOP, TOP_UP, open_system_accounts
 
 T = TypeVar("T")
 Line = tuple[UUID, int]

@@ -1,17 +1,13 @@
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from uuid import UUID
 
-import httpx
 import pytest
 
 from carteira import ledger
-from carteira.app import access_key, create_app
-from carteira.kit.security import tokens
 from carteira.resellers.sandbox import Sandbox
 from carteira.settings import Settings
-from tests.resellers.support import Shop, standing_in
+from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.resellers import standing_in
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +31,10 @@ def settings(
     stand_in: tuple[Sandbox, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Settings:
-    return Settings(
+    return settings_for(
+        tmp_path_factory.mktemp("home"),
         database_url=database_url,
         redis_url=redis_url,
-        carteira_home=tmp_path_factory.mktemp("home"),
         carteira_modules="resellers",
         base_url_cashback=stand_in[1] + "/",
         token_cashback="the-token",
@@ -47,34 +43,18 @@ def settings(
     )
 
 
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Shop]:
-    key = access_key(settings)
-
-    def token_for(user_id: UUID, *claims: str) -> str:
-        return tokens.sign(key, subject=str(user_id), ttl_seconds=600, claims={"claims": list(claims)})
-
-    app = create_app(settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.api.router.lifespan_context(app.api),
-        httpx.AsyncClient(transport=transport, base_url="http://carteira") as client,
-    ):
-        yield Shop(client, app.api.state.database, token_for)
-
-
 @pytest.fixture(scope="session")
-async def shop(settings: Settings) -> AsyncIterator[Shop]:
-    """A server that the tests share; each uses months and people of its own."""
-    async with serving(settings) as shop:
-        yield shop
+async def app(settings: Settings) -> AsyncIterator[RunningApp]:
+    """An application that the tests share; each uses months and people of its own."""
+    async with running_app(settings) as app:
+        yield app
 
 
 @pytest.fixture
-async def own_shop(settings: Settings, new_database: NewDatabase) -> AsyncIterator[Shop]:
-    """A server with a fresh database, for tests of what is the same for everybody; its ledger reconciles in the end."""
-    fresh = settings.model_copy(update={"database_url": new_database("own_shop"), "database_pool_size": 16})
-    async with serving(fresh) as shop:
-        yield shop
-        async with shop.database.transaction() as tx:
+async def own_app(settings: Settings, new_database: NewDatabase) -> AsyncIterator[RunningApp]:
+    """An application on a fresh database, for what is the same for everybody; its ledger reconciles in the end."""
+    fresh = settings.model_copy(update={"database_url": new_database("own_app"), "database_pool_size": 16})
+    async with running_app(fresh) as app:
+        yield app
+        async with app.database.transaction() as tx:
             assert (await ledger.reconcile(tx)).differences == []

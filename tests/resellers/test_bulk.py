@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from carteira.kit.values.clock import clock
-from tests.resellers.support import Person, Shop, new_cpf, new_month
+from tests.support.app import RunningApp
+from tests.support.people import new_cpf
+from tests.support.resellers import Buyer, buyer, new_month, new_operator, new_reseller
 
 
-async def send(person: Person, body: str | bytes, query: str = "", **headers: str) -> httpx.Response:
+async def send(person: Buyer, body: str | bytes, query: str = "", **headers: str) -> httpx.Response:
     return await person.call(
         "POST", f"/purchases/bulk{query}", content=body, headers={"Content-Type": "text/csv; charset=utf-8"} | headers
     )
@@ -27,8 +29,8 @@ def fates(response: httpx.Response) -> list[tuple[Any, ...]]:
     return [(line["line"], line["result"], line["error"]) for line in response.json()["results"]]
 
 
-async def test_each_line_has_its_result(shop: Shop) -> None:
-    me, other, month, run = await shop.reseller(), await shop.reseller(), new_month(), uuid4().hex
+async def test_each_line_has_its_result(app: RunningApp) -> None:
+    me, other, month, run = await new_reseller(app), await new_reseller(app), new_month(), uuid4().hex
     taken = await me.buy(5, month)
     tomorrow = clock.today() + timedelta(days=1)
     lines = [
@@ -66,7 +68,7 @@ async def test_each_line_has_its_result(shop: Shop) -> None:
     content = response.json()
     assert (content["registered"], content["failed"], content["amount"]) == (3, 10, 4_000)
     assert content["results"][6]["detail"] == "date: A data não pode estar no futuro."
-    listed = (await me.get("/purchases"))["items"]
+    listed = (await me.read("/purchases"))["items"]
     assert {item["code"]: item["amount"] for item in listed} == {
         taken["code"]: 5,
         f"A{run}": 1_000,
@@ -75,24 +77,24 @@ async def test_each_line_has_its_result(shop: Shop) -> None:
     }
 
 
-async def test_all_or_nothing_when_asked(shop: Shop) -> None:
-    me, month, run = await shop.reseller(), new_month(), uuid4().hex
+async def test_all_or_nothing_when_asked(app: RunningApp) -> None:
+    me, month, run = await new_reseller(app), new_month(), uuid4().hex
     good, bad = (f"A{run}", 1_000, month, me.cpf), (f"B{run}", -1, month, me.cpf)
     response = await send(me, csv_of([good, bad]), "?atomic=true")
     assert (response.status_code, response.json()["code"]) == (422, "bulk_rejected")
     assert fates(response) == [(1, "not_registered", None), (2, "failed", "invalid_input")]
-    assert (await me.get("/purchases"))["items"] == []
+    assert (await me.read("/purchases"))["items"] == []
     assert (await send(me, csv_of([good]), "?atomic=true")).json()["registered"] == 1
 
 
-async def test_operators_send_for_everybody_and_spreadsheets_write_as_they_do(shop: Shop) -> None:
-    me, operator, month, run = await shop.reseller(), shop.operator, new_month(), uuid4().hex
+async def test_operators_send_for_everybody_and_spreadsheets_write_as_they_do(app: RunningApp) -> None:
+    me, operator, month, run = await new_reseller(app), new_operator(app), new_month(), uuid4().hex
     body = f'\ufeffCode;Amount;Date;CPF\r\nA{run};1000;{month};{me.cpf}\r\n"B;{run}";2000;{month};{me.cpf}\r\n'
     assert (await send(operator, body)).json()["registered"] == 2
     nobody = await send(operator, csv_of([(f"C{run}", 1, month)], "code,amount,date"))
     assert fates(nobody) == [(1, "failed", "unknown_reseller")]
-    assert (await send(shop.person("reseller"), body)).status_code == 403
-    assert (await send(shop.person(), body)).status_code == 403
+    assert (await send(buyer(app, "reseller"), body)).status_code == 403
+    assert (await send(buyer(app), body)).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -110,18 +112,18 @@ async def test_operators_send_for_everybody_and_spreadsheets_write_as_they_do(sh
         (b"code,amount,date\n" + b"x" * 4_200_000, 413),
     ],
 )
-async def test_rubbish_is_refused_whole(shop: Shop, body: bytes, status: int) -> None:
-    response = await send(await shop.reseller(), body)
+async def test_rubbish_is_refused_whole(app: RunningApp, body: bytes, status: int) -> None:
+    response = await send(await new_reseller(app), body)
     assert response.status_code == status, response.text
 
 
-async def test_only_csv(shop: Shop) -> None:
-    me = await shop.reseller()
+async def test_only_csv(app: RunningApp) -> None:
+    me = await new_reseller(app)
     assert (await me.call("POST", "/purchases/bulk", json=[])).status_code == 415
 
 
-async def test_two_files_with_the_same_codes_at_once(shop: Shop) -> None:
-    me, month, run = await shop.reseller(), new_month(), uuid4().hex
+async def test_two_files_with_the_same_codes_at_once(app: RunningApp) -> None:
+    me, month, run = await new_reseller(app), new_month(), uuid4().hex
     lines = [(f"{run}-{index}", 100, month) for index in range(300)]
     head = "code,amount,date"
     answers = await asyncio.gather(
@@ -129,12 +131,12 @@ async def test_two_files_with_the_same_codes_at_once(shop: Shop) -> None:
     )
     assert [answer.status_code for answer in answers] == [200] * 3
     assert sum(answer.json()["registered"] for answer in answers) == 300
-    (figures,) = (await me.get("/cashback/months"))["items"]
+    (figures,) = (await me.read("/cashback/months"))["items"]
     assert figures["total"] == 30_000
 
 
-async def test_the_same_key_sends_once(shop: Shop) -> None:
-    me, month = await shop.reseller(), new_month()
+async def test_the_same_key_sends_once(app: RunningApp) -> None:
+    me, month = await new_reseller(app), new_month()
     body, key = csv_of([(uuid4().hex, 100, month)], "code,amount,date"), str(uuid4())
     first, second = [await send(me, body, **{"Idempotency-Key": key}) for _ in range(2)]
     assert first.json() == second.json()

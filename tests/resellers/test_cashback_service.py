@@ -22,7 +22,9 @@ from carteira.resellers.breaker import BreakerRules
 from carteira.resellers.cashback_service import CashbackService, ServiceConfig, connected, read_credit
 from carteira.resellers.errors import CashbackServiceDown
 from carteira.resellers.sandbox import Behaviour, Mode, Sandbox, credit_of
-from tests.resellers.support import Shop, new_cpf
+from tests.support.app import RunningApp
+from tests.support.people import new_cpf
+from tests.support.resellers import buyer, new_operator, new_reseller
 
 BUDGET = 0.5
 SLACK = 1.0
@@ -86,19 +88,19 @@ async def fails(service: CashbackService, cpf: str) -> CashbackServiceDown:
     return caught.value
 
 
-async def test_accumulated_cashback_over_http(shop: Shop, sandbox: Sandbox, redis: Redis) -> None:
-    me, other, operator = await shop.reseller(), await shop.reseller(), shop.operator
+async def test_accumulated_cashback_over_http(app: RunningApp, sandbox: Sandbox, redis: Redis) -> None:
+    me, other, operator = await new_reseller(app), await new_reseller(app), new_operator(app)
     sandbox.set_credit(me.cpf, "1015")
     sandbox.set_credit(other.cpf, "10.15")
-    assert await me.get("/cashback/accumulated") == {"cpf": me.cpf, "credit": 101_500}
-    assert await operator.get(f"/cashback/accumulated?cpf={other.cpf}") == {"cpf": other.cpf, "credit": 1_015}
+    assert await me.read("/cashback/accumulated") == {"cpf": me.cpf, "credit": 101_500}
+    assert await operator.read(f"/cashback/accumulated?cpf={other.cpf}") == {"cpf": other.cpf, "credit": 1_015}
     unset = new_cpf()
-    assert (await operator.get(f"/cashback/accumulated?cpf={unset}"))["credit"] == credit_of(unset)
+    assert (await operator.read(f"/cashback/accumulated?cpf={unset}"))["credit"] == credit_of(unset)
     path = "/cashback/accumulated"
     assert (await me.call("GET", f"{path}?cpf={other.cpf}")).status_code == 403
-    assert (await shop.person().call("GET", path)).status_code == 403
+    assert (await buyer(app).call("GET", path)).status_code == 403
     assert (await operator.call("GET", path)).json()["code"] == "forbidden"
-    assert (await shop.client.get(path)).status_code == 401
+    assert (await app.client.get(path)).status_code == 401
     keys = [str(key) for key in await redis.keys(KEYS)]
     assert keys
     assert not [key for key in keys if me.cpf in key or other.cpf in key]
@@ -106,12 +108,12 @@ async def test_accumulated_cashback_over_http(shop: Shop, sandbox: Sandbox, redi
 
 @pytest.mark.parametrize("mode", sorted(set(get_args(Mode)) - {"ok"}))
 async def test_whatever_is_wrong_is_a_clear_503_in_time(
-    shop: Shop,
+    app: RunningApp,
     sandbox: Sandbox,
     redis: Redis,
     mode: Any,  # noqa: ANN401 - one of the stand-in's modes
 ) -> None:
-    me = await shop.reseller()
+    me = await new_reseller(app)
     sandbox.behave(Behaviour(mode=mode, seconds=3))
     began = time.monotonic()
     response = await me.call("GET", "/cashback/accumulated")
@@ -126,7 +128,7 @@ async def test_whatever_is_wrong_is_a_clear_503_in_time(
     assert tries <= sandbox.requests[me.cpf] <= max(tries, 3 if tries > 1 else 1)
     sandbox.recover()
     await forget(redis)
-    assert (await me.get("/cashback/accumulated"))["credit"] == credit_of(me.cpf)
+    assert (await me.read("/cashback/accumulated"))["credit"] == credit_of(me.cpf)
 
 
 async def test_nobody_there_and_nothing_configured(redis: Redis) -> None:

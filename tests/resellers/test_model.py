@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from carteira.kit.values.clock import clock
-from tests.resellers.support import APPROVED, PENDING, REJECTED, Person, Shop, text
+from tests.support.app import RunningApp
+from tests.support.resellers import APPROVED, PENDING, REJECTED, Buyer, new_operator, new_reseller, text
 
 MONTHS = [date(2026, month, 1) for month in (4, 5, 6)]
 
@@ -48,7 +49,7 @@ class Model:
 class Life:
     """One reseller's, with an operator, step by step."""
 
-    def __init__(self, me: Person, operator: Person, chance: random.Random) -> None:
+    def __init__(self, me: Buyer, operator: Buyer, chance: random.Random) -> None:
         self.me, self.operator, self.chance = me, operator, chance
         self.model = Model()
 
@@ -112,13 +113,13 @@ class Life:
         """Compare everything that the reseller sees with the model."""
         model = self.model
         assert await self.me.balance() == model.balance >= 0
-        figures = {item["month"]: item for item in (await self.me.get("/cashback/months"))["items"]}
+        figures = {item["month"]: item for item in (await self.me.read("/cashback/months"))["items"]}
         for month in {one.month for one in model.purchases.values()}:
             seen = figures[text(month)]
             total = model.total(month)
             assert (seen["total"], seen["cashback_amount"]) == (total, cashback_of(total))
             assert seen["closed"] is (month in model.closed)
-            items: list[dict[str, Any]] = (await self.me.get(f"/purchases?limit=100&month={text(month)}"))["items"]
+            items: list[dict[str, Any]] = (await self.me.read(f"/purchases?limit=100&month={text(month)}"))["items"]
             assert sum(item["cashback_amount"] for item in items) == cashback_of(total)
             for item in items:
                 bought = model.purchases[item["id"]]
@@ -130,10 +131,10 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_life_is_what_the_model_says(own_shop: Shop, seed: int) -> None:
+async def test_a_life_is_what_the_model_says(own_app: RunningApp, seed: int) -> None:
     clock.set(datetime(2026, 6, 28, 12, tzinfo=UTC))
     chance = random.Random(seed)
-    life = Life(await own_shop.reseller(), own_shop.operator, chance)
+    life = Life(await new_reseller(own_app), new_operator(own_app), chance)
     await life.buy()
     for _ in range(60):
         steps = [life.buy, life.buy, life.close]

@@ -6,58 +6,59 @@ from uuid import uuid4
 
 import pytest
 
-from tests.resellers.support import Person, Shop, new_month
+from tests.support.app import RunningApp
+from tests.support.resellers import Buyer, buyer, give_cashback, new_month, new_operator, new_reseller
 
 
-async def amounts(person: Person) -> list[int]:
-    return [line["amount"] for line in (await person.get("/cashback/statement"))["items"]]
+async def amounts(person: Buyer) -> list[int]:
+    return [line["amount"] for line in (await person.read("/cashback/statement"))["items"]]
 
 
 @pytest.fixture
-async def rich(shop: Shop) -> Person:
+async def rich(app: RunningApp) -> Buyer:
     """A reseller with R$ 50,00 of cashback."""
-    person = await shop.reseller()
-    await shop.give_cashback(person, 5_000)
+    person = await new_reseller(app)
+    await give_cashback(app, person, 5_000)
     return person
 
 
-async def test_cashback_pays_for_the_next_purchase(shop: Shop, rich: Person) -> None:
+async def test_cashback_pays_for_the_next_purchase(app: RunningApp, rich: Buyer) -> None:
     month = new_month()
     bought = await rich.buy(8_000, month, cashback_to_spend=3_000)
     assert (bought["cashback_spent"], await rich.balance()) == (3_000, 2_000)
     assert await amounts(rich) == [-3_000, 5_000]
-    item = await rich.get(f"/purchases/{bought['id']}")
+    item = await rich.read(f"/purchases/{bought['id']}")
     assert (item["cashback_spent"], item["cashback_amount"]) == (3_000, 800)  # earned on the whole amount
     body = rich.purchase(8_000, month, cashback_to_spend=2_001)
     short = await rich.call("POST", "/purchases", json=body)
     assert (short.status_code, short.json()["code"]) == (400, "insufficient_funds")
     assert short.json()["detail"] == "Saldo de cashback insuficiente: faltam R$ 0,01."
     assert (await rich.call("POST", "/purchases", json=body | {"cashback_to_spend": 2_000})).status_code == 201
-    await shop.operator.post(f"/purchases/{bought['id']}/approve")
+    await new_operator(app).submit(f"/purchases/{bought['id']}/approve")
     assert await rich.balance() == 0
 
 
-async def test_a_refused_spend_is_refused_again_under_its_key(rich: Person) -> None:
+async def test_a_refused_spend_is_refused_again_under_its_key(rich: Buyer) -> None:
     body, key = rich.purchase(9_000, new_month(), cashback_to_spend=5_001), {"Idempotency-Key": str(uuid4())}
     answers = [await rich.call("POST", "/purchases", json=body, headers=key) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [400, 400]
     assert answers[1].headers["Idempotency-Replayed"] == "true"
-    assert len((await rich.get("/purchases"))["items"]) == 1
+    assert len((await rich.read("/purchases"))["items"]) == 1
 
 
-async def test_spent_cashback_comes_back_when_the_purchase_is_deleted_or_rejected(shop: Shop, rich: Person) -> None:
+async def test_spent_cashback_comes_back_when_the_purchase_is_deleted_or_rejected(app: RunningApp, rich: Buyer) -> None:
     month = new_month()
     deleted = await rich.buy(5_000, month, cashback_to_spend=1_000)
     rejected = await rich.buy(5_000, month, cashback_to_spend=2_000)
     assert await rich.balance() == 2_000
     assert (await rich.call("DELETE", f"/purchases/{deleted['id']}")).status_code == 204
     assert await rich.balance() == 3_000
-    again = await shop.operator.post(f"/purchases/{rejected['id']}/reject")
+    again = await new_operator(app).submit(f"/purchases/{rejected['id']}/reject")
     assert (again["cashback_spent"], await rich.balance()) == (0, 5_000)
     assert await amounts(rich) == [2_000, 1_000, -2_000, -1_000, 5_000]
 
 
-async def test_editing_changes_keeps_or_gives_back_what_is_spent(rich: Person) -> None:
+async def test_editing_changes_keeps_or_gives_back_what_is_spent(rich: Buyer) -> None:
     month = new_month()
     bought = await rich.buy(5_000, month, cashback_to_spend=1_000)
     path = f"/purchases/{bought['id']}"
@@ -80,7 +81,7 @@ async def test_editing_changes_keeps_or_gives_back_what_is_spent(rich: Person) -
         assert await rich.balance() == balance, (amount, more)
 
 
-async def test_many_purchases_at_once_never_spend_the_same_centavo(rich: Person) -> None:
+async def test_many_purchases_at_once_never_spend_the_same_centavo(rich: Buyer) -> None:
     month = new_month()
     posts = [
         rich.call("POST", "/purchases", json=rich.purchase(5_000, month, cashback_to_spend=1_000)) for _ in range(20)
@@ -90,8 +91,8 @@ async def test_many_purchases_at_once_never_spend_the_same_centavo(rich: Person)
     assert await rich.balance() == 0
 
 
-async def test_deleting_rejecting_and_editing_at_once_give_back_once(shop: Shop, rich: Person) -> None:
-    operator, month = shop.operator, new_month()
+async def test_deleting_rejecting_and_editing_at_once_give_back_once(app: RunningApp, rich: Buyer) -> None:
+    operator, month = new_operator(app), new_month()
     bought = await rich.buy(5_000, month, cashback_to_spend=5_000)
     path = f"/purchases/{bought['id']}"
     body = rich.purchase(5_000, month, code=bought["code"], cashback_to_spend=0)
@@ -104,10 +105,10 @@ async def test_deleting_rejecting_and_editing_at_once_give_back_once(shop: Shop,
     assert (await rich.balance(), await amounts(rich)) == (5_000, [5_000, -5_000, 5_000])
 
 
-async def test_the_ledger_does_not_reverse_what_a_purchase_counts_as_paid(shop: Shop, rich: Person) -> None:
+async def test_the_ledger_does_not_reverse_what_a_purchase_counts_as_paid(app: RunningApp, rich: Buyer) -> None:
     bought = await rich.buy(5_000, new_month(), cashback_to_spend=1_000)
-    entry = (await rich.get("/cashback/statement"))["items"][0]["entry_id"]
-    reverser = shop.person("ledger:write")
+    entry = (await rich.read("/cashback/statement"))["items"][0]["entry_id"]
+    reverser = buyer(app, "ledger:write")
     response = await reverser.call("POST", f"/ledger/entries/{entry}/reversal")
     assert (response.status_code, response.json()["code"]) == (409, "spent_on_purchase")
     await rich.call("DELETE", f"/purchases/{bought['id']}")
@@ -115,13 +116,13 @@ async def test_the_ledger_does_not_reverse_what_a_purchase_counts_as_paid(shop: 
     assert await rich.balance() == 5_000
 
 
-async def test_the_statement_pages(rich: Person) -> None:
+async def test_the_statement_pages(rich: Buyer) -> None:
     month = new_month()
     for _ in range(4):
         await rich.buy(100, month, cashback_to_spend=100)
     seen, cursor = [], ""
     while True:
-        page = await rich.get(f"/cashback/statement?limit=2{cursor}")
+        page = await rich.read(f"/cashback/statement?limit=2{cursor}")
         seen += page["items"]
         if page["next_cursor"] is None:
             break

@@ -1,20 +1,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import PostgresDsn
 
-from carteira.settings import Settings
-from tests.served import Served, serve
+from tests.support.app import RunningApp, running_app, settings_for
 
 
 @pytest.fixture(scope="session")
-async def served(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    settings = Settings(
-        _env_file=None,
-        carteira_home=tmp_path_factory.mktemp("home"),
-        carteira_modules="transit",
-        database_url=PostgresDsn(database_url),
-        database_pool_size=20,
+async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningApp]:
+    settings = settings_for(
+        tmp_path_factory.mktemp("home"), carteira_modules="transit", database_url=database_url, database_pool_size=20
     )
-    async with serve(settings) as running:
+    async with running_app(settings) as running:
         yield running

@@ -5,18 +5,19 @@ import pytest
 
 from carteira import ledger, transit
 from carteira.kit.db.engine import Database
-from tests.served import Served, Someone
+from tests.support.app import RunningApp
+from tests.support.people import Person
 
 
-async def first_card(person: Someone) -> str:
+async def first_card(person: Person) -> str:
     answer = await person.get("/transport-cards")
     assert answer.status_code == 200, answer.text
     number: str = answer.json()["items"][0]["card_number"]
     return number
 
 
-async def charged(served: Served, amount: int) -> tuple[Someone, str]:
-    person = served.sign_in()
+async def charged(app: RunningApp, amount: int) -> tuple[Person, str]:
+    person = app.person()
     number = await first_card(person)
     if amount:
         answer = await person.post(f"/transport-cards/{number}/recharge", {"amount": amount})
@@ -24,8 +25,8 @@ async def charged(served: Served, amount: int) -> tuple[Someone, str]:
     return person, number
 
 
-async def test_there_is_a_card_at_the_first_look(served: Served) -> None:
-    person = served.sign_in()
+async def test_there_is_a_card_at_the_first_look(app: RunningApp) -> None:
+    person = app.person()
     looks = await asyncio.gather(*(person.get("/transport-cards") for _ in range(10)))
     pages = [look.json() for look in looks]
     assert all(page == pages[0] for page in pages)
@@ -39,8 +40,8 @@ async def test_there_is_a_card_at_the_first_look(served: Served) -> None:
     }
 
 
-async def test_more_cards_on_request_beside_the_first(served: Served) -> None:
-    person = served.sign_in()
+async def test_more_cards_on_request_beside_the_first(app: RunningApp) -> None:
+    person = app.person()
     issued = await person.post("/transport-cards", key="k1")
     assert issued.status_code == 201
     again = await person.post("/transport-cards", key="k1")
@@ -52,14 +53,14 @@ async def test_more_cards_on_request_beside_the_first(served: Served) -> None:
     assert [item["id"] for item in rest["items"]] == [issued.json()["id"]]
 
 
-async def test_no_more_than_twenty_cards(served: Served) -> None:
-    person = served.sign_in()
+async def test_no_more_than_twenty_cards(app: RunningApp) -> None:
+    person = app.person()
     answers = await asyncio.gather(*(person.post("/transport-cards") for _ in range(25)))
     assert sorted(answer.status_code for answer in answers) == [201] * 19 + [409] * 6
 
 
-async def test_recharge_debit_balance_history(served: Served) -> None:
-    person, number = await charged(served, 1000)
+async def test_recharge_debit_balance_history(app: RunningApp) -> None:
+    person, number = await charged(app, 1000)
     debited = await person.post(f"/transport-cards/{number}/debit", {"amount": 470})
     assert debited.json() == {"card_number": number, "new_balance": 530}
     assert (await person.get(f"/transport-cards/{number}/balance")).json() == {"card_number": number, "balance": 530}
@@ -73,8 +74,8 @@ async def test_recharge_debit_balance_history(served: Served) -> None:
     assert older["next_cursor"] is None
 
 
-async def test_a_key_moves_money_once(served: Served) -> None:
-    person, number = await charged(served, 0)
+async def test_a_key_moves_money_once(app: RunningApp) -> None:
+    person, number = await charged(app, 0)
     path = f"/transport-cards/{number}/recharge"
     answers = await asyncio.gather(*(person.post(path, {"amount": 500}, key="once") for _ in range(8)))
     assert {answer.text for answer in answers} == {f'{{"card_number":"{number}","new_balance":500}}'}
@@ -82,8 +83,8 @@ async def test_a_key_moves_money_once(served: Served) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_a_refused_debit_is_refused_again_under_its_key(served: Served) -> None:
-    person, number = await charged(served, 0)
+async def test_a_refused_debit_is_refused_again_under_its_key(app: RunningApp) -> None:
+    person, number = await charged(app, 0)
     path = f"/transport-cards/{number}/debit"
     refused = await person.post(path, {"amount": 500}, key="refused")
     assert refused.status_code == 400
@@ -96,15 +97,15 @@ async def test_a_refused_debit_is_refused_again_under_its_key(served: Served) ->
 
 
 @pytest.mark.parametrize("amount", [0, -100, 1.5, "100", True, None, 10**12 + 1])
-async def test_amounts_are_positive_centavos(served: Served, amount: object) -> None:
-    person, number = await charged(served, 0)
+async def test_amounts_are_positive_centavos(app: RunningApp, amount: object) -> None:
+    person, number = await charged(app, 0)
     for verb in ("recharge", "debit"):
         assert (await person.post(f"/transport-cards/{number}/{verb}", {"amount": amount})).status_code == 422
 
 
-async def test_another_persons_card_is_403_and_an_unknown_one_404(served: Served) -> None:
-    owner, number = await charged(served, 1000)
-    stranger = served.sign_in()
+async def test_another_persons_card_is_403_and_an_unknown_one_404(app: RunningApp) -> None:
+    owner, number = await charged(app, 1000)
+    stranger = app.person()
     mine = await first_card(stranger)
     for card, status in ((number, 403), ("9076000000000000", 404), ("abc", 404), ("%00", 404)):
         answers = [
@@ -122,12 +123,12 @@ async def test_another_persons_card_is_403_and_an_unknown_one_404(served: Served
     assert (await owner.get(f"/transport-cards/{number}/balance")).json()["balance"] == 1000
 
 
-async def test_nobody_without_a_token(served: Served) -> None:
-    assert (await served.client.get("/transport-cards")).status_code == 401
+async def test_nobody_without_a_token(app: RunningApp) -> None:
+    assert (await app.client.get("/transport-cards")).status_code == 401
 
 
-async def test_a_cancelled_card_neither_recharges_nor_debits_and_its_balance_moves_once(served: Served) -> None:
-    person, number = await charged(served, 1000)
+async def test_a_cancelled_card_neither_recharges_nor_debits_and_its_balance_moves_once(app: RunningApp) -> None:
+    person, number = await charged(app, 1000)
     target = (await person.post("/transport-cards")).json()["card_number"]
     cancelled = await person.post(f"/transport-cards/{number}/cancel")
     assert (cancelled.json()["status"], cancelled.json()["balance"]) == ("cancelled", 1000)
@@ -144,8 +145,8 @@ async def test_a_cancelled_card_neither_recharges_nor_debits_and_its_balance_mov
     assert (line["type"], line["direction"]) == ("transfer", "in")
 
 
-async def test_a_balance_moves_only_to_another_active_card(served: Served) -> None:
-    person, number = await charged(served, 1000)
+async def test_a_balance_moves_only_to_another_active_card(app: RunningApp) -> None:
+    person, number = await charged(app, 1000)
     same = await person.post(f"/transport-cards/{number}/cancel", {"move_balance_to": number})
     assert (same.status_code, same.json()["code"]) == (422, "same_card")
     blocked = (await person.post("/transport-cards")).json()["card_number"]
@@ -156,8 +157,8 @@ async def test_a_balance_moves_only_to_another_active_card(served: Served) -> No
     assert (card["status"], card["balance"]) == ("active", 1000)
 
 
-async def test_a_lost_card_is_blocked_and_unblocked(served: Served) -> None:
-    person, number = await charged(served, 1000)
+async def test_a_lost_card_is_blocked_and_unblocked(app: RunningApp) -> None:
+    person, number = await charged(app, 1000)
     for _ in range(2):
         assert (await person.post(f"/transport-cards/{number}/block")).json()["status"] == "blocked"
     assert (await person.post(f"/transport-cards/{number}/debit", {"amount": 1})).status_code == 409
@@ -168,8 +169,8 @@ async def test_a_lost_card_is_blocked_and_unblocked(served: Served) -> None:
     assert (await person.post(f"/transport-cards/{number}/unblock")).json()["code"] == "card_cancelled"
 
 
-async def test_two_hundred_debits_at_once_spend_what_is_there_and_no_more(served: Served) -> None:
-    person, number = await charged(served, 1000)
+async def test_two_hundred_debits_at_once_spend_what_is_there_and_no_more(app: RunningApp) -> None:
+    person, number = await charged(app, 1000)
     answers = await asyncio.gather(
         *(person.post(f"/transport-cards/{number}/debit", {"amount": 100}) for _ in range(200))
     )
@@ -180,12 +181,12 @@ async def test_two_hundred_debits_at_once_spend_what_is_there_and_no_more(served
     lines = (await person.get(f"/transport-cards/{number}/history", limit=100)).json()["items"]
     assert [line["type"] for line in lines] == ["debit"] * 10 + ["recharge"]
     assert sum(line["amount"] * (1 if line["direction"] == "in" else -1) for line in lines) == 0
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
 
 
-async def test_recharges_debits_and_a_cancellation_at_once_lose_nothing(served: Served) -> None:
-    person, number = await charged(served, 5000)
+async def test_recharges_debits_and_a_cancellation_at_once_lose_nothing(app: RunningApp) -> None:
+    person, number = await charged(app, 5000)
     target = (await person.post("/transport-cards")).json()["card_number"]
     answers = await asyncio.gather(
         *(person.post(f"/transport-cards/{number}/recharge", {"amount": 300}) for _ in range(20)),
@@ -201,8 +202,8 @@ async def test_recharges_debits_and_a_cancellation_at_once_lose_nothing(served: 
     assert [card["balance"] for card in cards] == [0, 5000 + put - taken]
 
 
-async def test_a_person_with_a_balance_is_not_erased_and_one_without_is(served: Served, database: Database) -> None:
-    person, number = await charged(served, 700)
+async def test_a_person_with_a_balance_is_not_erased_and_one_without_is(app: RunningApp, database: Database) -> None:
+    person, number = await charged(app, 700)
     with pytest.raises(transit.BalanceRemains):
         async with database.transaction() as tx:
             await transit.erase_person(tx, person.id)

@@ -10,7 +10,8 @@ import httpx
 from sqlalchemy import text
 
 from carteira import ledger
-from tests.served import Served, Someone
+from tests.support.app import RunningApp
+from tests.support.people import Person
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -20,17 +21,17 @@ def ride(number: str, minute: int, amount: int) -> dict[str, Any]:
     return {"id": str(uuid4()), "card_number": number, "amount": amount, "tapped_at": tapped_at.isoformat()}
 
 
-async def cards_of(person: Someone) -> list[str]:
+async def cards_of(person: Person) -> list[str]:
     await person.get("/transport-cards")
     await person.post("/transport-cards")
     await person.post("/transport-cards")
     return [card["card_number"] for card in (await person.get("/transport-cards")).json()["items"]]
 
 
-async def test_taps_recharges_debits_and_cancellations_at_once(served: Served) -> None:
-    people = [served.sign_in() for _ in range(3)]
+async def test_taps_recharges_debits_and_cancellations_at_once(app: RunningApp) -> None:
+    people = [app.person() for _ in range(3)]
     numbers = [await cards_of(person) for person in people]
-    buses = [served.sign_in("transit:validate") for _ in range(3)]
+    buses = [app.person("transit:validate") for _ in range(3)]
     picker = random.Random(20)
     rides = [
         ride(number, minute, picker.randrange(100, 600))
@@ -52,9 +53,9 @@ async def test_taps_recharges_debits_and_cancellations_at_once(served: Served) -
     answers: list[httpx.Response] = await asyncio.gather(*work)
     wrong = [answer.text for answer in answers if answer.status_code not in {200, 400}]
     assert wrong == []
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         receivable = await ledger.account(tx, ledger.system_account("transit.receivable"))
         owed = await tx.scalar(text("SELECT coalesce(sum(outstanding), 0) FROM transit_taps"))
         charged = await tx.scalar(
@@ -65,11 +66,11 @@ async def test_taps_recharges_debits_and_cancellations_at_once(served: Served) -
     assert charged == len(rides)
 
 
-async def test_a_thousand_taps_in_one_batch(served: Served) -> None:
-    people = [served.sign_in() for _ in range(20)]
+async def test_a_thousand_taps_in_one_batch(app: RunningApp) -> None:
+    people = [app.person() for _ in range(20)]
     numbers = [(await person.get("/transport-cards")).json()["items"][0]["card_number"] for person in people]
     rides = [ride(number, minute, 470) for number in numbers for minute in range(50)]
-    bus = served.sign_in("transit:validate")
+    bus = app.person("transit:validate")
     answer = await bus.post("/transit/taps", {"taps": rides})
     assert answer.status_code == 200
     assert {result["result"] for result in answer.json()["results"]} == {"owed"}

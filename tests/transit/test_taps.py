@@ -9,13 +9,14 @@ from sqlalchemy import text
 
 from carteira import ledger, transit
 from carteira.kit.values.clock import clock
-from tests.served import Served, Someone
+from tests.support.app import RunningApp
+from tests.support.people import Person
 
 NOON = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
-async def card_with(served: Served, balance: int) -> tuple[Someone, str]:
-    person = served.sign_in()
+async def card_with(app: RunningApp, balance: int) -> tuple[Person, str]:
+    person = app.person()
     number = (await person.get("/transport-cards")).json()["items"][0]["card_number"]
     if balance:
         await person.post(f"/transport-cards/{number}/recharge", {"amount": balance})
@@ -32,7 +33,7 @@ def tap(card_number: str, amount: int = 470, **more: object) -> dict[str, Any]:
     } | more
 
 
-async def send(bus: Someone, taps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def send(bus: Person, taps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     answer = await bus.post("/transit/taps", {"taps": taps})
     assert answer.status_code == 200, answer.text
     results: list[dict[str, Any]] = answer.json()["results"]
@@ -40,27 +41,27 @@ async def send(bus: Someone, taps: list[dict[str, Any]]) -> list[dict[str, Any]]
     return results
 
 
-async def balance(person: Someone, number: str) -> int:
+async def balance(person: Person, number: str) -> int:
     return int((await person.get(f"/transport-cards/{number}/balance")).json()["balance"])
 
 
-async def debt(person: Someone) -> int:
+async def debt(person: Person) -> int:
     return int((await person.get("/transit/debts")).json()["total"])
 
 
-async def proven(served: Served) -> None:
+async def proven(app: RunningApp) -> None:
     """The ledger adds up, and what riders owe is what the receivable is short of."""
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         receivable = await ledger.account(tx, ledger.system_account("transit.receivable"))
         outstanding = await tx.scalar(text("SELECT coalesce(sum(outstanding), 0) FROM transit_taps"))
         assert receivable.balance == -int(outstanding or 0)
 
 
-async def test_a_tap_is_debited_once_however_often_it_is_sent(served: Served) -> None:
-    person, number = await card_with(served, 1000)
-    bus = served.sign_in("transit:validate")
+async def test_a_tap_is_debited_once_however_often_it_is_sent(app: RunningApp) -> None:
+    person, number = await card_with(app, 1000)
+    bus = app.person("transit:validate")
     ride = tap(number)
     (first,) = await send(bus, [ride])
     assert first == {
@@ -71,7 +72,7 @@ async def test_a_tap_is_debited_once_however_often_it_is_sent(served: Served) ->
         "owed": 0,
         "replayed": False,
     }
-    other_bus = served.sign_in("transit:validate")
+    other_bus = app.person("transit:validate")
     for sender in (bus, other_bus):
         copies = await send(sender, [ride, ride])
         assert copies == [first | {"replayed": True}] * 2
@@ -80,9 +81,9 @@ async def test_a_tap_is_debited_once_however_often_it_is_sent(served: Served) ->
     assert (line["type"], line["amount"]) == ("debit", 470)
 
 
-async def test_the_same_id_with_other_content_moves_nothing(served: Served) -> None:
-    person, number = await card_with(served, 2000)
-    bus = served.sign_in("transit:validate")
+async def test_the_same_id_with_other_content_moves_nothing(app: RunningApp) -> None:
+    person, number = await card_with(app, 2000)
+    bus = app.person("transit:validate")
     ride = tap(number)
     results = await send(bus, [ride, ride | {"amount": 471}])
     assert [result["result"] for result in results] == ["debited", "conflict"]
@@ -90,10 +91,10 @@ async def test_the_same_id_with_other_content_moves_nothing(served: Served) -> N
     assert await balance(person, number) == 1530
 
 
-async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(served: Served) -> None:
-    people = [await card_with(served, 3000) for _ in range(4)]  # six rides and a part of a seventh each
-    poor, poor_number = await card_with(served, 500)
-    buses = [served.sign_in("transit:validate") for _ in range(4)]
+async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(app: RunningApp) -> None:
+    people = [await card_with(app, 3000) for _ in range(4)]  # six rides and a part of a seventh each
+    poor, poor_number = await card_with(app, 500)
+    buses = [app.person("transit:validate") for _ in range(4)]
     rides = [
         tap(number, tapped_at=(NOON + timedelta(minutes=minute)).isoformat())
         for _, number in people
@@ -101,7 +102,7 @@ async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(serv
     ] + [tap(poor_number, amount) for amount in (300, 150, 400)]
     picker = random.Random(474)
 
-    async def deliver(bus: Someone) -> list[dict[str, Any]]:
+    async def deliver(bus: Person) -> list[dict[str, Any]]:
         twice = rides * 2
         picker.shuffle(twice)
         pieces = [twice[start : start + 9] for start in range(0, len(twice), 9)]
@@ -120,12 +121,12 @@ async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(serv
     for person, number in people:
         assert (await balance(person, number), await debt(person)) == (0, 4700 - 3000)
     assert (await balance(poor, poor_number), await debt(poor)) == (0, 850 - 500)
-    await proven(served)
+    await proven(app)
 
 
-async def test_what_the_balance_does_not_cover_is_owed_and_the_next_recharge_pays_it(served: Served) -> None:
-    person, number = await card_with(served, 300)
-    bus = served.sign_in("transit:validate")
+async def test_what_the_balance_does_not_cover_is_owed_and_the_next_recharge_pays_it(app: RunningApp) -> None:
+    person, number = await card_with(app, 300)
+    bus = app.person("transit:validate")
     late = tap(number, 200, tapped_at=(NOON + timedelta(hours=1)).isoformat())
     results = await send(bus, [late, tap(number, 470)])
     assert [(result["result"], result["paid"], result["owed"]) for result in results] == [
@@ -152,25 +153,25 @@ async def test_what_the_balance_does_not_cover_is_owed_and_the_next_recharge_pay
         ("debit", 300),
         ("recharge", 300),
     ]
-    await proven(served)
+    await proven(app)
 
 
-async def test_recharges_of_two_cards_at_once_pay_a_debt_once(served: Served) -> None:
-    person, number = await card_with(served, 0)
+async def test_recharges_of_two_cards_at_once_pay_a_debt_once(app: RunningApp) -> None:
+    person, number = await card_with(app, 0)
     other = (await person.post("/transport-cards")).json()["card_number"]
-    await send(served.sign_in("transit:validate"), [tap(number, 500), tap(number, 250)])
+    await send(app.person("transit:validate"), [tap(number, 500), tap(number, 250)])
     answers = await asyncio.gather(
         *(person.post(f"/transport-cards/{card}/recharge", {"amount": 100}) for card in [number, other] * 10)
     )
     assert {answer.status_code for answer in answers} == {200}
     assert await debt(person) == 0
     assert await balance(person, number) + await balance(person, other) == 2000 - 750
-    await proven(served)
+    await proven(app)
 
 
-async def test_rides_on_a_blocked_cancelled_or_unknown_card_are_denied(served: Served) -> None:
-    person, number = await card_with(served, 5000)
-    bus = served.sign_in("transit:validate")
+async def test_rides_on_a_blocked_cancelled_or_unknown_card_are_denied(app: RunningApp) -> None:
+    person, number = await card_with(app, 5000)
+    bus = app.person("transit:validate")
     clock.set(NOON)
     await person.post(f"/transport-cards/{number}/block")
     clock.set(NOON + timedelta(hours=1))
@@ -194,8 +195,8 @@ async def test_rides_on_a_blocked_cancelled_or_unknown_card_are_denied(served: S
     assert [result["replayed"] for result in await send(bus, rides)] == [True] * 6
 
 
-async def test_only_validators_send_taps(served: Served) -> None:
-    person, number = await card_with(served, 1000)
+async def test_only_validators_send_taps(app: RunningApp) -> None:
+    person, number = await card_with(app, 1000)
     answer = await person.post("/transit/taps", {"taps": [tap(number)]})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert (await person.get("/transit/denied-cards")).status_code == 403
@@ -217,24 +218,24 @@ async def test_only_validators_send_taps(served: Served) -> None:
     ],
 )
 async def test_a_malformed_tap_is_named_and_nothing_is_counted(
-    served: Served, broken: dict[str, Any], field: str
+    app: RunningApp, broken: dict[str, Any], field: str
 ) -> None:
-    person, number = await card_with(served, 1000)
-    bus = served.sign_in("transit:validate")
+    person, number = await card_with(app, 1000)
+    bus = app.person("transit:validate")
     answer = await bus.post("/transit/taps", {"taps": [tap(number), tap(number) | broken]})
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert await balance(person, number) == 1000
 
 
-async def test_an_erased_persons_rides_keep_no_trace_of_them(served: Served) -> None:
-    person, number = await card_with(served, 100)
+async def test_an_erased_persons_rides_keep_no_trace_of_them(app: RunningApp) -> None:
+    person, number = await card_with(app, 100)
     ride = tap(number, vehicle="B-1234")
-    bus = served.sign_in("transit:validate")
+    bus = app.person("transit:validate")
     await send(bus, [ride])
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         await transit.erase_person(tx, person.id)
-    async with served.database.transaction() as tx:
+    async with app.database.transaction() as tx:
         row = (
             await tx.execute(
                 text("SELECT user_id, line, vehicle, outstanding FROM transit_taps WHERE tap_id = :id"),
@@ -243,36 +244,36 @@ async def test_an_erased_persons_rides_keep_no_trace_of_them(served: Served) -> 
         ).one()
     assert tuple(row) == (None, None, None, 370)
     assert (await send(bus, [ride]))[0]["replayed"] is True
-    await proven(served)
+    await proven(app)
 
 
-async def entry_of(served: Served, ride: dict[str, Any]) -> str:
-    async with served.database.transaction() as tx:
+async def entry_of(app: RunningApp, ride: dict[str, Any]) -> str:
+    async with app.database.transaction() as tx:
         return str(await tx.scalar(text("SELECT entry_id FROM transit_taps WHERE tap_id = :id"), {"id": ride["id"]}))
 
 
-async def test_a_reversed_ride_is_owed_no_longer(served: Served) -> None:
-    person, number = await card_with(served, 300)
-    operator = served.sign_in("ledger:write")
+async def test_a_reversed_ride_is_owed_no_longer(app: RunningApp) -> None:
+    person, number = await card_with(app, 300)
+    operator = app.person("ledger:write")
     ride = tap(number, 470)
-    await send(served.sign_in("transit:validate"), [ride])
-    reversed_ = await operator.post(f"/ledger/entries/{await entry_of(served, ride)}/reversal")
+    await send(app.person("transit:validate"), [ride])
+    reversed_ = await operator.post(f"/ledger/entries/{await entry_of(app, ride)}/reversal")
     assert reversed_.status_code == 201, reversed_.text
     assert (await balance(person, number), await debt(person)) == (300, 0)
     (line, *_) = (await person.get(f"/transport-cards/{number}/history")).json()["items"]
     assert (line["type"], line["direction"]) == ("reversal", "in")
-    await proven(served)
+    await proven(app)
 
 
-async def test_a_ride_that_was_paid_later_is_not_reversed(served: Served) -> None:
-    person, number = await card_with(served, 300)
-    operator = served.sign_in("ledger:write")
+async def test_a_ride_that_was_paid_later_is_not_reversed(app: RunningApp) -> None:
+    person, number = await card_with(app, 300)
+    operator = app.person("ledger:write")
     ride = tap(number, 470)
-    await send(served.sign_in("transit:validate"), [ride])
+    await send(app.person("transit:validate"), [ride])
     await person.post(f"/transport-cards/{number}/recharge", {"amount": 100})
     (payment, *_) = (await person.get(f"/transport-cards/{number}/history")).json()["items"]
-    for entry_id in (await entry_of(served, ride), payment["id"]):
+    for entry_id in (await entry_of(app, ride), payment["id"]):
         refused = await operator.post(f"/ledger/entries/{entry_id}/reversal")
         assert (refused.status_code, refused.json()["code"]) == (409, "ride_settled")
     assert (await balance(person, number), await debt(person)) == (0, 70)
-    await proven(served)
+    await proven(app)

@@ -12,9 +12,9 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
 decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own with the
 book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
-`system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) stand for
-what is authorized first and settled later: no module uses them yet. `sql/` holds the present text of the functions and
-triggers in the database. Sources: rules.md, ledger; ADR 0002.
+`system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are
+for what is authorized first and settled later: no module uses them yet. `sql/` holds the present text of the functions
+and triggers in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module

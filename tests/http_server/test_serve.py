@@ -19,8 +19,8 @@ from carteira.cli.launcher import StartFailed, check_address
 from carteira.embedded import Endpoints
 from carteira.http_server.server import LISTENERS, listening_sockets
 from carteira.settings import Settings
-from tests.server import clean_environment, running_server
 from tests.support.databases import NewDatabase
+from tests.support.server import clean_environment, running_server
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,10 +1,8 @@
-"""A small server out of the kit's parts, as `app.create_app` puts them together, and a client that speaks to it."""
+"""A small server out of the kit's parts, as `app.create_app` puts them together."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from uuid import UUID
 
-import httpx
 from fastapi import APIRouter, FastAPI, Request
 from starlette.types import ASGIApp
 
@@ -43,12 +41,3 @@ def application(
         body_limits={"/large": 10_000},
         timeout_seconds=timeout_seconds,
     )
-
-
-@asynccontextmanager
-async def client_of(app: ASGIApp, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://carteira.test", headers=headers
-    ) as client:
-        yield client

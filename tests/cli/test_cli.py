@@ -17,9 +17,9 @@ import pytest
 from carteira import demo
 from carteira.documents import MasterKeyRing
 from carteira.kit.security.tokens import SigningKeys as AccessKeys
-from tests.documents.files import pdf
-from tests.server import clean_environment, running_server
 from tests.support.databases import NewDatabase
+from tests.support.files import pdf
+from tests.support.server import clean_environment, running_server
 
 
 @pytest.fixture(scope="module")

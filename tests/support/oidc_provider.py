@@ -89,7 +89,7 @@ class Provider:
 
 @contextmanager
 def running_provider() -> Iterator[Provider]:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.identity.provider"]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.oidc_provider"]
     root = Path(__file__).parents[2]
     with subprocess.Popen(  # noqa: S603 - argv is ours
         command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from carteira.embedded import Endpoints
-from tests.server import clean_environment
 from tests.support.databases import NewDatabase
+from tests.support.server import clean_environment
 
 
 @pytest.mark.timeout(240)

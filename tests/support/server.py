@@ -53,7 +53,7 @@ def free_port() -> int:
 def clean_environment(home: Path, **settings: object) -> dict[str, str]:
     """The environment less what would change the product, with the settings given."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "HOME"}}
-    source = str(Path(__file__).parents[1] / "src")
+    source = str(Path(__file__).parents[2] / "src")
     return (
         kept
         | {"PYTHONPATH": source, "CARTEIRA_HOME": str(home)}

@@ -1,0 +1,100 @@
+"""The whole application in this process, over real servers: the one way in which tests start it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+from fastapi import FastAPI
+from procrastinate import App, PsycopgConnector
+
+from carteira.app import access_key, create_app, modules_of
+from carteira.http_server.application import Application
+from carteira.kit.db import jobs, outbox
+from carteira.kit.db.engine import Database
+from carteira.kit.security import tokens
+from carteira.settings import Settings
+from tests.support.client import client_of
+from tests.support.people import Person, random_address
+
+
+@dataclass
+class RunningApp:
+    """A running application and a client at one address."""
+
+    application: Application
+    settings: Settings
+    client: httpx.AsyncClient
+
+    @property
+    def api(self) -> FastAPI:
+        return self.application.api
+
+    @property
+    def database(self) -> Database:
+        database: Database = self.api.state.database
+        return database
+
+    def at(self, address: str) -> httpx.AsyncClient:
+        """Return a client without cookies at an address."""
+        return client_of(self.application, address=address)
+
+    def token(self, *claims: str, user_id: UUID | None = None) -> str:
+        """Sign a developer's token with these claims."""
+        return tokens.sign(
+            access_key(self.settings),
+            subject=str(user_id or uuid4()),
+            ttl_seconds=600,
+            claims={"claims": list(claims)},
+        )
+
+    def bearer(self, *claims: str, user_id: UUID | None = None) -> dict[str, str]:
+        """Return the headers of a developer's token with these claims."""
+        return {"Authorization": f"Bearer {self.token(*claims, user_id=user_id)}"}
+
+    def person(self, *claims: str, user_id: UUID | None = None) -> Person:
+        """Return a person (a new one, if not named) whose token has these claims."""
+        user_id = user_id or uuid4()
+        return Person(self.client, user_id, self.bearer(*claims, user_id=user_id))
+
+    def operator(self) -> Person:
+        """Return a new person who may do everything."""
+        return self.person("*")
+
+    async def work_off(self) -> None:
+        """Do what the worker does: let the followers read what is new, and run the jobs that wait."""
+        modules = modules_of(self.settings)
+        for module in modules:
+            for follower in module.followers:
+                async with self.database.transaction() as tx:
+                    while await outbox.follow(tx, follower):
+                        pass
+        app = App(connector=PsycopgConnector(conninfo=self.settings.database(), min_size=1, max_size=2))
+        for module in modules:
+            if module.jobs is not None:
+                jobs.add_tasks(app, module.jobs, namespace=module.name)
+        async with app.open_async():
+            await app.run_worker_async(
+                wait=False,
+                install_signal_handlers=False,
+                delete_jobs="successful",
+                additional_context={"database": self.database, "settings": self.settings},
+            )
+
+
+def settings_for(home: Path, **values: object) -> Settings:
+    """Return settings that no `.env` changes; without a Redis, unless one is given."""
+    return Settings(_env_file=None, **{"carteira_home": home, "redis_url": None} | values)  # type: ignore[arg-type] # settings of any kind
+
+
+@asynccontextmanager
+async def running_app(settings: Settings) -> AsyncIterator[RunningApp]:
+    """Run an application for as long as the block lasts."""
+    application = create_app(settings)
+    async with (
+        application.api.router.lifespan_context(application.api),
+        client_of(application, address=random_address()) as client,
+    ):
+        yield RunningApp(application, settings, client)

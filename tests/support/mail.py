@@ -1,0 +1,37 @@
+"""The mail that came, and what it says."""
+
+import re
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+
+def mail_to(maildir: str, address: str) -> list[EmailMessage]:
+    """Return the e-mails that came for an address, oldest first."""
+    found = []
+    for file in sorted(Path(maildir, "new").iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        message = message_from_bytes(file.read_bytes(), policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        if message["To"] == address:
+            found.append(message)
+    return found
+
+
+def parts_of(message: EmailMessage) -> tuple[str, str]:
+    """Return an e-mail's text and its HTML."""
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    return text.get_content(), html.get_content()
+
+
+def code_in(text: str, digits: int) -> str:
+    """Return the code that a message carries."""
+    found = re.search(rf"\b[0-9]{{{digits}}}\b", text)
+    assert found, text
+    return found[0]
+
+
+def body_of(message: EmailMessage, kind: str) -> str:
+    """Return an e-mail's body of a kind: `plain` or `html`."""
+    return parts_of(message)[kind == "html"]
