@@ -19,6 +19,7 @@ from rich.console import Console
 
 from carteira import schema
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
+from carteira.kit.ops.private_files import replace_private_file
 from carteira.settings import Settings
 
 RUNTIME_FILE = "runtime.json"
@@ -172,10 +173,7 @@ def _prepare(url: str, settings: Settings, out: Console) -> None:
 def _write_runtime(home: Path, environment: dict[str, str]) -> None:
     """Write down what the other commands need; the addresses hold passwords, so that only we can read it."""
     file = home / RUNTIME_FILE
-    file.unlink(missing_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as opened:
-        json.dump({"pid": os.getpid(), "environment": environment}, opened)
+    replace_private_file(file, json.dumps({"pid": os.getpid(), "environment": environment}).encode())
     link = _last_started()
     link.parent.mkdir(mode=0o700, exist_ok=True)
     if _is_ours(link.parent):

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from carteira.credit.aws import Aws
 from carteira.credit.errors import KeyServiceDown, RecordUnreadable
+from carteira.kit.ops.private_files import create_private_file, replace_private_file
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -66,35 +66,20 @@ def read_key_file(path: Path) -> KeyFile:
     return file
 
 
-def _write_key_file(path: Path, file: KeyFile, *, replace: bool) -> None:
+def _content(file: KeyFile) -> bytes:
     content = {
         "index": base64.b64encode(file.index).decode(),
         "active": file.active,
         "keys": {name: base64.b64encode(key).decode() for name, key in file.keys.items()},
     }
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        json.dump(content, opened, indent=2)
-        opened.flush()
-        os.fsync(opened.fileno())
-    try:
-        if replace:
-            fresh.replace(path)
-        else:
-            path.hardlink_to(fresh)  # whole or not at all, and never over another process's
-    finally:
-        fresh.unlink(missing_ok=True)
+    return json.dumps(content, indent=2).encode()
 
 
 def load_or_create_key_file(path: Path) -> KeyFile:
     """Read the key file; make one with fresh keys if there is none (development)."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = KeyFile(secrets.token_bytes(KEY_BYTES), "k1", {"k1": secrets.token_bytes(KEY_BYTES)})
-        try:
-            _write_key_file(path, fresh, replace=False)
-        except FileExistsError:
-            return read_key_file(path)
+        create_private_file(path, _content(fresh))
     return read_key_file(path)
 
 
@@ -107,7 +92,7 @@ def add_key(path: Path) -> str:
     number = 1 + max((int(name[1:]) for name in file.keys if name[1:].isdigit()), default=0)
     active = f"k{number}"
     keys = {**file.keys, active: secrets.token_bytes(KEY_BYTES)}
-    _write_key_file(path, KeyFile(file.index, active, keys), replace=True)
+    replace_private_file(path, _content(KeyFile(file.index, active, keys)))
     return active
 
 

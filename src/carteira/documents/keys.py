@@ -6,7 +6,6 @@ is active. A running server sees a changed file at once.
 
 import base64
 import binascii
-import os
 import secrets
 import threading
 from contextlib import suppress
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from carteira.documents.errors import FileDamaged
+from carteira.kit.ops.private_files import create_private_file, replace_private_file
 from carteira.kit.values.clock import clock
 
 KEY_BYTES = 32
@@ -78,14 +78,6 @@ def _content(keys: tuple[MasterKey, ...]) -> bytes:
     )
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet, readable by its owner only and on disk when this returns."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 class MasterKeyRing:
     """The master keys of a file; made with one key if `create` is set and there is none."""
 
@@ -95,15 +87,7 @@ class MasterKeyRing:
         self._stamp: tuple[int, int] | None = None
         self._keys: tuple[MasterKey, ...] = ()
         if create and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            _write_new(fresh, _content((_new_key(),)))
-            try:
-                os.link(fresh, path)  # whole or not at all, and never over another process's keys
-            except FileExistsError:
-                pass
-            finally:
-                fresh.unlink()
+            create_private_file(path, _content((_new_key(),)))
         self.keys()
 
     def keys(self) -> tuple[MasterKey, ...]:
@@ -149,7 +133,7 @@ class MasterKeyRing:
     def add(self) -> MasterKey:
         """Draw a new key and make it the active one."""
         fresh = _new_key()
-        self._replace((*self.keys(), fresh))
+        replace_private_file(self.path, _content((*self.keys(), fresh)))
         return fresh
 
     def retire(self, used: frozenset[str]) -> list[str]:
@@ -162,18 +146,8 @@ class MasterKeyRing:
             if key.id not in used and clock.now() - since > SETTLING
         }
         if old:
-            self._replace(tuple(key for key in keys if key.id not in old))
+            replace_private_file(self.path, _content(tuple(key for key in keys if key.id not in old)))
         return sorted(old)
-
-    def _replace(self, keys: tuple[MasterKey, ...]) -> None:
-        fresh = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
-        _write_new(fresh, _content(keys))
-        fresh.replace(self.path)
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def seal_token(self, purpose: str, content: bytes) -> bytes:
         """Seal a text for one purpose, with a key derived for nothing else: nobody can make, change or read it."""

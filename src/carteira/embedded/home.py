@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from carteira.embedded.errors import HomeInUse
+from carteira.kit.ops.private_files import replace_private_file
 
 HOST = "127.0.0.1"
 
@@ -74,7 +75,7 @@ class Home:
             passwords = _read_json(self.folder / "credentials.json")
             if name not in passwords:
                 passwords[name] = secrets.token_urlsafe(24)
-                write_private(self.folder / "credentials.json", json.dumps(passwords, indent=2))
+                replace_private_file(self.folder / "credentials.json", json.dumps(passwords, indent=2).encode())
             return str(passwords[name])
 
     def recall(self, key: str) -> str | None:
@@ -87,7 +88,7 @@ class Home:
         """Keep values for later runs, in ``state.json``."""
         with self._state_guard:
             state = _read_json(self.folder / "state.json") | values
-            write_private(self.folder / "state.json", json.dumps(state, indent=2))
+            replace_private_file(self.folder / "state.json", json.dumps(state, indent=2).encode())
 
     def choose_port(self, name: str) -> int:
         """The port remembered for a server while it is free, else another free one."""
@@ -109,27 +110,6 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file whole or not at all, on disk when this returns, readable by its owner only."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_json(path: Path) -> dict[str, str | int]:

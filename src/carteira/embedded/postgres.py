@@ -16,9 +16,10 @@ from psycopg import sql
 
 from carteira.embedded import process
 from carteira.embedded.errors import BinaryMissing, ServerFailed
-from carteira.embedded.home import HOST, Home, sync_folder, write_private
+from carteira.embedded.home import HOST, Home
 from carteira.embedded.placement import Placement, place
 from carteira.embedded.server import Server
+from carteira.kit.ops.private_files import replace_private_file, sync_folder
 
 DATABASE = "carteira"
 OWNER = "carteira"
@@ -107,7 +108,7 @@ class PostgresServer(Server):
         fresh = placement.data.with_name(f"{placement.data.name}.new-{secrets.token_hex(4)}")
         fresh.mkdir(mode=0o700)
         password_file = placement.data.with_name("initdb.password")
-        write_private(password_file, self._home.password(SUPERUSER))
+        replace_private_file(password_file, self._home.password(SUPERUSER).encode())
         placement.own(fresh)
         placement.own(password_file)
         try:

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from carteira.embedded import process
 from carteira.embedded.errors import BinaryMissing
-from carteira.embedded.home import HOST, write_private
+from carteira.embedded.home import HOST
 from carteira.embedded.server import Server
+from carteira.kit.ops.private_files import replace_private_file
 
 _PROBE_TIMEOUT_SECONDS = 1.0
 
@@ -48,7 +49,8 @@ class ValkeyServer(Server):
             "save": '""',
             "set-proc-title": "no",  # a leftover is recognised by its command line
         }
-        write_private(Path(self.proof), "".join(f"{key} {value}\n" for key, value in settings.items()))
+        configuration = "".join(f"{key} {value}\n" for key, value in settings.items())
+        replace_private_file(Path(self.proof), configuration.encode())
         return process.spawn(
             [str(_program()), self.proof],
             cwd=Path(self.proof).parent,

@@ -6,7 +6,7 @@
 - `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `audit`.
 - `outbound`: `http`, `mail`, `email_templates`, `sms`: calls to other people's services, with time-outs.
 - `db`: `engine` (one request or job, one transaction), `session`, `base`, `errors`, `outbox`, `jobs`.
-- `ops`: `log`, `metrics`, `cooperative`.
+- `ops`: `log`, `metrics`, `cooperative`, `private_files` (keys and passwords: whole or not at all, and their owner's).
 - `values`: `money`, `cpf`, `ids`, `clock`. Centavos are integers, instants aware and in UTC, ids UUIDv7.
 
 Above the shelves stands `module`: what a module hands to the composition root.

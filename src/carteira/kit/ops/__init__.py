@@ -1,1 +1,1 @@
-"""What operators see: logs and metrics; and long loops that let others be served."""
+"""What a process does on its machine: logs, metrics, private files, and long loops that let others be served."""

@@ -1,12 +1,12 @@
 """SMS: over a provider's HTTP in production; in development into a folder, so that no code reaches a log."""
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 import structlog
 
+from carteira.kit.ops.private_files import create_private_file
 from carteira.kit.values.ids import uuid7
 
 TIMEOUT_SECONDS = 10
@@ -29,10 +29,8 @@ class FolderSms:
 
     async def send(self, phone: str, text: str) -> None:
         """Write the file and log where it is."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / f"{uuid7()}.txt"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"Para: {phone}\n{text}\n")
+        create_private_file(path, f"Para: {phone}\n{text}\n".encode())
         log.info("sms written", file=path.name)
 
 

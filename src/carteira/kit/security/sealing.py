@@ -8,6 +8,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from carteira.kit.ops.private_files import create_private_file
+
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
@@ -36,20 +38,8 @@ class Sealer:
 
 
 def _load_or_create(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_hex(_KEY_BYTES).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:  # another process was first
-            pass
-        finally:
-            fresh.unlink()
+        create_private_file(path, secrets.token_hex(_KEY_BYTES).encode())
     key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     if len(key) != _KEY_BYTES:
         raise ValueError(f"{path}: the sealing key is {_KEY_BYTES} bytes in hexadecimal")

@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from carteira.kit.ops.private_files import create_private_file, replace_private_file
 from carteira.kit.web.problems import NotAuthenticated
 
 ALGORITHM = "Ed25519"
@@ -34,27 +35,14 @@ def _import(path: Path) -> OKPKey:
     return OKPKey.import_key(key.as_pem(private=True), {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM})
 
 
-def _write(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(OKPKey.generate_key("Ed25519").as_pem(private=True))
-        file.flush()
-        os.fsync(file.fileno())
+def _new_key() -> bytes:
+    return OKPKey.generate_key("Ed25519").as_pem(private=True)
 
 
 def load_or_create_key(path: Path) -> OKPKey:
     """Read the signing key from a PEM file; make one, readable by its owner only, if there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-        fresh.unlink(missing_ok=True)
-        _write(fresh)
-        try:
-            os.link(fresh, path)  # whole or not at all, and never over another process's key
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        create_private_file(path, _new_key())
     return _import(path)
 
 
@@ -69,10 +57,7 @@ def rotate(path: Path) -> str:
     retired.unlink(missing_ok=True)
     os.link(path, retired)
     os.utime(retired)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    _write(fresh)
-    fresh.replace(path)
+    replace_private_file(path, _new_key())
     for file in path.parent.glob(f"{path.stem}-*{_RETIRED}"):
         if file.stat().st_mtime < time.time() - RETIRED_SECONDS:
             file.unlink()

@@ -1,0 +1,56 @@
+"""Files that only their owner may read: keys, passwords, codes.
+
+Each is written under another name, synced, and only then given its own: whoever reads it, and whatever crashes, it is
+there whole or not at all.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MODE = 0o600
+_FOLDER_MODE = 0o700
+
+
+def create_private_file(path: Path, content: bytes) -> bool:
+    """Create a file unless it is there, durably; return whether this call did. Of many that race one creates it."""
+    with _written(path, content) as fresh:
+        try:
+            os.link(fresh, path)  # never over another's, as a rename would be
+        except FileExistsError:
+            return False
+    sync_folder(path.parent)
+    return True
+
+
+def replace_private_file(path: Path, content: bytes) -> None:
+    """Put content in the place of a file's own, durably; create the file if there is none."""
+    with _written(path, content) as fresh:
+        fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file beside another, in a folder that only its owner enters if it has to be made; remove it after."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
