@@ -15,11 +15,13 @@ from carteira.assistant.errors import TopicNotFound
 from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTopicVersion
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
+from carteira.kit.web.pagination import CursorOf
 
 PACKAGE_VERSION = 4
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"
+TOPICS = CursorOf(str)
 _INTENTS_FILE, _OUTSIDE_FILE = "_intents.toml", "_outside.toml"
 
 

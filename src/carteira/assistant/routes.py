@@ -20,7 +20,7 @@ from carteira.assistant.schemas import (
 )
 from carteira.kit.web.access import Principal, Who, claims
 from carteira.kit.web.idempotency import OnceDep
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
 from carteira.kit.web.transaction import TxDep
 
@@ -48,11 +48,6 @@ async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assist
 ReadyAssistantDep = Annotated[Assistant, Depends(_ready)]
 
 
-def _id(cursor: str | None) -> UUID | None:
-    parts = decode_cursor(cursor, UUID)
-    return None if parts is None else parts[0]  # type: ignore[return-value] # as decoded
-
-
 @router.post("/start", summary="Começar a conversa")
 async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
     """Recomeça a conversa da pessoa e lista as opções."""
@@ -74,17 +69,11 @@ async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep, 
 async def list_topics(
     tx: TxDep,
     q: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Procura no texto")] = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
+    asked: PageRequest[str] = page_of(knowledge.TOPICS),
 ) -> Page[TopicOut]:
     """Lista os assuntos que o assistente conhece."""
-    parts = decode_cursor(cursor, str)
-    after = None if parts is None else str(parts[0])
-    if after is not None and "\x00" in after:
-        raise InvalidInput(errors=[{"field": "cursor", "message": "Cursor inválido."}])
-    rows = await knowledge.topics(tx, query=q, limit=limit + 1, after=after)
-    items, next_cursor = page(rows, limit, lambda topic: (topic.slug,))
-    return Page(items=[TopicOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await knowledge.topics(tx, query=q, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda topic: topic.slug).map(TopicOut.model_validate)
 
 
 @router.get("/topics/{slug}", summary="Um assunto", dependencies=[claims("assistant:read")])
@@ -111,11 +100,10 @@ async def list_versions(slug: Slug, tx: TxDep) -> Page[TopicVersionOut]:
 
 
 @router.get("/unanswered", summary="Perguntas sem resposta", dependencies=[claims("assistant:read")])
-async def list_unanswered(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[UnansweredOut]:
+async def list_unanswered(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[UnansweredOut]:
     """Lista o que o assistente não soube responder, sem dados pessoais, do mais novo ao mais antigo."""
-    rows = await unanswered.listed(tx, limit=limit + 1, before=_id(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=[UnansweredOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.id).map(UnansweredOut.model_validate)
 
 
 @router.delete(
@@ -133,13 +121,11 @@ async def dismiss(question_id: UUID, tx: TxDep) -> None:
 async def list_tickets(
     tx: TxDep,
     is_open: Annotated[bool | None, Query(alias="open", description="Só os abertos, ou só os respondidos")] = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
+    asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TicketOut]:
     """Lista os pedidos de atendimento por uma pessoa, por ordem de chegada."""
-    rows = await tickets.listed(tx, is_open=is_open, limit=limit + 1, after=_id(cursor))
-    items, next_cursor = page(rows, limit, lambda ticket: (ticket.id,))
-    return Page(items=[TicketOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda ticket: ticket.id).map(TicketOut.model_validate)
 
 
 @router.post("/tickets/{ticket_id}/answer", summary="Responder um atendimento")

@@ -10,6 +10,7 @@ from carteira.benefits import queries
 from carteira.benefits.accounts import balances
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
 from carteira.kit.db.session import Tx
+from carteira.kit.web.pagination import PageRequest
 
 _LINES = 10_000
 
@@ -27,7 +28,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             .order_by(BenefitDecision.id.desc())
             .limit(_LINES)
         )
-        lines, _ = await queries.statement(tx, account.id, limit=_LINES, before=None)
+        lines = (await queries.statement(tx, account.id, PageRequest(_LINES))).items
         exported.append(
             {
                 "account": account.reference,

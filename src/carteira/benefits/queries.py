@@ -19,7 +19,7 @@ from carteira.benefits.schemas import BenefitStatementLineOut, SimulationOut, Tr
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
-from carteira.kit.web.pagination import encode_cursor
+from carteira.kit.web.pagination import Page, PageRequest
 
 _NOBODY = UUID(int=0)
 
@@ -124,15 +124,13 @@ async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
     return [BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
 
 
-async def statement(
-    tx: Tx, account_id: UUID, *, limit: int, before: tuple[object, ...] | None
-) -> tuple[list[BenefitStatementLineOut], str | None]:
-    """Give a page of all categories' movements of an account, newest first, and the cursor of the next."""
+async def statement(tx: Tx, account_id: UUID, asked: PageRequest[ledger.LineKey]) -> Page[BenefitStatementLineOut]:
+    """Give a page of all categories' movements of an account, newest first."""
     views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
-    lines = await ledger.statement(tx, list(views), limit=limit + 1, before=before)  # type: ignore[arg-type] # a LineKey
-    merchants = await _merchants(tx, [line.entry_id for line in lines[:limit]])
-    items = [
-        BenefitStatementLineOut(
+    page = await ledger.statement_page(tx, list(views), asked)
+    merchants = await _merchants(tx, [line.entry_id for line in page.items])
+    return page.map(
+        lambda line: BenefitStatementLineOut(
             entry_id=line.entry_id,
             category=views[line.account_id].kind.removeprefix(LEDGER_KIND),
             kind=line.kind,
@@ -141,9 +139,7 @@ async def statement(
             balance_after=line.balance_after,
             posted_at=line.posted_at,
         )
-        for line in lines[:limit]
-    ]
-    return items, encode_cursor(*lines[limit - 1].key) if len(lines) > limit else None
+    )
 
 
 async def _merchants(tx: Tx, entry_ids: Sequence[UUID]) -> dict[UUID, str | None]:

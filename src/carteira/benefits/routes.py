@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from carteira import ledger
 from carteira.benefits import accounts, catalog, queries, returns, topups
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH
@@ -36,7 +37,7 @@ from carteira.benefits.schemas import (
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, Who, claims, public
 from carteira.kit.web.idempotency import OnceDep
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
 
@@ -83,21 +84,16 @@ async def simulate(request: Request, tx: TxDep, who: Who) -> SimulationOut:
 
 
 @transactions.get("", summary="Transações")
-async def list_transactions(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def list_transactions(
     tx: TxDep,
     who: Who,
     account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
     code: Literal["00", "51", "07"] | None = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
+    asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TransactionOut]:
     """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
-    parts = decode_cursor(cursor, UUID)
-    before = parts[0] if parts else None
-    assert before is None or isinstance(before, UUID)
-    rows = await queries.transactions(tx, who, account=account, code=code, limit=limit + 1, before=before)
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=items, next_cursor=next_cursor)
+    rows = await queries.transactions(tx, who, account=account, code=code, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.id)
 
 
 @transactions.get("/{transaction_id}", summary="Uma transação")
@@ -139,15 +135,14 @@ async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccount
 
 @router.get("/accounts/{account}/statement", summary="Extrato")
 async def get_statement(
-    account: Reference, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+    account: Reference,
+    tx: TxDep,
+    who: Who,
+    asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[BenefitStatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
     view = await accounts.visible(tx, account, who)
-    parts = decode_cursor(cursor, instant, whole, UUID, whole)
-    items, next_cursor = await queries.statement(
-        tx, view.id, limit=limit, before=tuple(parts) if parts is not None else None
-    )
-    return Page(items=items, next_cursor=next_cursor)
+    return await queries.statement(tx, view.id, asked)
 
 
 @router.post("/accounts/{account}/claim", status_code=202, summary="Pedir o código para ligar a conta")

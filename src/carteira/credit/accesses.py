@@ -18,7 +18,9 @@ from carteira.credit.models import CreditAccess, CreditAccessHead
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
+from carteira.kit.web.pagination import CursorOf
 
+ACCESSES = CursorOf(int)
 VERIFY_BATCH = 5_000
 _COLUMNS = ("seq", "person", "who", "what", "purpose", "outcome", "request_id", "at", "hash")
 FOUND, NOT_FOUND = "found", "not_found"

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
-from carteira.credit import base_a, score
+from carteira.credit import accesses, base_a, score
 from carteira.credit.base_a import Reader
 from carteira.credit.base_c import BaseCEvent, BureauQuery, Movement
 from carteira.credit.preconditions import PreconditionDep, etag
@@ -30,7 +30,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Who, claims
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page, whole
+from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/credit/{cpf}", tags=["credit"])
@@ -173,13 +173,9 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
 
 
 @router.get("/accesses", summary="Quem leu a base A")
-async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
-    request: Request, cpf: PathCpf, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+async def get_accesses(
+    request: Request, cpf: PathCpf, tx: TxDep, who: Who, asked: PageRequest[int] = page_of(accesses.ACCESSES)
 ) -> Page[AccessOut]:
     """Lista quem leu, quando e para quê, do mais novo ao mais antigo. Para a própria pessoa, ou `credit:audit`."""
-    parts = decode_cursor(cursor, whole)
-    before = parts[0] if parts else None
-    assert before is None or isinstance(before, int)
-    rows = await _stores(request).accesses_of(tx, cpf, who, limit=limit + 1, before=before)
-    items, next_cursor = page(rows, limit, lambda row: (row.seq,))
-    return Page(items=items, next_cursor=next_cursor)
+    rows = await _stores(request).accesses_of(tx, cpf, who, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.seq)

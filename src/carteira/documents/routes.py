@@ -23,7 +23,7 @@ from carteira.documents.vault import Vault
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
 from carteira.kit.web.validation import describe
@@ -196,13 +196,10 @@ async def _register(
 
 
 @router.get("", summary="Meus documentos")
-async def list_documents(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[DocumentOut]:
+async def list_documents(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DocumentOut]:
     """Lista os documentos da pessoa, do mais novo ao mais antigo."""
-    parts = decode_cursor(cursor, UUID)
-    before = parts[0] if parts else None
-    rows = await service.listed(tx, who.user_id, limit=limit + 1, before=before)  # type: ignore[arg-type] # as decoded
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=[DocumentOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await service.listed(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.id).map(DocumentOut.model_validate)
 
 
 @router.get(

@@ -31,7 +31,9 @@ from carteira.ledger.errors import (
     StaleBook,
 )
 from carteira.ledger.queries import (
+    STATEMENT,
     LedgerAccountView,
+    LineKey,
     Reconciliation,
     StatementLine,
     account,
@@ -41,6 +43,7 @@ from carteira.ledger.queries import (
     balance_at,
     reconcile,
     statement,
+    statement_page,
 )
 from carteira.ledger.recorder import Holders, Recorder, Records
 from carteira.ledger.service import (
@@ -65,6 +68,7 @@ from carteira.ledger.service import (
 )
 
 __all__ = [
+    "STATEMENT",
     "Account",
     "AccountNotFound",
     "Book",
@@ -77,6 +81,7 @@ __all__ = [
     "Holders",
     "InsufficientFunds",
     "LedgerAccountView",
+    "LineKey",
     "NewEntry",
     "Posting",
     "Reconciliation",
@@ -109,6 +114,7 @@ __all__ = [
     "reverse",
     "roll_up",
     "statement",
+    "statement_page",
     "system_account",
     "transfer",
     "verify",

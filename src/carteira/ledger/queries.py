@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, text
 
 from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import Instant
+from carteira.kit.web.pagination import BigInt, CursorOf, Page, PageRequest, SmallInt
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.models import LedgerAccount, LedgerPosting
 
@@ -31,8 +33,16 @@ class LedgerAccountView:
         return self.balance - self.held
 
 
-LineKey = tuple[datetime, int, UUID, int]
-"""What a statement is sorted by: instant, the account's version, entry, line."""
+class LineKey(NamedTuple):
+    """What a statement is sorted by; `seq` is the account's version."""
+
+    posted_at: Instant
+    seq: BigInt
+    entry_id: UUID
+    line: SmallInt
+
+
+STATEMENT = CursorOf(LineKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class StatementLine:
     @property
     def key(self) -> LineKey:
         """The line's place in the statement."""
-        return (self.posted_at, self.seq or 0, self.entry_id, self.line)
+        return LineKey(self.posted_at, self.seq or 0, self.entry_id, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ _STATEMENT = text("""
     JOIN ledger_entries entry ON entry.id = page.entry_id
     ORDER BY page.posted_at DESC, coalesce(page.seq, 0) DESC, page.entry_id DESC, page.line DESC
 """)
-_LATEST: LineKey = (datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
+_LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 
 
 async def statement(
@@ -183,6 +193,12 @@ async def statement(
         {"account_ids": list(account_ids), "at": at, "seq": seq, "entry_id": entry_id, "line": line, "limit": limit},
     )
     return [StatementLine(*row) for row in rows]
+
+
+async def statement_page(tx: Tx, account_ids: Sequence[UUID], asked: PageRequest[LineKey]) -> Page[StatementLine]:
+    """Return a page of the accounts' postings, newest first."""
+    lines = await statement(tx, account_ids, limit=asked.limit + 1, before=asked.after)
+    return asked.page(lines, lambda line: line.key)
 
 
 _DIFFERENCES = text("""

@@ -9,7 +9,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import Instant, clock
 from carteira.kit.web.access import Principal, Who, claims
 from carteira.kit.web.idempotency import OnceDep
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.ledger import queries, service
 from carteira.ledger.errors import AccountNotFound
@@ -54,23 +54,14 @@ async def get_balance(
 
 @router.get("/accounts/{account_id}/statement", summary="Extrato")
 async def get_statement(
-    account_id: UUID, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+    account_id: UUID,
+    tx: TxDep,
+    who: Who,
+    asked: PageRequest[queries.LineKey] = page_of(queries.STATEMENT),
 ) -> Page[StatementLineOut]:
     """Lista os lançamentos da conta, do mais novo ao mais antigo, com o saldo depois de cada um."""
     await _visible(tx, account_id, who)
-    rows = await queries.statement(tx, [account_id], limit=limit + 1, before=line_key(cursor))
-    items, next_cursor = page(rows, limit, lambda row: row.key)
-    return Page(items=[StatementLineOut.model_validate(item) for item in items], next_cursor=next_cursor)
-
-
-def line_key(cursor: str | None) -> queries.LineKey | None:
-    """Read a statement's cursor.
-
-    Raises:
-        InvalidInput: not a cursor of a statement.
-    """
-    parts = decode_cursor(cursor, instant, whole, UUID, whole)
-    return None if parts is None else (parts[0], parts[1], parts[2], parts[3])  # type: ignore[return-value] # as decoded
+    return (await queries.statement_page(tx, [account_id], asked)).map(StatementLineOut.model_validate)
 
 
 @router.post("/entries/{entry_id}/reversal", status_code=201, summary="Estornar um lançamento")

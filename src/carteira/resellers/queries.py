@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, func, select, tuple_
@@ -11,7 +12,7 @@ from sqlalchemy import ColumnElement, case, func, select, tuple_
 from carteira import ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
-from carteira.kit.web.pagination import encode_cursor
+from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.resellers import cashback, configuration, resellers
 from carteira.resellers.cashback import MonthlyCashback
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
@@ -27,6 +28,17 @@ from carteira.resellers.service import APPROVED, PENDING, REJECTED, find, purcha
 
 MonthKey = tuple[UUID, date]
 """A reseller and a month."""
+
+
+class PurchaseKey(NamedTuple):
+    """What purchases are sorted by."""
+
+    purchased_on: date
+    id: UUID
+
+
+PURCHASES = CursorOf(PurchaseKey)
+MONTHS = CursorOf(date)
 
 
 async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None:
@@ -128,7 +140,7 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
     month: date | None,
     status: Status | None,
     limit: int,
-    before: tuple[date, UUID] | None,
+    before: PurchaseKey | None,
 ) -> list[PurchaseWithCashbackOut]:
     """List purchases with what each earns, the newest day first: mine, a CPF's, or everybody's with `purchases:read`.
 
@@ -251,17 +263,12 @@ async def _earned_by_month(
 
 
 async def statement(
-    tx: Tx, reseller: ResellerView, *, limit: int, before: tuple[object, ...] | None
-) -> tuple[list[CashbackStatementLineOut], str | None]:
-    """Give a page of a reseller's cashback movements, newest first, and the cursor of the next."""
-    lines = await ledger.statement(
-        tx,
-        [reseller.account_id],
-        limit=limit + 1,
-        before=before,  # type: ignore[arg-type] # a LineKey
-    )
-    items = [
-        CashbackStatementLineOut(
+    tx: Tx, reseller: ResellerView, asked: PageRequest[ledger.LineKey]
+) -> Page[CashbackStatementLineOut]:
+    """Give a page of a reseller's cashback movements, newest first."""
+    page = await ledger.statement_page(tx, [reseller.account_id], asked)
+    return page.map(
+        lambda line: CashbackStatementLineOut(
             entry_id=line.entry_id,
             kind=line.kind,
             description=line.description,
@@ -269,6 +276,4 @@ async def statement(
             balance_after=line.balance_after,
             posted_at=line.posted_at,
         )
-        for line in lines[:limit]
-    ]
-    return items, encode_cursor(*lines[limit - 1].key) if len(lines) > limit else None
+    )

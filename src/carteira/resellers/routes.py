@@ -6,11 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from carteira import ledger
 from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Visitor, Who, claims, public
 from carteira.kit.web.idempotency import OnceDep
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, instant, page, whole
+from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
 from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
@@ -98,16 +99,13 @@ async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are i
     month: BusinessMonth | None = None,
     status: Status | None = None,
     cpf: OfCpf = None,
-    limit: Limit = 20,
-    cursor: Cursor = None,
+    asked: PageRequest[queries.PurchaseKey] = page_of(queries.PURCHASES),
 ) -> Page[PurchaseWithCashbackOut]:
     """Lista as compras, da data mais nova à mais antiga, com o percentual do mês e o cashback de cada uma."""
-    before: Any = decode_cursor(cursor, date.fromisoformat, UUID)
     rows = await queries.purchases(
-        tx, who, cpf=cpf, month=month, status=status, limit=limit + 1, before=tuple(before) if before else None
+        tx, who, cpf=cpf, month=month, status=status, limit=asked.limit + 1, before=asked.after
     )
-    items, next_cursor = page(rows, limit, lambda row: (row.date, row.id))
-    return Page(items=items, next_cursor=next_cursor)
+    return asked.page(rows, lambda row: queries.PurchaseKey(row.date, row.id))
 
 
 @purchases.get("/{purchase_id}", summary="Uma compra")
@@ -161,26 +159,22 @@ async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalance
 
 @cashback.get("/statement", summary="Extrato de cashback")
 async def get_statement(
-    tx: TxDep, who: Who, cpf: OfCpf = None, limit: Limit = 20, cursor: Cursor = None
+    tx: TxDep,
+    who: Who,
+    cpf: OfCpf = None,
+    asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[CashbackStatementLineOut]:
     """Lista os créditos e os usos de cashback, do mais novo ao mais antigo, com o saldo depois de cada um."""
-    parts = decode_cursor(cursor, instant, whole, UUID, whole)
-    reseller = await resellers.visible(tx, who, cpf)
-    items, next_cursor = await queries.statement(
-        tx, reseller, limit=limit, before=tuple(parts) if parts is not None else None
-    )
-    return Page(items=items, next_cursor=next_cursor)
+    return await queries.statement(tx, await resellers.visible(tx, who, cpf), asked)
 
 
 @cashback.get("/months", summary="Meses")
 async def list_months(
-    tx: TxDep, who: Who, cpf: OfCpf = None, limit: Limit = 20, cursor: Cursor = None
+    tx: TxDep, who: Who, cpf: OfCpf = None, asked: PageRequest[date] = page_of(queries.MONTHS)
 ) -> Page[MonthOut]:
     """Lista os meses com compras: totais, percentual e cashback. Com `purchases:read` e sem CPF, a soma de todos."""
-    before: Any = decode_cursor(cursor, date.fromisoformat)
-    rows = await queries.months(tx, who, cpf=cpf, limit=limit + 1, before=before[0] if before else None)
-    items, next_cursor = page(rows, limit, lambda row: (row.month,))
-    return Page(items=items, next_cursor=next_cursor)
+    rows = await queries.months(tx, who, cpf=cpf, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.month)
 
 
 @cashback.post("/months/{month}/close", summary="Fechar um mês")

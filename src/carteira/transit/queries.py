@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import case, exists, select, tuple_
@@ -10,12 +10,13 @@ from sqlalchemy.sql.functions import sum as sum_
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import Instant
+from carteira.kit.web.pagination import CursorOf
 from carteira.transit import numbers, service
 from carteira.transit.errors import CardNotFound, CardOfAnother
 from carteira.transit.models import Tap, TransportCard
 from carteira.transit.service import Card, view
 
-LineKey = tuple[datetime, int, UUID, int]
 _TYPES = {
     "transit.recharge": "recharge",
     "transit.debit": "debit",
@@ -35,7 +36,17 @@ class CardMovement:
     direction: str
     balance_after: int | None
     created_at: datetime
-    key: LineKey
+    key: ledger.LineKey
+
+
+class DebtKey(NamedTuple):
+    """What debts are sorted by."""
+
+    tapped_at: Instant
+    id: UUID
+
+
+DEBTS = CursorOf(DebtKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,11 @@ class RideDebt:
     tapped_at: datetime
     line: str | None
     vehicle: str | None
+
+    @property
+    def key(self) -> DebtKey:
+        """The debt's place in the list."""
+        return DebtKey(self.tapped_at, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +115,7 @@ async def balance(tx: Tx, user_id: UUID, card_number: str) -> int:
 
 
 async def history(
-    tx: Tx, user_id: UUID, card_number: str, *, limit: int, before: LineKey | None = None
+    tx: Tx, user_id: UUID, card_number: str, *, limit: int, before: ledger.LineKey | None = None
 ) -> list[CardMovement]:
     """Give up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
 
@@ -127,7 +143,7 @@ async def debt_total(tx: Tx, user_id: UUID) -> int:
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
-async def debts(tx: Tx, user_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None) -> list[RideDebt]:
+async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = None) -> list[RideDebt]:
     """Give the rides that a person still owes, oldest first: the order in which a recharge pays them."""
     query = (
         select(Tap.id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line, Tap.vehicle)

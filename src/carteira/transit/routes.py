@@ -1,14 +1,14 @@
 """Transit over HTTP: a person's cards, and the validators' taps."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
+from carteira import ledger
 from carteira.kit.web.access import Principal, Who, claims
 from carteira.kit.web.idempotency import OnceDep
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.transit import queries, service, taps
 from carteira.transit.schemas import (
@@ -33,13 +33,10 @@ CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", exampl
 
 
 @cards_router.get("", summary="Meus cartões")
-async def list_cards(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[CardOut]:
+async def list_cards(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[CardOut]:
     """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
-    parts = decode_cursor(cursor, UUID)
-    after = parts[0] if parts else None
-    rows = await queries.cards(tx, who.user_id, limit=limit + 1, after=after)  # type: ignore[arg-type] # as decoded
-    items, next_cursor = page(rows, limit, lambda card: (card.id,))
-    return Page(items=[CardOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await queries.cards(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda card: card.id).map(CardOut.model_validate)
 
 
 @cards_router.post("", status_code=201, summary="Pedir mais um cartão")
@@ -85,14 +82,14 @@ async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, on
 
 @cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
 async def get_history(
-    card_number: CardNumber, tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None
+    card_number: CardNumber,
+    tx: TxDep,
+    who: Who,
+    asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[CardMovementOut]:
     """Lista recargas, débitos e transferências do cartão, do mais novo ao mais antigo."""
-    parts = decode_cursor(cursor, datetime.fromisoformat, int, UUID, int)
-    before: queries.LineKey | None = tuple(parts) if parts else None  # type: ignore[assignment] # as decoded
-    rows = await queries.history(tx, who.user_id, card_number, limit=limit + 1, before=before)
-    items, next_cursor = page(rows, limit, lambda row: row.key)
-    return Page(items=[CardMovementOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await queries.history(tx, who.user_id, card_number, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.key).map(CardMovementOut.model_validate)
 
 
 @cards_router.post("/{card_number}/cancel", summary="Cancelar um cartão")
@@ -140,24 +137,15 @@ async def send_taps(
 
 
 @transit_router.get("/denied-cards", summary="Cartões a recusar", dependencies=[claims("transit:validate")])
-async def list_denied_cards(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[DeniedCardOut]:
+async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DeniedCardOut]:
     """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""
-    parts = decode_cursor(cursor, UUID)
-    after = parts[0] if parts else None
-    rows = await queries.denied_cards(tx, limit=limit + 1, after=after)  # type: ignore[arg-type] # as decoded
-    items, next_cursor = page(rows, limit, lambda card: (card.id,))
-    return Page(items=[DeniedCardOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await queries.denied_cards(tx, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda card: card.id).map(DeniedCardOut.model_validate)
 
 
 @transit_router.get("/debts", summary="Minhas viagens a pagar")
-async def list_debts(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> DebtsOut:
+async def list_debts(tx: TxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS)) -> DebtsOut:
     """Lista as viagens que o saldo não cobriu, na ordem em que a próxima recarga as paga."""
-    parts = decode_cursor(cursor, datetime.fromisoformat, UUID)
-    after: tuple[datetime, UUID] | None = tuple(parts) if parts else None  # type: ignore[assignment] # as decoded
-    rows = await queries.debts(tx, who.user_id, limit=limit + 1, after=after)
-    items, next_cursor = page(rows, limit, lambda debt: (debt.tapped_at.isoformat(), debt.id))
-    return DebtsOut(
-        total=await queries.debt_total(tx, who.user_id),
-        items=[DebtOut.model_validate(item) for item in items],
-        next_cursor=next_cursor,
-    )
+    rows = await queries.debts(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    page = asked.page(rows, lambda debt: debt.key).map(DebtOut.model_validate)
+    return DebtsOut(total=await queries.debt_total(tx, who.user_id), items=page.items, next_cursor=page.next_cursor)

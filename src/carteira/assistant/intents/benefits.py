@@ -4,6 +4,7 @@ from carteira import benefits
 from carteira.assistant.flow import Done, Intent, Turn
 from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.values.money import format_brl
+from carteira.kit.web.pagination import PageRequest
 
 _NONE = 'Não há conta de benefícios ligada ao seu cadastro. Se a sua empresa abriu uma, reivindique-a em "Benefícios".'
 _LINES = 10
@@ -28,7 +29,7 @@ async def _statement(turn: Turn) -> Done:
         return Done(_NONE)
     parts = []
     for account in accounts:
-        lines, _ = await benefits.statement(turn.tx, account.id, limit=_LINES, before=None)
+        lines = (await benefits.statement(turn.tx, account.id, PageRequest(_LINES))).items
         written = [
             f"{line.posted_at.astimezone(SAO_PAULO):%d/%m %H:%M} {benefits.name_category(line.category)} "
             f"{'+' if line.amount > 0 else '-'}{format_brl(abs(line.amount))} {_squeezed(line.description)}".rstrip()

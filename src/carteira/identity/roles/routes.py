@@ -8,7 +8,7 @@ from carteira.identity.roles import service as roles
 from carteira.identity.roles.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleIn, RoleOut
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, claims
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(tags=["identity"])
@@ -17,17 +17,11 @@ Writer = Annotated[Principal, claims("users:write")]
 _INT32 = 2**31
 
 
-def _after(cursor: str | None) -> int:
-    parts = decode_cursor(cursor, int)
-    return 0 if parts is None else max(0, min(int(str(parts[0])), _INT32 - 1))
-
-
 @router.get("/roles", summary="Papéis", dependencies=[claims("users:write")])
-async def get_roles(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[RoleOut]:
+async def get_roles(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)) -> Page[RoleOut]:
     """Lista os papéis."""
-    rows = await roles.list_roles(tx, limit=limit + 1, after=_after(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=[RoleOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await roles.list_roles(tx, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda row: roles.NumberKey(row.id)).map(RoleOut.model_validate)
 
 
 @router.post("/roles", status_code=201, summary="Criar um papel")
@@ -37,11 +31,10 @@ async def add_role(body: RoleIn, tx: TxDep, who: Writer) -> RoleOut:
 
 
 @router.get("/claims", summary="Permissões", dependencies=[claims("users:write")])
-async def get_claims(tx: TxDep, limit: Limit = 20, cursor: Cursor = None) -> Page[ClaimOut]:
+async def get_claims(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)) -> Page[ClaimOut]:
     """Lista as permissões."""
-    rows = await roles.list_claims(tx, limit=limit + 1, after=_after(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=[ClaimOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await roles.list_claims(tx, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda row: roles.NumberKey(row.id)).map(ClaimOut.model_validate)
 
 
 @router.post("/claims", status_code=201, summary="Criar uma permissão")

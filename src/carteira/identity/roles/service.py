@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -14,6 +15,17 @@ from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
+from carteira.kit.web.pagination import CursorOf, Integer
+
+
+class NumberKey(NamedTuple):
+    """What roles and claims are sorted by."""
+
+    id: Integer
+
+
+BY_NUMBER = CursorOf(NumberKey)
+_FIRST = NumberKey(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,9 @@ async def require(tx: Tx, role_id: int) -> RoleView:
     return RoleView(role.id, role.description)
 
 
-async def list_roles(tx: Tx, *, limit: int, after: int = 0) -> list[RoleView]:
+async def list_roles(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[RoleView]:
     """Give the roles by id."""
-    rows = await tx.scalars(select(Role).where(Role.id > after).order_by(Role.id).limit(limit))
+    rows = await tx.scalars(select(Role).where(Role.id > (after or _FIRST).id).order_by(Role.id).limit(limit))
     return [RoleView(row.id, row.description) for row in rows]
 
 
@@ -79,9 +91,9 @@ async def add_role(tx: Tx, description: str, claim_ids: Sequence[int], *, actor:
     return RoleView(role.id, role.description)
 
 
-async def list_claims(tx: Tx, *, limit: int, after: int = 0) -> list[ClaimView]:
+async def list_claims(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[ClaimView]:
     """Give the claims by id."""
-    rows = await tx.scalars(select(Claim).where(Claim.id > after).order_by(Claim.id).limit(limit))
+    rows = await tx.scalars(select(Claim).where(Claim.id > (after or _FIRST).id).order_by(Claim.id).limit(limit))
     return [ClaimView(row.id, row.description, row.active) for row in rows]
 
 

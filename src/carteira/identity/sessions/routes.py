@@ -9,7 +9,7 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import answer_tokens
 from carteira.identity.sessions.schemas import RefreshIn, SessionOut, TokensOut
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.pagination import Cursor, Limit, Page, decode_cursor, page
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(tags=["identity"])
@@ -33,14 +33,11 @@ async def logout(body: RefreshIn, tx: TxDep, identity: IdentityDep) -> None:
 
 
 @router.get("/auth/sessions", summary="Minhas sessões")
-async def get_sessions(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = None) -> Page[SessionOut]:
+async def get_sessions(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[SessionOut]:
     """Lista as sessões abertas, da mais nova à mais antiga."""
-    parts = decode_cursor(cursor, UUID)
-    before: UUID | None = parts[0] if parts else None  # type: ignore[assignment] # as decoded
-    rows = await sessions.list_sessions(tx, who.user_id, limit=limit + 1, before=before)
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    shown = [
-        SessionOut(
+    rows = await sessions.list_sessions(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.id).map(
+        lambda item: SessionOut(
             id=item.id,
             device=item.device,
             network=item.network,
@@ -50,9 +47,7 @@ async def get_sessions(tx: TxDep, who: Who, limit: Limit = 20, cursor: Cursor = 
             expires_at=item.expires_at,
             current=item.id == who.session_id,
         )
-        for item in items
-    ]
-    return Page(items=shown, next_cursor=next_cursor)
+    )
 
 
 @router.delete("/auth/sessions", status_code=204, summary="Sair de todos os aparelhos")

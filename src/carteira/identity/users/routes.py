@@ -31,8 +31,7 @@ from carteira.identity.users.service import NewPerson, may_see_cpf, require_self
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, claims, public
-from carteira.kit.web.pagination import Cursor, Page, decode_cursor, page
-from carteira.kit.web.pagination import Limit as PageLimit
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(prefix="/users", tags=["identity"])
@@ -41,11 +40,6 @@ Reader = Annotated[Principal, claims("users:read")]
 Writer = Annotated[Principal, claims("users:write")]
 ClaimId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Purpose = Literal["marketing", "credit_profile", "product_improvement"]
-
-
-def _after(cursor: str | None) -> UUID | None:
-    parts = decode_cursor(cursor, UUID)
-    return None if parts is None else parts[0]  # type: ignore[return-value] # as decoded
 
 
 @router.post(
@@ -90,15 +84,13 @@ async def list_users(
             max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Parte do nome ou do e-mail, ou o CPF inteiro"
         ),
     ] = None,
-    limit: PageLimit = 20,
-    cursor: Cursor = None,
+    asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[UserOut]:
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
-    rows = await queries.search(tx, q, limit=limit + 1, after=_after(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    await audit.record_accesses(tx, "user_listed", actor=who.user_id, subjects=[item.id for item in items])
-    shown = [UserOut.of(item, show_cpf=may_see_cpf(who, item.id)) for item in items]
-    return Page(items=shown, next_cursor=next_cursor)
+    rows = await queries.search(tx, q, limit=asked.limit + 1, after=asked.after)
+    page = asked.page(rows, lambda row: row.id)
+    await audit.record_accesses(tx, "user_listed", actor=who.user_id, subjects=[item.id for item in page.items])
+    return page.map(lambda item: UserOut.of(item, show_cpf=may_see_cpf(who, item.id)))
 
 
 @router.get("/me", summary="Meus dados")
@@ -123,11 +115,10 @@ async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> dict[str, Any]
 
 
 @router.get("/me/accesses", summary="Quem consultou os meus dados")
-async def get_accesses(tx: TxDep, who: Who, limit: PageLimit = 20, cursor: Cursor = None) -> Page[DataAccessOut]:
+async def get_accesses(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DataAccessOut]:
     """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
-    rows = await queries.accesses_to(tx, who.user_id, limit=limit + 1, before=_after(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    return Page(items=[DataAccessOut.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await queries.accesses_to(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.id).map(DataAccessOut.model_validate)
 
 
 async def _consents(tx: TxDep, who: Principal) -> Page[ConsentOut]:
@@ -150,12 +141,12 @@ async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) ->
 
 
 @router.get("/report", summary="Relatório de papéis e permissões")
-async def get_report(tx: TxDep, who: Reader, limit: PageLimit = 20, cursor: Cursor = None) -> Page[ReportLine]:
+async def get_report(tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ReportLine]:
     """Nome, e-mail, papel e permissões de cada usuário."""
-    rows = await queries.report(tx, limit=limit + 1, after=_after(cursor))
-    items, next_cursor = page(rows, limit, lambda row: (row.id,))
-    await audit.record_accesses(tx, "users_reported", actor=who.user_id, subjects=[item.id for item in items])
-    return Page(items=[ReportLine.model_validate(item) for item in items], next_cursor=next_cursor)
+    rows = await queries.report(tx, limit=asked.limit + 1, after=asked.after)
+    page = asked.page(rows, lambda row: row.id)
+    await audit.record_accesses(tx, "users_reported", actor=who.user_id, subjects=[item.id for item in page.items])
+    return page.map(ReportLine.model_validate)
 
 
 @router.get(

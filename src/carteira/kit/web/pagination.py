@@ -1,22 +1,38 @@
-"""Lists by cursor: `?limit=` (1 to 100, 20) and `?cursor=`, answered as `{"items": […], "next_cursor": …}`."""
+"""Lists by cursor: `?limit=` (1 to 100, 20) and `?cursor=`, answered as `{"items": […], "next_cursor": …}`.
+
+A list declares what it is sorted by once, as a `CursorOf` beside its query. A route takes what is asked for with
+`asked: PageRequest[Key] = page_of(CURSOR)`, reads `asked.limit + 1` rows after `asked.after`, and answers
+`asked.page(…)`.
+"""
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
+from uuid import UUID
 
-from fastapi import Query
-from pydantic import BaseModel
+from fastapi import Depends, Query
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, TypeAdapter, WithJsonSchema
 
+from carteira.kit.values.clock import Instant
 from carteira.kit.web.problems import InvalidInput
 
 T = TypeVar("T")
+K = TypeVar("K")
+Shown = TypeVar("Shown")
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
+MAX_CURSOR = 300
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página")]
-Cursor = Annotated[str | None, Query(max_length=300, description="`next_cursor` da página anterior")]
+BigInt = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+SmallInt = Annotated[int, Field(ge=-(2**15), lt=2**15)]
+_Day = Annotated[date, BeforeValidator(date.fromisoformat)]  # pydantic alone takes an instant at midnight
+_Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
+
+_KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: _Day, UUID: UUID}
+"""What is read for a plain type: only values that the database takes."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -25,53 +41,84 @@ class Page(BaseModel, Generic[T]):
     items: list[T]
     next_cursor: str | None = None
 
+    def map(self, show: Callable[[T], Shown]) -> "Page[Shown]":
+        """Return the page with each item as `show` makes it."""
+        return Page(items=[show(item) for item in self.items], next_cursor=self.next_cursor)
 
-def encode_cursor(*parts: object) -> str:
-    """Pack the sort key of a page's last row into an opaque text."""
+
+class CursorOf(Generic[K]):
+    """Reads the sort key of a list out of a cursor.
+
+    The key is one value (`CursorOf(UUID)`), or a NamedTuple whose fields are the parts of the key. A plain type stands
+    for what its widest column takes; a narrower column names its kind (`SmallInt`, `Integer`).
+    """
+
+    def __init__(self, key: type[K]) -> None:
+        self._make: Callable[..., K] = key if issubclass(key, tuple) else lambda value: value
+        kinds = get_type_hints(key, include_extras=True).values() if issubclass(key, tuple) else [key]
+        self._readers: list[TypeAdapter[Any]] = [TypeAdapter(_safe(kind)) for kind in kinds]
+
+    def read(self, text: str) -> K:
+        """Return the key that a cursor holds.
+
+        Raises:
+            InvalidInput: not a cursor of this list.
+        """
+        try:
+            parts = zip(self._readers, _unpack(text), strict=True)
+            return self._make(*(reader.validate_python(part) for reader, part in parts))
+        except ValueError as error:
+            raise InvalidInput(errors=[{"field": "cursor", "message": "Cursor inválido."}]) from error
+
+
+def _unpack(text: str) -> list[str]:
+    if len(text) > MAX_CURSOR:
+        raise ValueError("too long")
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().split("|")
+
+
+def _safe(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
+    if kind not in _KINDS and get_origin(kind) is not Annotated:
+        raise TypeError(f"a cursor holds no {kind}")
+    return _KINDS.get(kind, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest(Generic[K]):
+    """Which page of a list is asked for: up to `limit` items that follow the key `after`; None is the first page."""
+
+    limit: int
+    after: K | None = None
+
+    def page(self, rows: Sequence[T], key: Callable[[T], K]) -> Page[T]:
+        """Cut up to `limit + 1` fetched rows into a page; the cursor of the next one is there if there is more."""
+        items = list(rows[: self.limit])
+        return Page(items=items, next_cursor=write_cursor(key(items[-1])) if len(rows) > self.limit else None)
+
+
+def write_cursor(key: object) -> str:
+    """Return a sort key as an opaque text, which the list's `CursorOf` reads."""
+    parts = key if isinstance(key, tuple) else (key,)
     return base64.urlsafe_b64encode("|".join(map(str, parts)).encode()).decode().rstrip("=")
 
 
-def instant(text: str) -> datetime:
-    """Read an instant out of a cursor; the database takes aware ones only.
+BY_ID = CursorOf(UUID)
+"""The cursor of lists that are sorted by id."""
 
-    Raises:
-        ValueError: not an instant, or one without an offset.
-        OverflowError: out of the calendar in UTC.
-    """
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("an instant has an offset")
-    return at.astimezone(UTC)
+_Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página")]
+# The schema tells the length, and `CursorOf` checks it, so that each wrong cursor gets the same answer.
+_Cursor = Annotated[
+    Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR})] | None,
+    Query(alias="cursor", description="`next_cursor` da página anterior"),
+]
 
 
-def whole(text: str) -> int:
-    """Read a whole number out of a cursor, as large as a BIGINT at most.
+def page_of(cursor: CursorOf[K]) -> PageRequest[K]:
+    """Return the default of a route's parameter that takes `limit` and `cursor`; mypy compares the two keys."""
 
-    Raises:
-        ValueError: not a number, or too large.
-    """
-    number = int(text)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("too large")
-    return number
+    # A coroutine, for FastAPI sends plain functions to a thread.
+    async def asked(limit: _Limit = DEFAULT_LIMIT, text: _Cursor = None) -> PageRequest[K]:
+        return PageRequest(limit, None if text is None else cursor.read(text))
 
-
-def decode_cursor(cursor: str | None, *kinds: Callable[[str], object]) -> list[object] | None:
-    """Unpack a cursor into its parts, each read by its kind (`whole`, `instant`, `UUID`, …).
-
-    Raises:
-        InvalidInput: not a cursor of this list.
-    """
-    if cursor is None:
-        return None
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        return [kind(part) for kind, part in zip(kinds, text.split("|"), strict=True)]
-    except (ValueError, binascii.Error, OverflowError) as error:
-        raise InvalidInput(errors=[{"field": "cursor", "message": "Cursor inválido."}]) from error
-
-
-def page(rows: Sequence[T], limit: int, key: Callable[[T], tuple[object, ...]]) -> tuple[list[T], str | None]:
-    """Cut `limit + 1` fetched rows into a page and the cursor of the next one, if there is more."""
-    items = list(rows[:limit])
-    return items, encode_cursor(*key(items[-1])) if len(rows) > limit else None
+    dependency: PageRequest[K] = Depends(asked)
+    return dependency
