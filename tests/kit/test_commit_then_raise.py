@@ -5,14 +5,14 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from sqlalchemy import text
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitThenRaise, DatabaseDown
 from carteira.kit.db.session import Tx, after_commit
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.idempotency import REPLAYED, OnceDep
+from carteira.kit.web.idempotency import REPLAYED, idempotent
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
@@ -30,12 +30,10 @@ async def fail(number: int, tx: TxDep) -> None:
 
 
 @router.post("/guarded-failures/{kind}/{number}")
-async def fail_once(kind: str, number: int, tx: TxDep, who: Who, once: OnceDep) -> Response:  # noqa: ARG001 - who asks
-    async def work() -> None:
-        await tx.execute(INSERT, {"number": number})
-        raise CommitThenRaise(FAILURES[kind]())
-
-    return await once.run(tx, number, work)
+@idempotent()
+async def fail_once(kind: str, number: int, tx: TxDep, _who: Who) -> None:
+    await tx.execute(INSERT, {"number": number})
+    raise CommitThenRaise(FAILURES[kind]())
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import text
 
 from carteira.kit.db.engine import Database
 from carteira.kit.web.access import Who
-from carteira.kit.web.idempotency import REPLAYED, OnceDep
+from carteira.kit.web.idempotency import REPLAYED, idempotent
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
@@ -37,18 +37,16 @@ class NotToday(Refusal):
 
 @router.post("/orders", status_code=201)
 @router.post("/other-orders", status_code=201)
-async def order(body: Order, tx: TxDep, who: Who, once: OnceDep) -> Response:
-    async def work() -> dict[str, Any]:
-        number = await tx.scalar(INSERT, {"note": body.note})
-        if body.end == "refused":
-            raise NotToday
-        if body.end == "conflict":
-            raise Conflict
-        if body.end == "broken":
-            raise RuntimeError
-        return {"number": number, "who": who.user_id}
-
-    return await once.run(tx, body, work, status=201)
+@idempotent(status=201)
+async def order(body: Order, tx: TxDep, who: Who) -> dict[str, Any]:
+    number = await tx.scalar(INSERT, {"note": body.note})
+    if body.end == "refused":
+        raise NotToday
+    if body.end == "conflict":
+        raise Conflict
+    if body.end == "broken":
+        raise RuntimeError
+    return {"number": number, "who": who.user_id}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from carteira.assistant import intents, knowledge, tickets, unanswered
 from carteira.assistant.conversation import Assistant
@@ -19,7 +19,7 @@ from carteira.assistant.schemas import (
     UnansweredOut,
 )
 from carteira.kit.web.access import Principal, Who, claims
-from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
 from carteira.kit.web.transaction import TxDep
@@ -55,14 +55,10 @@ async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
 
 
 @router.post("/chat", summary="Conversar")
-async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep, once: OnceDep) -> ChatOut:
+@idempotent()
+async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep) -> ChatOut:
     """Responde a uma mensagem: o número de uma opção ou português simples. "voltar" e "sair" valem sempre."""
-
-    async def work() -> ChatOut:
-        return ChatOut.model_validate(await assistant.chat(tx, who, body.message, body.file_id))
-
-    response: Response = await once.run(tx, body, work)
-    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+    return ChatOut.model_validate(await assistant.chat(tx, who, body.message, body.file_id))
 
 
 @router.get("/topics", summary="Base de conhecimento", dependencies=[claims("assistant:read")])

@@ -1,5 +1,6 @@
 """Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
 
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -36,7 +37,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, Who, claims, public
-from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -103,27 +104,24 @@ async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> Transact
 
 
 @transactions.post("/{transaction_id}/reversal", status_code=201, summary="Estornar")
-async def reverse(transaction_id: UUID, tx: TxDep, _who: Writer, once: OnceDep) -> ReturnOut:
+@idempotent(status=201)
+async def reverse(transaction_id: UUID, tx: TxDep, _who: Writer) -> ReturnOut:
     """Desfaz uma transação aprovada por inteiro, uma única vez."""
-    response: Any = await once.run(tx, None, lambda: returns.reverse(tx, transaction_id), status=201)
-    return response  # type: ignore[no-any-return] # a Response; the annotation documents its shape
+    return await returns.reverse(tx, transaction_id)
 
 
 @transactions.post("/{transaction_id}/refund", status_code=201, summary="Devolver")
-async def refund(
-    transaction_id: UUID, tx: TxDep, _who: Writer, once: OnceDep, body: RefundIn | None = None
-) -> ReturnOut:
+@idempotent(status=201)
+async def refund(transaction_id: UUID, tx: TxDep, _who: Writer, body: RefundIn | None = None) -> ReturnOut:
     """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou."""
-    amount = body.amount if body else None
-    response: Any = await once.run(tx, body, lambda: returns.refund(tx, transaction_id, amount), status=201)
-    return response  # type: ignore[no-any-return] # as above
+    return await returns.refund(tx, transaction_id, body.amount if body else None)
 
 
 @router.post("/accounts", status_code=201, summary="Abrir uma conta")
-async def open_account(body: AccountIn, tx: TxDep, _who: Writer, once: OnceDep) -> BenefitAccountOut:
+@idempotent(status=201)
+async def open_account(body: AccountIn, tx: TxDep, _who: Writer) -> BenefitAccountOut:
     """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
-    response: Any = await once.run(tx, body, lambda: accounts.open_account(tx, body), status=201)
-    return response  # type: ignore[no-any-return] # as above
+    return await accounts.open_account(tx, body)
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos")
@@ -159,10 +157,10 @@ async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime
 
 
 @router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
-async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer, once: OnceDep) -> CreditOut:
+@idempotent(status=201)
+async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer) -> CreditOut:
     """Credita uma categoria de uma conta."""
-    response: Any = await once.run(tx, body, lambda: topups.credit(tx, account, body), status=201)
-    return response  # type: ignore[no-any-return] # as above
+    return await topups.credit(tx, account, body)
 
 
 _BULK_BODY = {
@@ -193,24 +191,27 @@ _BULK_BODY = {
 _raw_list = TypeAdapter(list[Any])
 
 
-@router.post("/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY)
+async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
+    """Read the raw lines of a bulk top-up, once it is known who sends them.
+
+    Raises:
+        UnsupportedMediaType: neither JSON nor CSV.
+        InvalidInput: not what it says it is.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return await _read_lines(kind, await request.body())
+
+
+@router.post("/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY, response_model=BulkCreditOut)
+@idempotent(payload=itemgetter("lines"))
 async def credit_many(
-    request: Request,
+    lines: Annotated[list[Any], Depends(_credit_lines)],
     tx: TxDep,
     _who: Writer,
-    once: OnceDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
-) -> BulkCreditOut:
+) -> bytes:
     """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
-    body = await request.body()
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    lines = await _read_lines(kind, body)
-
-    async def work() -> bytes:
-        return await (await topups.credit_many(tx, lines, atomic=atomic)).written()
-
-    response: Any = await once.run(tx, lines, work)
-    return response  # type: ignore[no-any-return] # as above
+    return await (await topups.credit_many(tx, lines, atomic=atomic)).written()
 
 
 async def _read_lines(kind: str, body: bytes) -> list[Any]:

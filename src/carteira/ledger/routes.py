@@ -3,12 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import Instant, clock
 from carteira.kit.web.access import Principal, Who, claims
-from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.ledger import queries, service
@@ -65,21 +65,16 @@ async def get_statement(
 
 
 @router.post("/entries/{entry_id}/reversal", status_code=201, summary="Estornar um lançamento")
+@idempotent(status=201)
 async def reverse(
     entry_id: UUID,
     tx: TxDep,
     _who: Annotated[Principal, claims("ledger:write")],
-    once: OnceDep,
     body: ReversalIn | None = None,
 ) -> ReversalOut:
     """Desfaz um lançamento com outro de sinais trocados. Um lançamento é estornado uma única vez."""
     description = body.description if body else None
-
-    async def work() -> ReversalOut:
-        return ReversalOut(id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id)
-
-    response: Response = await once.run(tx, body, work, status=201)
-    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+    return ReversalOut(id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id)
 
 
 @router.get("/reconciliation", summary="Conferência", dependencies=[claims("ledger:read")])

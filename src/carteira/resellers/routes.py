@@ -1,16 +1,17 @@
 """Resellers over HTTP: registration, purchases, cashback."""
 
 from datetime import date
-from typing import Annotated, Any
+from operator import itemgetter
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from carteira import ledger
 from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Visitor, Who, claims, public
-from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -57,10 +58,10 @@ async def register_reseller(
 
 
 @purchases.post("", status_code=201, summary="Registrar uma compra")
-async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who, once: OnceDep) -> PurchaseOut:
+@idempotent(status=201)
+async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who) -> PurchaseOut:
     """Registra uma compra do revendedor ou, com `purchases:write`, de qualquer um. Começa "Em validação"."""
-    response: Any = await once.run(tx, body, lambda: service.register(tx, who, body), status=201)
-    return response  # type: ignore[no-any-return] # a Response; the annotation documents its shape
+    return await service.register(tx, who, body)
 
 
 _BULK_BODY = {
@@ -76,20 +77,28 @@ _BULK_BODY = {
 }
 
 
+async def _purchase_lines(request: Request, _who: Who) -> list[dict[str, object]]:
+    """Read the raw lines of a bulk of purchases, once it is known who sends them.
+
+    Raises:
+        UnsupportedMediaType: no CSV.
+        InvalidInput: not what it says it is.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+        raise UnsupportedMediaType("Envie text/csv.")
+    return bulk.parse_csv(await request.body())
+
+
 @purchases.post("/bulk", summary="Registrar compras em lote", openapi_extra=_BULK_BODY)
+@idempotent(payload=itemgetter("lines"))
 async def register_purchases(
-    request: Request,
+    lines: Annotated[list[dict[str, object]], Depends(_purchase_lines)],
     tx: TxDep,
     who: Who,
-    once: OnceDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> BulkPurchasesOut:
     """Registra muitas compras de um CSV (`code,amount,date,cpf`, valores em centavos), com um resultado por linha."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
-        raise UnsupportedMediaType("Envie text/csv.")
-    lines = bulk.parse_csv(await request.body())
-    response: Any = await once.run(tx, lines, lambda: bulk.register_many(tx, who, lines, atomic=atomic))
-    return response  # type: ignore[no-any-return] # as above
+    return await bulk.register_many(tx, who, lines, atomic=atomic)
 
 
 @purchases.get("", summary="Compras e o seu cashback")
@@ -128,20 +137,17 @@ async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
 
 
 @purchases.post("/{purchase_id}/approve", summary="Aprovar uma compra")
-async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver, once: OnceDep) -> PurchaseOut:
+@idempotent()
+async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver) -> PurchaseOut:
     """Aprova uma compra que está "Em validação"."""
-    response: Any = await once.run(tx, None, lambda: service.approve(tx, who, purchase_id))
-    return response  # type: ignore[no-any-return] # as above
+    return await service.approve(tx, who, purchase_id)
 
 
 @purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra")
-async def reject_purchase(
-    purchase_id: UUID, tx: TxDep, who: Approver, once: OnceDep, body: RejectionIn | None = None
-) -> PurchaseOut:
+@idempotent()
+async def reject_purchase(purchase_id: UUID, tx: TxDep, who: Approver, body: RejectionIn | None = None) -> PurchaseOut:
     """Reprova uma compra que está "Em validação", com o motivo; o cashback usado nela volta ao saldo."""
-    reason = body.reason if body else None
-    response: Any = await once.run(tx, body, lambda: service.reject(tx, who, purchase_id, reason))
-    return response  # type: ignore[no-any-return] # as above
+    return await service.reject(tx, who, purchase_id, body.reason if body else None)
 
 
 @cashback.get("/accumulated", summary="Cashback acumulado")
@@ -178,7 +184,7 @@ async def list_months(
 
 
 @cashback.post("/months/{month}/close", summary="Fechar um mês")
-async def close_month(month: BusinessMonth, tx: TxDep, who: Approver, once: OnceDep) -> ClosedMonthOut:
+@idempotent(payload=lambda arguments: write_month(arguments["month"]))
+async def close_month(month: BusinessMonth, tx: TxDep, who: Approver) -> ClosedMonthOut:
     """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo."""
-    response: Any = await once.run(tx, write_month(month), lambda: months.close(tx, month, who.user_id))
-    return response  # type: ignore[no-any-return] # as above
+    return await months.close(tx, month, who.user_id)

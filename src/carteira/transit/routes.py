@@ -3,11 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 
 from carteira import ledger
 from carteira.kit.web.access import Principal, Who, claims
-from carteira.kit.web.idempotency import OnceDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.transit import queries, service, taps
@@ -40,14 +40,10 @@ async def list_cards(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_
 
 
 @cards_router.post("", status_code=201, summary="Pedir mais um cartão")
-async def issue(tx: TxDep, who: Who, once: OnceDep) -> CardOut:
+@idempotent(status=201)
+async def issue(tx: TxDep, who: Who) -> CardOut:
     """Emite mais um cartão para a pessoa."""
-
-    async def work() -> CardOut:
-        return CardOut.model_validate(await service.issue(tx, who.user_id))
-
-    response: Response = await once.run(tx, None, work, status=201)
-    return response  # type: ignore[return-value] # FastAPI passes a Response on; the annotation documents its shape
+    return CardOut.model_validate(await service.issue(tx, who.user_id))
 
 
 @cards_router.get("/{card_number}/balance", summary="Saldo de um cartão")
@@ -57,27 +53,19 @@ async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> CardBalan
 
 
 @cards_router.post("/{card_number}/recharge", summary="Recarregar")
-async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, once: OnceDep) -> NewBalanceOut:
+@idempotent()
+async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
     """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro."""
-
-    async def work() -> NewBalanceOut:
-        balance = await service.recharge(tx, who.user_id, card_number, body.amount)
-        return NewBalanceOut(card_number=card_number, new_balance=balance)
-
-    response: Response = await once.run(tx, body, work)
-    return response  # type: ignore[return-value] # as above
+    balance = await service.recharge(tx, who.user_id, card_number, body.amount)
+    return NewBalanceOut(card_number=card_number, new_balance=balance)
 
 
 @cards_router.post("/{card_number}/debit", summary="Debitar")
-async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, once: OnceDep) -> NewBalanceOut:
+@idempotent()
+async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
     """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
-
-    async def work() -> NewBalanceOut:
-        balance = await service.debit(tx, who.user_id, card_number, body.amount)
-        return NewBalanceOut(card_number=card_number, new_balance=balance)
-
-    response: Response = await once.run(tx, body, work)
-    return response  # type: ignore[return-value] # as above
+    balance = await service.debit(tx, who.user_id, card_number, body.amount)
+    return NewBalanceOut(card_number=card_number, new_balance=balance)
 
 
 @cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
@@ -92,19 +80,18 @@ async def get_history(
     return asked.page(rows, lambda row: row.key).map(CardMovementOut.model_validate)
 
 
+def _target(body: CancelIn | None) -> str | None:
+    return body.move_balance_to if body else None
+
+
 @cards_router.post("/{card_number}/cancel", summary="Cancelar um cartão")
-async def cancel(card_number: CardNumber, tx: TxDep, who: Who, once: OnceDep, body: CancelIn | None = None) -> CardOut:
+@idempotent(payload=lambda arguments: {"move_balance_to": _target(arguments["body"])})
+async def cancel(card_number: CardNumber, tx: TxDep, who: Who, body: CancelIn | None = None) -> CardOut:
     """Cancela o cartão para sempre e, se pedido, move o saldo para outro cartão ativo da mesma pessoa.
 
     Em um cartão já cancelado, move o que restou nele.
     """
-    target = body.move_balance_to if body else None
-
-    async def work() -> CardOut:
-        return CardOut.model_validate(await service.cancel(tx, who.user_id, card_number, move_balance_to=target))
-
-    response: Response = await once.run(tx, {"move_balance_to": target}, work)
-    return response  # type: ignore[return-value] # as above
+    return CardOut.model_validate(await service.cancel(tx, who.user_id, card_number, move_balance_to=_target(body)))
 
 
 @cards_router.post("/{card_number}/block", summary="Bloquear um cartão perdido")
@@ -120,20 +107,14 @@ async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
 
 
 @transit_router.post("/taps", summary="Enviar viagens registradas por validadores")
-async def send_taps(
-    body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], once: OnceDep
-) -> TapsOut:
+@idempotent()
+async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")]) -> TapsOut:
     """Conta cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
 
     O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
     """
-
-    async def work() -> TapsOut:
-        results = await taps.account_for(tx, who.user_id, body.taps)
-        return TapsOut(results=[TapOut.model_validate(result) for result in results])
-
-    response: Response = await once.run(tx, body, work)
-    return response  # type: ignore[return-value] # as above
+    results = await taps.account_for(tx, who.user_id, body.taps)
+    return TapsOut(results=[TapOut.model_validate(result) for result in results])
 
 
 @transit_router.get("/denied-cards", summary="Cartões a recusar", dependencies=[claims("transit:validate")])

@@ -5,10 +5,13 @@ failures that are committed (`CommitThenRaise`) leave what they wrote and no rec
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from functools import wraps
+from typing import Annotated, Any, ParamSpec
 
 import orjson
 from fastapi import Depends, Header, Request, Response
@@ -22,7 +25,9 @@ from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
+from carteira.kit.web.transaction import TxDep
 
+P = ParamSpec("P")
 REPLAYED = "Idempotency-Replayed"
 
 
@@ -47,25 +52,17 @@ class IdempotencyRecord(Base):
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
-class Once:
-    """Runs a route's work at most once per caller and key. A route without the header just runs its work."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request that may come again: whose it is, under which key, and what it asks for."""
 
-    def __init__(self, caller: str, key: str | None, operation: str) -> None:
-        self.caller = caller
-        self.key = key
-        self.operation = operation
+    tx: Tx
+    caller: str
+    key: str | None
+    operation: str
 
-    async def run(
-        self,
-        tx: Tx,
-        payload: Any,  # noqa: ANN401 - whatever the route parsed
-        work: Callable[[], Awaitable[Any]],
-        *,
-        status: int = 200,
-    ) -> Response:
-        """Do the work and answer its result as JSON with `status`; a `Refusal` it raises is an answer too.
-
-        A result of bytes is JSON already. A payload that is a list has been parsed from JSON or CSV.
+    async def answer(self, payload: object, work: Callable[[], Awaitable[object]], status: int) -> Response:
+        """Do the work and answer its result as JSON with `status`; a `Refusal` under a key is an answer too.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
@@ -73,16 +70,16 @@ class Once:
         if self.key is None:
             return _json(await work(), status)
         fingerprint = await self._fingerprint(payload)
-        claimed = await tx.scalar(
+        claimed = await self.tx.scalar(
             insert(IdempotencyRecord)
             .values(caller=self.caller, key=self.key, fingerprint=fingerprint)
             .on_conflict_do_nothing()
             .returning(IdempotencyRecord.key)
         )
         if claimed is None:
-            return await self._replay(tx, fingerprint)
+            return await self._replay(fingerprint)
         mine = (IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
-        savepoint = await tx.begin_nested()  # the transaction's commit releases it
+        savepoint = await self.tx.begin_nested()  # the transaction's commit releases it
         try:
             response = _json(await work(), status)
         except Refusal as refusal:
@@ -90,14 +87,16 @@ class Once:
             response = refusal.response()
         except CommitThenRaise as failure:
             if not isinstance(failure.error, Refusal):
-                await tx.execute(delete(IdempotencyRecord).where(*mine))
+                await self.tx.execute(delete(IdempotencyRecord).where(*mine))
                 raise
             response = failure.error.response()
-        await tx.execute(update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body))
+        await self.tx.execute(
+            update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body)
+        )
         return response
 
-    async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
-        record = await tx.scalar(
+    async def _replay(self, fingerprint: bytes) -> Response:
+        record = await self.tx.scalar(
             select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
         )
         assert record is not None, "rows of idempotency_keys are never deleted"
@@ -107,7 +106,7 @@ class Once:
         media_type = MEDIA_TYPE if record.status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
         return Response(record.body, record.status, {REPLAYED: "true"}, media_type)
 
-    async def _fingerprint(self, payload: Any) -> bytes:  # noqa: ANN401 - as in `run`
+    async def _fingerprint(self, payload: object) -> bytes:
         if isinstance(payload, list):
             try:
                 content = await dump_json(payload, orjson.OPT_SORT_KEYS)
@@ -118,21 +117,50 @@ class Once:
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
 
 
-def _json(result: Any, status: int) -> Response:  # noqa: ANN401 - as in `run`
+def _json(result: object, status: int) -> Response:
     content = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
     return Response(content, status, media_type="application/json")
 
 
-async def _once(
+async def _call(
     request: Request,
+    tx: TxDep,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, description="Repita o pedido com a mesma chave sem medo.")
     ] = None,
-) -> Once:
+) -> _Call:
     principal = getattr(request.state, "principal", None)
     caller = str(principal.user_id) if principal else "anonymous"
-    return Once(caller, idempotency_key, f"{request.method} {request.url.path}?{request.url.query}")
+    return _Call(tx, caller, idempotency_key, f"{request.method} {request.url.path}?{request.url.query}")
 
 
-OnceDep = Annotated[Once, Depends(_once)]
-"""A route parameter for POSTs that move money; declare it after `Who` or the claims."""
+_PARAMETER = "idempotent_call"
+
+
+def idempotent(
+    *, status: int = 200, payload: Callable[[Mapping[str, Any]], object] = lambda arguments: arguments.get("body")
+) -> Callable[[Callable[P, Awaitable[object]]], Callable[P, Awaitable[Response]]]:
+    """Decorate a route whose work, under an `Idempotency-Key`, is done at most once per caller and key.
+
+    The route takes `TxDep`, in which the key's record is written. `status` is what the route declares for success.
+    `payload` picks what a repetition must have in common with the first request, besides method and address, out of the
+    route's arguments: its `body` if not told otherwise. What has been parsed from JSON or CSV may be a list. A route
+    that returns bytes has written its JSON itself.
+    """
+
+    def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
+        @wraps(route)
+        async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
+            call = kwargs.pop(_PARAMETER)
+            assert isinstance(call, _Call), "FastAPI resolves it"
+            return await call.answer(payload(kwargs), lambda: route(*args, **kwargs), status)
+
+        # FastAPI reads the signature: the route's own, for the document, and the call, resolved after who asks.
+        signature = inspect.signature(route)
+        call = inspect.Parameter(
+            _PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_Call, Depends(_call)]
+        )
+        once.__signature__ = signature.replace(parameters=[*signature.parameters.values(), call])  # type: ignore[attr-defined] # PEP 362
+        return once
+
+    return decorate
