@@ -1,6 +1,5 @@
 """A small server out of the kit's parts, as `app.create_app` puts them together."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
@@ -24,7 +23,6 @@ async def authenticate(_request: Request, token: str) -> Principal:
 def application(
     *routers: APIRouter,
     database: Database | None = None,
-    changes: Sequence[versions.Change] = (),
     max_body_bytes: int = 1_000,
     timeout_seconds: float = 20,
 ) -> ASGIApp:
@@ -36,7 +34,7 @@ def application(
     for router in routers:
         api.include_router(router)
     return edge.Edge(
-        versions.Versions(api, changes),
+        versions.Versions(api),
         max_body_bytes=max_body_bytes,
         body_limits={"/large": 10_000},
         timeout_seconds=timeout_seconds,
