@@ -69,6 +69,15 @@ async def test_cancelling_one_of_two_cards_moves_its_balance(talker: ChatUser) -
     assert cards == {first["card_number"]: ("cancelled", 0), second: ("active", 700)}
 
 
+@pytest.mark.parametrize(("intent", "after"), [("recarregar meu cartão", "De quanto"), ("2", "Cancelar o cartão")])
+async def test_a_card_is_chosen_by_its_last_digits(talker: ChatUser, intent: str, after: str) -> None:
+    await talker.cards()
+    second = await talker.another_card()
+    assert len((await talker.say(intent))["options"]) == 2
+    assert "número de uma das opções" in (await talker.say(second[-3:]))["message"]
+    assert after in (await talker.say(second[-8:]))["message"]
+
+
 async def test_saving_a_document_to_its_file(talker: ChatUser) -> None:
     kinds = await talker.say("3")
     assert kinds["options"][:3] == ["1. RG", "2. CPF", "3. CNH"]

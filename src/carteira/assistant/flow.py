@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from carteira import documents
-from carteira.assistant.text import choice, plain, unnumbered
+from carteira.assistant.text import choice, plain, unnumbered, yes_or_no
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
 
@@ -99,6 +99,11 @@ class Turn:
             return place
         wanted = self.plain
         return next((place for place, option in enumerate(options) if plain(unnumbered(option)) == wanted), None)
+
+    def agreed(self, options: Sequence[str]) -> bool | None:
+        """Read the message as a yes, the first of two options, or a no; None is neither."""
+        place = self.chosen(options)
+        return yes_or_no(self.text) if place is None else place == 0
 
 
 @dataclass(frozen=True, slots=True)

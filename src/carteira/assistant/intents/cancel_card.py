@@ -1,9 +1,10 @@
 """Option 2: cancel a card, with its balance moved where there is another card, after a confirmation."""
 
+from collections.abc import Sequence
+
 from carteira import transit
 from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
-from carteira.assistant.intents.cards import cards_of, described, grouped
-from carteira.assistant.text import yes_or_no
+from carteira.assistant.intents.cards import CardChoice, grouped
 from carteira.kit.values.money import format_brl
 
 _YES_NO = ("Sim, cancelar", "Não cancelar")
@@ -11,40 +12,19 @@ _LEAVE = "Deixar o saldo no cartão cancelado"
 _GONE = "Este cartão já não pode ser cancelado."
 
 
-async def _begin(turn: Turn) -> Outcome:
-    cards = await cards_of(turn, "active", "blocked")
-    if not cards:
-        return Done("Você não tem cartão de transporte para cancelar.")
-    if len(cards) == 1:
-        return Go("confirm", {"card": cards[0].card_number})
-    return Go("choose", {"cards": [card.card_number for card in cards]})
-
-
-async def _listed(turn: Turn) -> list[transit.Card]:
-    """Give the cards that were offered, in the order in which they were."""
-    cards = {card.card_number: card for card in await cards_of(turn, "active", "blocked")}
-    return [cards[number] for number in turn.data["cards"] if number in cards]
-
-
-async def _ask_which(turn: Turn) -> Say:
-    return Say("Qual cartão você quer cancelar?", numbered([described(card) for card in await _listed(turn)]))
-
-
-async def _take_which(turn: Turn) -> Outcome:
-    cards = await _listed(turn)
-    place = turn.chosen([described(card) for card in cards])
-    if place is None:
-        digits = turn.plain.replace(" ", "")
-        matching = [card for card in cards if len(digits) >= 4 and card.card_number.endswith(digits)]  # noqa: PLR2004
-        if len(matching) != 1:
-            return Again("Responda com o número de uma das opções.")
-        card = matching[0]
-    else:
-        card = cards[place]
+def _chosen(card: transit.Card, cards: Sequence[transit.Card]) -> Outcome:
     others = [other.card_number for other in cards if other.status == "active" and other is not card]
     if card.balance and others:
         return Go("move", {"card": card.card_number, "targets": others})
     return Go("confirm", {"card": card.card_number})
+
+
+_CHOICE = CardChoice(
+    statuses=("active", "blocked"),
+    question="Qual cartão você quer cancelar?",
+    without="Você não tem cartão de transporte para cancelar.",
+    then=_chosen,
+)
 
 
 def _places(turn: Turn) -> list[str]:
@@ -77,8 +57,7 @@ async def _ask_whether(turn: Turn) -> Say:
 
 
 async def _take_whether(turn: Turn) -> Outcome:
-    place = turn.chosen(_YES_NO)
-    sure = yes_or_no(turn.text) if place is None else place == 0
+    sure = turn.agreed(_YES_NO)
     if sure is None:
         return Again("Responda sim ou não.")
     if not sure:
@@ -97,9 +76,9 @@ async def _take_whether(turn: Turn) -> Outcome:
 INTENT = Intent(
     "cancel_card",
     "Cancelar um cartão",
-    _begin,
+    _CHOICE.begin,
     {
-        "choose": Step(_ask_which, _take_which),
+        "choose": _CHOICE.step,
         "move": Step(_ask_where, _take_where),
         "confirm": Step(_ask_whether, _take_whether),
     },

@@ -1,11 +1,14 @@
 """What the intents about transport cards share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from carteira import transit
-from carteira.assistant.flow import Turn
+from carteira.assistant.flow import Again, Done, Go, Outcome, Say, Step, Turn, numbered
 from carteira.kit.values.money import format_brl
 
+_FEWEST_DIGITS = 4
+"""Of a card's number, from its end, that tell which one is meant."""
 STATUS = {"blocked": " (bloqueado)", "cancelled": " (cancelado)"}
 
 
@@ -22,3 +25,48 @@ def described(card: transit.Card) -> str:
 async def cards_of(turn: Turn, *statuses: str) -> Sequence[transit.Card]:
     """Give the person's cards in these states."""
     return [card for card in await transit.cards(turn.tx, turn.person.user_id) if card.status in statuses]
+
+
+@dataclass(frozen=True, slots=True)
+class CardChoice:
+    """The choice of one of a person's cards; with a single one, nothing is asked.
+
+    Its step is called `choose`. `then` goes on with the card, given all that could have been chosen.
+    """
+
+    statuses: Sequence[str]
+    question: str
+    without: str
+    """The answer to who has no such card."""
+    then: Callable[[transit.Card, Sequence[transit.Card]], Outcome]
+
+    async def begin(self, turn: Turn) -> Outcome:
+        """Begin an intent with the choice."""
+        cards = await cards_of(turn, *self.statuses)
+        if not cards:
+            return Done(self.without)
+        if len(cards) == 1:
+            return self.then(cards[0], cards)
+        return Go("choose", {"cards": [card.card_number for card in cards]})
+
+    @property
+    def step(self) -> Step:
+        """Return the step that asks which card, and takes its place in the list, its text or its last digits."""
+        return Step(self._ask, self._take)
+
+    async def _offered(self, turn: Turn) -> Sequence[transit.Card]:
+        """Return the cards that were offered, in the order in which they were."""
+        cards = {card.card_number: card for card in await cards_of(turn, *self.statuses)}
+        return [cards[number] for number in turn.data["cards"] if number in cards]
+
+    async def _ask(self, turn: Turn) -> Say:
+        return Say(self.question, numbered([described(card) for card in await self._offered(turn)]))
+
+    async def _take(self, turn: Turn) -> Outcome:
+        cards = await self._offered(turn)
+        place = turn.chosen([described(card) for card in cards])
+        if place is not None:
+            return self.then(cards[place], cards)
+        digits = turn.plain.replace(" ", "")
+        meant = [card for card in cards if len(digits) >= _FEWEST_DIGITS and card.card_number.endswith(digits)]
+        return self.then(meant[0], cards) if len(meant) == 1 else Again("Responda com o número de uma das opções.")
