@@ -1,4 +1,4 @@
-"""Reads: a person, the list and its search, the report (as SQL and as an expression), what is held, and who looked."""
+"""Reads: a person, the list and its search, the report, what is held, and who looked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +62,7 @@ class DataAccessView:
     created_at: datetime
 
 
-def _claims_of(*, only_active: bool = True) -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array
-    condition = UserClaim.user_id == User.id
+def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array
     return (
         select(
             func.coalesce(
@@ -72,7 +71,7 @@ def _claims_of(*, only_active: bool = True) -> Any:  # noqa: ANN401 - SQLAlchemy
         )
         .select_from(UserClaim)
         .join(Claim, Claim.id == UserClaim.claim_id)
-        .where(and_(condition, Claim.active) if only_active else condition)
+        .where(UserClaim.user_id == User.id, Claim.active)
         .correlate(User)
         .scalar_subquery()
     )
@@ -149,19 +148,6 @@ REPORT_SQL = text("""
     ORDER BY person.id
     LIMIT :limit
 """)
-"""The report as one SQL query; `report_expression` is the same in SQLAlchemy, and a test compares their rows."""
-
-
-def report_expression(*, limit: int, after: UUID | None = None) -> Select[Any]:
-    """Give the report as a SQLAlchemy expression: id, name, e-mail, role's description, claims' descriptions."""
-    query = (
-        select(User.id, User.full_name, User.email, Role.description.label("role"), _claims_of().label("claims"))
-        .join(Role, Role.id == User.role_id)
-        .where(User.erased_at.is_(None))
-    )
-    if after is not None:
-        query = query.where(User.id > after)
-    return query.order_by(User.id).limit(limit)
 
 
 async def report(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Any]:
