@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman bench bench-assistant bench-chain bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman migration seed reset psql bench bench-assistant bench-chain bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -86,6 +86,18 @@ format: install-dev ## Format and mend what can be mended
 
 postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
 	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json
+
+migration: install-dev ## Write the next migration from how the tables changed (m="what it does")
+	@$(BIN)/python -m tools.migration "$(m)"
+
+seed: install ## Fill the running server's database with the demo data
+	@$(BIN)/carteira seed
+
+reset: install ## Drop the local servers' data under CARTEIRA_HOME, after asking (YES=1 does not)
+	@YES=$(YES) $(BIN)/python -m tools.reset
+
+psql: install ## Open PostgreSQL's shell on the running server's database (ARGS="-c 'SELECT 1'")
+	@exec $(BIN)/python -m tools.psql $(ARGS)
 
 bench: install-dev ## Measure the authorizer against pgbench and the usual way (ARGS=--quick ends in two minutes)
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.authorizer $(ARGS)

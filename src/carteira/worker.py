@@ -3,9 +3,12 @@
 import asyncio
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 
 import structlog
+import uvicorn
 from procrastinate import App, Blueprint, PsycopgConnector
+from uvicorn.supervisors import ChangeReload
 
 from carteira.app import modules_of
 from carteira.kit.db import jobs, outbox
@@ -109,7 +112,18 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 def main() -> None:
-    """Start the worker from the environment."""
+    """Start the worker from the environment; with `DEBUG`, again whenever the code changes, as the server does."""
+    settings = Settings()
+    if not settings.debug:
+        _work([])
+        return
+    log.configure(level=settings.log_level, form=settings.log_format)
+    package = str(Path(__file__).parent)
+    config = uvicorn.Config("carteira.worker:main", reload=True, reload_dirs=[package], log_config=None)
+    ChangeReload(config, target=_work, sockets=[]).run()
+
+
+def _work(sockets: object) -> None:  # noqa: ARG001 - uvicorn hands them to what it starts again
     settings = Settings()
     log.configure(level=settings.log_level, form=settings.log_format)
     asyncio.run(run(settings))

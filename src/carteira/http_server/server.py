@@ -4,6 +4,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ LISTENERS = 8
 load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
 
 START_FAILED = 3
+PACKAGE = Path(__file__).parents[1]
 
 logger = structlog.get_logger(__name__)
 
@@ -35,6 +37,7 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         workers=None if settings.debug else settings.workers,
         reload=settings.debug,
+        reload_dirs=[str(PACKAGE)] if settings.debug else None,
         loop="uvloop",
         http="carteira.http_server.protocol:LaneProtocol",  # uvicorn's httptools protocol and the authorizer's lane
         ws="none",

@@ -1,0 +1,57 @@
+"""The developers' tools name the next migration, hide passwords and drop what is Carteira's alone."""
+
+from pathlib import Path
+
+import pytest
+
+from carteira.embedded import HomeInUse
+from carteira.embedded.home import Home
+from tests.house.support import ROOT
+from tools import migration, psql, reset
+
+
+def test_the_next_migration_has_the_next_number() -> None:
+    numbers = sorted(path.name[:4] for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+    assert migration.next_revision() == f"{int(numbers[-1]) + 1:04}"
+
+
+def test_psql_is_told_the_password_by_its_environment() -> None:
+    assert psql.environment_of("postgresql://maria:s%40o@127.0.0.1:5433/carteira") == {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": "5433",
+        "PGUSER": "maria",
+        "PGPASSWORD": "s@o",
+        "PGDATABASE": "carteira",
+    }
+    assert psql.find_psql()
+
+
+def test_reset_drops_what_is_in_a_home_that_nobody_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("CARTEIRA_HOME", str(folder))
+    monkeypatch.setenv("YES", "1")
+    folder.mkdir()
+    (folder / "thesis.txt").touch()
+    with pytest.raises(SystemExit, match="no home of Carteira"):
+        reset.main()
+    home = Home(folder)
+    home.acquire()
+    home.password("carteira")
+    home.subfolder("postgres")
+    with pytest.raises(SystemExit, match="is up"):
+        reset.main()
+    assert home.password("carteira")
+    home.release()
+    reset.main()
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    with pytest.raises(HomeInUse):
+        reset_while_used(folder)
+
+
+def reset_while_used(folder: Path) -> None:
+    home = Home(folder)
+    home.acquire()
+    try:
+        reset.reset(folder)
+    finally:
+        home.release()
