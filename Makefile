@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman migration seed reset psql bench bench-assistant bench-chain bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-overload bench-scale clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -86,6 +86,9 @@ format: install-dev ## Format and mend what can be mended
 
 postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
 	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json
+
+reference: install-dev ## Write the pages of docs/reference that are read off the code
+	@$(BIN)/python -m tools.reference
 
 migration: install-dev ## Write the next migration from how the tables changed (m="what it does")
 	@$(BIN)/python -m tools.migration "$(m)"

@@ -1,0 +1,234 @@
+"""`make reference`: the pages of `docs/reference/` that are read off the code; a test holds them to it."""
+
+import ast
+import importlib
+import pkgutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+from prometheus_client import REGISTRY as METRICS
+from prometheus_client.metrics import MetricWrapperBase
+
+import carteira
+from carteira.app import create_app, modules_of
+from carteira.cli import app as command_line
+from carteira.kit.web.access import Claims
+from carteira.kit.web.problems import Problem
+from carteira.modules import REGISTRY
+from carteira.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+SOURCE = ROOT / "src" / "carteira"
+WITHOUT_ROLE = {"reseller"}
+"""Claims that no role brings: who registers as a reseller is given it."""
+GENERATED = "<!-- Written by `make reference` from the code; change that. -->"
+
+
+def load_everything() -> None:
+    """Import every module of the package, so that each problem and metric is known."""
+    for found in pkgutil.walk_packages(carteira.__path__, "carteira."):
+        if found.name != "carteira.__main__" and not found.name.startswith("carteira.embedded."):
+            importlib.import_module(found.name)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table of Markdown."""
+    lines = [head, ["---"] * len(head), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(*names: str) -> str:
+    """Set names in code, with commas between; a dash for none."""
+    return ", ".join(f"`{name}`" for name in names) or "–"
+
+
+def _demanded(dependant: Dependant) -> Iterator[str]:
+    if isinstance(dependant.call, Claims):
+        yield from dependant.call.claims
+    for inner in dependant.dependencies:
+        yield from _demanded(inner)
+
+
+def _looked_at() -> Iterator[tuple[str, str]]:
+    """Give each claim that a verb looks at by itself, and the file."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and node.args and _name(node.func) in {"may", "require", "require_self_or"}:
+                claim = _claim(node.args[-1], path)
+                if claim is not None and (claim in WITHOUT_ROLE or ":" in claim):
+                    yield claim, path.relative_to(SOURCE).as_posix()
+
+
+def _name(function: ast.expr) -> str:
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def _claim(told: ast.expr, path: Path) -> str | None:
+    """Give the claim that an argument names as text or as a constant of its file; None where it is a parameter."""
+    if isinstance(told, ast.Constant):
+        return str(told.value)
+    if isinstance(told, ast.Name) and told.id.isupper():
+        module = path.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".")
+        return str(getattr(importlib.import_module(module), told.id))
+    return None
+
+
+def claims() -> str:
+    """Write who may what: each claim, the routes that ask for it, the verbs that look at it, its role."""
+    routes: defaultdict[str, set[str]] = defaultdict(set)
+    for route in iter_route_contexts(create_app(Settings.model_validate({})).api.routes):
+        if not isinstance(route.original_route, APIRoute):
+            continue  # the scripts and styles of `/docs`
+        for claim in _demanded(route.dependant):
+            routes[claim] |= {f"{method} {route.path}" for method in route.methods or ()}
+    verbs: defaultdict[str, set[str]] = defaultdict(set)
+    for claim, file in _looked_at():
+        verbs[claim].add(file)
+    rows = [
+        (
+            code(claim),
+            "–" if claim in WITHOUT_ROLE else "administrador",
+            "<br>".join(f"`{route}`" for route in sorted(routes[claim])) or "–",
+            code(*sorted(verbs[claim])),
+        )
+        for claim in sorted({*routes, *verbs})
+    ]
+    return (
+        "# Claims\n\nA claim lets a person do what others may not. Roles bring some, an operator grants them one "
+        "by one; `*` stands for all of them and is given to tools only. A route that asks for a claim "
+        "answers 403 without "
+        "it; a verb that looks at one shows or does less without it, or answers 403.\n\n"
+        + table(("claim", "role", "routes that ask for it", "files of the verbs that look at it"), rows)
+    )
+
+
+def _problems(kind: type[Problem]) -> Iterator[type[Problem]]:
+    for inner in kind.__subclasses__():
+        if inner.__module__.startswith("carteira."):
+            yield inner
+            yield from _problems(inner)
+
+
+def errors() -> str:
+    """Write every problem that a client may see."""
+    kinds: list[type[Problem]] = [Problem, *_problems(Problem)]
+    rows = {
+        (kind.status, kind.code, kind.title, kind.detail)
+        for kind in kinds
+        if not kind.__name__.startswith("_") and (kind is Problem or "code" in vars(kind))
+    }
+    return (
+        "# Errors\n\nEvery error is `application/problem+json` (RFC 9457) with a `code` that never changes and a "
+        "`detail` that may be shown to a person; its `type` is `urn:carteira:problem:` and the code. Where "
+        "an error knows more "
+        "than stands here, its `detail` says so.\n\n"
+        + table(
+            ("status", "code", "title", "detail"),
+            ((status, code(name), title, detail) for status, name, title, detail in sorted(rows)),
+        )
+    )
+
+
+def events() -> str:
+    """Write the topics of the outbox, and which tables are followed."""
+    rows = [
+        (
+            code(topic),
+            code(*payload),
+            entry.name,
+            ", ".join(reader.name for reader in REGISTRY if topic in reader.follows),
+        )
+        for entry in sorted(REGISTRY, key=lambda entry: entry.name)
+        for topic, payload in sorted(entry.emits.items())
+    ]
+    followers = [
+        (code(follower.name), code(_table_of(follower.source)), module.name)
+        for module in modules_of(Settings.model_validate({}))
+        for follower in module.followers
+    ]
+    return (
+        "# Events\n\nEvents are rows of the outbox (`events`), written in the transaction that makes them true and "
+        "read in commit order. Payloads hold ids, not personal data; who follows them is told each at least once.\n\n"
+        + table(("topic", "payload", "who emits it", "who acts on it"), rows)
+        + "\n\n## Followers\n\nAny table with `xid` and `id` is followed likewise.\n\n"
+        + table(("follower", "table", "module"), sorted(followers))
+    )
+
+
+def _table_of(source: object) -> str:
+    """Name a followed table; of a query, those that it reads."""
+    name = getattr(source, "name", "")
+    froms: list[Any] = getattr(getattr(source, "element", None), "get_final_froms", list)()
+    return ", ".join(str(getattr(one, "name", one)).split(" ")[0] for one in froms) or str(name)
+
+
+def metrics() -> str:
+    """Write what `/metrics` tells of the product."""
+    found = [one for one in METRICS._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001 - no other list
+    rows = sorted(
+        (
+            code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library tells no other way
+            one._type,  # noqa: SLF001 - the same
+            code(*one._labelnames),  # noqa: SLF001 - the same
+            one._documentation,  # noqa: SLF001 - the same
+        )
+        for one in found
+        if one._name.startswith("carteira_")  # noqa: SLF001 - the same
+    )
+    return "# Metrics\n\n`/metrics` answers in Prometheus' text format; `METRICS_TOKEN` closes it.\n\n" + table(
+        ("metric", "type", "labels", "what it tells"), rows
+    )
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer brings a click of its own
+    for name, inner in sorted(getattr(command, "commands", {}).items()):
+        if inner.hidden:
+            continue
+        if getattr(inner, "commands", None):
+            yield from _commands(inner, f"{path} {name}")
+        else:
+            yield f"{path} {name}", inner
+
+
+def commands() -> str:
+    """Write the command line's tree with its help."""
+    parts = [
+        "# Commands\n\n`carteira` and what stands under it, as `--help` tells; what an operator reads is in Portuguese."
+    ]
+    for path, command in _commands(typer.main.get_command(command_line), "carteira"):
+        parts.append(f"## `{path}`\n\n{(command.help or '').strip()}")
+        rows = [
+            (code(*(parameter.opts or [parameter.name])), getattr(parameter, "help", None) or "–")
+            for parameter in command.params
+            if not getattr(parameter, "hidden", False)
+        ]
+        if rows:
+            parts.append(table(("argument", "help"), rows))
+    return "\n\n".join(parts)
+
+
+PAGES = {"claims": claims, "errors": errors, "events": events, "metrics": metrics, "commands": commands}
+
+
+def page(name: str) -> str:
+    """Give a page's whole text."""
+    load_everything()
+    title, _, rest = PAGES[name]().partition("\n")
+    return f"{title}\n\n{GENERATED}\n{rest}\n"
+
+
+def main() -> None:
+    """Write all pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in PAGES:
+        (FOLDER / f"{name}.md").write_text(page(name))
+
+
+if __name__ == "__main__":
+    main()
