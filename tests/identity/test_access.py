@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet, OctKey
 from carteira.app import access_key_file
 from carteira.identity.sessions import standing
 from carteira.kit.security import tokens
-from carteira.kit.web.problems import NotAuthenticated
+from tests.identity.support import Person, register, sign_in
 from tests.support.app import RunningApp
 from tests.support.people import Person, register, sign_in
 
@@ -138,7 +138,7 @@ def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
     assert tokens.SigningKeys(path).verify(old)["sub"] == "x"
     long_ago = time.time() - tokens.RETIRED_SECONDS - 1
     os.utime(retired, (long_ago, long_ago))
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(tokens.InvalidToken):
         tokens.SigningKeys(path).verify(old)
     tokens.rotate(path)
     assert not retired.exists()

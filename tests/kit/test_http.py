@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from carteira.kit.outbound.http import Http
-from carteira.kit.web.problems import DependencyDown
+from carteira.kit.outbound.http import Http, ServiceDown
+from tests.server import free_port
 from tests.support.server import free_port
 
 ANSWERS = {
@@ -61,18 +61,18 @@ async def test_an_answer_below_500_is_an_answer(http: Http, url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/fails", "/large", "/short", "/rubbish", "/hangs", "/trickles"])
 async def test_bad_behaviour_is_a_service_that_is_down(http: Http, url: str, path: str) -> None:
-    with pytest.raises(DependencyDown):
+    with pytest.raises(ServiceDown):
         await http.get(url + path)
 
 
 @pytest.mark.parametrize("path", ["/list", "/text"])
 async def test_nonsense_is_a_service_that_is_down(http: Http, url: str, path: str) -> None:
     answer = await http.get(url + path)
-    with pytest.raises(DependencyDown):
+    with pytest.raises(ServiceDown):
         answer.object()
 
 
 async def test_nobody_there(http: Http) -> None:
     for url in (f"http://127.0.0.1:{free_port()}", "http://nome.invalid", "nada", "http://[", "ftp://a"):
-        with pytest.raises(DependencyDown):
+        with pytest.raises(ServiceDown):
             await http.get(url)

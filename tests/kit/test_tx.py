@@ -14,7 +14,7 @@ from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress
 from carteira.kit.web.access import public
-from carteira.kit.web.problems import Conflict
+from carteira.kit.web.problems import Conflict, problem_of
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
 from tests.support.kit_app import application
@@ -177,7 +177,8 @@ async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) ->
         await holder.execute(take, {"slot": SLOT})
         with pytest.raises(OperationInProgress) as conflict:
             await want()
-    assert (conflict.value.status, conflict.value.code) == (409, "operation_in_progress")
+    problem = problem_of(conflict.value)
+    assert (problem.status, problem.code) == (409, "operation_in_progress")
 
 
 async def test_two_that_wait_for_each_other_are_told_so(database: Database) -> None:

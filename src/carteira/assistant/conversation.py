@@ -38,7 +38,7 @@ from carteira.assistant.text import choice, clean, plain, unnumbered
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
-from carteira.kit.web.problems import DependencyDown, Problem
+from carteira.kit.web.problems import EXPECTED, problem_of
 
 STALE = timedelta(minutes=30)
 NEAREST = 3
@@ -203,9 +203,8 @@ class Assistant:
             async with turn.tx.begin_nested():
                 outcome: Outcome = await work(turn)
                 return outcome
-        except DependencyDown:
-            raise
-        except Problem as problem:
+        except EXPECTED as error:
+            problem = problem_of(error)
             if problem.status >= 500:  # noqa: PLR2004 - HTTP's own bound
                 raise
             return Done(problem.detail)
@@ -239,7 +238,8 @@ class Assistant:
         step = intents.ALL[state.intent].steps[state.place.step]
         try:
             said: Say = await step.ask(replace(turn, data=state.place.data))
-        except Problem as problem:
+        except EXPECTED as error:
+            problem = problem_of(error)
             if problem.status >= 500:  # noqa: PLR2004 - the class of statuses
                 raise
             return AT_MENU, Reply(problem.detail, end_conversation=True)

@@ -13,7 +13,7 @@ from carteira.assistant.knowledge import Topic
 from carteira.assistant.ranker import OUTSIDE, Ranker
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from carteira.kit.web.problems import Problem
+from carteira.kit.web.problems import EXPECTED, problem_of
 
 DOWN_SECONDS = 2.0
 
@@ -129,7 +129,7 @@ class ModelCache:
         while self._mind is None:
             try:
                 await self.ready(database)
-            except Problem as problem:
-                log.warning("assistant not ready yet", error=problem.code)
+            except EXPECTED as error:
+                log.warning("assistant not ready yet", error=problem_of(error).code)
                 await asyncio.sleep(DOWN_SECONDS)
         log.info("assistant ready", topics=len(self._mind.topics), vectors=self.has_vectors)

@@ -20,6 +20,7 @@ from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnread
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import AccessOut, Base, ProfileOut
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
@@ -135,7 +136,7 @@ class Stores:
                     return await asking
             except CreditRecordNotFound:
                 return None
-            except (DependencyDown, TimeoutError, RecordUnreadable) as error:
+            except (DatabaseDown, DependencyDown, TimeoutError, RecordUnreadable) as error:
                 level = log.error if isinstance(error, RecordUnreadable) else log.warning
                 level("base unavailable", base=base, error=type(error).__name__)
                 unavailable_total.labels(base).inc()

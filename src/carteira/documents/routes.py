@@ -21,6 +21,7 @@ from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut,
 from carteira.documents.upload import MAX_FILE_BYTES, StoredFile, Upload
 from carteira.documents.vault import Vault
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import OperationInProgress, TextNotStorable
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -139,7 +140,7 @@ async def _kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
         yield
     except DependencyDown:
         raise
-    except Problem:
+    except (Problem, OperationInProgress, TextNotStorable):
         if file is not None:
             await vault.storage.discard(file.version_id)
         raise

@@ -20,8 +20,7 @@ from joserfc.jwk import KeySet
 
 from carteira.identity.config import GoogleConfig, IdentityConfig, MetaConfig
 from carteira.identity.errors import SocialRefused
-from carteira.kit.outbound.http import Answer, Http
-from carteira.kit.web.problems import DependencyDown
+from carteira.kit.outbound.http import Answer, Http, ServiceDown
 
 ProviderName = Literal["google", "meta"]
 
@@ -68,7 +67,7 @@ class Provider(Protocol):
         """Give where the browser is sent to.
 
         Raises:
-            DependencyDown: the provider must be asked for that and does not answer.
+            ServiceDown: the provider must be asked for that and does not answer.
         """
 
     async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
@@ -76,7 +75,7 @@ class Provider(Protocol):
 
         Raises:
             SocialRefused: the provider does not take the code, or what it says proves nothing.
-            DependencyDown: it does not answer, or talks nonsense.
+            ServiceDown: it does not answer, or talks nonsense.
         """
 
 
@@ -138,7 +137,7 @@ class Google:
             wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
             if document.get("issuer") != self._config.issuer or not all(_text(document.get(name)) for name in wanted):
                 log.error("the issuer's discovery document is another's", provider="google")
-                raise DependencyDown
+                raise ServiceDown
             self._document, self._document_until = document, time.monotonic() + _CACHE_SECONDS
         return self._document
 
@@ -149,7 +148,7 @@ class Google:
         try:
             self._keys = KeySet.import_key_set({"keys": content["keys"]})
         except (JoseError, KeyError, TypeError, ValueError) as error:
-            raise DependencyDown from error
+            raise ServiceDown from error
         self._keys_at = time.monotonic()
 
 
@@ -260,7 +259,7 @@ def _with_query(url: str, query: dict[str, str]) -> str:
 
 def _well(answer: Answer) -> dict[str, Any]:
     if not answer.ok:
-        raise DependencyDown
+        raise ServiceDown
     return answer.object()
 
 
@@ -271,7 +270,7 @@ def _taken(provider: str, answer: Answer) -> dict[str, Any]:
         raise SocialRefused
     if not answer.ok:
         log.error("provider refuses this server", provider=provider, status=answer.status)
-        raise DependencyDown
+        raise ServiceDown
     return answer.object()
 
 

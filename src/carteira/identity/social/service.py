@@ -45,6 +45,7 @@ from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
+from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security import audit, codes
 from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -52,7 +53,7 @@ from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_REC
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
-from carteira.kit.web.problems import DependencyDown, TooManyRequests
+from carteira.kit.web.problems import TooManyRequests
 
 ATTEMPT_SECONDS = 600
 REGISTRATION_SECONDS = 1800
@@ -141,7 +142,7 @@ async def begin(runtime: Runtime, base: str, name: ProviderName, client: Client)
     state, browser = new_token(), new_token()
     try:
         url = await provider.authorization_url(_authorization_request(base, name, state, browser))
-    except DependencyDown as error:
+    except ServiceDown as error:
         raise ProviderDown from error
     async with runtime.database.transaction() as tx:
         tx.add(
@@ -191,7 +192,7 @@ async def _profile(provider: Provider, trip: AuthorizationRequest, arrival: Call
         raise SocialRefused
     try:
         return await provider.profile(trip, arrival.code)
-    except DependencyDown as error:
+    except ServiceDown as error:
         raise ProviderDown from error
 
 

@@ -14,12 +14,12 @@ from carteira.kit.db.errors import (
     CommitThenRaise,
     DatabaseDown,
     OperationInProgress,
+    TextNotStorable,
     is_connection_lost,
     sqlstate_of,
 )
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.session import _AFTER_COMMIT, LeanTx, Tx
-from carteira.kit.web.problems import InvalidInput
 
 _SERVER_SETTINGS = {
     "application_name": "carteira",
@@ -66,7 +66,7 @@ class Database:
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or went away before the commit was confirmed.
             OperationInProgress: a lock was not to be had in time.
-            InvalidInput: a text holds a character that PostgreSQL does not take (U+0000).
+            TextNotStorable: a text holds a character that PostgreSQL does not take (U+0000).
         """
         failure: CommitThenRaise | None = None
         try:
@@ -81,7 +81,7 @@ class Database:
             if sqlstate_of(error) in {"55P03", "40P01"}:
                 raise OperationInProgress from error
             if sqlstate_of(error) in {"22021", "22P05"}:
-                raise InvalidInput("Um texto enviado tem um caractere que não pode ser guardado.") from error
+                raise TextNotStorable from error
             if is_connection_lost(error):
                 raise DatabaseDown from error
             raise

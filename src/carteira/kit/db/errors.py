@@ -6,21 +6,17 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from carteira.kit.web.problems import Conflict, DependencyDown
+
+class OperationInProgress(Exception):
+    """Another transaction holds what this one needs, and has for too long. Nothing was committed."""
 
 
-class OperationInProgress(Conflict):
-    """Another request holds what this one needs, and has for too long."""
-
-    code = "operation_in_progress"
-    detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
+class TextNotStorable(Exception):
+    """A text holds a character that PostgreSQL does not take (U+0000). Nothing was committed."""
 
 
-class DatabaseDown(DependencyDown):
+class DatabaseDown(Exception):
     """PostgreSQL does not answer."""
-
-    code = "database_down"
-    detail = "O banco de dados está fora do ar. Tente de novo em instantes."
 
 
 class CommitThenRaise(Exception):

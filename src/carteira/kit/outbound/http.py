@@ -12,14 +12,16 @@ import httpx
 import orjson
 import structlog
 
-from carteira.kit.web.problems import DependencyDown
-
 STEP_SECONDS = 5.0
 WHOLE_SECONDS = 10.0
 MAX_BYTES = 1_048_576
 _SERVER_ERROR = 500
 
 log = structlog.get_logger(__name__)
+
+
+class ServiceDown(Exception):
+    """A service is not to be reached, too slow, or its answer is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,14 @@ class Answer:
         """Give the body as a JSON object.
 
         Raises:
-            DependencyDown: it is none; a service that talks nonsense is not well.
+            ServiceDown: it is none; a service that talks nonsense is not well.
         """
         try:
             content = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
-            raise DependencyDown from error
+            raise ServiceDown from error
         if not isinstance(content, dict):
-            raise DependencyDown
+            raise ServiceDown
         return content
 
 
@@ -77,7 +79,7 @@ class Http:
         """Give the answer, whatever its status below 500.
 
         Raises:
-            DependencyDown: the service is not to be reached, too slow, too talkative, or answers 5xx.
+            ServiceDown: the service is not to be reached, too slow, too talkative, or answers 5xx.
         """
         host = None
         try:
@@ -91,11 +93,11 @@ class Http:
                     body += part
                     if len(body) > self._max_bytes:
                         log.warning("service answers too much", host=host)
-                        raise DependencyDown
+                        raise ServiceDown
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             log.warning("service down", host=host, error=type(error).__name__)
-            raise DependencyDown from error
+            raise ServiceDown from error
         if response.status_code >= _SERVER_ERROR:
             log.warning("service down", host=host, status=response.status_code)
-            raise DependencyDown
+            raise ServiceDown
         return Answer(response.status_code, bytes(body))

@@ -18,8 +18,6 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 
-from carteira.kit.web.problems import TooManyRequests
-
 WINDOW_MINUTES = 15
 PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")
 PER_ADDRESS = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:address")
@@ -30,6 +28,14 @@ _AWAY_SECONDS = 2.0
 _HOST_BITS_V6 = 64
 
 log = structlog.get_logger(__name__)
+
+
+class LimitReached(Exception):
+    """No try is left under a limit."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,12 @@ class Limiter:
         """Insist that a try is left under each limit.
 
         Raises:
-            TooManyRequests: none is; the answer says when to come back.
+            LimitReached: none is; it says when to come back.
         """
         for limit in limits:
             if await self.is_reached(limit):
                 stats = await self._ask("get_window_stats", limit)
-                raise TooManyRequests(min(math.ceil(stats.reset_time - time.time()), limit.item.get_expiry()))
+                raise LimitReached(min(math.ceil(stats.reset_time - time.time()), limit.item.get_expiry()))
 
     async def count(self, *limits: RateLimit) -> bool:
         """Count a failure; False if one of the limits was reached already."""

@@ -16,18 +16,18 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from carteira.kit.ops.private_files import create_private_file, replace_private_file
-from carteira.kit.web.problems import NotAuthenticated
 
 ALGORITHM = "Ed25519"
 AUDIENCE = "carteira"
 ISSUER = "carteira"
-_NOT_VALID = "Sua sessão não é válida ou expirou. Entre de novo."
-
-
 _RETIRED = ".retired.pem"
 RETIRED_SECONDS = 25 * 3600
 """A retired key verifies for a little longer than the longest-lived token (a developer's, 24 hours) lives."""
 _LOOK_SECONDS = 1.0
+
+
+class InvalidToken(Exception):
+    """An access token is not ours, was changed, or has expired."""
 
 
 def _import(path: Path) -> OKPKey:
@@ -109,12 +109,12 @@ class SigningKeys:
         """Give an access token's content, checked with the key that it names.
 
         Raises:
-            NotAuthenticated: unknown key, or anything that `verify` refuses.
+            InvalidToken: unknown key, or anything that `verify` refuses.
         """
         self._refresh()
         key = self._keys.get(_kid(token))
         if key is None:
-            raise NotAuthenticated(_NOT_VALID)
+            raise InvalidToken
         return verify(key, token)
 
 
@@ -139,7 +139,7 @@ def verify(key: OKPKey, token: str) -> dict[str, Any]:
     """Give an access token's content.
 
     Raises:
-        NotAuthenticated: wrong algorithm, signature, issuer or audience, or expired.
+        InvalidToken: wrong algorithm, signature, issuer or audience, or expired.
     """
     registry = jwt.JWTClaimsRegistry(
         iss={"essential": True, "value": ISSUER},
@@ -151,5 +151,5 @@ def verify(key: OKPKey, token: str) -> dict[str, Any]:
         decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
         registry.validate(decoded.claims)
     except (JoseError, ValueError, TypeError) as error:
-        raise NotAuthenticated(_NOT_VALID) from error
+        raise InvalidToken from error
     return decoded.claims

@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carteira.kit.db.errors import DatabaseDown, is_connection_lost
 from carteira.kit.ops import metrics
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.problems import PayloadTooLarge, Problem, RequestTimedOut
+from carteira.kit.web.problems import DatabaseDownProblem, PayloadTooLarge, Problem, RequestTimedOut, problem_of
 
 log = structlog.get_logger("carteira.http")
 
@@ -166,13 +165,14 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def unhandled(error: Exception) -> Problem:
     """Log an error that nobody handled and choose the problem that tells of it."""
-    if is_connection_lost(error):
+    problem = problem_of(error)
+    if isinstance(problem, DatabaseDownProblem):
         log.warning("database down", error=type(error).__name__)
-        return DatabaseDown()
-    log.error("unhandled error", exc_info=error)
-    return Problem()
+    else:
+        log.error("unhandled error", exc_info=error)
+    return problem
 
 
 async def on_exception(_request: Request, error: Exception) -> Response:
     """Answer for the framework's own last resort; the edge sees the same error again and only counts it."""
-    return (DatabaseDown() if is_connection_lost(error) else Problem()).response()
+    return problem_of(error).response()

@@ -1,6 +1,10 @@
-"""Problems: every error that a client sees, as RFC 9457 `application/problem+json`, in Portuguese."""
+"""Problems: every error that a client sees, as RFC 9457 `application/problem+json`, in Portuguese.
 
-from collections.abc import Mapping, Sequence
+Storage, outbound calls and security know no HTTP: they raise facts, and one table here (`_PROBLEM_OF`) says as which
+problem each leaves. A `Refusal` commits its idempotency record; every other problem, and every fact, rolls back.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -11,6 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable, is_connection_lost
+from carteira.kit.outbound.http import ServiceDown
+from carteira.kit.security.rate_limits import LimitReached
+from carteira.kit.security.tokens import InvalidToken
 from carteira.kit.web.validation import describe
 
 MEDIA_TYPE = "application/problem+json"
@@ -177,6 +185,44 @@ class DependencyDown(Problem):
         super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
+class DatabaseDownProblem(DependencyDown):
+    """PostgreSQL does not answer (503)."""
+
+    code = "database_down"
+    detail = "O banco de dados está fora do ar. Tente de novo em instantes."
+
+
+class OperationInProgressProblem(Conflict):
+    """Another request holds what this one needs, and has for too long (409)."""
+
+    code = "operation_in_progress"
+    detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
+
+
+_PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
+    DatabaseDown: lambda _: DatabaseDownProblem(),
+    OperationInProgress: lambda _: OperationInProgressProblem(),
+    TextNotStorable: lambda _: InvalidInput("Um texto enviado tem um caractere que não pode ser guardado."),
+    ServiceDown: lambda _: DependencyDown(),
+    InvalidToken: lambda _: NotAuthenticated("Sua sessão não é válida ou expirou. Entre de novo."),
+    LimitReached: lambda fact: TooManyRequests(fact.retry_after_seconds),
+}
+"""What each fact is to a client; a subclass (`CommitUnknown`) is what its base is."""
+
+EXPECTED: tuple[type[Exception], ...] = (Problem, *_PROBLEM_OF)
+"""What may be caught as a problem: problems themselves, and the facts that `problem_of` turns into one."""
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that tells a client of an error; of an unforeseen one, the plain 500."""
+    if isinstance(error, Problem):
+        return error
+    for kind in type(error).__mro__:
+        if kind in _PROBLEM_OF:
+            return _PROBLEM_OF[kind](error)
+    return DatabaseDownProblem() if is_connection_lost(error) else Problem()
+
+
 class _OtherHttpProblem(Problem):
     """What Starlette and FastAPI raise themselves, in our shape."""
 
@@ -218,9 +264,8 @@ def from_validation_error(error: RequestValidationError) -> InvalidInput:
 def install(app: FastAPI) -> None:
     """Make every error leave the app as a problem, and never as a stack trace."""
 
-    async def on_problem(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response()
+    async def on_expected(_request: Request, error: Exception) -> Response:
+        return problem_of(error).response()
 
     async def on_http_exception(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -230,6 +275,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return from_validation_error(error).response()
 
-    app.add_exception_handler(Problem, on_problem)
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, on_expected)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
