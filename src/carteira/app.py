@@ -9,7 +9,6 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
-from redis.asyncio import Redis
 
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
 from carteira.http_server.application import Application
@@ -18,6 +17,7 @@ from carteira.integration.people import cpf_of, name_of
 from carteira.kit.db.engine import Database
 from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
+from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import tokens
@@ -77,7 +77,6 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         sealing_key=settings.identity_key_file or settings.carteira_home / "keys" / "identity.key",
         development=settings.environment == "development",
         outage_seconds=settings.session_outage_seconds,
-        redis_url=str(settings.redis_url) if settings.redis_url else None,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         mail_from=settings.mail_from,
         sms_url=settings.sms_url,
@@ -155,7 +154,7 @@ def create_app(settings: Settings) -> Application:
         async with AsyncExitStack() as stack:
             app.state.database = Database(settings.database(), pool_size=settings.database_pool_size)
             stack.push_async_callback(app.state.database.close)
-            app.state.redis = _redis(settings)
+            app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
             for module in modules:
@@ -195,22 +194,16 @@ def create_app(settings: Settings) -> Application:
     return Application(api, app, gates)
 
 
-def _redis(settings: Settings) -> Redis | None:
-    if settings.redis_url is None:
-        return None
-    return Redis.from_url(str(settings.redis_url))
-
-
 def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Check]:
     async def database(app: FastAPI) -> None:
         await app.state.database.ping()
 
-    async def redis(app: FastAPI) -> object:
+    async def ping_redis(app: FastAPI) -> object:
         return await app.state.redis.ping()
 
     checks: dict[str, health.Check] = {"database": database}
     if settings.redis_url:
-        checks["redis"] = redis
+        checks["redis"] = ping_redis
     for module in modules:
         checks |= module.readiness
     return checks

@@ -3,7 +3,7 @@
 import ast
 from collections import defaultdict
 
-from tests.house.support import SOURCE
+from tests.support.source import SOURCE
 
 
 def test_no_public_class_name_stands_in_two_modules() -> None:

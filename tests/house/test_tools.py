@@ -6,7 +6,7 @@ import pytest
 
 from carteira.embedded import HomeInUse
 from carteira.embedded.home import Home
-from tests.house.support import ROOT
+from tests.support.source import ROOT
 from tools import migration, psql, reset
 
 

@@ -13,7 +13,6 @@ from joserfc.jwk import KeySet, OctKey
 from carteira.app import access_key_file
 from carteira.identity.sessions import standing
 from carteira.kit.security import tokens
-from tests.identity.support import Person, register, sign_in
 from tests.support.app import RunningApp
 from tests.support.people import Person, register, sign_in
 

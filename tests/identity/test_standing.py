@@ -15,6 +15,7 @@ from carteira.identity.sessions import standing
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.outbound.redis import PatientRedis
 from tests.support.app import RunningApp
 from tests.support.people import Person, register, sign_in
 
@@ -30,6 +31,14 @@ def _everything_is_older_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None
 
 def access_of(app: RunningApp) -> SessionStandings:
     return cast("SessionStandings", app.api.state.identity.access)
+
+
+def patient(redis: Redis) -> PatientRedis:
+    return PatientRedis(redis, "a test", patience_seconds=0.25, away_seconds=1.0)
+
+
+def nowhere() -> PatientRedis:
+    return patient(Redis(port=1))
 
 
 @asynccontextmanager
@@ -123,7 +132,7 @@ async def test_another_persons_change_does_not_matter(app: RunningApp, person: P
 
 async def test_without_redis_nothing_goes_on(app: RunningApp, person: Person) -> None:
     assert await look(app, person) == 200
-    access_of(app)._redis = Redis(port=1)  # noqa: SLF001 - one Valkey of many tests is not stopped
+    access_of(app)._redis = nowhere()  # noqa: SLF001 - one Valkey of many tests is not stopped
     async with away(app):
         assert await look(app, person) == 503
 
@@ -142,7 +151,7 @@ async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
     await redis.acl_setuser("no-info", enabled=True, passwords=["+any"], keys=["*"], commands=["+@all", "-info"])
     url = f"redis://no-info:any@{redis_url.rpartition('@')[2]}"
     async with Redis.from_url(url) as discreet:
-        access_of(app)._redis = discreet  # noqa: SLF001 - this app's only
+        access_of(app)._redis = patient(discreet)  # noqa: SLF001 - this app's only
         assert await look(app, person) == 200
         async with away(app):
             assert await look(app, person) == 503
@@ -194,9 +203,9 @@ async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(
     person, other = [await sign_in(await register(here)) for _ in range(2)]
     assert (await look(there, person), await look(here, other)) == (200, 200)
     its = access_of(here)
-    redis, its._redis = its._redis, Redis(port=1)  # noqa: SLF001 - away for one of the servers only
+    redis, its._redis = its._redis, nowhere()  # noqa: SLF001 - away for one of the servers only
     await end_sessions(here, person)
-    its._redis, its._redis_away_until = redis, 0.0  # noqa: SLF001 - and back, without a wait
+    its._redis = redis  # noqa: SLF001 - and back, without a wait
     assert await look(here, other) == 200
     async with away(there):
         assert await look(there, person) == 503

@@ -10,7 +10,8 @@ from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
 from carteira.kit.web import problems
 from carteira.kit.web.access import public
-from tests.kit.served import application, client_of
+from tests.support.client import client_of
+from tests.support.kit_app import application
 
 FACTS: list[tuple[Exception, int, str, str | None]] = [
     (DatabaseDown(), 503, "database_down", "5"),

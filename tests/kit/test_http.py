@@ -7,7 +7,6 @@ from contextlib import suppress
 import pytest
 
 from carteira.kit.outbound.http import Http, ServiceDown
-from tests.server import free_port
 from tests.support.server import free_port
 
 ANSWERS = {

@@ -69,7 +69,7 @@ def module(config: CreditConfig, *, cpf_of: CpfOf = nobody, sources: Sequence[Ev
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with stores.opened():
+        async with stores.opened(app.state.redis):
             app.state.credit = stores
             yield
 

@@ -8,7 +8,7 @@ one. One script applies an event whole, view included. What is older than 30 day
 
 import base64
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -16,13 +16,12 @@ from typing import Literal
 import orjson
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from carteira.credit.errors import BaseCDown
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import BaseCOut
+from carteira.kit.outbound.redis import AWAY, connect
 from carteira.kit.values.clock import business_day, clock
 
 PERSON = "base-c person"
@@ -31,7 +30,6 @@ STREAM_LENGTH = 200
 LISTED = 20
 KEPT = timedelta(days=400)
 """A person of whom nothing is heard for so long is forgotten."""
-TIMEOUT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -151,26 +149,17 @@ class BaseC:
         self._keyring = keyring
         self._client: Redis | None = None
 
-    async def open(self) -> None:
-        """Keep a client from now on."""
-        if self._url is not None:
-            self._client = self._create()
-
-    async def close(self) -> None:
-        """Close what was kept."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
-
-    def _create(self) -> Redis:
-        if self._url is None:
-            raise BaseCDown
-        return Redis.from_url(
-            self._url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+    @asynccontextmanager
+    async def opened(self, client: Redis | None = None) -> AsyncIterator[None]:
+        """Keep a client for the block's time: the process's if there is one, else one of its own."""
+        async with AsyncExitStack() as stack:
+            if client is None and self._url is not None:
+                client = await stack.enter_async_context(connect(self._url))
+            self._client = client
+            try:
+                yield
+            finally:
+                self._client = None
 
     @asynccontextmanager
     async def _calling(self) -> AsyncIterator[Redis]:
@@ -178,12 +167,11 @@ class BaseC:
             if self._client is not None:
                 yield self._client
                 return
-            client = self._create()
-            try:
+            if self._url is None:
+                raise BaseCDown
+            async with connect(self._url) as client:
                 yield client
-            finally:
-                await client.aclose()
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             if isinstance(error, ResponseError):  # it is there and says no: full, read-only, or our own fault
                 log.exception("redis refused", error=type(error).__name__, detail=str(error)[:200])
             raise BaseCDown from error

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
+from redis.asyncio import Redis
 
 from carteira.credit import accesses, base_a
 from carteira.credit.aws import Aws, AwsAccess
@@ -80,17 +81,16 @@ class Stores:
         self.c = BaseC(config.redis_url, self.keyring)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator["Stores"]:
-        """Keep the clients for a server's or a command's life. A base that is down does not prevent the start."""
+    async def opened(self, redis: Redis | None = None) -> AsyncIterator["Stores"]:
+        """Keep the clients for a server's or a command's life; `redis` is the server's. A base may be down at start."""
         _ = self.keyring.file  # a key file that is wrong or missing stops the start, not the first request
         await self.aws.open()
-        await self.c.open()
         try:
-            if self.config.development:
-                await self._prepare()
-            yield self
+            async with self.c.opened(redis):
+                if self.config.development:
+                    await self._prepare()
+                yield self
         finally:
-            await self.c.close()
             await self.aws.close()
 
     @asynccontextmanager

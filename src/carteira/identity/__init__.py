@@ -97,7 +97,6 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ring = SigningKeys(config.signing_key)
-        limiter = Limiter(config.redis_url)
         http = Http()
         app.state.identity = Runtime(
             config=config,
@@ -110,7 +109,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
                 development=config.development,
                 outage_seconds=config.outage_seconds,
             ),
-            limiter=limiter,
+            limiter=Limiter(app.state.redis),
             sealer=Sealer(config.sealing_key),
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
@@ -119,7 +118,6 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
         await warm_up()
         yield
         await http.close()
-        await limiter.close()
 
     return Module(
         name="identity",

@@ -44,7 +44,6 @@ class IdentityConfig:
     """Takes operators' tokens that carry their own claims; cookies need no TLS."""
     outage_seconds: float = 600
     """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
-    redis_url: str | None = None
     smtp_url: str | None = None
     mail_from: str = "nao-responda@carteira.localhost"
     sms_url: str | None = None

@@ -4,21 +4,18 @@ Closed: calls pass, and `threshold` failures in a row within `window` open it. O
 Half-open: one call at a time passes as a probe; its success closes the breaker, its failure opens it again.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.values.clock import clock
 
-T = TypeVar("T")
 State = Literal["closed", "open", "half_open"]
 
 REDIS_SECONDS = 0.25
@@ -129,30 +126,10 @@ class _Local:
         return was_open
 
 
-class SharedRedis:
-    """Redis with little patience: an error or a slow answer counts as away, and it is then left alone for a while."""
-
-    def __init__(self, redis: Redis | None) -> None:
-        self._redis = redis
-        self._away_until = 0.0
-
-    async def ask(self, question: Callable[[Redis], Awaitable[T]]) -> T | None:
-        """Give Redis' answer, or None while it is away."""
-        if self._redis is None or time.monotonic() < self._away_until:
-            return None
-        try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                return await question(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            log.warning("redis away", error=type(error).__name__)
-            return None
-
-
 class Breaker:
     """The breaker of one external service, named by its Redis key."""
 
-    def __init__(self, redis: SharedRedis, key: str, rules: BreakerRules) -> None:
+    def __init__(self, redis: PatientRedis, key: str, rules: BreakerRules) -> None:
         self._redis = redis
         self._key = key
         self._rules = rules

@@ -21,9 +21,10 @@ import structlog
 from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
+from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import Centavos
-from carteira.resellers.breaker import Breaker, BreakerRules, SharedRedis
+from carteira.resellers.breaker import AWAY_SECONDS, REDIS_SECONDS, Breaker, BreakerRules
 from carteira.resellers.errors import CashbackServiceDown
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -124,7 +125,7 @@ class CashbackService:
     def __init__(self, config: ServiceConfig, client: httpx.AsyncClient, redis: Redis | None) -> None:
         self._config = config
         self._client = client
-        self._redis = SharedRedis(redis)
+        self._redis = PatientRedis(redis, "cashback service", patience_seconds=REDIS_SECONDS, away_seconds=AWAY_SECONDS)
         self._breaker = Breaker(self._redis, "carteira:cashback_service:breaker", config.breaker)
         self._url = f"{(config.base_url or '').rstrip('/')}/v1/cashback"
 

@@ -14,20 +14,21 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import cast
 from uuid import UUID
 
 import structlog
 from fastapi import Request
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from sqlalchemy import text
 
 from carteira.identity.errors import PasswordChangeRequired, SessionOver
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx, after_commit
+from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
@@ -48,7 +49,6 @@ stale_standings = Counter(
     "carteira_stale_standings", "Requests let in by what was read of a session before PostgreSQL went away"
 )
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 _STANDING = text("""
     SELECT session.created_at, session.expires_at, person.must_change_password,
@@ -91,12 +91,11 @@ class SessionStandings:
     ) -> None:
         self.ring = ring
         self._database = database
-        self._redis = redis
+        self._redis = PatientRedis(redis, "sessions", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
         self._development = development
         self._outage_seconds = outage_seconds
         self._cache: dict[_Key, _Standing] = {}
         self._untold: dict[str, object] = {}
-        self._redis_away_until = 0.0
         self._database_away_until = 0.0
         self._going_on = False
 
@@ -168,7 +167,8 @@ class SessionStandings:
         Raises:
             DatabaseDown: it is away, and Redis is not surely the one that has kept the marks.
         """
-        if now >= self._database_away_until:
+        tries = now >= self._database_away_until
+        if tries:
             if self._going_on:  # one request in a while tries; the others do not wait with it
                 self._database_away_until = now + _AWAY_SECONDS
             try:
@@ -177,7 +177,9 @@ class SessionStandings:
             except (DatabaseDown, TimeoutError):
                 self._database_away_until = time.monotonic() + _AWAY_SECONDS
         if known.run is None or await self._run() != known.run:
-            raise DatabaseDown
+            if tries:
+                raise DatabaseDown
+            return await self._read(key, known.marks, now)  # as for a session that was never seen
         if not self._going_on:
             self._going_on = True
             log.warning("database away: known sessions go on")
@@ -197,7 +199,7 @@ class SessionStandings:
             await self._tell(redis)
             return tuple(await redis.mget(_mark(user_id), _EVERYONE))
 
-        return await self._ask(get)
+        return await self._redis.ask(get)
 
     async def _run(self) -> str | None:
         """Name the run of the Redis server: another one after each restart and failover."""
@@ -208,19 +210,7 @@ class SessionStandings:
             except ResponseError:  # it is there and does not tell us
                 return None
 
-        return await self._ask(get)
-
-    async def _ask(self, question: Callable[[Redis], Awaitable[T]]) -> T | None:
-        """Ask Redis, which gets little time; None: it is not there."""
-        if self._redis is None or time.monotonic() < self._redis_away_until:
-            return None
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await question(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._redis_away_until = time.monotonic() + _AWAY_SECONDS
-            log.warning("sessions read from the database", error=type(error).__name__)
-            return None
+        return await self._redis.ask(get)
 
     def changed(self, tx: Tx, user_id: UUID) -> None:
         """Say that what a person may do changes with this transaction."""
@@ -232,14 +222,9 @@ class SessionStandings:
 
     def _telling(self, mark: str) -> Callable[[], Awaitable[None]]:
         async def tell() -> None:
-            if self._redis is None:
-                return
-            self._untold[mark] = object()
-            try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await self._tell(self._redis)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("change not told yet", error=type(error).__name__)
+            if self._redis.is_configured:
+                self._untold[mark] = object()
+                await self._redis.ask(self._tell, even_if_away=True)
 
         return tell
 

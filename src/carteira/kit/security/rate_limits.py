@@ -4,7 +4,6 @@ Neither open nor closed: with Redis away people go on signing in, and an attacke
 otherwise in all.
 """
 
-import asyncio
 import hashlib
 import ipaddress
 import math
@@ -12,22 +11,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from redis.asyncio import ConnectionPool
+from redis.asyncio import Redis
+
+from carteira.kit.outbound.redis import PatientRedis
 
 WINDOW_MINUTES = 15
 PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")
 PER_ADDRESS = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:address")
 PER_RECOVERY = RateLimitItemPerMinute(5, WINDOW_MINUTES, namespace="carteira:recovery")
 PER_RECOVERY_DAY = RateLimitItemPerMinute(20, 24 * 60, namespace="carteira:recovery-day")
-_PATIENCE_SECONDS = 0.5
+_PATIENCE_SECONDS = 1.0
 _AWAY_SECONDS = 2.0
 _HOST_BITS_V6 = 64
-
-log = structlog.get_logger(__name__)
 
 
 class LimitReached(Exception):
@@ -75,22 +73,14 @@ def truncated_network(address: str) -> str:
 class Limiter:
     """Counts failures."""
 
-    def __init__(self, redis_url: str | None) -> None:
+    def __init__(self, redis: Redis | None) -> None:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._pool: ConnectionPool | None = None
         self._shared: SlidingWindowCounterRateLimiter | None = None
-        if redis_url:
-            self._pool = ConnectionPool.from_url(
-                redis_url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
-            )
-            storage = RedisStorage(f"async+{redis_url}", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type] # the option exists; its annotation forgets it
+        self._redis = PatientRedis(redis, "rate limits", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
+        if redis is not None:
+            pool = redis.connection_pool  # the URL only names the kind of server: connections come from the pool
+            storage = RedisStorage("async+redis://", implementation="redispy", connection_pool=pool)  # type: ignore[arg-type] # the option exists; its annotation forgets it
             self._shared = SlidingWindowCounterRateLimiter(storage)
-        self._away_until = 0.0
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._pool is not None:
-            await self._pool.aclose()
 
     async def is_reached(self, limit: RateLimit) -> bool:
         """Tell whether no failure is left."""
@@ -112,13 +102,5 @@ class Limiter:
         return all([await self._ask("hit", limit) for limit in limits])
 
     async def _ask(self, verb: str, limit: RateLimit) -> Any:  # noqa: ANN401 - as the verb answers
-        if self._shared is not None and time.monotonic() >= self._away_until:
-            try:
-                async with asyncio.timeout(2 * _PATIENCE_SECONDS):
-                    answer = await getattr(self._shared, verb)(limit.item, limit.key)
-            except Exception as error:  # noqa: BLE001 - whatever Redis has, sign-in goes on with local counts
-                self._away_until = time.monotonic() + _AWAY_SECONDS
-                log.warning("limits counted locally", error=type(error).__name__)
-            else:
-                return answer
-        return await getattr(self._local, verb)(limit.item, limit.key)
+        answer = await self._redis.ask(lambda _: getattr(self._shared, verb)(limit.item, limit.key))
+        return await getattr(self._local, verb)(limit.item, limit.key) if answer is None else answer
