@@ -4,10 +4,13 @@
   asks, and may they; deny by default), `transaction`, `idempotency`, `pagination`, `versions`, `edge`, `openapi`,
   `docs`, `health`, `postman`.
 - `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `audit`.
-- `outbound`: `http`, `mail`, `email_templates`, `sms`: calls to other people's services, with time-outs.
-- `db`: `engine` (one request or job, one transaction), `session`, `base`, `errors`, `outbox`, `jobs`.
-- `ops`: `log`, `metrics`, `cooperative`, `private_files` (keys and passwords: whole or not at all, and their owner's).
-- `values`: `money`, `cpf`, `ids`, `clock`. Centavos are integers, instants aware and in UTC, ids UUIDv7.
+- `outbound`: `http`, `mail`, `email_templates`, `sms`, `redis`: calls to other services, with time-outs.
+- `db`: `engine` (one request or job, one transaction), `lean`, `session`, `base`, `errors`, `outbox`, `jobs`.
+- `ops`: `log`, `metrics`, `cooperative`, `progress`, `private_files` (keys and passwords: whole or not at all).
+- `values`: `money`, `cpf`, `ids`, `clock`, `csv_lines`, `exact_json`. Centavos are integers, instants aware and in UTC, ids UUIDv7.
+
+Below `web` nothing knows HTTP: those shelves raise facts, and `web.problems` says in one table as which problem each
+leaves.
 
 Above the shelves stands `module`: what a module hands to the composition root.
 """
