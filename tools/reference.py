@@ -6,6 +6,7 @@ import pkgutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import typer.main
@@ -27,6 +28,7 @@ FOLDER = ROOT / "docs" / "reference"
 SOURCE = ROOT / "src" / "carteira"
 WITHOUT_ROLE = {"reseller"}
 """Claims that no role brings: who registers as a reseller is given it."""
+WIDTH = 120
 GENERATED = "<!-- Written by `make reference` from the code; change that. -->"
 
 
@@ -220,7 +222,13 @@ def page(name: str) -> str:
     """Give a page's whole text."""
     load_everything()
     title, _, rest = PAGES[name]().partition("\n")
-    return f"{title}\n\n{GENERATED}\n{rest}\n"
+    return f"{title}\n\n{GENERATED}\n{wrapped(rest)}\n"
+
+
+def wrapped(text: str) -> str:
+    """Wrap prose; tables and code stay as they are."""
+    lines = text.split("\n")
+    return "\n".join(line if len(line) <= WIDTH or line.startswith("|") else fill(line, WIDTH) for line in lines)
 
 
 def main() -> None:

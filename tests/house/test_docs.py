@@ -16,7 +16,13 @@ TEXTS = [path for path in files_of_the_house() if path.suffix == ".md"]
 DECISIONS = sorted((DOCS / "adr").glob("[0-9]*.md"))
 HEADINGS = re.findall(r"^## .+$", (DOCS / "adr" / "template.md").read_text(), re.MULTILINE)
 WIDTH = 120
-WRAPPED = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"))]
+WRAPPED = [
+    *PAGES,
+    *(
+        ROOT / name
+        for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+    ),
+]
 
 
 def name_of(path: Path) -> str:
