@@ -2,21 +2,19 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from procrastinate import App, PsycopgConnector
+from procrastinate import App
 from sqlalchemy import text
 
 from carteira.documents import Vault, jobs
 from carteira.kit.values.clock import clock
 from tests.support import files
-from tests.support.app import RunningApp
+from tests.support.app import RunningApp, jobs_app
 from tests.support.documents import StoredBytes, upload
 
 
 @pytest.fixture
 async def queue(vault: Vault, papers_url: str) -> AsyncIterator[App]:
-    app = App(connector=PsycopgConnector(conninfo=papers_url, min_size=1, max_size=3))
-    app.add_tasks_from(jobs.blueprint(vault), namespace="documents")
-    async with app.open_async():
+    async with jobs_app(papers_url, {"documents": jobs.blueprint(vault)}).open_async() as app:
         yield app
 
 

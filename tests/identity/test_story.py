@@ -45,10 +45,12 @@ async def on_a_socket(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
     with_socket = config.bind_socket()
     task = asyncio.create_task(listening.serve(sockets=[with_socket]))
     port = with_socket.getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-        yield http
-    listening.should_exit = True
-    await task
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            yield http
+    finally:
+        listening.should_exit = True
+        await task
 
 
 async def ok(answer: Awaitable[httpx.Response], status: int = 200) -> httpx.Response:

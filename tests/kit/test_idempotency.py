@@ -52,7 +52,9 @@ async def order(body: Order, tx: TxDep, who: Who) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 async def done(database: Database) -> Database:
     async with database.transaction() as tx:
-        await tx.execute(text("CREATE TABLE once_done (number int GENERATED ALWAYS AS IDENTITY, note text)"))
+        await tx.execute(
+            text("CREATE TABLE IF NOT EXISTS once_done (number int GENERATED ALWAYS AS IDENTITY, note text)")
+        )
     return database
 
 

@@ -42,7 +42,7 @@ async def name_it(name: str, tx: TxDep) -> None:
 @pytest.fixture(scope="module")
 async def _places(database: Database) -> None:
     async with database.transaction() as tx:
-        await tx.execute(text("CREATE TABLE tx_places (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+        await tx.execute(text("CREATE TABLE IF NOT EXISTS tx_places (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
 
 
 async def numbers(database: Database) -> list[int]:

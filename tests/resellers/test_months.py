@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from procrastinate import App, PsycopgConnector
 from sqlalchemy import text as sql
 from sqlalchemy.exc import IntegrityError
 
@@ -17,7 +16,7 @@ from carteira.kit.values.clock import clock
 from carteira.resellers import months
 from carteira.resellers.jobs import blueprint, close_all_due
 from carteira.settings import Settings
-from tests.support.app import RunningApp
+from tests.support.app import RunningApp, jobs_app
 from tests.support.resellers import Buyer, approved_purchase, new_month, new_operator, new_reseller, next_month, text
 
 
@@ -274,9 +273,7 @@ async def test_the_worker_runs_the_job(own_app: RunningApp, settings: Settings) 
         await jobs.defer(tx, "resellers:close_due_months", timestamp=0)
         url = await tx.scalar(sql("SELECT current_database()"))
     conninfo = settings.database().rpartition("/")[0] + f"/{url}"
-    app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=2))
-    jobs.add_tasks(app, blueprint, namespace="resellers")
-    async with app.open_async():
+    async with jobs_app(conninfo, {"resellers": blueprint}).open_async() as app:
         await app.run_worker_async(
             wait=False, install_signal_handlers=False, additional_context={"database": own_app.database}
         )

@@ -1,6 +1,6 @@
 """The whole application in this process, over real servers: the one way in which tests start it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 from fastapi import FastAPI
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, Blueprint, PsycopgConnector
 
 from carteira.app import access_key, create_app, modules_of
 from carteira.http_server.application import Application
@@ -71,17 +71,22 @@ class RunningApp:
                 async with self.database.transaction() as tx:
                     while await outbox.follow(tx, follower):
                         pass
-        app = App(connector=PsycopgConnector(conninfo=self.settings.database(), min_size=1, max_size=2))
-        for module in modules:
-            if module.jobs is not None:
-                jobs.add_tasks(app, module.jobs, namespace=module.name)
-        async with app.open_async():
+        blueprints = {module.name: module.jobs for module in modules if module.jobs is not None}
+        async with jobs_app(self.settings.database(), blueprints).open_async() as app:
             await app.run_worker_async(
                 wait=False,
                 install_signal_handlers=False,
                 delete_jobs="successful",
                 additional_context={"database": self.database, "settings": self.settings},
             )
+
+
+def jobs_app(url: str, blueprints: Mapping[str, Blueprint]) -> App:
+    """Return procrastinate's application with the jobs of these modules."""
+    app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=3))
+    for name, blueprint in blueprints.items():
+        jobs.add_tasks(app, blueprint, namespace=name)
+    return app
 
 
 def settings_for(home: Path, **values: object) -> Settings:
