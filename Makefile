@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV_VERSION := 0.13.9
 VENV := .venv
+# Images that forbid byte code would have Python compile every dependency at every start: empty means allowed.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet
 # uv first; with the system's certificates where a proxy has its own; then pip, which knows its own configuration.
@@ -62,8 +64,9 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
-test: install-dev browser ## Run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+# The whole suite runs in two processes; a part of it starts sooner in one.
+test: install-dev $(if $(T)$(K),,browser) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
+	@$(BIN)/python -m pytest $(if $(T)$(K),,-n 2 --dist worksteal) $(T) $(if $(K),-k "$(K)")
 
 test-unit: install-dev ## Only the tests that need no server
 	@$(BIN)/python -m pytest -m unit
