@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from carteira.assistant.errors import TicketAnswered, TicketNotFound
 from carteira.assistant.models import ChatbotTicket
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -68,7 +68,7 @@ async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Tick
         TicketNotFound: there is none.
         TicketAnswered: somebody has.
     """
-    row = await tx.get(ChatbotTicket, ticket_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, ChatbotTicket, ticket_id)
     if row is None:
         raise TicketNotFound
     if row.answer is not None:

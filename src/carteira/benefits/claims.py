@@ -18,7 +18,7 @@ from carteira.benefits.models import BenefitAccount, BenefitClaimCode
 from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit, codes
 from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
@@ -85,8 +85,8 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
 
 async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | None:
     """Make the code of a claim, anew if sending failed; None if there is nothing to send any more. A job calls it."""
-    account = await tx.get(BenefitAccount, account_id, with_for_update=True, populate_existing=True)
-    row = await tx.get(BenefitClaimCode, account_id, with_for_update=True, populate_existing=True)
+    account = await locked(tx, BenefitAccount, account_id)
+    row = await locked(tx, BenefitClaimCode, account_id)
     if account is None or row is None or row.user_id != user_id or row.expires_at < clock.now() - _OLDEST:
         return None
     if account.user_id is not None or account.contact is None:
@@ -118,7 +118,7 @@ async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code
 async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
     """Lock the account, so that of many who confirm at once one is first."""
     account = await _claimable(tx, user_id, reference, lock=True)
-    row = await tx.get(BenefitClaimCode, account.id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, BenefitClaimCode, account.id)
     if row is None or row.user_id != user_id:
         raise WrongClaimCode
     code_hash = bytes.fromhex(row.code_hash)

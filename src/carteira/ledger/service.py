@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.db.errors import sqlstate_of
-from carteira.kit.db.session import LeanTx, Tx, fetch
+from carteira.kit.db.session import LeanTx, Tx, fetch, locked_one
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
@@ -210,7 +210,7 @@ async def _settle(tx: Tx, hold_id: UUID, check: Callable[[LedgerHold], None]) ->
     if account_id is None:
         raise HoldNotFound
     book = await lock(tx, [account_id])
-    row = await tx.get_one(LedgerHold, hold_id, with_for_update=True, populate_existing=True)
+    row = await locked_one(tx, LedgerHold, hold_id)
     if row.status != "active":
         raise HoldNotActive
     check(row)

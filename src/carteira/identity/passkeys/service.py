@@ -37,7 +37,7 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Tokens
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.security.rate_limits import PER_ADDRESS, RateLimit, network
@@ -290,7 +290,7 @@ async def forget_old(tx: Tx) -> None:
 
 
 async def _own(tx: Tx, user_id: UUID, passkey_id: UUID) -> Passkey:
-    row = await tx.get(Passkey, passkey_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, Passkey, passkey_id)
     if row is None or row.user_id != user_id:
         raise PasskeyNotFound
     return row

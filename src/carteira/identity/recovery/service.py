@@ -17,7 +17,7 @@ from carteira.identity.users import service as people
 from carteira.identity.users.login import by_login
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, codes
 from carteira.kit.security.codes import CodeMessage
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -62,7 +62,7 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
 
 async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
     """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it."""
-    row = await tx.get(Recovery, recovery_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, Recovery, recovery_id)
     if row is None or row.user_id is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
         return None
     user = await tx.get_one(User, row.user_id)
@@ -139,7 +139,7 @@ async def reset(runtime: Runtime, token: str, password: str, client: Client) -> 
         if row is None:
             raise WrongCode
         row.used_at = clock.now()
-        person = await tx.get_one(User, row.user_id, with_for_update=True, populate_existing=True)
+        person = await locked_one(tx, User, row.user_id)
         await people.set_password(tx, runtime, person, fresh)
         await tx.execute(delete(KnownDevice).where(KnownDevice.user_id == person.id))
 

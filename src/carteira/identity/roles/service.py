@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from carteira.identity.errors import ClaimNotFound, DescriptionTaken, RoleNotFound, UserNotFound
 from carteira.identity.models import Claim, Role, RoleClaim, User, UserClaim
 from carteira.identity.sessions.standing import SessionStandings
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf, Integer
@@ -153,7 +153,7 @@ async def grant_of_role(tx: Tx, user_id: UUID, role_id: int) -> None:
 
 
 async def _lock_user(tx: Tx, user_id: UUID) -> User:
-    user = await tx.get(User, user_id, with_for_update=True, populate_existing=True)
+    user = await locked(tx, User, user_id)
     if user is None or user.erased_at is not None:
         raise UserNotFound
     return user

@@ -13,7 +13,7 @@ from carteira.identity.models import KnownDevice, RefreshToken, Session, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, tokens
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import truncated_network
@@ -165,7 +165,7 @@ async def refresh(runtime: Runtime, token: str) -> Tokens:
         session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
         if session_id is None:
             raise SessionOver
-        session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
+        session = await locked_one(tx, Session, session_id)
         row = await tx.get_one(RefreshToken, digest(token), populate_existing=True)
         if session.revoked_at is not None or session.expires_at <= now:
             raise SessionOver
@@ -193,7 +193,7 @@ async def sign_out(tx: Tx, access: SessionStandings, token: str) -> None:
     session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
     if session_id is None:
         return
-    session = await tx.get_one(Session, session_id, with_for_update=True, populate_existing=True)
+    session = await locked_one(tx, Session, session_id)
     if session.revoked_at is None:
         await _revoke(tx, access, session)
         await audit.record(tx, "sign_out", actor=session.user_id, subject=session.user_id, session=str(session.id))
@@ -219,7 +219,7 @@ async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, sessio
     Raises:
         SessionNotFound: there is none, it is over, or it is another person's.
     """
-    session = await tx.get(Session, session_id, with_for_update=True, populate_existing=True)
+    session = await locked(tx, Session, session_id)
     if session is None or session.user_id != user_id or session.revoked_at is not None:
         raise SessionNotFound
     await _revoke(tx, access, session)

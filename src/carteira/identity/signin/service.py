@@ -21,7 +21,7 @@ from carteira.identity.signin import totp
 from carteira.identity.users.login import by_login
 from carteira.identity.users.passwords import verify_password
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
@@ -108,7 +108,7 @@ async def _go_on(
     Raises:
         WrongCredentials: the password expired or was changed meanwhile.
     """
-    user = await tx.get_one(User, candidate.user_id, with_for_update=True, populate_existing=True)
+    user = await locked_one(tx, User, candidate.user_id)
     if user.erased_at is not None or user.password_hash != candidate.password_hash:
         raise WrongCredentials
     if user.password_expires_at is not None and user.password_expires_at <= clock.now():
@@ -182,7 +182,7 @@ async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Cl
 
 
 async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:
-    challenge = await tx.get(MfaChallenge, digest(mfa_token), with_for_update=True, populate_existing=True)
+    challenge = await locked(tx, MfaChallenge, digest(mfa_token))
     if challenge is None or challenge.used_at is not None:
         raise WrongCode
     if challenge.expires_at <= clock.now() or challenge.tries >= _CHALLENGE_TRIES:

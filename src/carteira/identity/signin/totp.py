@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 
 from carteira.identity.errors import InvalidCode, TotpAlreadyOn, TotpNotFound, UserNotFound
 from carteira.identity.models import RecoveryCode, Totp, User
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.security.sealing import Sealer
@@ -46,7 +46,7 @@ async def enrol(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment:
     user = await tx.get(User, user_id, with_for_update=True)
     if user is None or user.email is None:
         raise UserNotFound
-    row = await tx.get(Totp, user_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, Totp, user_id)
     if row is not None and row.confirmed_at is not None:
         raise TotpAlreadyOn
     secret = pyotp.random_base32()
@@ -73,7 +73,7 @@ async def confirm(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> list[str]
         TotpNotFound: none waits for its confirmation.
         InvalidCode: the code is wrong.
     """
-    row = await tx.get(Totp, user_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, Totp, user_id)
     if row is None or row.confirmed_at is not None:
         raise TotpNotFound
     if not _take(row, sealer, code):

@@ -44,7 +44,7 @@ from carteira.identity.users import login
 from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security import audit, codes
 from carteira.kit.security.codes import CodeMessage
@@ -357,7 +357,7 @@ async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> N
 
 async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
     """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it."""
-    row = await tx.get(SocialRegistration, registration_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, SocialRegistration, registration_id)
     if row is None or row.user_id is None or row.used_at is not None or row.expires_at <= clock.now():
         return None
     user = await tx.get_one(User, row.user_id)
@@ -418,7 +418,7 @@ async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
         RecentSignInRequired: the sign-in is too long ago.
     """
     sessions.require_recent_sign_in(who)
-    row = await tx.get(SocialAccount, account_id, with_for_update=True, populate_existing=True)
+    row = await locked(tx, SocialAccount, account_id)
     if row is None or row.user_id != who.user_id:
         raise SocialAccountNotFound
     await tx.delete(row)

@@ -39,7 +39,7 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
 from carteira.kit.db import jobs
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
 from carteira.kit.values.clock import clock
@@ -181,7 +181,7 @@ async def register_person(
 
 
 async def _live(tx: Tx, user_id: UUID) -> User:
-    user = await tx.get(User, user_id, with_for_update=True, populate_existing=True)
+    user = await locked(tx, User, user_id)
     if user is None or user.erased_at is not None:
         raise UserNotFound
     return user

@@ -1,10 +1,13 @@
 """What a verb is given: a transaction, of SQLAlchemy's or of the driver's own."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from carteira.kit.db.base import Base
+
+Row = TypeVar("Row", bound=Base)
 Tx = AsyncSession
 """An open transaction. Verbs take it first; they flush, and never commit."""
 
@@ -39,3 +42,20 @@ def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
     For what lives outside PostgreSQL (a cache to invalidate). The work must not raise: nothing can be undone by then.
     """
     tx.info.setdefault(_AFTER_COMMIT, []).append(work)
+
+
+async def locked(tx: Tx, table: type[Row], key: object) -> Row | None:
+    """Lock a row by its primary key and return it as it is now; None if there is none.
+
+    A session keeps the rows that it has read: without this, a lock would guard what was read before it.
+    """
+    return await tx.get(table, key, with_for_update=True, populate_existing=True)
+
+
+async def locked_one(tx: Tx, table: type[Row], key: object) -> Row:
+    """Return `locked`'s row where there has to be one.
+
+    Raises:
+        NoResultFound: there is none.
+    """
+    return await tx.get_one(table, key, with_for_update=True, populate_existing=True)
