@@ -17,6 +17,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.settings import Settings
 from tests.support.client import client_of
+from tests.support.horizon import pass_horizon
 from tests.support.people import Person, random_address
 
 
@@ -65,6 +66,7 @@ class RunningApp:
 
     async def work_off(self) -> None:
         """Do what the worker does: let the followers read what is new, and run the jobs that wait."""
+        await pass_horizon(self.database)
         modules = modules_of(self.settings)
         for module in modules:
             for follower in module.followers:

@@ -1,6 +1,7 @@
 """What the commands share: settings, errors that end a command, spinners and bars."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
@@ -52,11 +53,10 @@ def parse_head(text: str | None, example: str) -> tuple[int, bytes] | None:
     """Read `--expect`, the head that an earlier check of a hash chain printed; leave with 1 if it is none."""
     if text is None:
         return None
-    height, _, digest = text.partition(":")
-    try:
-        return int(height), bytes.fromhex(digest)
-    except ValueError:
+    if not re.fullmatch(r"[0-9]{1,18}:[0-9a-fA-F]{64}", text):
         fail(f"--expect é {example}, como mostrado por uma conferência anterior.")
+    height, _, digest = text.partition(":")
+    return int(height), bytes.fromhex(digest)
 
 
 def with_spinner(title: str, work: Callable[[], T]) -> T:

@@ -50,7 +50,7 @@ class Authorizer:
 
         Raises:
             StaleBook, UniqueViolationError, DeadlockDetectedError: that did not help; nothing was written.
-            AccountHeldUp: somebody has kept an account locked for too long; nothing was written.
+            AccountLocked: somebody has kept an account locked for too long; nothing was written.
             DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
         assert meeting != "free", "then some would be left undecided"

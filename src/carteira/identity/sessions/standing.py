@@ -179,7 +179,11 @@ class SessionStandings:
         if known.run is None or await self._run() != known.run:
             if tries:
                 raise DatabaseDown
-            return await self._read(key, known.marks, now)  # as for a session that was never seen
+            try:
+                async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):
+                    return await self._read(key, known.marks, now)  # as for a session that was never seen
+            except TimeoutError as error:
+                raise DatabaseDown from error
         if not self._going_on:
             self._going_on = True
             log.warning("database away: known sessions go on")

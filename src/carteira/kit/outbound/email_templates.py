@@ -1,4 +1,4 @@
-"""Letters: the e-mails that people get, as text and as HTML in one frame; modules bring the templates."""
+"""The e-mails that people get, as text and as HTML in one frame; modules bring the templates."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Secrets of identity: opaque tokens known by their hash, and what must be read again sealed with AES-256-GCM."""
+"""Secrets that must be read again, such as an authenticator's: sealed with AES-256-GCM."""
 
 import os
 import secrets
