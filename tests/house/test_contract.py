@@ -21,19 +21,19 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from carteira import demo
-from carteira.app import create_app
 from carteira.cli import tokens
 from carteira.embedded import Endpoints
 from carteira.kit.web.openapi import PROBLEMS
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
+from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
 from tests.support.resellers import standing_in
 from tests.support.server import Server, running_server
 
 EXAMPLES = 3
 Operation = AnyOperation[Any, Any, Any, Any]
-DOCUMENT = create_app(Settings.model_validate({"environment": "development"})).api.openapi()
+DOCUMENT = openapi_document()
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     status_code_conformance,

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carteira.app import create_app
-from carteira.settings import Settings
+from tests.support.contract import openapi_document
 from tests.support.source import ROOT, files_of_the_house
 
 DOCS = ROOT / "docs"
@@ -105,7 +104,7 @@ def test_a_decision_has_the_templates_form(path: Path) -> None:
 
 def test_every_route_is_in_the_reference() -> None:
     """A path's parameters may have other names in the text."""
-    paths = create_app(Settings.model_validate({"environment": "development"})).api.openapi()["paths"]
+    paths = openapi_document()["paths"]
     served = {
         (method.upper(), re.sub(r"\{\w+\}", "{}", path)) for path, operations in paths.items() for method in operations
     }

@@ -12,17 +12,16 @@ from joserfc.jwk import OctKey
 from sqlalchemy import text
 
 from carteira import demo
-from carteira.app import create_app
 from carteira.embedded import Endpoints
 from carteira.modules import OPTIONAL_MODULES
-from carteira.settings import Settings
 from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
+from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
 from tests.support.people import Person
 
-PATHS = create_app(Settings.model_validate({"environment": "development"})).api.openapi()["paths"]
+PATHS = openapi_document()["paths"]
 NO_OBJECTS = {
     # What these name is the operator's or the world's, and belongs to no person.
     "/auth/{provider}/login",

@@ -39,7 +39,7 @@ async def fail_once(kind: str, number: int, tx: TxDep, _who: Who) -> None:
 @pytest.fixture(scope="module")
 async def failures(database: Database) -> Database:
     async with database.transaction() as tx:
-        await tx.execute(text("CREATE TABLE failures (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+        await tx.execute(text("CREATE TABLE IF NOT EXISTS failures (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
     return database
 
 
