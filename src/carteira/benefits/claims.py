@@ -60,7 +60,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
     Raises:
         BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
         NoContact: the employer recorded none.
-        TooManyRequests: too many codes were asked for.
+        LimitReached, TooManyRequests: too many codes were asked for.
     """
     async with runtime.database.transaction() as tx:
         account = await _claimable(tx, user_id, reference)
@@ -103,7 +103,7 @@ async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code
     Raises:
         BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
         WrongClaimCode: wrong, used, too late, or tried too often.
-        TooManyRequests: the person tried too many wrong codes.
+        LimitReached: the person tried too many wrong codes.
     """
     limit = RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id)
     await runtime.limiter.check(limit)

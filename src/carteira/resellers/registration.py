@@ -22,7 +22,7 @@ async def register(
         InvalidInput: both, or a weak password.
         Conflict: the e-mail or CPF is taken, or the person is a reseller already.
         NoCpf: the signed-in person has not told their CPF.
-        TooManyRequests: the address has asked for too many that are taken.
+        LimitReached: the address has asked for too many that are taken.
     """
     if body is None:
         if visitor is None:

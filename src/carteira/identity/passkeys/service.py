@@ -89,7 +89,7 @@ async def registration_options(runtime: Runtime, site: Site, who: Principal) -> 
     Raises:
         RecentSignInRequired: the sign-in is too long ago.
         TooManyPasskeys: the person has `MOST` of them.
-        TooManyRequests: the person asked too often.
+        LimitReached, TooManyRequests: the person asked too often.
     """
     sessions.require_recent_sign_in(who)
     await _count_asking(runtime, who.user_id)
@@ -179,7 +179,7 @@ async def login_options(runtime: Runtime, site: Site, client: Client) -> dict[st
     """Give what the browser needs to ask for a passkey; the same for everyone, since nobody is named.
 
     Raises:
-        TooManyRequests: too many were asked for from that address.
+        LimitReached, TooManyRequests: too many were asked for from that address.
     """
     await _count_asking(runtime, network(client.address))
     options = webauthn.generate_authentication_options(
@@ -195,7 +195,7 @@ async def sign_in(runtime: Runtime, site: Site, credential: Mapping[str, Any], c
 
     Raises:
         PasskeyRefused: the answer does not fit, was used, is too late, or nobody has that passkey.
-        TooManyRequests: too many failures from that address.
+        LimitReached: too many failures from that address.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)

@@ -36,7 +36,7 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
     """Ask for a code for the person of a CPF or e-mail, if there is one; nothing tells.
 
     Raises:
-        TooManyRequests: too many were asked for by that name or from that address.
+        LimitReached, TooManyRequests: too many were asked for by that name or from that address.
     """
     async with runtime.database.transaction() as tx:
         user_id = await tx.scalar(select(User.id).where(by_login(name), User.erased_at.is_(None)))
@@ -80,7 +80,7 @@ async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
 
     Raises:
         WrongCode: wrong, used, too late, tried too often, or nobody is known by that name.
-        TooManyRequests: too many wrong codes from that address.
+        LimitReached: too many wrong codes from that address.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)

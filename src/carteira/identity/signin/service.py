@@ -52,7 +52,7 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
 
     Raises:
         WrongCredentials: the pair does not fit, or nobody is known by that name; both take as long.
-        TooManyRequests: too many failures lately, and neither device nor second factor speaks for the person.
+        LimitReached, TooManyRequests: too many failures, and neither device nor second factor speaks for the person.
     """
     async with runtime.database.transaction() as tx:
         candidate = await _find(tx, username, client)
@@ -158,7 +158,7 @@ async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Cl
 
     Raises:
         WrongCode: the code or the token is wrong, used, or too late.
-        TooManyRequests: too many wrong codes lately.
+        LimitReached: too many wrong codes lately.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)

@@ -132,7 +132,7 @@ async def begin(runtime: Runtime, base: str, name: ProviderName, client: Client)
     Raises:
         SignInUnavailable: the provider is not set up here.
         ProviderDown: it does not answer.
-        TooManyRequests: too many were sent from that address.
+        LimitReached, TooManyRequests: too many were sent from that address.
     """
     provider = _provider(runtime, name)
     address = RateLimit.of(PER_ADDRESS, "social", network(client.address))
@@ -165,7 +165,7 @@ async def callback(
         SocialAttemptOver: the state is unknown, used, too old, another provider's or another browser's.
         SocialRefused: the provider or the person there said no, or what it says proves nothing.
         ProviderDown: it does not answer; the person starts again.
-        SignInUnavailable, TooManyRequests.
+        SignInUnavailable, LimitReached.
     """
     provider = _provider(runtime, name)
     address = RateLimit.of(PER_ADDRESS, network(client.address))
@@ -271,7 +271,7 @@ async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client
         MissingFields: the provider told no name or e-mail, and the person did not either.
         EmailTaken, CpfTaken: somebody is here already; the token stays good, to link the account to them.
         SocialAccountTaken: the account was linked meanwhile.
-        TooManyRequests: too many failures from that address.
+        LimitReached: too many failures from that address.
     """
     address = RateLimit.of(PER_ADDRESS, "register", network(client.address))
     await runtime.limiter.check(address)
@@ -333,7 +333,7 @@ async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> N
 
     Raises:
         RegistrationOver: the token is unknown, used or too old.
-        TooManyRequests: too many were asked for by that name or from that address.
+        LimitReached, TooManyRequests: too many were asked for by that name or from that address.
     """
     async with runtime.database.transaction() as tx:
         await _live(tx, runtime, token)
@@ -375,7 +375,7 @@ async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -
     Raises:
         WrongCode: wrong, used, too late or tried too often, or the token is.
         SocialAccountTaken: the account was linked meanwhile.
-        TooManyRequests: too many failures from that address.
+        LimitReached: too many failures from that address.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)

@@ -165,7 +165,7 @@ async def register_person(
     the network address: who asks for one after the other is looking for people.
 
     Raises:
-        TooManyRequests: the address has asked for too many that are taken.
+        LimitReached: the address has asked for too many that are taken.
         WeakPassword, EmailTaken, CpfTaken.
     """
     limit = RateLimit.of(PER_ADDRESS, "register", network(address))
@@ -240,7 +240,7 @@ async def change_password(runtime: Runtime, who: Principal, current: str, new: s
     Raises:
         WrongCurrentPassword: the current one does not fit.
         WeakPassword: the new one breaks rules, or is the current one.
-        TooManyRequests: the current one was wrong too often.
+        LimitReached: the current one was wrong too often.
     """
     limit = RateLimit.of(PER_ACCOUNT, "current", who.user_id)
     async with runtime.database.transaction() as tx:
