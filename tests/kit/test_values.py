@@ -1,17 +1,19 @@
-"""CPF, ids and the clock."""
+"""CPF, ids, actors and the clock."""
 
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
-from uuid import RFC_4122
+from uuid import RFC_4122, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import Clock, business_day, business_month
 from carteira.kit.values.cpf import Cpf, InvalidCpf, format_cpf, mask_cpf, parse_cpf
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
 
 
 @pytest.mark.parametrize("text", ["52998224725", "529.982.247-25", " 529.982.247-25 ", "153.509.460-56"])
@@ -68,6 +70,14 @@ def test_ids_sort_by_the_time_they_were_made(instant: int, later_by: int) -> Non
         early = uuid7()
         patch.setattr(time, "time_ns", lambda: instant + later_by + 245)  # a step of the 12 bits, in nanoseconds
         assert early < uuid7()
+
+
+def test_an_actor_who_is_a_person_has_a_user() -> None:
+    user_id = uuid4()
+    assert Principal(user_id).actor == Actor("person", str(user_id))
+    assert Actor.person(user_id).user_id == user_id
+    assert Actor("client", str(user_id)).user_id is None
+    assert Actor("job", "ledger.expire_holds").user_id is None
 
 
 def test_the_clock_runs_stops_and_moves_on() -> None:

@@ -7,8 +7,8 @@
 - `outbound`: `http`, `mail`, `email_templates`, `sms`, `redis`: calls to other services, with time-outs.
 - `db`: `engine` (one request or job, one transaction), `lean`, `session`, `base`, `errors`, `outbox`, `jobs`.
 - `ops`: `log`, `metrics`, `cooperative`, `progress`, `private_files` (keys and passwords: whole or not at all).
-- `values`: `money`, `cpf`, `ids`, `clock`, `csv_lines`, `exact_json`. Centavos are integers, instants aware and in UTC,
-  ids UUIDv7.
+- `values`: `money`, `cpf`, `ids`, `actor`, `clock`, `csv_lines`, `exact_json`. Centavos are integers, instants aware
+  and in UTC, ids UUIDv7.
 
 Below `web` nothing knows HTTP: those shelves raise facts, and `web.problems` says in one table as which problem each
 leaves.

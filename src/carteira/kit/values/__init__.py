@@ -1,1 +1,1 @@
-"""Values: centavos, CPF, ids, instants. No I/O."""
+"""Values: centavos, CPF, ids, actors, instants. No I/O."""

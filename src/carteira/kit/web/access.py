@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from fastapi.params import Depends as DependsMarker
 from fastapi.security import OAuth2PasswordBearer
 
+from carteira.kit.values.actor import Actor
 from carteira.kit.web.problems import Forbidden, NotAuthenticated
 
 EVERY_CLAIM = "*"
@@ -22,6 +23,11 @@ class Principal:
     claims: frozenset[str] = frozenset()
     session_id: UUID | None = None
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def actor(self) -> Actor:
+        """Who does what this principal asks for, as the ledger keeps it."""
+        return Actor.person(self.user_id)
 
     def may(self, claim: str) -> bool:
         """Tell whether the claim was granted."""
