@@ -8,11 +8,13 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress
+from carteira.kit.db.outbox import Event
+from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import public
 from carteira.kit.web.problems import Conflict, problem_of
 from carteira.kit.web.transaction import TxDep
@@ -197,3 +199,18 @@ async def test_two_that_wait_for_each_other_are_told_so(database: Database) -> N
         return True
 
     assert sorted(await asyncio.gather(cross(1, 2), cross(2, 1))) == [False, True]
+
+
+async def test_a_select_returns_rows_as_they_are_now_and_keeps_what_is_not_written_yet(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.add(Event(id=uuid7(), topic="kit.seen_again", payload={"step": 1}))
+    query = select(Event).where(Event.topic == "kit.seen_again")
+    async with database.transaction() as tx:
+        first = (await tx.scalars(query)).one()
+        async with database.transaction() as other:
+            await other.execute(update(Event).where(Event.id == first.id).values(payload={"step": 2}))
+        again = (await tx.scalars(query)).one()
+        assert (again is first, again.payload) == (True, {"step": 2})
+
+        again.payload = {"step": 3}
+        assert (await tx.scalars(query.with_for_update())).one().payload == {"step": 3}

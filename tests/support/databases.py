@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import CurrentSession
 from tests.support.servers import TEMPLATE
 
 NewDatabase = Callable[[str], str]
@@ -52,7 +53,10 @@ async def rolled_back(database: Database) -> AsyncIterator[AsyncSession]:
     async with database.engine.connect() as connection:
         outer = await connection.begin()
         async with AsyncSession(
-            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+            connection,
+            sync_session_class=CurrentSession,
+            expire_on_commit=False,
+            join_transaction_mode="create_savepoint",
         ) as session:
             yield session
         await outer.rollback()

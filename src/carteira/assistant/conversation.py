@@ -298,12 +298,7 @@ async def _locked(tx: Tx, user_id: UUID) -> tuple[State, bool]:
         .values(user_id=user_id, intent=None, step=None, context={}, updated_at=clock.now())
         .on_conflict_do_nothing()
     )
-    row = await tx.scalar(
-        select(ChatbotState)
-        .where(ChatbotState.user_id == user_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    row = await tx.scalar(select(ChatbotState).where(ChatbotState.user_id == user_id).with_for_update())
     assert row is not None, "it was just made"
     state = _state_of(row)
     return state, state.intent is not None and clock.now() - row.updated_at > STALE

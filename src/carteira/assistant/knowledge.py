@@ -87,7 +87,7 @@ async def _import_package(tx: Tx) -> int:
 
     A topic that an operator has changed stays as it is. One that the package no longer has is put to rest.
     """
-    row = await tx.scalar(select(ChatbotKnowledge).with_for_update().execution_options(populate_existing=True))
+    row = await tx.scalar(select(ChatbotKnowledge).with_for_update())
     assert row is not None, "the migration wrote it"
     if row.package_version >= PACKAGE_VERSION:
         return row.version
@@ -188,7 +188,7 @@ async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID) -> Topic:
     Two operators at once take turns, and both versions are kept.
     """
     await current_version(tx)
-    knowledge = await tx.scalar(select(ChatbotKnowledge).with_for_update().execution_options(populate_existing=True))
+    knowledge = await tx.scalar(select(ChatbotKnowledge).with_for_update())
     assert knowledge is not None, "the migration wrote it"
     old = await tx.get(ChatbotTopic, slug, populate_existing=True)
     written = Topic(

@@ -44,7 +44,6 @@ async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountV
         BenefitAccountNotFound: there is none.
     """
     query = select(BenefitAccount).where(BenefitAccount.reference == reference)
-    query = query.execution_options(populate_existing=True)
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     if row is None:
         raise BenefitAccountNotFound

@@ -39,7 +39,6 @@ async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = Fals
         AlreadyClaimed: it is theirs already.
     """
     query = select(BenefitAccount).where(BenefitAccount.reference == reference)
-    query = query.execution_options(populate_existing=True)
     account = await tx.scalar(query.with_for_update() if lock else query)
     if account is not None and account.user_id == user_id:
         raise AlreadyClaimed("Esta conta já é sua.")

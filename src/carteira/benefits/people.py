@@ -50,11 +50,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     typed a CPF has not proven that it is theirs.
     """
     accounts = await tx.scalars(
-        select(BenefitAccount)
-        .where(BenefitAccount.user_id == user_id)
-        .order_by(BenefitAccount.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id).with_for_update()
     )
     for account in accounts:
         account.user_id = account.cpf = account.contact = None

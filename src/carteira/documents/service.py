@@ -128,7 +128,7 @@ async def _own(tx: Tx, user_id: UUID, document_id: UUID, *, lock: bool = False) 
     """
     query = select(Document).where(Document.id == document_id, Document.user_id == user_id)
     if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
+        query = query.with_for_update()
     row = await tx.scalar(query)
     if row is None:
         raise DocumentNotFound

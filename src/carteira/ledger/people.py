@@ -53,11 +53,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
         MoneyRemains: a balance or a hold is left.
     """
     accounts = await tx.scalars(
-        select(LedgerAccount)
-        .where(LedgerAccount.owner_id == user_id)
-        .order_by(LedgerAccount.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        select(LedgerAccount).where(LedgerAccount.owner_id == user_id).order_by(LedgerAccount.id).with_for_update()
     )
     if any(account.balance != 0 or account.held != 0 for account in accounts):
         raise MoneyRemains

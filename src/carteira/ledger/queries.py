@@ -130,7 +130,7 @@ async def accounts_of_owner(tx: Tx, owner_id: UUID) -> list[LedgerAccountView]:
 
 async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[LedgerAccountView]:
     query = select(LedgerAccount).where(condition).order_by(LedgerAccount.kind, LedgerAccount.id)
-    return [_view(row) for row in await tx.scalars(query.execution_options(populate_existing=True))]
+    return [_view(row) for row in await tx.scalars(query)]
 
 
 async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:

@@ -279,7 +279,6 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
         .where(LedgerHold.id.in_(accounts), LedgerHold.status == "active")
         .order_by(LedgerHold.id)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
     expired = 0
     for row in rows:

@@ -73,9 +73,7 @@ class TierTables:
 
 async def tier_tables(tx: Tx) -> TierTables:
     """Read the tier tables."""
-    rows = await tx.scalars(
-        select(Tier).order_by(Tier.valid_from, Tier.above).execution_options(populate_existing=True)
-    )
+    rows = await tx.scalars(select(Tier).order_by(Tier.valid_from, Tier.above))
     return TierTables(rows.all())
 
 

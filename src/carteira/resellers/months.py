@@ -72,9 +72,7 @@ async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
 async def _lock(tx: Tx, month: date) -> Month:
     """Take a month alone: registering into it and closing it wait."""
     await tx.execute(insert(Month).values(month=month).on_conflict_do_nothing())
-    row = await tx.scalar(
-        select(Month).where(Month.month == month).with_for_update().execution_options(populate_existing=True)
-    )
+    row = await tx.scalar(select(Month).where(Month.month == month).with_for_update())
     assert row is not None, "months are never deleted"
     return row
 

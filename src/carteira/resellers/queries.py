@@ -153,7 +153,6 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
         .join(Reseller, Reseller.id == Purchase.reseller_id)
         .order_by(Purchase.purchased_on.desc(), Purchase.id.desc())
         .limit(limit)
-        .execution_options(populate_existing=True)
     )
     if reseller is not None:
         query = query.where(Purchase.reseller_id == reseller.id)

@@ -48,7 +48,7 @@ def view_of(row: Reseller) -> ResellerView:
 
 async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) -> ResellerView | None:
     """Find a reseller; `keep` holds off an erasure until the transaction ends."""
-    query = select(Reseller).where(condition).execution_options(populate_existing=True)
+    query = select(Reseller).where(condition)
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     return None if row is None else view_of(row)
 

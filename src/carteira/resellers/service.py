@@ -82,9 +82,7 @@ async def keep_open(tx: Tx, month: date) -> None:
         MonthClosed: it is closed already.
     """
     await tx.execute(insert(Month).values(month=month).on_conflict_do_nothing())
-    row = await tx.scalar(
-        select(Month).where(Month.month == month).with_for_update(read=True).execution_options(populate_existing=True)
-    )
+    row = await tx.scalar(select(Month).where(Month.month == month).with_for_update(read=True))
     assert row is not None, "months are never deleted"
     if row.closed_at is not None:
         raise MonthClosed(f"O mês {month:%m/%Y} já foi fechado.")
@@ -179,7 +177,7 @@ async def find(tx: Tx, purchase_id: UUID, *, lock: bool = False) -> Purchase:
     Raises:
         PurchaseNotFound: there is none.
     """
-    query = select(Purchase).where(Purchase.id == purchase_id).execution_options(populate_existing=True)
+    query = select(Purchase).where(Purchase.id == purchase_id)
     row = await tx.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise PurchaseNotFound

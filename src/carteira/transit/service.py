@@ -124,7 +124,6 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
         .where(TransportCard.card_number.in_(card_numbers))
         .order_by(TransportCard.id)
         .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
     )
     by_number = {card.card_number: card for card in found}
     if not all(number in by_number for number in card_numbers):
@@ -190,7 +189,6 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
         .where(Tap.user_id == card.user_id, Tap.outstanding > 0)
         .order_by(Tap.tapped_at, Tap.id)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
     paid = 0
     for debt in debts:
@@ -331,7 +329,6 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
             .where(TransportCard.user_id == user_id)
             .order_by(TransportCard.id)
             .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
         )
     ).all()
     book = await ledger.lock(tx, [card.account_id for card in cards])

@@ -123,7 +123,7 @@ async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> l
     claimed = await _claim(tx, client_id, [first[tap_id] for tap_id in sorted(first)])
     if claimed:
         await _decide(tx, [first[tap_id] for tap_id in claimed])
-    rows = await tx.scalars(select(Tap).where(Tap.tap_id.in_(first)).execution_options(populate_existing=True))
+    rows = await tx.scalars(select(Tap).where(Tap.tap_id.in_(first)))
     known = {row.tap_id: row for row in rows}
     results = []
     for tap in taps:
@@ -178,7 +178,6 @@ async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
             .where(TransportCard.card_number.in_({tap.card_number for tap in taps}))
             .order_by(TransportCard.id)
             .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
         )
     ).all()
     fleet = _Fleet({card.card_number: card for card in cards})
@@ -228,7 +227,7 @@ async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
     of_entry = Tap.entry_id == reversal.reverses_id
     card_id = await tx.scalar(select(Tap.card_id).where(of_entry))
     await tx.execute(select(TransportCard.id).where(TransportCard.id == card_id).with_for_update(key_share=True))
-    tap = await tx.scalar(select(Tap).where(of_entry).with_for_update().execution_options(populate_existing=True))
+    tap = await tx.scalar(select(Tap).where(of_entry).with_for_update())
     if tap is None:
         return
     if tap.outstanding != tap.owed:

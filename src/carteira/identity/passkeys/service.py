@@ -218,12 +218,7 @@ async def _challenged(runtime: Runtime, credential: Mapping[str, Any]) -> _Asser
 
 
 async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, client: Client) -> Tokens:
-    row = await tx.scalar(
-        select(Passkey)
-        .where(Passkey.credential_id == assertion.credential_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    row = await tx.scalar(select(Passkey).where(Passkey.credential_id == assertion.credential_id).with_for_update())
     if row is None:
         await audit.record(tx, "sign_in_failed", actor=None, method="passkey")
         raise CommitThenRaise(PasskeyRefused())

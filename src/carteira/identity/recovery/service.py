@@ -100,7 +100,6 @@ async def _verify(tx: Tx, name: str, code: str) -> str:
         .order_by(Recovery.id.desc())
         .limit(1)
         .with_for_update(of=Recovery)
-        .execution_options(populate_existing=True)
     )
     if row is None or row.used_at is not None or row.reset_hash is not None:
         raise WrongCode
@@ -155,7 +154,6 @@ async def _live(tx: Tx, token: str) -> Recovery | None:
             User.erased_at.is_(None),
         )
         .with_for_update(of=Recovery)
-        .execution_options(populate_existing=True)
     )
 
 

@@ -109,12 +109,7 @@ async def disable(tx: Tx, user_id: UUID) -> None:
 
 async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor | None:
     """Use a code up, of the authenticator or of the recovery list; None if it is wrong or was used before."""
-    row = await tx.scalar(
-        select(Totp)
-        .where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    row = await tx.scalar(select(Totp).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None)).with_for_update())
     if row is None:
         return None
     if _take(row, sealer, code):

@@ -218,7 +218,6 @@ async def _sign_in_or_offer(
         select(SocialAccount)
         .where(SocialAccount.provider == name, SocialAccount.subject == profile.subject)
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
     if account is not None:
         account.used_at = clock.now()
@@ -256,7 +255,6 @@ async def _live(tx: Tx, runtime: Runtime, token: str) -> tuple[SocialRegistratio
             SocialRegistration.expires_at > clock.now(),
         )
         .with_for_update()
-        .execution_options(populate_existing=True)
     )
     if row is None:
         raise RegistrationOver

@@ -19,7 +19,7 @@ from carteira.kit.db.errors import (
     sqlstate_of,
 )
 from carteira.kit.db.lean import LeanPool
-from carteira.kit.db.session import _AFTER_COMMIT, LeanTx, Tx
+from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
 
 _SERVER_SETTINGS = {
     "application_name": "carteira",
@@ -54,7 +54,7 @@ class Database:
                 "server_settings": _SERVER_SETTINGS,
             },
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._lean = LeanPool(url, size=pool_size, server_settings=_SERVER_SETTINGS)
 
     @asynccontextmanager

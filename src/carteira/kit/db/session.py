@@ -3,13 +3,29 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from carteira.kit.db.base import Base
 
 Row = TypeVar("Row", bound=Base)
 Tx = AsyncSession
 """An open transaction. Verbs take it first; they flush, and never commit."""
+
+
+class CurrentSession(Session):
+    """A session whose selects return rows as they are now.
+
+    A plain session keeps the rows that it has read and ignores what a later select, or a lock, found out about them:
+    a lock would guard what was read before it. Changes that are not written yet are flushed before each select.
+    """
+
+
+@event.listens_for(CurrentSession, "do_orm_execute")
+def _refresh_known_rows(state: ORMExecuteState) -> None:
+    if state.is_select and not state.is_column_load:
+        state.update_execution_options(populate_existing=True)
 
 
 class LeanTx(Protocol):
@@ -47,7 +63,7 @@ def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
 async def locked(tx: Tx, table: type[Row], key: object) -> Row | None:
     """Lock a row by its primary key and return it as it is now; None if there is none.
 
-    A session keeps the rows that it has read: without this, a lock would guard what was read before it.
+    `get` alone would return a row that the session has read before, and send nothing.
     """
     return await tx.get(table, key, with_for_update=True, populate_existing=True)
 
