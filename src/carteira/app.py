@@ -53,6 +53,7 @@ def modules_of(settings: Settings) -> list[Module]:
             create_key=settings.environment == "development",
             aws_endpoint_url=settings.aws_endpoint_url,
             public_url=settings.public_url,
+            scanner_url=settings.clamd_url if settings.malware_scan == "required" else None,
             holder_name=name_of,
         ),
         "transit": transit.module,

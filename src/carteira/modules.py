@@ -51,6 +51,7 @@ class ModuleEntry:
         return tuple(f"{self.door}.{file}" for file in self.tables)
 
 
+_DOCUMENT = ("document_id", "user_id")
 _CARD = ("user_id", "card_id", "at")
 _CARD_MONEY = (*_CARD, "amount", "entry_id")
 _PURCHASE = ("purchase_id", "reseller_id", "user_id")
@@ -75,7 +76,11 @@ REGISTRY = (
         layer="papers",
         tables=("models",),
         paths=("/documents",),
-        emits={"documents.expiring": ("document_id", "user_id", "document_type", "expires_on", "days_left")},
+        emits={
+            "documents.expiring": ("document_id", "user_id", "document_type", "expires_on", "days_left"),
+            "documents.refused": _DOCUMENT,
+            "documents.reviewed": _DOCUMENT,
+        },
     ),
     ModuleEntry(
         "benefits",
@@ -132,6 +137,8 @@ REGISTRY = (
         optional=False,
         follows=(
             "documents.expiring",
+            "documents.refused",
+            "documents.reviewed",
             "resellers.cashback_credited",
             "resellers.purchase_approved",
             "resellers.purchase_rejected",

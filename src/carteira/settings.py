@@ -117,6 +117,15 @@ class Settings(BaseSettings):
     documents_key_file: Path | None = Field(
         None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
     )
+    malware_scan: Literal["off", "required"] = Field(
+        "off", description="`required`: no file is taken without the word of the scanner at `CLAMD_URL`."
+    )
+    clamd_url: str | None = Field(
+        None,
+        pattern=r"^(tcp://[^/?#@]+:\d{1,5}/?|unix:///[^?#]+)$",
+        description="Malware scanner that speaks clamd's protocol: `tcp://host:3310` or "
+        "`unix:///run/clamav/clamd.ctl`.",
+    )
     base_url_cashback: str | None = Field(
         None,
         pattern=r"^https?://[^\s?#@]+$",
@@ -153,6 +162,12 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown modules: {', '.join(sorted(unknown))}; known: {', '.join(OPTIONAL_MODULES)}")
         return text
+
+    @model_validator(mode="after")
+    def _scanner_is_known(self) -> Self:
+        if self.malware_scan == "required" and self.clamd_url is None:
+            raise ValueError("CLAMD_URL must be set with MALWARE_SCAN=required")
+        return self
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:

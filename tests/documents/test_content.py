@@ -1,4 +1,5 @@
 import random
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -6,24 +7,28 @@ from hypothesis import strategies as st
 
 from carteira.documents import content
 from carteira.documents.errors import FileBroken, FileTypeRefused
+from carteira.documents.positions import without_position
 from tests.support import files
 
 
-async def inspect(data: bytes, pieces: list[int] | None = None) -> str:
-    """Inspect a file that comes in pieces of the sizes given (the first holds what sniffing needs)."""
+async def inspect(data: bytes, pieces: list[int] | None = None) -> tuple[str, bytes]:
+    """Inspect a file that comes in pieces of the sizes given (the first holds what sniffing needs).
+
+    Returns its kind and what is kept of it.
+    """
     inspector = content.sniff(data[: content.SNIFFED_BYTES])
-    start = 0
+    start, kept = 0, b""
     for size in [*(pieces or []), len(data)]:
         piece = data[start : start + max(size, content.SNIFFED_BYTES if start == 0 else 1)]
         start += len(piece)
         if piece:
-            inspector.feed(piece)
+            kept += inspector.feed(piece)
 
     async def read_at(offset: int, length: int) -> bytes:
-        return data[offset : offset + length]
+        return kept[offset : offset + length]
 
     await inspector.finish(read_at)
-    return inspector.content_type
+    return inspector.content_type, kept
 
 
 WHOLE = {
@@ -32,6 +37,7 @@ WHOLE = {
     "png": files.png(),
     "padded png": files.png(padding=5_000),
     "jpeg": files.jpeg(),
+    "jpeg with fill bytes": files.jpeg(before=b"\xff" * 70_000 + files.segment(0xFE, b"x")),
 }
 
 
@@ -42,8 +48,8 @@ async def test_whole_files_are_told_however_they_are_cut(name: str) -> None:
     told = {await inspect(data)}
     for _ in range(20):
         told.add(await inspect(data, [picker.choice((8, 9, 100, 4096)) for _ in range(30)]))
-    told.add(await inspect(data[:], [1] * 600))
-    assert len(told) == 1
+    told.add(await inspect(data, [1] * 600))
+    assert [kept for _, kept in told] == [data]
 
 
 BROKEN = {
@@ -55,13 +61,16 @@ BROKEN = {
     "pdf with a zip behind it": files.pdf() + files.zip_bomb()[:500],
     "cut png": files.png()[:-5],
     "png with a wrong checksum": files.png()[:20] + b"\xff" + files.png()[21:],
-    "png with something behind it": files.png() + b"x",
     "png without picture": files.png()[:33] + files.chunk(b"IEND", b""),
     "png of too many pixels": files.png(60_000, 60_000),
     "png of no pixels": files.png(0, 0),
     "cut jpeg": files.jpeg()[:-2],
     "jpeg of no pixels": files.jpeg(width=0),
     "jpeg of too many pixels": files.jpeg(width=60_000, height=60_000),
+    "png of endless chunks": files.png(extra=files.chunk(b"prVt", b"") * 20_000),
+    "jpeg that ends before its scan": files.jpeg()[:24] + b"\xff\xd9",
+    "jpeg of endless segments": files.jpeg(before=files.segment(0xFE, b"") * 5_000),
+    "jpeg of fill bytes": b"\xff\xd8" + b"\xff" * 500_000,
     "jpeg of garbage": b"\xff\xd8\xff" + b"garbage" * 10,
 }
 
@@ -70,6 +79,110 @@ BROKEN = {
 async def test_broken_files_are_refused(name: str) -> None:
     with pytest.raises(FileBroken):
         await inspect(BROKEN[name])
+
+
+CUT = {
+    "png and a zip": (files.png(), files.zip_bomb()),
+    "png and a byte": (files.png(), b"x"),
+    "jpeg and a page": (files.jpeg(), b"<html><script>alert(1)</script>"),
+    "jpeg and another": (files.jpeg(), files.jpeg()),
+    "jpeg and half a marker": (files.jpeg(), b"\xff"),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+async def test_what_follows_the_end_of_a_picture_is_cut_off(name: str) -> None:
+    picture, tail = CUT[name]
+    for pieces in ([], [100] * 50, [len(picture)], [len(picture) - 1, 1], [len(picture) - 3, 2, 2]):
+        assert (await inspect(picture + tail, pieces))[1] == picture
+
+
+PLACE = b"-23.5505,-46.6333 here"
+
+
+def xmp(text: bytes) -> bytes:
+    return b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>" + text + b"</x:xmpmeta>"
+
+
+GPS_ENTRY = struct.Struct(">HHII")
+ROUND = files.exif(position=PLACE).replace(GPS_ENTRY.pack(0x8825, 4, 1, 88), GPS_ENTRY.pack(0x8825, 4, 1, 8))
+assert files.exif(position=PLACE) != ROUND
+
+HIDDEN = {
+    "exif": (files.segment(0xE1, b"Exif\0\0" + files.exif(position=PLACE)), b""),
+    "exif, little-endian": (files.segment(0xE1, b"Exif\0\0" + files.exif(order="<", position=PLACE)), b""),
+    "exif between scans": (b"", files.segment(0xE1, b"Exif\0\0" + files.exif(position=PLACE))),
+    "xmp": (files.segment(0xE1, xmp(b'<r exif:GPSLatitude="' + PLACE + b'"/>')), b""),
+    "xmp of a drone": (files.segment(0xE1, xmp(b"<drone:Longitude>" + PLACE + b"</drone:Longitude>")), b""),
+    "xmp in another encoding": (files.segment(0xE1, xmp("GPS ".encode("utf-16") + PLACE)), b""),
+    "more xmp": (files.segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + PLACE), b""),
+    "exif that ends too soon": (files.segment(0xE1, b"Exif\0\0" + files.exif(position=PLACE)[:-4]), b""),
+    "exif whose position is its own directory": (files.segment(0xE1, b"Exif\0\0" + ROUND), b""),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+async def test_where_a_jpeg_was_taken_is_not_kept_and_its_pixels_are(name: str) -> None:
+    before, between = HIDDEN[name]
+    kept = (await inspect(files.jpeg(before=before, between=between)))[1]
+    assert PLACE[:10] not in kept
+    bare = files.jpeg(before=b"")
+    assert kept.endswith(bare[bare.index(b"\xff\xda") :] if before else b"\x78\xff\xd9")
+    assert (await inspect(kept))[1] == kept
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_keeps_its_orientation_and_all_else_in_its_place(order: str, orientation: int) -> None:
+    with_position = files.exif(order=order, orientation=orientation, position=PLACE)
+    kept = without_position(with_position)
+    assert len(kept) == len(with_position)
+    assert PLACE not in kept
+    assert struct.pack(order + "H", 0x8825) not in kept
+    # What leads to the make and to the directory of Exif stands where it stood, and one entry fewer is told.
+    assert kept[10:46] == with_position[10:46]
+    assert struct.unpack_from(order + "H", kept, 8) == (3,)
+    assert without_position(kept) == kept
+    assert without_position(files.exif(order=order, orientation=orientation)) == files.exif(
+        order=order, orientation=orientation
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+async def test_exif_that_cannot_be_walked_leaves_its_orientation(orientation: int) -> None:
+    broken = files.exif(orientation=orientation, position=PLACE)[:-4]
+    kept = without_position(broken)
+    assert kept == b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    assert without_position(b"Ex") == without_position(b"MM\0*\0\0\0\xff") == b""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300), st.integers(8, 130))
+def test_exif_of_any_bytes_is_walked_to_an_end(rubbish: bytes, place: int) -> None:
+    whole = files.exif(position=PLACE)
+    assert len(without_position(whole[:place] + rubbish + whole[place + len(rubbish) :])) <= len(whole) + 300
+
+
+PNG_TEXTS = {
+    "exif": files.chunk(b"eXIf", files.exif(position=PLACE)),
+    "xmp": files.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<GPSLatitude>" + PLACE),
+    "deflated xmp": files.chunk(b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0" + PLACE),
+    "a raw profile": files.chunk(b"tEXt", b"Raw profile type exif\0\nexif\n" + PLACE),
+    "a deflated raw profile": files.chunk(b"zTXt", b"Raw profile type APP1\0\0" + PLACE),
+    "a comment": files.chunk(b"tEXt", b"Comment\0GPS " + PLACE),
+    "exif too large to read": files.chunk(b"eXIf", PLACE + bytes(70_000)),
+}
+
+
+@pytest.mark.parametrize("name", PNG_TEXTS)
+async def test_where_a_png_was_taken_is_not_kept(name: str) -> None:
+    comment = files.chunk(b"tEXt", b"Author\0Maria")
+    kept = (await inspect(files.png(extra=comment + PNG_TEXTS[name])))[1]
+    assert PLACE not in kept
+    assert comment in kept
+    assert (await inspect(kept))[1] == kept
+    if name == "exif":
+        assert kept.count(b"eXIf") == 1
 
 
 OTHERS = [files.ELF, files.EXE, files.zip_bomb(), b"GIF89a..", b"<html>..", b"\0" * 100, b"short"]

@@ -37,6 +37,9 @@ async def test_a_document_is_kept_and_given_back(app: RunningApp, stored: Stored
         "updated_at": document["uploaded_at"],
         "expires_on": None,
         "version": 1,
+        "state": "declared",
+        "decided_at": None,
+        "refusal_reason": None,
     }
     assert (await person.get(f"/documents/{document['id']}")).json() == document
     assert (await person.get("/documents")).json() == {"items": [document], "next_cursor": None}
@@ -318,6 +321,9 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(app: Runnin
         "expires_on": "2027-03-01",
         "valid": True,
         "checked_at": checked["checked_at"],
+        "state": "declared",
+        "reviewed_by": None,
+        "reviewed_at": None,
     }
     page = await app.client.get(made["url"], headers={"accept": "text/html,*/*"})
     assert "Maria &lt;b&gt;da Silva" in page.text

@@ -12,8 +12,10 @@ from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
 from carteira.modules import REGISTRY
 from carteira.notices import STALE
+from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.documents import upload
 from tests.support.mail import mail_to, parts_of
 from tests.support.people import Person, register
 
@@ -162,6 +164,26 @@ async def test_a_document_that_expires_is_told_of_once(app: RunningApp, endpoint
         assert "62472927637" not in part
 
 
+async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp, endpoints: Endpoints) -> None:
+    person, operator = await register(app), app.person("documents:review")
+
+    async def decide(verb: str, **words: str) -> None:
+        document = (await upload(person, files.pdf())).json()
+        body = words | {"updated_at": document["updated_at"]}
+        answer = await operator.post(f"/documents/reviews/{document['id']}/{verb}", body)
+        assert answer.status_code == 200, answer.text
+
+    await decide("review", compared="Foto com a pessoa")
+    await decide("refuse", reason="A foto está ilegível")
+    letters = await told(app, endpoints, person.email)
+    assert set(letters) == {"Um documento seu foi conferido", "Um documento seu foi recusado"}
+    assert "Motivo: A foto está ilegível\n" in letters["Um documento seu foi recusado"]
+    accesses = (await person.get("/users/me/accesses")).json()["items"]
+    assert accesses == []  # deciding is an act, and shows in the audit; looking was not asked for
+    await operator.get("/documents/reviews", state="refused", limit=100)
+    assert [item["action"] for item in (await person.get("/users/me/accesses")).json()["items"]] == ["document_listed"]
+
+
 async def test_what_is_gone_renewed_or_old_is_not_told_of(app: RunningApp, endpoints: Endpoints) -> None:
     erased = await register(app)
     erased_email = erased.email
@@ -188,7 +210,7 @@ async def test_what_is_gone_renewed_or_old_is_not_told_of(app: RunningApp, endpo
 
 async def test_a_proof_names_its_holder(app: RunningApp) -> None:
     person = await register(app, full_name="João das Neves")
-    document_id = await expiring(app, person, 90)
+    document_id = (await upload(person, files.pdf())).json()["id"]
     made = await person.post(f"/documents/{document_id}/proof")
     assert made.status_code in {200, 201}, made.text
     checked = await app.client.get(made.json()["url"], headers={"accept": "application/json"})

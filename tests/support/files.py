@@ -41,27 +41,58 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int = 2, height: int = 2, *, padding: int = 0) -> bytes:
+def png(width: int = 2, height: int = 2, *, padding: int = 0, extra: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress(b"".join(b"\0" + os.urandom(3 * width) for _ in range(height)) if width < 1000 else b"\0")
-    extra = chunk(b"prVt", os.urandom(padding)) if padding else b""
+    extra += chunk(b"prVt", os.urandom(padding)) if padding else b""
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def jpeg(*, width: int = 2, height: int = 2) -> bytes:
-    def segment(marker: int, data: bytes) -> bytes:
-        return bytes([0xFF, marker]) + (len(data) + 2).to_bytes(2) + data
+def exif(*, order: str = ">", orientation: int = 6, position: bytes = b"", more: bytes = b"") -> bytes:
+    """Exif's TIFF structure: a make, an orientation, a directory of Exif, and, with a position, one that holds it."""
+    form = struct.Struct(order + "HHII")
 
+    def short(tag: int, value: int) -> bytes:
+        return struct.pack(order + "HHIHH", tag, 3, 1, value, 0)
+
+    entries = 3 + bool(position)
+    first_end = 8 + 2 + entries * 12 + 4
+    inner, gps = first_end + 8, first_end + 8 + 18
+    directory = [form.pack(0x010F, 2, 8, first_end), short(0x0112, orientation), form.pack(0x8769, 4, 1, inner)]
+    if position:
+        directory.append(form.pack(0x8825, 4, 1, gps))
+    made = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(order + "IH", 8, entries) + b"".join(directory)
+    made += struct.pack(order + "I", 0) + b"Maker\0\0\0"
+    made += struct.pack(order + "H", 1) + short(0x9207, 2) + struct.pack(order + "I", 0)
+    if position:
+        values = gps + 18
+        made += struct.pack(order + "H", 1) + form.pack(2, 7, len(position), values) + struct.pack(order + "I", 0)
+        made += position
+    return made + more
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(data) + 2).to_bytes(2) + data
+
+
+def jpeg(*, width: int = 2, height: int = 2, before: bytes | None = None, between: bytes = b"") -> bytes:
+    """A JPEG of two scans, with segments before the first and between the two."""
     frame = struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\x00"
+    if before is None:
+        before = segment(0xE1, b"Exif\0\0" + exif(more=b"\xff\xd9" + os.urandom(40_000)))
+    scan = segment(0xDA, b"\x01\x01\0\0\x3f\0") + b"\x12\x34\xff\x00\x56\xff\xd0\x78"
     return (
         b"\xff\xd8"
         + segment(0xE0, b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0")
-        + segment(0xE1, b"Exif\0\0\xff\xd9" + os.urandom(40_000))
+        + before
         + segment(0xDB, b"\0" + bytes(range(1, 65)))
         + segment(0xC0, frame)
         + segment(0xC4, b"\0" + b"\0" * 16)
-        + segment(0xDA, b"\x01\x01\0\0\x3f\0")
-        + b"\x12\x34\xff\x00\x56"
+        + scan
+        + b"\xff"
+        + segment(0xC4, b"\xff\xd9" + b"\0" * 15)
+        + between
+        + scan
         + b"\xff\xd9"
     )
 
@@ -75,3 +106,5 @@ def zip_bomb() -> bytes:
 
 ELF = b"\x7fELF\x02\x01\x01" + b"\0" * 500
 EXE = b"MZ\x90\0" + b"\0" * 500
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+"""The file by which scanners are tried: harmless, and marked by every one."""

@@ -1,4 +1,4 @@
-"""Documents: a person's papers, kept so that nobody but they can read them.
+"""Documents: a person's papers, kept so that nobody reads them but they, and an operator who reviews them.
 
 It owns documents, their versions, and the sealed bytes on a disk or in S3. Invariants:
 
@@ -7,11 +7,17 @@ It owns documents, their versions, and the sealed bytes on a disk or in S3. Inva
 - that key lies in the version's row only, wrapped by a master key that is not in the database: without the row, what is
   stored is noise, and deleting or erasing destroys it;
 - what is accepted is a whole PDF, PNG or JPEG of at most 10 MiB, told from its bytes; what is refused leaves nothing;
-- a document is its owner's alone: to others it is not there (404). Files leave only as downloads by short-lived links;
-- a proof shows type, holder's name and validity, and nothing more.
+- a document is its owner's: to others it is not there (404), but for operators with `documents:review`, whose looks are
+  recorded. Files leave only as downloads by short-lived links;
+- a proof shows type, holder's name, validity and who stands behind it, and nothing more;
+- a document is its owner's word (`declared`) until an operator who is somebody else saw its file and said what they
+  compared (`reviewed`) or why not (`refused`); a change of type, number, expiry date or file takes that back;
+- where a scanner is demanded, no file is taken without its word; what stands behind a picture's end, and where it was
+  taken, is not kept.
 
 Events: `documents.expiring` (`document_id, user_id, document_type, expires_on, days_left`), once per step of
-`REMIND_DAYS`. Sources: rules.md, documents; LGPD art. 18; ADR 0011.
+`REMIND_DAYS`; `documents.reviewed`, `documents.refused` (`document_id, user_id`). Sources: rules.md, documents; LGPD
+art. 18; ADR 0011.
 """
 
 from collections.abc import AsyncIterator
@@ -27,6 +33,7 @@ from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, 
 from carteira.documents.maintenance import MasterKeyRotation, remove_orphans, rotate_master_key
 from carteira.documents.service import (
     REMIND_DAYS,
+    DocumentState,
     DocumentView,
     HolderName,
     erase_person,
@@ -45,6 +52,7 @@ from carteira.kit.module import Module
 __all__ = [
     "REMIND_DAYS",
     "DocumentNotFound",
+    "DocumentState",
     "DocumentType",
     "DocumentView",
     "FileMissing",
@@ -93,13 +101,16 @@ def module(  # noqa: PLR0913 - one argument per setting
     create_key: bool = True,
     aws_endpoint_url: str | None = None,
     public_url: str | None = None,
+    scanner_url: str | None = None,
     holder_name: HolderName = _nameless,
 ) -> Module:
     """Hand documents' routes, jobs and part of a person to the composition root.
 
     Without `url` files lie in the home folder, without `key_file` the master keys do; `create_key` makes a first one.
+    With `scanner_url` no file is taken without that scanner's word.
     """
-    from carteira.documents import jobs, routes
+    from carteira.documents import jobs, review_routes, routes
+    from carteira.documents.scanner import Scanner
 
     vault = Vault(
         url or (home / "documents").as_uri(),
@@ -108,6 +119,7 @@ def module(  # noqa: PLR0913 - one argument per setting
         aws_endpoint_url,
         public_url,
         holder_name,
+        Scanner(scanner_url) if scanner_url else None,
     )
 
     @asynccontextmanager
@@ -119,14 +131,18 @@ def module(  # noqa: PLR0913 - one argument per setting
     async def storage_answers(_app: FastAPI) -> bool:
         return await vault.storage.answers()
 
+    async def scanner_answers(_app: FastAPI) -> bool | str:
+        is_well = vault.scanner is None or await vault.scanner.answers()
+        return is_well or "sem a verificação de arquivos: nenhum é recebido"
+
     return Module(
         name="documents",
-        routers=(routes.router,),
+        routers=(review_routes.router, routes.router),
         jobs=jobs.blueprint(vault),
         body_limits={"/documents": routes.MAX_BODY_BYTES},
         time_limits={"/documents": UPLOAD_SECONDS},
         lifespan=lifespan,
-        readiness={"documents": storage_answers},
+        readiness={"documents": storage_answers} | ({"malware_scanner": scanner_answers} if scanner_url else {}),
         export_person=export_person,
         erase_person=erase_person,
     )

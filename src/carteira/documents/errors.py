@@ -50,6 +50,14 @@ class FileBroken(InvalidInput):
     detail = "O arquivo está incompleto ou danificado."
 
 
+class MalwareFound(InvalidInput):
+    """The scanner marked the file."""
+
+    code = "file_infected"
+    title = "Arquivo recusado"
+    detail = "O arquivo foi recusado pela verificação de segurança. Envie outro."
+
+
 class FormUnreadable(InvalidInput):
     """The multipart body cannot be read."""
 
@@ -84,6 +92,48 @@ class StorageDown(DependencyDown):
 
     code = "storage_down"
     detail = "O armazenamento de documentos está fora do ar. Tente de novo em instantes."
+
+
+class ScannerDown(DependencyDown):
+    """Files are to be scanned, and the scanner does not answer."""
+
+    code = "scanner_down"
+    detail = "A verificação de arquivos está fora do ar. Tente de novo em instantes."
+
+
+class ProofNeedsFile(Conflict):
+    """A document without a file proves nothing."""
+
+    code = "proof_needs_file"
+    detail = "Envie o arquivo do documento antes de pedir uma comprovação."
+
+
+class DocumentRefused(Conflict):
+    """An operator refused the document; its owner changes it first."""
+
+    code = "document_refused"
+    detail = "Este documento foi recusado na conferência. Corrija-o antes de pedir uma comprovação."
+
+
+class OwnDocument(Forbidden):
+    """Nobody reviews their own document."""
+
+    code = "own_document"
+    detail = "Ninguém confere o próprio documento."
+
+
+class DocumentChanged(Conflict):
+    """The document is no longer what the operator looked at, or has no file to look at."""
+
+    code = "document_changed"
+    detail = "O documento mudou depois de ser visto. Veja-o de novo antes de decidir."
+
+
+class AlreadyDecided(Conflict):
+    """The document is in that state already."""
+
+    code = "document_already_decided"
+    detail = "Este documento já está nesta situação."
 
 
 class FileDamaged(Problem):

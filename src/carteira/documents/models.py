@@ -3,19 +3,39 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
 
 
 class Document(Base):
-    """A person's document. `reminded_days` is the nearest reminder sent about its present expiry date."""
+    """A person's document. `reminded_days` is the nearest reminder sent about its present expiry date.
+
+    `state` is what stands behind it: its owner's word (`declared`), or an operator's decision on what it is now.
+    `decision` is what the operator compared, or why they refused it.
+    """
 
     __tablename__ = "documents"
     __table_args__ = (
         Index("ix_documents_user_id_id", "user_id", "id"),
         Index("ix_documents_expires_on", "expires_on", postgresql_where="expires_on IS NOT NULL"),
+        Index("ix_documents_state_id", "state", "id", postgresql_where="version > 0"),
+        CheckConstraint(
+            "state = 'declared' AND num_nonnulls(decided_by, decided_at, decision) = 0"
+            " OR state IN ('reviewed', 'refused') AND num_nulls(decided_by, decided_at, decision) = 0",
+            name="state",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -26,6 +46,10 @@ class Document(Base):
     expires_on: Mapped[date | None]
     reminded_days: Mapped[int | None] = mapped_column(SmallInteger)
     version: Mapped[int] = mapped_column(Integer, default=0)
+    state: Mapped[str] = mapped_column(Text, server_default=text("'declared'"))
+    decided_by: Mapped[UUID | None]
+    decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    decision: Mapped[str | None] = mapped_column(Text)
     uploaded_at: Mapped[datetime] = mapped_column(INSTANT)
     updated_at: Mapped[datetime] = mapped_column(INSTANT)
 

@@ -86,7 +86,8 @@ def _vault(request: Request) -> Vault:
 VaultDep = Annotated[Vault, Depends(_vault)]
 
 
-def _address(request: Request, vault: Vault, path: str) -> str:
+def address(request: Request, vault: Vault, path: str) -> str:
+    """Give the public address of a path."""
     return (vault.public_url or str(request.base_url)).rstrip("/") + path
 
 
@@ -110,7 +111,7 @@ async def _read_data(request: Request) -> DocumentIn:
 
 async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:
     def open_upload(file_name: str, media_type: str) -> Upload:
-        return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type)
+        return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type, scanner=vault.scanner)
 
     content_type = request.headers.get("content-type", "")
     try:
@@ -213,7 +214,7 @@ async def list_documents(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of
 async def check_proof(
     token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: TxDep, vault: VaultDep
 ) -> CheckedProofOut | HTMLResponse:
-    """Mostra a um terceiro só o tipo, o titular e a validade do documento. Em um navegador, como página."""
+    """Mostra a um terceiro só tipo, titular, validade e se foi conferido. Em um navegador, como página."""
     ids = links.read(vault.ring, "proof", token)
     proof = await service.prove(tx, vault.holder_name, ids[0], ids[1])
     if "text/html" in request.headers.get("accept", ""):
@@ -224,6 +225,9 @@ async def check_proof(
         expires_on=proof.expires_on,
         valid=proof.valid,
         checked_at=proof.checked_at,
+        state=proof.state,
+        reviewed_by=proof.reviewed_by,
+        reviewed_at=proof.reviewed_at,
     )
 
 
@@ -294,15 +298,18 @@ async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     """Dá um link que baixa o arquivo e vale por cinco minutos."""
     version_id = await service.current_version(tx, who.user_id, document_id, version)
     token, expires_at = links.sign(vault.ring, "file", who.user_id, document_id, version_id)
-    return LinkOut(url=_address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
+    return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
 
 
 @router.post("/{document_id}/proof", summary="Pedir uma comprovação")
 async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, vault: VaultDep) -> ProofOut:
-    """Dá um link e um QR code que mostram a um terceiro só tipo, titular e validade; valem por dez minutos."""
-    await service.read(tx, who.user_id, document_id)
+    """Dá um link e um QR code que mostram a um terceiro só tipo, titular, validade e se foi conferido, por dez minutos.
+
+    O documento precisa de um arquivo, e não pode ter sido recusado.
+    """
+    await service.insist_on_provable(tx, who.user_id, document_id)
     token, expires_at = links.sign(vault.ring, "proof", who.user_id, document_id)
-    url = _address(request, vault, f"/documents/proofs/{token}")
+    url = address(request, vault, f"/documents/proofs/{token}")
     image = BytesIO()
     segno.make_qr(url, error="m").save(image, kind="svg", xmldecl=False, scale=4)
     return ProofOut(url=url, expires_at=expires_at, qr_svg=image.getvalue().decode())

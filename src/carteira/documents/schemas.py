@@ -4,11 +4,22 @@ from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
 from carteira.documents.names import FileNameRefused, parse_file_name
+from carteira.documents.service import DocumentState
+from carteira.kit.values.clock import Instant
 
 
 def _type(value: object) -> object:
@@ -59,6 +70,58 @@ class DocumentOut(BaseModel):
     updated_at: datetime
     expires_on: date | None
     version: int = Field(description="Número do arquivo atual; 0 sem arquivo")
+    state: DocumentState = Field(
+        description="`declared`: só a palavra do titular; `reviewed`: conferido por um operador; `refused`: recusado"
+    )
+    decided_at: datetime | None = Field(description="Quando foi conferido ou recusado")
+    refusal_reason: str | None = Field(description="Por que foi recusado")
+
+
+class WaitingDocumentOut(BaseModel):
+    """A document in an operator's queue."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_id: UUID
+    document_type: DocumentType
+    state: DocumentState
+    version: int
+    uploaded_at: datetime
+    updated_at: datetime
+
+
+class ReviewedDocumentOut(DocumentOut):
+    """A document as an operator sees it who reviews it."""
+
+    holder_name: str | None = Field(None, description="Nome do titular")
+    decision: str | None = Field(description="O que foi comparado, ou por que foi recusado")
+
+
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+_SEEN = Field(description="O `updated_at` do documento que foi visto; se ele mudou desde então, 409")
+
+
+class ReviewIn(BaseModel):
+    """An operator's word for a document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    compared: Words = Field(
+        description="O que foi comparado com o quê", examples=["Foto e nome com a pessoa, no atendimento"]
+    )
+    updated_at: Instant = _SEEN
+
+
+class RefusalIn(BaseModel):
+    """An operator's refusal of a document."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Words = Field(description="O motivo, que a pessoa lê", examples=["A foto está ilegível"])
+    updated_at: Instant = _SEEN
 
 
 class VersionOut(BaseModel):
@@ -92,5 +155,12 @@ class CheckedProofOut(BaseModel):
     document_type: DocumentType
     holder_name: str | None
     expires_on: date | None
-    valid: bool = Field(description="O documento existe e não está vencido")
-    checked_at: datetime
+    valid: bool = Field(
+        description="O documento existe, não está vencido nem foi recusado; se foi conferido, diz `state`"
+    )
+    checked_at: datetime = Field(description="Agora, na hora de São Paulo")
+    state: DocumentState = Field(
+        description="`declared`: declarado pelo titular, não conferido; `reviewed`: conferido; `refused`: recusado"
+    )
+    reviewed_by: str | None = Field(description="Quem conferiu")
+    reviewed_at: datetime | None = Field(description="Quando foi conferido, na hora de São Paulo")

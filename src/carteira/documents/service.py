@@ -6,6 +6,7 @@ Files are streamed outside of transactions (`forms`, `upload`); what is here beg
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,11 @@ from sqlalchemy import delete, func, or_, select
 from carteira.documents import metrics
 from carteira.documents.errors import (
     DocumentNotFound,
+    DocumentRefused,
     FileDamaged,
     FileMissing,
     LinkRefused,
+    ProofNeedsFile,
     TooManyDocuments,
     TooManyVersions,
 )
@@ -28,7 +31,7 @@ from carteira.documents.storage import Storage
 from carteira.documents.upload import StoredFile
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.session import Tx
-from carteira.kit.values.clock import clock
+from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.ids import uuid7
 
 MAX_DOCUMENTS = 200
@@ -40,9 +43,17 @@ HolderName = Callable[[Tx, UUID], Awaitable[str | None]]
 """Tells a person's name, for a proof."""
 
 
+class DocumentState(StrEnum):
+    """What stands behind a document: its owner's word, or what an operator decided about it as it is now."""
+
+    DECLARED = "declared"
+    REVIEWED = "reviewed"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """A document as others see it."""
+    """A document as others see it. `decision` is what an operator compared, or why they refused it."""
 
     id: UUID
     user_id: UUID
@@ -53,6 +64,14 @@ class DocumentView:
     version: int
     uploaded_at: datetime
     updated_at: datetime
+    state: DocumentState
+    decided_at: datetime | None
+    decision: str | None
+
+    @property
+    def refusal_reason(self) -> str | None:
+        """Why an operator refused it."""
+        return self.decision if self.state is DocumentState.REFUSED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +88,16 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a third person learns of a document."""
+    """What a third person learns of a document; instants are São Paulo's, where it is read."""
 
     document_type: DocumentType
     holder_name: str | None
     expires_on: date | None
     valid: bool
     checked_at: datetime
+    state: DocumentState
+    reviewed_by: str | None
+    reviewed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +128,8 @@ class OpenedFile:
             raise FileDamaged
 
 
-def _view(row: Document) -> DocumentView:
+def view(row: Document) -> DocumentView:
+    """Show a document as others see it."""
     return DocumentView(
         row.id,
         row.user_id,
@@ -117,7 +140,16 @@ def _view(row: Document) -> DocumentView:
         row.version,
         row.uploaded_at,
         row.updated_at,
+        DocumentState(row.state),
+        row.decided_at,
+        row.decision,
     )
+
+
+def _declare(row: Document, now: datetime) -> None:
+    """Take an operator's decision off a document that changes: it was about what the document was."""
+    row.state, row.decided_by, row.decided_at, row.decision = DocumentState.DECLARED.value, None, None, None
+    row.updated_at = now
 
 
 async def _own(tx: Tx, user_id: UUID, document_id: UUID, *, lock: bool = False) -> Document:
@@ -171,7 +203,7 @@ async def register(  # noqa: PLR0913 - a document's parts
     await tx.flush()
     if file is not None:
         await _attach(tx, ring, row, file, now)
-    return _view(row)
+    return view(row)
 
 
 async def replace_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, file: StoredFile) -> DocumentView:
@@ -185,7 +217,7 @@ async def replace_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, file: StoredF
     if row.version >= MAX_VERSIONS:
         raise TooManyVersions
     await _attach(tx, ring, row, file, clock.now())
-    return _view(row)
+    return view(row)
 
 
 async def _attach(tx: Tx, ring: MasterKeyRing, row: Document, file: StoredFile, now: datetime) -> None:
@@ -204,7 +236,8 @@ async def _attach(tx: Tx, ring: MasterKeyRing, row: Document, file: StoredFile, 
             uploaded_at=now,
         )
     )
-    row.version, row.file_name, row.updated_at = row.version + 1, file.file_name, now
+    row.version, row.file_name = row.version + 1, file.file_name
+    _declare(row, now)
     await tx.flush()
     metrics.stored_files.labels(file.content_type).inc()
     metrics.stored_bytes.inc(file.size)
@@ -220,7 +253,7 @@ async def listed(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = Non
     query = select(Document).where(Document.user_id == user_id).order_by(Document.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Document.id < before)
-    return [_view(row) for row in await tx.scalars(query)]
+    return [view(row) for row in await tx.scalars(query)]
 
 
 async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:
@@ -229,7 +262,7 @@ async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:
     Raises:
         DocumentNotFound: there is none, or it is another person's.
     """
-    return _view(await _own(tx, user_id, document_id))
+    return view(await _own(tx, user_id, document_id))
 
 
 async def versions(tx: Tx, user_id: UUID, document_id: UUID) -> list[VersionView]:
@@ -259,17 +292,22 @@ async def update(  # noqa: PLR0913 - a document's parts
 ) -> DocumentView:
     """Put other data on a person's document; its files stay, and so does the name of one if none is given.
 
+    Another type, number or expiry date is nobody's but its owner's word again.
+
     Raises:
         DocumentNotFound: there is none, or it is another person's.
     """
     row = await _own(tx, user_id, document_id, lock=True)
+    now = clock.now()
     if row.expires_on != expires_on:
         row.reminded_days = None
+    if (row.document_type, row.document_number, row.expires_on) != (document_type.value, document_number, expires_on):
+        _declare(row, now)
     row.document_type, row.document_number, row.expires_on = document_type.value, document_number, expires_on
     row.file_name = file_name or row.file_name
-    row.updated_at = clock.now()
+    row.updated_at = now
     await tx.flush()
-    return _view(row)
+    return view(row)
 
 
 async def remove(tx: Tx, user_id: UUID, document_id: UUID) -> None:
@@ -326,8 +364,23 @@ async def open_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, document_id: UUI
     return OpenedFile(row.file_name, row.content_type, row.size, row.segments, version_id, sealer)
 
 
+async def insist_on_provable(tx: Tx, user_id: UUID, document_id: UUID) -> None:
+    """Insist that a person's document may be proved to others.
+
+    Raises:
+        DocumentNotFound: there is none, or it is another person's.
+        ProofNeedsFile: it has no file.
+        DocumentRefused: an operator refused it.
+    """
+    row = await _own(tx, user_id, document_id)
+    if row.version == 0:
+        raise ProofNeedsFile
+    if row.state == DocumentState.REFUSED:
+        raise DocumentRefused
+
+
 async def prove(tx: Tx, holder_name: HolderName, user_id: UUID, document_id: UUID) -> Proof:
-    """Tell a third person a document's type, holder's name and validity, and nothing more.
+    """Tell a third person a document's type, holder's name, validity and who stands behind it, and nothing more.
 
     Raises:
         LinkRefused: the document is no longer there.
@@ -336,12 +389,17 @@ async def prove(tx: Tx, holder_name: HolderName, user_id: UUID, document_id: UUI
         row = await _own(tx, user_id, document_id)
     except DocumentNotFound as error:
         raise LinkRefused from error
+    state = DocumentState(row.state)
+    reviewed_by, reviewed_at = (row.decided_by, row.decided_at) if state is DocumentState.REVIEWED else (None, None)
     return Proof(
-        DocumentType(row.document_type),
-        await holder_name(tx, user_id),
-        row.expires_on,
-        row.expires_on is None or row.expires_on >= clock.today(),
-        clock.now(),
+        document_type=DocumentType(row.document_type),
+        holder_name=await holder_name(tx, user_id),
+        expires_on=row.expires_on,
+        valid=state is not DocumentState.REFUSED and (row.expires_on is None or row.expires_on >= clock.today()),
+        checked_at=clock.now().astimezone(SAO_PAULO),
+        state=state,
+        reviewed_by=await holder_name(tx, reviewed_by) if reviewed_by else None,
+        reviewed_at=reviewed_at.astimezone(SAO_PAULO) if reviewed_at else None,
     )
 
 
@@ -400,6 +458,9 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
                 "expires_on": row.expires_on.isoformat() if row.expires_on else None,
                 "uploaded_at": row.uploaded_at.isoformat(),
                 "updated_at": row.updated_at.isoformat(),
+                "state": row.state,
+                "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+                "decision": row.decision,
                 "files": [
                     {
                         "number": file.number,

@@ -1,4 +1,4 @@
-"""A file on its way in: told, proven, sealed and stored as its bytes come; one segment of it is in memory."""
+"""A file on its way in: scanned, told, proven, sealed and stored as its bytes come; one segment of it is in memory."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,6 +6,7 @@ from uuid import UUID
 from carteira.documents import content
 from carteira.documents.content import Inspector
 from carteira.documents.errors import FileBroken, FileTooLarge, FileTypeRefused
+from carteira.documents.scanner import Scan, Scanner
 from carteira.documents.sealing import SEGMENT_BYTES, FileSealer, new_data_key
 from carteira.documents.storage import Storage
 from carteira.kit.values.ids import uuid7
@@ -27,9 +28,14 @@ class StoredFile:
 
 
 class Upload:
-    """One file; `feed` it, then `finish` it, or `discard` it."""
+    """One file; `feed` it, then `finish` it, or `discard` it.
 
-    def __init__(self, storage: Storage, document_id: UUID, *, file_name: str, media_type: str) -> None:
+    The scanner, if there is one, sees all that comes. What is kept may be less (`content`).
+    """
+
+    def __init__(
+        self, storage: Storage, document_id: UUID, *, file_name: str, media_type: str, scanner: Scanner | None = None
+    ) -> None:
         self.document_id = document_id
         self.version_id = uuid7()
         self._file_name = file_name
@@ -37,7 +43,10 @@ class Upload:
         self._storage = storage
         self._sealer = FileSealer(document_id, self.version_id, new_data_key())
         self._inspector: Inspector | None = None
+        self._scanner = scanner
+        self._scan: Scan | None = None
         self._clear = bytearray()
+        self._taken = 0
         self._size = 0
         self._segments = 0
 
@@ -48,33 +57,40 @@ class Upload:
             FileTooLarge: they are too many.
             FileTypeRefused: the file is not of a kind that is taken, or not of the kind that it claims.
             FileBroken: it is not a whole file of its kind.
+            MalwareFound, ScannerDown: as `Scan`.
             StorageDown: a segment could not be stored.
         """
-        self._size += len(data)
-        if self._size > MAX_FILE_BYTES:
+        self._taken += len(data)
+        if self._taken > MAX_FILE_BYTES:
             raise FileTooLarge
-        self._clear += data
+        if self._scanner is not None and self._scan is None:
+            self._scan = await self._scanner.begin()
+        if self._scan is not None:
+            await self._scan.feed(data)
         if self._inspector is not None:
-            self._inspector.feed(data)
-        elif len(self._clear) >= content.SNIFFED_BYTES:
-            self._inspector = self._recognise()
+            self._clear += self._inspector.feed(data)
+        else:
+            self._clear += data
+            if len(self._clear) >= content.SNIFFED_BYTES:
+                self._inspector = self._recognise()
         while len(self._clear) > SEGMENT_BYTES:
             await self._store(SEGMENT_BYTES, last=False)
 
     def _recognise(self) -> Inspector:
         inspector = content.sniff(bytes(self._clear[: content.SNIFFED_BYTES]))
         content.insist_on_claim(inspector.content_type, file_name=self._file_name, media_type=self._media_type)
-        inspector.feed(bytes(self._clear))
+        self._clear[:] = inspector.feed(bytes(self._clear))
         return inspector
 
     async def _store(self, length: int, *, last: bool) -> None:
         sealed = self._sealer.seal(self._segments, bytes(self._clear[:length]), last=last)
         del self._clear[:length]
+        self._size += length
         self._segments += 1
         await self._storage.put(self.version_id, self._segments - 1, sealed)
 
     async def _read_at(self, offset: int, length: int) -> bytes:
-        """Give bytes that were taken before, from memory or out of the storage."""
+        """Give bytes that were kept before, from memory or out of the storage."""
         index, start = divmod(offset, SEGMENT_BYTES)
         found = b""
         while index < self._segments and start + length > len(found):
@@ -91,11 +107,14 @@ class Upload:
         Raises:
             As `feed`; FileBroken: there was no file.
         """
-        if not self._size:
+        if not self._taken:
             raise FileBroken("O arquivo está vazio.")
         if self._inspector is None:
             raise FileTypeRefused
         await self._inspector.finish(self._read_at)
+        if self._scan is not None:
+            await self._scan.verdict()
+            self._scan.close()
         await self._store(len(self._clear), last=True)
         await self._storage.settle(self.version_id, self._segments)
         return StoredFile(
@@ -109,6 +128,8 @@ class Upload:
         )
 
     async def discard(self) -> None:
-        """Remove what was stored of it."""
+        """Remove what was stored of it, and hang up on the scanner."""
+        if self._scan is not None:
+            self._scan.close()
         if self._segments:
             await self._storage.discard(self.version_id)

@@ -5,13 +5,14 @@ from functools import cached_property
 from pathlib import Path
 
 from carteira.documents.keys import MasterKeyRing
+from carteira.documents.scanner import Scanner
 from carteira.documents.service import HolderName
 from carteira.documents.storage import Storage, opener
 
 
 @dataclass
 class Vault:
-    """Storage, master keys and what proofs need. Nothing is touched before its first use."""
+    """Storage, master keys, the scanner, and what proofs need. Nothing is touched before its first use."""
 
     url: str
     key_file: Path
@@ -19,6 +20,7 @@ class Vault:
     aws_endpoint_url: str | None
     public_url: str | None
     holder_name: HolderName
+    scanner: Scanner | None = None
 
     def __post_init__(self) -> None:
         self._open = opener(self.url, aws_endpoint_url=self.aws_endpoint_url)

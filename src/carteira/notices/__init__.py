@@ -29,6 +29,8 @@ _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 Write = Callable[[Tx, Told], Awaitable[Addressed | None]]
 TOPICS: dict[str, tuple[str, Write]] = {
     "documents.expiring": ("tell_document_expiring", letters.of_document),
+    "documents.refused": ("tell_document_refused", letters.of_refused_document),
+    "documents.reviewed": ("tell_document_reviewed", letters.of_reviewed_document),
     "resellers.cashback_credited": ("tell_cashback_credited", letters.of_cashback),
     "resellers.purchase_approved": ("tell_purchase_approved", letters.of_decided_purchase),
     "resellers.purchase_rejected": ("tell_purchase_rejected", letters.of_decided_purchase),

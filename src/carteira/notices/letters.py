@@ -25,6 +25,8 @@ _letters = EmailTemplates(
         "card_unblocked": "Seu cartão de transporte foi desbloqueado",
         "cashback_credited": "Seu cashback do mês foi creditado",
         "document_expiring": "Um documento seu está para vencer",
+        "document_refused": "Um documento seu foi recusado",
+        "document_reviewed": "Um documento seu foi conferido",
         "purchase_approved": "Sua compra foi aprovada",
         "purchase_rejected": "Sua compra foi reprovada",
     },
@@ -62,6 +64,29 @@ async def of_document(tx: Tx, event: Told) -> Addressed | None:
         when={0: "hoje", 1: "amanhã"}.get(days, f"em {days} dias"),
         expires_on=format_date(expires_on, "long", locale="pt_BR"),
     )
+
+
+async def of_refused_document(tx: Tx, event: Told) -> Addressed | None:
+    """Write why a document was refused, unless it has changed since."""
+    return await _of_decided_document(tx, event, documents.DocumentState.REFUSED)
+
+
+async def of_reviewed_document(tx: Tx, event: Told) -> Addressed | None:
+    """Write that a document was reviewed, unless it has changed since."""
+    return await _of_decided_document(tx, event, documents.DocumentState.REVIEWED)
+
+
+async def _of_decided_document(tx: Tx, event: Told, state: documents.DocumentState) -> Addressed | None:
+    person = await _person(tx, event)
+    if person is None:
+        return None
+    try:
+        document = await documents.read(tx, person.id, UUID(event["document_id"]))
+    except documents.DocumentNotFound:
+        return None
+    if document.state is not state:
+        return None
+    return _to(person, f"document_{state.value}", document=document.document_type.value, reason=document.refusal_reason)
 
 
 async def of_cancelled_card(tx: Tx, event: Told) -> Addressed | None:

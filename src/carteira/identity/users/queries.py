@@ -29,7 +29,17 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
-ACCESS_ACTIONS = ("user_read", "user_listed", "users_reported", "users_exported", "role_read", "claims_read")
+ACCESS_ACTIONS = (
+    "user_read",
+    "user_listed",
+    "users_reported",
+    "users_exported",
+    "role_read",
+    "claims_read",
+    "document_listed",
+    "document_read",
+    "document_file_read",
+)
 """Actions that a person is shown as looks at their data."""
 
 
