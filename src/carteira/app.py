@@ -78,6 +78,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         sealing_key=settings.identity_key_file or settings.carteira_home / "keys" / "identity.key",
         development=settings.environment == "development",
         outage_seconds=settings.session_outage_seconds,
+        second_factor=settings.needs_second_factor,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         mail_from=settings.mail_from,
         sms_url=settings.sms_url,

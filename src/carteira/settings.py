@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         None,
         description="File of the key that seals authenticators' secrets (64 hex digits); empty: in the home folder.",
     )
+    operators_second_factor: Literal["required", "off"] | None = Field(
+        None,
+        description="Whether claims take effect only in a session that has shown a second factor: `required` or `off`; "
+        "empty: `required` in production, which refuses `off`, and `off` in development.",
+    )
     session_outage_seconds: int = Field(
         600,
         ge=0,
@@ -179,6 +184,8 @@ class Settings(BaseSettings):
             wrong.append("JWT_SECRET must be a secret of 32 bytes or more")
         if self.debug:
             wrong.append("DEBUG must be off")
+        if self.operators_second_factor == "off":
+            wrong.append("OPERATORS_SECOND_FACTOR must be required")
         wrong.extend(
             f"{name.upper()} must be set"
             for name in (
@@ -214,6 +221,11 @@ class Settings(BaseSettings):
         if self.carteira_modules.strip() == "all":
             return frozenset(OPTIONAL_MODULES)
         return frozenset(name.strip() for name in self.carteira_modules.split(",")) & frozenset(OPTIONAL_MODULES)
+
+    @property
+    def needs_second_factor(self) -> bool:
+        """Whether claims wait for a second factor."""
+        return (self.operators_second_factor or ("required" if self.environment == "production" else "off")) != "off"
 
     def database(self) -> str:
         """Give PostgreSQL's address as a plain `postgresql://` URL.

@@ -16,9 +16,9 @@ from carteira.documents import UPLOAD_SECONDS, links, service
 from carteira.documents.service import REMIND_DAYS
 from carteira.identity import config
 from carteira.identity.passkeys import service as passkeys
-from carteira.identity.sessions import service as sessions
 from carteira.kit.db.session import Tx
 from carteira.kit.security import codes, rate_limits
+from carteira.kit.web import access
 from carteira.transit.service import MAX_CARDS
 from tests.support.app import RunningApp
 from tests.support.chat import UNKNOWN, ChatUser
@@ -136,8 +136,8 @@ NUMBERS = {
     "baixar-documento": ("cinco" if minutes(links.LIFETIME["file"]) == 5 else minutes(links.LIFETIME["file"]),),
     "comprovante-qr": ("dez" if minutes(links.LIFETIME["proof"]) == 10 else minutes(links.LIFETIME["proof"]),),
     "varios-cartoes-transporte": (MAX_CARDS,),
-    "criar-passkey": (passkeys.MOST, minutes(sessions.RECENT)),
-    "excluir-conta": (minutes(sessions.RECENT),),
+    "criar-passkey": (passkeys.MOST, minutes(access.RECENT)),
+    "excluir-conta": (minutes(access.RECENT),),
     "sessao-expira-sozinha": (config.REFRESH_DAYS, config.SESSION_DAYS),
     "esqueci-senha": (minutes(codes.TTL),),
     "codigo-vencido-ou-errado": (minutes(codes.TTL), "cinco" if codes.MAX_TRIES == 5 else codes.MAX_TRIES),

@@ -42,6 +42,8 @@ class IdentityConfig:
     """File of the key that seals authenticators' secrets at rest."""
     development: bool = True
     """Takes operators' tokens that carry their own claims; cookies need no TLS."""
+    second_factor: bool = False
+    """Whether claims take effect only in sessions that have shown a second factor."""
     outage_seconds: float = 600
     """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
     smtp_url: str | None = None

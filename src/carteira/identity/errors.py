@@ -68,8 +68,8 @@ class WrongCurrentPassword(InvalidInput):
     code = "wrong_current_password"
     detail = "A senha atual não confere."
 
-    def __init__(self) -> None:
-        super().__init__(errors=[{"field": "current_password", "message": self.detail}])
+    def __init__(self, *, field: str = "current_password") -> None:
+        super().__init__(errors=[{"field": field, "message": self.detail}])
 
 
 class WrongCredentials(NotAuthenticated):
@@ -96,6 +96,16 @@ class InvalidCode(InvalidInput):
         super().__init__(errors=[{"field": "code", "message": self.detail}])
 
 
+class CodeNeeded(InvalidInput):
+    """A password was given where an authenticator is on: only its code says that the person is there."""
+
+    code = "code_needed"
+    detail = "O seu autenticador está ativado: informe um código dele."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "code", "message": self.detail}])
+
+
 class SessionOver(NotAuthenticated):
     """The session was ended, has expired, or its refresh token was used before."""
 
@@ -117,11 +127,11 @@ class PasswordChangeRequired(Forbidden):
     detail = "Troque a senha gerada para continuar."
 
 
-class RecentSignInRequired(Forbidden):
-    """The action wants a sign-in of the last few minutes."""
+class AccountSuspended(Forbidden):
+    """An operator suspended the person; told only to who has proven who they are."""
 
-    code = "recent_sign_in_required"
-    detail = "Entre de novo para confirmar que é você e repita a operação."
+    code = "account_suspended"
+    detail = "O seu acesso está suspenso. Fale com o atendimento."
 
 
 class TotpAlreadyOn(Conflict):

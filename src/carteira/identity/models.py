@@ -85,6 +85,7 @@ class User(Base):
     search_text: Mapped[str] = mapped_column(Text, server_default="")
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     updated_at: Mapped[datetime] = mapped_column(INSTANT)
+    suspended_at: Mapped[datetime | None] = mapped_column(INSTANT)
     erased_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
@@ -111,6 +112,10 @@ class Session(Base):
     methods: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     seen_at: Mapped[datetime] = mapped_column(INSTANT)
+    signed_in_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When a first factor was last given; None in sessions of releases before: at `created_at`."""
+    second_factor_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When a second factor was last shown; in sessions of releases before `methods` tells whether one was."""
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     revoked_at: Mapped[datetime | None] = mapped_column(INSTANT)
 

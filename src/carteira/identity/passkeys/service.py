@@ -74,7 +74,7 @@ class PasskeyView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Assertion:
+class Assertion:
     """What an answer says of itself, none of it proven yet."""
 
     credential: dict[str, Any]
@@ -91,7 +91,7 @@ async def registration_options(runtime: Runtime, site: Site, who: Principal) -> 
         TooManyPasskeys: the person has `MOST` of them.
         LimitReached, TooManyRequests: the person asked too often.
     """
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     await _count_asking(runtime, who.user_id)
     async with runtime.database.transaction() as tx:
         return await _registration_options(tx, site, who)
@@ -130,7 +130,7 @@ async def register(
         InvalidPasskey: the answer does not fit, or its challenge is unknown, used, another person's or too old.
         PasskeyTaken, TooManyPasskeys, RecentSignInRequired.
     """
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     challenge = _challenge_of(credential)
     async with runtime.database.transaction() as tx:
         live = challenge is not None and await _take(tx, challenge, who.user_id)
@@ -170,6 +170,7 @@ async def register(
             await tx.flush()
         except IntegrityError as error:
             raise PasskeyTaken from error
+        runtime.access.changed(tx, user.id)
         await audit.record(tx, "passkey_added", actor=user.id, subject=user.id, passkey=str(row.id))
         await jobs.defer(tx, "identity:tell_way_added", user_id=str(user.id), way="passkey")
     return _view(row)
@@ -200,16 +201,21 @@ async def sign_in(runtime: Runtime, site: Site, credential: Mapping[str, Any], c
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
     try:
-        assertion = await _challenged(runtime, credential)
+        assertion = await challenged(runtime, credential)
         async with runtime.database.transaction() as tx:
-            return await _sign_in(tx, runtime, site, assertion, client)
+            user_id = await verify(tx, site, assertion)
+            return await sessions.start_session(tx, runtime, user_id, client, methods=("passkey",))
     except PasskeyRefused:
         await runtime.limiter.count(address)
         raise
 
 
-async def _challenged(runtime: Runtime, credential: Mapping[str, Any]) -> _Assertion:
-    """Read an answer and use its challenge up, whatever comes of it."""
+async def challenged(runtime: Runtime, credential: Mapping[str, Any]) -> Assertion:
+    """Read an answer and use its challenge up, whatever comes of it.
+
+    Raises:
+        PasskeyRefused: it is unreadable, or its challenge is unknown, used or too old.
+    """
     assertion = _assertion_of(credential)
     async with runtime.database.transaction() as tx:
         if not await _take(tx, assertion.challenge, None):
@@ -217,12 +223,18 @@ async def _challenged(runtime: Runtime, credential: Mapping[str, Any]) -> _Asser
     return assertion
 
 
-async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, client: Client) -> Tokens:
+async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None = None) -> UUID:
+    """Check an answer with the passkey that it names and give whose it is.
+
+    Raises:
+        PasskeyRefused: it does not fit, nobody has that passkey, or another person than `whose`; the failure is
+            committed to the audit.
+    """
     row = await tx.scalar(select(Passkey).where(Passkey.credential_id == assertion.credential_id).with_for_update())
     if row is None:
         await audit.record(tx, "sign_in_failed", actor=None, method="passkey")
         raise CommitThenRaise(PasskeyRefused())
-    if assertion.user_handle != row.user_id.bytes:
+    if assertion.user_handle != row.user_id.bytes or whose not in (None, row.user_id):
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")
         raise CommitThenRaise(PasskeyRefused())
     try:
@@ -244,7 +256,7 @@ async def _sign_in(tx: Tx, runtime: Runtime, site: Site, assertion: _Assertion, 
         raise CommitThenRaise(PasskeyRefused())
     row.sign_count, row.backed_up, row.used_at = verified.new_sign_count, verified.credential_backed_up, clock.now()
     await tx.flush()
-    return await sessions.start_session(tx, runtime, row.user_id, client, methods=("passkey",))
+    return row.user_id
 
 
 async def list_passkeys(tx: Tx, user_id: UUID) -> list[PasskeyView]:
@@ -273,7 +285,7 @@ async def remove(tx: Tx, who: Principal, passkey_id: UUID) -> None:
         PasskeyNotFound: there is none, or it is another person's.
         RecentSignInRequired: the sign-in is too long ago.
     """
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     await tx.delete(await _own(tx, who.user_id, passkey_id))
     await tx.flush()
     await audit.record(tx, "passkey_removed", actor=who.user_id, subject=who.user_id, passkey=str(passkey_id))
@@ -334,7 +346,7 @@ def _challenge_of(credential: Mapping[str, Any]) -> bytes | None:
         return None
 
 
-def _assertion_of(credential: Mapping[str, Any]) -> _Assertion:
+def _assertion_of(credential: Mapping[str, Any]) -> Assertion:
     challenge = _challenge_of(credential)
     if challenge is None:
         raise PasskeyRefused
@@ -344,4 +356,4 @@ def _assertion_of(credential: Mapping[str, Any]) -> _Assertion:
     except Exception as error:  # rubbish in, refusal out
         log.info("passkey unreadable", error=type(error).__name__)
         raise PasskeyRefused from error
-    return _Assertion(dict(credential), challenge, credential_id, user_handle)
+    return Assertion(dict(credential), challenge, credential_id, user_handle)

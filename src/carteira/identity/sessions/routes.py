@@ -36,18 +36,7 @@ async def logout(body: RefreshIn, tx: TxDep, identity: IdentityDep) -> None:
 async def get_sessions(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[SessionOut]:
     """Lista as sessões abertas, da mais nova à mais antiga."""
     rows = await sessions.list_sessions(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
-    return asked.page(rows, lambda row: row.id).map(
-        lambda item: SessionOut(
-            id=item.id,
-            device=item.device,
-            network=item.network,
-            methods=item.methods,
-            created_at=item.created_at,
-            seen_at=item.seen_at,
-            expires_at=item.expires_at,
-            current=item.id == who.session_id,
-        )
-    )
+    return asked.page(rows, lambda row: row.id).map(lambda item: SessionOut.of(item, current=item.id == who.session_id))
 
 
 @router.delete("/auth/sessions", status_code=204, summary="Sair de todos os aparelhos")

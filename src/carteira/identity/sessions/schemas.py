@@ -1,5 +1,6 @@
 """Wire shapes of sessions."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from carteira.identity.fields import Token
+from carteira.identity.sessions.service import SessionView
 from carteira.kit.web.bodies import Body
 
 
@@ -37,4 +39,11 @@ class SessionOut(BaseModel):
     created_at: datetime
     seen_at: datetime
     expires_at: datetime
+    signed_in_at: datetime = Field(description="Quando a pessoa deu o primeiro fator pela última vez")
+    second_factor_at: datetime | None = Field(description="Quando mostrou o segundo fator pela última vez")
     current: bool
+
+    @classmethod
+    def of(cls, session: SessionView, *, current: bool) -> "SessionOut":
+        """Show a session, and whether it is the one that asks."""
+        return cls(**asdict(session), current=current)

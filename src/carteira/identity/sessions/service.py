@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 
 from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS, REFRESH_DAYS, SESSION_DAYS
-from carteira.identity.errors import RecentSignInRequired, SessionNotFound, SessionOver, UserNotFound
+from carteira.identity.errors import AccountSuspended, SessionNotFound, SessionOver, UserNotFound
 from carteira.identity.models import KnownDevice, RefreshToken, Session, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
@@ -19,11 +19,11 @@ from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import truncated_network
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.access import Principal
 
 GRACE_SECONDS = 10
 """Two tabs that refresh with one token within this time are one person; later it is a stolen token."""
-RECENT = timedelta(minutes=15)
+_SECOND = frozenset({"totp", "recovery_code", "passkey"})
+"""Methods that show a second factor; a passkey verifies its person and so is both."""
 _DEVICES_KEPT = 20
 
 Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta"]
@@ -64,6 +64,8 @@ class SessionView:
     created_at: datetime
     seen_at: datetime
     expires_at: datetime
+    signed_in_at: datetime
+    second_factor_at: datetime | None
 
 
 async def start_session(
@@ -73,11 +75,14 @@ async def start_session(
 
     Raises:
         UserNotFound: there is no such person.
+        AccountSuspended: an operator suspended them.
     """
     now = clock.now()
     user = await tx.get(User, user_id, populate_existing=True)
     if user is None or user.erased_at is not None:
         raise UserNotFound
+    if user.suspended_at is not None:
+        raise AccountSuspended
     session = Session(
         id=uuid7(),
         user_id=user_id,
@@ -86,6 +91,8 @@ async def start_session(
         methods=" ".join(methods),
         created_at=now,
         seen_at=now,
+        signed_in_at=now,
+        second_factor_at=now if _SECOND & set(methods) else None,
         expires_at=now + timedelta(days=SESSION_DAYS),
     )
     tx.add(session)
@@ -179,6 +186,8 @@ async def refresh(runtime: Runtime, token: str) -> Tokens:
         session.seen_at = now
         fresh = await _new_refresh_token(tx, session)
         user = await tx.get_one(User, session.user_id)
+        if user.suspended_at is not None:
+            raise SessionOver
         return Tokens(session.user_id, session.id, _access_token(runtime, session), fresh, user.must_change_password)
 
 
@@ -207,10 +216,33 @@ async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | Non
     if before is not None:
         query = query.where(Session.id < before)
     rows = await tx.scalars(query.order_by(Session.id.desc()).limit(limit))
-    return [
-        SessionView(row.id, row.device, row.network, row.methods.split(), row.created_at, row.seen_at, row.expires_at)
-        for row in rows
-    ]
+    return [view_of(row) for row in rows]
+
+
+def view_of(row: Session) -> SessionView:
+    """Show a session to its person."""
+    return SessionView(
+        row.id,
+        row.device,
+        row.network,
+        row.methods.split(),
+        row.created_at,
+        row.seen_at,
+        row.expires_at,
+        row.signed_in_at or row.created_at,
+        row.second_factor_at,
+    )
+
+
+def show(session: Session, method: Method) -> None:
+    """Write into a session that its person has just shown a factor."""
+    now = clock.now()
+    if method == "passkey" or method not in _SECOND:
+        session.signed_in_at = now
+    if method in _SECOND:
+        session.second_factor_at = now
+    if method not in session.methods.split():
+        session.methods = f"{session.methods} {method}"
 
 
 async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, session_id: UUID) -> None:
@@ -247,17 +279,6 @@ async def sign_out_everywhere(tx: Tx, access: SessionStandings, user_id: UUID, *
         raise UserNotFound
     ended = await revoke_all(tx, access, user_id)
     await audit.record(tx, "signed_out_everywhere", actor=actor, subject=user_id, sessions=ended)
-
-
-def require_recent_sign_in(who: Principal) -> None:
-    """Insist that a person signed in within the last quarter of an hour, for what a stolen session must not do.
-
-    Raises:
-        RecentSignInRequired: they did not.
-    """
-    signed_in_at = who.extra.get("signed_in_at")
-    if signed_in_at is None or signed_in_at < clock.now() - RECENT:
-        raise RecentSignInRequired
 
 
 async def forget_old(tx: Tx, *, days: int = 90) -> int:

@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from sqlalchemy import text
 
+from carteira.identity.config import IdentityConfig
 from carteira.identity.errors import PasswordChangeRequired, SessionOver
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
@@ -31,9 +32,11 @@ from carteira.kit.db.session import Tx, after_commit
 from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import Principal
+from carteira.kit.web.access import Principal, SignIn
 from carteira.kit.web.problems import NotAuthenticated
 
+SELF_SERVICE = frozenset({"reseller"})
+"""Claims that anybody may take on: they take effect without a second factor, and who gives them need not hold them."""
 CACHE_SECONDS = 5.0
 MARK_SECONDS = 1_260
 """A mark outlives what was remembered before it: the longest `SESSION_OUTAGE_SECONDS` (1,200), and a minute more."""
@@ -50,15 +53,27 @@ stale_standings = Counter(
 )
 log = structlog.get_logger(__name__)
 
-_STANDING = text("""
-    SELECT session.created_at, session.expires_at, person.must_change_password,
+# A code counts for as long as the authenticator that gave it is on; a passkey shown counts in its session. Sessions of
+# releases before tell by their methods alone.
+_STANDING = text(r"""
+    SELECT session.expires_at, person.must_change_password,
+           coalesce(session.signed_in_at, session.created_at) AS signed_in_at,
+           CASE
+               WHEN session.methods ~ '\mpasskey\M' THEN coalesce(session.second_factor_at, session.created_at)
+               WHEN session.second_factor_at >= totp.confirmed_at THEN session.second_factor_at
+               WHEN session.second_factor_at IS NULL AND session.methods ~ '\m(totp|recovery_code)\M'
+                    AND session.created_at >= totp.confirmed_at THEN session.created_at
+           END AS second_factor_at,
+           totp.confirmed_at IS NOT NULL AS has_authenticator,
+           EXISTS (SELECT FROM passkeys WHERE passkeys.user_id = person.id) AS has_passkey,
            coalesce(array_agg(claim.description) FILTER (WHERE claim.active), '{}') AS claims
     FROM sessions session
-    JOIN users person ON person.id = session.user_id AND person.erased_at IS NULL
+    JOIN users person ON person.id = session.user_id AND person.erased_at IS NULL AND person.suspended_at IS NULL
+    LEFT JOIN totp ON totp.user_id = person.id AND totp.confirmed_at IS NOT NULL
     LEFT JOIN user_claims held ON held.user_id = person.id
     LEFT JOIN claims claim ON claim.id = held.claim_id
     WHERE session.id = :session_id AND session.user_id = :user_id AND session.revoked_at IS NULL
-    GROUP BY session.id, person.id
+    GROUP BY session.id, person.id, totp.user_id
 """)
 
 
@@ -69,7 +84,7 @@ _Marks = tuple[object, ...]
 @dataclass(frozen=True, slots=True)
 class _Standing:
     claims: frozenset[str]
-    signed_in_at: datetime
+    sign_in: SignIn
     expires_at: datetime
     must_change_password: bool
     read_at: float
@@ -86,14 +101,13 @@ def _mark(user_id: UUID) -> str:
 class SessionStandings:
     """Authenticates requests and tells all processes of changes."""
 
-    def __init__(
-        self, ring: SigningKeys, database: Database, redis: Redis | None, *, development: bool, outage_seconds: float
-    ) -> None:
+    def __init__(self, ring: SigningKeys, database: Database, redis: Redis | None, config: IdentityConfig) -> None:
         self.ring = ring
         self._database = database
         self._redis = PatientRedis(redis, "sessions", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
-        self._development = development
-        self._outage_seconds = outage_seconds
+        self._development = config.development
+        self._outage_seconds = config.outage_seconds
+        self._needs_second_factor = config.second_factor
         self._cache: dict[_Key, _Standing] = {}
         self._untold: dict[str, object] = {}
         self._database_away_until = 0.0
@@ -119,7 +133,10 @@ class SessionStandings:
             raise SessionOver
         if standing.must_change_password and (request.method, request.url.path) != _ALLOWED_BEFORE_CHANGE:
             raise PasswordChangeRequired
-        return Principal(user_id, standing.claims, session_id, {"signed_in_at": standing.signed_in_at})
+        withheld = frozenset[str]()
+        if self._needs_second_factor and standing.sign_in.second_factor_at is None:
+            withheld = standing.claims - SELF_SERVICE
+        return Principal(user_id, standing.claims - withheld, session_id, withheld, standing.sign_in)
 
     def _operator(self, user_id: UUID, claims: object) -> Principal:
         """Take a token that carries its own claims (`carteira token`), in development only."""
@@ -153,7 +170,13 @@ class SessionStandings:
         if row is None:
             return None
         standing = _Standing(
-            frozenset(row.claims), row.created_at, row.expires_at, row.must_change_password, now, marks, run
+            frozenset(row.claims),
+            SignIn(row.signed_in_at, row.second_factor_at, row.has_authenticator, row.has_passkey),
+            row.expires_at,
+            row.must_change_password,
+            now,
+            marks,
+            run,
         )
         if marks is not None:
             if len(self._cache) >= _CACHE_SIZE:

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Response
 
+from carteira.identity.public_address import SiteDep
 from carteira.identity.runtime import IdentityDep
-from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep, answer_tokens
-from carteira.identity.sessions.schemas import TokensOut
+from carteira.identity.sessions.schemas import SessionOut, TokensOut
 from carteira.identity.signin import service, totp
-from carteira.identity.signin.schemas import ChallengeOut, CodeIn, EnrolmentOut, MfaIn, RecoveryCodesOut
+from carteira.identity.signin import step_up as steps
+from carteira.identity.signin.schemas import ChallengeOut, CodeIn, EnrolmentOut, MfaIn, RecoveryCodesOut, StepUpIn
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.transaction import TxDep
 
@@ -55,21 +56,38 @@ async def mfa(body: MfaIn, identity: IdentityDep, client: ClientDep, response: R
     return answer_tokens(identity, response, tokens)
 
 
+@router.post("/auth/step-up", summary="Confirmar que é você")
+async def step_up(body: StepUpIn, who: Who, identity: IdentityDep, site: SiteDep) -> SessionOut:
+    """Renova a entrada desta sessão, para o que pede uma entrada recente ou um segundo fator.
+
+    Com autenticador ativado, `code` (dele ou de recuperação); sem, `password`; com chave de acesso, `credential`, em
+    resposta a `POST /auth/passkeys/login/options`.
+    """
+    if body.code is not None:
+        session = await steps.by_code(identity, who, body.code)
+    elif body.password is not None:
+        session = await steps.by_password(identity, who, body.password)
+    else:
+        session = await steps.by_passkey(identity, site, who, body.credential or {})
+    return SessionOut.of(session, current=True)
+
+
 @router.post("/auth/totp", summary="Começar a ativar o autenticador")
 async def enrol(tx: TxDep, who: Who, identity: IdentityDep) -> EnrolmentOut:
     """Dá o segredo e o código QR; vale depois de confirmado com um código. Pede uma entrada recente."""
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     return EnrolmentOut.model_validate(await totp.enrol(tx, identity.sealer, who.user_id))
 
 
 @router.post("/auth/totp/confirm", summary="Ativar o autenticador")
 async def confirm(body: CodeIn, tx: TxDep, who: Who, identity: IdentityDep) -> RecoveryCodesOut:
-    """Ativa o autenticador e mostra, uma única vez, os códigos de recuperação."""
-    return RecoveryCodesOut(recovery_codes=await totp.confirm(tx, identity.sealer, who.user_id, body.code))
+    """Ativa o autenticador e mostra, uma única vez, os códigos de recuperação. Pede uma entrada recente."""
+    who.require_recent_sign_in()
+    return RecoveryCodesOut(recovery_codes=await totp.confirm(tx, identity, who.user_id, who.session_id, body.code))
 
 
 @router.delete("/auth/totp", status_code=204, summary="Desativar o autenticador")
-async def disable(tx: TxDep, who: Who) -> None:
+async def disable(tx: TxDep, who: Who, identity: IdentityDep) -> None:
     """Desativa o autenticador e apaga os códigos de recuperação. Pede uma entrada recente."""
-    sessions.require_recent_sign_in(who)
-    await totp.disable(tx, who.user_id)
+    who.require_recent_sign_in()
+    await totp.disable(tx, identity.access, who.user_id)

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
-from carteira.identity.fields import Code, Token
+from carteira.identity.fields import Code, Password, Token
+from carteira.identity.passkeys.schemas import Credential
 from carteira.kit.web.bodies import Body
 
 
@@ -36,6 +38,20 @@ class CodeIn(Body):
     """A code."""
 
     code: Code
+
+
+class StepUpIn(Body):
+    """What shows that the person is there: one of the three."""
+
+    password: Password | None = None
+    code: Code | None = None
+    credential: Credential | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "StepUpIn":
+        if sum(given is not None for given in (self.password, self.code, self.credential)) != 1:
+            raise PydanticCustomError("invalid_step_up", "Informe a senha, o código ou a chave de acesso: só um deles.")
+        return self
 
 
 class RecoveryCodesOut(BaseModel):

@@ -12,7 +12,10 @@ import segno
 from sqlalchemy import delete, insert, select, update
 
 from carteira.identity.errors import InvalidCode, TotpAlreadyOn, TotpNotFound, UserNotFound
-from carteira.identity.models import RecoveryCode, Totp, User
+from carteira.identity.models import RecoveryCode, Session, Totp, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
@@ -66,8 +69,16 @@ def _qr(text: str) -> str:
     return image.getvalue().decode()
 
 
-async def confirm(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> list[str]:
+async def is_on(tx: Tx, user_id: UUID) -> bool:
+    """Tell whether a person's authenticator is on."""
+    confirmed = select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
+    return await tx.scalar(confirmed) is not None
+
+
+async def confirm(tx: Tx, runtime: Runtime, user_id: UUID, session_id: UUID | None, code: str) -> list[str]:
     """Turn the authenticator on by its first code; give the recovery codes, shown once.
+
+    The session has shown a second factor with that; the person's others show one at their next step-up.
 
     Raises:
         TotpNotFound: none waits for its confirmation.
@@ -76,12 +87,16 @@ async def confirm(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> list[str]
     row = await locked(tx, Totp, user_id)
     if row is None or row.confirmed_at is not None:
         raise TotpNotFound
-    if not _take(row, sealer, code):
+    if not _take(row, runtime.sealer, code):
         raise InvalidCode
     row.confirmed_at = clock.now()
+    session = await locked(tx, Session, session_id) if session_id is not None else None
+    if session is not None and session.user_id == user_id:
+        sessions.show(session, "totp")
     codes = ["-".join(_group() for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)]
     await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     await tx.execute(insert(RecoveryCode), [{"user_id": user_id, "code_hash": digest(_normal(code))} for code in codes])
+    runtime.access.changed(tx, user_id)
     await audit.record(tx, "totp_on", actor=user_id, subject=user_id)
     return codes
 
@@ -94,7 +109,7 @@ def _normal(code: str) -> str:
     return code.replace("-", "").replace(" ", "").upper()
 
 
-async def disable(tx: Tx, user_id: UUID) -> None:
+async def disable(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
     """Turn the authenticator off and forget its secret and the recovery codes.
 
     Raises:
@@ -104,6 +119,7 @@ async def disable(tx: Tx, user_id: UUID) -> None:
     if gone is None:
         raise TotpNotFound
     await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    access.changed(tx, user_id)
     await audit.record(tx, "totp_off", actor=user_id, subject=user_id)
 
 

@@ -319,7 +319,7 @@ async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
     Raises:
         RecentSignInRequired, RegistrationOver, SocialAccountTaken.
     """
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     user = await tx.get(User, who.user_id, with_for_update=True)
     if user is None or user.erased_at is not None:
         raise UserNotFound
@@ -415,7 +415,7 @@ async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
         SocialAccountNotFound: there is none, or it is another person's.
         RecentSignInRequired: the sign-in is too long ago.
     """
-    sessions.require_recent_sign_in(who)
+    who.require_recent_sign_in()
     row = await locked(tx, SocialAccount, account_id)
     if row is None or row.user_id != who.user_id:
         raise SocialAccountNotFound

@@ -214,7 +214,7 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
     email = changes.get("email", user.email)
     if email.lower() != (user.email or "").lower():
         if who.user_id == user_id:
-            sessions.require_recent_sign_in(who)
+            who.require_recent_sign_in()
         await jobs.defer(tx, "identity:tell_email_changed", user_id=str(user_id), former=_sealed(runtime, user))
         user.email_confirmed_at = None
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
@@ -294,7 +294,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     require_self_or(who, user_id, "users:write")
     user = await _live(tx, user_id)
     if who.user_id == user_id and who.session_id is not None:
-        sessions.require_recent_sign_in(who)
+        who.require_recent_sign_in()
     for erase in runtime.erasers.values():
         await erase(tx, user_id)
     citizen = await roles.id_of(tx, CITIZEN)

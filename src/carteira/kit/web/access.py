@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,18 +11,70 @@ from fastapi.params import Depends as DependsMarker
 from fastapi.security import OAuth2PasswordBearer
 
 from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Forbidden, NotAuthenticated
 
 EVERY_CLAIM = "*"
+RECENT = timedelta(minutes=15)
+
+
+class SecondFactorRequired(Forbidden):
+    """The claim is held, and takes effect only in a session that has shown a second factor; the problem says where."""
+
+    code = "second_factor_required"
+    detail = "Confirme o seu segundo fator em POST /auth/step-up e repita a operação."
+
+    def __init__(self, *, enrolled: bool) -> None:
+        if enrolled:
+            super().__init__(show_at="/auth/step-up")
+        else:
+            super().__init__(
+                "Ative um segundo fator para usar esta permissão: um autenticador em POST /auth/totp ou uma chave de "
+                "acesso em POST /auth/passkeys/register/options.",
+                enrol_at="/auth/totp",
+            )
+
+
+class RecentSignInRequired(Forbidden):
+    """The act wants that the person was there within the last few minutes."""
+
+    code = "recent_sign_in_required"
+    detail = "Entre de novo, ou confirme que é você em POST /auth/step-up, e repita a operação."
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What a session has shown of its person, and when."""
+
+    signed_in_at: datetime
+    """When the person last gave a first factor in this session."""
+    second_factor_at: datetime | None = None
+    """When they last showed a second one that counts still; None: never."""
+    has_authenticator: bool = False
+    """Whether a code of an authenticator can be asked for."""
+    has_passkey: bool = False
+
+    @property
+    def present_at(self) -> datetime | None:
+        """When the person was last surely there: by the second factor where there is one, else by the first."""
+        if self.has_authenticator or self.second_factor_at is not None:
+            return self.second_factor_at
+        return self.signed_in_at
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in person or operator."""
+    """A signed-in person or operator.
+
+    `claims` are those that take effect; `withheld` those that are held and wait for a second factor. `sign_in` is None
+    for tokens of no session: a developer's, a machine's.
+    """
 
     user_id: UUID
     claims: frozenset[str] = frozenset()
     session_id: UUID | None = None
+    withheld: frozenset[str] = frozenset()
+    sign_in: SignIn | None = None
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -38,9 +91,35 @@ class Principal:
 
         Raises:
             Forbidden: it was not granted.
+            SecondFactorRequired: it was, and waits for the session's second factor.
         """
-        if not self.may(claim):
-            raise Forbidden
+        if self.may(claim):
+            return
+        if claim in self.withheld or EVERY_CLAIM in self.withheld:
+            raise SecondFactorRequired(enrolled=self._has_second_factor)
+        raise Forbidden
+
+    def require_recent_sign_in(self) -> None:
+        """Insist that the person was there within the last quarter of an hour, for what a stolen session must not do.
+
+        Where an authenticator is on, a code says so, given at the sign-in or at `/auth/step-up`; else a sign-in or the
+        password. Who has a second factor and claims that wait for it shows it first: a password alone adds no other.
+
+        Raises:
+            RecentSignInRequired: they were not.
+            SecondFactorRequired: the session holds back claims for want of a second factor that the person has.
+        """
+        if self.sign_in is None:
+            raise RecentSignInRequired
+        if self.withheld and self._has_second_factor:
+            raise SecondFactorRequired(enrolled=True)
+        present_at = self.sign_in.present_at
+        if present_at is None or present_at < clock.now() - RECENT:
+            raise RecentSignInRequired
+
+    @property
+    def _has_second_factor(self) -> bool:
+        return self.sign_in is not None and (self.sign_in.has_authenticator or self.sign_in.has_passkey)
 
 
 Authenticate = Callable[[Request, str], Awaitable[Principal]]
@@ -87,6 +166,15 @@ class Claims:
         return principal
 
 
+class StepUp:
+    """Beside a route's access: a session whose person was there lately. Tokens of no session are outside of it."""
+
+    async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
+        """Insist on a recent sign-in."""
+        if principal.sign_in is not None:
+            principal.require_recent_sign_in()
+
+
 class Public:
     """Route access: anyone. The reason is for the reader and for the test that walks the routes."""
 
@@ -104,6 +192,11 @@ Who = Annotated[Principal, Depends(SignedIn())]
 def claims(*names: str) -> DependsMarker:
     """Name the claims that a route demands, in its `dependencies` or in an `Annotated[Principal, …]`."""
     return DependsMarker(Claims(*names))
+
+
+def step_up() -> DependsMarker:
+    """Have a route that demands a claim ask for a recent sign-in too, with the second factor where there is one."""
+    return DependsMarker(StepUp())
 
 
 def public(why: str) -> DependsMarker:
