@@ -66,7 +66,9 @@ async def authorize(request: Request, opened: Session) -> dict[str, str]:
         payer.balance -= purchase.amount
         payer.version += 1
         await opened.flush()
-        entry = insert(LedgerEntry).values(id=purchase.id, kind="benefits.purchase", posted_at=now)
+        entry = insert(LedgerEntry).values(
+            id=purchase.id, kind="benefits.purchase", posted_at=now, actor_kind="processor", actor_id="authorizer"
+        )
         lines = [(payer.id, -purchase.amount, payer.version, payer.balance), (SETTLEMENT, purchase.amount, None, None)]
         await opened.execute(  # one statement: the ledger's triggers want an entry and its postings together
             insert(LedgerPosting)

@@ -14,8 +14,8 @@ paid AS (
     RETURNING ledger.id, ledger.balance, ledger.version
 ),
 entry AS (
-    INSERT INTO ledger_entries (id, kind, posted_at)
-    SELECT uuidv7(), 'benefits.purchase', clock_timestamp() FROM paid
+    INSERT INTO ledger_entries (id, kind, posted_at, actor_kind, actor_id)
+    SELECT uuidv7(), 'benefits.purchase', clock_timestamp(), 'processor', 'authorizer' FROM paid
     RETURNING id, posted_at
 ),
 lines AS (

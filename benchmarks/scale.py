@@ -42,7 +42,8 @@ paid AS (
     RETURNING account.id, account.balance, account.version, uuidv7() AS entry_id
 ),
 entry AS (
-    INSERT INTO ledger_entries (id, kind, posted_at) SELECT entry_id, 'benefits.purchase', clock_timestamp() FROM paid
+    INSERT INTO ledger_entries (id, kind, posted_at, actor_kind, actor_id)
+    SELECT entry_id, 'benefits.purchase', clock_timestamp(), 'processor', 'authorizer' FROM paid
     RETURNING id, posted_at
 )
 INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)

@@ -44,8 +44,8 @@ category AS (
     RETURNING id, holder_id
 ),
 entry AS (
-    INSERT INTO ledger_entries (id, kind, posted_at)
-    SELECT uuidv7(), 'benefits.credit', clock_timestamp()
+    INSERT INTO ledger_entries (id, kind, posted_at, actor_kind, actor_id)
+    SELECT uuidv7(), 'benefits.credit', clock_timestamp(), 'command', 'stage'
     RETURNING id
 )
 INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)

@@ -14,6 +14,7 @@ from carteira.resellers.resellers import add
 from carteira.resellers.schemas import PurchaseIn
 from tests.support.app import RunningApp
 from tests.support.chat import ChatUser, chat_user
+from tests.support.ledger import TESTER
 from tests.support.people import new_cpf
 
 QUESTION = "quanto ganhei de cashback esse mês?"
@@ -67,7 +68,7 @@ async def test_the_last_month_once_it_is_closed(tx: Tx) -> None:
     purchase = {"code": "NF-1", "amount": 200_000, "date": "2031-05-31", "cpf": cpf}
     bought = await service.register(tx, who, PurchaseIn.model_validate(purchase))
     await service.approve(tx, Principal(uuid4(), frozenset({"*"})), bought.id)
-    await months.close(tx, date(2031, 5, 1), None)
+    await months.close(tx, date(2031, 5, 1), actor=TESTER)
     assistant = Assistant(ModelCache(vectors=False), frozenset({"resellers"}), None)
     last = (await assistant.chat(tx, who, "quanto ganhei de cashback mês passado")).message
     assert "maio de 2031: R$ 400,00" in last

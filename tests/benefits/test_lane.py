@@ -16,6 +16,7 @@ from carteira.kit.db.engine import Database
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 from tests.support.server import Server, running_server
 
 TOKEN = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
@@ -43,7 +44,9 @@ async def books(server: tuple[Server, str]) -> AsyncIterator[Database]:
 async def account(books: Database) -> str:
     reference = f"l-{uuid4()}"
     async with books.transaction() as tx:
-        await accounts.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000}))
+        await accounts.open_account(
+            tx, AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000}), actor=TESTER
+        )
     return reference
 
 

@@ -27,6 +27,7 @@ from tests.support.benefits import (
     purchase,
 )
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 from tests.support.server import Server, running_server
 
 STRATEGIES = ["pessimistic", "optimistic", "queue"]
@@ -94,7 +95,7 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
             for reference, balances in accounts.items()
             for name, amount in balances.items()
         ]
-        assert (await topups.credit_many(tx, lines, atomic=True)).failed == 0
+        assert (await topups.credit_many(tx, lines, atomic=True, actor=TESTER)).failed == 0
 
 
 async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:

@@ -20,6 +20,7 @@ from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.kit.values.ids import uuid7
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
     authorizer = Authorizer(books)
     assert await codes(authorizer, request(account, 90)) == ["00"]
     async with books.transaction() as tx:
-        await topups.credit(tx, account, CreditIn(category="CASH", amount=50))
+        await topups.credit(tx, account, CreditIn(category="CASH", amount=50), actor=TESTER)
     assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; there are 60"
 
 

@@ -20,6 +20,7 @@ from carteira.kit.ops.cooperative import PIECE
 from carteira.kit.values import csv_lines
 from tests.support.benefits import assert_reconciled, insert_accounts
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 
 KINDS = ("FOOD", "MEAL")
 LINES = 5 * PIECE // 2
@@ -47,7 +48,7 @@ def lines(accounts: list[str], category: str = "FOOD", amount: int = 1) -> list[
 
 async def credit(books: Database, raw: list[dict[str, object]], *, atomic: bool = True) -> BulkCreditOut:
     async with books.transaction() as tx:
-        return await topups.credit_many(tx, raw, atomic=atomic)
+        return await topups.credit_many(tx, raw, atomic=atomic, actor=TESTER)
 
 
 async def food(tx: Tx, account: str) -> tuple[UUID, int]:

@@ -19,6 +19,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.support.benefits import FOOD, MEAL, OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it
             await asyncio.sleep(0.005)
         if spent_meanwhile:
             book.post(ledger.transfer(PURCHASE, source=cash, target=SETTLEMENT, amount=spent_meanwhile))
-            await ledger.write(other, book)
+            await ledger.write(other, book, actor=TESTER)
     assert (await deciding).code == code
     left = {"00": {"FOOD": 999, "CASH": 0}, "51": {"FOOD": 999, "CASH": 999}}[code]
     assert (await balances(books, account)).items() >= left.items()

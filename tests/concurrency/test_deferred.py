@@ -23,6 +23,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
+from tests.support.ledger import TESTER
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ async def locked(books: Database, *accounts: str, spend: int = 0) -> AsyncIterat
         for wallet in list(book.accounts.values()):
             if spend and wallet.available >= spend:
                 book.post(ledger.transfer(PURCHASE, source=wallet.id, target=SETTLEMENT, amount=spend))
-        await ledger.write(other, book)
+        await ledger.write(other, book, actor=TESTER)
 
 
 async def codes(asked: list[asyncio.Task[Decision]]) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from tests.support.databases import NewDatabase
-from tests.support.ledger import SHOP, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
+from tests.support.ledger import SHOP, TESTER, TOP_UP, balance_of, open_system_accounts, open_wallet, purchase
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_money_for_ten_is_spent_by_ten_of_sixty_four(busy: Database) -> No
     async def spend() -> bool:
         try:
             async with busy.transaction() as tx:
-                await ledger.post(tx, purchase(wallet, 100))
+                await ledger.post(tx, purchase(wallet, 100), actor=TESTER)
         except ledger.InsufficientFunds:
             return False
         return True
@@ -65,7 +65,7 @@ async def test_random_transfers_neither_lock_up_nor_leak(busy: Database) -> None
             chance.shuffle(lines)
             try:
                 async with busy.transaction() as tx:
-                    await ledger.post(tx, ledger.NewEntry("test.wander", lines))
+                    await ledger.post(tx, ledger.NewEntry("test.wander", lines), actor=TESTER)
             except ledger.InsufficientFunds:
                 continue
 
@@ -80,7 +80,7 @@ async def test_twenty_posts_of_one_key_are_one_entry(busy: Database) -> None:
 
     async def spend() -> UUID:
         async with busy.transaction() as tx:
-            return await ledger.post(tx, purchase(wallet, 100, key=key))
+            return await ledger.post(tx, purchase(wallet, 100, key=key), actor=TESTER)
 
     assert len(set(await asyncio.gather(*(spend() for _ in range(20))))) == 1
     assert await state(busy, wallet) == (900, 0)
@@ -99,7 +99,7 @@ async def test_optimistic_books_that_were_overtaken_are_tried_again(busy: Databa
                     book = await ledger.read(tx, [giver, taker])
                     book.post(ledger.transfer("test.gift", source=giver, target=taker, amount=60))
                     book.post(purchase(taker, 60))
-                    await ledger.write(tx, book)
+                    await ledger.write(tx, book, actor=TESTER)
             except ledger.StaleBook:
                 stale += 1
             except ledger.InsufficientFunds:
@@ -119,13 +119,15 @@ async def test_a_book_read_without_locks_is_written_in_the_order_that_everybody_
     first, second = await wallets_of(busy, 2, 0)
     for wallet in (second, first):  # on the page the second account comes before the first
         async with busy.transaction() as tx:
-            await ledger.post(tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100))
+            await ledger.post(
+                tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100), actor=TESTER
+            )
 
     async def write() -> None:
         async with busy.transaction() as tx:
             book = await ledger.read(tx, [first, second])
             book.post(ledger.transfer("test.gift", source=second, target=first, amount=1))
-            await ledger.write(tx, book)
+            await ledger.write(tx, book, actor=TESTER)
 
     waiting = text(
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity "
@@ -150,14 +152,14 @@ async def test_holds_and_purchases_race_for_the_same_money(busy: Database) -> No
         try:
             async with busy.transaction() as tx:
                 if index % 2:
-                    await ledger.post(tx, purchase(wallet, 70))
+                    await ledger.post(tx, purchase(wallet, 70), actor=TESTER)
                     return 70
                 held = await ledger.hold(tx, wallet, 70, ttl=timedelta(hours=1))
         except ledger.InsufficientFunds:
             return 0
         async with busy.transaction() as tx:
             if index % 4:
-                await ledger.capture(tx, held, target=SHOP, kind="test.capture", amount=50)
+                await ledger.capture(tx, held, target=SHOP, kind="test.capture", amount=50, actor=TESTER)
                 return 50
             await ledger.release(tx, held)
             return 0
@@ -189,13 +191,15 @@ async def test_a_hold_settled_by_many_at_once_is_settled_once(busy: Database) ->
 async def test_an_entry_reversed_by_many_at_once_is_reversed_once(busy: Database) -> None:
     (wallet,) = await wallets_of(busy, 1, 1_000)
     async with busy.transaction() as tx:
-        entry = await ledger.post(tx, purchase(wallet, 100))
-        between_operators = await ledger.post(tx, ledger.transfer("test.settle", source=SHOP, target=TOP_UP, amount=50))
+        entry = await ledger.post(tx, purchase(wallet, 100), actor=TESTER)
+        between_operators = await ledger.post(
+            tx, ledger.transfer("test.settle", source=SHOP, target=TOP_UP, amount=50), actor=TESTER
+        )
 
     async def reverse(entry_id: UUID) -> bool:
         try:
             async with busy.transaction() as tx:
-                await ledger.reverse(tx, entry_id)
+                await ledger.reverse(tx, entry_id, actor=TESTER)
         except ledger.EntryAlreadyReversed:
             return False
         return True

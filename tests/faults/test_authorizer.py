@@ -30,6 +30,7 @@ from carteira.ledger import chain
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.horizon import pass_horizon
+from tests.support.ledger import TESTER
 from tests.support.server import Server, running_server, wait_until_ready
 from tests.support.waiting import until
 
@@ -130,7 +131,7 @@ async def open_accounts(books: Database) -> list[str]:
     async with books.transaction() as tx:
         for account in accounts:
             body = AccountIn(account=account, user_id=uuid4(), balances={"CASH": START})
-            await open_account(tx, body)
+            await open_account(tx, body, actor=TESTER)
     return accounts
 
 

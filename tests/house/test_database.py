@@ -9,13 +9,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, text
 from sqlalchemy.dialects import postgresql
 
 from carteira import schema
 from carteira.embedded import Endpoints
+from carteira.kit.db import outbox
 from carteira.kit.db.base import Base
-from tests.support.databases import NewDatabase
+from carteira.ledger import chain
+from tests.support.databases import NewDatabase, open_database
+from tests.support.horizon import pass_horizon
+from tests.support.ledger import verified
 
 MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
 
@@ -110,8 +114,18 @@ FORMER_ROWS = """
 """
 
 
+FORMER_POST = """
+    SELECT ledger_post(
+        ARRAY[ROW(%(wallet)s::uuid, %(version)s, %(balance)s - 10, 10, 0, 1)::ledger_move],
+        ARRAY[ROW(%(entry)s::uuid, 'test.raw', NULL, NULL, NULL)::ledger_new_entry],
+        ARRAY[ROW(%(entry)s::uuid, 0, %(wallet)s::uuid, 10, %(version)s + 1, %(after)s, 1)::ledger_line,
+              ROW(%(entry)s::uuid, 1, %(till)s::uuid, -10, NULL, NULL, NULL)::ledger_line],
+        false)
+"""
+
+
 @pytest.mark.parametrize("locked", [True, False])
-@pytest.mark.parametrize(("revision", "write"), [("0011", FORMER_WRITE), ("0013", FORMER_ROWS)])
+@pytest.mark.parametrize(("revision", "write"), [("0011", FORMER_WRITE), ("0013", FORMER_ROWS), ("0014", FORMER_POST)])
 def test_servers_of_the_release_before_go_on_writing(
     new_empty_database: Callable[[], str], revision: str, write: str, *, locked: bool
 ) -> None:
@@ -139,6 +153,71 @@ def test_servers_of_the_release_before_go_on_writing(
             post(2, 30, 31)
         held = server.execute("SELECT balance, version FROM ledger_accounts WHERE id = %s", (wallet,)).fetchone()
         assert held == (20, 2)
+        actors = server.execute("SELECT actor_kind, actor_id FROM ledger_entries ORDER BY posted_at").fetchall()
+        assert actors == [(None, None), ("unknown", "former release")]
+
+
+FOLLOWER_IS_THERE = text("""
+    INSERT INTO event_followers (name, xid, last_id) SELECT 'ledger.chain', last_xid, last_id FROM ledger_chain
+""")
+FORMER_SEAL = """
+    WITH entry AS (
+        SELECT id, xid, uuid_send(id) || substr(sha256(convert_to(
+            concat_ws('|', id, xid, kind, coalesce(key, ''), coalesce(reverses_id::text, ''),
+                extract(epoch FROM posted_at), (
+                    SELECT string_agg(concat_ws(',', line, account_id, amount, coalesce(seq, 0),
+                                                coalesce(balance_after, 0), extract(epoch FROM posted_at)),
+                                      ';' ORDER BY line)
+                    FROM ledger_postings WHERE entry_id = entry.id)), 'UTF8')), 1, 16) AS seal
+        FROM ledger_entries entry
+    )
+    INSERT INTO ledger_chain (height, last_xid, last_id, seals, hash)
+    SELECT 1, (array_agg(xid ORDER BY xid DESC))[1], (array_agg(id ORDER BY xid DESC))[1],
+           string_agg(seal, ''::bytea ORDER BY xid),
+           sha256(decode(repeat('00', 32), 'hex') || string_agg(seal, ''::bytea ORDER BY xid))
+    FROM entry
+    RETURNING hash
+"""
+
+
+async def test_what_was_sealed_before_entries_had_actors_stays_proven(
+    new_empty_database: Callable[[], str], endpoints: Endpoints
+) -> None:
+    url = new_empty_database()
+    schema.migrate(url, "0014")
+    wallet, till = uuid4(), uuid4()
+    entries = [uuid4() for _ in range(3)]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(
+            "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)"
+            " VALUES (%s, 'test.wallet', false, false), (%s, 'test.till', true, true)",
+            (wallet, till),
+        )
+        for version, entry in enumerate(entries):
+            if version == 2:
+                sealed = server.execute(FORMER_SEAL).fetchone()
+                schema.migrate(url)
+            values = {"wallet": wallet, "till": till, "entry": entry, "version": version}
+            server.execute(FORMER_POST, {**values, "balance": version * 10 + 10, "after": version * 10 + 10})
+        assert sealed is not None
+        with pytest.raises(psycopg.errors.NotNullViolation):  # a worker of the release before leaves it to the next
+            server.execute(FORMER_SEAL)
+    async with open_database(url, pool_size=2) as database:
+        await pass_horizon(database)
+        async with database.transaction() as tx:
+            await tx.execute(FOLLOWER_IS_THERE)
+            assert await outbox.follow(tx, chain.follower) == 1
+        result = await verified(database, expected=(1, sealed[0]))
+        assert (result.blocks, result.entries, result.tail, result.findings) == (2, 3, 0, [])
+        admin = endpoints.superuser_url.rpartition("/")[0] + "/" + url.rpartition("/")[2]
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for entry in (entries[0], entries[2]):
+                connection.execute(
+                    "UPDATE ledger_entries SET actor_kind = 'person', actor_id = %s WHERE id = %s", (str(till), entry)
+                )
+        named = [(finding.what, finding.entry_id) for finding in (await verified(database)).findings]
+        assert named == [("tampered", entries[0]), ("tampered", entries[2])]
 
 
 def test_the_printed_sql_builds_the_same(

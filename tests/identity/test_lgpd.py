@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira import ledger
 from carteira.identity.users.export import export_daily, export_users
 from tests.support.app import RunningApp
+from tests.support.ledger import TESTER
 from tests.support.people import Person, new_person, register, sign_in
 
 SOURCE = ledger.system_account("test.identity.source")
@@ -29,7 +30,7 @@ async def purse(app: RunningApp, person: Person) -> UUID:
         )
         owner = person.id
         account = await ledger.open_account(tx, "test.purse", holder_id=owner, owner_id=owner)
-        await ledger.post(tx, ledger.transfer("test.top_up", source=SOURCE, target=account, amount=1000))
+        await ledger.post(tx, ledger.transfer("test.top_up", source=SOURCE, target=account, amount=1000), actor=TESTER)
     return account
 
 
@@ -40,7 +41,7 @@ async def test_erasure_waits_for_the_money_and_leaves_the_ledger_whole(
     assert (refused.status_code, refused.json()["code"]) == (409, "money_remains")
     assert (await app.client.get("/users/me", headers=person.headers)).json()["cpf"] == person.cpf
     async with app.database.transaction() as tx:
-        await ledger.post(tx, ledger.transfer("test.spend", source=purse, target=SOURCE, amount=1000))
+        await ledger.post(tx, ledger.transfer("test.spend", source=purse, target=SOURCE, amount=1000), actor=TESTER)
     erased = await app.client.delete(f"/users/{person.id}", headers=person.headers)
     assert erased.status_code == 204
     assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401

@@ -16,6 +16,7 @@ from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
 from tests.support.databases import NewDatabase
 from tests.support.horizon import pass_horizon
+from tests.support.ledger import TESTER, verified
 
 FUNDING = ledger.system_account("benefits.funding")
 
@@ -30,7 +31,9 @@ async def sealed(new_database: NewDatabase) -> AsyncIterator[Database]:
     for count in (25, 2):
         for _ in range(count):
             async with database.transaction() as tx:
-                await ledger.post(tx, ledger.transfer("test.in", source=FUNDING, target=account, amount=5))
+                await ledger.post(
+                    tx, ledger.transfer("test.in", source=FUNDING, target=account, amount=5), actor=TESTER
+                )
         await pass_horizon(database)
         while count == 25:
             async with database.transaction() as tx:
@@ -38,14 +41,6 @@ async def sealed(new_database: NewDatabase) -> AsyncIterator[Database]:
                     break
     yield database
     await database.close()
-
-
-async def verify(database: Database, **expected: tuple[int, bytes]) -> ledger.ChainVerification:
-    async with database.transaction() as tx:
-        result = ledger.ChainVerification()
-        async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last one
-            pass
-        return result
 
 
 async def entry_ids(database: Database) -> list[UUID]:
@@ -67,12 +62,12 @@ def found(result: ledger.ChainVerification) -> set[tuple[str, UUID | None]]:
 
 
 async def test_an_untouched_chain_is_whole_and_tells_its_tail(sealed: Database) -> None:
-    result = await verify(sealed)
+    result = await verified(sealed)
     assert (result.blocks, result.entries, result.tail, result.findings) == (3, 25, 2, [])
     assert result.tail_seconds > 0
-    assert (await verify(sealed, expected=(3, result.head))).findings == []
-    assert found(await verify(sealed, expected=(3, bytes(32)))) == {("broken_chain", None)}
-    assert found(await verify(sealed, expected=(4, result.head))) == {("broken_chain", None)}
+    assert (await verified(sealed, expected=(3, result.head))).findings == []
+    assert found(await verified(sealed, expected=(3, bytes(32)))) == {("broken_chain", None)}
+    assert found(await verified(sealed, expected=(4, result.head))) == {("broken_chain", None)}
 
 
 @pytest.mark.parametrize(
@@ -85,18 +80,23 @@ async def test_an_untouched_chain_is_whole_and_tells_its_tail(sealed: Database) 
         "UPDATE ledger_entries SET kind = 'other' WHERE id = %(id)s",
         "UPDATE ledger_entries SET posted_at = posted_at - interval '1 day' WHERE id = %(id)s",
         "UPDATE ledger_entries SET reverses_id = gen_random_uuid() WHERE id = %(id)s",
+        "UPDATE ledger_entries SET key = '' WHERE id = %(id)s",
+        "UPDATE ledger_entries SET actor_id = 'somebody else' WHERE id = %(id)s",
+        "UPDATE ledger_entries SET actor_kind = 'job' WHERE id = %(id)s",
+        "UPDATE ledger_entries SET actor_kind = NULL, actor_id = NULL WHERE id = %(id)s",
+        "UPDATE ledger_entries SET approved_by = gen_random_uuid() WHERE id = %(id)s",
     ],
 )
 async def test_a_tampered_entry_is_named(sealed: Database, endpoints: Endpoints, statement: str) -> None:
     victim = (await entry_ids(sealed))[13]
     tamper(endpoints, sealed, statement, id=victim)
-    assert found(await verify(sealed)) == {("tampered", victim)}
+    assert found(await verified(sealed)) == {("tampered", victim)}
 
 
 async def test_a_description_is_no_part_of_the_chain(sealed: Database, endpoints: Endpoints) -> None:
     victim = (await entry_ids(sealed))[3]
     tamper(endpoints, sealed, "UPDATE ledger_entries SET description = NULL WHERE id = %(id)s", id=victim)
-    assert (await verify(sealed)).findings == []
+    assert (await verified(sealed)).findings == []
 
 
 @pytest.mark.parametrize("place", [0, 9, 24])
@@ -109,7 +109,7 @@ async def test_a_removed_entry_is_named(sealed: Database, endpoints: Endpoints, 
         "DELETE FROM ledger_entries WHERE id = %(id)s",
         id=victim,
     )
-    assert ("removed", victim) in found(await verify(sealed))
+    assert ("removed", victim) in found(await verified(sealed))
 
 
 async def test_a_reordered_entry_is_named(sealed: Database, endpoints: Endpoints) -> None:
@@ -121,8 +121,8 @@ async def test_a_reordered_entry_is_named(sealed: Database, endpoints: Endpoints
         id=ids[4],
         late=ids[20],
     )
-    assert ("tampered", ids[4]) in found(await verify(sealed))
-    assert any(what == "reordered" for what, _ in found(await verify(sealed)))
+    assert ("tampered", ids[4]) in found(await verified(sealed))
+    assert any(what == "reordered" for what, _ in found(await verified(sealed)))
 
 
 async def test_an_entry_slipped_in_is_named(sealed: Database, endpoints: Endpoints) -> None:
@@ -136,14 +136,22 @@ async def test_an_entry_slipped_in_is_named(sealed: Database, endpoints: Endpoin
         fresh=fresh,
         id=ids[7],
     )
-    assert found(await verify(sealed)) == {("added", fresh)}
+    assert found(await verified(sealed)) == {("added", fresh)}
 
 
 async def test_a_rewritten_block_breaks_the_chain(sealed: Database, endpoints: Endpoints) -> None:
     tamper(endpoints, sealed, "UPDATE ledger_chain SET seals = substr(seals, 33) WHERE height = 2")
-    assert ("broken_chain", None) in found(await verify(sealed))
+    assert ("broken_chain", None) in found(await verified(sealed))
     tamper(endpoints, sealed, "DELETE FROM ledger_chain WHERE height = 1")
-    assert ("broken_chain", None) in found(await verify(sealed))
+    assert ("broken_chain", None) in found(await verified(sealed))
+
+
+@pytest.mark.parametrize("version", [1, 3, -1])
+async def test_a_block_of_another_version_breaks_the_chain(
+    sealed: Database, endpoints: Endpoints, version: int
+) -> None:
+    tamper(endpoints, sealed, "UPDATE ledger_chain SET version = %(version)s WHERE height = 2", version=version)
+    assert ("broken_chain", None) in found(await verified(sealed))
 
 
 async def test_two_sealers_at_once_seal_each_entry_once(sealed: Database) -> None:
@@ -155,5 +163,5 @@ async def test_two_sealers_at_once_seal_each_entry_once(sealed: Database) -> Non
     assert sorted(await asyncio.gather(seal(), seal())) in ([0, 2], [0, 0], [2, 2])
     while await seal():
         pass
-    result = await verify(sealed)
+    result = await verified(sealed)
     assert (result.entries, result.tail, result.findings) == (27, 0, [])

@@ -11,14 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
-from tests.support.ledger import SHOP, TOP_UP, open_wallet, purchase
+from tests.support.ledger import SHOP, TESTER, TOP_UP, open_wallet, purchase
 
 Tx = AsyncSession
 
 CHECK_VIOLATION, UNIQUE_VIOLATION, NO_PRIVILEGE = "23514", "23505", "42501"
-STALE, APPEND_ONLY, UNBALANCED, CLOSED, DOES_NOT_FOLLOW = "CA001", "CA002", "CA003", "CA004", "CA005"
+STALE, APPEND_ONLY, UNBALANCED, CLOSED, DOES_NOT_FOLLOW, NOBODYS = (f"CA00{number}" for number in range(1, 7))
 
-ENTRY = "INSERT INTO ledger_entries (id, kind, posted_at) VALUES (:entry, 'test.raw', clock_timestamp())"
+ENTRY = """
+    INSERT INTO ledger_entries (id, kind, posted_at, actor_kind, actor_id)
+    VALUES (:entry, 'test.raw', clock_timestamp(), 'command', 'tests')
+"""
 POSTINGS = """
     INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
     SELECT :entry, line, account_id, amount, seq, balance_after, clock_timestamp()
@@ -80,14 +83,14 @@ async def test_an_entry_comes_with_its_postings_or_not_at_all(ledger_tx: Tx) -> 
 
 async def test_nothing_is_added_to_an_entry_in_the_same_transaction(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    entry = await ledger.post(ledger_tx, purchase(wallet, 10))
+    entry = await ledger.post(ledger_tx, purchase(wallet, 10), actor=TESTER)
     more = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None), first=2)
     await refused(ledger_tx, CLOSED, POSTINGS, entry=entry, **more)
 
 
 async def test_nothing_is_added_to_an_entry_in_another_transaction(ledger_database: Database) -> None:
     async with ledger_database.transaction() as tx:
-        entry = await ledger.post(tx, purchase(await open_wallet(tx, 100), 10))
+        entry = await ledger.post(tx, purchase(await open_wallet(tx, 100), 10), actor=TESTER)
     async with ledger_database.transaction() as tx:
         more = lines((SHOP, 5, None, None), (TOP_UP, -5, None, None), first=2)
         await refused(tx, CLOSED, POSTINGS, entry=entry, **more)
@@ -106,7 +109,9 @@ async def test_a_system_account_that_nobody_opened_takes_no_posting(ledger_tx: T
     wallet = await open_wallet(ledger_tx, 100)
     never_opened = ledger.system_account("test.never_opened")
     with pytest.raises(DBAPIError, match="is unknown"):
-        await ledger.post(ledger_tx, ledger.transfer("test.lost", source=wallet, target=never_opened, amount=1))
+        await ledger.post(
+            ledger_tx, ledger.transfer("test.lost", source=wallet, target=never_opened, amount=1), actor=TESTER
+        )
 
 
 @pytest.mark.parametrize(
@@ -137,9 +142,22 @@ async def test_balances_that_do_not_move_as_the_postings_do_are_refused(ledger_t
             ARRAY[ROW(:wallet, :version, 100, :change, 0, 1)::ledger_move],
             ARRAY[ROW(:entry, 'test.raw', NULL, NULL, NULL)::ledger_new_entry],
             ARRAY[ROW(:entry, 0, :shop, -5, NULL, NULL, NULL)::ledger_line,
-                  ROW(:entry, 1, :wallet, 5, :version + 1, 105, 1)::ledger_line], false)
+                  ROW(:entry, 1, :wallet, 5, :version + 1, 105, 1)::ledger_line], false,
+            'command', 'tests', NULL)
     """.replace(":version", str(version)).replace(":change", str(change))
     await refused(ledger_tx, DOES_NOT_FOLLOW, statement, wallet=wallet, shop=SHOP, entry=uuid7())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(None, None), ("person", None), (None, "x"), ("person", ""), ("king", "x")])
+async def test_an_entry_without_an_actor_is_refused(ledger_tx: Tx, kind: str | None, name: str | None) -> None:
+    statement = """
+        SELECT ledger_post(
+            ARRAY[]::ledger_move[], ARRAY[ROW(:entry, 'test.raw', NULL, NULL, NULL)::ledger_new_entry],
+            ARRAY[ROW(:entry, 0, :shop, -5, NULL, NULL, NULL)::ledger_line,
+                  ROW(:entry, 1, :top_up, 5, NULL, NULL, NULL)::ledger_line],
+            false, CAST(:kind AS text), CAST(:name AS text), NULL)
+    """
+    await refused(ledger_tx, NOBODYS, statement, entry=uuid7(), shop=SHOP, top_up=TOP_UP, kind=kind, name=name)
 
 
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings"])
@@ -157,9 +175,12 @@ async def test_accounts_and_holds_stay(ledger_tx: Tx, table: str, deed: str) -> 
 
 async def test_an_entry_is_reversed_once_and_a_key_used_once_even_past_the_verbs(ledger_tx: Tx) -> None:
     wallet, key = await open_wallet(ledger_tx, 100), str(uuid4())
-    entry = await ledger.post(ledger_tx, purchase(wallet, 10, key=key))
-    await ledger.reverse(ledger_tx, entry)
-    insert = "INSERT INTO ledger_entries (id, kind, {0}, posted_at) VALUES (:id, 'test.raw', :value, now())"
+    entry = await ledger.post(ledger_tx, purchase(wallet, 10, key=key), actor=TESTER)
+    await ledger.reverse(ledger_tx, entry, actor=TESTER)
+    insert = """
+        INSERT INTO ledger_entries (id, kind, {0}, posted_at, actor_kind, actor_id)
+        VALUES (:id, 'test.raw', :value, now(), 'command', 'tests')
+    """
     await refused(ledger_tx, UNIQUE_VIOLATION, insert.format("key"), id=uuid7(), value=key)
     await refused(ledger_tx, UNIQUE_VIOLATION, insert.format("reverses_id"), id=uuid7(), value=entry)
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.values.clock import clock
 from carteira.ledger.errors import CaptureTooLarge, HoldNotFound
-from tests.support.ledger import SHOP, open_wallet, purchase
+from tests.support.ledger import SHOP, TESTER, open_wallet, purchase
 
 Tx = AsyncSession
 HOUR = timedelta(hours=1)
@@ -32,11 +32,11 @@ async def test_what_is_held_cannot_be_spent_or_held_again(ledger_tx: Tx) -> None
     await ledger.hold(ledger_tx, wallet, 70, ttl=HOUR)
     assert await state(ledger_tx, wallet) == (100, 70)
     with pytest.raises(ledger.InsufficientFunds) as refusal:
-        await ledger.post(ledger_tx, purchase(wallet, 31))
+        await ledger.post(ledger_tx, purchase(wallet, 31), actor=TESTER)
     assert refusal.value.short_by == 1
     with pytest.raises(ledger.InsufficientFunds):
         await ledger.hold(ledger_tx, wallet, 31, ttl=HOUR)
-    await ledger.post(ledger_tx, purchase(wallet, 30))
+    await ledger.post(ledger_tx, purchase(wallet, 30), actor=TESTER)
     assert await state(ledger_tx, wallet) == (70, 70)
 
 
@@ -50,7 +50,7 @@ async def test_a_hold_sets_something_aside(ledger_tx: Tx, amount: int) -> None:
 async def test_a_capture_takes_all_that_is_held(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     held = await ledger.hold(ledger_tx, wallet, 70, ttl=HOUR)
-    entry = await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture")
+    entry = await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", actor=TESTER)
     assert await state(ledger_tx, wallet) == (30, 0)
     assert await status_of(ledger_tx, held) == ("captured", 70)
     line = (await ledger.statement(ledger_tx, [wallet], limit=1))[0]
@@ -60,7 +60,7 @@ async def test_a_capture_takes_all_that_is_held(ledger_tx: Tx) -> None:
 async def test_a_partial_capture_releases_the_rest(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     held = await ledger.hold(ledger_tx, wallet, 100, ttl=HOUR)
-    await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", amount=1)
+    await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", amount=1, actor=TESTER)
     assert await state(ledger_tx, wallet) == (99, 0)
     assert await status_of(ledger_tx, held) == ("captured", 1)
 
@@ -70,7 +70,7 @@ async def test_a_capture_is_within_the_hold(ledger_tx: Tx, amount: int) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     held = await ledger.hold(ledger_tx, wallet, 70, ttl=HOUR)
     with pytest.raises(CaptureTooLarge):
-        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", amount=amount)
+        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", amount=amount, actor=TESTER)
     assert await state(ledger_tx, wallet) == (100, 70)
 
 
@@ -87,7 +87,7 @@ async def test_a_hold_is_settled_once(ledger_tx: Tx, first: str) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     held = await ledger.hold(ledger_tx, wallet, 70, ttl=HOUR)
     if first == "capture":
-        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture")
+        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", actor=TESTER)
     elif first == "release":
         await ledger.release(ledger_tx, held)
     else:
@@ -95,7 +95,7 @@ async def test_a_hold_is_settled_once(ledger_tx: Tx, first: str) -> None:
         assert await ledger.expire_holds(ledger_tx) == 1
     before = await state(ledger_tx, wallet)
     with pytest.raises(ledger.HoldNotActive):
-        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture")
+        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", actor=TESTER)
     with pytest.raises(ledger.HoldNotActive):
         await ledger.release(ledger_tx, held)
     assert await state(ledger_tx, wallet) == before
@@ -110,7 +110,7 @@ async def test_holds_expire_at_their_instant_and_not_before(ledger_tx: Tx) -> No
     assert await ledger.expire_holds(ledger_tx) == 0
     clock.advance(timedelta(microseconds=1))
     with pytest.raises(ledger.HoldNotActive):  # the job has not come by yet, and it is too late all the same
-        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture")
+        await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", actor=TESTER)
     assert await ledger.expire_holds(ledger_tx) == 1
     assert await state(ledger_tx, wallet) == (100, 20)
     assert (await status_of(ledger_tx, held), await status_of(ledger_tx, later)) == (("expired", 0), ("active", 0))
@@ -138,7 +138,7 @@ async def test_unknown_holds_and_accounts_are_not_found(ledger_tx: Tx) -> None:
     with pytest.raises(HoldNotFound):
         await ledger.release(ledger_tx, uuid4())
     with pytest.raises(HoldNotFound):
-        await ledger.capture(ledger_tx, uuid4(), target=SHOP, kind="test.capture")
+        await ledger.capture(ledger_tx, uuid4(), target=SHOP, kind="test.capture", actor=TESTER)
     with pytest.raises(ledger.AccountNotFound):
         await ledger.hold(ledger_tx, uuid4(), 1, ttl=HOUR)
     with pytest.raises(ledger.AccountNotFound):  # the operator's accounts have nothing to set aside

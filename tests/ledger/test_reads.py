@@ -16,7 +16,7 @@ from carteira import ledger
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from tests.support.horizon import pass_horizon
-from tests.support.ledger import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.support.ledger import SHOP, TESTER, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 
@@ -24,7 +24,7 @@ Tx = AsyncSession
 async def test_a_balance_as_it_stood_at_an_instant(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     for amount in (10, 20, 30):
-        await ledger.post(ledger_tx, purchase(wallet, amount))
+        await ledger.post(ledger_tx, purchase(wallet, amount), actor=TESTER)
     lines = await ledger.statement(ledger_tx, [wallet], limit=10)
     for line in lines:
         assert await ledger.balance_at(ledger_tx, wallet, line.posted_at) == line.balance_after
@@ -39,7 +39,7 @@ async def test_a_balance_as_it_stood_at_an_instant(ledger_tx: Tx) -> None:
 
 async def test_a_system_account_has_balances_then_too(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    await ledger.post(ledger_tx, purchase(wallet, 10))
+    await ledger.post(ledger_tx, purchase(wallet, 10), actor=TESTER)
     newest, oldest = await ledger.statement(ledger_tx, [wallet], limit=10)
     difference = await ledger.balance_at(ledger_tx, SHOP, newest.posted_at) - await ledger.balance_at(
         ledger_tx, SHOP, oldest.posted_at
@@ -53,9 +53,9 @@ async def test_a_statement_read_page_by_page_misses_and_repeats_nothing(ledger_t
     book = await ledger.lock(ledger_tx, [one, two])
     for index in range(6):  # one instant for them all
         book.post(ledger.transfer("test.gift", source=one, target=two, amount=index + 1))
-    await ledger.write(ledger_tx, book)
+    await ledger.write(ledger_tx, book, actor=TESTER)
     for index in range(5):
-        await ledger.post(ledger_tx, purchase((one, two)[index % 2], index + 1))
+        await ledger.post(ledger_tx, purchase((one, two)[index % 2], index + 1), actor=TESTER)
     seen: list[ledger.StatementLine] = []
     while True:
         page = await ledger.statement(ledger_tx, [one, two], limit=limit, before=seen[-1].key if seen else None)
@@ -74,7 +74,7 @@ async def test_a_statement_read_page_by_page_misses_and_repeats_nothing(ledger_t
 
 async def test_a_system_account_has_a_statement(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    entries = [await ledger.post(ledger_tx, purchase(wallet, 1)) for _ in range(5)]
+    entries = [await ledger.post(ledger_tx, purchase(wallet, 1), actor=TESTER) for _ in range(5)]
     first = await ledger.statement(ledger_tx, [SHOP], limit=3)
     second = await ledger.statement(ledger_tx, [SHOP], limit=2, before=first[-1].key)
     assert [line.entry_id for line in first + second] == entries[::-1]
@@ -98,9 +98,9 @@ async def test_the_roll_up_misses_nothing_of_transactions_still_open(own: Databa
     async with own.transaction() as tx:
         wallet, other = await open_wallet(tx, 1_000), await open_wallet(tx, 1_000)
     async with own.transaction() as slow:
-        await ledger.post(slow, purchase(wallet, 1))
+        await ledger.post(slow, purchase(wallet, 1), actor=TESTER)
         async with own.transaction() as quick:
-            await ledger.post(quick, purchase(other, 10))
+            await ledger.post(quick, purchase(other, 10), actor=TESTER)
         assert (await rolled_up(at_once=True), await shop()) == (
             0,
             10,
@@ -117,7 +117,7 @@ async def test_roll_ups_at_once_while_money_moves_add_nothing_twice(own: Databas
     async def spend(wallet: UUID) -> None:
         for _ in range(25):
             async with own.transaction() as tx:
-                await ledger.post(tx, purchase(wallet, 1))
+                await ledger.post(tx, purchase(wallet, 1), actor=TESTER)
 
     async def roll_up() -> None:
         for _ in range(20):
@@ -139,12 +139,12 @@ async def wallet(own: Database) -> UUID:
     """A wallet with 500 in it, after three entries, with 50 held; rolled up in between."""
     async with own.transaction() as tx:
         wallet = await open_wallet(tx, 1_000)
-        await ledger.post(tx, purchase(wallet, 300))
+        await ledger.post(tx, purchase(wallet, 300), actor=TESTER)
     await pass_horizon(own)
     async with own.transaction() as tx:
         await ledger.roll_up(tx)
     async with own.transaction() as tx:
-        await ledger.post(tx, purchase(wallet, 200))
+        await ledger.post(tx, purchase(wallet, 200), actor=TESTER)
         await ledger.hold(tx, wallet, 50, ttl=timedelta(hours=1))
     return wallet
 

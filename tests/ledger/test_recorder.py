@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from tests.support.ledger import balance_of, open_wallet, purchase
+from tests.support.ledger import TESTER, balance_of, open_wallet, purchase
 
 
 class Note(NamedTuple):
@@ -59,13 +59,13 @@ async def test_rows_are_written_with_the_book(notes_tx: Tx, recorder: ledger.Rec
     book = await ledger.lock(notes_tx, [wallet])
     book.post(purchase(wallet, 30))
     rows = [Note(1, "one"), Note(2, None)]
-    await ledger.write(notes_tx, book, records=recorder.record(rows, known=7))
+    await ledger.write(notes_tx, book, records=recorder.record(rows, known=7), actor=TESTER)
     assert await balance_of(notes_tx, wallet) == 70
     assert await notes_in(notes_tx) == rows
 
 
 async def test_rows_are_written_with_a_book_in_which_nothing_moved(notes_tx: Tx) -> None:
-    await ledger.write(notes_tx, ledger.Book(()), records=GUARDED.record([Note(1, None)], known=7))
+    await ledger.write(notes_tx, ledger.Book(()), records=GUARDED.record([Note(1, None)], known=7), actor=TESTER)
     assert await notes_in(notes_tx) == [Note(1, None)]
 
 
@@ -73,7 +73,7 @@ async def test_a_book_is_written_without_any_row(notes_tx: Tx) -> None:
     wallet = await open_wallet(notes_tx, 100)
     book = await ledger.lock(notes_tx, [wallet])
     book.post(purchase(wallet, 30))
-    await ledger.write(notes_tx, book, records=PLAIN.record([]))
+    await ledger.write(notes_tx, book, records=PLAIN.record([]), actor=TESTER)
     assert await balance_of(notes_tx, wallet) == 70
 
 
@@ -83,7 +83,7 @@ async def test_a_guard_that_raises_keeps_book_and_rows_out(notes_tx: Tx) -> None
     book.post(purchase(wallet, 30))
     async with notes_tx.begin_nested() as nested:
         with pytest.raises(DBAPIError, match="not seven"):
-            await ledger.write(notes_tx, book, records=GUARDED.record([Note(1, None)], known=6))
+            await ledger.write(notes_tx, book, records=GUARDED.record([Note(1, None)], known=6), actor=TESTER)
         await nested.rollback()
     assert await balance_of(notes_tx, wallet) == 100
     assert await notes_in(notes_tx) == []
@@ -92,11 +92,11 @@ async def test_a_guard_that_raises_keeps_book_and_rows_out(notes_tx: Tx) -> None
 async def test_a_stale_book_keeps_the_rows_out(notes_tx: Tx) -> None:
     wallet = await open_wallet(notes_tx, 100)
     book = await ledger.read(notes_tx, [wallet])
-    await ledger.post(notes_tx, purchase(wallet, 30))
+    await ledger.post(notes_tx, purchase(wallet, 30), actor=TESTER)
     book.post(purchase(wallet, 30))
     async with notes_tx.begin_nested() as nested:
         with pytest.raises(ledger.StaleBook):
-            await ledger.write(notes_tx, book, records=PLAIN.record([Note(1, None)]))
+            await ledger.write(notes_tx, book, records=PLAIN.record([Note(1, None)]), actor=TESTER)
         await nested.rollback()
     assert await notes_in(notes_tx) == []
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira import ledger
 from carteira.kit.web.problems import Conflict
 from carteira.ledger.errors import EntryNotReversible
-from tests.support.ledger import SHOP, TOP_UP, balance_of, open_wallet, purchase
+from tests.support.ledger import SHOP, TESTER, TOP_UP, balance_of, open_wallet, purchase
 
 Tx = AsyncSession
 
@@ -17,8 +17,8 @@ Tx = AsyncSession
 async def test_a_reversal_is_an_entry_of_its_own(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     shop = await balance_of(ledger_tx, SHOP)
-    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
-    reversal = await ledger.reverse(ledger_tx, entry, description="Produto devolvido")
+    entry = await ledger.post(ledger_tx, purchase(wallet, 60), actor=TESTER)
+    reversal = await ledger.reverse(ledger_tx, entry, description="Produto devolvido", actor=TESTER)
     assert (await balance_of(ledger_tx, wallet), await balance_of(ledger_tx, SHOP)) == (100, shop)
     newest, undone, _ = await ledger.statement(ledger_tx, [wallet], limit=10)
     assert (newest.entry_id, newest.kind, newest.amount) == (reversal, "test.purchase.reversal", 60)
@@ -29,26 +29,30 @@ async def test_a_reversal_is_an_entry_of_its_own(ledger_tx: Tx) -> None:
 
 async def test_an_entry_is_reversed_once(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    entry = await ledger.post(ledger_tx, purchase(wallet, 60))
-    await ledger.reverse(ledger_tx, entry)
+    entry = await ledger.post(ledger_tx, purchase(wallet, 60), actor=TESTER)
+    await ledger.reverse(ledger_tx, entry, actor=TESTER)
     with pytest.raises(ledger.EntryAlreadyReversed):
-        await ledger.reverse(ledger_tx, entry)
+        await ledger.reverse(ledger_tx, entry, actor=TESTER)
     assert await balance_of(ledger_tx, wallet) == 100
 
 
 async def test_a_reversal_is_not_reversed(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    reversal = await ledger.reverse(ledger_tx, await ledger.post(ledger_tx, purchase(wallet, 60)))
+    reversal = await ledger.reverse(
+        ledger_tx, await ledger.post(ledger_tx, purchase(wallet, 60), actor=TESTER), actor=TESTER
+    )
     with pytest.raises(EntryNotReversible):
-        await ledger.reverse(ledger_tx, reversal)
+        await ledger.reverse(ledger_tx, reversal, actor=TESTER)
 
 
 async def test_money_that_is_spent_or_held_is_not_taken_back(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx)
-    top_up = await ledger.post(ledger_tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100))
-    await ledger.post(ledger_tx, purchase(wallet, 1))
+    top_up = await ledger.post(
+        ledger_tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=100), actor=TESTER
+    )
+    await ledger.post(ledger_tx, purchase(wallet, 1), actor=TESTER)
     with pytest.raises(ledger.InsufficientFunds) as refusal:
-        await ledger.reverse(ledger_tx, top_up)
+        await ledger.reverse(ledger_tx, top_up, actor=TESTER)
     assert refusal.value.short_by == 1
     assert await balance_of(ledger_tx, wallet) == 99
 
@@ -62,13 +66,15 @@ async def test_the_module_that_posted_an_entry_can_refuse_its_reversal(ledger_tx
 
     ledger.guard_reversal("test.guarded", never)
     wallet = await open_wallet(ledger_tx, 100)
-    entry = await ledger.post(ledger_tx, ledger.transfer("test.guarded", source=wallet, target=SHOP, amount=60))
+    entry = await ledger.post(
+        ledger_tx, ledger.transfer("test.guarded", source=wallet, target=SHOP, amount=60), actor=TESTER
+    )
     with pytest.raises(Conflict):
-        await ledger.reverse(ledger_tx, entry)
+        await ledger.reverse(ledger_tx, entry, actor=TESTER)
     assert (asked, await balance_of(ledger_tx, wallet)) == ([entry], 40)
     assert not await ledger.is_reversed(ledger_tx, entry)
 
 
 async def test_an_unknown_entry_is_not_found(ledger_tx: Tx) -> None:
     with pytest.raises(ledger.EntryNotFound):
-        await ledger.reverse(ledger_tx, uuid4())
+        await ledger.reverse(ledger_tx, uuid4(), actor=TESTER)

@@ -13,7 +13,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.web.idempotency import REPLAYED
 from tests.support.client import client_of
 from tests.support.kit_app import application
-from tests.support.ledger import open_wallet, purchase
+from tests.support.ledger import TESTER, open_wallet, purchase
 
 PERSON, OPERATOR = uuid4(), uuid4()
 
@@ -41,7 +41,7 @@ async def wallet(ledger_database: Database) -> UUID:
         wallet = await open_wallet(tx, 100, owner_id=PERSON)
     for amount in (30, 5):
         async with ledger_database.transaction() as tx:
-            await ledger.post(tx, purchase(wallet, amount))
+            await ledger.post(tx, purchase(wallet, amount), actor=TESTER)
     return wallet
 
 

@@ -18,7 +18,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
 from carteira.ledger.errors import CaptureTooLarge, EntryNotReversible
 from tests.support.databases import NewDatabase
-from tests.support.ledger import SHOP, TOP_UP, open_system_accounts
+from tests.support.ledger import SHOP, TESTER, TOP_UP, open_system_accounts
 
 T = TypeVar("T")
 Line = tuple[UUID, int]
@@ -101,7 +101,7 @@ class Run:
 
     async def post(self, *lines: Line) -> None:
         entry = ledger.NewEntry("test.move", [ledger.Posting(*line) for line in lines])
-        if await self.attempt(self.refusal(lines), lambda tx: ledger.post(tx, entry)):
+        if await self.attempt(self.refusal(lines), lambda tx: ledger.post(tx, entry, actor=TESTER)):
             self.move(Entry(entry.id, lines))
 
     async def top_up(self, wallet: int, amount: int) -> None:
@@ -131,7 +131,8 @@ class Run:
         elif amount is not None and not 0 < amount <= hold.amount:
             expected = CaptureTooLarge
         entry_id = await self.attempt(
-            expected, lambda tx: ledger.capture(tx, hold.id, target=SHOP, kind="test.capture", amount=amount)
+            expected,
+            lambda tx: ledger.capture(tx, hold.id, target=SHOP, kind="test.capture", amount=amount, actor=TESTER),
         )
         if entry_id is not None:
             hold.is_active = False
@@ -164,7 +165,7 @@ class Run:
             expected = EntryNotReversible
         elif entry.is_reversed:
             expected = ledger.EntryAlreadyReversed
-        reversal_id = await self.attempt(expected, lambda tx: ledger.reverse(tx, entry.id))
+        reversal_id = await self.attempt(expected, lambda tx: ledger.reverse(tx, entry.id, actor=TESTER))
         if reversal_id is not None:
             entry.is_reversed = True
             self.move(Entry(reversal_id, opposite, is_reversal=True))

@@ -17,6 +17,7 @@ from carteira.resellers import months
 from carteira.resellers.jobs import blueprint, close_all_due
 from carteira.settings import Settings
 from tests.support.app import RunningApp, jobs_app
+from tests.support.ledger import TESTER
 from tests.support.resellers import Buyer, approved_purchase, new_month, new_operator, new_reseller, next_month, text
 
 
@@ -144,7 +145,7 @@ async def test_a_close_killed_in_the_middle_leaves_nothing_and_is_run_again(
     monkeypatch.setattr(outbox, "emit", die)  # the last step, with every credit written
     with pytest.raises(_Killed):
         async with own_app.database.transaction() as tx:
-            await months.close(tx, month, uuid4())
+            await months.close(tx, month, actor=TESTER)
     monkeypatch.undo()
     assert [await person.balance() for person in people] == [0, 0, 0]
     bought = await people[0].buy(10_000, month)  # the month is still open
@@ -161,7 +162,7 @@ async def test_a_close_whose_connection_is_killed_leaves_nothing(own_app: Runnin
 
     async def close_and_die() -> None:
         async with own_app.database.transaction() as tx:
-            await months.close(tx, month, uuid4())
+            await months.close(tx, month, actor=TESTER)
             backend = await tx.scalar(sql("SELECT pg_backend_pid()"))
             async with own_app.database.transaction() as other:
                 assert await other.scalar(sql("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
@@ -189,7 +190,7 @@ async def test_the_database_refuses_a_second_credit_for_a_month(own_app: Running
             row = (await tx.execute(sql("SELECT id, account_id FROM resellers"))).one()
             book = await ledger.lock(tx, [row.account_id])
             book.post(months._entry(row.id, row.account_id, month, 1_000))  # noqa: SLF001 - the very entry
-            await ledger.write(tx, book)
+            await ledger.write(tx, book, actor=TESTER)
 
     with pytest.raises(IntegrityError, match="uq_ledger_entries_key"):
         await credit_past_the_lock()

@@ -5,10 +5,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from carteira import ledger
+from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 
 TOP_UP = ledger.system_account("test.top_up")
 SHOP = ledger.system_account("test.shop")
+TESTER = Actor("command", "tests")
 
 
 async def open_system_accounts(tx: Tx) -> None:
@@ -28,7 +31,9 @@ async def open_wallet(tx: Tx, balance: int = 0, *, owner_id: UUID | None = None)
     """Open a customer account with money in it."""
     wallet = await ledger.open_account(tx, "test.wallet", holder_id=uuid4(), owner_id=owner_id)
     if balance:
-        await ledger.post(tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=balance))
+        await ledger.post(
+            tx, ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=balance), actor=TESTER
+        )
     return wallet
 
 
@@ -40,3 +45,12 @@ def purchase(wallet: UUID, amount: int, *, key: str | None = None) -> ledger.New
 async def balance_of(tx: Tx, account_id: UUID) -> int:
     """Look a balance up."""
     return (await ledger.account(tx, account_id)).balance
+
+
+async def verified(database: Database, **expected: tuple[int, bytes]) -> ledger.ChainVerification:
+    """Verify the whole chain."""
+    async with database.transaction() as tx:
+        result = ledger.ChainVerification()
+        async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last one
+            pass
+        return result

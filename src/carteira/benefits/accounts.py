@@ -22,6 +22,7 @@ from carteira.benefits.schemas import (
     BenefitAccountOut,
 )
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 
@@ -71,7 +72,7 @@ async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
     return {name: known.get(name, 0) for name in names}
 
 
-async def open_account(tx: Tx, body: AccountIn) -> BenefitAccountOut:
+async def open_account(tx: Tx, body: AccountIn, *, actor: Actor, approved_by: UUID | None = None) -> BenefitAccountOut:
     """Open an account with a ledger account for each category, and credit what it begins with.
 
     Raises:
@@ -94,5 +95,6 @@ async def open_account(tx: Tx, body: AccountIn) -> BenefitAccountOut:
     for name in names:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):
-            await ledger.post(tx, credit_entry(account_id, amount, "Saldo inicial"))
+            entry = credit_entry(account_id, amount, "Saldo inicial")
+            await ledger.post(tx, entry, actor=actor, approved_by=approved_by)
     return BenefitAccountOut(account=body.account, balances=await balances(tx, opened))

@@ -21,6 +21,7 @@ from carteira.benefits.schemas import (
     ReturnOut,
 )
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import format_brl
 
@@ -48,7 +49,9 @@ RETURNS = ("benefits.reversal", "benefits.refund")
 """The kinds of entry that give money back of a purchase."""
 
 
-async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) -> ReturnOut:
+async def _give_back(  # noqa: PLR0913 - what, how much, by whom
+    tx: Tx, decision: BenefitDecision, kind: str, amount: int, *, actor: Actor, approved_by: UUID | None
+) -> ReturnOut:
     """Post the money from what merchants are owed back to the category that paid."""
     assert decision.account_id is not None, "an approved transaction has an account"
     assert decision.category_used is not None, "and a category that paid"
@@ -58,7 +61,7 @@ async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int) 
     entry = ledger.transfer(
         f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description
     )
-    await ledger.post(tx, entry)
+    await ledger.post(tx, entry, actor=actor, approved_by=approved_by)
     await _record_return(tx, entry.id, decision.id, kind, amount)
     return ReturnOut(
         id=entry.id,
@@ -81,7 +84,7 @@ async def _returned(tx: Tx, transaction_id: UUID) -> int:
     return int(total or 0)
 
 
-async def reverse(tx: Tx, transaction_id: UUID) -> ReturnOut:
+async def reverse(tx: Tx, transaction_id: UUID, *, actor: Actor, approved_by: UUID | None = None) -> ReturnOut:
     """Undo an approved transaction whole.
 
     Raises:
@@ -90,10 +93,12 @@ async def reverse(tx: Tx, transaction_id: UUID) -> ReturnOut:
     decision = await _approved(tx, transaction_id)
     if await _returned(tx, transaction_id):
         raise AlreadyReturned
-    return await _give_back(tx, decision, "reversal", decision.amount or 0)
+    return await _give_back(tx, decision, "reversal", decision.amount or 0, actor=actor, approved_by=approved_by)
 
 
-async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
+async def refund(
+    tx: Tx, transaction_id: UUID, amount: int | None, *, actor: Actor, approved_by: UUID | None = None
+) -> ReturnOut:
     """Give a part of an approved transaction back, or all that is left of it, to the category that paid.
 
     Raises:
@@ -104,7 +109,7 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None) -> ReturnOut:
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         raise AlreadyReturned(f"Restam {format_brl(left)} a devolver desta transação." if left else None)
-    return await _give_back(tx, decision, "refund", wanted)
+    return await _give_back(tx, decision, "refund", wanted, actor=actor, approved_by=approved_by)
 
 
 async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:

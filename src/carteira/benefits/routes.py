@@ -105,23 +105,23 @@ async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> Transact
 
 @transactions.post("/{transaction_id}/reversal", status_code=201, summary="Estornar")
 @idempotent(status=201)
-async def reverse(transaction_id: UUID, tx: TxDep, _who: Writer) -> ReturnOut:
+async def reverse(transaction_id: UUID, tx: TxDep, who: Writer) -> ReturnOut:
     """Desfaz uma transação aprovada por inteiro, uma única vez."""
-    return await returns.reverse(tx, transaction_id)
+    return await returns.reverse(tx, transaction_id, actor=who.actor)
 
 
 @transactions.post("/{transaction_id}/refund", status_code=201, summary="Devolver")
 @idempotent(status=201)
-async def refund(transaction_id: UUID, tx: TxDep, _who: Writer, body: RefundIn | None = None) -> ReturnOut:
+async def refund(transaction_id: UUID, tx: TxDep, who: Writer, body: RefundIn | None = None) -> ReturnOut:
     """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou."""
-    return await returns.refund(tx, transaction_id, body.amount if body else None)
+    return await returns.refund(tx, transaction_id, body.amount if body else None, actor=who.actor)
 
 
 @router.post("/accounts", status_code=201, summary="Abrir uma conta")
 @idempotent(status=201)
-async def open_account(body: AccountIn, tx: TxDep, _who: Writer) -> BenefitAccountOut:
+async def open_account(body: AccountIn, tx: TxDep, who: Writer) -> BenefitAccountOut:
     """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
-    return await accounts.open_account(tx, body)
+    return await accounts.open_account(tx, body, actor=who.actor)
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos")
@@ -158,9 +158,9 @@ async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime
 
 @router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
 @idempotent(status=201)
-async def credit(account: Reference, body: CreditIn, tx: TxDep, _who: Writer) -> CreditOut:
+async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer) -> CreditOut:
     """Credita uma categoria de uma conta."""
-    return await topups.credit(tx, account, body)
+    return await topups.credit(tx, account, body, actor=who.actor)
 
 
 _BULK_BODY = {
@@ -207,11 +207,11 @@ async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
 async def credit_many(
     lines: Annotated[list[Any], Depends(_credit_lines)],
     tx: TxDep,
-    _who: Writer,
+    who: Writer,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> bytes:
     """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
-    return await (await topups.credit_many(tx, lines, atomic=atomic)).written()
+    return await (await topups.credit_many(tx, lines, atomic=atomic, actor=who.actor)).written()
 
 
 async def _read_lines(kind: str, body: bytes) -> list[Any]:

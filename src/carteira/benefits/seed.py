@@ -6,6 +6,7 @@ from carteira.benefits import accounts, catalog
 from carteira.benefits.errors import BenefitAccountNotFound
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 
 MERCHANTS = {
     "UBER TRIP                   SAO PAULO BR": "4121",
@@ -25,4 +26,5 @@ async def seed(tx: Tx, person_id: UUID) -> None:
         try:
             await accounts.find(tx, reference)
         except BenefitAccountNotFound:
-            await accounts.open_account(tx, AccountIn(account=reference, user_id=person_id, balances=BALANCES))
+            body = AccountIn(account=reference, user_id=person_id, balances=BALANCES)
+            await accounts.open_account(tx, body, actor=Actor("command", "seed"))

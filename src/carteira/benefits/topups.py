@@ -29,6 +29,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE, pieces
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import InvalidInput, Problem
@@ -66,7 +67,7 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted]) -> tuple[set[str], di
     return known, accounts
 
 
-async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
+async def credit(tx: Tx, reference: str, body: CreditIn, *, actor: Actor, approved_by: UUID | None = None) -> CreditOut:
     """Top up one category of an account.
 
     Raises:
@@ -81,7 +82,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn) -> CreditOut:
     entry = credit_entry(account_id, body.amount, body.description)
     book = await ledger.lock(tx, [account_id])
     book.post(entry)
-    await ledger.write(tx, book)
+    await ledger.write(tx, book, actor=actor, approved_by=approved_by)
     return CreditOut(
         entry_id=entry.id,
         account=reference,
@@ -129,7 +130,9 @@ def _check(number: int, raw: object) -> Line | BulkCreditResult:
     return line.account, line.category, line.amount, line.description
 
 
-async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> BulkCreditOut:
+async def credit_many(
+    tx: Tx, raw_lines: Sequence[object], *, atomic: bool, actor: Actor, approved_by: UUID | None = None
+) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
     The work is done in pieces, so that others are served meanwhile. Nothing is locked before it is known what to post.
@@ -144,7 +147,7 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], *, atomic: bool) -> B
     results, due = await _judge(tx, raw_lines)
     if atomic and len(due) < len(results):
         await _reject(results)
-    await _post(tx, due)
+    await _post(tx, due, actor, approved_by)
     total = sum(amount for _, _, amount, _ in due)
     failed = len(results) - len(due)
     return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
@@ -170,7 +173,7 @@ async def _judge(tx: Tx, raw_lines: Sequence[object]) -> tuple[list[BulkCreditRe
     return results, due
 
 
-async def _post(tx: Tx, due: list[Credit]) -> None:
+async def _post(tx: Tx, due: list[Credit], actor: Actor, approved_by: UUID | None) -> None:
     """Lock, post and write a piece at a time.
 
     In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
@@ -182,7 +185,7 @@ async def _post(tx: Tx, due: list[Credit]) -> None:
         book = await ledger.lock(tx, [account_id for account_id, *_ in piece])
         for account_id, entry_id, amount, description in piece:
             book.post(credit_entry(account_id, amount, description, entry_id))
-        await ledger.write(tx, book)
+        await ledger.write(tx, book, actor=actor, approved_by=approved_by)
 
 
 def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:

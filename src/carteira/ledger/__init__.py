@@ -7,11 +7,12 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 - a customer account's balance is its last posting's `balance_after` and the sum of its postings; a system account's
   balance is rolled up by a job, and the rest is summed, so that no row is hot;
 - what is posted under a key is posted once;
+- each entry keeps its actor, who moved the money, and who approved it where that takes two;
 - entries are sealed in commit order into a hash chain, and `verify` names what was changed since.
 
-Callers write `ledger.post(tx, ledger.transfer(…))`, or `lock` (or `read`) a book, `post` to it and `write` it. Python
-decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own with the
-book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
+Callers write `ledger.post(tx, ledger.transfer(…), actor=…)`, or `lock` (or `read`) a book, `post` to it and `write` it.
+Python decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own
+with the book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
 `system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are
 for what is authorized first and settled later: no module uses them yet. `sql/` holds the present text of the functions
 and triggers in the database. Sources: rules.md, ledger; ADR 0002.

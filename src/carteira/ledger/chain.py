@@ -5,6 +5,9 @@ with its postings, and a hash over these and the hash of the block before. No pe
 left out), so that erasing a person does not break the chain. Digests are computed by SQL that stands here and not in
 the database, where whoever tampers could change it too.
 
+A block has a version, which says what its digests are taken over. Version 2 counts the actor and who approved; blocks
+of version 1 were sealed before there were any, and an entry in one of them has none.
+
 A chain proves nothing against somebody who rewrites all of it: keep the head that `verify` prints somewhere else, and
 give it back to the next `verify`.
 """
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, LargeBinary, RowMapping, func, insert, select, text
+from sqlalchemy import BigInteger, LargeBinary, RowMapping, SmallInteger, TextClause, func, insert, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
@@ -39,6 +42,7 @@ class LedgerBlock(Base):
     last_id: Mapped[UUID]
     seals: Mapped[bytes] = mapped_column(LargeBinary)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+    version: Mapped[int] = mapped_column(SmallInteger)
     sealed_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
 
 
@@ -63,18 +67,39 @@ class ChainVerification:
     findings: list[Finding] = field(default_factory=list)
 
 
-# One digest an entry: its own fields and its postings in order of their lines, everything but the description.
-_DIGESTS = text("""
-    SELECT wanted.place, entry.id, entry.xid, substr(sha256(convert_to(
-        concat_ws('|', entry.id, entry.xid, entry.kind, coalesce(entry.key, ''), coalesce(entry.reverses_id::text, ''),
+def _digests(content: str) -> TextClause:
+    """Return the query for entries' digests, in the order of their ids: the first half of a SHA-256 of the content."""
+    return text(f"""
+        SELECT wanted.place, entry.id, entry.xid, substr(sha256(convert_to({content}, 'UTF8')), 1, {DIGEST_BYTES})
+            AS digest
+        FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted (id, place)
+        JOIN ledger_entries entry ON entry.id = wanted.id
+        ORDER BY wanted.place
+    """)  # noqa: S608 - constants
+
+
+# What a digest is taken over, by the block's version: an entry's own fields and its postings in order of their lines,
+# everything but the description.
+_DIGESTS = {
+    # An entry into which an actor was put since has no digest.
+    1: _digests("""
+        CASE WHEN num_nonnulls(entry.actor_kind, entry.actor_id, entry.approved_by) = 0 THEN concat_ws(
+            '|', entry.id, entry.xid, entry.kind, coalesce(entry.key, ''), coalesce(entry.reverses_id::text, ''),
             extract(epoch FROM entry.posted_at), (
                 SELECT string_agg(concat_ws(',', line, account_id, amount, coalesce(seq, 0), coalesce(balance_after, 0),
                                             extract(epoch FROM posted_at)), ';' ORDER BY line)
-                FROM ledger_postings WHERE entry_id = entry.id)), 'UTF8')), 1, 16) AS digest
-    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted (id, place)
-    JOIN ledger_entries entry ON entry.id = wanted.id
-    ORDER BY wanted.place
-""")
+                FROM ledger_postings WHERE entry_id = entry.id)) END"""),
+    # A row as text quotes what it holds and tells null from empty, so that no two entries read the same.
+    2: _digests("""
+        ROW(entry.id, entry.xid, entry.kind, entry.key, entry.reverses_id, extract(epoch FROM entry.posted_at),
+            entry.actor_kind, entry.actor_id, entry.approved_by, (
+                SELECT string_agg(
+                    ROW(line, account_id, amount, seq, balance_after, extract(epoch FROM posted_at))::text,
+                    '' ORDER BY line)
+                FROM ledger_postings WHERE entry_id = entry.id))::text"""),
+}
+VERSION = 2
+"""The version of the blocks that are sealed now."""
 
 
 async def _seal(tx: Tx, rows: Sequence[RowMapping]) -> None:
@@ -82,7 +107,7 @@ async def _seal(tx: Tx, rows: Sequence[RowMapping]) -> None:
     last = (
         await tx.execute(select(LedgerBlock.height, LedgerBlock.hash).order_by(LedgerBlock.height.desc()).limit(1))
     ).first()
-    digests = await tx.execute(_DIGESTS, {"ids": [row["id"] for row in rows]})
+    digests = await tx.execute(_DIGESTS[VERSION], {"ids": [row["id"] for row in rows]})
     seals = b"".join(row.id.bytes + row.digest for row in digests)
     await tx.execute(
         insert(LedgerBlock).values(
@@ -90,13 +115,15 @@ async def _seal(tx: Tx, rows: Sequence[RowMapping]) -> None:
             last_xid=rows[-1]["xid"],
             last_id=rows[-1]["id"],
             seals=seals,
-            hash=_link(last.hash if last else GENESIS, seals),
+            hash=_link(last.hash if last else GENESIS, seals, VERSION),
+            version=VERSION,
         )
     )
 
 
-def _link(previous: bytes, seals: bytes) -> bytes:
-    return hashlib.sha256(previous + seals).digest()
+def _link(previous: bytes, seals: bytes, version: int) -> bytes:
+    mark = version.to_bytes(2) if version > 1 else b""
+    return hashlib.sha256(previous + mark + seals).digest()
 
 
 follower = Follower("ledger.chain", LedgerEntry.__table__, _seal, batch=BLOCK_ENTRIES)
@@ -125,7 +152,7 @@ async def verify(tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncI
     place: tuple[int, UUID] = (0, UUID(int=0))
     async for block in _blocks(tx):
         result.blocks += 1
-        if block.height != result.blocks or block.hash != _link(result.head, block.seals):
+        if block.height != result.blocks or block.hash != _link(result.head, block.seals, block.version):
             result.findings.append(Finding("broken_chain", height=block.height))
         if expected is not None and block.height == expected[0] and block.hash != expected[1]:
             result.findings.append(Finding("broken_chain", height=block.height))
@@ -144,7 +171,8 @@ async def _verify_block(
     """Compare a block's seals with the entries as they are now; give the place of its last entry."""
     seals = [block.seals[at : at + _SEAL_BYTES] for at in range(0, len(block.seals), _SEAL_BYTES)]
     ids = [UUID(bytes=seal[:16]) for seal in seals]
-    now = {row.id: row for row in await tx.execute(_DIGESTS, {"ids": ids})}
+    digests = _DIGESTS.get(block.version, _DIGESTS[VERSION])  # where there is no such version, the hash is wrong too
+    now = {row.id: row for row in await tx.execute(digests, {"ids": ids})}
     for entry_id, seal in zip(ids, seals, strict=True):
         row = now.get(entry_id)
         if row is None:

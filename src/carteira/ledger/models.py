@@ -35,7 +35,11 @@ class LedgerAccount(Base):
 
 
 class LedgerEntry(Base):
-    """A movement: two postings or more that add up to zero. Append-only."""
+    """A movement: two postings or more that add up to zero. Append-only.
+
+    The actor is null in entries older than actors, and `unknown` in those of servers older than actors; a trigger
+    demands one of new entries.
+    """
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
@@ -51,6 +55,9 @@ class LedgerEntry(Base):
     key: Mapped[str | None] = mapped_column(Text)
     reverses_id: Mapped[UUID | None]
     posted_at: Mapped[datetime] = mapped_column(INSTANT)
+    actor_kind: Mapped[str | None] = mapped_column(Text)
+    actor_id: Mapped[str | None] = mapped_column(Text)
+    approved_by: Mapped[UUID | None]
 
 
 class LedgerPosting(Base):

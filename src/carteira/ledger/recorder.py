@@ -5,15 +5,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
-WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4)) "
-"""Write a book: moves, entries, lines, follow. It is written when `written`, a row of one column, is read."""
+WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4, $5, $6, $7)) "
+"""Write a book: moves, entries, lines, follow, the actor's kind and id, who approved it.
+
+It is written when `written`, a row of one column, is read.
+"""
 WRITE_ALONE = WRITE + "SELECT FROM written"
 COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 """The columns of an `Account`, in its order."""
 
 
 class Records(NamedTuple):
-    """Rows that `Recorder.record` made ready for `write`: the whole statement, and its parameters from `$5` on."""
+    """Rows that `Recorder.record` made ready for `write`: the whole statement, and its parameters from `$8` on."""
 
     statement: str
     values: tuple[object, ...]
@@ -35,10 +38,10 @@ class Recorder(Generic[Row]):
 
     def __init__(self, table: str, columns: Sequence[str], *, row_type: str, guard: str | None = None) -> None:
         self._guard = guard
-        guarded = f"(SELECT {guard}($6)) AND " if guard else ""
+        guarded = f"(SELECT {guard}($9)) AND " if guard else ""
         self._statement = f"""{WRITE}
     INSERT INTO {table} ({", ".join(columns)})
-    SELECT new.* FROM unnest($5::{row_type}[]) AS new
+    SELECT new.* FROM unnest($8::{row_type}[]) AS new
 WHERE {guarded}(SELECT count(*) FROM written) = 1"""  # noqa: S608 - names from constants of the modules
 
     def record(self, rows: Sequence[Row], known: object = None) -> Records:

@@ -69,12 +69,13 @@ async def get_statement(
 async def reverse(
     entry_id: UUID,
     tx: TxDep,
-    _who: Annotated[Principal, claims("ledger:write")],
+    who: Annotated[Principal, claims("ledger:write")],
     body: ReversalIn | None = None,
 ) -> ReversalOut:
     """Desfaz um lançamento com outro de sinais trocados. Um lançamento é estornado uma única vez."""
     description = body.description if body else None
-    return ReversalOut(id=await service.reverse(tx, entry_id, description=description), reverses_id=entry_id)
+    reversal_id = await service.reverse(tx, entry_id, actor=who.actor, description=description)
+    return ReversalOut(id=reversal_id, reverses_id=entry_id)
 
 
 @router.get("/reconciliation", summary="Conferência", dependencies=[claims("ledger:read")])

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.db.errors import sqlstate_of
 from carteira.kit.db.session import LeanTx, Tx, fetch, locked_one
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.book import Account, Book, NewEntry, Posting, is_system, transfer
@@ -121,8 +122,19 @@ async def accounts_held(
     return [(row[0], row[1], Account(*row[2:]) if row[2] else None) for row in rows]
 
 
-async def write(tx: Tx | LeanTx, book: Book, *, follow: bool = False, records: Records | None = None) -> None:
+async def write(  # noqa: PLR0913 - one call writes it all
+    tx: Tx | LeanTx,
+    book: Book,
+    *,
+    actor: Actor,
+    approved_by: UUID | None = None,
+    follow: bool = False,
+    records: Records | None = None,
+) -> None:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
+
+    `actor` is who moves the money, and `approved_by` the person who approved it where that takes two; each entry keeps
+    both.
 
     With `follow`, accounts that other transactions moved since they were read are moved on from where they are now, as
     long as they cover it; so that nothing needs to be locked or compared, a book that only takes from its customers'
@@ -132,8 +144,24 @@ async def write(tx: Tx | LeanTx, book: Book, *, follow: bool = False, records: R
         StaleBook: an account is not as it was read (with `follow`: and does not cover what is taken); nothing of this
             transaction can be kept.
     """
+    await _write(tx, book, actor, approved_by, follow=follow, records=records or _ALONE)
+
+
+_NOBODY = (None, None)
+
+
+async def _write(  # noqa: PLR0913 - as `write`
+    tx: Tx | LeanTx,
+    book: Book,
+    actor: Actor | None,
+    approved_by: UUID | None = None,
+    *,
+    follow: bool = False,
+    records: Records = _ALONE,
+) -> None:
+    """Write a book as `write`; only one without entries has no actor."""
     assert not follow or all(line[3] < 0 for line in book.lines if line[4] is not None), "a followed book only takes"
-    statement, values = records or _ALONE
+    statement, values = records
     try:
         await fetch(
             tx,
@@ -142,6 +170,8 @@ async def write(tx: Tx | LeanTx, book: Book, *, follow: bool = False, records: R
             [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
             book.lines,
             follow,
+            *(actor or _NOBODY),
+            approved_by,
             *values,
         )
     except (DBAPIError, asyncpg.PostgresError) as error:
@@ -150,10 +180,10 @@ async def write(tx: Tx | LeanTx, book: Book, *, follow: bool = False, records: R
         raise
 
 
-async def post(tx: Tx, entry: NewEntry) -> UUID:
+async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | None = None) -> UUID:
     """Post one entry and give its id: lock, check, write.
 
-    With a `key`, the same entry posted again moves nothing and gives the first one's id.
+    With a `key`, the same entry posted again moves nothing and gives the first one's id, whoever posts it.
 
     Raises:
         InsufficientFunds: a customer account does not cover what it gives.
@@ -166,7 +196,7 @@ async def post(tx: Tx, entry: NewEntry) -> UUID:
             return known
     book = await lock(tx, [posting.account_id for posting in entry.postings])
     book.post(entry)
-    await write(tx, book)
+    await write(tx, book, actor=actor, approved_by=approved_by)
     return entry.id
 
 
@@ -195,7 +225,7 @@ async def hold(tx: Tx, account_id: UUID, amount: int, *, ttl: timedelta) -> UUID
     now = clock.now()
     book = await lock(tx, [account_id])
     book.hold(account_id, amount)
-    await write(tx, book)
+    await _write(tx, book, None)
     row = LedgerHold(
         id=uuid7(), account_id=account_id, amount=amount, status="active", expires_at=now + ttl, created_at=now
     )
@@ -224,7 +254,9 @@ def _not_expired(row: LedgerHold) -> None:
         raise HoldNotActive
 
 
-async def capture(tx: Tx, hold_id: UUID, *, target: UUID, kind: str, amount: int | None = None) -> UUID:
+async def capture(  # noqa: PLR0913 - an entry, spelled out
+    tx: Tx, hold_id: UUID, *, target: UUID, kind: str, actor: Actor, amount: int | None = None
+) -> UUID:
     """Turn a hold, or a part of it, into an entry towards a system account; the rest is released. Gives the entry's id.
 
     Raises:
@@ -243,7 +275,7 @@ async def capture(tx: Tx, hold_id: UUID, *, target: UUID, kind: str, amount: int
     captured = row.amount if amount is None else amount
     entry = transfer(kind, source=row.account_id, target=target, amount=captured)
     book.post(entry)
-    await write(tx, book)
+    await write(tx, book, actor=actor)
     row.status, row.captured, row.entry_id = "captured", captured, entry.id
     await tx.flush()
     return entry.id
@@ -257,7 +289,7 @@ async def release(tx: Tx, hold_id: UUID) -> None:
         HoldNotActive: it was settled before.
     """
     row, book = await _settle(tx, hold_id, lambda _row: None)
-    await write(tx, book)
+    await _write(tx, book, None)
     row.status = "released"
     await tx.flush()
 
@@ -285,7 +317,7 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
         book.release(row.account_id, row.amount)
         row.status, row.settled_at = "expired", clock.now()
         expired += 1
-    await write(tx, book)
+    await _write(tx, book, None)
     await tx.flush()
     return expired
 
@@ -310,7 +342,9 @@ async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
     return await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)) is not None
 
 
-async def reverse(tx: Tx, entry_id: UUID, *, description: str | None = None) -> UUID:
+async def reverse(
+    tx: Tx, entry_id: UUID, *, actor: Actor, approved_by: UUID | None = None, description: str | None = None
+) -> UUID:
     """Undo an entry by a new one with the opposite postings; give the new entry's id.
 
     Raises:
@@ -338,7 +372,7 @@ async def reverse(tx: Tx, entry_id: UUID, *, description: str | None = None) -> 
         await guard(tx, reversal)
     book = await lock(tx, [posting.account_id for posting in postings])
     book.post(reversal)
-    await write(tx, book)
+    await write(tx, book, actor=actor, approved_by=approved_by)
     return reversal.id
 
 

@@ -4,12 +4,14 @@ import structlog
 from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db.engine import Database
+from carteira.kit.values.actor import Actor
 from carteira.resellers import metrics, months
 from carteira.resellers.errors import MonthHasPending
 from carteira.resellers.schemas import write_month
 
 log = structlog.get_logger(__name__)
 blueprint = Blueprint()
+CLOSER = Actor("job", "resellers.close_due_months")
 
 
 @blueprint.periodic(cron="20 * * * *")
@@ -27,7 +29,7 @@ async def close_all_due(database: Database) -> int:
     for month in due:
         try:
             async with database.transaction() as tx:
-                closed = await months.close(tx, month, None)
+                closed = await months.close(tx, month, actor=CLOSER)
         except MonthHasPending as waiting:
             overdue += 1
             log.warning("month not closed", month=write_month(month), pending=waiting.extra["pending"])

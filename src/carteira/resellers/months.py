@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.resellers import cashback, configuration, metrics
 from carteira.resellers.cashback import MonthlyCashback
@@ -38,7 +39,7 @@ class _Earned:
     entry: ledger.NewEntry | None
 
 
-async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
+async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None = None) -> ClosedMonthOut:
     """Close a month and credit its cashback; a month that is closed already is told again and nothing moves.
 
     Raises:
@@ -57,8 +58,8 @@ async def close(tx: Tx, month: date, closed_by: UUID | None) -> ClosedMonthOut:
     if pending:
         raise MonthHasPending(pending)
     earned = await _earned(tx, month)
-    await _credit(tx, month, earned)
-    row.closed_at, row.closed_by = clock.now(), closed_by
+    await _credit(tx, month, earned, actor, approved_by)
+    row.closed_at, row.closed_by = clock.now(), actor.user_id
     row.resellers = len(earned)
     row.total = sum(one.cashback.total for one in earned)
     row.cashback = sum(one.cashback.amount for one in earned)
@@ -122,7 +123,7 @@ def _entry(reseller_id: UUID, account_id: UUID, month: date, amount: int) -> led
     )
 
 
-async def _credit(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
+async def _credit(tx: Tx, month: date, earned: Sequence[_Earned], actor: Actor, approved_by: UUID | None) -> None:
     """Post all credits in one round trip and write down what they were computed from."""
     if not earned:
         return
@@ -130,7 +131,7 @@ async def _credit(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
     for one in earned:
         if one.entry is not None:
             book.post(one.entry)
-    await ledger.write(tx, book)
+    await ledger.write(tx, book, actor=actor, approved_by=approved_by)
     await tx.execute(
         insert(Closing),
         [

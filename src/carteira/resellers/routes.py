@@ -187,4 +187,4 @@ async def list_months(
 @idempotent(payload=lambda arguments: write_month(arguments["month"]))
 async def close_month(month: BusinessMonth, tx: TxDep, who: Approver) -> ClosedMonthOut:
     """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo."""
-    return await months.close(tx, month, who.user_id)
+    return await months.close(tx, month, actor=who.actor)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
@@ -126,12 +127,12 @@ async def register(tx: Tx, who: Principal, body: PurchaseIn) -> PurchaseOut:
         raise PurchaseCodeTaken
     row = await tx.get_one(Purchase, identifier)
     if body.cashback_to_spend:
-        await _spend(tx, row, reseller, body.cashback_to_spend)
+        await _spend(tx, row, reseller, body.cashback_to_spend, who.actor)
     metrics.purchases_total.labels(status).inc()
     return purchase_out(row, reseller, who)
 
 
-async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int) -> None:
+async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, actor: Actor) -> None:
     """Pay a part of a purchase with cashback.
 
     Raises:
@@ -141,7 +142,7 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int) -> 
         SPEND, source=reseller.account_id, target=SPENT, amount=amount, description=f"Usado na compra {row.code}"
     )
     try:
-        row.spend_entry_id = await ledger.post(tx, entry)
+        row.spend_entry_id = await ledger.post(tx, entry, actor=actor)
     except ledger.InsufficientFunds as error:
         detail = f"Saldo de cashback insuficiente: faltam {format_brl(error.short_by)}."
         raise ledger.InsufficientFunds(error.account_id, error.short_by, detail) from error
@@ -150,14 +151,15 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int) -> 
     metrics.spent_total.inc(amount)
 
 
-async def _give_back(tx: Tx, row: Purchase) -> None:
+async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> None:
     """Give the cashback that a purchase spent back to its reseller, if there was any."""
     entry_id, amount = row.spend_entry_id, row.cashback_spent
     if entry_id is None:
         return
     row.spend_entry_id, row.cashback_spent = None, 0
     await tx.flush()
-    await ledger.reverse(tx, entry_id, description=f"Devolvido da compra {row.code}")
+    description = f"Devolvido da compra {row.code}"
+    await ledger.reverse(tx, entry_id, actor=actor, approved_by=approved_by, description=description)
     metrics.given_back_total.inc(amount)
 
 
@@ -220,14 +222,14 @@ async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChange
         message = "O valor não pode ser menor que o cashback usado na compra."
         raise InvalidInput(errors=[{"field": "amount", "message": message}])
     if wanted != row.cashback_spent:
-        await _give_back(tx, row)
+        await _give_back(tx, row, who.actor)
     row.code, row.amount, row.purchased_on, row.month = body.code, body.amount, body.date, month
     try:
         await tx.flush()
     except IntegrityError as error:
         raise PurchaseCodeTaken from error
     if wanted != row.cashback_spent:
-        await _spend(tx, row, reseller, wanted)
+        await _spend(tx, row, reseller, wanted, who.actor)
     return purchase_out(row, reseller, who)
 
 
@@ -240,7 +242,7 @@ async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
         PurchaseDecided: it was approved or rejected.
     """
     row, _ = await _pending(tx, who, purchase_id)
-    await _give_back(tx, row)
+    await _give_back(tx, row, who.actor)
     await tx.delete(row)
     await tx.flush()
 
@@ -271,7 +273,7 @@ async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason
     if row.status != PENDING:
         raise PurchaseDecided
     if status == REJECTED:
-        await _give_back(tx, row)
+        await _give_back(tx, row, who.actor)
     row.status, row.rejection_reason = status, reason
     row.decided_by, row.decided_at = who.user_id, clock.now()
     await tx.flush()

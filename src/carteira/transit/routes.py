@@ -56,7 +56,7 @@ async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> CardBalan
 @idempotent()
 async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
     """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro."""
-    balance = await service.recharge(tx, who.user_id, card_number, body.amount)
+    balance = await service.recharge(tx, who.user_id, card_number, body.amount, actor=who.actor)
     return NewBalanceOut(card_number=card_number, new_balance=balance)
 
 
@@ -64,7 +64,7 @@ async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who)
 @idempotent()
 async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
     """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
-    balance = await service.debit(tx, who.user_id, card_number, body.amount)
+    balance = await service.debit(tx, who.user_id, card_number, body.amount, actor=who.actor)
     return NewBalanceOut(card_number=card_number, new_balance=balance)
 
 
@@ -91,7 +91,8 @@ async def cancel(card_number: CardNumber, tx: TxDep, who: Who, body: CancelIn | 
 
     Em um cartão já cancelado, move o que restou nele.
     """
-    return CardOut.model_validate(await service.cancel(tx, who.user_id, card_number, move_balance_to=_target(body)))
+    card = await service.cancel(tx, who.user_id, card_number, actor=who.actor, move_balance_to=_target(body))
+    return CardOut.model_validate(card)
 
 
 @cards_router.post("/{card_number}/block", summary="Bloquear um cartão perdido")
@@ -113,7 +114,7 @@ async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("t
 
     O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
     """
-    results = await taps.account_for(tx, who.user_id, body.taps)
+    results = await taps.account_for(tx, who.user_id, body.taps, actor=who.actor)
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
 
 

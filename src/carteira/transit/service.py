@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.transit import metrics, numbers
@@ -134,7 +135,7 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
     return cards
 
 
-async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
+async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
     """Put centavos on a person's active card and give its balance; rides still owed are paid out of it first.
 
     Raises:
@@ -147,13 +148,13 @@ async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
     entry = ledger.transfer("transit.recharge", source=TOP_UP, target=card.account_id, amount=amount)
     book.post(entry)
     await _pay_debts(tx, book, card)
-    await ledger.write(tx, book)
+    await ledger.write(tx, book, actor=actor)
     await _tell(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
     _count("recharge", amount)
     return book.account(card.account_id).balance
 
 
-async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
+async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
     """Take centavos off a person's active card and give its balance.
 
     Raises:
@@ -170,7 +171,7 @@ async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int) -> int:
     except ledger.InsufficientFunds as error:
         metrics.refusals.inc()
         raise InsufficientBalance from error
-    await ledger.write(tx, book)
+    await ledger.write(tx, book, actor=actor)
     await _tell(tx, "transit.debited", card, amount=amount, entry_id=str(entry.id))
     _count("debit", amount)
     return book.account(card.account_id).balance
@@ -203,7 +204,7 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
         await tell_paid(tx, [(card, entry.id, paid)])
 
 
-async def cancel(tx: Tx, user_id: UUID, card_number: str, *, move_balance_to: str | None = None) -> Card:
+async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_balance_to: str | None = None) -> Card:
     """Cancel a card for good and, if asked, move its balance to another active card of the same person.
 
     On a card that is cancelled already, a target moves what is left on it.
@@ -236,7 +237,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, move_balance_to: st
                 ledger.transfer("transit.transfer", source=card.account_id, target=target.account_id, amount=moving)
             )
             await _pay_debts(tx, book, target)
-            await ledger.write(tx, book)
+            await ledger.write(tx, book, actor=actor)
             _count("transfer", moving)
     return view(card, book.account(card.account_id).balance)
 

@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import InvalidInput
@@ -108,7 +109,7 @@ def _fingerprint(tap: RecordedTap) -> bytes:
     return hashlib.sha256(orjson.dumps([tap.card_number, tap.amount, instant, tap.line, tap.vehicle])).digest()
 
 
-async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> list[TapResult]:
+async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap], *, actor: Actor) -> list[TapResult]:
     """Account for taps in any order, each id once whoever sends it, and give the results in the order of the taps.
 
     An id that was seen before gives its first result again; with other content it is a `conflict` and moves nothing.
@@ -122,7 +123,7 @@ async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> l
         first.setdefault(tap.id, tap)
     claimed = await _claim(tx, client_id, [first[tap_id] for tap_id in sorted(first)])
     if claimed:
-        await _decide(tx, [first[tap_id] for tap_id in claimed])
+        await _decide(tx, [first[tap_id] for tap_id in claimed], actor)
     rows = await tx.scalars(select(Tap).where(Tap.tap_id.in_(first)))
     known = {row.tap_id: row for row in rows}
     results = []
@@ -186,7 +187,7 @@ async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
     return fleet
 
 
-async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
+async def _decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor) -> None:
     """Lock the cards, charge each ride in the order of their times, and write what became of it."""
     fleet = await _lock_fleet(tx, taps)
     book = await ledger.lock(tx, [card.account_id for card in fleet.cards.values()])
@@ -199,7 +200,7 @@ async def _decide(tx: Tx, taps: Sequence[RecordedTap]) -> None:
         else:
             decisions.append(_charge(book, card, tap))
     if book.entries:
-        await ledger.write(tx, book)
+        await ledger.write(tx, book, actor=actor)
     await tell_paid(
         tx, [(made.card, made.entry_id, made.paid) for made in decisions if made.card and made.entry_id and made.paid]
     )

@@ -64,7 +64,8 @@ async def _take_whether(turn: Turn) -> Outcome:
         return Done("Certo, o cartão não foi cancelado.")
     number, target = turn.data["card"], turn.data.get("target")
     try:
-        await transit.cancel(turn.tx, turn.person.user_id, number, move_balance_to=target)
+        person = turn.person
+        await transit.cancel(turn.tx, person.user_id, number, actor=person.actor, move_balance_to=target)
     except (transit.CardCancelled, transit.CardNotFound, transit.CardOfAnother):
         return Done(_GONE)
     except transit.CardNotActive:

@@ -41,11 +41,12 @@ async def _take_whether(turn: Turn) -> Outcome:
         return Again("Responda sim ou não.")
     if not sure:
         return Done("Certo, nada foi recarregado.")
+    card, centavos, person = turn.data["card"], turn.data["amount"], turn.person
     try:
-        balance = await transit.recharge(turn.tx, turn.person.user_id, turn.data["card"], turn.data["amount"])
+        balance = await transit.recharge(turn.tx, person.user_id, card, centavos, actor=person.actor)
     except (transit.CardNotActive, transit.CardNotFound, transit.CardOfAnother):
         return Done("Este cartão já não recebe recarga. Nada foi recarregado.")
-    return Done(f"Recarga de {format_brl(turn.data['amount'])} feita. O saldo agora é {format_brl(balance)}.")
+    return Done(f"Recarga de {format_brl(centavos)} feita. O saldo agora é {format_brl(balance)}.")
 
 
 INTENT = Intent(

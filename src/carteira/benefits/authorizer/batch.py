@@ -20,6 +20,7 @@ from carteira.benefits.authorizer.rules import CASH, Catalog, Decision, Rule, de
 from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.db.errors import sqlstate_of
 from carteira.kit.db.session import LeanTx, Tx, fetch
+from carteira.kit.values.actor import Actor
 
 ConcurrencyMode = Literal["locked", "free", "compared", "followed"]
 """How a batch meets other transactions on an account: its row is locked, or else what nobody else has locked is, and
@@ -32,6 +33,10 @@ Payer = tuple[str, str]
 """A benefit account's reference and a kind of ledger account."""
 LedgerState = tuple[UUID, UUID, int, int, int, bool]
 """Benefit account, ledger account, balance, held amount, version, whether it may go negative."""
+
+
+PROCESSOR = Actor("processor", "authorizer")
+"""Who asks for purchases: the processor is known by its secret, and its tokens name nobody."""
 
 
 class CatalogChanged(Exception):
@@ -179,7 +184,7 @@ class Batch:
         fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
         records = RECORDER.record(fresh, known=self.catalog.version)
         try:
-            await ledger.write(tx, self.book, follow=follow, records=records)
+            await ledger.write(tx, self.book, actor=PROCESSOR, follow=follow, records=records)
         except PostgresError as error:
             if sqlstate_of(error) == CATALOG_CHANGED:
                 raise CatalogChanged from error

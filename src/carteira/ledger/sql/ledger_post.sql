@@ -3,7 +3,8 @@
 --
 -- Accounts move first, each from the version that the decision was taken on, or with `follow` from wherever it is by
 -- then, as long as it covers what is taken. Entries and postings are stamped with one instant taken behind the locks, so
--- that an account's instants never run backwards. Returns that instant.
+-- that an account's instants never run backwards. Returns that instant. All entries of a book have one actor, and one
+-- who approved them or nobody.
 --
 -- Raises CA001 if an account cannot be moved, CA005 if balances do not move as the postings do.
 
@@ -23,7 +24,8 @@ CREATE TYPE ledger_line AS (
 -- The settings leave the planner one way to update: account by account in the order of the subquery, which is the order
 -- in which everybody locks.
 CREATE FUNCTION ledger_post(
-    moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean
+    moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean,
+    actor_kind text, actor_id text, approved_by uuid
 ) RETURNS timestamptz LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -60,8 +62,12 @@ BEGIN
     IF cardinality(entries) > 0 THEN
         -- One statement, so that ledger_check_entries finds each entry's postings.
         WITH entry AS (
-            INSERT INTO ledger_entries (id, xid, kind, description, key, reverses_id, posted_at)
-            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp FROM unnest(entries) AS new
+            INSERT INTO ledger_entries (
+                id, xid, kind, description, key, reverses_id, posted_at, actor_kind, actor_id, approved_by
+            )
+            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp,
+                   ledger_post.actor_kind, ledger_post.actor_id, ledger_post.approved_by
+            FROM unnest(entries) AS new
         )
         INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
         SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq + versions_ahead[new.move],
@@ -70,3 +76,10 @@ BEGIN
     END IF;
     RETURN stamp;
 END $$;
+
+-- The same without an actor, as the releases before called it: their servers still run during an upgrade.
+CREATE FUNCTION ledger_post(
+    moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean
+) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT ledger_post(moves, entries, lines, follow, 'unknown', 'former release', NULL)
+$$;

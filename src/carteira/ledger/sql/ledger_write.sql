@@ -1,5 +1,5 @@
 -- Write a book the way earlier releases did, for their servers that still run during an upgrade. The product calls
--- ledger_post instead.
+-- ledger_post instead. Who moves the money is unknown here.
 --
 -- Accounts are set to what the caller computed, each compared with the version that was read; without `locked` their
 -- rows are locked first. Raises CA001 if one was changed meanwhile.
@@ -34,8 +34,9 @@ BEGIN
     stamp := clock_timestamp();
     IF cardinality(entries) > 0 THEN
         WITH entry AS (
-            INSERT INTO ledger_entries (id, xid, kind, description, key, reverses_id, posted_at)
-            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp FROM unnest(entries) AS new
+            INSERT INTO ledger_entries (id, xid, kind, description, key, reverses_id, posted_at, actor_kind, actor_id)
+            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp, 'unknown', 'former release'
+            FROM unnest(entries) AS new
         )
         INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
         SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq, new.balance_after, stamp
