@@ -4,25 +4,29 @@ import gc
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
+from procrastinate import Blueprint
 
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
 from carteira.http_server.application import Application
 from carteira.integration.credit_sources import credit_sources
-from carteira.integration.people import cpf_of, name_of
+from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
 from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
 from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
-from carteira.kit.security import tokens
-from carteira.kit.web import docs, edge, health, openapi, problems, versions
+from carteira.kit.security import approvals_jobs, tokens
+from carteira.kit.security.sealing import KeyedDigest
+from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
 from carteira.kit.web.access import public
+from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.problems import NotAuthenticated
 from carteira.settings import Settings
 
@@ -175,11 +179,13 @@ def create_app(settings: Settings) -> Application:
     )
     api.state.settings = settings
     api.state.authenticate = identity.authenticate
+    api.state.desk = _desk(settings, modules)
     api.state.readiness = _readiness(settings, modules)
     problems.install(api)
     api.add_exception_handler(Exception, edge.on_exception)
     docs.install(api)
     api.include_router(health.router)
+    api.include_router(pending.router)
     _add_metrics(api, settings)
     for module in modules:
         for router in module.routers:
@@ -194,6 +200,21 @@ def create_app(settings: Settings) -> Application:
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
     return Application(api, app, gates)
+
+
+def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
+    """Give the worker's jobs by namespace: the kit's own and the modules'."""
+    return {"kit": approvals_jobs.blueprint} | {module.name: module.jobs for module in modules if module.jobs}
+
+
+def _desk(settings: Settings, modules: list[Module]) -> Desk:
+    return Desk(
+        [operation for module in modules for operation in module.operations],
+        settings.limits,
+        lasts=timedelta(hours=settings.pending_hours),
+        people=People(cpf_of, names_of),
+        digest=KeyedDigest(identity_config(settings).sealing_key, "pending operations: cpf"),
+    )
 
 
 def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Check]:

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 LAYERS = ("foundation", "papers", "products", "dialogue", "notices")
 """From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
 
-KIT_TABLES = ("carteira.kit.db.outbox", "carteira.kit.web.idempotency", "carteira.kit.security.audit")
+KIT_TABLES = (
+    "carteira.kit.db.outbox",
+    "carteira.kit.web.idempotency",
+    "carteira.kit.security.approvals",
+    "carteira.kit.security.audit",
+)
 """The files of the kit that own tables."""
 
 

@@ -1,17 +1,48 @@
 """Every setting of Carteira, read once from the environment (and `.env`) in the composition root."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
+Most = Annotated[int, Field(ge=0, le=10**15)] | Literal["none"] | None
+"""A limit; `none` says that there is none, and production wants it said."""
+
+LIMITS = {
+    "top_ups": "benefits",
+    "opening_balances": "benefits",
+    "refunds": "benefits",
+    "reversals": "benefits",
+    "corrections": "ledger",
+    "purchase_approvals": "resellers",
+    "tiers": "resellers",
+    "cash_recharges": "transit",
+}
+"""What limits hold for what operators do, and the modules that they are of: `LIMIT_…` at once, `DAILY_…` in a day."""
+
+
+def _alone(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
+    return Field(
+        None,
+        description=f"Most centavos of {what} by an operator alone; above, a second person approves. `none` is an "
+        "answer, and production wants one.",
+    )
+
+
+def _in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
+    return Field(
+        None,
+        description=f"Most centavos of {what} by an operator in a day of São Paulo. `none` is an answer, and "
+        "production wants one.",
+    )
 
 
 class InsecureProduction(ValueError):
@@ -108,6 +139,33 @@ class Settings(BaseSettings):
         description="Where Meta exchanges the code.",
     )
     meta_user_url: str = Field("https://graph.facebook.com/v24.0/me", description="Where Meta says who it is.")
+    limit_top_ups: Most = _alone("a top-up (a bulk is one)")
+    limit_opening_balances: Most = _alone("an account's opening balances")
+    limit_refunds: Most = _alone("a refund of a purchase")
+    limit_reversals: Most = _alone("a reversal of a purchase")
+    limit_corrections: Most = _alone("a reversal of a ledger entry")
+    limit_purchase_approvals: Most = _alone("an approval of a reseller's purchase")
+    limit_cash_recharges: Most = _alone("a recharge for cash")
+    limit_tiers: Most = Field(
+        None,
+        description="Highest percentage of cashback that an operator sets alone; above, a second person approves. "
+        "`none` is an answer, and production wants one.",
+    )
+    daily_top_ups: Most = _in_a_day("top-ups")
+    daily_opening_balances: Most = _in_a_day("opening balances")
+    daily_refunds: Most = _in_a_day("refunds of purchases")
+    daily_reversals: Most = _in_a_day("reversals of purchases")
+    daily_corrections: Most = _in_a_day("reversals of ledger entries")
+    daily_purchase_approvals: Most = _in_a_day("approvals of resellers' purchases")
+    daily_cash_recharges: Most = _in_a_day("recharges for cash")
+    pending_hours: int = Field(
+        72, ge=1, le=720, description="For how long an operation waits for a second person before it expires."
+    )
+    recharge_without_payment: bool | None = Field(
+        None,
+        description="Whether a person's recharge of a transport card needs no payment; empty: it needs none, in "
+        "development only.",
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -211,9 +269,27 @@ class Settings(BaseSettings):
             )
         if "credit" in self.modules and self.credit_key_file is None:
             wrong.append("CREDIT_KEY_FILE must be set")
+        wrong.extend(f"{name.upper()} must be set (a number or none)" for name in self._limits_not_said())
+        if "transit" in self.modules and self.recharge_without_payment is None:
+            wrong.append("RECHARGE_WITHOUT_PAYMENT must be set")
         if wrong:
             raise InsecureProduction("; ".join(wrong))
         return self
+
+    def _limits_not_said(self) -> list[str]:
+        on = {*self.modules, "ledger"}
+        names = [f"{what}_{name}" for name, module in LIMITS.items() if module in on for what in ("limit", "daily")]
+        return [name for name in names if name != "daily_tiers" and getattr(self, name) is None]
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What operators may do alone; without a setting there is no limit, which production does not take."""
+
+        def most(name: str) -> int | None:
+            value: Most = getattr(self, name, None)
+            return None if value == "none" else value
+
+        return [Limit(name, most(f"limit_{name}"), most(f"daily_{name}")) for name in LIMITS]
 
     @property
     def modules(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ import uvicorn
 from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
-from carteira.app import modules_of
+from carteira.app import blueprints_of, modules_of
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
@@ -36,11 +36,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [
-        asyncio.create_task(
-            _work_off(settings, {m.name: m.jobs for m in modules if m.jobs}, database, stop), name="jobs"
-        )
-    ]
+    tasks = [asyncio.create_task(_work_off(settings, blueprints_of(modules), database, stop), name="jobs")]
     for module in modules:
         tasks += [
             asyncio.create_task(_follow(database, follower, stop), name=follower.name) for follower in module.followers

@@ -104,7 +104,14 @@ async def things(app: RunningApp) -> Things:
         "INSERT INTO social_accounts (id, user_id, provider, subject, created_at)"
         " VALUES (:id, :user_id, 'google', 'dela', now())",
     )
+    operation = await _insert(
+        app,
+        "INSERT INTO pending_operations (id, kind, payload, summary, amount, maker_kind, maker_id, gaining_users,"
+        " gaining_cpfs, status, created_at, expires_at) VALUES (:id, 'benefits.credit', '{}', 'Creditar', 1, 'person',"
+        " CAST(CAST(:user_id AS uuid) AS text), '{}', '{}', 'pending', now(), now() + interval '1 day')",
+    )
     return {
+        "operation_id": operation,
         "account": "123",
         "account_id": str(account),
         "entry_id": transaction,
@@ -160,6 +167,7 @@ async def test_what_was_asked_for_is_still_there(app: RunningApp, things: Things
         "/documents/{document_id}",
         "/transport-cards/{card_number}/history",
         "/users/{user_id}",
+        "/pending/{operation_id}",
     ):
         assert (await _ask(maria, "GET", path, things)).status_code == 200, path
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -43,7 +44,7 @@ def test_the_example_lists_every_setting_and_changes_none() -> None:
     assert Settings(_env_file=EXAMPLE) == Settings(_env_file=None)
 
 
-PRODUCTION = {
+PRODUCTION: dict[str, Any] = {
     "environment": "production",
     "jwt_secret": "x" * 32,
     "database_url": "postgresql://carteira@db/carteira",
@@ -55,6 +56,22 @@ PRODUCTION = {
     "documents_url": "s3://documents",
     "documents_key_file": "/run/secrets/documents.json",
     "credit_key_file": "/run/secrets/credit.json",
+    "limit_top_ups": "none",
+    "limit_opening_balances": "none",
+    "limit_refunds": "none",
+    "limit_reversals": "none",
+    "limit_corrections": "none",
+    "limit_purchase_approvals": "none",
+    "limit_cash_recharges": "none",
+    "limit_tiers": "none",
+    "daily_top_ups": "none",
+    "daily_opening_balances": "none",
+    "daily_refunds": "none",
+    "daily_reversals": "none",
+    "daily_corrections": "none",
+    "daily_purchase_approvals": "none",
+    "daily_cash_recharges": "none",
+    "recharge_without_payment": False,
 }
 
 
@@ -72,6 +89,17 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
 def test_production_refuses_what_is_weak(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=r"must be"):
         Settings.model_validate(PRODUCTION | change)
+
+
+def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
+    limits = {limit.name: limit for limit in Settings.model_validate(PRODUCTION | {"limit_refunds": "1000"}).limits}
+    assert (limits["refunds"].alone, limits["refunds"].daily) == (1000, None)
+    without_transit = {key: value for key, value in PRODUCTION.items() if "recharge" not in key}
+    without_transit["carteira_modules"] = "benefits,resellers,documents,credit"
+    assert Settings.model_validate(without_transit).recharge_without_payment is None
+    for wrong in ("-1", "much", "0.5"):
+        with pytest.raises(ValidationError, match="limit_refunds"):
+            Settings.model_validate(PRODUCTION | {"limit_refunds": wrong})
 
 
 @pytest.mark.parametrize("name", ["google", "meta"])

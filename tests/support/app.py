@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 
-from carteira.app import access_key, create_app, modules_of
+from carteira.app import access_key, blueprints_of, create_app, modules_of
 from carteira.http_server.application import Application
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
@@ -73,8 +73,7 @@ class RunningApp:
                 async with self.database.transaction() as tx:
                     while await outbox.follow(tx, follower):
                         pass
-        blueprints = {module.name: module.jobs for module in modules if module.jobs is not None}
-        async with jobs_app(self.settings.database(), blueprints).open_async() as app:
+        async with jobs_app(self.settings.database(), blueprints_of(modules)).open_async() as app:
             await app.run_worker_async(
                 wait=False,
                 install_signal_handlers=False,

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from carteira.kit.db.engine import Database
 from carteira.kit.web import edge, problems, versions
 from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import Desk
 from carteira.kit.web.problems import NotAuthenticated
 
 
@@ -23,12 +24,14 @@ async def authenticate(_request: Request, token: str) -> Principal:
 def application(
     *routers: APIRouter,
     database: Database | None = None,
+    desk: Desk | None = None,
     max_body_bytes: int = 1_000,
     timeout_seconds: float = 20,
 ) -> ASGIApp:
     api = FastAPI()
     api.state.authenticate = authenticate
     api.state.database = database
+    api.state.desk = desk
     problems.install(api)
     api.add_exception_handler(Exception, edge.on_exception)
     for router in routers:

@@ -33,7 +33,7 @@ from carteira.identity.seed import seed
 from carteira.identity.sessions.service import Client, Tokens, start_session
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
-from carteira.identity.users.queries import PersonView, find_person, person
+from carteira.identity.users.queries import PersonView, find_person, names, person
 from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
 
@@ -61,6 +61,7 @@ __all__ = [
     "find_person",
     "grant_claim",
     "module",
+    "names",
     "person",
     "prepare_password",
     "register_person",

@@ -1,5 +1,6 @@
 """What identity tells other modules of a person."""
 
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from carteira import identity
@@ -20,3 +21,8 @@ async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
         return (await identity.person(tx, user_id)).cpf
     except identity.UserNotFound:
         return None
+
+
+async def names_of(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
+    """Return the full names of people by id, without those who were erased."""
+    return await identity.names(tx, user_ids)

@@ -1,9 +1,10 @@
 """Kit: what every module stands on, and no domain. Six shelves; an import goes to a lower shelf or stays on its own.
 
 - `web`: the HTTP contract. `problems`, `validation`, `bodies` (every error is an RFC 9457 problem in Portuguese),
-  `access` (who asks, and may they; deny by default), `transaction`, `idempotency`, `pagination`, `versions`, `edge`,
-  `openapi`, `docs`, `health`, `postman`.
-- `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `audit`.
+  `access` (who asks, and may they; deny by default), `transaction`, `idempotency`, `approvals` and `pending`
+  (operations that wait for a second person), `pagination`, `versions`, `edge`, `openapi`, `docs`, `health`, `postman`.
+- `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `approvals`
+  (four eyes and limits), `audit`.
 - `outbound`: `http`, `mail`, `email_templates`, `sms`, `redis`: calls to other services, with time-outs.
 - `db`: `engine` (one request or job, one transaction), `lean`, `session`, `base`, `errors`, `outbox`, `jobs`.
 - `ops`: `log`, `metrics`, `cooperative`, `progress`, `private_files` (keys and passwords: whole or not at all).

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from carteira.kit.db.outbox import Follower
 from carteira.kit.db.session import Tx
+from carteira.kit.web.approvals import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Module:
     readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
     """Checks of the module's own dependencies by name: False or an error means that it is not well, a text that it is,
     and what it is without."""
+    operations: Sequence[Operation[Any]] = ()
+    """Kinds of operations that may have to wait for a second person."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None

@@ -1,6 +1,6 @@
 """Reads: a person, the list and its search, the report, what is held, and who looked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -119,6 +119,12 @@ async def person(tx: Tx, user_id: UUID) -> PersonView:
     if row is None:
         raise UserNotFound
     return PersonView(*row)
+
+
+async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
+    """Give the full names of live people by id; who is not there is left out."""
+    rows = await tx.execute(select(User.id, User.full_name).where(User.id.in_(set(user_ids)), User.erased_at.is_(None)))
+    return {user_id: full_name for user_id, full_name in rows if full_name is not None}
 
 
 async def find_person(tx: Tx, name: str) -> PersonView | None:

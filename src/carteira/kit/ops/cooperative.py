@@ -29,11 +29,12 @@ async def pieces(items: Iterable[T], size: int = PIECE) -> AsyncIterator[list[T]
 
 async def dump_json(items: Sequence[Any], option: int = 0) -> bytes:
     """Write a list of JSON values or models as JSON, in pieces; byte for byte what orjson writes of it whole."""
-    parts = [orjson.dumps(piece, _dump_model, option)[1:-1] async for piece in pieces(items)]
+    parts = [orjson.dumps(piece, dump_model, option)[1:-1] async for piece in pieces(items)]
     return b"[" + b",".join(parts) + b"]"
 
 
-def _dump_model(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know
+def dump_model(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know
+    """Tell orjson what a model is (its `default`)."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError

@@ -1,5 +1,6 @@
 """Secrets that must be read again, such as an authenticator's: sealed with AES-256-GCM."""
 
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -35,6 +36,21 @@ class Sealer:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
         except InvalidTag as error:
             raise ValueError("sealed with another key or for another owner") from error
+
+
+class KeyedDigest:
+    """Turns a short secret (a CPF) into what can be compared and not turned back; the key is read at the first."""
+
+    def __init__(self, path: Path, purpose: str) -> None:
+        self._path = path
+        self._purpose = purpose.encode()
+        self._key: bytes | None = None
+
+    def __call__(self, secret: str) -> bytes:
+        """Return the digest, of 32 bytes."""
+        if self._key is None:
+            self._key = hmac.digest(_load_or_create(self._path), self._purpose, "sha256")
+        return hmac.digest(self._key, secret.encode(), "sha256")
 
 
 def _load_or_create(path: Path) -> bytes:

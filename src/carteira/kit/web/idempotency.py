@@ -53,6 +53,14 @@ class IdempotencyRecord(Base):
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What a route returns that answers with another status than it declares for success."""
+
+    status: int
+    body: object
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
     """A request that may come again: whose it is, under which key, and what it asks for."""
 
@@ -118,8 +126,10 @@ class _Call:
 
 
 def _json(result: object, status: int) -> Response:
-    content = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
-    return Response(content, status, media_type="application/json")
+    answered = result if isinstance(result, Answered) else Answered(status, result)
+    body = answered.body
+    content = body if isinstance(body, bytes) else orjson.dumps(jsonable_encoder(body))
+    return Response(content, answered.status, media_type="application/json")
 
 
 async def _call(

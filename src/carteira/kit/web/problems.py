@@ -17,8 +17,10 @@ from starlette.responses import Response
 
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable, is_connection_lost
 from carteira.kit.outbound.http import ServiceDown
+from carteira.kit.security.approvals import DailyCeilingReached, OperationChanged, OwnOperation
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
+from carteira.kit.values.money import format_brl
 from carteira.kit.web.validation import describe
 
 MEDIA_TYPE = "application/problem+json"
@@ -199,6 +201,28 @@ class OperationInProgressProblem(Conflict):
     detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
 
 
+class DailyCeilingProblem(Conflict):
+    """The operator has done, and proposed, what one person may in a day; `left` centavos are left of it (409)."""
+
+    code = "daily_ceiling_reached"
+    title = "Teto diário atingido"
+    detail = "Esta operação passa do teto diário de quem a pediu."
+
+
+class OwnOperationProblem(Forbidden):
+    """Who gains by an operation, or made it, does not approve it (403)."""
+
+    code = "own_operation"
+    detail = "Quem pediu ou registrou a operação, ou ganha com ela, não a aprova."
+
+
+class OperationChangedProblem(Conflict):
+    """By now the operation would move more than was proposed (409)."""
+
+    code = "operation_changed"
+    detail = "O valor da operação aumentou desde que ela foi pedida."
+
+
 _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     DatabaseDown: lambda _: DatabaseDownProblem(),
     OperationInProgress: lambda _: OperationInProgressProblem(),
@@ -206,6 +230,11 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     ServiceDown: lambda _: DependencyDown(),
     InvalidToken: lambda _: NotAuthenticated("Sua sessão não é válida ou expirou. Entre de novo."),
     LimitReached: lambda fact: TooManyRequests(fact.retry_after_seconds),
+    DailyCeilingReached: lambda fact: DailyCeilingProblem(
+        f"Esta operação passa do teto diário: restam {format_brl(fact.left)} hoje.", left=fact.left
+    ),
+    OwnOperation: lambda _: OwnOperationProblem(),
+    OperationChanged: lambda _: OperationChangedProblem(),
 }
 """What each fact is to a client; a subclass (`CommitUnknown`) is what its base is."""
 

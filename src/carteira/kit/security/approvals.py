@@ -1,0 +1,404 @@
+"""Operations that wait for a second person (four eyes), and what one operator may do alone, at once and in a day.
+
+A verb that does an operator's work is given an `Act`: whose act it is, who approved it, and `weigh`, which the verb
+calls once it knows what it is about to do, before it does it. Under a limit `weigh` counts the amount against the
+operator's day, or raises `MustWait`: whoever began the verb takes its work back and writes the operation down as
+pending. Once it is approved the same verb runs anew, with an act that knows its checker and refuses who gains.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    Index,
+    LargeBinary,
+    Text,
+    Uuid,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column, undefer_group
+
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor, ActorKind
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.values.limits import Limit
+
+PENDING, APPROVED, REFUSED, EXPIRED, FAILED = "pending", "approved", "refused", "expired", "failed"
+_WHOLE = "whole"
+
+
+class PendingOperation(Base):
+    """An operation that waits for its checker, or did.
+
+    `payload` (what it asks for) and `outcome` are JSON as text; `counted_on` is the day of its maker that `amount`
+    counts against. Once it is decided, payload and the digests of CPFs are gone.
+    """
+
+    __tablename__ = "pending_operations"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'approved', 'refused', 'expired', 'failed')", name="status"),
+        CheckConstraint("(status = 'pending') = (decided_at IS NULL)", name="decided_at"),
+        CheckConstraint("(status = 'pending') = (payload IS NOT NULL)", name="payload"),
+        CheckConstraint("status <> 'approved' OR checker_id IS NOT NULL", name="checker_id"),
+        CheckConstraint("status <> 'approved' OR checker_id::text <> maker_id", name="four_eyes"),
+        CheckConstraint("amount >= 0", name="amount"),
+        Index("ix_pending_operations_expires_at", "expires_at", postgresql_where="status = 'pending'"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    payload: Mapped[str | None] = mapped_column(Text, deferred=True, deferred_group=_WHOLE)
+    summary: Mapped[str] = mapped_column(Text)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    limit_name: Mapped[str | None] = mapped_column(Text)
+    counted_on: Mapped[date | None] = mapped_column(Date)
+    maker_kind: Mapped[ActorKind] = mapped_column(Text)
+    maker_id: Mapped[str] = mapped_column(Text)
+    gaining_users: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    gaining_cpfs: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    scope: Mapped[UUID | None]
+    status: Mapped[str] = mapped_column(Text)
+    checker_id: Mapped[UUID | None]
+    outcome: Mapped[str | None] = mapped_column(Text, deferred=True, deferred_group=_WHOLE)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
+
+    @property
+    def maker(self) -> Actor:
+        """Who asked for it."""
+        return Actor(self.maker_kind, self.maker_id)
+
+
+class OperatorDay(Base):
+    """What an operator did and proposed under one limit on one day of São Paulo, in centavos."""
+
+    __tablename__ = "operator_days"
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)
+
+    actor_kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    actor_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    limit_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Who gains by an operation: users, and CPFs that may have none."""
+
+    users: frozenset[UUID] = frozenset()
+    cpfs: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, user_id: UUID | None, cpf: str | None = None) -> "Gains":
+        """Return one person, as far as they are known."""
+        return cls(frozenset({user_id} - {None}), frozenset({cpf} - {None}))  # type: ignore[arg-type] # None is out
+
+    def includes(self, user_id: UUID, cpf: str | None) -> bool:
+        """Tell whether a person is among them, by user or by CPF."""
+        return user_id in self.users or (cpf is not None and cpf in self.cpfs)
+
+
+FindGains = Callable[[], Awaitable[Gains]]
+FindCpf = Callable[[Tx, UUID], Awaitable[str | None]]
+
+
+class MustWait(Exception):
+    """The operation is above what one person may do alone: nothing of it may stay, and it waits for a second one."""
+
+    def __init__(self, amount: int, summary: str, gains: Gains, scope: UUID | None) -> None:
+        self.amount, self.summary, self.gains, self.scope = amount, summary, gains, scope
+        super().__init__(summary)
+
+
+class DailyCeilingReached(Exception):
+    """The operation is more than what is left of the operator's day; `left` centavos are."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        super().__init__(f"{left} centavos left")
+
+
+class OwnOperation(Exception):
+    """Who gains by an operation, or made it, does not approve it."""
+
+
+class OperationChanged(Exception):
+    """What was proposed would by now move more than what its checker saw."""
+
+
+@dataclass(slots=True)
+class Act:
+    """Whose act a verb carries out. As it is: one that no limit holds for (a job, a command, a person's own things).
+
+    `key` names it in the ledger once it was approved: what is posted under a key is posted once.
+    """
+
+    actor: Actor
+    approved_by: UUID | None = None
+    key: str | None = None
+
+    def key_of(self, part: object) -> str | None:
+        """Return the key of one of several entries."""
+        return None if self.key is None else f"{self.key}:{part}"
+
+    async def weigh(
+        self, tx: Tx, *, amount: int, summary: str, gains: Gains | FindGains, scope: UUID | None = None
+    ) -> None:
+        """Say what is about to be done, before it is; `summary` is Portuguese, for the checker, without personal data.
+
+        Raises:
+            MustWait: a second person has to approve it.
+            DailyCeilingReached: it is more than what is left of the operator's day.
+            OwnOperation: its checker gains by it.
+            OperationChanged: it would move more than was proposed.
+        """
+
+    async def refuse_own(self, tx: Tx, gains: Gains) -> None:
+        """Refuse what nobody may do for themselves, whatever the amount.
+
+        Raises:
+            OwnOperation: whoever asked for it, or approved it, is among those who gain.
+        """
+
+
+@dataclass(slots=True)
+class OperatorAct(Act):
+    """An operator's act under a limit, if there is one."""
+
+    find_cpf: FindCpf = field(kw_only=True)
+    limit: Limit | None = field(kw_only=True, default=None)
+
+    async def weigh(
+        self, tx: Tx, *, amount: int, summary: str, gains: Gains | FindGains, scope: UUID | None = None
+    ) -> None:
+        """Let it wait above what one does alone, and count it against the operator's day below."""
+        if self.limit is None:
+            return
+        if self.limit.alone is not None and amount > self.limit.alone:
+            raise MustWait(amount, summary, await _found(gains), scope)
+        await count(tx, self.actor, self.limit, amount)
+
+    async def refuse_own(self, tx: Tx, gains: Gains) -> None:
+        """Look at whoever asked for it."""
+        if self.actor.user_id is not None:
+            await _refuse(tx, self.actor.user_id, gains, self.find_cpf)
+
+
+@dataclass(slots=True)
+class ApprovedAct(OperatorAct):
+    """An act that was proposed and is approved: the verb's second run."""
+
+    proposed: int = field(kw_only=True)
+    weighed: int | None = None
+
+    async def weigh(
+        self,
+        tx: Tx,
+        *,
+        amount: int,
+        summary: str,  # noqa: ARG002 - the checker has read it
+        gains: Gains | FindGains,
+        scope: UUID | None = None,  # noqa: ARG002 - as when it was proposed
+    ) -> None:
+        """Hold what it would do now against what was proposed, and its checker against who gains now."""
+        assert self.approved_by is not None, "approved by somebody"
+        await _refuse(tx, self.approved_by, await _found(gains), self.find_cpf)
+        if amount > self.proposed:
+            raise OperationChanged
+        self.weighed = amount
+
+    async def refuse_own(self, tx: Tx, gains: Gains) -> None:
+        """Look at whoever asked for it and whoever approves it."""
+        await OperatorAct.refuse_own(self, tx, gains)
+        assert self.approved_by is not None, "approved by somebody"
+        await _refuse(tx, self.approved_by, gains, self.find_cpf)
+
+
+async def _found(gains: Gains | FindGains) -> Gains:
+    return gains if isinstance(gains, Gains) else await gains()
+
+
+async def _refuse(tx: Tx, user_id: UUID, gains: Gains, find_cpf: FindCpf) -> None:
+    if gains.includes(user_id, await find_cpf(tx, user_id) if gains.cpfs else None):
+        raise OwnOperation
+
+
+async def count(tx: Tx, actor: Actor, limit: Limit, amount: int) -> date | None:
+    """Count an amount against an operator's day, if the limit has a ceiling; give the day that it counts against.
+
+    The day's row is locked until the transaction ends, so that operations at once never pass the ceiling together.
+
+    Raises:
+        DailyCeilingReached: less is left.
+    """
+    if limit.daily is None or amount == 0:
+        return None
+    day = clock.today()
+    key = {"actor_kind": actor.kind, "actor_id": actor.id, "limit_name": limit.name, "day": day}
+    grown = OperatorDay.amount + amount
+    counted = None
+    if amount <= limit.daily:
+        counted = await tx.scalar(
+            insert(OperatorDay)
+            .values(**key, amount=amount)
+            .on_conflict_do_update(index_elements=list(key), set_={"amount": grown}, where=grown <= limit.daily)
+            .returning(OperatorDay.amount)
+        )
+    if counted is None:
+        used = await tx.scalar(select(OperatorDay.amount).filter_by(**key))
+        raise DailyCeilingReached(max(limit.daily - (used or 0), 0))
+    return day
+
+
+async def _give_back(tx: Tx, row: PendingOperation, amount: int) -> None:
+    """Take an amount that was not carried out off the day that it counted against."""
+    if row.counted_on is None or amount == 0:
+        return
+    await tx.execute(
+        update(OperatorDay)
+        .where(
+            OperatorDay.actor_kind == row.maker_kind,
+            OperatorDay.actor_id == row.maker_id,
+            OperatorDay.limit_name == row.limit_name,
+            OperatorDay.day == row.counted_on,
+        )
+        .values(amount=OperatorDay.amount - amount)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An operation to be written down: what it is, who asks for it, and who gains (CPFs as keyed digests)."""
+
+    kind: str
+    payload: str
+    summary: str
+    amount: int
+    maker: Actor
+    users: Collection[UUID]
+    cpf_digests: Collection[bytes]
+    limit: Limit | None = None
+    scope: UUID | None = None
+
+
+async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> PendingOperation:
+    """Write an operation down, to wait for its checker, and count it against its maker's day.
+
+    Raises:
+        DailyCeilingReached: less is left of the day.
+    """
+    counted_on = None
+    if proposal.limit is not None:
+        counted_on = await count(tx, proposal.maker, proposal.limit, proposal.amount)
+    now = clock.now()
+    row = PendingOperation(
+        id=uuid7(),
+        kind=proposal.kind,
+        payload=proposal.payload,
+        summary=proposal.summary,
+        amount=proposal.amount,
+        limit_name=proposal.limit.name if proposal.limit else None,
+        counted_on=counted_on,
+        maker_kind=proposal.maker.kind,
+        maker_id=proposal.maker.id,
+        gaining_users=sorted(proposal.users),
+        gaining_cpfs=sorted(proposal.cpf_digests),
+        scope=proposal.scope,
+        status=PENDING,
+        created_at=now,
+        expires_at=now + lasts,
+    )
+    tx.add(row)
+    await tx.flush()
+    return row
+
+
+async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
+    """Lock an operation, whole, and give it as it is now."""
+    return await tx.scalar(
+        select(PendingOperation)
+        .where(PendingOperation.id == operation_id)
+        .options(undefer_group(_WHOLE))
+        .with_for_update()
+    )
+
+
+async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:
+    """Give an operation, whole."""
+    return await tx.scalar(
+        select(PendingOperation).where(PendingOperation.id == operation_id).options(undefer_group(_WHOLE))
+    )
+
+
+async def end(  # noqa: PLR0913 - what becomes of an operation
+    tx: Tx, row: PendingOperation, status: str, *, checker: UUID | None, outcome: str | None, carried_out: int = 0
+) -> None:
+    """Write down what became of a locked operation; what was not carried out counts against no day any more."""
+    await _give_back(tx, row, row.amount - carried_out)
+    row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
+    row.payload, row.gaining_cpfs = None, []
+    await tx.flush()
+
+
+async def expire(tx: Tx, *, limit: int = 100) -> int:
+    """End up to `limit` operations whose time has passed; give how many there were. A job calls it."""
+    due = await tx.scalars(
+        select(PendingOperation)
+        .where(PendingOperation.status == PENDING, PendingOperation.expires_at <= clock.now())
+        .order_by(PendingOperation.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = due.all()
+    for row in rows:
+        await end(tx, row, EXPIRED, checker=None, outcome=None)
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What somebody may see of the operations: those of some kinds, and their own."""
+
+    kinds: Collection[str]
+    maker: Actor
+
+
+async def listed(  # noqa: PLR0913 - what may be asked for
+    tx: Tx, seen: Seen, *, status: str | None, kind: str | None, limit: int, before: UUID | None
+) -> Sequence[PendingOperation]:
+    """List operations, the newest first, without what they ask for and what came of it."""
+    mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
+    query = select(PendingOperation).where(or_(PendingOperation.kind.in_(seen.kinds), mine))
+    if status is not None:
+        query = query.where(PendingOperation.status == status)
+    if kind is not None:
+        query = query.where(PendingOperation.kind == kind)
+    if before is not None:
+        query = query.where(PendingOperation.id < before)
+    return (await tx.scalars(query.order_by(PendingOperation.id.desc()).limit(limit))).all()
+
+
+async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime | None]]:
+    """Give, for each kind that there was ever an operation of, how many wait and since when the oldest does."""
+    is_pending = PendingOperation.status == PENDING
+    query = select(
+        PendingOperation.kind,
+        func.count().filter(is_pending),
+        func.min(PendingOperation.created_at).filter(is_pending),
+    ).group_by(PendingOperation.kind)
+    return [(kind, count, oldest) for kind, count, oldest in await tx.execute(query)]

@@ -1,0 +1,338 @@
+"""The desk: operators' operations, carried out at once or, above a limit, once a second person has approved them.
+
+A module declares each kind as an `Operation` and hands it to the composition root; a route takes `DeskDep` and answers
+`await desk.carry_out(tx, OPERATION, order, who)`: what the verb answers, or 202 with the pending operation. An
+operation that always takes two goes through `desk.propose`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Request
+from fastapi.encoders import jsonable_encoder
+from pydantic import BaseModel
+
+from carteira.kit.db.errors import CommitThenRaise
+from carteira.kit.db.session import Tx
+from carteira.kit.security import approvals
+from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.values.limits import Limit
+from carteira.kit.web.access import Principal
+from carteira.kit.web.idempotency import Answered
+from carteira.kit.web.problems import Conflict, Forbidden, NotFound, Problem, Refusal, problem_of
+
+Order = TypeVar("Order", bound=BaseModel)
+CLAIM = "money:approve"
+
+
+class PendingNotFound(NotFound):
+    """There is no such operation, or it is neither the caller's nor theirs to approve."""
+
+    code = "pending_not_found"
+    detail = "Operação pendente não encontrada."
+
+
+class PendingDecided(Conflict):
+    """Somebody was quicker; `decided_by` and `status` say who and what."""
+
+    code = "pending_decided"
+    detail = "Esta operação já foi decidida."
+
+
+class PendingExpired(Refusal):
+    """Nobody approved it in time."""
+
+    status = 409
+    code = "pending_expired"
+    title = "Operação vencida"
+    detail = "O prazo para aprovar esta operação passou. Peça de novo."
+
+
+class PendingFailed(Refusal):
+    """What was proposed cannot be done any more; `reason` has the problem of the operation itself."""
+
+    status = 409
+    code = "pending_failed"
+    title = "Operação não realizada"
+    detail = "A operação foi aprovada, mas já não pode ser feita. Nada se moveu."
+
+
+class CheckerNotAPerson(Forbidden):
+    """Four eyes are two people's: a program approves nothing."""
+
+    code = "checker_not_a_person"
+    detail = "Só uma pessoa aprova operações."
+
+
+@dataclass(frozen=True)
+class Operation(Generic[Order]):
+    """A kind of operation that may have to wait for a second person.
+
+    Attributes:
+        kind: Its name, `module.what`.
+        order: The shape of what is asked for; written down as JSON while it waits.
+        run: The verb that carries it out, in the transaction that it is given. It weighs itself with the act.
+        limit: Under which limit it is weighed; none if it is only ever proposed.
+        claim: What its checker must hold.
+        show: What a checker is shown of an order; all of it, if not told otherwise.
+    """
+
+    kind: str
+    order: type[Order]
+    run: Callable[[Tx, Order, Act], Awaitable[object]]
+    limit: str | None = None
+    claim: str = CLAIM
+    show: Callable[[Order], object] | None = None
+
+
+@dataclass(frozen=True)
+class People:
+    """What the desk asks of those who know people."""
+
+    cpf_of: approvals.FindCpf
+    names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
+
+
+class OperationOut(BaseModel):
+    """What is told of an operation that has to wait."""
+
+    id: UUID
+    kind: str
+    expires_at: datetime
+
+
+class WaitingOut(BaseModel):
+    """202: a second person has to approve it."""
+
+    pending: OperationOut
+
+
+MAY_WAIT: Mapping[int | str, dict[str, Any]] = {
+    202: {"model": WaitingOut, "description": "Acima do limite: espera a aprovação de uma segunda pessoa"}
+}
+"""The `responses` of a route whose operation may have to wait."""
+
+
+class Desk:
+    """Carries operations out, or has them wait, and decides those that wait."""
+
+    def __init__(
+        self,
+        operations: Iterable[Operation[Any]],
+        limits: Iterable[Limit],
+        *,
+        lasts: timedelta,
+        people: People,
+        digest: Callable[[str], bytes],
+    ) -> None:
+        self.people = people
+        self._operations = {operation.kind: operation for operation in operations}
+        self._limits = {limit.name: limit for limit in limits}
+        self._lasts = lasts
+        self._digest = digest
+
+    async def carry_out(self, tx: Tx, operation: Operation[Order], order: Order, who: Principal) -> object:
+        """Carry an operation out and give what its verb gives; above its limit write it down and answer 202.
+
+        Raises:
+            DailyCeilingReached: it is more than what is left of the operator's day.
+        """
+        limit = self._limit(operation)
+        act = OperatorAct(who.actor, find_cpf=self.people.cpf_of, limit=limit)
+        if limit is None or limit.alone is None:
+            return await operation.run(tx, order, act)
+        savepoint = await tx.begin_nested()
+        try:
+            return await operation.run(tx, order, act)
+        except MustWait as wait:
+            await savepoint.rollback()
+            return await self.propose(
+                tx,
+                operation,
+                order,
+                who.actor,
+                summary=wait.summary,
+                amount=wait.amount,
+                gains=wait.gains,
+                scope=wait.scope,
+            )
+
+    def _limit(self, operation: Operation[Any]) -> Limit | None:
+        return None if operation.limit is None else self._limits.get(operation.limit)
+
+    async def propose(  # noqa: PLR0913 - what is written down of an operation
+        self,
+        tx: Tx,
+        operation: Operation[Order],
+        order: Order,
+        maker: Actor,
+        *,
+        summary: str,
+        gains: Gains,
+        amount: int = 0,
+        scope: UUID | None = None,
+    ) -> Answered:
+        """Write an operation down, to wait for a second person, and give the answer 202 of its route.
+
+        `summary` tells the checker in Portuguese what it is, without personal data; `gains` who may not approve it.
+
+        Raises:
+            DailyCeilingReached: its amount is more than what is left of the maker's day.
+        """
+        proposal = approvals.Proposal(
+            kind=operation.kind,
+            payload=order.model_dump_json(),
+            summary=summary,
+            amount=amount,
+            maker=maker,
+            users=gains.users,
+            cpf_digests={self._digest(cpf) for cpf in gains.cpfs},
+            limit=self._limit(operation),
+            scope=scope,
+        )
+        row = await approvals.write_down(tx, proposal, lasts=self._lasts)
+        told = OperationOut(id=row.id, kind=row.kind, expires_at=row.expires_at)
+        return Answered(202, WaitingOut(pending=told))
+
+    def seen_by(self, who: Principal) -> approvals.Seen:
+        """Say which operations somebody may see: their own, and those of kinds that they may approve."""
+        kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
+        return approvals.Seen(kinds, who.actor)
+
+    def shown(self, row: PendingOperation) -> object:
+        """Give, for orjson, what a checker is shown of an order; None once it is decided, or if the module is off."""
+        operation = self._operations.get(row.kind)
+        if row.payload is None or operation is None:
+            return None
+        if operation.show is None:
+            return orjson.Fragment(row.payload)
+        return operation.show(operation.order.model_validate_json(row.payload))
+
+    async def find(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
+        """Give an operation to its maker or to who may approve it.
+
+        Raises:
+            PendingNotFound: there is none, or it is neither.
+        """
+        return self._visible(await approvals.find(tx, operation_id), who)
+
+    def _visible(self, row: PendingOperation | None, who: Principal) -> PendingOperation:
+        if row is None:
+            raise PendingNotFound
+        operation = self._operations.get(row.kind)
+        if not row.maker == who.actor and (operation is None or not who.may(operation.claim)):
+            raise PendingNotFound
+        return row
+
+    async def approve(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
+        """Approve an operation: its verb runs anew, in this transaction, for its maker.
+
+        Raises:
+            PendingNotFound, PendingDecided, PendingExpired: there is nothing to approve (any more).
+            Forbidden, CheckerNotAPerson: the claim is missing, or the caller is a program.
+            OwnOperation: the caller made it, or gains by it.
+            PendingFailed: its verb refused; the operation has failed, with the reason, and nothing moved.
+        """
+        row, operation = await self._undecided(tx, who, operation_id)
+        who.require(operation.claim)
+        if who.actor.kind != "person":
+            raise CheckerNotAPerson
+        await self._refuse_own(tx, row, who)
+        assert row.payload is not None, "a pending operation has its order"
+        act = ApprovedAct(
+            row.maker,
+            who.user_id,
+            f"pending:{row.id}",
+            find_cpf=self.people.cpf_of,
+            proposed=row.amount,
+        )
+        savepoint = await tx.begin_nested()
+        try:
+            result = await operation.run(tx, operation.order.model_validate_json(row.payload), act)
+        except (Problem, approvals.OperationChanged) as error:
+            reason = problem_of(error)
+            if reason.status >= 500:  # noqa: PLR2004 - HTTP's own bound
+                raise
+            await savepoint.rollback()
+            await _fail(tx, row, who, reason)
+        carried_out = row.amount if act.weighed is None else act.weighed
+        outcome = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
+        await approvals.end(
+            tx, row, approvals.APPROVED, checker=who.user_id, outcome=outcome.decode(), carried_out=carried_out
+        )
+        return row
+
+    async def refuse(self, tx: Tx, who: Principal, operation_id: UUID, reason: str | None) -> PendingOperation:
+        """Refuse an operation, or take back one's own; nothing moves.
+
+        Raises:
+            PendingNotFound, PendingDecided, PendingExpired: there is nothing to refuse (any more).
+        """
+        row, _ = await self._undecided(tx, who, operation_id)
+        outcome = orjson.dumps({"reason": reason}).decode()
+        await approvals.end(tx, row, approvals.REFUSED, checker=who.user_id, outcome=outcome)
+        return row
+
+    async def _undecided(self, tx: Tx, who: Principal, operation_id: UUID) -> tuple[PendingOperation, Operation[Any]]:
+        """Lock an operation that is still to be decided.
+
+        Raises:
+            PendingNotFound: there is none, it is not for the caller to see, or its module is off.
+            PendingDecided, PendingExpired: it was decided, or its time has passed.
+        """
+        row = self._visible(await approvals.take(tx, operation_id), who)
+        operation = self._operations.get(row.kind)
+        if operation is None:
+            raise PendingNotFound
+        if row.status == approvals.EXPIRED:
+            raise PendingExpired
+        if row.status != approvals.PENDING:
+            raise await self._decided(tx, row)
+        if row.expires_at <= clock.now():
+            await approvals.end(tx, row, approvals.EXPIRED, checker=None, outcome=None)
+            raise CommitThenRaise(PendingExpired())
+        return row, operation
+
+    async def _decided(self, tx: Tx, row: PendingOperation) -> PendingDecided:
+        """Tell who was quicker."""
+        assert row.checker_id is not None, "what did not expire was decided by somebody"
+        name = (await self.people.names_of(tx, [row.checker_id])).get(row.checker_id)
+        return PendingDecided(
+            f"Esta operação já foi {_PARTICIPLE[row.status]} por {name or 'outra pessoa'}.",
+            decision=row.status,
+            decided_by={"id": str(row.checker_id), "name": name},
+        )
+
+    async def _refuse_own(self, tx: Tx, row: PendingOperation, who: Principal) -> None:
+        cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
+        gains = who.user_id in row.gaining_users or (cpf is not None and self._digest(cpf) in row.gaining_cpfs)
+        if gains or row.maker == who.actor:
+            raise approvals.OwnOperation
+
+
+_PARTICIPLE = {
+    approvals.APPROVED: "aprovada",
+    approvals.REFUSED: "recusada",
+    approvals.FAILED: "aprovada, sem sucesso,",
+}
+
+
+async def _fail(tx: Tx, row: PendingOperation, who: Principal, reason: Problem) -> NoReturn:
+    told = {"code": reason.code, "detail": reason.detail}
+    await approvals.end(tx, row, approvals.FAILED, checker=who.user_id, outcome=orjson.dumps(told).decode())
+    raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=told))
+
+
+async def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+DeskDep = Annotated[Desk, Depends(_desk)]
+"""A route's desk."""

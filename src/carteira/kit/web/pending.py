@@ -1,0 +1,145 @@
+"""Operations that wait for a second person, over HTTP: see them, approve, refuse."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
+
+from carteira.kit.db.session import Tx
+from carteira.kit.ops.cooperative import dump_model
+from carteira.kit.security import approvals
+from carteira.kit.security.approvals import PendingOperation
+from carteira.kit.web.access import Who
+from carteira.kit.web.approvals import Desk, DeskDep
+from carteira.kit.web.bodies import Body
+from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.transaction import TxDep
+
+router = APIRouter(prefix="/pending", tags=["operation"])
+
+Status = Literal["pending", "approved", "refused", "expired", "failed"]
+Kind = Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$", description="Tipo da operação", examples=["benefits.credit"])]
+
+
+class RefusalIn(Body):
+    """Why an operation is refused."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+
+
+class ActorOut(BaseModel):
+    """Who asked for an operation."""
+
+    kind: str
+    id: str
+    name: str | None = None
+
+
+class CheckerOut(BaseModel):
+    """Who decided an operation."""
+
+    id: UUID
+    name: str | None = None
+
+
+class PendingOperationOut(BaseModel):
+    """An operation that waits for a second person, or did."""
+
+    id: UUID
+    kind: str = Field(examples=["benefits.credit"])
+    status: Status
+    summary: str = Field(examples=["Creditar R$ 5.000,00 em FOOD da conta 123"])
+    amount: int = Field(description="Em centavos; 0 se não move dinheiro")
+    maker: ActorOut
+    checker: CheckerOut | None = None
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None = None
+
+
+class WholePendingOperationOut(PendingOperationOut):
+    """An operation with what it asks for, while it waits, and what came of it."""
+
+    order: Any = Field(None, description="O que foi pedido; `null` depois de decidida")
+    outcome: Any = Field(None, description="O que a operação respondeu, o motivo da recusa ou da falha")
+
+
+async def _shown(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
+    asked_for = {user_id for row in rows for user_id in (row.maker.user_id, row.checker_id) if user_id is not None}
+    names = await desk.people.names_of(tx, asked_for)
+    return [PendingOperationOut(**_members(row, names)) for row in rows]
+
+
+def _members(row: PendingOperation, names: Mapping[UUID, str]) -> dict[str, Any]:
+    maker_name = names.get(row.maker.user_id) if row.maker.user_id else None
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "status": row.status,
+        "summary": row.summary,
+        "amount": row.amount,
+        "maker": ActorOut(kind=row.maker_kind, id=row.maker_id, name=maker_name),
+        "checker": CheckerOut(id=row.checker_id, name=names.get(row.checker_id)) if row.checker_id else None,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "decided_at": row.decided_at,
+    }
+
+
+@router.get("", summary="Operações que esperam uma segunda pessoa")
+async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    tx: TxDep,
+    who: Who,
+    desk: DeskDep,
+    status: Annotated[Status | None, Query(description="Sem ele, todas")] = None,
+    kind: Kind | None = None,
+    asked: PageRequest[UUID] = page_of(BY_ID),
+) -> Page[PendingOperationOut]:
+    """Lista, da mais nova à mais antiga, as operações que a pessoa pediu e as que ela pode aprovar."""
+    rows = await approvals.listed(
+        tx, desk.seen_by(who), status=status, kind=kind, limit=asked.limit + 1, before=asked.after
+    )
+    page = asked.page(rows, lambda row: row.id)
+    return Page(items=await _shown(tx, desk, page.items), next_cursor=page.next_cursor)
+
+
+OperationId = Annotated[UUID, Path(description="O `id` que o 202 respondeu")]
+
+
+async def _whole(tx: Tx, desk: Desk, row: PendingOperation) -> bytes:
+    """Write an operation as JSON; what it asks for and what came of it may be megabytes, and are JSON already."""
+    (shown,) = await _shown(tx, desk, [row])
+    whole = shown.model_dump(mode="json") | {
+        "order": desk.shown(row),
+        "outcome": None if row.outcome is None else orjson.Fragment(row.outcome),
+    }
+    return orjson.dumps(whole, default=dump_model)
+
+
+@router.get("/{operation_id}", summary="Uma operação pendente", response_model=WholePendingOperationOut)
+async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> Response:
+    """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
+    row = await desk.find(tx, who, operation_id)
+    return Response(await _whole(tx, desk, row), media_type="application/json")
+
+
+@router.post("/{operation_id}/approve", summary="Aprovar", response_model=WholePendingOperationOut)
+@idempotent()
+async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> bytes:
+    """Aprova a operação, que é feita agora, em nome de quem a pediu, com todas as conferências de novo.
+
+    Quem a pediu, e quem ganha com ela, não a aprova. Se ela já não pode ser feita, responde 409 `pending_failed`.
+    """
+    return await _whole(tx, desk, await desk.approve(tx, who, operation_id))
+
+
+@router.post("/{operation_id}/refuse", summary="Recusar", response_model=WholePendingOperationOut)
+@idempotent()
+async def refuse(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep, body: RefusalIn | None = None) -> bytes:
+    """Recusa a operação, com o motivo; quem a pediu também pode desistir dela. Nada se move."""
+    return await _whole(tx, desk, await desk.refuse(tx, who, operation_id, body.reason if body else None))

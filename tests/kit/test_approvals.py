@@ -1,0 +1,416 @@
+"""Four eyes over HTTP: below a limit at once, above it once a second person has approved, and never in two ways."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.security import approvals
+from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.security.approvals_jobs import pending_operations, tell_waiting
+from carteira.kit.values.clock import clock
+from carteira.kit.values.limits import Limit
+from carteira.kit.web import pending
+from carteira.kit.web.access import Principal, claims
+from carteira.kit.web.approvals import CLAIM, DeskDep, Operation, People
+from carteira.kit.web.approvals import Desk as DeskOfTheKit
+from carteira.kit.web.idempotency import REPLAYED, idempotent
+from carteira.kit.web.problems import Conflict, Refusal
+from carteira.kit.web.transaction import TxDep
+from tests.support.client import client_of
+from tests.support.kit_app import application
+
+ALONE, DAILY = 1_000, 5_000
+HOURS = timedelta(hours=72)
+
+
+class Gift(BaseModel):
+    """What a test asks for: so many centavos, for somebody."""
+
+    amount: int
+    to: UUID | None = None
+    cpf: str | None = None
+    case: str = ""
+
+
+class NoMoney(Refusal):
+    code = "no_money"
+    detail = "Não há dinheiro."
+
+
+FATE: dict[str, str] = {}
+"""What becomes of a case's gifts: `refused`, `conflict`, `broken`, or another amount."""
+
+
+async def give(tx: Tx, order: Gift, act: Act) -> dict[str, Any]:
+    fate = FATE.get(order.case, "")
+    amount = int(fate) if fate.isdigit() else order.amount
+    await tx.execute(text("INSERT INTO gifts (amount, note) VALUES (:amount, 'begun')"), {"amount": amount})
+    await act.weigh(tx, amount=amount, summary=f"Dar {amount}", gains=Gains.of(order.to, order.cpf))
+    if fate == "refused":
+        raise NoMoney
+    if fate == "conflict":
+        raise Conflict
+    if fate == "broken":
+        raise RuntimeError
+    values = {"amount": amount, "note": order.case, "maker": act.actor.id, "checker": act.approved_by, "key": act.key}
+    await tx.execute(
+        text("INSERT INTO gifts (amount, note, maker, checker, key) VALUES (:amount, :note, :maker, :checker, :key)"),
+        values,
+    )
+    return {"given": amount}
+
+
+GIVE = Operation("tests.gift", Gift, give, limit="gifts")
+FREE = Operation("tests.free", Gift, give, limit="free")
+OTHER = Operation("tests.other", Gift, give, limit="gifts", claim="other:approve")
+router = APIRouter()
+Giver = Annotated[Principal, claims("gifts:write")]
+
+
+@router.post("/gifts", status_code=201)
+@idempotent(status=201)
+async def post_gift(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
+    return await desk.carry_out(tx, GIVE, body, who)
+
+
+@router.post("/other-gifts", status_code=201)
+@idempotent(status=201)
+async def post_other(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
+    return await desk.carry_out(tx, OTHER, body, who)
+
+
+@router.post("/free-gifts", status_code=201)
+@idempotent(status=201)
+async def post_free(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
+    return await desk.carry_out(tx, FREE, body, who)
+
+
+CPFS: dict[UUID, str] = {}
+
+
+async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
+    return CPFS.get(user_id)
+
+
+async def names_of(_tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
+    return {user_id: f"Pessoa {user_id}" for user_id in user_ids}
+
+
+def desk() -> DeskOfTheKit:
+    return DeskOfTheKit(
+        [GIVE, FREE, OTHER],
+        [Limit("gifts", ALONE, DAILY), Limit("free")],
+        lasts=HOURS,
+        people=People(cpf_of, names_of),
+        digest=lambda cpf: cpf.encode()[::-1],
+    )
+
+
+@pytest.fixture(scope="module")
+async def ready(database: Database) -> Database:
+    async with database.transaction() as tx:
+        await tx.execute(
+            text(
+                "CREATE TABLE IF NOT EXISTS gifts (amount bigint, note text, maker text, checker uuid, key text UNIQUE)"
+            )
+        )
+    return database
+
+
+class Desk:
+    """One test's people: a maker and checkers, and what they ask for, told apart by its case."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.case = str(uuid4())
+        self.maker, self.checker = uuid4(), uuid4()
+        self.app = application(router, pending.router, database=database, desk=desk())
+
+    async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401
+        async with client_of(self.app, token=f"{who}/{held}") as client:
+            return await client.request(method, path, **more)
+
+    async def give(self, amount: int, *, path: str = "/gifts", key: str | None = None, **more: str) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        body = {"amount": amount, "case": self.case} | more
+        return await self.ask(self.maker, "gifts:write", "POST", path, json=body, headers=headers)
+
+    async def propose(self, amount: int = ALONE + 1, **more: str) -> str:
+        answer = await self.give(amount, **more)
+        assert answer.status_code == 202, answer.text
+        assert set(answer.json()["pending"]) == {"id", "kind", "expires_at"}
+        return str(answer.json()["pending"]["id"])
+
+    async def decide(
+        self,
+        operation: str,
+        how: str = "approve",
+        who: UUID | None = None,
+        held: str = CLAIM,
+        **more: Any,  # noqa: ANN401
+    ) -> httpx.Response:
+        return await self.ask(who or self.checker, held, "POST", f"/pending/{operation}/{how}", **more)
+
+    async def see(self, operation: str) -> dict[str, Any]:
+        answer = await self.ask(self.maker, "", "GET", f"/pending/{operation}")
+        assert answer.status_code == 200
+        seen: dict[str, Any] = answer.json()
+        return seen
+
+    async def given(self) -> list[int]:
+        async with self.database.transaction() as tx:
+            rows = await tx.scalars(text("SELECT amount FROM gifts WHERE note = :case"), {"case": self.case})
+            return sorted(rows)
+
+    async def day(self) -> int:
+        query = text("SELECT coalesce(sum(amount), 0) FROM operator_days WHERE actor_id = :maker AND day = :day")
+        async with self.database.transaction() as tx:
+            return int(await tx.scalar(query, {"maker": str(self.maker), "day": clock.today()}))
+
+
+@pytest.fixture
+async def case(ready: Database) -> AsyncIterator[Desk]:
+    desk = Desk(ready)
+    yield desk
+    FATE.pop(desk.case, None)
+
+
+@pytest.mark.parametrize("amount", [1, ALONE])
+async def test_up_to_the_limit_one_person_does_it_alone(case: Desk, amount: int) -> None:
+    answer = await case.give(amount)
+    assert (answer.status_code, answer.json()) == (201, {"given": amount})
+    assert await case.given() == [amount]
+
+
+async def test_above_the_limit_nothing_moves_before_a_second_person_approves(case: Desk) -> None:
+    operation = await case.propose(ALONE + 1)
+    assert await case.given() == []
+    seen = await case.see(operation)
+    assert (seen["kind"], seen["status"], seen["summary"]) == ("tests.gift", "pending", f"Dar {ALONE + 1}")
+    assert seen["maker"] == {"kind": "person", "id": str(case.maker), "name": f"Pessoa {case.maker}"}
+    assert seen["order"] == {"amount": ALONE + 1, "to": None, "cpf": None, "case": case.case}
+
+    answer = await case.decide(operation)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outcome"] == {"given": ALONE + 1}
+    assert answer.json()["order"] is None
+    assert answer.json()["checker"] == {"id": str(case.checker), "name": f"Pessoa {case.checker}"}
+    assert await case.given() == [ALONE + 1]
+    async with case.database.transaction() as tx:
+        row = (await tx.execute(text("SELECT * FROM gifts WHERE note = :case"), {"case": case.case})).mappings().one()
+    assert (row["maker"], row["checker"]) == (str(case.maker), case.checker)
+    assert row["key"] == f"pending:{operation}"
+    assert (await case.see(operation)) == answer.json()
+
+
+async def test_without_a_limit_nothing_waits(case: Desk) -> None:
+    assert (await case.give(10**12, path="/free-gifts")).status_code == 201
+    assert await case.given() == [10**12]
+
+
+async def test_the_makers_key_goes_on_answering_202(case: Desk) -> None:
+    first = await case.give(ALONE + 1, key=case.case)
+    again = await case.give(ALONE + 1, key=case.case)
+    assert (again.status_code, again.json(), again.headers[REPLAYED]) == (202, first.json(), "true")
+    assert (await case.decide(first.json()["pending"]["id"])).status_code == 200
+    late = await case.give(ALONE + 1, key=case.case)
+    assert (late.status_code, late.json()) == (202, first.json())
+    assert (await case.give(ALONE + 2, key=case.case)).json()["code"] == "idempotency_key_reused"
+    assert await case.given() == [ALONE + 1]
+
+
+async def test_an_approval_is_replayed_by_its_key_and_done_once(case: Desk) -> None:
+    operation = await case.propose()
+    first = await case.decide(operation, headers={"Idempotency-Key": "k"})
+    again = await case.decide(operation, headers={"Idempotency-Key": "k"})
+    assert (again.status_code, again.content, again.headers[REPLAYED]) == (200, first.content, "true")
+    assert (await case.decide(operation)).json()["code"] == "pending_decided"
+    assert await case.given() == [ALONE + 1]
+
+
+async def test_the_maker_does_not_approve(case: Desk) -> None:
+    operation = await case.propose()
+    answer = await case.decide(operation, who=case.maker)
+    assert (answer.status_code, answer.json()["code"]) == (403, "own_operation")
+    assert (await case.see(operation))["status"] == "pending"
+    assert await case.given() == []
+
+
+async def test_who_gains_by_user_or_by_cpf_does_not_approve(case: Desk) -> None:
+    other = uuid4()
+    CPFS[other] = "52998224725"
+    for name, value in (("to", str(other)), ("cpf", CPFS[other])):
+        operation = await case.propose(ALONE + 1, **{name: value})
+        answer = await case.decide(operation, who=other)
+        assert (answer.status_code, answer.json()["code"]) == (403, "own_operation"), name
+        assert (await case.see(operation))["status"] == "pending"
+        assert (await case.decide(operation)).status_code == 200
+    assert len(await case.given()) == 2
+
+
+async def test_who_has_come_to_gain_since_does_not_approve(case: Desk) -> None:
+    """What was written down is not all that counts: the verb tells who gains now."""
+    operation = await case.propose(cpf="52998224725")
+    async with case.database.transaction() as tx:
+        await tx.execute(text("UPDATE pending_operations SET gaining_cpfs = '{}' WHERE id = :id"), {"id": operation})
+    CPFS[case.checker] = "52998224725"
+    assert (await case.decide(operation)).json()["code"] == "own_operation"
+    assert (await case.see(operation))["status"] == "pending"
+    assert await case.given() == []
+
+
+async def test_only_who_holds_the_claim_approves_and_only_they_and_the_maker_see(case: Desk) -> None:
+    operation, other = await case.propose(), await case.propose(path="/other-gifts")
+    stranger = uuid4()
+    for path in ("", "/approve", "/refuse"):
+        answer = await case.ask(stranger, "gifts:write", "POST" if path else "GET", f"/pending/{operation}{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "pending_not_found")
+    assert (await case.ask(stranger, "", "GET", "/pending")).json()["items"] == []
+    assert (await case.decide(operation, who=case.maker, held="gifts:write")).status_code == 403
+
+    listed = await case.ask(case.maker, "", "GET", "/pending?status=pending")
+    assert [item["id"] for item in listed.json()["items"]] == [other, operation]
+    assert (await case.ask(case.maker, "", "GET", "/pending?kind=tests.gift")).json()["items"][0]["id"] == operation
+    approver = (await case.ask(case.checker, CLAIM, "GET", "/pending?limit=100")).json()["items"]
+    assert operation in {item["id"] for item in approver}
+    assert other not in {item["id"] for item in approver}
+    assert (await case.decide(other)).status_code == 404
+    assert (await case.decide(other, held="other:approve")).status_code == 200
+    assert (await case.decide(str(uuid4()))).json()["code"] == "pending_not_found"
+
+
+async def test_of_two_checkers_at_once_one_approves_and_the_other_is_told_who(case: Desk) -> None:
+    operation = await case.propose()
+    checkers = [uuid4() for _ in range(4)]
+    answers = await asyncio.gather(*(case.decide(operation, who=checker) for checker in checkers))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    winner = next(checker for checker, answer in zip(checkers, answers, strict=True) if answer.status_code == 200)
+    for answer in answers:
+        if answer.status_code == 409:
+            told = answer.json()
+            assert (told["code"], told["decision"], told["decided_by"]["id"]) == (
+                "pending_decided",
+                "approved",
+                str(winner),
+            )
+            assert str(winner) in told["detail"]
+    assert await case.given() == [ALONE + 1]
+
+
+@pytest.mark.parametrize(("fate", "code"), [("refused", "no_money"), ("conflict", "conflict")])
+async def test_what_cannot_be_done_any_more_fails_with_its_reason_and_moves_nothing(
+    case: Desk, fate: str, code: str
+) -> None:
+    operation = await case.propose()
+    FATE[case.case] = fate
+    answer = await case.decide(operation, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "pending_failed")
+    assert answer.json()["reason"]["code"] == code
+    seen = await case.see(operation)
+    assert (seen["status"], seen["outcome"]["code"]) == ("failed", code)
+    assert await case.given() == []
+    assert await case.day() == 0
+    FATE.pop(case.case)
+    assert (await case.decide(operation)).json()["code"] == "pending_decided"
+    assert (await case.decide(operation, headers={"Idempotency-Key": "k"})).json()["code"] == "pending_failed"
+
+
+async def test_what_would_move_more_by_now_fails(case: Desk) -> None:
+    operation = await case.propose()
+    FATE[case.case] = str(ALONE + 2)
+    assert (await case.decide(operation)).json()["reason"]["code"] == "operation_changed"
+    assert await case.given() == []
+
+
+async def test_what_moves_less_by_now_counts_for_less(case: Desk) -> None:
+    operation = await case.propose(ALONE + 500)
+    assert await case.day() == ALONE + 500
+    FATE[case.case] = "7"
+    assert (await case.decide(operation)).json()["outcome"] == {"given": 7}
+    assert await case.day() == 7
+
+
+async def test_an_approval_that_breaks_leaves_the_operation_pending(case: Desk) -> None:
+    operation = await case.propose()
+    FATE[case.case] = "broken"
+    assert (await case.decide(operation)).status_code == 500
+    assert (await case.see(operation))["status"] == "pending"
+    FATE.pop(case.case)
+    assert (await case.decide(operation)).status_code == 200
+    assert await case.given() == [ALONE + 1]
+
+
+async def test_a_refused_operation_moves_nothing_and_counts_for_nothing(case: Desk) -> None:
+    operation = await case.propose()
+    assert await case.day() == ALONE + 1
+    answer = await case.decide(operation, "refuse", json={"reason": "Sem pedido por escrito."})
+    assert (answer.status_code, answer.json()["status"]) == (200, "refused")
+    assert answer.json()["outcome"] == {"reason": "Sem pedido por escrito."}
+    late = await case.decide(operation)
+    assert (late.json()["code"], late.json()["decision"]) == ("pending_decided", "refused")
+    assert await case.given() == []
+    assert await case.day() == 0
+
+
+async def test_the_maker_may_take_it_back(case: Desk) -> None:
+    operation = await case.propose()
+    assert (await case.decide(operation, "refuse", who=case.maker, held="gifts:write")).json()["status"] == "refused"
+
+
+async def test_what_waited_too_long_is_not_approved(case: Desk) -> None:
+    operation, other = await case.propose(), await case.propose()
+    clock.advance(HOURS)
+    answer = await case.decide(operation)
+    assert (answer.status_code, answer.json()["code"]) == (409, "pending_expired")
+    assert (await case.see(operation))["status"] == "expired"
+    async with case.database.transaction() as tx:
+        while await approvals.expire(tx):
+            pass
+        await tell_waiting(tx)
+    assert (await case.see(other))["status"] == "expired"
+    assert (await case.decide(other)).json()["code"] == "pending_expired"
+    assert pending_operations.labels("tests.gift")._value.get() == 0  # noqa: SLF001 - the library's only way
+    assert await case.given() == []
+    clock.run()
+    assert await case.day() == 0
+
+
+async def test_a_day_has_a_ceiling_for_what_was_done_and_what_waits(case: Desk) -> None:
+    operation = await case.propose(3_000)
+    assert (await case.give(1_000)).status_code == 201
+    over = await case.give(DAILY)
+    assert (over.status_code, over.json()["code"], over.json()["left"]) == (409, "daily_ceiling_reached", 1_000)
+    assert (await case.give(1_000)).status_code == 201
+    assert (await case.give(1)).json()["left"] == 0
+    assert (await case.give(1, path="/other-gifts")).json()["left"] == 0, "one limit, whatever the kind"
+    assert (await case.decide(operation)).status_code == 200, "what waits has its place in the day"
+    assert await case.day() == DAILY
+    clock.advance(timedelta(days=1))
+    assert (await case.give(1)).status_code == 201
+
+
+async def test_what_was_refused_by_the_verb_counts_for_nothing(case: Desk) -> None:
+    FATE[case.case] = "refused"
+    assert (await case.give(500, key=case.case)).json()["code"] == "no_money"
+    assert await case.day() == 0
+
+
+async def test_fifty_at_once_never_pass_the_ceiling(case: Desk) -> None:
+    amounts = [300, 1_100] * 25  # alone, and to wait
+    answers = await asyncio.gather(*(case.give(amount) for amount in amounts))
+    counted = sum(amount for amount, answer in zip(amounts, answers, strict=True) if answer.status_code in {201, 202})
+    assert {answer.status_code for answer in answers} <= {201, 202, 409}
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"daily_ceiling_reached"}
+    assert counted <= DAILY
+    assert counted > DAILY - 300, "and what still fits is let through"
+    assert await case.day() == counted
