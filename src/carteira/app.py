@@ -61,8 +61,12 @@ def modules_of(settings: Settings) -> list[Module]:
             holder_name=name_of,
         ),
         "transit": transit.module,
-        "resellers": lambda: resellers.module(service=_cashback_service(settings)),
-        "credit": lambda: credit.module(credit_config(settings), cpf_of=cpf_of, sources=credit_sources()),
+        "resellers": lambda: resellers.module(
+            service=_cashback_service(settings), unproven_cpf=settings.unproven_cpf_policy
+        ),
+        "credit": lambda: credit.module(
+            credit_config(settings), proven_cpf=identity.proven_cpf, sources=credit_sources()
+        ),
         # After the modules that it speaks to: what they open, it finds open.
         "assistant": lambda: assistant.module(
             modules=settings.modules,

@@ -117,6 +117,8 @@ REGISTRY = (
         layer="products",
         tables=("models",),
         paths=("/cashback", "/purchases", "/resellers"),
+        demo="seed",
+        demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas",
         emits={
             "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
             "resellers.purchase_approved": _PURCHASE,

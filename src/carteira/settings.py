@@ -166,6 +166,23 @@ class Settings(BaseSettings):
         description="Whether a person's recharge of a transport card needs no payment; empty: it needs none, in "
         "development only.",
     )
+    govbr_client_id: str | None = Field(None, description="Client id of gov.br sign-in; empty: it is off.")
+    govbr_client_secret: SecretStr | None = Field(None, description="Client secret of gov.br sign-in.")
+    govbr_issuer: str = Field(
+        "https://sso.acesso.gov.br",
+        description="Issuer of gov.br sign-in (OpenID Connect); its discovery document says the rest.",
+    )
+    govbr_api_url: str = Field(
+        "https://api.acesso.gov.br", description="Where gov.br tells the level of an account whose ID token does not."
+    )
+    govbr_level: Literal["silver", "gold"] = Field(
+        "silver", description="Least level of a gov.br account that proves a CPF; below it gov.br signs nobody in."
+    )
+    unproven_cpf: Literal["allow", "refuse"] | None = Field(
+        None,
+        description="Whether a CPF that was only typed is approved automatically, has accumulated cashback and takes "
+        "purchases that operators enter: `allow` or `refuse`; empty: `allow` in development, `refuse` in production.",
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -258,7 +275,7 @@ class Settings(BaseSettings):
         )
         wrong.extend(
             f"{name.upper()}_CLIENT_SECRET and PUBLIC_URL must be set with {name.upper()}_CLIENT_ID"
-            for name in ("google", "meta")
+            for name in ("google", "meta", "govbr")
             if getattr(self, f"{name}_client_id") and not (getattr(self, f"{name}_client_secret") and self.public_url)
         )
         if "documents" in self.modules:
@@ -302,6 +319,11 @@ class Settings(BaseSettings):
     def needs_second_factor(self) -> bool:
         """Whether claims wait for a second factor."""
         return (self.operators_second_factor or ("required" if self.environment == "production" else "off")) != "off"
+
+    @property
+    def unproven_cpf_policy(self) -> Literal["allow", "refuse"]:
+        """What a CPF that was only typed earns."""
+        return self.unproven_cpf or ("refuse" if self.environment == "production" else "allow")
 
     def database(self) -> str:
         """Give PostgreSQL's address as a plain `postgresql://` URL.

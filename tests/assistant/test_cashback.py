@@ -66,7 +66,7 @@ async def test_the_last_month_once_it_is_closed(tx: Tx) -> None:
     who, cpf = Principal(uuid4(), frozenset({resellers.CLAIM})), new_cpf()
     await add(tx, who.user_id, cpf)
     purchase = {"code": "NF-1", "amount": 200_000, "date": "2031-05-31", "cpf": cpf}
-    bought = await service.register(tx, who, PurchaseIn.model_validate(purchase))
+    bought = await service.register(tx, "allow", who, PurchaseIn.model_validate(purchase))
     await service.approve(tx, Principal(uuid4(), frozenset({"*"})), bought.id)
     await months.close(tx, date(2031, 5, 1), actor=TESTER)
     assistant = Assistant(ModelCache(vectors=False), frozenset({"resellers"}), None)

@@ -55,13 +55,13 @@ async def test_the_list_pages(analyst: Person) -> None:
 async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: Path) -> None:
     person, cpf = uuid4(), new_cpf()
 
-    async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
+    async def proven_cpf(_tx: Tx, user_id: UUID) -> str | None:
         return cpf if user_id == person else None
 
     from carteira.kit.web.access import Principal  # noqa: PLC0415 - this test's only
     from carteira.kit.web.problems import Forbidden  # noqa: PLC0415 - the same
 
-    stores = Stores(CreditConfig(key_file), cpf_of=cpf_of)
+    stores = Stores(CreditConfig(key_file), proven_cpf=proven_cpf)
     access = AccessRecord(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
     await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
     mine = await stores.accesses_of(tx, cpf, Principal(person), limit=10, before=None)

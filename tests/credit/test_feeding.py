@@ -127,11 +127,11 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
     cpf, known = new_cpf(), uuid4()
     asked: list[UUID] = []
 
-    async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
+    async def proven_cpf(_tx: Tx, user_id: UUID) -> str | None:
         asked.append(user_id)
         return cpf if user_id == known else None
 
-    stores = Stores(credit_config(settings), cpf_of=cpf_of)
+    stores = Stores(credit_config(settings), proven_cpf=proven_cpf)
 
     def occurrence(row: object) -> SubjectEvent | None:
         user_id: UUID | None = row["user_id"]  # type: ignore[index] # a mapping

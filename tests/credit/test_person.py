@@ -15,10 +15,10 @@ from tests.support.people import Person, new_cpf
 async def test_everything_is_given_and_then_erased(analyst: Person, settings: Settings, database: Database) -> None:
     cpf, user_id = new_cpf(), uuid4()
 
-    async def cpf_of(_tx: Tx, asked: UUID) -> str | None:
+    async def proven_cpf(_tx: Tx, asked: UUID) -> str | None:
         return cpf if asked == user_id else None
 
-    module = credit.module(credit_config(settings), cpf_of=cpf_of)
+    module = credit.module(credit_config(settings), proven_cpf=proven_cpf)
     assert module.export_person is not None
     assert module.erase_person is not None
     await fill_bases(analyst, cpf)

@@ -133,6 +133,7 @@ async def things(app: RunningApp) -> Things:
         "approval_id": str(uuid4()),
         "ticket_id": str(uuid4()),
         "question_id": str(uuid4()),
+        "dispute_id": str(uuid4()),
         "social": social,
     }
 

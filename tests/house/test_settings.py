@@ -102,7 +102,7 @@ def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
             Settings.model_validate(PRODUCTION | {"limit_refunds": wrong})
 
 
-@pytest.mark.parametrize("name", ["google", "meta"])
+@pytest.mark.parametrize("name", ["google", "meta", "govbr"])
 def test_a_provider_in_production_wants_its_secret_and_the_public_address(name: str) -> None:
     whole = {f"{name}_client_id": "id", f"{name}_client_secret": "s", "public_url": "https://carteira.exemplo"}
     assert Settings.model_validate(PRODUCTION | whole).public_url

@@ -116,7 +116,8 @@ async def test_two_operators_close_one_month_at_once_and_each_reseller_is_credit
 async def test_registering_and_closing_at_once_never_loses_a_purchase(own_app: RunningApp) -> None:
     """Whatever gets in before the close is in its total; what comes after it is refused."""
     month = date(2026, 4, 1)
-    me, operator = await new_reseller(own_app, "15350946056"), new_operator(own_app)
+    me, operator = await new_reseller(own_app), new_operator(own_app)
+    await operator.submit("/cashback/auto-approvals", json={"cpf": me.cpf, "valid_from": text(month)})
     closing, *bought = await asyncio.gather(
         operator.call("POST", f"/cashback/months/{text(month)}/close"),
         *(me.call("POST", "/purchases", json=me.purchase(1_000, month)) for _ in range(30)),

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from carteira import resellers
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
 from tests.support.people import new_cpf
@@ -125,6 +126,10 @@ async def test_whose_cpf_it_may_be(app: RunningApp) -> None:
 async def test_the_cpf_of_the_specification_starts_approved(own_app: RunningApp) -> None:
     me, operator = await new_reseller(own_app, AUTO_APPROVED), new_operator(own_app)
     month = date(2026, 3, 1)
+    assert await operator.read("/cashback/auto-approvals") == [], "nobody is on the list but in the demo data"
+    async with own_app.database.transaction() as tx:
+        await resellers.seed(tx, me.id)
+        await resellers.seed(tx, me.id)
     assert (await me.buy(1_000, month))["status"] == APPROVED
     assert (await operator.buy(1_000, month, cpf=AUTO_APPROVED))["status"] == APPROVED
     (approval,) = await operator.read("/cashback/auto-approvals")

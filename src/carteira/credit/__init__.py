@@ -32,14 +32,13 @@ from carteira.credit.operations import (
     train_scorecard,
     verify_accesses,
 )
-from carteira.credit.stores import CpfOf, CreditConfig, Stores, nobody
+from carteira.credit.stores import CreditConfig, ProvenCpf, Stores, nobody
 from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
 
 __all__ = [
     "AwsAccess",
     "BureauQuery",
-    "CpfOf",
     "CreditConfig",
     "EventSource",
     "ExportMismatch",
@@ -47,6 +46,7 @@ __all__ = [
     "MissingLibrary",
     "Movement",
     "NotInProduction",
+    "ProvenCpf",
     "Stores",
     "SubjectEvent",
     "TooFewPeople",
@@ -61,11 +61,11 @@ __all__ = [
 ]
 
 
-def module(config: CreditConfig, *, cpf_of: CpfOf = nobody, sources: Sequence[EventSource] = ()) -> Module:
+def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Sequence[EventSource] = ()) -> Module:
     """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
     from carteira.credit.routes import router
 
-    stores = Stores(config, cpf_of=cpf_of)
+    stores = Stores(config, proven_cpf=proven_cpf)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -132,9 +132,13 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
     await tx.delete(row)
 
 
-async def export(tx: Tx, keyring: Keyring, cpf: str) -> BaseAOut | None:
-    """Give the person what base A holds about them; their own look is no access by another."""
-    row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)))
+async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOut | None:
+    """Give the person what base A holds about them; that they looked is in the log before anything is opened."""
+    person = person_hash(keyring, cpf)
+    row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
+    outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
+    access = AccessRecord(person, person_id, "export", "data_subject", outcome)
+    await accesses.append(tx, keyring.derive(CHAIN), access)
     return (await _open(keyring, row)).content if row else None
 
 

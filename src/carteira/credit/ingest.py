@@ -20,7 +20,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class SubjectEvent:
-    """What happened, to whom: a CPF, or a user whose CPF identity knows."""
+    """What happened, to whom: a CPF that another module answers for, or a user, who counts once their CPF is proven."""
 
     happening: BaseCEvent
     cpf: str | None = None
@@ -52,7 +52,7 @@ def _follower(stores: Stores, source: EventSource) -> Follower:
             cpf, user_id = occurrence.cpf, occurrence.user_id
             if cpf is None and user_id is not None:
                 if user_id not in cpfs:
-                    cpfs[user_id] = await stores.cpf_of(tx, user_id)
+                    cpfs[user_id] = await stores.proven_cpf(tx, user_id)
                 cpf = cpfs[user_id]
             if cpf is not None:
                 happenings.append((cpf, occurrence.happening))

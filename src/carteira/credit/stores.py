@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
 
+from carteira import identity
 from carteira.credit import accesses, base_a
 from carteira.credit.aws import Aws, AwsAccess
 from carteira.credit.base_a import Reader
@@ -29,8 +30,8 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import DependencyDown, Forbidden
 
 T = TypeVar("T")
-CpfOf = Callable[[Tx, UUID], Awaitable[str | None]]
-"""Tells the CPF of a user, if they have one; identity's, handed in by the composition root."""
+ProvenCpf = Callable[[Tx, UUID], Awaitable[str | None]]
+"""Tells the CPF of a user, if it is proven to be theirs; identity's, handed in by the composition root."""
 
 NOTE_SECONDS = 0.25
 """Time for writing down a look-up in base C; it is not critical and never holds an answer up."""
@@ -40,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
-    """Know no user's CPF (there is no identity)."""
+    """Know of no user whose CPF is proven (there is no identity)."""
     return None
 
 
@@ -70,9 +71,9 @@ class CreditConfig:
 class Stores:
     """Keys and clients of the three bases; cheap to make, nothing is opened or read before it is needed."""
 
-    def __init__(self, config: CreditConfig, *, cpf_of: CpfOf = nobody) -> None:
+    def __init__(self, config: CreditConfig, *, proven_cpf: ProvenCpf = nobody) -> None:
         self.config = config
-        self.cpf_of = cpf_of
+        self.proven_cpf = proven_cpf
         self.aws = Aws(config.aws)
         self.keyring = Keyring(
             config.key_file, kms_key_id=config.kms_key_id, aws=self.aws, may_create=config.development
@@ -166,20 +167,28 @@ class Stores:
         """List who read a person's base A, for that person or for an auditor, newest first.
 
         Raises:
+            CpfNotProven: the caller's CPF, whichever it is, is not proven to be theirs.
             Forbidden: the CPF is another person's.
         """
-        if not who.may("credit:audit") and await self.cpf_of(tx, who.user_id) != cpf:
-            raise Forbidden
+        if not who.may("credit:audit"):
+            proven = await self.proven_cpf(tx, who.user_id)
+            if proven is None:
+                raise identity.CpfNotProven
+            if proven != cpf:
+                raise Forbidden
         person = base_a.person_hash(self.keyring, cpf)
         rows = await accesses.of_person(tx, person, limit=limit, before=before)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Give everything that the bases hold about a person, and who read base A (LGPD art. 18, II)."""
-        cpf = await self.cpf_of(tx, user_id)
+        """Give everything that the bases hold about a person whose CPF is proven, and who read A (LGPD art. 18, II).
+
+        It is itself a look at base A, with the purpose `data_subject`.
+        """
+        cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
             return {}
-        a, b, c = await base_a.export(tx, self.keyring, cpf), await self.b.find(cpf), await self.c.read(cpf)
+        a, b, c = await base_a.export(tx, self.keyring, cpf, user_id), await self.b.find(cpf), await self.c.read(cpf)
         rows = await accesses.of_person(tx, base_a.person_hash(self.keyring, cpf), limit=10_000)
         return {
             "base_a": a.model_dump(mode="json") if a else None,
@@ -189,11 +198,11 @@ class Stores:
         }
 
     async def erase_person(self, tx: Tx, user_id: UUID) -> None:
-        """Erase a person from the three bases; the access log keeps the keyed hash (LGPD art. 16, I).
+        """Erase a person whose CPF is proven from the three bases; the log keeps the keyed hash (LGPD art. 16, I).
 
         B and C first: if one of them is down nothing is erased, and the whole is tried again.
         """
-        cpf = await self.cpf_of(tx, user_id)
+        cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
             return
         await self.b.erase(cpf)

@@ -10,11 +10,12 @@ and the audit. Invariants:
   job or the audit;
 - a refresh token is used once; used again after ten seconds it ends its session;
 - a provider's account is known by its subject: an e-mail address, whoever asserts it, links nobody;
+- a CPF that was typed opens nothing that other modules keep under it; a proven one does, and is one person's only;
 - the audit is append-only and holds ids, never content.
 
-Every way of signing in proves who it is and ends in `start_session`. Other modules add people with
-`add_person` and `register_person`, give
-claims with `grant_claim`, read them with `person` and `find_person`, and take `IdentityDep` in routes that need more.
+Every way of signing in proves who it is and ends in `start_session`. Other modules add people with `add_person` and
+`register_person`, give claims with `grant_claim`, read them with `person` and `find_person`, ask whose a CPF is with
+`proven_cpf`, and take `IdentityDep` in routes that need more.
 Sources: rules.md, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD
 arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
@@ -25,8 +26,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.identity.config import GoogleConfig, IdentityConfig, MetaConfig
-from carteira.identity.errors import ClaimNotFound, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.errors import ClaimNotFound, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.fields import Email, FullName, Password
+from carteira.identity.proof.service import proven_among, proven_cpf
 from carteira.identity.roles.service import grant_claim
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
@@ -40,6 +42,7 @@ from carteira.kit.module import Module
 __all__ = [
     "ClaimNotFound",
     "Client",
+    "CpfNotProven",
     "CpfTaken",
     "Email",
     "EmailTaken",
@@ -64,6 +67,8 @@ __all__ = [
     "names",
     "person",
     "prepare_password",
+    "proven_among",
+    "proven_cpf",
     "register_person",
     "seed",
     "start_session",
@@ -77,6 +82,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     """
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
+    from carteira.identity.proof.routes import router as proof
     from carteira.identity.recovery.routes import router as recovery
     from carteira.identity.roles.routes import router as roles
     from carteira.identity.sessions.routes import router as sessions
@@ -93,6 +99,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.kit.security.tokens import SigningKeys
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
+    cpf_followers = [other.follow_cpf for other in others if other.follow_cpf is not None]
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
 
     @asynccontextmanager
@@ -108,6 +115,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
             sealer=Sealer(config.sealing_key),
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
+            cpf_followers=cpf_followers,
             providers=make_providers(config, http),
         )
         await warm_up()
@@ -116,7 +124,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(signin, sessions, recovery, passkeys, social, users, roles),
+        routers=(signin, sessions, recovery, passkeys, social, proof, users, roles),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

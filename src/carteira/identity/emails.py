@@ -10,6 +10,8 @@ letters = EmailTemplates(
         "password_changed": "Sua senha foi alterada",
         "email_changed": "O e-mail da sua conta foi alterado",
         "way_added": "Uma nova forma de entrar na sua conta",
+        "cpf_proven": "Seu CPF foi comprovado",
+        "cpf_moved": "O CPF saiu da sua conta",
         "link_code": "Seu código para ligar uma conta",
     },
 )

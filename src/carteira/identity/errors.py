@@ -21,7 +21,13 @@ class CpfTaken(Conflict):
     """Another person has this CPF."""
 
     code = "cpf_taken"
-    detail = "Este CPF já está cadastrado."
+    detail = (
+        "Este CPF já está cadastrado em outra conta. Se o CPF é seu, você não precisa dela para entrar: entre com a "
+        "sua conta gov.br (prata ou ouro), pelo convite da sua empresa, ou procure o atendimento com um documento."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(ways=["govbr", "employer_invitation", "operator"])
 
 
 class CpfIsFixed(Forbidden):
@@ -29,6 +35,55 @@ class CpfIsFixed(Forbidden):
 
     code = "cpf_is_fixed"
     detail = "O CPF não pode ser trocado por aqui. Fale com o atendimento."
+
+
+class CpfNotProven(Forbidden):
+    """What was asked for goes by a proven CPF, and this one was only typed."""
+
+    code = "cpf_not_proven"
+    title = "CPF não comprovado"
+    detail = (
+        "O CPF ainda não foi comprovado. Para comprovar, entre com uma conta gov.br prata ou ouro, ou apresente um "
+        "documento com foto a um operador."
+    )
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, ways=["govbr", "operator"])
+
+
+class OwnCpfProof(Forbidden):
+    """An operator proves nobody's CPF who is themselves."""
+
+    code = "own_cpf_proof"
+    detail = "Ninguém comprova o próprio CPF: peça a outro operador."
+
+
+class CpfDiffers(Conflict):
+    """The person's CPF is proven, and it is another one."""
+
+    code = "cpf_differs"
+    detail = "Esta conta tem outro CPF comprovado. Confira se a conta é a sua."
+
+
+class CpfDisputed(Conflict):
+    """Another person has proven this CPF too: an operator decides."""
+
+    code = "cpf_disputed"
+    detail = "Outra pessoa já comprovou este CPF. O caso foi registrado, e o atendimento vai decidir com os dois."
+
+
+class CpfProofNotFound(NotFound):
+    """The person's CPF is not proven."""
+
+    code = "cpf_proof_not_found"
+    detail = "O CPF desta pessoa não está comprovado."
+
+
+class CpfDisputeNotFound(NotFound):
+    """There is no such open case."""
+
+    code = "cpf_dispute_not_found"
+    detail = "Não há um caso aberto com este número."
 
 
 class RoleNotFound(NotFound):

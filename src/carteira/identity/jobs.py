@@ -39,6 +39,7 @@ def make_blueprint(config: IdentityConfig) -> Blueprint:
     blueprint = Blueprint()
     _add_codes(blueprint, config)
     _add_news(blueprint, config)
+    _add_news_of_cpf(blueprint, config)
     _add_upkeep(blueprint, config)
     return blueprint
 
@@ -92,6 +93,24 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("way_added", name=found.full_name.split()[0], way=emails.WAYS[way])
+            await mailer.send(found.email, message)
+
+
+def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
+    """Add the messages that tell a person what was proven of their CPF."""
+    mailer = Mailer(config.smtp_url, config.mail_from)
+
+    @blueprint.task(name="tell_cpf_proven", retry=_RETRY, pass_context=True)
+    async def tell_cpf_proven(context: JobContext, user_id: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            await mailer.send(found.email, emails.compose("cpf_proven", name=found.full_name.split()[0]))
+
+    @blueprint.task(name="tell_cpf_moved", retry=_RETRY, pass_context=True)
+    async def tell_cpf_moved(context: JobContext, user_id: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            message = emails.compose("cpf_moved", name=found.full_name.split()[0], email=found.email)
             await mailer.send(found.email, message)
 
 

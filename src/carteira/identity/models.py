@@ -62,6 +62,7 @@ class User(Base):
             "erased_at IS NULL OR coalesce(full_name, email, cpf, phone, password_hash, birth_date::text) IS NULL",
             name="erased",
         ),
+        CheckConstraint("cpf_proven_at IS NULL OR cpf IS NOT NULL AND cpf_proven_by IS NOT NULL", name="cpf_proven"),
         Index("uq_users_email", func.lower(text("email")), unique=True),
         Index(
             "ix_users_search_text",
@@ -76,6 +77,12 @@ class User(Base):
     email: Mapped[str | None] = mapped_column(Text)
     email_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     cpf: Mapped[str | None] = mapped_column(Text, unique=True)
+    cpf_proven_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When it was proven whose the CPF is; without it the CPF is only what somebody typed."""
+    cpf_proven_by: Mapped[str | None] = mapped_column(Text)
+    """By what: `govbr`, `operator` or `demo`; who the operator was stands in the audit."""
+    cpf_moved_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When the CPF that stood here was proven to be another person's; empty once there is one again."""
     birth_date: Mapped[date | None]
     phone: Mapped[str | None] = mapped_column(Text)
     password_hash: Mapped[str | None] = mapped_column(Text)
@@ -295,3 +302,24 @@ class Consent(Base):
     purpose: Mapped[str] = mapped_column(Text)
     granted: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class CpfDispute(Base):
+    """Two who both proved one CPF: an operator's case. Nobody is moved while it is open."""
+
+    __tablename__ = "cpf_disputes"
+    __table_args__ = (
+        UniqueConstraint("holder_id", "claimant_id", name="uq_cpf_disputes_holder_id_claimant_id"),
+        Index("ix_cpf_disputes_claimant_id", "claimant_id"),
+        CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    holder_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    claimant_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    proven_by: Mapped[str] = mapped_column(Text)
+    """By what the claimant proved it; how the holder did stands with them."""
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    closed_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    outcome: Mapped[str | None] = mapped_column(Text)
+    """`moved`: the CPF went to the claimant; `kept`: it stayed where it was."""

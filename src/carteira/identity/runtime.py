@@ -1,7 +1,7 @@
 """What identity's verbs work with in one server process, made in the lifespan and kept on `app.state.identity`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from carteira.identity.config import IdentityConfig
+from carteira.identity.proof.service import CpfFollower
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.social.providers import Provider, ProviderName
 from carteira.identity.users.passwords import PARALLEL_HASHES
@@ -35,6 +36,8 @@ class Runtime:
     sealer: Sealer
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
+    cpf_followers: Sequence[CpfFollower] = ()
+    """Modules that keep a person's CPF beside their own rows."""
     providers: Mapping[ProviderName, Provider] = field(default_factory=dict)
     """Where people may sign in elsewhere."""
     guesses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_HASHES))

@@ -4,14 +4,21 @@ from uuid import UUID
 
 from carteira.identity.errors import CpfTaken, EmailTaken
 from carteira.identity.models import User
+from carteira.identity.proof.service import CpfProof, prove
 from carteira.identity.roles import service as roles
 from carteira.identity.users.service import NewPerson, add_person, prepare_password
 from carteira.kit.db.session import Tx
 
 
 async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role: str) -> bool:
-    """Add a demo person under a fixed id; False if they were there, were erased, or their e-mail or CPF is taken."""
-    if await tx.get(User, user_id) is not None:
+    """Add a demo person under a fixed id; False if they were there, were erased, or their e-mail or CPF is taken.
+
+    A demo person's CPF is proven, also of one who was there before proofs were.
+    """
+    there = await tx.get(User, user_id)
+    if there is not None:
+        if there.cpf is not None and there.cpf == person.cpf:
+            await prove(tx, (), user_id, CpfProof(there.cpf, "demo"))
         return False
     password_hash = await prepare_password(password)
     role_id = await roles.id_of(tx, role)
@@ -20,6 +27,8 @@ async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role:
             await add_person(
                 tx, person, password_hash=password_hash, role_id=role_id, email_confirmed=True, user_id=user_id
             )
+            if person.cpf is not None:
+                await prove(tx, (), user_id, CpfProof(person.cpf, "demo"))
     except (EmailTaken, CpfTaken):
         return False
     return True

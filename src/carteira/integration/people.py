@@ -16,7 +16,10 @@ async def name_of(tx: Tx, user_id: UUID) -> str | None:
 
 
 async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
-    """Return the CPF of a person; None if there is none, or they were erased."""
+    """Return the CPF that a person goes by, proven or not; None if there is none, or they were erased.
+
+    It is for what keeps somebody out. What lets somebody in goes by `identity.proven_cpf`.
+    """
     try:
         return (await identity.person(tx, user_id)).cpf
     except identity.UserNotFound:

@@ -50,5 +50,8 @@ class Module:
     """Kinds of operations that may have to wait for a second person."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None
+    """Keeps a person's CPF in the module's own rows as it is now (None: they have none any more), in the transaction
+    that changes it."""
     erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None
     """Erases the person's data in the module (LGPD art. 18, VI); raises `Conflict` while balances or holds remain."""

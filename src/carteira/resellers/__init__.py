@@ -21,8 +21,10 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.kit.module import Module
 from carteira.resellers.cashback_service import ServiceConfig, connected
+from carteira.resellers.proof import UnprovenCpf
 from carteira.resellers.queries import DecidedPurchase, credited, decided_purchase, own_month
-from carteira.resellers.resellers import CLAIM, erase_person, export_person
+from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf
+from carteira.resellers.seed import seed
 from carteira.resellers.service import SPEND, refuse_if_spent
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "decided_purchase",
     "module",
     "own_month",
+    "seed",
     "serve_sandbox",
 ]
 
@@ -50,13 +53,14 @@ def serve_sandbox(port: int, *, token: str) -> None:
     sandbox.serve(port, token=token)
 
 
-def module(*, service: ServiceConfig) -> Module:
-    """Hand resellers to the composition root."""
+def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Module:
+    """Hand resellers to the composition root; `unproven_cpf` says what a CPF that was only typed earns."""
     from carteira.resellers import routes, routes_rules
     from carteira.resellers.jobs import blueprint
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.unproven_cpf = unproven_cpf
         async with connected(service, app.state.redis) as app.state.cashback_service:
             yield
 
@@ -68,5 +72,6 @@ def module(*, service: ServiceConfig) -> Module:
         body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
         lifespan=lifespan,
         export_person=export_person,
+        follow_cpf=follow_cpf,
         erase_person=erase_person,
     )

@@ -4,18 +4,27 @@ from carteira.kit.db.engine import Database
 from carteira.kit.web.access import Principal
 from carteira.resellers import resellers
 from carteira.resellers.cashback_service import CashbackService
+from carteira.resellers.errors import NoCpf
+from carteira.resellers.proof import UnprovenCpf, require_proven
 from carteira.resellers.schemas import AccumulatedOut
 
 
-async def accumulated(database: Database, service: CashbackService, who: Principal, cpf: str | None) -> AccumulatedOut:
+async def accumulated(
+    database: Database, service: CashbackService, policy: UnprovenCpf, who: Principal, cpf: str | None
+) -> AccumulatedOut:
     """Give the accumulated cashback of oneself, or of any CPF with `purchases:read`.
 
     Raises:
         Forbidden, NotAReseller: it is not the caller's own and the claim is missing.
+        NoCpf: the caller has no CPF.
+        CpfNotProven: the caller's CPF is not proven, and such are refused here.
         CashbackServiceDown: the external service gave no answer that can be trusted.
     """
     if cpf is None or not who.may("purchases:read"):
         async with database.transaction() as tx:
-            cpf = (await resellers.visible(tx, who, cpf)).cpf
-        assert cpf is not None, "who is signed in has not been erased"
+            own = await resellers.visible(tx, who, cpf)
+            if own.cpf is None:
+                raise NoCpf
+            await require_proven(tx, policy, own)
+            cpf = own.cpf
     return AccumulatedOut(cpf=cpf, credit=await service.credit(cpf))

@@ -1,6 +1,6 @@
 """Purchases in bulk from CSV: each line with its result, all written in one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
+from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
@@ -18,6 +19,7 @@ from carteira.kit.web.validation import describe
 from carteira.resellers import configuration, metrics, resellers
 from carteira.resellers.errors import BulkPurchasesRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
 from carteira.resellers.models import Purchase
+from carteira.resellers.proof import UnprovenCpf, earning
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import STATUS, BulkPurchaseIn, BulkPurchaseResult, BulkPurchasesOut
 from carteira.resellers.service import APPROVED, PENDING, keep_open, month_of
@@ -69,12 +71,19 @@ def _parse(raw: Mapping[str, object]) -> BulkPurchaseIn:
 
 
 class _Context:
-    """What all lines share, read once: the resellers named, the months asked about, the automatic approvals."""
+    """What all lines share, read once: the resellers named and which of them may earn, the months asked about."""
 
-    def __init__(self, who: Principal, own: ResellerView | None, known: Mapping[str, ResellerView]) -> None:
+    def __init__(
+        self,
+        who: Principal,
+        own: ResellerView | None,
+        known: Mapping[str, ResellerView],
+        earning: Collection[UUID],
+    ) -> None:
         self.who = who
         self.own = own
         self.known = known
+        self.earning = earning
         self.months: dict[date, Problem | date] = {}
 
     def buyer(self, cpf: str | None) -> ResellerView:
@@ -83,12 +92,15 @@ class _Context:
         Raises:
             UnknownReseller: the CPF is no reseller's, or there is none and the sender is not one.
             Forbidden: it is another's, without `purchases:write`.
+            CpfNotProven: it is another's whose CPF is not proven, and such are refused.
         """
         found = self.own if cpf is None else self.known.get(cpf)
         if found is None:
             raise UnknownReseller
         if not self.who.may("purchases:write") and found != self.own:
             raise Forbidden
+        if found.user_id not in self.earning and found.user_id != self.who.user_id:
+            raise identity.CpfNotProven
         return found
 
     async def month(self, tx: Tx, day: date) -> date:
@@ -111,7 +123,7 @@ class _Context:
 
 
 async def register_many(
-    tx: Tx, who: Principal, raw_lines: Sequence[Mapping[str, object]], *, atomic: bool
+    tx: Tx, policy: UnprovenCpf, who: Principal, raw_lines: Sequence[Mapping[str, object]], *, atomic: bool
 ) -> BulkPurchasesOut:
     """Register many purchases, each line with its result; with `atomic`, all lines or none.
 
@@ -121,13 +133,14 @@ async def register_many(
     """
     own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
     cpfs = sorted({str(raw["cpf"]) for raw in raw_lines if "cpf" in raw})
-    context = _Context(who, own, await resellers.by_cpf(tx, [_digits(cpf) for cpf in cpfs]))
+    known = await resellers.by_cpf(tx, [_digits(cpf) for cpf in cpfs])
+    user_ids = {view.user_id for view in [*known.values(), *([own] if own else [])] if view.user_id is not None}
+    context = _Context(who, own, known, await earning(tx, policy, user_ids))
     results: list[BulkPurchaseResult] = []
     values: list[dict[str, Any]] = []
     approvals = await configuration.auto_approved(
         tx, [view.cpf or "" for view in [*context.known.values(), *([own] if own else [])]]
     )
-    approved_cpfs = {approval.cpf for approval in approvals}
     now = clock.now()
     for number, raw in enumerate(raw_lines, 1):
         try:
@@ -137,7 +150,7 @@ async def register_many(
         except Problem as problem:
             results.append(_failed(number, str(raw.get("code", "")), problem))
             continue
-        approved = reseller.cpf in approved_cpfs and any(
+        approved = reseller.user_id in context.earning and any(
             approval.cpf == reseller.cpf and configuration.holds(approval, month) for approval in approvals
         )
         values.append(

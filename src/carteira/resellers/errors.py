@@ -20,10 +20,10 @@ class AlreadyAReseller(Conflict):
 
 
 class NoCpf(Conflict):
-    """A signed-in person without a CPF cannot become a reseller."""
+    """A signed-in person without a CPF neither becomes a reseller nor registers a purchase."""
 
     code = "no_cpf"
-    detail = "Complete o seu cadastro com o CPF para se tornar revendedor."
+    detail = "Complete o seu cadastro com o CPF para continuar."
 
 
 class ResellerNotFound(NotFound):

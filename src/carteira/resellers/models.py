@@ -17,7 +17,7 @@ class Reseller(Base):
     __tablename__ = "resellers"
     __table_args__ = (
         CheckConstraint("cpf ~ '^[0-9]{11}$'", name="cpf"),
-        CheckConstraint("(user_id IS NULL) = (cpf IS NULL)", name="person"),
+        CheckConstraint("user_id IS NOT NULL OR cpf IS NULL", name="person"),
         Index("uq_resellers_user_id", "user_id", unique=True, postgresql_where="user_id IS NOT NULL"),
         Index("uq_resellers_cpf", "cpf", unique=True, postgresql_where="cpf IS NOT NULL"),
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira import ledger
+from carteira import identity, ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import mask_cpf
@@ -19,6 +19,7 @@ from carteira.resellers import configuration
 from carteira.resellers.errors import (
     AlreadyAReseller,
     CashbackOwed,
+    NoCpf,
     NotAReseller,
     ResellerNotFound,
     UnknownReseller,
@@ -32,7 +33,10 @@ LEDGER_KIND = "resellers.cashback"
 
 @dataclass(frozen=True, slots=True)
 class ResellerView:
-    """A reseller as the module's verbs know them; an erased one has neither user nor CPF."""
+    """A reseller as the module's verbs know them; an erased one has neither user nor CPF.
+
+    A user without a CPF is one whose CPF was proven to be another person's, and who has not told theirs yet.
+    """
 
     id: UUID
     user_id: UUID | None
@@ -112,9 +116,12 @@ async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
 
     Raises:
         UnknownReseller: there is no reseller of this CPF.
+        NoCpf: the caller has none.
         Forbidden: another's CPF without the claim.
     """
     own = None if who.may("purchases:write") else await mine(tx, who)
+    if own is not None and own.cpf is None:
+        raise NoCpf
     found = await _one(tx, Reseller.cpf == cpf, keep=True)
     if found is None:
         raise UnknownReseller
@@ -148,6 +155,11 @@ async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerView:
     if added is None:
         raise AlreadyAReseller
     return ResellerView(reseller_id, user_id, cpf, account_id, now)
+
+
+async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
+    """Keep a reseller's CPF as their person's is now; purchases and cashback stay with the reseller."""
+    await tx.execute(update(Reseller).where(Reseller.user_id == user_id).values(cpf=cpf))
 
 
 async def balance(tx: Tx, reseller: ResellerView) -> int:
@@ -213,8 +225,8 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     )
     if promised or book.account(row.account_id).balance:
         raise CashbackOwed
-    assert row.cpf is not None, "a person's reseller has a CPF"
-    await configuration.forget_cpf(tx, row.cpf)
+    if (cpf := await identity.proven_cpf(tx, user_id)) is not None:  # what is kept under a CPF is its person's to erase
+        await configuration.forget_cpf(tx, cpf)
     await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
     await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
     row.user_id, row.cpf = None, None

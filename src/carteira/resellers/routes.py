@@ -16,6 +16,7 @@ from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
 from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
+from carteira.resellers.proof import UnprovenCpfDep
 from carteira.resellers.schemas import (
     AccumulatedOut,
     BulkPurchasesOut,
@@ -59,9 +60,9 @@ async def register_reseller(
 
 @purchases.post("", status_code=201, summary="Registrar uma compra")
 @idempotent(status=201)
-async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who) -> PurchaseOut:
+async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who, policy: UnprovenCpfDep) -> PurchaseOut:
     """Registra uma compra do revendedor ou, com `purchases:write`, de qualquer um. Começa "Em validação"."""
-    return await service.register(tx, who, body)
+    return await service.register(tx, policy, who, body)
 
 
 _BULK_BODY = {
@@ -95,10 +96,11 @@ async def register_purchases(
     lines: Annotated[list[dict[str, object]], Depends(_purchase_lines)],
     tx: TxDep,
     who: Who,
+    policy: UnprovenCpfDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> BulkPurchasesOut:
     """Registra muitas compras de um CSV (`code,amount,date,cpf`, valores em centavos), com um resultado por linha."""
-    return await bulk.register_many(tx, who, lines, atomic=atomic)
+    return await bulk.register_many(tx, policy, who, lines, atomic=atomic)
 
 
 @purchases.get("", summary="Compras e o seu cashback")
@@ -151,10 +153,10 @@ async def reject_purchase(purchase_id: UUID, tx: TxDep, who: Approver, body: Rej
 
 
 @cashback.get("/accumulated", summary="Cashback acumulado")
-async def get_accumulated(request: Request, who: Who, cpf: OfCpf = None) -> AccumulatedOut:
+async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cpf: OfCpf = None) -> AccumulatedOut:
     """Pergunta ao serviço externo pelo cashback acumulado. Se ele não responde bem, 503; nunca um número errado."""
     state = request.app.state
-    return await accumulated.accumulated(state.database, state.cashback_service, who, cpf)
+    return await accumulated.accumulated(state.database, state.cashback_service, policy, who, cpf)
 
 
 @cashback.get("/balance", summary="Saldo de cashback")

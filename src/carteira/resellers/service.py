@@ -30,6 +30,7 @@ from carteira.resellers.errors import (
     invalid_date,
 )
 from carteira.resellers.models import Month, Purchase
+from carteira.resellers.proof import UnprovenCpf, require_proven_of_another
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import STATUS, PurchaseChangeIn, PurchaseIn, PurchaseOut
 
@@ -89,11 +90,12 @@ async def keep_open(tx: Tx, month: date) -> None:
         raise MonthClosed(f"O mês {month:%m/%Y} já foi fechado.")
 
 
-async def register(tx: Tx, who: Principal, body: PurchaseIn) -> PurchaseOut:
+async def register(tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn) -> PurchaseOut:
     """Register a purchase, pending unless its CPF is approved automatically, and spend cashback on it if so wished.
 
     Raises:
         UnknownReseller: the CPF is no reseller's.
+        CpfNotProven: an operator enters it for a CPF that is not proven, and such are refused.
         Forbidden: another's CPF without `purchases:write`.
         InvalidInput: the date is in the future.
         MonthClosed: the date is in a closed month.
@@ -101,9 +103,10 @@ async def register(tx: Tx, who: Principal, body: PurchaseIn) -> PurchaseOut:
         InsufficientFunds: there is less cashback than is to be spent.
     """
     reseller = await resellers.buyer(tx, who, body.cpf)
+    earns = await require_proven_of_another(tx, policy, who, reseller)
     month = await month_of(tx, body.date)
     await keep_open(tx, month)
-    approved = await configuration.is_auto_approved(tx, body.cpf, month)
+    approved = earns and await configuration.is_auto_approved(tx, body.cpf, month)
     status = APPROVED if approved else PENDING
     now = clock.now()
     identifier = await tx.scalar(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Select, and_, func, or_, select, text
@@ -29,6 +29,8 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
+CpfState = Literal["proven", "declared", "none", "moved"]
+"""`moved`: it was proven to be another person's, and this account waits for its right one."""
 ACCESS_ACTIONS = (
     "user_read",
     "user_listed",
@@ -52,6 +54,10 @@ class PersonView:
     email: str
     email_confirmed: bool
     cpf: str | None
+    """What the person goes by here; nothing that others keep under it is theirs by it (see `proven_cpf`)."""
+    cpf_proven_at: datetime | None
+    cpf_proven_by: str | None
+    cpf_moved_at: datetime | None
     birth_date: date | None
     phone: str | None
     role_id: int
@@ -59,6 +65,18 @@ class PersonView:
     claims: list[str]
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def proven_cpf(self) -> str | None:
+        """The CPF, if it is proven to be theirs."""
+        return self.cpf if self.cpf_proven_at is not None else None
+
+    @property
+    def cpf_state(self) -> "CpfState":
+        """How the account stands to a CPF."""
+        if self.cpf is not None:
+            return "declared" if self.cpf_proven_at is None else "proven"
+        return "none" if self.cpf_moved_at is None else "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +108,15 @@ def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an ar
 def people() -> Select[Any]:
     """Select live people with role and active claims."""
     return (
-        select(
+        select(  # type: ignore[return-value] # more columns than SQLAlchemy's types count
             User.id,
             User.full_name,
             User.email,
             User.email_confirmed_at.is_not(None),
             User.cpf,
+            User.cpf_proven_at,
+            User.cpf_proven_by,
+            User.cpf_moved_at,
             User.birth_date,
             User.phone,
             Role.id,
@@ -228,6 +249,9 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             "email": view.email,
             "email_confirmed": view.email_confirmed,
             "cpf": view.cpf,
+            "cpf_state": view.cpf_state,
+            "cpf_proven_at": view.cpf_proven_at,
+            "cpf_proven_by": view.cpf_proven_by,
             "birth_date": view.birth_date,
             "phone": view.phone,
             "role": {"id": view.role_id, "description": view.role},

@@ -1,13 +1,15 @@
 """Wire shapes of people."""
 
 from datetime import date, datetime
+from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from carteira.identity.fields import BirthDate, Email, FullName, Id, Password, Phone
+from carteira.identity.proof.service import ProvenBy
 from carteira.identity.roles.schemas import RoleOut
-from carteira.identity.users.queries import PersonView
+from carteira.identity.users.queries import CpfState, PersonView
 from carteira.kit.values.cpf import Cpf, mask_cpf
 from carteira.kit.web.bodies import Body
 
@@ -69,6 +71,12 @@ class UserOut(BaseModel):
     full_name: str
     email: str
     cpf: str | None = Field(examples=["52998224725", "***.982.247-**"])
+    cpf_state: CpfState = Field(
+        description="`proven`: comprovado. `declared`: só digitado. `none`: não há. `moved`: outra pessoa o comprovou; "
+        "informe o seu com `PATCH /users/{id}`"
+    )
+    cpf_proven_at: datetime | None
+    cpf_proven_by: ProvenBy | None
     birth_date: date | None
     phone: str | None
     role: RoleOut
@@ -84,6 +92,9 @@ class UserOut(BaseModel):
             full_name=person.full_name,
             email=person.email,
             cpf=person.cpf if show_cpf or person.cpf is None else mask_cpf(person.cpf),
+            cpf_state=person.cpf_state,
+            cpf_proven_at=person.cpf_proven_at,
+            cpf_proven_by=cast("ProvenBy | None", person.cpf_proven_by),
             birth_date=person.birth_date,
             phone=person.phone,
             role=RoleOut(id=person.role_id, description=person.role),

@@ -34,6 +34,7 @@ from carteira.identity.models import (
     User,
     UserClaim,
 )
+from carteira.identity.proof import service as proofs
 from carteira.identity.roles import service as roles
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
@@ -201,7 +202,7 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
     """Change some of a person's full name, e-mail, CPF, birth date and phone.
 
     A person's own change of e-mail wants a recent sign-in, and the former address is told. A CPF once set is changed by
-    others only.
+    others only; a changed one is not proven, whatever the former was.
 
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
@@ -220,6 +221,8 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
     for name in changed:
         setattr(user, name, changes[name])
+    if "cpf" in changed:
+        await _begin_anew_with_cpf(tx, runtime, user)
     user.search_text = fold(f"{user.full_name} {user.email}")
     user.updated_at = clock.now()
     try:
@@ -227,6 +230,16 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
     except IntegrityError as error:
         raise taken(error) from error
     await audit.record(tx, "user_changed", actor=who.user_id, subject=user_id, fields=changed)
+
+
+async def _begin_anew_with_cpf(tx: Tx, runtime: Runtime, user: User) -> None:
+    """Leave nothing that was proven of a person's former CPF, and tell those who keep it beside their own rows."""
+    user.cpf_moved_at = None
+    try:
+        await proofs.unprove(tx, user)
+    except IntegrityError as error:
+        raise taken(error) from error
+    await proofs.follow(tx, runtime.cpf_followers, user.id, user.cpf)
 
 
 def _sealed(runtime: Runtime, user: User) -> str:
@@ -299,6 +312,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
         await erase(tx, user_id)
     citizen = await roles.id_of(tx, CITIZEN)
     user.full_name = user.email = user.email_confirmed_at = user.cpf = user.birth_date = None
+    user.cpf_proven_at = user.cpf_proven_by = user.cpf_moved_at = None
     user.phone = user.password_hash = None
     user.search_text, user.must_change_password = "", False
     user.role_id = citizen

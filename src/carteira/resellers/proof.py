@@ -1,0 +1,55 @@
+"""What a CPF that was only typed earns here: what `UNPROVEN_CPF` says, asked at each place where it would."""
+
+from collections.abc import Collection
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from carteira import identity
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
+from carteira.resellers.resellers import ResellerView
+
+UnprovenCpf = Literal["allow", "refuse"]
+"""`refuse`: no automatic approval, no accumulated cashback, no purchase that an operator enters."""
+_DETAIL = (
+    "O CPF deste revendedor ainda não foi comprovado. Ele pode comprovar com uma conta gov.br prata ou ouro, ou "
+    "apresentando um documento com foto a um operador."
+)
+
+
+def _policy(request: Request) -> UnprovenCpf:
+    policy: UnprovenCpf = request.app.state.unproven_cpf
+    return policy
+
+
+UnprovenCpfDep = Annotated[UnprovenCpf, Depends(_policy)]
+"""A route parameter: what an unproven CPF earns."""
+
+
+async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return those of some people whose CPF may earn something from outside."""
+    return frozenset(user_ids) if policy == "allow" else await identity.proven_among(tx, user_ids)
+
+
+async def require_proven(tx: Tx, policy: UnprovenCpf, reseller: ResellerView) -> None:
+    """Insist that a signed-in reseller's CPF may earn something from outside.
+
+    Raises:
+        CpfNotProven: it is not proven, and such are refused.
+    """
+    if reseller.user_id is None or not await earning(tx, policy, [reseller.user_id]):
+        raise identity.CpfNotProven
+
+
+async def require_proven_of_another(tx: Tx, policy: UnprovenCpf, who: Principal, reseller: ResellerView) -> bool:
+    """Insist that an operator enters purchases for a proven CPF only; return whether the CPF may earn.
+
+    Raises:
+        CpfNotProven: the reseller is another person, their CPF is not proven, and such are refused.
+    """
+    earns = reseller.user_id is not None and bool(await earning(tx, policy, [reseller.user_id]))
+    if not earns and reseller.user_id != who.user_id:
+        raise identity.CpfNotProven(_DETAIL)
+    return earns

@@ -1,0 +1,195 @@
+"""Whose a CPF is: proven by an operator, moved to its person, claimed by two."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from carteira.embedded import Endpoints
+from carteira.identity.errors import CpfTaken
+from tests.support.app import RunningApp
+from tests.support.mail import mail_to
+from tests.support.people import Person, new_cpf, new_person, register, sign_in
+
+
+def prover(app: RunningApp) -> Person:
+    """An operator who sees people and their papers."""
+    return app.person("identity:prove", "users:cpf")
+
+
+async def prove(operator: Person, person: Person, cpf: str, status: int = 200) -> dict[str, object]:
+    answer = await operator.post(f"/users/{person.id}/cpf-proof", {"cpf": cpf, "paper": "cnh"})
+    assert answer.status_code == status, answer.text
+    body: dict[str, object] = answer.json()
+    return body
+
+
+async def without_cpf(app: RunningApp) -> Person:
+    """A person whom an operator added with name and e-mail only."""
+    body = {name: value for name, value in new_person().items() if name in {"full_name", "email", "password"}}
+    answer = await app.person("users:write").post("/users", body | {"role_id": 1})
+    assert answer.status_code == 201, answer.text
+    user_id = UUID(answer.json()["id"])
+    return Person(app.client, user_id, app.bearer(user_id=user_id), "", body["email"])
+
+
+async def test_a_typed_cpf_is_declared_and_an_operator_proves_it(app: RunningApp, person: Person) -> None:
+    me = (await person.get("/users/me")).json()
+    assert (me["cpf"], me["cpf_state"], me["cpf_proven_at"], me["cpf_proven_by"]) == (
+        person.cpf, "declared", None, None,
+    )  # fmt: skip
+    shown = await prove(prover(app), person, person.cpf)
+    assert (shown["cpf_state"], shown["cpf_proven_by"]) == ("proven", "operator")
+    me = (await person.get("/users/me")).json()
+    assert me["cpf_state"] == "proven"
+    assert me["cpf_proven_at"] is not None
+
+
+async def test_the_proof_is_audited_once_and_the_person_told(
+    app: RunningApp, person: Person, endpoints: Endpoints
+) -> None:
+    operator = prover(app)
+    for _ in range(2):
+        await prove(operator, person, person.cpf)
+    await app.work_off()
+    async with app.database.transaction() as tx:
+        rows = await tx.execute(
+            text("SELECT actor_id, details FROM audit_log WHERE action = 'cpf_proven' AND subject_id = :id"),
+            {"id": person.id},
+        )
+        assert [(actor, details) for actor, details in rows] == [(operator.id, {"by": "operator", "paper": "cnh"})]
+    assert endpoints.maildir is not None
+    assert [message["Subject"] for message in mail_to(endpoints.maildir, person.email)] == ["Seu CPF foi comprovado"]
+
+
+async def test_nobody_proves_or_keeps_their_own(app: RunningApp, person: Person) -> None:
+    themselves = app.person("identity:prove", user_id=person.id)
+    assert (await prove(themselves, person, person.cpf, 403))["code"] == "own_cpf_proof"
+    await prove(prover(app), person, person.cpf)
+    answer = await themselves.call("DELETE", f"/users/{person.id}/cpf-proof")
+    assert (answer.status_code, answer.json()["code"]) == (403, "own_cpf_proof")
+
+
+async def test_proving_wants_the_claim_a_person_and_a_whole_body(app: RunningApp, person: Person) -> None:
+    assert (await prove(app.person("users:write"), person, person.cpf, 403))["code"] == "forbidden"
+    operator = prover(app)
+    assert (await prove(operator, app.person(), person.cpf, 404))["code"] == "user_not_found"
+    for body in ({}, {"cpf": person.cpf}, {"cpf": "11111111111", "paper": "cnh"}, {"cpf": person.cpf, "paper": "foto"}):
+        answer = await operator.post(f"/users/{person.id}/cpf-proof", body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), body
+
+
+async def test_on_proof_the_cpf_leaves_the_account_that_only_typed_it(app: RunningApp, endpoints: Endpoints) -> None:
+    squatter = await sign_in(await register(app, password="Outra7senhaForte"))
+    rightful = await without_cpf(app)
+    cpf = squatter.cpf
+    await prove(prover(app), rightful, cpf)
+    assert (await rightful.get("/users/me")).json()["cpf"] == cpf
+    left = (await squatter.get("/users/me")).json()  # in the session that they had
+    assert (left["cpf"], left["cpf_state"]) == (None, "moved")
+    await app.work_off()
+    assert endpoints.maildir is not None
+    assert [message["Subject"] for message in mail_to(endpoints.maildir, squatter.email)] == ["O CPF saiu da sua conta"]
+    by_cpf = await app.client.post("/auth/login", data={"username": cpf, "password": squatter.password})
+    assert by_cpf.status_code == 401
+    by_email = await app.client.post("/auth/login", data={"username": squatter.email, "password": squatter.password})
+    assert by_email.status_code == 200
+
+    taken = await squatter.call("PATCH", f"/users/{squatter.id}", json={"cpf": cpf})
+    assert (taken.status_code, taken.json()["code"]) == (409, "cpf_taken")
+    right = await squatter.call("PATCH", f"/users/{squatter.id}", json={"cpf": new_cpf()})
+    assert (right.status_code, right.json()["cpf_state"]) == (200, "declared")
+
+
+async def test_a_taken_cpf_names_the_ways_in_without_an_account(app: RunningApp, person: Person) -> None:
+    answer = await app.client.post("/users/register", json=new_person() | {"cpf": person.cpf})
+    assert (answer.status_code, answer.json()["code"]) == (409, "cpf_taken")
+    assert answer.json()["ways"] == ["govbr", "employer_invitation", "operator"]
+    assert "gov.br" in CpfTaken.detail
+
+
+async def test_a_cpf_that_is_changed_is_not_proven_and_keeps_no_way_in(app: RunningApp, person: Person) -> None:
+    await prove(prover(app), person, person.cpf)
+    changed = await app.person("users:write").call("PATCH", f"/users/{person.id}", json={"cpf": new_cpf()})
+    assert (changed.status_code, changed.json()["cpf_state"]) == (200, "declared")
+    async with app.database.transaction() as tx:
+        row = (await tx.execute(text("SELECT cpf_proven_by FROM users WHERE id = :id"), {"id": person.id})).one()
+        assert row.cpf_proven_by is None
+
+
+async def test_a_server_of_the_release_before_leaves_no_proof_of_another_cpf(app: RunningApp, person: Person) -> None:
+    await prove(prover(app), person, person.cpf)
+    async with app.database.transaction() as tx:
+        await tx.execute(text("UPDATE users SET cpf = :cpf WHERE id = :id"), {"cpf": new_cpf(), "id": person.id})
+        row = (await tx.execute(text("SELECT cpf_proven_at FROM users WHERE id = :id"), {"id": person.id})).one()
+        assert row.cpf_proven_at is None
+
+
+async def test_of_two_who_prove_one_cpf_nobody_is_moved(app: RunningApp) -> None:
+    holder, claimant, operator = await register(app), await without_cpf(app), prover(app)
+    await prove(operator, holder, holder.cpf)
+    for _ in range(2):
+        assert (await prove(operator, claimant, holder.cpf, 409))["code"] == "cpf_disputed"
+    assert (await holder.get("/users/me")).json()["cpf_state"] == "proven"
+    assert (await claimant.get("/users/me")).json()["cpf_state"] == "none"
+    listed = [
+        case
+        for case in (await operator.get("/users/cpf-disputes", limit=100)).json()["items"]
+        if case["holder_id"] == str(holder.id)
+    ]
+    assert [(case["claimant_id"], case["proven_by"]) for case in listed] == [(str(claimant.id), "operator")]
+    assert (await claimant.get("/users/cpf-disputes")).status_code == 403
+
+    # The operator finds for the claimant: the one proof goes, and the other takes the CPF along.
+    withdrawn = await operator.call("DELETE", f"/users/{holder.id}/cpf-proof")
+    assert withdrawn.status_code == 204
+    assert (await holder.get("/users/me")).json()["cpf_state"] == "declared"
+    await prove(operator, claimant, holder.cpf)
+    assert (await holder.get("/users/me")).json()["cpf_state"] == "moved"
+    closed = await operator.post(f"/users/cpf-disputes/{listed[0]['id']}/close")
+    assert (closed.status_code, closed.json()["code"]) == (404, "cpf_dispute_not_found")
+    again = await operator.call("DELETE", f"/users/{holder.id}/cpf-proof")
+    assert (again.status_code, again.json()["code"]) == (404, "cpf_proof_not_found")
+
+
+async def test_a_case_is_closed_where_the_holder_is_right_and_not_by_one_of_the_two(app: RunningApp) -> None:
+    holder, claimant, operator = await register(app), await without_cpf(app), prover(app)
+    await prove(operator, holder, holder.cpf)
+    await prove(operator, claimant, holder.cpf, 409)
+    listed = (await operator.get("/users/cpf-disputes", limit=100)).json()["items"]
+    case = next(item["id"] for item in listed if item["claimant_id"] == str(claimant.id))
+    theirs = app.person("identity:prove", user_id=claimant.id)
+    assert (await theirs.post(f"/users/cpf-disputes/{case}/close")).json()["code"] == "own_cpf_proof"
+    assert (await operator.post(f"/users/cpf-disputes/{case}/close")).status_code == 204
+    await prove(operator, claimant, holder.cpf, 409)
+    listed = (await operator.get("/users/cpf-disputes", limit=100)).json()["items"]
+    assert case not in [item["id"] for item in listed], "decided once"
+    assert (await holder.get("/users/me")).json()["cpf_state"] == "proven"
+
+
+async def test_another_cpf_is_not_proven_over_a_proven_one(app: RunningApp, person: Person) -> None:
+    operator = prover(app)
+    await prove(operator, person, person.cpf)
+    assert (await prove(operator, person, new_cpf(), 409))["code"] == "cpf_differs"
+
+
+async def test_an_erased_person_leaves_the_cpf_free_and_unproven(app: RunningApp, person: Person) -> None:
+    await prove(prover(app), person, person.cpf)
+    assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
+    back = await register(app, cpf=person.cpf)
+    assert (await back.get("/users/me")).json()["cpf_state"] == "declared"
+    assert (await prove(prover(app), person, person.cpf, 404))["code"] == "user_not_found"
+
+
+@pytest.mark.parametrize("others", [7])
+async def test_many_who_prove_one_cpf_at_once_leave_one_with_it(app: RunningApp, others: int) -> None:
+    squatter = await register(app)
+    people = [await without_cpf(app) for _ in range(others)]
+    operator = prover(app)
+    body = {"cpf": squatter.cpf, "paper": "rg"}
+    answers = await asyncio.gather(*(operator.post(f"/users/{person.id}/cpf-proof", body) for person in people))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * (others - 1)
+    async with app.database.transaction() as tx:
+        owners = await tx.scalars(text("SELECT id FROM users WHERE cpf = :cpf"), {"cpf": squatter.cpf})
+        assert len(owners.all()) == 1
