@@ -66,6 +66,20 @@ async def test_the_statement_pages_and_carries_the_balance(
     assert rubbish.status_code == 422
 
 
+async def test_who_moved_the_money_is_shown_to_who_may_read_benefits(
+    app: RunningApp, client: httpx.AsyncClient, operator: Person, processor: Headers
+) -> None:
+    mine = app.person()
+    account = await open_benefit_account(operator, user_id=mine.id, CASH=10_000)
+    await client.post(AUTHORIZER, content=purchase(account, "1.00"), headers=processor)
+    actors = [
+        [line["actor"] for line in (await who.get(f"/benefits/accounts/{account}/statement")).json()["items"]]
+        for who in (operator, mine)
+    ]
+    by_operator = {"kind": "person", "id": str(operator.id)}
+    assert actors == [[{"kind": "processor", "id": "authorizer"}, by_operator], [None, None]]
+
+
 async def test_simulating_moves_nothing_and_says_why(operator: Person) -> None:
     account = await open_benefit_account(operator, FOOD=600, CASH=300)
     response = await operator.call("POST", "/transactions/simulate", content=purchase(account, "10.00", FOOD))

@@ -19,7 +19,7 @@ from carteira.kit.db.base import Base
 from carteira.ledger import chain
 from tests.support.databases import NewDatabase, open_database
 from tests.support.horizon import pass_horizon
-from tests.support.ledger import verified
+from tests.support.ledger import overwrite, verified
 
 MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
 
@@ -209,13 +209,13 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
             assert await outbox.follow(tx, chain.follower) == 1
         result = await verified(database, expected=(1, sealed[0]))
         assert (result.blocks, result.entries, result.tail, result.findings) == (2, 3, 0, [])
-        admin = endpoints.superuser_url.rpartition("/")[0] + "/" + url.rpartition("/")[2]
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute("SET session_replication_role = replica")
-            for entry in (entries[0], entries[2]):
-                connection.execute(
-                    "UPDATE ledger_entries SET actor_kind = 'person', actor_id = %s WHERE id = %s", (str(till), entry)
-                )
+        for entry in (entries[0], entries[2]):
+            overwrite(
+                endpoints,
+                database,
+                "UPDATE ledger_entries SET actor_kind = 'person', actor_id = 'x' WHERE id = %(id)s",
+                id=entry,
+            )
         named = [(finding.what, finding.entry_id) for finding in (await verified(database)).findings]
         assert named == [("tampered", entries[0]), ("tampered", entries[2])]
 

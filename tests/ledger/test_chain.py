@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -16,7 +15,7 @@ from carteira.ledger import chain
 from carteira.ledger.models import LedgerEntry
 from tests.support.databases import NewDatabase
 from tests.support.horizon import pass_horizon
-from tests.support.ledger import TESTER, verified
+from tests.support.ledger import TESTER, overwrite, verified
 
 FUNDING = ledger.system_account("benefits.funding")
 
@@ -46,15 +45,6 @@ async def sealed(new_database: NewDatabase) -> AsyncIterator[Database]:
 async def entry_ids(database: Database) -> list[UUID]:
     async with database.transaction() as tx:
         return [row.id for row in await tx.execute(select(LedgerEntry.id).order_by(LedgerEntry.xid))]
-
-
-def tamper(endpoints: Endpoints, database: Database, *statements: str, **values: object) -> None:
-    """Write as a superuser with the triggers off."""
-    url = endpoints.superuser_url.rpartition("/")[0] + "/" + str(database.engine.url.database)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")
-        for statement in statements:
-            connection.execute(statement, values)
 
 
 def found(result: ledger.ChainVerification) -> set[tuple[str, UUID | None]]:
@@ -89,20 +79,20 @@ async def test_an_untouched_chain_is_whole_and_tells_its_tail(sealed: Database) 
 )
 async def test_a_tampered_entry_is_named(sealed: Database, endpoints: Endpoints, statement: str) -> None:
     victim = (await entry_ids(sealed))[13]
-    tamper(endpoints, sealed, statement, id=victim)
+    overwrite(endpoints, sealed, statement, id=victim)
     assert found(await verified(sealed)) == {("tampered", victim)}
 
 
 async def test_a_description_is_no_part_of_the_chain(sealed: Database, endpoints: Endpoints) -> None:
     victim = (await entry_ids(sealed))[3]
-    tamper(endpoints, sealed, "UPDATE ledger_entries SET description = NULL WHERE id = %(id)s", id=victim)
+    overwrite(endpoints, sealed, "UPDATE ledger_entries SET description = NULL WHERE id = %(id)s", id=victim)
     assert (await verified(sealed)).findings == []
 
 
 @pytest.mark.parametrize("place", [0, 9, 24])
 async def test_a_removed_entry_is_named(sealed: Database, endpoints: Endpoints, place: int) -> None:
     victim = (await entry_ids(sealed))[place]
-    tamper(
+    overwrite(
         endpoints,
         sealed,
         "DELETE FROM ledger_postings WHERE entry_id = %(id)s",
@@ -114,7 +104,7 @@ async def test_a_removed_entry_is_named(sealed: Database, endpoints: Endpoints, 
 
 async def test_a_reordered_entry_is_named(sealed: Database, endpoints: Endpoints) -> None:
     ids = await entry_ids(sealed)
-    tamper(
+    overwrite(
         endpoints,
         sealed,
         "UPDATE ledger_entries SET xid = (SELECT xid FROM ledger_entries WHERE id = %(late)s) - 1 WHERE id = %(id)s",
@@ -128,7 +118,7 @@ async def test_a_reordered_entry_is_named(sealed: Database, endpoints: Endpoints
 async def test_an_entry_slipped_in_is_named(sealed: Database, endpoints: Endpoints) -> None:
     ids = await entry_ids(sealed)
     fresh = uuid4()
-    tamper(
+    overwrite(
         endpoints,
         sealed,
         "INSERT INTO ledger_entries (id, xid, kind, posted_at)"
@@ -140,9 +130,9 @@ async def test_an_entry_slipped_in_is_named(sealed: Database, endpoints: Endpoin
 
 
 async def test_a_rewritten_block_breaks_the_chain(sealed: Database, endpoints: Endpoints) -> None:
-    tamper(endpoints, sealed, "UPDATE ledger_chain SET seals = substr(seals, 33) WHERE height = 2")
+    overwrite(endpoints, sealed, "UPDATE ledger_chain SET seals = substr(seals, 33) WHERE height = 2")
     assert ("broken_chain", None) in found(await verified(sealed))
-    tamper(endpoints, sealed, "DELETE FROM ledger_chain WHERE height = 1")
+    overwrite(endpoints, sealed, "DELETE FROM ledger_chain WHERE height = 1")
     assert ("broken_chain", None) in found(await verified(sealed))
 
 
@@ -150,7 +140,7 @@ async def test_a_rewritten_block_breaks_the_chain(sealed: Database, endpoints: E
 async def test_a_block_of_another_version_breaks_the_chain(
     sealed: Database, endpoints: Endpoints, version: int
 ) -> None:
-    tamper(endpoints, sealed, "UPDATE ledger_chain SET version = %(version)s WHERE height = 2", version=version)
+    overwrite(endpoints, sealed, "UPDATE ledger_chain SET version = %(version)s WHERE height = 2", version=version)
     assert ("broken_chain", None) in found(await verified(sealed))
 
 

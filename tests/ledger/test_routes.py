@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from carteira import ledger
+from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
+from carteira.kit.values.actor import Actor
 from carteira.kit.web.idempotency import REPLAYED
 from tests.support.client import client_of
 from tests.support.kit_app import application
-from tests.support.ledger import TESTER, open_wallet, purchase
+from tests.support.ledger import TESTER, open_wallet, overwrite, purchase
 
 PERSON, OPERATOR = uuid4(), uuid4()
 
@@ -104,6 +106,50 @@ async def test_an_entry_is_reversed_with_the_claim_and_once(
     assert (of_reversal.status_code, of_reversal.json()["code"]) == (409, "entry_not_reversible")
     assert (await operator.post(f"/ledger/entries/{uuid4()}/reversal")).status_code == 404
     assert (await person.get(f"/ledger/accounts/{wallet}")).json()["balance"] == 70
+
+
+async def test_who_moved_the_money_is_shown_to_operators_and_to_whom_it_was(
+    ledger_database: Database, person: httpx.AsyncClient, operator: httpx.AsyncClient, wallet: UUID
+) -> None:
+    approver = uuid4()
+    async with ledger_database.transaction() as tx:
+        await ledger.post(tx, purchase(wallet, 1), actor=Actor.person(PERSON), approved_by=approver)
+    path, by_person = f"/ledger/accounts/{wallet}/statement", {"kind": "person", "id": str(PERSON)}
+    newest, older, *_ = (await operator.get(path)).json()["items"]
+    assert (newest["actor"], newest["approved_by"]) == (by_person, str(approver))
+    assert (older["actor"], older["approved_by"]) == ({"kind": "command", "id": "tests"}, None)
+    mine = (await person.get(path)).json()["items"]
+    assert [(line["actor"], line["approved_by"]) for line in mine] == [(by_person, None), *[(None, None)] * 3]
+    entry = f"/ledger/entries/{newest['entry_id']}"
+    reversal = (await operator.post(f"{entry}/reversal")).json()
+    shown, undone = [(await operator.get(f"/ledger/entries/{entry_id}")).json() for entry_id in reversal.values()]
+    assert shown["actor"] == {"kind": "person", "id": str(OPERATOR)}
+    assert (shown["reverses_id"], undone["reversed_by_id"]) == (undone["id"], shown["id"])
+    assert (undone["actor"], undone["approved_by"]) == (by_person, str(approver))
+    first, second = undone["postings"]
+    assert (first["account_id"], first["amount"], second["amount"]) == (str(wallet), -1, 1)
+    assert (first["balance_after"], second["balance_after"]) == (64, None)
+    assert ((await person.get(entry)).status_code, (await operator.get(f"/ledger/entries/{uuid4()}")).status_code) == (
+        403,
+        404,
+    )
+
+
+async def test_an_entry_older_than_actors_has_none(
+    ledger_database: Database, endpoints: Endpoints, operator: httpx.AsyncClient, wallet: UUID
+) -> None:
+    newest = (await operator.get(f"/ledger/accounts/{wallet}/statement")).json()["items"][0]["entry_id"]
+    for kind, name in ((None, None), ("unknown", "former release")):
+        overwrite(
+            endpoints,
+            ledger_database,
+            "UPDATE ledger_entries SET actor_kind = %(kind)s, actor_id = %(name)s WHERE id = %(id)s",
+            kind=kind,
+            name=name,
+            id=newest,
+        )
+        assert (await operator.get(f"/ledger/entries/{newest}")).json()["actor"] is None
+        assert (await operator.get(f"/ledger/accounts/{wallet}/statement")).json()["items"][0]["actor"] is None
 
 
 async def test_spent_money_is_refused_and_the_refusal_comes_again(

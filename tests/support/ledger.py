@@ -2,9 +2,11 @@
 
 from uuid import UUID, uuid4
 
+import psycopg
 from sqlalchemy import text
 
 from carteira import ledger
+from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
@@ -54,3 +56,12 @@ async def verified(database: Database, **expected: tuple[int, bytes]) -> ledger.
         async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last one
             pass
         return result
+
+
+def overwrite(endpoints: Endpoints, database: Database, *statements: str, **values: object) -> None:
+    """Write behind the ledger's back: as a superuser with the triggers off."""
+    url = endpoints.superuser_url.rpartition("/")[0] + "/" + str(database.engine.url.database)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for statement in statements:
+            connection.execute(statement, values)

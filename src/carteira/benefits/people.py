@@ -10,6 +10,7 @@ from carteira.benefits import queries
 from carteira.benefits.accounts import balances
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
 from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import PageRequest
 
 _LINES = 10_000
@@ -28,7 +29,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             .order_by(BenefitDecision.id.desc())
             .limit(_LINES)
         )
-        lines = (await queries.statement(tx, account.id, PageRequest(_LINES))).items
+        lines = (await queries.statement(tx, account.id, PageRequest(_LINES), Principal(user_id))).items
         exported.append(
             {
                 "account": account.reference,

@@ -124,10 +124,14 @@ async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
     return [BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
 
 
-async def statement(tx: Tx, account_id: UUID, asked: PageRequest[ledger.LineKey]) -> Page[BenefitStatementLineOut]:
+async def statement(
+    tx: Tx, account_id: UUID, asked: PageRequest[ledger.LineKey], who: Principal
+) -> Page[BenefitStatementLineOut]:
     """Give a page of all categories' movements of an account, newest first."""
     views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
-    page = await ledger.statement_page(tx, list(views), asked)
+    page = (await ledger.statement_page(tx, list(views), asked)).map(
+        lambda line: line.seen_by(who, claim="benefits:read")
+    )
     merchants = await _merchants(tx, [line.entry_id for line in page.items])
     return page.map(
         lambda line: BenefitStatementLineOut(
@@ -138,6 +142,8 @@ async def statement(tx: Tx, account_id: UUID, asked: PageRequest[ledger.LineKey]
             amount=line.amount,
             balance_after=line.balance_after,
             posted_at=line.posted_at,
+            actor=line.actor,
+            approved_by=line.approved_by,
         )
     )
 

@@ -140,7 +140,7 @@ async def get_statement(
 ) -> Page[BenefitStatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
     view = await accounts.visible(tx, account, who)
-    return await queries.statement(tx, view.id, asked)
+    return await queries.statement(tx, view.id, asked, who)
 
 
 @router.post("/accounts/{account}/claim", status_code=202, summary="Pedir o código para ligar a conta")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.ops.cooperative import dump_json
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
 from carteira.kit.web.bodies import Body
@@ -201,6 +202,8 @@ class BenefitStatementLineOut(BaseModel):
     amount: int
     balance_after: int | None
     posted_at: datetime
+    actor: Actor | None = Field(description="Quem moveu o dinheiro; para quem tem `benefits:read` e para si")
+    approved_by: UUID | None = Field(description="Quem aprovou, se pediu duas pessoas; para quem tem `benefits:read`")
 
 
 class RefundIn(Body):

@@ -1,18 +1,20 @@
 """The ledger's reads: balances now and at an instant, statements, owners, and the proof that it all adds up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, text
 
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import Instant
+from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import BigInt, CursorOf, Page, PageRequest, SmallInt
-from carteira.ledger.errors import AccountNotFound
-from carteira.ledger.models import LedgerAccount, LedgerPosting
+from carteira.ledger.errors import AccountNotFound, EntryNotFound
+from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerPosting
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,27 @@ class StatementLine:
     balance_after: int | None
     posted_at: datetime
     seq: int | None
+    actor_kind: str | None
+    actor_id: str | None
+    approved_by: UUID | None
+
+    @property
+    def actor(self) -> Actor | None:
+        """Who moved the money; None in entries that are older than actors, or of a server that was."""
+        return _actor(self.actor_kind, self.actor_id)
 
     @property
     def key(self) -> LineKey:
         """The line's place in the statement."""
         return LineKey(self.posted_at, self.seq or 0, self.entry_id, self.line)
+
+    def seen_by(self, who: Principal, *, claim: str) -> "StatementLine":
+        """Return the line as it is shown: who moved the money, to holders of the claim and to whom it was."""
+        if who.may(claim):
+            return self
+        if self.actor == who.actor:
+            return replace(self, approved_by=None)
+        return replace(self, actor_kind=None, actor_id=None, approved_by=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +179,7 @@ async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
 
 _STATEMENT = text("""
     SELECT page.account_id, page.entry_id, page.line, entry.kind, entry.description, page.amount, page.balance_after,
-           page.posted_at, page.seq
+           page.posted_at, page.seq, entry.actor_kind, entry.actor_id, entry.approved_by
     FROM (
         SELECT posting.*
         FROM unnest(CAST(:account_ids AS uuid[])) AS wanted (id)
@@ -195,10 +213,57 @@ async def statement(
     return [StatementLine(*row) for row in rows]
 
 
+def _actor(kind: str | None, name: str | None) -> Actor | None:
+    """Return the actor of an entry, if it is known."""
+    if kind is None or kind == "unknown" or name is None:
+        return None
+    return Actor(cast("ActorKind", kind), name)
+
+
 async def statement_page(tx: Tx, account_ids: Sequence[UUID], asked: PageRequest[LineKey]) -> Page[StatementLine]:
     """Return a page of the accounts' postings, newest first."""
     lines = await statement(tx, account_ids, limit=asked.limit + 1, before=asked.after)
     return asked.page(lines, lambda line: line.key)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """A whole entry as others see it."""
+
+    id: UUID
+    kind: str
+    description: str | None
+    posted_at: datetime
+    reverses_id: UUID | None
+    reversed_by_id: UUID | None
+    actor: Actor | None
+    approved_by: UUID | None
+    postings: Sequence[LedgerPosting]
+
+
+async def entry(tx: Tx, entry_id: UUID) -> EntryView:
+    """Give an entry with its postings.
+
+    Raises:
+        EntryNotFound: there is none.
+    """
+    row = await tx.get(LedgerEntry, entry_id)
+    if row is None:
+        raise EntryNotFound
+    lines = await tx.scalars(
+        select(LedgerPosting).where(LedgerPosting.entry_id == entry_id).order_by(LedgerPosting.line)
+    )
+    return EntryView(
+        row.id,
+        row.kind,
+        row.description,
+        row.posted_at,
+        row.reverses_id,
+        await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)),
+        _actor(row.actor_kind, row.actor_id),
+        row.approved_by,
+        lines.all(),
+    )
 
 
 _DIFFERENCES = text("""

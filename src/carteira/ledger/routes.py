@@ -14,6 +14,7 @@ from carteira.kit.web.transaction import TxDep
 from carteira.ledger import queries, service
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (
+    EntryOut,
     LedgerAccountOut,
     LedgerBalanceOut,
     ReconciliationOut,
@@ -61,7 +62,14 @@ async def get_statement(
 ) -> Page[StatementLineOut]:
     """Lista os lançamentos da conta, do mais novo ao mais antigo, com o saldo depois de cada um."""
     await _visible(tx, account_id, who)
-    return (await queries.statement_page(tx, [account_id], asked)).map(StatementLineOut.model_validate)
+    page = await queries.statement_page(tx, [account_id], asked)
+    return page.map(lambda line: StatementLineOut.model_validate(line.seen_by(who, claim="ledger:read")))
+
+
+@router.get("/entries/{entry_id}", summary="Um lançamento", dependencies=[claims("ledger:read")])
+async def get_entry(entry_id: UUID, tx: TxDep) -> EntryOut:
+    """Mostra um lançamento inteiro: as suas linhas, quem moveu o dinheiro e quem aprovou."""
+    return EntryOut.model_validate(await queries.entry(tx, entry_id))
 
 
 @router.post("/entries/{entry_id}/reversal", status_code=201, summary="Estornar um lançamento")

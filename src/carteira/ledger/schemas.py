@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from carteira.kit.values.actor import Actor
+
 
 class LedgerAccountOut(BaseModel):
     """A ledger account and its balance now."""
@@ -40,6 +42,34 @@ class StatementLineOut(BaseModel):
     amount: int = Field(description="Positivo entra, negativo sai; em centavos")
     balance_after: int | None
     posted_at: datetime
+    actor: Actor | None = Field(description="Quem moveu o dinheiro; para quem tem `ledger:read` e para si")
+    approved_by: UUID | None = Field(description="Quem aprovou, se pediu duas pessoas; para quem tem `ledger:read`")
+
+
+class PostingOut(BaseModel):
+    """One line of an entry."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    account_id: UUID
+    amount: int = Field(description="Positivo entra, negativo sai; em centavos")
+    balance_after: int | None = Field(description="Nulo nas contas da operadora")
+
+
+class EntryOut(BaseModel):
+    """A whole entry, and who moved the money."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str = Field(examples=["benefits.credit"])
+    description: str | None
+    posted_at: datetime
+    reverses_id: UUID | None = Field(description="O lançamento que este desfaz")
+    reversed_by_id: UUID | None = Field(description="O lançamento que desfez este")
+    actor: Actor | None = Field(description="Quem moveu o dinheiro; nulo nos lançamentos mais antigos")
+    approved_by: UUID | None = Field(description="Quem aprovou, se pediu duas pessoas")
+    postings: list[PostingOut]
 
 
 class ReversalIn(BaseModel):

@@ -147,9 +147,6 @@ async def write(  # noqa: PLR0913 - one call writes it all
     await _write(tx, book, actor, approved_by, follow=follow, records=records or _ALONE)
 
 
-_NOBODY = (None, None)
-
-
 async def _write(  # noqa: PLR0913 - as `write`
     tx: Tx | LeanTx,
     book: Book,
@@ -170,7 +167,8 @@ async def _write(  # noqa: PLR0913 - as `write`
             [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
             book.lines,
             follow,
-            *(actor or _NOBODY),
+            actor and actor.kind,
+            actor and actor.id,
             approved_by,
             *values,
         )

@@ -29,7 +29,7 @@ async def _statement(turn: Turn) -> Done:
         return Done(_NONE)
     parts = []
     for account in accounts:
-        lines = (await benefits.statement(turn.tx, account.id, PageRequest(_LINES))).items
+        lines = (await benefits.statement(turn.tx, account.id, PageRequest(_LINES), turn.person)).items
         written = [
             f"{line.posted_at.astimezone(SAO_PAULO):%d/%m %H:%M} {benefits.name_category(line.category)} "
             f"{'+' if line.amount > 0 else '-'}{format_brl(abs(line.amount))} {_squeezed(line.description)}".rstrip()

@@ -1,12 +1,14 @@
 """Who does something: the value that the ledger and the audit keep beside what was done. Ids only, no personal data."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 ActorKind = Literal["person", "client", "processor", "job", "command"]
 
 
-class Actor(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Actor:
     """Who does something.
 
     `person` and `client` are named by their id, `processor` by the door through which it comes, `job` and `command` by
