@@ -95,6 +95,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         public_url=settings.public_url,
         google=_google(settings),
         meta=_meta(settings),
+        govbr=_govbr(settings),
     )
 
 
@@ -115,6 +116,18 @@ def _meta(settings: Settings) -> identity.MetaConfig | None:
         settings.meta_authorize_url,
         settings.meta_token_url,
         settings.meta_user_url,
+    )
+
+
+def _govbr(settings: Settings) -> identity.GovBrConfig | None:
+    if not (settings.govbr_client_id and settings.govbr_client_secret):
+        return None
+    return identity.GovBrConfig(
+        settings.govbr_client_id,
+        settings.govbr_client_secret.get_secret_value(),
+        settings.govbr_issuer,
+        settings.govbr_api_url,
+        settings.govbr_level,
     )
 
 

@@ -28,17 +28,21 @@ class Strict:
         self._app = app
         self._challenges: dict[str, str] = {}
         self._seen: list[dict[str, str]] = []
+        self._levels: dict[str, list[str]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/seen":
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._seen).encode()]
+        if environ["PATH_INFO"].startswith("/confiabilidades/"):
+            return self._levels_of(environ, start_response)
         environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("public_profile", "profile")  # Meta's word
         query = dict(parse_qsl(environ["QUERY_STRING"]))
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
-        self._seen.append({"path": environ["PATH_INFO"], **query, **form})
+        told = {"authorization": environ["HTTP_AUTHORIZATION"]} if "HTTP_AUTHORIZATION" in environ else {}
+        self._seen.append({"path": environ["PATH_INFO"], **query, **form, **told})
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's own
             place = dict(headers).get("Location", "")
@@ -51,6 +55,17 @@ class Strict:
             start_response("400 Bad Request", [("Content-Type", "application/json")])
             return [b'{"error": "invalid_grant"}']
         return self._app(environ, start)
+
+    def _levels_of(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Say, as gov.br's API does, which levels an account has reached; a PUT has it reach some."""
+        cpf = environ["PATH_INFO"].split("/")[4]
+        if environ["REQUEST_METHOD"] == "PUT":
+            self._levels[cpf] = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        elif not environ.get("HTTP_AUTHORIZATION", "").startswith("Bearer ") or cpf not in self._levels:
+            start_response("401 Unauthorized", [("Content-Type", "application/json")])
+            return [b"{}"]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps([{"id": level} for level in self._levels[cpf]]).encode()]
 
     def _proves(self, form: dict[str, str]) -> bool:
         made = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
@@ -68,6 +83,11 @@ class Provider:
         """Have an account."""
         answer = httpx.put(f"{self.url}/users/{subject}", json=claims)
         assert answer.status_code == 204, answer.text
+
+    def reached(self, cpf: str, *levels: str) -> None:
+        """Have gov.br's API tell the levels of an account."""
+        answer = httpx.put(f"{self.url}/confiabilidades/v3/contas/{cpf}/niveis", json=list(levels))
+        assert answer.status_code == 200, answer.text
 
     def agree(self, address: str, subject: str, **changes: str) -> str:
         """Sign in there and give where the browser is sent back to."""

@@ -81,7 +81,7 @@ async def register(app: "RunningApp", **changes: str) -> Person:
 
 async def sign_in(person: Person, client: httpx.AsyncClient | None = None) -> Person:
     """Sign a registered person in; from then on their session's token speaks for them."""
-    login = {"username": person.cpf, "password": person.password}
+    login = {"username": person.cpf or person.email, "password": person.password}
     answer = await (client or person.client).post("/auth/login", data=login)
     assert answer.status_code == 200, answer.text
     person.tokens = answer.json()

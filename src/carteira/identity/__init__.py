@@ -25,7 +25,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from carteira.identity.config import GoogleConfig, IdentityConfig, MetaConfig
+from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.errors import ClaimNotFound, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.fields import Email, FullName, Password
 from carteira.identity.proof.service import proven_among, proven_cpf
@@ -49,6 +49,7 @@ __all__ = [
     "ExportFormat",
     "FullName",
     "GoogleConfig",
+    "GovBrConfig",
     "IdentityConfig",
     "IdentityDep",
     "MetaConfig",

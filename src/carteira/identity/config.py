@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ACCESS_SECONDS = 600
 REFRESH_DAYS = 7
@@ -31,6 +32,18 @@ class MetaConfig:
 
 
 @dataclass(frozen=True)
+class GovBrConfig:
+    """gov.br's Login Único: OpenID Connect, and an API for the level where the ID token does not tell it."""
+
+    client_id: str
+    client_secret: str
+    issuer: str
+    api_url: str
+    level: Literal["silver", "gold"] = "silver"
+    """The least level that proves a CPF."""
+
+
+@dataclass(frozen=True)
 class IdentityConfig:
     """Identity's settings."""
 
@@ -57,3 +70,4 @@ class IdentityConfig:
     request's own address counts, in development only."""
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
+    govbr: GovBrConfig | None = None

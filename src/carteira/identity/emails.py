@@ -16,7 +16,7 @@ letters = EmailTemplates(
     },
 )
 compose = letters.compose
-WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Meta (Facebook)"}
+WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Meta (Facebook)", "govbr": "gov.br"}
 """Ways of signing in as people read them."""
 
 

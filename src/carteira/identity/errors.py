@@ -262,6 +262,17 @@ class SocialRefused(NotAuthenticated):
     detail = "O provedor não confirmou a sua entrada. Tente de novo."
 
 
+class GovBrLevelTooLow(Forbidden):
+    """The gov.br account is below the level that proves a CPF here."""
+
+    code = "govbr_level_too_low"
+    title = "Nível da conta gov.br"
+    detail = "O nível da sua conta gov.br não comprova o CPF. Aumente o nível no aplicativo gov.br e entre de novo."
+
+    def __init__(self, level: str | None = None, wanted: str | None = None) -> None:
+        super().__init__(level=level, wanted=wanted)
+
+
 class ProviderDown(DependencyDown):
     """The provider is not to be reached."""
 

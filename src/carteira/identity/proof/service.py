@@ -7,10 +7,10 @@ lives on without one, with its money, documents and sessions, and is told.
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -34,7 +34,9 @@ from carteira.kit.values.ids import uuid7
 ProvenBy = Literal["govbr", "operator", "demo"]
 CpfFollower = Callable[[Tx, UUID, str | None], Awaitable[None]]
 """Follows a change of a person's CPF (None: they have none any more), in the transaction that changes it."""
-GOVBR = "govbr"
+CpfHeld = Literal["declared", "proven"]
+"""How an account has a CPF."""
+GOVBR: Final = "govbr"
 _LOCK = 7_246_031
 """Advisory lock, with the CPF's hash: those who prove one CPF take turns."""
 
@@ -65,6 +67,12 @@ async def proven_among(tx: Tx, user_ids: Collection[UUID]) -> frozenset[UUID]:
     """Return those of some people whose CPF is proven."""
     rows = await tx.scalars(select(User.id).where(User.id.in_(user_ids), User.cpf_proven_at.is_not(None)))
     return frozenset(rows)
+
+
+async def held(tx: Tx, cpf: str) -> CpfHeld | None:
+    """Return how the account that has a CPF has it; None: none does."""
+    row = (await tx.execute(select(User.cpf_proven_at).where(User.cpf == cpf))).one_or_none()
+    return None if row is None else "declared" if row.cpf_proven_at is None else "proven"
 
 
 async def would_move(tx: Tx, user_id: UUID, cpf: str) -> UUID | None:
@@ -110,6 +118,7 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
     if before != proof.cpf:
         await follow(tx, followers, user.id, proof.cpf)
     await _close_cases(tx, user.id)
+    await _unlink_govbr(tx, user.id, but=proof.cpf)
     told = {"by": proof.by, "paper": proof.paper, "moved_from": str(holder.id) if holder else None}
     details = {name: value for name, value in told.items() if value is not None}
     await audit.record(tx, "cpf_proven", actor=proof.prover or user.id, subject=user.id, **details)
@@ -171,12 +180,13 @@ async def unprove(tx: Tx, user: User) -> None:
     user.cpf_proven_at = user.cpf_proven_by = None
     user.updated_at = clock.now()
     await tx.flush()
-    accounts = await tx.scalars(
-        select(SocialAccount).where(SocialAccount.user_id == user.id, SocialAccount.provider == GOVBR)
-    )
-    for account in accounts.all():
-        await tx.delete(account)
-    await tx.flush()
+    await _unlink_govbr(tx, user.id)
+
+
+async def _unlink_govbr(tx: Tx, user_id: UUID, *, but: str = "") -> None:
+    """Let gov.br's accounts of other CPFs than one sign in no more."""
+    mine = (SocialAccount.user_id == user_id, SocialAccount.provider == GOVBR, SocialAccount.subject != but)
+    await tx.execute(delete(SocialAccount).where(*mine))
 
 
 async def _open_case(tx: Tx, holder_id: UUID, claimant_id: UUID, proof: CpfProof) -> None:

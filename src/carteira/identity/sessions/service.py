@@ -26,7 +26,7 @@ _SECOND = frozenset({"totp", "recovery_code", "passkey"})
 """Methods that show a second factor; a passkey verifies its person and so is both."""
 _DEVICES_KEPT = 20
 
-Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta"]
+Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta", "govbr"]
 
 
 @dataclass(frozen=True, slots=True)

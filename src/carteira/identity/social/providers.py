@@ -1,6 +1,6 @@
-"""Providers that say who somebody is: Google by OpenID Connect, Meta by OAuth 2.0 and its Graph API.
+"""Providers that say who somebody is: Google and gov.br by OpenID Connect, Meta by OAuth 2.0 and its Graph API.
 
-Both are asked with the authorization code flow and PKCE (RFC 6749, 7636, 9700). Google's ID token is taken only with a
+All are asked with the authorization code flow and PKCE (RFC 6749, 7636, 9700). An ID token is taken only with a
 signature by the keys that the issuer publishes and the right issuer, audience, expiry and nonce (OpenID Connect Core,
 section 3.1.3.7). Nothing here opens a transaction, and nothing may be called inside one.
 """
@@ -11,18 +11,22 @@ import hmac
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import structlog
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from carteira.identity.config import GoogleConfig, IdentityConfig, MetaConfig
-from carteira.identity.errors import SocialRefused
+from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
+from carteira.identity.errors import GovBrLevelTooLow, SocialRefused
 from carteira.kit.outbound.http import Answer, Http, ServiceDown
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
-ProviderName = Literal["google", "meta"]
+ProviderName = Literal["google", "meta", "govbr"]
+Level = Literal["bronze", "silver", "gold"]
+LEVELS: tuple[Level, ...] = ("bronze", "silver", "gold")
+"""gov.br's levels, from the lowest."""
 
 _CACHE_SECONDS = 3600.0
 _KEYS_AGAIN_SECONDS = 60.0
@@ -30,6 +34,9 @@ _LEEWAY_SECONDS = 60
 _SUBJECT_LENGTH = 255
 _ALGORITHMS = ["RS256", "ES256"]
 _BAD_REQUEST = 400
+_GOVBR_SCOPE = "openid email profile govbr_confiabilidades govbr_confiabilidades_idtoken"
+_LEVEL_OF_ID: dict[str, Level] = {"1": "bronze", "2": "silver", "3": "gold"}
+"""The API's numbers for the levels."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,41 +95,45 @@ def derive(secret: str, purpose: str, state: str) -> str:
     return _base64url(hmac.digest(secret.encode(), f"{purpose}\0{state}".encode(), "sha256"))
 
 
-class Google:
-    """An OpenID Connect provider, known by its discovery document."""
+class Issuer:
+    """An OpenID Connect issuer, known by its discovery document, and its word about people."""
 
-    def __init__(self, config: GoogleConfig, http: Http) -> None:
-        self._config = config
+    def __init__(self, name: ProviderName, issuer: str, client_id: str, http: Http) -> None:
+        self._name = name
+        self._issuer = issuer.rstrip("/")
+        self._client_id = client_id
         self._http = http
         self._document: dict[str, Any] = {}
         self._document_until = 0.0
         self._keys = KeySet([])
         self._keys_at = float("-inf")
 
-    async def authorization_url(self, trip: AuthorizationRequest) -> str:
-        """Give where the browser is sent to."""
-        document = await self._discover()
-        return _with_query(
-            document["authorization_endpoint"], _request(self._config.client_id, trip, "openid email profile")
-        )
+    async def document(self) -> dict[str, Any]:
+        """Give the discovery document.
 
-    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
-        """Exchange the code for an ID token and read it."""
-        document = await self._discover()
-        form = _exchange(self._config.client_id, self._config.client_secret, trip, code)
-        answer = _taken("google", await self._http.post_form(document["token_endpoint"], form))
-        token = answer.get("id_token")
+        Raises:
+            ServiceDown: the issuer does not answer, or the document is another's.
+        """
+        if time.monotonic() >= self._document_until:
+            document = _well(await self._http.get(self._issuer + "/.well-known/openid-configuration"))
+            wanted = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+            whole = all(_text(document.get(name)) for name in wanted)
+            if not whole or document["issuer"].rstrip("/") != self._issuer:
+                log.error("the issuer's discovery document is another's", provider=self._name)
+                raise ServiceDown
+            self._document, self._document_until = document, time.monotonic() + _CACHE_SECONDS
+        return self._document
+
+    async def claims(self, token: object, nonce: str, *, also: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Read an ID token; `also` are other names that the issuer goes by.
+
+        Raises:
+            SocialRefused: there is none, or it proves nothing (see `read_id_token`).
+            ServiceDown: the issuer does not give its keys.
+        """
         if not isinstance(token, str):
             raise SocialRefused
-        issuers = [self._config.issuer]
-        if self._config.issuer == "https://accounts.google.com":
-            issuers.append("accounts.google.com")  # as Google's own documentation says
-        claims = await self._read(token, issuers, trip.nonce)
-        email = _text(claims.get("email"))
-        return Profile(_subject(claims.get("sub")), _text(claims.get("name")), email, _owns(claims, email))
-
-    async def _read(self, token: str, issuers: list[str], nonce: str) -> dict[str, Any]:
-        arguments = (issuers, self._config.client_id, nonce)
+        arguments = ([self._issuer, self._issuer + "/", *also], self._client_id, nonce)
         await self._fetch_keys(older_than=_CACHE_SECONDS)
         try:
             return read_id_token(token, self._keys, *arguments)
@@ -130,26 +141,101 @@ class Google:
             await self._fetch_keys(older_than=_KEYS_AGAIN_SECONDS)  # the provider may have new ones
             return read_id_token(token, self._keys, *arguments)
 
-    async def _discover(self) -> dict[str, Any]:
-        if time.monotonic() >= self._document_until:
-            url = self._config.issuer.rstrip("/") + "/.well-known/openid-configuration"
-            document = _well(await self._http.get(url))
-            wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-            if document.get("issuer") != self._config.issuer or not all(_text(document.get(name)) for name in wanted):
-                log.error("the issuer's discovery document is another's", provider="google")
-                raise ServiceDown
-            self._document, self._document_until = document, time.monotonic() + _CACHE_SECONDS
-        return self._document
-
     async def _fetch_keys(self, *, older_than: float) -> None:
         if time.monotonic() - self._keys_at < older_than:
             return
-        content = _well(await self._http.get((await self._discover())["jwks_uri"]))
+        content = _well(await self._http.get((await self.document())["jwks_uri"]))
         try:
             self._keys = KeySet.import_key_set({"keys": content["keys"]})
         except (JoseError, KeyError, TypeError, ValueError) as error:
             raise ServiceDown from error
         self._keys_at = time.monotonic()
+
+
+class Google:
+    """Google's OpenID Connect."""
+
+    def __init__(self, config: GoogleConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+        self._issuer = Issuer("google", config.issuer, config.client_id, http)
+        # as Google's own documentation says
+        self._also = ("accounts.google.com",) if config.issuer == "https://accounts.google.com" else ()
+
+    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+        """Give where the browser is sent to."""
+        document = await self._issuer.document()
+        return _with_query(
+            document["authorization_endpoint"], _request(self._config.client_id, trip, "openid email profile")
+        )
+
+    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+        """Exchange the code for an ID token and read it."""
+        document = await self._issuer.document()
+        form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
+        answer = _taken("google", await self._http.post_form(document["token_endpoint"], form))
+        claims = await self._issuer.claims(answer.get("id_token"), trip.nonce, also=self._also)
+        email = _text(claims.get("email"))
+        return Profile(_subject(claims.get("sub")), _text(claims.get("name")), email, _owns(claims, email))
+
+
+class GovBr:
+    """gov.br's Login Único: OpenID Connect whose subject is the CPF, at a level that says how well the person is known.
+
+    Below the level of the settings it vouches for nobody: an account of the lowest level answers a few questions that
+    others can answer too. Its word on an e-mail address confirms none, since it runs no mailbox.
+    Source: "Roteiro de Integração do Login Único" (acesso.gov.br/roteiro-tecnico).
+    """
+
+    def __init__(self, config: GovBrConfig, http: Http) -> None:
+        self._config = config
+        self._http = http
+        self._issuer = Issuer("govbr", config.issuer, config.client_id, http)
+
+    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+        """Give where the browser is sent to."""
+        document = await self._issuer.document()
+        return _with_query(document["authorization_endpoint"], _request(self._config.client_id, trip, _GOVBR_SCOPE))
+
+    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+        """Exchange the code for an ID token, and read the CPF and the level.
+
+        Raises:
+            GovBrLevelTooLow: the account's level proves nothing here.
+        """
+        document = await self._issuer.document()
+        secret = _basic(self._config.client_id, self._config.client_secret)
+        form = _exchange(trip, code)
+        answer = _taken("govbr", await self._http.post_form(document["token_endpoint"], form, headers=secret))
+        claims = await self._issuer.claims(answer.get("id_token"), trip.nonce)
+        try:
+            cpf = parse_cpf(_subject(claims.get("sub")))
+        except InvalidCpf as error:
+            raise SocialRefused from error
+        level = _level_in(claims) or await self._level_of(cpf, _text(answer.get("access_token")))
+        if level is None or LEVELS.index(level) < LEVELS.index(self._config.level):
+            raise GovBrLevelTooLow(level, self._config.level)
+        return Profile(cpf, _text(claims.get("name")), _text(claims.get("email")), email_confirmed=False)
+
+    async def _level_of(self, cpf: str, access_token: str | None) -> Level | None:
+        """Ask for the levels that an account has reached, and give the highest; None: there is none."""
+        if access_token is None:
+            raise SocialRefused
+        url = f"{self._config.api_url.rstrip('/')}/confiabilidades/v3/contas/{cpf}/niveis"
+        answer = await self._http.get(
+            url, params={"response-type": "ids"}, headers={"Authorization": f"Bearer {access_token}"}
+        )
+        if not answer.ok:
+            raise ServiceDown
+        reached = [_LEVEL_OF_ID.get(str(item.get("id"))) for item in answer.objects()]
+        return max((level for level in reached if level is not None), key=LEVELS.index, default=None)
+
+
+def _level_in(claims: dict[str, Any]) -> Level | None:
+    """Give the level that an ID token tells, if it does."""
+    told = claims.get("reliability_info")
+    level = told.get("level") if isinstance(told, dict) else None
+    return next((known for known in LEVELS if known == level), None)
 
 
 class Meta:
@@ -165,7 +251,7 @@ class Meta:
 
     async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
         """Exchange the code for an access token and ask whose it is."""
-        form = _exchange(self._config.client_id, self._config.client_secret, trip, code)
+        form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
         token = _text(_taken("meta", await self._http.post_form(self._config.token_url, form)).get("access_token"))
         if token is None:
             raise SocialRefused
@@ -187,6 +273,8 @@ def make_providers(config: IdentityConfig, http: Http) -> dict[ProviderName, Pro
         providers["google"] = Google(config.google, http)
     if config.meta is not None:
         providers["meta"] = Meta(config.meta, http)
+    if config.govbr is not None:
+        providers["govbr"] = GovBr(config.govbr, http)
     return providers
 
 
@@ -242,15 +330,23 @@ def _request(client_id: str, trip: AuthorizationRequest, scope: str) -> dict[str
     }
 
 
-def _exchange(client_id: str, client_secret: str, trip: AuthorizationRequest, code: str) -> dict[str, str]:
+def _exchange(trip: AuthorizationRequest, code: str) -> dict[str, str]:
     return {
         "grant_type": "authorization_code",
-        "client_id": client_id,
-        "client_secret": client_secret,
         "redirect_uri": trip.redirect_uri,
         "code": code,
         "code_verifier": trip.verifier,
     }
+
+
+def _secret_in_form(client_id: str, client_secret: str) -> dict[str, str]:
+    return {"client_id": client_id, "client_secret": client_secret}
+
+
+def _basic(client_id: str, client_secret: str) -> dict[str, str]:
+    """Show the client's secret in the header (RFC 6749, section 2.3.1)."""
+    pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
+    return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 def _with_query(url: str, query: dict[str, str]) -> str:

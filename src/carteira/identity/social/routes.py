@@ -1,4 +1,4 @@
-"""Sign-in at Google and Meta over HTTP."""
+"""Sign-in at gov.br, Google and Meta over HTTP."""
 
 from typing import Annotated
 from uuid import UUID
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/auth", tags=["identity"])
     "/{provider}/login",
     status_code=302,
     response_class=RedirectResponse,
-    summary="Entrar com Google ou Meta",
+    summary="Entrar com gov.br, Google ou Meta",
     dependencies=[public("signing in")],
 )
 async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, client: ClientDep) -> Response:
@@ -56,7 +56,7 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
 
 @router.get(
     "/{provider}/callback",
-    summary="Voltar de Google ou Meta",
+    summary="Voltar de gov.br, Google ou Meta",
     response_model_exclude_none=True,
     dependencies=[public("signing in")],
 )
@@ -81,6 +81,8 @@ async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
             expires_in=social.REGISTRATION_SECONDS,
             full_name=answer.full_name,
             email=answer.email,
+            cpf=answer.cpf,
+            cpf_held=answer.cpf_held,
         )
     if isinstance(answer, Challenge):
         return ChallengeOut(mfa_token=answer.mfa_token)
@@ -90,7 +92,7 @@ async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
 @router.post(
     "/social/register",
     status_code=201,
-    summary="Terminar o cadastro iniciado no Google ou na Meta",
+    summary="Terminar o cadastro iniciado no gov.br, no Google ou na Meta",
     response_model_exclude_none=True,
     dependencies=[public("the holder of a registration_token")],
 )
@@ -101,9 +103,9 @@ async def register(body: SocialRegisterIn, identity: IdentityDep, client: Client
     return answer_tokens(identity, response, tokens)
 
 
-@router.post("/social/link", status_code=204, summary="Ligar uma conta do Google ou da Meta à minha")
+@router.post("/social/link", status_code=204, summary="Ligar uma conta do gov.br, do Google ou da Meta à minha")
 async def link(body: SocialLinkIn, tx: TxDep, who: Who, identity: IdentityDep) -> None:
-    """Liga a conta do `registration_token` a quem está autenticado. Pede uma entrada recente."""
+    """Liga a conta do `registration_token` a quem está autenticado; a do gov.br comprova o CPF. Com entrada recente."""
     await social.link(tx, identity, who, body.registration_token)
 
 
@@ -137,12 +139,12 @@ async def verify_code(
 
 @router.get("/social", summary="Minhas contas ligadas")
 async def get_accounts(tx: TxDep, who: Who) -> Page[SocialAccountOut]:
-    """Lista as contas do Google e da Meta que entram na própria conta."""
+    """Lista as contas do gov.br, do Google e da Meta que entram na própria conta."""
     items = [SocialAccountOut.model_validate(item) for item in await social.list_accounts(tx, who.user_id)]
     return Page(items=items, next_cursor=None)
 
 
 @router.delete("/social/{account_id}", status_code=204, summary="Desligar uma conta")
 async def unlink(account_id: UUID, tx: TxDep, who: Who) -> None:
-    """Desliga uma das próprias contas do Google ou da Meta. Pede uma entrada recente."""
+    """Desliga uma das próprias contas do gov.br, do Google ou da Meta. Pede uma entrada recente."""
     await social.unlink(tx, who, account_id)

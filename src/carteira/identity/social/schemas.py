@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from carteira.identity.fields import BirthDate, Code, Email, FullName, Named, Phone, Token
+from carteira.identity.social.providers import ProviderName
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.bodies import Body
 
@@ -18,13 +19,19 @@ class RegistrationTokenOut(BaseModel):
     expires_in: int = Field(description="Segundos até o registration_token expirar")
     full_name: str | None = Field(None, description="O que o provedor disse; se faltar, o cadastro pede")
     email: str | None = Field(None, description="O mesmo")
+    cpf: str | None = Field(None, description="O CPF que o gov.br comprova")
+    cpf_held: Literal["declared", "proven"] | None = Field(
+        None,
+        description="Outra conta tem este CPF. `declared`: só o digitou; se ela é sua, entre e ligue o gov.br, senão "
+        "termine o cadastro e o CPF vem para você. `proven`: também o comprovou; se não é você, um operador decide",
+    )
 
 
 class SocialRegisterIn(Body):
     """What finishes sign-up; name and e-mail only if the provider did not tell them, or to have others."""
 
     registration_token: Token
-    cpf: Cpf
+    cpf: Cpf | None = Field(None, description="Dispensável com o gov.br, que o comprova")
     birth_date: BirthDate
     phone: Phone
     full_name: FullName | None = None
@@ -56,6 +63,6 @@ class SocialAccountOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    provider: Literal["google", "meta"]
+    provider: ProviderName
     created_at: datetime
     used_at: datetime | None

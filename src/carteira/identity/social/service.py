@@ -10,6 +10,7 @@ verifier and the nonce are made from it: who steals a state, or the database, ca
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import orjson
@@ -19,6 +20,8 @@ from sqlalchemy.exc import IntegrityError
 
 from carteira.identity.emails import WAYS
 from carteira.identity.errors import (
+    CpfDiffers,
+    CpfDisputed,
     CpfTaken,
     EmailTaken,
     MissingFields,
@@ -34,6 +37,7 @@ from carteira.identity.errors import (
 )
 from carteira.identity.fields import Email, FullName
 from carteira.identity.models import SocialAccount, SocialAttempt, SocialRegistration, User
+from carteira.identity.proof.service import GOVBR, CpfHeld, CpfProof, held, prove, proven_cpf
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Tokens
@@ -87,13 +91,17 @@ class Registration:
     token: str
     full_name: str | None
     email: str | None
+    cpf: str | None = None
+    """The CPF that the provider proves."""
+    cpf_held: CpfHeld | None = None
+    """How another account has that CPF; None: none has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
     """What a person adds to what the provider said."""
 
-    cpf: str
+    cpf: str | None
     birth_date: date
     phone: str
     full_name: str | None
@@ -220,6 +228,8 @@ async def _sign_in_or_offer(
         .with_for_update()
     )
     if account is not None:
+        if name == GOVBR:
+            await prove(tx, runtime.cpf_followers, account.user_id, CpfProof(profile.subject, GOVBR))
         account.used_at = clock.now()
         return await service.go_on_by(tx, runtime, account.user_id, client, method=name)
     token, registration_id = new_token(), uuid7()
@@ -235,7 +245,9 @@ async def _sign_in_or_offer(
             expires_at=clock.now() + timedelta(seconds=REGISTRATION_SECONDS),
         )
     )
-    return Registration(token, said.full_name, said.email)
+    if name != GOVBR:
+        return Registration(token, said.full_name, said.email)
+    return Registration(token, said.full_name, said.email, profile.subject, await held(tx, profile.subject))
 
 
 def _valid(rule: TypeAdapter[str], text: str | None) -> str | None:
@@ -266,7 +278,8 @@ async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client
 
     Raises:
         RegistrationOver: the token is unknown, used or too old.
-        MissingFields: the provider told no name or e-mail, and the person did not either.
+        MissingFields: the provider told no name, e-mail or CPF, and the person did not either.
+        CpfDiffers: the person told another CPF than the provider proves.
         EmailTaken, CpfTaken: somebody is here already; the token stays good, to link the account to them.
         SocialAccountTaken: the account was linked meanwhile.
         LimitReached: too many failures from that address.
@@ -276,23 +289,45 @@ async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client
     try:
         async with runtime.database.transaction() as tx:
             row, profile = await _live(tx, runtime, token)
-            full_name, email = sign_up.full_name or profile.full_name, sign_up.email or profile.email
-            if full_name is None or email is None:
-                raise MissingFields([name for name, value in (("full_name", full_name), ("email", email)) if not value])
-            person = NewPerson(full_name, email, sign_up.cpf, sign_up.birth_date, sign_up.phone)
-            confirmed = profile.email_confirmed and email == profile.email
+            person = _new_person(row, profile, sign_up)
+            confirmed = profile.email_confirmed and person.email == profile.email
             user_id = await add_person(tx, person, password_hash=None, email_confirmed=confirmed)
-            method = await _link(tx, row, profile, user_id)
+            method = await _link(tx, runtime, row, profile, user_id)
             return await sessions.start_session(tx, runtime, user_id, client, methods=(method,))
     except (RegistrationOver, EmailTaken, CpfTaken):
         await runtime.limiter.count(address)
         raise
 
 
-async def _link(tx: Tx, row: SocialRegistration, profile: Profile, user_id: UUID) -> ProviderName:
-    """Link the account and use its registration up."""
+def _new_person(row: SocialRegistration, profile: Profile, sign_up: SignUp) -> NewPerson:
+    """Put together what the provider and the person told. A CPF that the provider proves comes by the proof."""
+    proves = row.provider == GOVBR
+    if proves and sign_up.cpf not in {None, profile.subject}:
+        raise CpfDiffers("Este não é o CPF da sua conta gov.br.")
+    full_name, email = sign_up.full_name or profile.full_name, sign_up.email or profile.email
+    cpf = profile.subject if proves else sign_up.cpf
+    if full_name is None or email is None or cpf is None:
+        told = {"full_name": full_name, "email": email, "cpf": cpf}
+        raise MissingFields([name for name, value in told.items() if value is None])
+    return NewPerson(full_name, email, None if proves else cpf, sign_up.birth_date, sign_up.phone)
+
+
+async def _link(tx: Tx, runtime: Runtime, row: SocialRegistration, profile: Profile, user_id: UUID) -> ProviderName:
+    """Write what the account proves, link it and use its registration up.
+
+    Raises:
+        SocialAccountTaken: the account was linked meanwhile.
+        CpfDiffers: another CPF is proven to be the person's.
+        UserNotFound: they were erased.
+    """
     now = clock.now()
-    name: ProviderName = "google" if row.provider == "google" else "meta"
+    name = cast("ProviderName", row.provider)
+    if name == GOVBR:  # first, since it locks people in one order
+        await prove(tx, runtime.cpf_followers, user_id, CpfProof(profile.subject, GOVBR))
+    else:
+        user = await locked(tx, User, user_id)
+        if user is None or user.erased_at is not None:
+            raise UserNotFound
     account = SocialAccount(id=uuid7(), user_id=user_id, provider=name, subject=profile.subject, created_at=now)
     tx.add(account)
     row.used_at, row.profile, row.user_id = now, b"", None
@@ -308,7 +343,7 @@ async def _link(tx: Tx, row: SocialRegistration, profile: Profile, user_id: UUID
 
 async def _link_to_somebody_here(tx: Tx, runtime: Runtime, token: str, user_id: UUID) -> ProviderName:
     row, profile = await _live(tx, runtime, token)
-    name = await _link(tx, row, profile, user_id)
+    name = await _link(tx, runtime, row, profile, user_id)
     await jobs.defer(tx, "identity:tell_way_added", user_id=str(user_id), way=name)
     return name
 
@@ -317,13 +352,13 @@ async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
     """Link an account to who is signed in, and tell them by e-mail. Wants a recent sign-in.
 
     Raises:
-        RecentSignInRequired, RegistrationOver, SocialAccountTaken.
+        RecentSignInRequired, RegistrationOver, SocialAccountTaken, CpfDiffers.
+        CpfDisputed: the account is linked, and another person has proven its CPF; the case is recorded.
     """
     who.require_recent_sign_in()
-    user = await tx.get(User, who.user_id, with_for_update=True)
-    if user is None or user.erased_at is not None:
-        raise UserNotFound
-    await _link_to_somebody_here(tx, runtime, token, user.id)
+    name = await _link_to_somebody_here(tx, runtime, token, who.user_id)
+    if name == GOVBR and await proven_cpf(tx, who.user_id) is None:
+        raise CommitThenRaise(CpfDisputed())
 
 
 async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> None:

@@ -50,6 +50,20 @@ class Answer:
             raise ServiceDown
         return content
 
+    def objects(self) -> list[dict[str, Any]]:
+        """Give the body as a JSON list of objects.
+
+        Raises:
+            ServiceDown: it is none.
+        """
+        try:
+            content = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise ServiceDown from error
+        if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+            raise ServiceDown
+        return content
+
 
 class Http:
     """A client for one process, opened and closed with it. Logs name the host, never the path or what was sent."""
