@@ -66,8 +66,8 @@ REGISTRY = (
         "identity",
         layer="foundation",
         optional=False,
-        tables=("models",),
-        paths=("/.well-known", "/auth", "/claims", "/password-recovery", "/roles", "/users"),
+        tables=("models", "clients.models"),
+        paths=("/.well-known", "/auth", "/claims", "/clients", "/password-recovery", "/roles", "/users"),
     ),
     ModuleEntry(
         "ledger",

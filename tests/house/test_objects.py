@@ -123,6 +123,8 @@ async def things(app: RunningApp) -> Things:
         "session_id": (await maria.get("/auth/sessions")).json()["items"][0]["id"],
         "passkey_id": passkey,
         "cpf": str(demo.PERSON.cpf),
+        "client_id": str(uuid4()),
+        "credential_id": str(uuid4()),
         # What is the operators': a stranger lacks the claim, whatever is named.
         "claim_id": "1",
         "category": "FOOD",

@@ -85,7 +85,7 @@ async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> Top
         known = ", ".join(sorted(intents.ALL))
         raise InvalidInput(errors=[{"field": "action", "message": f"Ação desconhecida; conhecidas: {known}."}])
     content = Content(body.title, body.answer, body.action, tuple(body.phrases), body.active)
-    return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.user_id))
+    return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.id))
 
 
 @router.get("/topics/{slug}/versions", summary="Versões de um assunto", dependencies=[claims("assistant:read")])
@@ -127,4 +127,4 @@ async def list_tickets(
 @router.post("/tickets/{ticket_id}/answer", summary="Responder um atendimento")
 async def answer_ticket(ticket_id: UUID, body: AnswerIn, tx: TxDep, who: Writer) -> TicketOut:
     """Responde a um atendimento, uma única vez; a pessoa lê a resposta na conversa."""
-    return TicketOut.model_validate(await tickets.answer(tx, ticket_id, body.answer, author_id=who.user_id))
+    return TicketOut.model_validate(await tickets.answer(tx, ticket_id, body.answer, author_id=who.id))

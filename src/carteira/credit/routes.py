@@ -65,7 +65,7 @@ async def get_base_a(
 ) -> BaseAOut:
     """Mostra nome, endereço e dívidas. A leitura fica registrada, com a finalidade, antes da resposta."""
     stores = _stores(request)
-    reader = Reader(who.user_id, "base_a", purpose)
+    reader = Reader(who.id, "base_a", purpose)
     stored = await base_a.read(_database(request), stores.keyring, cpf, reader)
     await stores.note_query(cpf, who, purpose)
     response.headers["ETag"] = etag(stored.version)
@@ -153,7 +153,7 @@ def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principa
     event_id, at = event.id or str(uuid4()), event.occurred_at or clock.now()
     match event:
         case BureauQueryIn():
-            return BureauQuery(event_id, at, event.source, event.purpose, str(who.user_id))
+            return BureauQuery(event_id, at, event.source, event.purpose, str(who.id))
         case MovementIn():
             return Movement(event_id, at, event.direction, event.amount, "movement", event.description)
         case CardPurchaseIn():

@@ -116,7 +116,7 @@ class Stores:
 
     async def note_query(self, cpf: str, who: Principal, purpose: str | None) -> None:
         """Write a look-up down as the CPF's last bureau query; base C being down changes nothing for the caller."""
-        query = BureauQuery(str(uuid7()), clock.now(), "carteira", purpose, str(who.user_id))
+        query = BureauQuery(str(uuid7()), clock.now(), "carteira", purpose, str(who.id))
         try:
             async with asyncio.timeout(NOTE_SECONDS):
                 await self.c.apply(cpf, query)
@@ -128,7 +128,7 @@ class Stores:
 
         The look-up is in the access log before base A is opened; where base A is down, nothing of it was shown.
         """
-        reader = Reader(who.user_id, "profile", purpose)
+        reader = Reader(who.id, "profile", purpose)
         unavailable: list[Base] = []
 
         async def within(base: Base, asking: Awaitable[T]) -> T | None:
@@ -152,7 +152,7 @@ class Stores:
         if "base_a" in unavailable:
             # The access log lies beside base A, and may have no row: then this line tells who saw the rest.
             person = base_a.person_hash(self.keyring, cpf).hex()
-            log.warning("profile without base a", who=str(who.user_id), purpose=purpose, person=person)
+            log.warning("profile without base a", who=str(who.id), purpose=purpose, person=person)
         if "base_c" not in unavailable:
             await self.note_query(cpf, who, purpose)
         return ProfileOut(

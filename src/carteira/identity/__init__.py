@@ -1,7 +1,7 @@
 """Identity: people, how they sign in, what they may, and what they are owed by the LGPD.
 
-It owns users, roles, claims, sessions, second factors, passkeys, accounts at providers, password recovery, consents
-and the audit. Invariants:
+It owns users, clients (machines), roles, claims, sessions, second factors, passkeys, accounts at providers, password
+recovery, consents and the audit. Invariants:
 
 - e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
 - an access token names a session and carries no claims: what a person may is read per request, and a change holds at
@@ -81,6 +81,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     `others` are the modules that hold a part of a person: export and erasure go through them, in this order.
     """
+    from carteira.identity.clients.routes import router as clients
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
     from carteira.identity.proof.routes import router as proof
@@ -125,7 +126,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(signin, sessions, recovery, passkeys, social, proof, users, roles),
+        routers=(signin, sessions, recovery, passkeys, social, proof, users, roles, clients),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

@@ -308,3 +308,38 @@ class MissingFields(InvalidInput):
 
     def __init__(self, fields: list[str]) -> None:
         super().__init__(errors=[{"field": field, "message": "Campo obrigatório."} for field in fields])
+
+
+class ClientNotFound(NotFound):
+    """There is no such client, or it was revoked."""
+
+    code = "client_not_found"
+    detail = "Cliente não encontrado."
+
+
+class CredentialNotFound(NotFound):
+    """The client has no such credential, or it is over."""
+
+    code = "credential_not_found"
+    detail = "Credencial não encontrada."
+
+
+class TooManyCredentials(Conflict):
+    """Two credentials of the client are valid already."""
+
+    code = "too_many_credentials"
+    detail = "O cliente já tem duas credenciais válidas. Encerre uma antes, ou crie a nova com overlap_hours 0."
+
+
+class ClaimNotHeld(Forbidden):
+    """Somebody hands on a claim that they do not hold."""
+
+    code = "claim_not_held"
+    detail = "Você só pode dar permissões que você mesmo tem."
+
+
+class ClaimForPeopleOnly(Forbidden):
+    """The claim stands for a person's own judgement, and a machine was to be given it."""
+
+    code = "claim_for_people_only"
+    detail = "Esta permissão é só para pessoas: um cliente (máquina) não pode tê-la."

@@ -6,6 +6,7 @@ import structlog
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.identity import emails
+from carteira.identity.clients import service as clients
 from carteira.identity.config import IdentityConfig
 from carteira.identity.errors import UserNotFound
 from carteira.identity.passkeys import service as passkeys
@@ -137,3 +138,4 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await recovery.forget_old(tx)
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
+            await clients.forget_old(tx)

@@ -12,12 +12,18 @@ from carteira.identity.runtime import IdentityDep
 _OWN_PORTS = {"http": 80, "https": 443}
 
 
-def _base(identity: IdentityDep, request: Request) -> str:
+def base_address(identity: IdentityDep, request: Request) -> str | None:
+    """Give `PUBLIC_URL`, or in development the request's own address: its Host is whatever the client says."""
     if identity.config.public_url is not None:
         return identity.config.public_url.rstrip("/")
-    if not identity.config.development:  # a request's Host is whatever the client says
+    return f"{request.url.scheme}://{request.url.netloc}" if identity.config.development else None
+
+
+def _base(identity: IdentityDep, request: Request) -> str:
+    base = base_address(identity, request)
+    if base is None:
         raise SignInUnavailable
-    return f"{request.url.scheme}://{request.url.netloc}"
+    return base
 
 
 BaseDep = Annotated[str, Depends(_base)]

@@ -99,7 +99,7 @@ class _Context:
             raise UnknownReseller
         if not self.who.may("purchases:write") and found != self.own:
             raise Forbidden
-        if found.user_id not in self.earning and found.user_id != self.who.user_id:
+        if found.user_id not in self.earning and found.user_id != self.who.id:
             raise identity.CpfNotProven
         return found
 
@@ -162,7 +162,7 @@ async def register_many(
                 "purchased_on": line.date,
                 "month": month,
                 "status": APPROVED if approved else PENDING,
-                "created_by": who.user_id,
+                "created_by": who.id,
                 "created_at": now,
                 "decided_at": now if approved else None,
             }

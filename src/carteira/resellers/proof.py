@@ -50,6 +50,6 @@ async def require_proven_of_another(tx: Tx, policy: UnprovenCpf, who: Principal,
         CpfNotProven: the reseller is another person, their CPF is not proven, and such are refused.
     """
     earns = reseller.user_id is not None and bool(await earning(tx, policy, [reseller.user_id]))
-    if not earns and reseller.user_id != who.user_id:
+    if not earns and reseller.user_id != who.id:
         raise identity.CpfNotProven(_DETAIL)
     return earns

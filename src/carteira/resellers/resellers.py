@@ -134,7 +134,7 @@ def shown_cpf(reseller: ResellerView, who: Principal) -> str:
     """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others."""
     if reseller.cpf is None:
         return "***.***.***-**"
-    whole = reseller.user_id == who.user_id or who.may("purchases:read") or who.may("purchases:write")
+    whole = reseller.user_id == who.id or who.may("purchases:read") or who.may("purchases:write")
     return reseller.cpf if whole else mask_cpf(reseller.cpf)
 
 

@@ -119,7 +119,7 @@ async def register(tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn
             purchased_on=body.date,
             month=month,
             status=status,
-            created_by=who.user_id,
+            created_by=who.id,
             created_at=now,
             decided_at=now if approved else None,
         )
@@ -278,7 +278,7 @@ async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason
     if status == REJECTED:
         await _give_back(tx, row, who.actor)
     row.status, row.rejection_reason = status, reason
-    row.decided_by, row.decided_at = who.user_id, clock.now()
+    row.decided_by, row.decided_at = who.id, clock.now()
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
     if reseller.user_id is not None:  # of one who was erased there is nobody to tell

@@ -114,7 +114,7 @@ async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("t
 
     O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
     """
-    results = await taps.account_for(tx, who.user_id, body.taps, actor=who.actor)
+    results = await taps.account_for(tx, who.id, body.taps, actor=who.actor)
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
 
 

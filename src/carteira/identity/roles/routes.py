@@ -27,7 +27,7 @@ async def get_roles(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(rol
 @router.post("/roles", status_code=201, summary="Criar um papel")
 async def add_role(body: RoleIn, tx: TxDep, who: Writer) -> RoleOut:
     """Cria um papel e diz quais permissões ele dá a quem o recebe."""
-    return RoleOut.model_validate(await roles.add_role(tx, body.description.strip(), body.claim_ids, actor=who.user_id))
+    return RoleOut.model_validate(await roles.add_role(tx, body.description.strip(), body.claim_ids, actor=who.id))
 
 
 @router.get("/claims", summary="Permissões", dependencies=[claims("users:write")])
@@ -41,7 +41,7 @@ async def get_claims(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(ro
 async def add_claim(body: ClaimIn, tx: TxDep, who: Writer) -> ClaimOut:
     """Cria uma permissão."""
     return ClaimOut.model_validate(
-        await roles.add_claim(tx, body.description.strip(), active=body.active, actor=who.user_id)
+        await roles.add_claim(tx, body.description.strip(), active=body.active, actor=who.id)
     )
 
 
@@ -57,6 +57,6 @@ async def patch_claim(
             claim_id,
             description=body.description.strip() if body.description else None,
             active=body.active,
-            actor=who.user_id,
+            actor=who.id,
         )
     )

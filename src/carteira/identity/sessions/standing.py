@@ -1,4 +1,6 @@
-"""From a bearer token to a principal: the token names a session, PostgreSQL says what it may, a short cache remembers.
+"""From a bearer token to a principal: PostgreSQL says what it may, and a short cache remembers.
+
+The token names a session, or a client and its credential.
 
 A change (claims, role, sign-out, password, erasure) must hold at once in every process. So a change sets, after its
 commit and before its answer, a mark in Redis to a value that it never had. What was read of PostgreSQL is remembered
@@ -14,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 import structlog
@@ -22,7 +24,7 @@ from fastapi import Request
 from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from carteira.identity.config import IdentityConfig
 from carteira.identity.errors import PasswordChangeRequired, SessionOver
@@ -30,6 +32,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx, after_commit
 from carteira.kit.outbound.redis import PatientRedis
+from carteira.kit.security.rate_limits import is_within
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, SignIn
@@ -56,7 +59,7 @@ log = structlog.get_logger(__name__)
 # A code counts for as long as the authenticator that gave it is on; a passkey shown counts in its session. Sessions of
 # releases before tell by their methods alone.
 _STANDING = text(r"""
-    SELECT session.expires_at, person.must_change_password,
+    SELECT session.expires_at, ARRAY[]::text[] AS networks, person.must_change_password,
            coalesce(session.signed_in_at, session.created_at) AS signed_in_at,
            CASE
                WHEN session.methods ~ '\mpasskey\M' THEN coalesce(session.second_factor_at, session.created_at)
@@ -72,26 +75,54 @@ _STANDING = text(r"""
     LEFT JOIN totp ON totp.user_id = person.id AND totp.confirmed_at IS NOT NULL
     LEFT JOIN user_claims held ON held.user_id = person.id
     LEFT JOIN claims claim ON claim.id = held.claim_id
-    WHERE session.id = :session_id AND session.user_id = :user_id AND session.revoked_at IS NULL
+    WHERE session.id = :via AND session.user_id = :id AND session.revoked_at IS NULL
     GROUP BY session.id, person.id, totp.user_id
 """)
 
 
-_Key = tuple[UUID, UUID]
+_CLIENT_STANDING = text("""
+    SELECT least(client.expires_at, credential.expires_at) AS expires_at, client.networks,
+           false AS must_change_password,
+           coalesce(array_agg(claim.description) FILTER (WHERE claim.active), '{}') AS claims
+    FROM client_credentials credential
+    JOIN clients client ON client.id = credential.client_id AND client.revoked_at IS NULL
+    LEFT JOIN client_claims held ON held.client_id = client.id
+    LEFT JOIN claims claim ON claim.id = held.claim_id
+    WHERE credential.id = :via AND client.id = :id AND credential.revoked_at IS NULL
+    GROUP BY credential.id, client.id
+""")
+_STATEMENTS = {"person": _STANDING, "client": _CLIENT_STANDING}
+
+
+class _Key(NamedTuple):
+    """Whose standing: a person by a session, or a client by a credential."""
+
+    kind: Literal["person", "client"]
+    id: UUID
+    via: UUID
+
+
 _Marks = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
     claims: frozenset[str]
-    sign_in: SignIn
-    expires_at: datetime
+    sign_in: SignIn | None
+    """None for a client."""
+    expires_at: datetime | None
+    networks: tuple[str, ...]
+    """Where a client may come from; none: anywhere."""
     must_change_password: bool
     read_at: float
     marks: _Marks | None
     """As they were before the read; None: Redis was not there."""
     run: str | None
     """Which run of the Redis server they are from."""
+
+
+def _sign_in(row: Row[Any]) -> SignIn:
+    return SignIn(row.signed_in_at, row.second_factor_at, row.has_authenticator, row.has_passkey)
 
 
 def _mark(user_id: UUID) -> str:
@@ -117,26 +148,46 @@ class SessionStandings:
         """Turn a bearer token into a principal.
 
         Raises:
-            NotAuthenticated: the token is not good, or its session is over.
+            NotAuthenticated: the token is not good, or its session is over, or a client comes from another network.
             PasswordChangeRequired: the session may only change its generated password.
         """
         content = self.ring.verify(token)
         try:
-            user_id = UUID(content["sub"])
+            subject = UUID(content["sub"])
             session_id = UUID(content["sid"]) if "sid" in content else None
-        except (ValueError, TypeError, AttributeError) as error:
+            credential_id = UUID(content["credential"]) if "client_id" in content else None
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise NotAuthenticated from error
+        if credential_id is not None:
+            return await self._client(request, _Key("client", subject, credential_id), content.get("scope"))
         if session_id is None:
-            return self._operator(user_id, content.get("claims", ()))
-        standing = await self._standing(user_id, session_id)
-        if standing is None or standing.expires_at <= clock.now():
-            raise SessionOver
+            return self._operator(subject, content.get("claims", ()))
+        standing = await self._live(_Key("person", subject, session_id))
         if standing.must_change_password and (request.method, request.url.path) != _ALLOWED_BEFORE_CHANGE:
             raise PasswordChangeRequired
         withheld = frozenset[str]()
-        if self._needs_second_factor and standing.sign_in.second_factor_at is None:
+        if self._needs_second_factor and (standing.sign_in is None or standing.sign_in.second_factor_at is None):
             withheld = standing.claims - SELF_SERVICE
-        return Principal(user_id, standing.claims - withheld, session_id, withheld, standing.sign_in)
+        return Principal(subject, standing.claims - withheld, session_id, withheld, standing.sign_in)
+
+    async def _live(self, key: _Key) -> _Standing:
+        """Give a standing that holds now.
+
+        Raises:
+            SessionOver: there is none, or it is past its end.
+        """
+        standing = await self._standing(key)
+        if standing is None or (standing.expires_at is not None and standing.expires_at <= clock.now()):
+            raise SessionOver
+        return standing
+
+    async def _client(self, request: Request, key: _Key, scope: object) -> Principal:
+        """Take a client's token, which may be narrowed to a scope of claims; clients have no second factor."""
+        standing = await self._live(key)
+        if not is_within(request.client.host if request.client else "", standing.networks):
+            raise NotAuthenticated
+        narrowed = standing.claims if scope is None else standing.claims & frozenset(str(scope).split())
+        return Principal(key.id, narrowed, kind="client")
 
     def _operator(self, user_id: UUID, claims: object) -> Principal:
         """Take a token that carries its own claims (`carteira token`), in development only."""
@@ -144,9 +195,9 @@ class SessionStandings:
             raise NotAuthenticated
         return Principal(user_id, frozenset(str(claim) for claim in claims))
 
-    async def _standing(self, user_id: UUID, session_id: UUID) -> _Standing | None:
-        key, now = (user_id, session_id), time.monotonic()
-        marks = await self._marks(user_id)
+    async def _standing(self, key: _Key) -> _Standing | None:
+        now = time.monotonic()
+        marks = await self._marks(key.id)
         known = self._cache.get(key)
         if known is None or marks is None or known.marks != marks:
             return await self._read(key, marks, now)
@@ -164,15 +215,16 @@ class SessionStandings:
         """
         run = await self._run() if marks is not None else None
         async with self._database.transaction() as tx:
-            row = (await tx.execute(_STANDING, {"user_id": key[0], "session_id": key[1]})).one_or_none()
+            row = (await tx.execute(_STATEMENTS[key.kind], {"id": key.id, "via": key.via})).one_or_none()
         self._database_answered()
         self._cache.pop(key, None)
         if row is None:
             return None
         standing = _Standing(
             frozenset(row.claims),
-            SignIn(row.signed_in_at, row.second_factor_at, row.has_authenticator, row.has_passkey),
+            _sign_in(row) if key.kind == "person" else None,
             row.expires_at,
+            tuple(row.networks),
             row.must_change_password,
             now,
             marks,

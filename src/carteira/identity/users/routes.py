@@ -67,7 +67,7 @@ async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUs
             password_hash=password_hash,
             role_id=body.role_id,
             must_change_password=generated is not None,
-            actor=who.user_id,
+            actor=who.id,
         )
         view = await queries.person(tx, user_id)
     shown = UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
@@ -89,7 +89,7 @@ async def list_users(
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
     rows = await queries.search(tx, q, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
-    await audit.record_accesses(tx, "user_listed", actor=who.user_id, subjects=[item.id for item in page.items])
+    await audit.record_accesses(tx, "user_listed", actor=who.id, subjects=[item.id for item in page.items])
     return page.map(lambda item: UserOut.of(item, show_cpf=may_see_cpf(who, item.id)))
 
 
@@ -145,7 +145,7 @@ async def get_report(tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(
     """Nome, e-mail, papel e permissões de cada usuário."""
     rows = await queries.report(tx, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
-    await audit.record_accesses(tx, "users_reported", actor=who.user_id, subjects=[item.id for item in page.items])
+    await audit.record_accesses(tx, "users_reported", actor=who.id, subjects=[item.id for item in page.items])
     return page.map(ReportLine.model_validate)
 
 
@@ -163,7 +163,7 @@ async def get_export(
     """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`."""
     show_cpf = who.may("users:cpf")
     async with identity.database.transaction() as tx:
-        await audit.record(tx, "users_exported", actor=who.user_id, format=form, cpf=show_cpf)
+        await audit.record(tx, "users_exported", actor=who.id, format=form, cpf=show_cpf)
     make = export.csv_chunks if form == "csv" else export.xlsx_chunks
     name = f"usuarios-{clock.today().isoformat()}.{form}"
     return StreamingResponse(
@@ -178,7 +178,7 @@ async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
     """Mostra um usuário: a si mesmo, ou outro com a permissão `users:read`."""
     require_self_or(who, user_id, "users:read")
     view = await queries.person(tx, user_id)
-    await audit.record_accesses(tx, "user_read", actor=who.user_id, subjects=[user_id])
+    await audit.record_accesses(tx, "user_read", actor=who.id, subjects=[user_id])
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
@@ -210,7 +210,7 @@ async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep)
 @router.delete("/{user_id}/sessions", status_code=204, summary="Encerrar as sessões de um usuário")
 async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Encerra todas as sessões do usuário, na hora."""
-    await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.user_id)
+    await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.id)
 
 
 @router.get("/{user_id}/role", summary="Papel de um usuário")
@@ -218,14 +218,14 @@ async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
     require_self_or(who, user_id, "users:read")
     role = await roles.role_of(tx, user_id)
-    await audit.record_accesses(tx, "role_read", actor=who.user_id, subjects=[user_id])
+    await audit.record_accesses(tx, "role_read", actor=who.id, subjects=[user_id])
     return RoleOut.model_validate(role)
 
 
 @router.put("/{user_id}/role", summary="Dar um papel a um usuário")
 async def put_role(user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep) -> RoleOut:
     """Troca o papel: as permissões do anterior saem, as do novo entram, na hora."""
-    role = await roles.give_role(tx, identity.access, user_id, body.role_id, actor=who.user_id)
+    role = await roles.give_role(tx, identity.access, user_id, body.role_id, actor=who.id)
     return RoleOut.model_validate(role)
 
 
@@ -238,7 +238,7 @@ async def _claims(tx: TxDep, user_id: UUID) -> Page[ClaimOut]:
 async def get_claims(user_id: UUID, tx: TxDep, who: Writer) -> Page[ClaimOut]:
     """Lista as permissões que o usuário tem."""
     held = await _claims(tx, user_id)
-    await audit.record_accesses(tx, "claims_read", actor=who.user_id, subjects=[user_id])
+    await audit.record_accesses(tx, "claims_read", actor=who.id, subjects=[user_id])
     return held
 
 
@@ -247,25 +247,25 @@ async def put_claims(
     user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> Page[ClaimOut]:
     """Dá permissões, além das que o usuário já tem."""
-    await roles.give_claims(tx, identity.access, user_id, body.claim_ids, actor=who.user_id)
+    await roles.give_claims(tx, identity.access, user_id, body.claim_ids, actor=who.id)
     return await _claims(tx, user_id)
 
 
 @router.put("/{user_id}/claims/{claim_id}", summary="Dar uma permissão a um usuário")
 async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Page[ClaimOut]:
     """Dá uma permissão; vale na hora."""
-    await roles.give_claims(tx, identity.access, user_id, [claim_id], actor=who.user_id)
+    await roles.give_claims(tx, identity.access, user_id, [claim_id], actor=who.id)
     return await _claims(tx, user_id)
 
 
 @router.delete("/{user_id}/claims", status_code=204, summary="Tirar todas as permissões de um usuário")
 async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Tira todas as permissões; vale na hora."""
-    await roles.take_claims(tx, identity.access, user_id, actor=who.user_id)
+    await roles.take_claims(tx, identity.access, user_id, actor=who.id)
 
 
 @router.delete("/{user_id}/claims/{claim_id}", status_code=204, summary="Tirar uma permissão de um usuário")
 async def delete_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Response:
     """Tira uma permissão; vale na hora."""
-    await roles.take_claims(tx, identity.access, user_id, actor=who.user_id, claim_id=claim_id)
+    await roles.take_claims(tx, identity.access, user_id, actor=who.id, claim_id=claim_id)
     return Response(status_code=204)

@@ -194,7 +194,7 @@ def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
     Raises:
         Forbidden: it is another person's and the claim is missing.
     """
-    if who.user_id != user_id:
+    if who.id != user_id:
         who.require(claim)
 
 
@@ -214,7 +214,7 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
         raise CpfIsFixed
     email = changes.get("email", user.email)
     if email.lower() != (user.email or "").lower():
-        if who.user_id == user_id:
+        if who.id == user_id:
             who.require_recent_sign_in()
         await jobs.defer(tx, "identity:tell_email_changed", user_id=str(user_id), former=_sealed(runtime, user))
         user.email_confirmed_at = None
@@ -229,7 +229,7 @@ async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID,
         await tx.flush()
     except IntegrityError as error:
         raise taken(error) from error
-    await audit.record(tx, "user_changed", actor=who.user_id, subject=user_id, fields=changed)
+    await audit.record(tx, "user_changed", actor=who.id, subject=user_id, fields=changed)
 
 
 async def _begin_anew_with_cpf(tx: Tx, runtime: Runtime, user: User) -> None:
@@ -306,7 +306,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     """
     require_self_or(who, user_id, "users:write")
     user = await _live(tx, user_id)
-    if who.user_id == user_id and who.session_id is not None:
+    if who.id == user_id and who.session_id is not None:
         who.require_recent_sign_in()
     for erase in runtime.erasers.values():
         await erase(tx, user_id)
@@ -322,7 +322,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     await tx.execute(update(Session).where(Session.user_id == user_id).values(device="", network=""))
     for table in _ERASED:
         await tx.execute(delete(table).where(table.user_id == user_id))
-    await audit.record(tx, "user_erased", actor=who.user_id, subject=user_id)
+    await audit.record(tx, "user_erased", actor=who.id, subject=user_id)
 
 
 async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str, Any]:
@@ -335,4 +335,4 @@ async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str,
 
 def may_see_cpf(who: Principal, user_id: UUID) -> bool:
     """Tell whether somebody sees a person's CPF whole."""
-    return who.user_id == user_id or who.may("users:cpf")
+    return who.id == user_id or who.may("users:cpf")

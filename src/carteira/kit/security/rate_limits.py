@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,19 @@ def truncated_network(address: str) -> str:
         return "unknown"
     bits = 24 if parsed.version == 4 else 48  # noqa: PLR2004 - IP's own number
     return str(ipaddress.ip_network(f"{parsed}/{bits}", strict=False))
+
+
+def is_within(address: str, networks: Collection[str]) -> bool:
+    """Tell whether an address lies in one of the networks; without any, each does."""
+    if not networks:
+        return True
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in ipaddress.ip_network(one) for one in networks)
 
 
 class Limiter:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -12,7 +12,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
-from carteira.kit.web.problems import Forbidden, NotAuthenticated
+from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired
 
 EVERY_CLAIM = "*"
 RECENT = timedelta(minutes=15)
@@ -64,23 +64,35 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in person or operator.
+    """Who asks: a signed-in person or operator, or a client (a machine).
 
     `claims` are those that take effect; `withheld` those that are held and wait for a second factor. `sign_in` is None
-    for tokens of no session: a developer's, a machine's.
+    for tokens of no session: a developer's, a client's.
     """
 
-    user_id: UUID
+    id: UUID
     claims: frozenset[str] = frozenset()
     session_id: UUID | None = None
     withheld: frozenset[str] = frozenset()
     sign_in: SignIn | None = None
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
+    kind: Literal["person", "client"] = "person"
+
+    @property
+    def user_id(self) -> UUID:
+        """The person's id; what is a person's own begins with it, and so is closed to clients.
+
+        Raises:
+            PersonRequired: a client asks.
+        """
+        if self.kind != "person":
+            raise PersonRequired
+        return self.id
 
     @property
     def actor(self) -> Actor:
         """Who does what this principal asks for, as the ledger keeps it."""
-        return Actor.person(self.user_id)
+        return Actor(self.kind, str(self.id))
 
     def may(self, claim: str) -> bool:
         """Tell whether the claim was granted."""
@@ -146,7 +158,7 @@ Visitor = Annotated[Principal | None, Depends(_visitor)]
 
 
 class SignedIn:
-    """Route access: any signed-in person; the verb checks whose things they are."""
+    """Route access: whoever is signed in; the verb checks whose things they are, and `user_id` that it is a person."""
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> Principal:
         """Hand the principal on."""
@@ -154,7 +166,7 @@ class SignedIn:
 
 
 class Claims:
-    """Route access: a signed-in person who holds every claim named."""
+    """Route access: a signed-in person or a client that holds every claim named."""
 
     def __init__(self, *claims: str) -> None:
         self.claims = claims
@@ -186,7 +198,7 @@ class Public:
 
 
 Who = Annotated[Principal, Depends(SignedIn())]
-"""A route parameter: the signed-in person."""
+"""A route parameter: who is signed in."""
 
 
 def claims(*names: str) -> DependsMarker:

@@ -109,6 +109,13 @@ class Forbidden(Problem):
     detail = "Você não tem permissão para fazer isso."
 
 
+class PersonRequired(Forbidden):
+    """What was asked for is a person's own, and a client (a machine) asked."""
+
+    code = "person_required"
+    detail = "Esta operação é de uma pessoa: um cliente (máquina) não pode fazê-la."
+
+
 class NotFound(Problem):
     """There is no such thing, or its existence is private (404)."""
 

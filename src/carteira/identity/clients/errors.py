@@ -1,0 +1,59 @@
+"""What the token endpoint refuses, in the shape of RFC 6749, section 5.2, with the members of a problem beside it."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from carteira.kit.web.problems import Problem
+
+
+class TokenRefused(Problem):
+    """No token; `error` is the RFC's word, which is the problem's code too."""
+
+    status = 400
+    title = "Token recusado"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Cache-Control": "no-store"})
+
+    def body(self) -> dict[str, Any]:
+        """Give RFC 6749's `error` with the problem's members; its `error_description` may hold ASCII only."""
+        return {"error": self.code} | super().body()
+
+    def response(self) -> Response:
+        """Answer in the media type that RFC 6749 names."""
+        return Response(orjson.dumps(self.body()), self.status, self.headers, "application/json")
+
+
+class InvalidRequest(TokenRefused):
+    """A field is missing, is there twice or has no sense; or a client proves itself in two ways (400)."""
+
+    code = "invalid_request"
+    detail = "O pedido de token está malformado."
+
+
+class InvalidClient(TokenRefused):
+    """The client is unknown or over, or its proof does not hold; never says which (401)."""
+
+    status = 401
+    code = "invalid_client"
+    detail = "Cliente desconhecido, vencido, fora da sua rede, ou com credencial errada."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["WWW-Authenticate"] = 'Basic realm="carteira"'
+
+
+class InvalidScope(TokenRefused):
+    """The client asks for a claim that it does not hold (400)."""
+
+    code = "invalid_scope"
+    detail = "O cliente não tem uma das permissões pedidas em scope."
+
+
+class UnsupportedGrantType(TokenRefused):
+    """Another grant than `client_credentials` (400)."""
+
+    code = "unsupported_grant_type"
+    detail = "O único grant_type aceito é client_credentials."

@@ -1,0 +1,369 @@
+"""Clients as their operators manage them. Who hands a client claims or credentials holds those claims themselves."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select
+
+from carteira.identity.clients.models import ClientAssertion, ClientClaim, ClientCredential, ClientRow
+from carteira.identity.errors import (
+    ClaimForPeopleOnly,
+    ClaimNotFound,
+    ClaimNotHeld,
+    ClientNotFound,
+    CredentialNotFound,
+    TooManyCredentials,
+)
+from carteira.identity.models import Claim
+from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import EVERY_CLAIM, Principal
+
+CREDENTIALS = 2
+"""How many credentials of a client are valid at once: the one in use and the one that takes its place."""
+SECRET_PREFIX = "carteira_secret_"  # noqa: S105 - so that a scanner of repositories knows one when it sees it
+PEOPLE_ONLY = frozenset({EVERY_CLAIM, "clients:write", "documents:review", "identity:prove", "money:approve"})
+"""What takes a person: to have seen somebody's face or paper, to be the second pair of eyes, to make machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialView:
+    """A credential as operators see it."""
+
+    id: UUID
+    kind: Literal["secret", "public_key"]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client as operators see it."""
+
+    id: UUID
+    name: str
+    claims: list[str]
+    networks: list[str]
+    created_at: datetime
+    created_by: UUID
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    credentials: list[CredentialView]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCredential:
+    """A credential that was just made; its secret is told this once."""
+
+    view: CredentialView
+    secret: str | None
+
+
+def _credential_view(row: ClientCredential) -> CredentialView:
+    kind: Literal["secret", "public_key"] = "secret" if row.public_key is None else "public_key"
+    return CredentialView(row.id, kind, row.created_at, row.expires_at, row.used_at)
+
+
+def is_live(row: ClientRow | ClientCredential) -> bool:
+    """Tell whether a client or a credential is neither revoked nor past its end."""
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > clock.now())
+
+
+async def credentials_of(tx: Tx, client_ids: Collection[UUID]) -> list[ClientCredential]:
+    """Give all credentials of some clients, oldest first."""
+    query = select(ClientCredential).where(ClientCredential.client_id.in_(client_ids)).order_by(ClientCredential.id)
+    return list(await tx.scalars(query))
+
+
+async def claims_of(tx: Tx, client_ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
+    """Give the claims of some clients: whose, which, and its description, in its order."""
+    query = (
+        select(ClientClaim.client_id, Claim.id, Claim.description)
+        .join(Claim, Claim.id == ClientClaim.claim_id)
+        .where(ClientClaim.client_id.in_(client_ids))
+        .order_by(Claim.description)
+    )
+    return [(row.client_id, row.id, row.description) for row in await tx.execute(query)]
+
+
+async def _views(tx: Tx, rows: Sequence[ClientRow]) -> list[ClientView]:
+    ids = [row.id for row in rows]
+    held = await claims_of(tx, ids)
+    credentials = await credentials_of(tx, ids)
+    return [
+        ClientView(
+            row.id,
+            row.name,
+            [description for client_id, _, description in held if client_id == row.id],
+            row.networks,
+            row.created_at,
+            row.created_by,
+            row.expires_at,
+            row.revoked_at,
+            max((one.used_at for one in credentials if one.client_id == row.id and one.used_at), default=None),
+            [_credential_view(one) for one in credentials if one.client_id == row.id and is_live(one)],
+        )
+        for row in rows
+    ]
+
+
+async def list_clients(tx: Tx, *, limit: int, before: UUID | None = None) -> list[ClientView]:
+    """Give the clients, those that were revoked too, newest first."""
+    query = select(ClientRow).order_by(ClientRow.id.desc()).limit(limit)
+    return await _views(tx, (await tx.scalars(query if before is None else query.where(ClientRow.id < before))).all())
+
+
+async def client(tx: Tx, client_id: UUID) -> ClientView:
+    """Give a client.
+
+    Raises:
+        ClientNotFound: there is none.
+    """
+    row = await tx.get(ClientRow, client_id)
+    if row is None:
+        raise ClientNotFound
+    [view] = await _views(tx, [row])
+    return view
+
+
+async def _known(tx: Tx, claims: Collection[str]) -> dict[str, int]:
+    """Give the ids of claims by their names.
+
+    Raises:
+        ClaimNotFound: one of them is not there.
+    """
+    found = {
+        row.description: row.id
+        for row in await tx.execute(select(Claim.description, Claim.id).where(Claim.description.in_(set(claims))))
+    }
+    if len(found) != len(set(claims)):
+        raise ClaimNotFound
+    return found
+
+
+def _require_held(who: Principal, claims: Collection[str]) -> None:
+    """Insist that who hands claims on holds them, and that a machine may.
+
+    Raises:
+        ClaimForPeopleOnly, ClaimNotHeld.
+    """
+    if PEOPLE_ONLY.intersection(claims):
+        raise ClaimForPeopleOnly
+    if not all(who.may(claim) for claim in claims):
+        raise ClaimNotHeld
+
+
+async def _live(tx: Tx, client_id: UUID) -> ClientRow:
+    """Lock a client.
+
+    Raises:
+        ClientNotFound: there is none, or it was revoked.
+    """
+    row = await locked(tx, ClientRow, client_id)
+    if row is None or row.revoked_at is not None:
+        raise ClientNotFound
+    return row
+
+
+async def _changeable(tx: Tx, who: Principal, client_id: UUID) -> ClientRow:
+    """Lock a client for somebody who may change it: who makes its credentials has what it has.
+
+    Raises:
+        ClientNotFound: there is none, or it was revoked.
+        ClaimNotHeld: it holds a claim that they do not.
+    """
+    row = await _live(tx, client_id)
+    held = [description for _, _, description in await claims_of(tx, [client_id])]
+    if not all(who.may(description) for description in held):
+        raise ClaimNotHeld
+    return row
+
+
+async def add_client(  # noqa: PLR0913 - what a client is
+    tx: Tx,
+    who: Principal,
+    *,
+    name: str,
+    claims: Collection[str],
+    networks: Sequence[str],
+    expires_at: datetime | None,
+    public_key: Mapping[str, Any] | None,
+) -> tuple[ClientView, str | None]:
+    """Add a client with its first credential; give it, and its secret where no public key was given.
+
+    Raises:
+        ClaimNotFound, ClaimForPeopleOnly, ClaimNotHeld.
+    """
+    known = await _known(tx, claims)
+    _require_held(who, known)
+    row = ClientRow(
+        id=uuid7(),
+        name=name,
+        networks=list(networks),
+        created_at=clock.now(),
+        created_by=who.id,
+        expires_at=expires_at,
+    )
+    tx.add(row)
+    await tx.flush()
+    await _hold(tx, row.id, known.values())
+    made = await _make_credential(tx, who, row.id, public_key, None)
+    await audit.record(
+        tx, "client_added", actor=who.id, subject=row.id, claim_ids=sorted(known.values()), credential=str(made.view.id)
+    )
+    return await client(tx, row.id), made.secret
+
+
+async def _hold(tx: Tx, client_id: UUID, claim_ids: Collection[int]) -> None:
+    rows = [{"client_id": client_id, "claim_id": claim_id} for claim_id in sorted(claim_ids)]
+    if rows:
+        await tx.execute(insert(ClientClaim), rows)
+
+
+async def _make_credential(
+    tx: Tx, who: Principal, client_id: UUID, public_key: Mapping[str, Any] | None, expires_at: datetime | None
+) -> NewCredential:
+    secret = None if public_key is not None else SECRET_PREFIX + new_token()
+    row = ClientCredential(
+        id=uuid7(),
+        client_id=client_id,
+        secret_hash=digest(secret) if secret is not None else None,
+        public_key=dict(public_key) if public_key is not None else None,
+        created_at=clock.now(),
+        created_by=who.id,
+        expires_at=expires_at,
+    )
+    tx.add(row)
+    await tx.flush()
+    return NewCredential(_credential_view(row), secret)
+
+
+async def change_client(
+    tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, changes: Mapping[str, Any]
+) -> ClientView:
+    """Change a client's name, networks and end; it holds at once, for its tokens too.
+
+    Raises:
+        ClientNotFound, ClaimNotHeld.
+    """
+    row = await _changeable(tx, who, client_id)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    await tx.flush()
+    access.changed(tx, client_id)
+    await audit.record(tx, "client_changed", actor=who.id, subject=client_id, fields=sorted(changes))
+    return await client(tx, client_id)
+
+
+async def set_claims(
+    tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, claims: Collection[str]
+) -> ClientView:
+    """Put claims in the place of those that a client holds; who does so holds those that come.
+
+    Raises:
+        ClientNotFound, ClaimNotFound, ClaimForPeopleOnly, ClaimNotHeld.
+    """
+    await _live(tx, client_id)
+    held = {description for _, _, description in await claims_of(tx, [client_id])}
+    known = await _known(tx, claims)
+    _require_held(who, known.keys() - held)
+    await tx.execute(delete(ClientClaim).where(ClientClaim.client_id == client_id))
+    await _hold(tx, client_id, known.values())
+    access.changed(tx, client_id)
+    await audit.record(tx, "client_claims_set", actor=who.id, subject=client_id, claim_ids=sorted(known.values()))
+    return await client(tx, client_id)
+
+
+async def revoke_client(tx: Tx, access: SessionStandings, who: Principal, client_id: UUID) -> None:
+    """End a client, its credentials and its tokens, at once. Whoever manages clients may: it hands nobody anything.
+
+    Raises:
+        ClientNotFound: there is none, or it was revoked.
+    """
+    row = await _live(tx, client_id)
+    row.revoked_at = clock.now()
+    await tx.flush()
+    access.changed(tx, client_id)
+    await audit.record(tx, "client_revoked", actor=who.id, subject=client_id)
+
+
+async def add_credential(  # noqa: PLR0913 - what it is, and until when the former ones stay
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    client_id: UUID,
+    *,
+    public_key: Mapping[str, Any] | None,
+    expires_at: datetime | None,
+    overlap: timedelta,
+) -> NewCredential:
+    """Give a client a credential in the place of the one in use, which goes on for `overlap`; without one it ends now.
+
+    Raises:
+        ClientNotFound, ClaimNotHeld.
+        TooManyCredentials: two are valid already.
+    """
+    await _changeable(tx, who, client_id)
+    former = [row for row in await credentials_of(tx, [client_id]) if is_live(row)]
+    if overlap and len(former) >= CREDENTIALS:
+        raise TooManyCredentials
+    now = clock.now()
+    for row in former:
+        if overlap:
+            row.expires_at = min(row.expires_at or now + overlap, now + overlap)
+        else:
+            row.revoked_at = now
+    made = await _make_credential(tx, who, client_id, public_key, expires_at)
+    access.changed(tx, client_id)
+    await audit.record(
+        tx,
+        "client_credential_added",
+        actor=who.id,
+        subject=client_id,
+        credential=str(made.view.id),
+        overlap_seconds=int(overlap.total_seconds()),
+    )
+    return made
+
+
+async def revoke_credential(
+    tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, credential_id: UUID
+) -> None:
+    """End a credential, and the tokens that came of it, at once.
+
+    Raises:
+        ClientNotFound: there is no such client, or it was revoked.
+        CredentialNotFound: it has no such credential, or it is over.
+    """
+    await _live(tx, client_id)
+    row = await locked(tx, ClientCredential, credential_id)
+    if row is None or row.client_id != client_id or not is_live(row):
+        raise CredentialNotFound
+    row.revoked_at = clock.now()
+    await tx.flush()
+    access.changed(tx, client_id)
+    await audit.record(tx, "client_credential_revoked", actor=who.id, subject=client_id, credential=str(credential_id))
+
+
+async def people_behind(tx: Tx, client_id: UUID) -> frozenset[UUID]:
+    """Give the people who made a client or one of its credentials, and so can act as it: no second pair of eyes."""
+    makers = await tx.scalars(
+        select(ClientRow.created_by)
+        .where(ClientRow.id == client_id)
+        .union(select(ClientCredential.created_by).where(ClientCredential.client_id == client_id))
+    )
+    return frozenset(makers)
+
+
+async def forget_old(tx: Tx) -> None:
+    """Delete assertions that are over and so cannot be taken again. A job calls it."""
+    await tx.execute(delete(ClientAssertion).where(ClientAssertion.expires_at < clock.now() - timedelta(days=1)))
