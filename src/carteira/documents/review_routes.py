@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from carteira.documents import links, reviews
 from carteira.documents.routes import VaultDep, address
-from carteira.documents.schemas import LinkOut, RefusalIn, ReviewedDocumentOut, ReviewIn, WaitingDocumentOut
+from carteira.documents.schemas import DocumentRefusalIn, LinkOut, ReviewedDocumentOut, ReviewIn, WaitingDocumentOut
 from carteira.documents.service import DocumentState, DocumentView
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
@@ -77,7 +77,7 @@ async def review_document(
 
 @router.post("/{document_id}/refuse", summary="Recusar um documento")
 async def refuse_document(
-    document_id: UUID, body: RefusalIn, tx: TxDep, who: Reviewer, vault: VaultDep
+    document_id: UUID, body: DocumentRefusalIn, tx: TxDep, who: Reviewer, vault: VaultDep
 ) -> ReviewedDocumentOut:
     """Recusa o documento com um motivo, que a pessoa lê e recebe por e-mail."""
     document = await reviews.decide(

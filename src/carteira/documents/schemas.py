@@ -115,7 +115,7 @@ class ReviewIn(BaseModel):
     updated_at: Instant = _SEEN
 
 
-class RefusalIn(BaseModel):
+class DocumentRefusalIn(BaseModel):
     """An operator's refusal of a document."""
 
     model_config = ConfigDict(extra="forbid")
