@@ -1,13 +1,12 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
 import gc
-import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
 from procrastinate import Blueprint
@@ -25,9 +24,7 @@ from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
-from carteira.kit.web.access import public
 from carteira.kit.web.approvals import Desk, People
-from carteira.kit.web.problems import NotAuthenticated
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -203,7 +200,7 @@ def create_app(settings: Settings) -> Application:
     docs.install(api)
     api.include_router(health.router)
     api.include_router(pending.router)
-    _add_metrics(api, settings)
+    api.include_router(health.metrics_router(settings.metrics_bearer()))
     for module in modules:
         for router in module.routers:
             api.include_router(router)
@@ -247,17 +244,6 @@ def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Ch
     for module in modules:
         checks |= module.readiness
     return checks
-
-
-def _add_metrics(api: FastAPI, settings: Settings) -> None:
-    expected = settings.metrics_token.get_secret_value() if settings.metrics_token else None
-
-    @api.get("/metrics", include_in_schema=False, dependencies=[public("Prometheus; METRICS_TOKEN closes it")])
-    def get_metrics(request: Request) -> Response:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if expected is not None and not hmac.compare_digest(given.encode(), expected.encode()):
-            raise NotAuthenticated
-        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
 
 def from_environment() -> Application:

@@ -73,7 +73,7 @@ REGISTRY = (
         "ledger",
         layer="foundation",
         optional=False,
-        tables=("chain", "models"),
+        tables=("chain", "checks", "models"),
         paths=("/ledger",),
     ),
     ModuleEntry(

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     debug: bool = Field(False, description="Reload on change and logs at debug level; development only.")
     host: str = Field("127.0.0.1", description="Address that the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the server listens on.")
+    worker_host: str = Field("127.0.0.1", description="Address of the worker's own `/health` and `/metrics`.")
+    worker_port: int = Field(
+        8001, ge=0, le=65535, description="Port of the worker's own `/health` and `/metrics` (0: any that is free)."
+    )
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     carteira_home: Path = Field(
         Path(".carteira"), description="Folder of the embedded servers' data, keys and state (created 0700)."
@@ -334,3 +338,7 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise LookupError("DATABASE_URL is not set and no embedded PostgreSQL runs: start one with `carteira run`")
         return str(self.database_url)
+
+    def metrics_bearer(self) -> str | None:
+        """Return the token that `/metrics` asks for, if there is one."""
+        return self.metrics_token.get_secret_value() if self.metrics_token else None

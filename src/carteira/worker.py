@@ -1,26 +1,34 @@
-"""The composition root of the worker: jobs from the queue, periodic jobs, and the followers of events."""
+"""The composition root of the worker: jobs from the queue, periodic jobs, the followers of events, and its state."""
 
 import asyncio
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
 from carteira.app import blueprints_of, modules_of
+from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.outbox import Follower
+from carteira.kit.db.session import Tx
 from carteira.kit.ops import log, metrics
 from carteira.settings import Settings
 
 IDLE_SECONDS = 0.25
 DOWN_SECONDS = 2.0
 LAG_EVERY_SECONDS = 5.0
+ROUND_SECONDS = 5.0
+SEEN_SECONDS = 30.0
+"""A worker that has not done a round for so long is not ready."""
 
 logger = structlog.get_logger("carteira.worker")
 
@@ -29,22 +37,75 @@ async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; a job under way is finished first.
 
     PostgreSQL being down does not end the worker: it waits and goes on.
+
+    Raises:
+        OSError: the address of its state is taken.
     """
     modules = modules_of(settings)
+    bound = bind(settings.worker_host, settings.worker_port)
     database = Database(settings.database(), pool_size=4)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(_work_off(settings, blueprints_of(modules), database, stop), name="jobs")]
-    for module in modules:
-        tasks += [
-            asyncio.create_task(_follow(database, follower, stop), name=follower.name) for follower in module.followers
-        ]
+    rounds = _Rounds(database, [module.observe for module in modules if module.observe is not None])
+    status = WorkerStatus(
+        bound, {"database": rounds.ask_database, "rounds": rounds.are_done}, metrics_token=settings.metrics_bearer()
+    )
+    followers = [follower for module in modules for follower in module.followers]
+    work = {
+        "jobs": _work_off(settings, blueprints_of(modules), database, stop),
+        "rounds": rounds.run(stop),
+        **{follower.name: _follow(database, follower, stop) for follower in followers},
+    }
+    logger.info("worker started", host=settings.worker_host, port=bound.getsockname()[1], followers=len(followers))
+    serving = asyncio.create_task(status.serve(), name="status")
     try:
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*(asyncio.create_task(task, name=name) for name, task in work.items()))
     finally:
+        status.stop()
+        await serving
         await database.close()
+        logger.info("worker stopped")
+
+
+class _Rounds:
+    """What the worker looks at every few seconds, whatever its jobs and followers are doing."""
+
+    def __init__(self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]]) -> None:
+        self._database = database
+        self._observers = observers
+        self._done_at = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go round until told to stop; a round that fails is followed by the next."""
+        while not stop.is_set():
+            try:
+                await self._go_round()
+            except DatabaseDown:
+                logger.warning("worker waits for the database")
+            except Exception:
+                logger.exception("round failed")
+            await _pause(stop, ROUND_SECONDS)
+
+    async def _go_round(self) -> None:
+        async with self._database.transaction() as tx:
+            queue = await jobs.queue_state(tx)
+            for observe in self._observers:
+                await observe(tx)
+        metrics.jobs_waiting.set(queue.waiting)
+        metrics.job_oldest.set(queue.oldest_seconds)
+        metrics.jobs_failed.set(queue.failed)
+        metrics.worker_seen_at.set_to_current_time()
+        self._done_at = time.monotonic()
+
+    async def ask_database(self, _app: FastAPI) -> None:
+        """Raise if PostgreSQL does not answer."""
+        await self._database.ping()
+
+    async def are_done(self, _app: FastAPI) -> bool:
+        """Return whether the last round is not long ago."""
+        return time.monotonic() - self._done_at < SEEN_SECONDS
 
 
 async def _work_off(
@@ -57,24 +118,44 @@ async def _work_off(
             jobs.add_tasks(app, blueprint, namespace=name)
         try:
             async with app.open_async():
-                worker = asyncio.create_task(
-                    app.run_worker_async(
-                        concurrency=4,
-                        install_signal_handlers=False,
-                        delete_jobs="successful",
-                        shutdown_graceful_timeout=settings.shutdown_grace_seconds,
-                        additional_context={"database": database, "settings": settings},
-                    )
-                )
-                stopped = asyncio.create_task(stop.wait())
-                await asyncio.wait({worker, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not worker.done():
-                    worker.cancel()
-                await asyncio.gather(worker, return_exceptions=stop.is_set())
-                stopped.cancel()
+                await _run_queue(app, stop, {"database": database, "settings": settings})
         except Exception as error:  # noqa: BLE001 - the queue begins again whatever it was
             logger.warning("queue interrupted", error=type(error).__name__)
             await _pause(stop, DOWN_SECONDS)
+
+
+async def _run_queue(app: App, stop: asyncio.Event, context: dict[str, Any]) -> None:
+    """Run jobs, and take up those of workers that died, until told to stop or until one of the two fails."""
+    settings: Settings = context["settings"]
+    work = [
+        asyncio.create_task(
+            app.run_worker_async(
+                concurrency=4,
+                install_signal_handlers=False,
+                delete_jobs="successful",
+                shutdown_graceful_timeout=settings.shutdown_grace_seconds,
+                update_heartbeat_interval=jobs.HEARTBEAT_SECONDS,
+                stalled_worker_timeout=jobs.STALLED_SECONDS,
+                worker_middleware=[jobs.observed],
+                additional_context=context,
+            )
+        ),
+        asyncio.create_task(_rescue(app, stop)),
+    ]
+    await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+    for task in work:
+        task.cancel()
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if failures and not stop.is_set():
+        raise failures[0]
+
+
+async def _rescue(app: App, stop: asyncio.Event) -> None:
+    """Take up, until told to stop, the jobs of workers that died."""
+    while not stop.is_set():
+        await jobs.rescue(app)
+        await _pause(stop, jobs.HEARTBEAT_SECONDS)
 
 
 async def _follow(database: Database, follower: Follower, stop: asyncio.Event) -> None:

@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 import uvloop
 
-from carteira.cli.launcher import StartFailed, check_address
+from carteira.cli.errors import CommandFailed
+from carteira.cli.launcher import check_address
 from carteira.embedded import Endpoints
 from carteira.http_server.server import LISTENERS, listening_sockets
-from carteira.settings import Settings
 from tests.support.databases import NewDatabase
 from tests.support.server import clean_environment, running_server
 
@@ -79,8 +79,8 @@ def test_each_process_gets_its_share_of_the_connections(
                 shares = [connections(pid, psutil.CONN_ESTABLISHED) for pid in workers]
             assert sum(shares) == 64
             assert min(shares) >= 8, "by chance it would be once in 10^9 runs"
-        with pytest.raises(StartFailed, match="Address already in use"):  # another server does not join in
-            check_address(Settings(host="127.0.0.1", port=address.port))
+        with pytest.raises(CommandFailed, match="Address already in use"):  # another server does not join in
+            check_address("127.0.0.1", address.port or 0, "PORT")
 
 
 def test_a_turn_of_the_loop_takes_as_many_connections_as_there_are_listeners() -> None:

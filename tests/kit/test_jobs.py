@@ -1,10 +1,19 @@
-"""Jobs keep their names however often the queue's worker begins again."""
+"""Jobs keep their names, outlive the worker that ran them, and are counted."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
 import pytest
-from procrastinate import App, Blueprint
+import structlog
+from procrastinate import App, Blueprint, PsycopgConnector
 from procrastinate.testing import InMemoryConnector
+from sqlalchemy import text
 
 from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.kit.ops import metrics
+from tests.support.databases import NewDatabase, open_database
 
 
 @pytest.mark.unit
@@ -21,3 +30,91 @@ def test_a_second_application_knows_the_jobs_by_the_same_names() -> None:
         jobs.add_tasks(app, blueprint, namespace="module")
         assert app.tasks["module:sweep"].name == "module:sweep"
         assert [periodic.task.name for periodic in app.periodic_registry.periodic_tasks.values()] == ["module:sweep"]
+
+
+async def _begin(url: str, task: str, *, silent: float, attempts: int = 0, queueing_lock: str | None = None) -> None:
+    """Leave a job behind as a worker does that was last heard of `silent` seconds ago."""
+    connection = await asyncpg.connect(url)
+    worker_id = await connection.fetchval(
+        "INSERT INTO procrastinate_workers (last_heartbeat) VALUES ($1) RETURNING id",
+        datetime.now(UTC) - timedelta(seconds=silent),
+    )
+    await connection.execute(
+        """INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status, attempts, worker_id)
+           VALUES ('default', $1, $2, 'doing', $3, $4)""",
+        task,
+        queueing_lock,
+        attempts,
+        worker_id,
+    )
+    await connection.close()
+
+
+async def _jobs(database: Database) -> list[tuple[str, str]]:
+    async with database.transaction() as tx:
+        rows = await tx.execute(text("SELECT task_name, status::text FROM procrastinate_jobs ORDER BY id"))
+        return [(row.task_name, row.status) for row in rows]
+
+
+@pytest.fixture
+async def queue(new_database: NewDatabase) -> AsyncIterator[tuple[App, Database, str]]:
+    """A queue of its own."""
+    url = new_database("jobs")
+    app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=2))
+    async with open_database(url, 2) as database, app.open_async():
+        yield app, database, url
+
+
+async def test_jobs_of_a_worker_that_died_run_again_and_a_poisonous_one_is_given_up(
+    queue: tuple[App, Database, str],
+) -> None:
+    app, database, url = queue
+    await _begin(url, "died", silent=jobs.STALLED_SECONDS + 5)
+    await _begin(url, "poison", silent=jobs.STALLED_SECONDS + 5, attempts=jobs.ATTEMPTS - 1)
+    await _begin(url, "lives", silent=1)
+
+    assert await jobs.rescue(app) == 2
+    assert await _jobs(database) == [("died", "todo"), ("poison", "failed"), ("lives", "doing")]
+    assert await jobs.rescue(app) == 0
+
+
+async def test_a_job_of_a_dead_worker_whose_equal_waits_already_is_dropped(queue: tuple[App, Database, str]) -> None:
+    app, database, url = queue
+    await _begin(url, "sweep", queueing_lock="sweep", silent=jobs.STALLED_SECONDS + 5)
+    async with database.transaction() as tx:
+        await jobs.defer(tx, "sweep", queueing_lock="sweep")
+
+    assert await jobs.rescue(app) == 1
+    assert await _jobs(database) == [("sweep", "todo")]
+
+
+async def test_the_state_of_the_queue_counts_what_is_due(queue: tuple[App, Database, str]) -> None:
+    _, database, _ = queue
+    async with database.transaction() as tx:
+        assert await jobs.queue_state(tx) == jobs.QueueState(0, 0.0, 0)
+        await jobs.defer(tx, "now")
+        await jobs.defer(tx, "later", scheduled_at=datetime.now(UTC) + timedelta(hours=1))
+        await jobs.defer(tx, "late", scheduled_at=datetime.now(UTC) - timedelta(minutes=5))
+    async with database.transaction() as tx:
+        state = await jobs.queue_state(tx)
+    assert (state.waiting, state.failed, state.oldest_seconds >= 300) == (2, 0, True)
+
+
+async def test_what_becomes_of_a_job_is_counted_and_logged(queue: tuple[App, Database, str]) -> None:
+    app, _, _ = queue
+
+    @app.task(name="kit:good")
+    async def good() -> None:
+        """Do well."""
+
+    @app.task(name="kit:bad")
+    async def bad() -> None:
+        raise LookupError
+
+    await good.defer_async()
+    await bad.defer_async()
+    with structlog.testing.capture_logs() as lines:
+        await app.run_worker_async(wait=False, install_signal_handlers=False, worker_middleware=[jobs.observed])
+    assert {(line["event"], line["task"]) for line in lines} >= {("job done", "kit:good"), ("job failed", "kit:bad")}
+    for task, outcome in (("kit:good", "done"), ("kit:bad", "failed")):
+        assert metrics.jobs_total.labels(task, outcome)._value.get() == 1  # noqa: SLF001 - as the library tests itself

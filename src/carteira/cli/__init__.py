@@ -4,10 +4,11 @@ A command imports what it needs as it runs: most need little, and the whole prod
 """
 
 import os
+import sys
 
 import typer
 
-from carteira.cli import credit, database, developer, documents, keys, ledger, sandbox, servers, users
+from carteira.cli import credit, database, developer, documents, errors, keys, ledger, sandbox, servers, terminal, users
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 for command in (
@@ -32,6 +33,13 @@ for name, group in (
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what fails for a reason outside of the program ends with one sentence and 1."""
     os.umask(0o077)
-    app()
+    try:
+        app()
+    except Exception as error:
+        sentence = errors.sentence_of(error, os.environ.get("DATABASE_URL"))
+        if sentence is None:
+            raise
+        terminal.say(sentence)
+        sys.exit(1)

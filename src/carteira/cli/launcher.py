@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from carteira import schema
+from carteira.cli.errors import CommandFailed
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
 from carteira.kit.ops.private_files import replace_private_file
 from carteira.settings import Settings
@@ -39,18 +40,14 @@ _EVENTS = {
 }
 
 
-class StartFailed(Exception):
-    """The product cannot be started; the text says why, in Portuguese."""
-
-
 def run(settings: Settings, out: Console) -> None:
     """Start everything and stay until Ctrl-C or SIGTERM.
 
     Raises:
-        StartFailed: the port or the home folder is taken, or a server does not start.
+        CommandFailed: the port or the home folder is taken, or a server does not start.
     """
     began = time.monotonic()
-    check_address(settings)
+    check_address(settings.host, settings.port, "PORT")
     home = settings.carteira_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     servers = EmbeddedServers(
@@ -64,7 +61,7 @@ def run(settings: Settings, out: Console) -> None:
     try:
         endpoints = servers.start()
     except EmbeddedError as error:
-        raise StartFailed(str(error)) from error
+        raise CommandFailed(str(error)) from error
     try:
         environment = {
             "DATABASE_URL": endpoints.database_url or str(settings.database_url),
@@ -73,6 +70,7 @@ def run(settings: Settings, out: Console) -> None:
             "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),
             "CARTEIRA_HOME": str(home),
             "PORT": str(settings.port),
+            "WORKER_PORT": str(settings.worker_port if "worker_port" in settings.model_fields_set else _free_port()),
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
         }
         if _has_sandbox(settings):
@@ -128,16 +126,19 @@ def _is_ours(folder: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
-def check_address(settings: Settings) -> None:
-    """Raise `StartFailed` when the server could not listen on its address."""
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+def check_address(host: str, port: int, setting: str) -> None:
+    """Make sure that a server could listen on its address; `setting` is what names its port.
+
+    Raises:
+        CommandFailed: it could not.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as error:
-            raise StartFailed(
-                f"não dá para escutar em {settings.host}:{settings.port} ({error.strerror}). "
-                "Escolha outra porta com PORT=8123."
+            raise CommandFailed(
+                f"não dá para escutar em {host}:{port} ({error.strerror}). Escolha outra porta com {setting}=8123."
             ) from error
 
 

@@ -91,4 +91,4 @@ async def _count_entries(url: str) -> int:
 
     statement = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE relname = 'ledger_entries'"
     async with open_database(url) as database, database.transaction() as tx:
-        return int((await fetch(tx, statement))[0][0])
+        return sum(int(row[0]) for row in await fetch(tx, statement))

@@ -8,33 +8,26 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from carteira.cli import launcher
-from carteira.cli.terminal import describe, fail, out, settings_here
-from carteira.settings import InsecureProduction, Settings
+from carteira.cli.terminal import out, settings_here
+from carteira.settings import Settings
 
 
 def run(
     debug: Annotated[bool, typer.Option("--debug", help="Recarrega a cada mudança e mostra mais.")] = False,
 ) -> None:
     """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
-    try:
-        settings = Settings()
-        if debug:
-            settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
-        launcher.run(settings, out)
-    except (ValidationError, InsecureProduction, launcher.StartFailed) as error:
-        fail(describe(error))
+    settings = Settings()
+    if debug:
+        settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
+    launcher.run(settings, out)
 
 
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
-    try:
-        launcher.check_address(settings)
-    except launcher.StartFailed as error:
-        fail(str(error))
+    launcher.check_address(settings.host, settings.port, "PORT")
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
@@ -48,7 +41,8 @@ def serve() -> None:
 
 def worker() -> None:
     """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
-    settings_here()
+    settings = settings_here()
+    launcher.check_address(settings.worker_host, settings.worker_port, "WORKER_PORT")
     from carteira.worker import main
 
     main()

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from carteira.cli import launcher
 from carteira.kit.ops.progress import Progress
-from carteira.settings import InsecureProduction, Settings
+from carteira.settings import Settings
 
 T = TypeVar("T")
 out = Console()
@@ -21,23 +21,22 @@ err = Console(stderr=True)
 
 
 def settings_here() -> Settings:
-    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent."""
-    try:
-        return launcher.settings_of_running_server()
-    except (ValidationError, InsecureProduction) as error:
-        fail(describe(error))
+    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent.
+
+    Raises:
+        InsecureProduction, ValidationError: they are wrong.
+    """
+    return launcher.settings_of_running_server()
 
 
-def describe(error: Exception) -> str:
-    """Say in one line what is wrong; of settings, which and why."""
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
-    return str(error)
+def say(message: str) -> None:
+    """Tell the operator what is wrong."""
+    err.print(f"[bold red]Erro:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def fail(message: str) -> NoReturn:
     """Tell the operator what is wrong and leave with 1."""
-    err.print(f"[bold red]Erro:[/] {message}", soft_wrap=True)
+    say(message)
     raise typer.Exit(1)
 
 

@@ -48,6 +48,8 @@ class Module:
     and what it is without."""
     operations: Sequence[Operation[Any]] = ()
     """Kinds of operations that may have to wait for a second person."""
+    observe: Callable[[Tx], Awaitable[None]] | None = None
+    """Sets the metrics that only the database knows; the worker calls it every few seconds."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None

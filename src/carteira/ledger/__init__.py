@@ -19,7 +19,7 @@ and triggers in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module
-from carteira.ledger import chain
+from carteira.ledger import chain, checks
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
 from carteira.ledger.chain import ChainVerification, Finding, verify
 from carteira.ledger.errors import (
@@ -134,6 +134,7 @@ def module() -> Module:
         routers=(router,),
         jobs=blueprint,
         followers=(chain.follower,),
+        observe=checks.observe,
         export_person=export_person,
         erase_person=erase_person,
     )

@@ -3,12 +3,12 @@
 from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db.engine import Database
-from carteira.ledger import service
+from carteira.ledger import checks, service
 
 blueprint = Blueprint()
 
 
-@blueprint.periodic(cron="*/10 * * * * *")
+@blueprint.periodic(cron="* * * * * */10")
 @blueprint.task(name="expire_holds", queueing_lock="ledger.expire_holds", pass_context=True)
 async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
     """Release the holds whose time has passed, every ten seconds, in short transactions."""
@@ -19,10 +19,24 @@ async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: AR
                 return
 
 
-@blueprint.periodic(cron="*/10 * * * * *")
+@blueprint.periodic(cron="* * * * * */10")
 @blueprint.task(name="roll_up", queueing_lock="ledger.roll_up", pass_context=True)
 async def roll_up(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
     """Roll the system accounts' balances up, every ten seconds."""
     database: Database = context.additional_context["database"]
     async with database.transaction() as tx:
         await service.roll_up(tx)
+
+
+@blueprint.periodic(cron="40 5 * * *")  # 2:40 in São Paulo
+@blueprint.task(name="reconcile", queueing_lock="ledger.reconcile", lock="ledger.checks", pass_context=True)
+async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Compare every balance with its postings, daily."""
+    await checks.reconcile(context.additional_context["database"])
+
+
+@blueprint.periodic(cron="50 5 * * *")
+@blueprint.task(name="verify", queueing_lock="ledger.verify", lock="ledger.checks", pass_context=True)
+async def verify(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Verify the hash chain, daily."""
+    await checks.verify(context.additional_context["database"])

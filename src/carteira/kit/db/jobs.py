@@ -1,14 +1,33 @@
-"""Jobs: work put off to the worker, deferred in the transaction that asks for it (procrastinate's tables)."""
+"""Jobs: work put off to the worker, deferred in the transaction that asks for it (procrastinate's tables).
 
+A job runs at least once: one whose worker died runs again, so that every job may be run twice, also at the same time.
+"""
+
+import time
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
-from procrastinate import App, Blueprint
+import structlog
+from procrastinate import App, Blueprint, JobContext
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
+from procrastinate.middleware import AsyncCallNext
+from procrastinate.worker import Worker
 from sqlalchemy import text
 
 from carteira.kit.db.session import Tx
+from carteira.kit.ops import metrics
+
+HEARTBEAT_SECONDS = 10.0
+STALLED_SECONDS = 30.0
+"""A worker that has not said for so long that it lives is dead, and its jobs are taken up by others."""
+ATTEMPTS = 5
+"""A job under which so many workers died is given up."""
+
+log = structlog.get_logger(__name__)
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
@@ -50,3 +69,73 @@ def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
     procrastinate renames the blueprint's own tasks: a second application would find none under their names.
     """
     app.add_tasks_from(deepcopy(blueprint), namespace=namespace)
+
+
+async def observed(run: AsyncCallNext, context: JobContext, _worker: Worker) -> Any:  # noqa: ANN401 - the task's own
+    """Run a job; log and count what became of it. Periodic ones that went well are logged at debug level."""
+    job, began = context.job, time.perf_counter()
+    outcome = "failed"
+    try:
+        result = await run()
+        outcome = "done"
+    finally:
+        seconds = time.perf_counter() - began
+        metrics.jobs_total.labels(job.task_name, outcome).inc()
+        metrics.job_seconds.labels(job.task_name).observe(seconds)
+        if outcome == "done":
+            metrics.job_succeeded_at.labels(job.task_name).set_to_current_time()
+        write = log.warning if outcome == "failed" else log.debug if "timestamp" in job.task_kwargs else log.info
+        write(f"job {outcome}", task=job.task_name, job=job.id, attempt=job.attempts + 1, seconds=round(seconds, 3))
+    return result
+
+
+async def rescue(app: App) -> int:
+    """Give the jobs of workers that died back to the queue, and return how many there were."""
+    await app.job_manager.prune_stalled_workers(STALLED_SECONDS)
+    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
+    for job in stalled:
+        await _rescue(app, job)
+    return len(stalled)
+
+
+async def _rescue(app: App, job: Job) -> None:
+    given_up = job.attempts + 1 >= ATTEMPTS
+    log.warning("job lost its worker", task=job.task_name, job=job.id, attempt=job.attempts + 1, given_up=given_up)
+    try:
+        if given_up:
+            await app.job_manager.finish_job(job, Status.FAILED, delete_job=False)
+        else:
+            await app.job_manager.retry_job(job)
+    except UniqueViolation:  # an equal one waits already
+        await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+    except ConnectorException as error:
+        log.info("job rescued by another worker", job=job.id, error=type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How many jobs are due and wait, for how many seconds the oldest does, and how many failed for good."""
+
+    waiting: int
+    oldest_seconds: float
+    failed: int
+
+
+_STATE = text("""
+    SELECT count(*) FILTER (WHERE due) AS waiting,
+           coalesce(extract(epoch FROM now() - min(since) FILTER (WHERE due)), 0) AS oldest_seconds,
+           count(*) FILTER (WHERE status = 'failed') AS failed
+    FROM (
+        SELECT status, status = 'todo' AND coalesce(scheduled_at <= now(), true) AS due,
+               coalesce(scheduled_at, (
+                   SELECT max(at) FROM procrastinate_events WHERE job_id = job.id AND type = 'deferred'
+               )) AS since
+        FROM procrastinate_jobs job WHERE status IN ('todo', 'failed')
+    ) job
+""")
+
+
+async def queue_state(tx: Tx) -> QueueState:
+    """Return how the queue stands."""
+    row = (await tx.execute(_STATE)).one()
+    return QueueState(row.waiting, float(row.oldest_seconds), row.failed)

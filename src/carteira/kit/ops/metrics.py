@@ -33,7 +33,21 @@ follower_lag = Gauge(
     multiprocess_mode="mostrecent",
 )
 follower_rows = Counter("carteira_follower_rows", "Events that a follower handled", ["follower"])
-
+worker_seen_at = Gauge(
+    "carteira_worker_seen_timestamp_seconds", "When a worker last did a round", multiprocess_mode="mostrecent"
+)
+jobs_total = Counter("carteira_jobs", "Jobs that a worker ran, by what became of them", ["task", "outcome"])
+job_seconds = Histogram(
+    "carteira_job_seconds", "Time of a job", ["task"], buckets=(0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600)
+)
+job_succeeded_at = Gauge(
+    "carteira_job_succeeded_timestamp_seconds", "When a job last went well", ["task"], multiprocess_mode="mostrecent"
+)
+jobs_waiting = Gauge("carteira_jobs_waiting", "Jobs that are due and not begun", multiprocess_mode="mostrecent")
+job_oldest = Gauge(
+    "carteira_job_oldest_seconds", "For how long the oldest of them is due", multiprocess_mode="mostrecent"
+)
+jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", multiprocess_mode="mostrecent")
 
 TELL_SECONDS = 0.01
 

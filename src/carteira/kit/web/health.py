@@ -1,6 +1,7 @@
-"""Health: `/health` says that the process answers, `/health/ready` that what it depends on does."""
+"""Health: `/health` says that the process answers, `/health/ready` that what it depends on does; `/metrics` too."""
 
 import asyncio
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
@@ -8,7 +9,9 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
+from carteira.kit.ops import metrics
 from carteira.kit.web.access import public
+from carteira.kit.web.problems import NotAuthenticated
 
 CHECK_SECONDS = 2.0
 Check = Callable[[FastAPI], Awaitable[object]]
@@ -62,3 +65,17 @@ async def _well(app: FastAPI, name: str, check: Check) -> bool | str:
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
         log.warning("not ready", dependency=name, error=type(error).__name__)
         return False
+
+
+def metrics_router(token: str | None) -> APIRouter:
+    """Return the route of Prometheus' metrics, open to whoever holds the token, or to everybody if there is none."""
+    scraped = APIRouter(include_in_schema=False)
+
+    @scraped.get("/metrics", dependencies=[public("Prometheus; METRICS_TOKEN closes it")])
+    def get_metrics(request: Request) -> Response:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+            raise NotAuthenticated
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    return scraped

@@ -1,0 +1,89 @@
+"""What a command that failed tells the operator: one sentence in Portuguese, for every command from one place.
+
+What is none of these is a fault of ours, and ends with a stack trace.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from carteira.settings import InsecureProduction
+
+_NO_DATABASE, _NO_TABLE, _NO_RIGHT, _WRONG_PASSWORD = "3D000", "42P01", "42501", "28P01"
+_BY_SQLSTATE = {
+    _NO_DATABASE: "o banco de dados não existe em {where}: crie-o (createdb) ou confira DATABASE_URL.",
+    _NO_TABLE: "o banco de dados em {where} não está em dia: execute `carteira migrate`.",
+    _NO_RIGHT: "o usuário de DATABASE_URL não tem permissão para isto em {where}.",
+    _WRONG_PASSWORD: "o PostgreSQL em {where} recusou a senha: confira DATABASE_URL.",
+    "28000": "o PostgreSQL em {where} não deixa este usuário entrar: confira DATABASE_URL e pg_hba.conf.",
+    "53300": "o PostgreSQL em {where} não tem conexões livres (max_connections).",
+    "25006": "o PostgreSQL em {where} só aceita leituras: é uma réplica?",
+    "55P03": "outra operação segura o que esta precisa em {where}: tente de novo.",
+}
+_UNREACHABLE = "não foi possível falar com o PostgreSQL em {where}: está no ar? Confira DATABASE_URL."
+_DRIVERS = ("asyncpg.", "psycopg.", "sqlalchemy.")
+
+
+class CommandFailed(Exception):
+    """A command cannot be carried out; the text says why, in Portuguese."""
+
+
+def sentence_of(error: BaseException, database_url: str | None) -> str | None:
+    """Return what to tell the operator of an error; None if it is a fault of the program.
+
+    `database_url` is only named by its host, port and database.
+    """
+    if isinstance(error, CommandFailed | InsecureProduction):
+        return str(error)
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
+    chain = list(_chain(error))
+    if any(type(link).__name__ == "DatabaseDown" or _is_driver(link) for link in chain):
+        return _of_database(chain, _place(database_url))
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{Path(str(error.filename))}: {error.strerror}."
+    if type(error).__module__ == "alembic.util.exc":
+        return (
+            f"o banco de dados em {_place(database_url)} é de uma versão mais nova da Carteira, ou de outro sistema: "
+            f"{error}"
+        )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = getattr(link, "orig", None) or link.__cause__ or link.__context__
+
+
+def _is_driver(error: BaseException) -> bool:
+    return type(error).__module__.startswith(_DRIVERS)
+
+
+def _of_database(chain: list[BaseException], where: str) -> str | None:
+    for link in chain:
+        text = _BY_SQLSTATE.get(getattr(link, "sqlstate", None) or "")
+        if text is not None:
+            return text.format(where=where)
+    # psycopg reports what the server said before the connection stood without its SQLSTATE.
+    said = " ".join(str(link) for link in chain)
+    if "does not exist" in said and "database" in said:
+        return _BY_SQLSTATE[_NO_DATABASE].format(where=where)
+    if "password authentication failed" in said:
+        return _BY_SQLSTATE[_WRONG_PASSWORD].format(where=where)
+    lost = any(isinstance(link, OSError) or type(link).__name__ in _LOST for link in chain)
+    return _UNREACHABLE.format(where=where) if lost else None
+
+
+_LOST = {"DatabaseDown", "OperationalError", "InterfaceError", "ConnectionDoesNotExistError", "ConnectionTimeout"}
+
+
+def _place(database_url: str | None) -> str:
+    if database_url is None:
+        return "DATABASE_URL"
+    parts = urlsplit(database_url)
+    host = parts.netloc.rpartition("@")[2] or "um soquete local"
+    return f"{host}{parts.path}"

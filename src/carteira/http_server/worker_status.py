@@ -1,0 +1,64 @@
+"""The worker's own address: `/health`, `/health/ready` and `/metrics`, beside its jobs and in their event loop."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from carteira.kit.web import health, problems
+
+GRACE_SECONDS = 2
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the worker, which stops it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch none."""
+        yield
+
+
+class WorkerStatus:
+    """Serves the worker's state; `checks` are what its readiness goes by."""
+
+    def __init__(self, bound: socket.socket, checks: Mapping[str, health.Check], *, metrics_token: str | None) -> None:
+        api = FastAPI(openapi_url=None)
+        api.state.readiness = checks
+        problems.install(api)
+        api.include_router(health.router)
+        api.include_router(health.metrics_router(metrics_token))
+        self._socket = bound
+        self._server = _Server(
+            uvicorn.Config(
+                api,
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+
+    async def serve(self) -> None:
+        """Answer until `stop`."""
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """End once what is being answered is, and after two seconds at most."""
+        self._server.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address; port 0 takes any that is free.
+
+    Raises:
+        OSError: it is taken, or not ours.
+    """
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((host, port))
+    return bound

@@ -1,0 +1,40 @@
+"""Periodic jobs run when they say: a sixth field of a cron line is its seconds."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from procrastinate import App
+from procrastinate.testing import InMemoryConnector
+
+from carteira.app import blueprints_of, modules_of
+from carteira.kit.db import jobs
+from tests.support.app import settings_for
+
+pytestmark = pytest.mark.unit
+
+START = datetime(2026, 3, 10, 11, 59, 58, tzinfo=UTC)
+EVERY = {
+    "kit:expire_pending": timedelta(minutes=1),
+    "assistant:forget_stale": timedelta(minutes=10),
+    "ledger:expire_holds": timedelta(seconds=10),
+    "ledger:roll_up": timedelta(seconds=10),
+    "documents:remove_orphans": timedelta(hours=1),
+    "resellers:close_due_months": timedelta(hours=1),
+}
+"""The others run once a day."""
+
+
+def test_every_periodic_job_runs_as_often_as_it_is_meant_to(tmp_path: Path) -> None:
+    app = App(connector=InMemoryConnector())
+    for name, blueprint in blueprints_of(modules_of(settings_for(tmp_path))).items():
+        jobs.add_tasks(app, blueprint, namespace=name)
+    periodic = app.periodic_registry.periodic_tasks.values()
+    assert {*EVERY} <= {job.task.name for job in periodic}
+    for job in periodic:
+        ticks = [START]
+        for _ in range(8):
+            ticks.append(job.croniter.get_next(ret_type=datetime, start_time=ticks[-1]))
+        gaps = {later - earlier for earlier, later in pairwise(ticks[1:])}
+        assert (job.task.name, gaps) == (job.task.name, {EVERY.get(job.task.name, timedelta(days=1))})

@@ -1,0 +1,104 @@
+"""`carteira worker` as an operator sees it: its state, its metrics and its log."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from carteira.embedded import Endpoints
+from tests.support.databases import NewDatabase
+from tests.support.server import clean_environment, free_port
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.integration
+
+
+class Worker:
+    """A worker in a process of its own."""
+
+    def __init__(self, home: Path, **settings: object) -> None:
+        self.port = free_port()
+        self.log = home / "worker.log"
+        env = clean_environment(home, worker_port=self.port, environment="development", **settings)
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
+
+    def get(self, path: str, **headers: str) -> httpx.Response | None:
+        """Ask it, if it listens already."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        except httpx.TransportError:
+            return None
+
+    def text(self, path: str, **headers: str) -> str:
+        """Return what it answers; nothing while it does not listen."""
+        answer = self.get(path, **headers)
+        return "" if answer is None else answer.text
+
+    def stop(self) -> int:
+        """Stop it as an operator would and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return what it logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def worker(tmp_path: Path, endpoints: Endpoints, new_database: NewDatabase) -> Iterator[Worker]:
+    """A worker that has done its first round."""
+    worker = Worker(
+        tmp_path,
+        database_url=new_database("worker"),
+        redis_url=endpoints.redis_url,
+        aws_endpoint_url=endpoints.aws_endpoint_url,
+        smtp_url=endpoints.smtp_url,
+        metrics_token="a-token-of-prometheus",
+    )
+    try:
+        yield worker
+    finally:
+        worker.process.kill()
+        worker.process.wait()
+
+
+def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:
+    bearer = {"authorization": "Bearer a-token-of-prometheus"}
+    wait_until(lambda: "worker_seen_timestamp" in worker.text("/metrics", **bearer), "the worker's first round")
+
+    health, ready = worker.get("/health"), worker.get("/health/ready")
+    assert health is not None
+    assert ready is not None
+    assert (health.json(), ready.json()) == (
+        {"status": "ok"},
+        {"status": "ready", "checks": {"database": True, "rounds": True}},
+    )
+    closed, unknown, scraped = worker.get("/metrics"), worker.get("/users"), worker.get("/metrics", **bearer)
+    assert closed is not None
+    assert unknown is not None
+    assert scraped is not None
+    assert (closed.status_code, unknown.status_code) == (401, 404)
+    for name in ("\ncarteira_jobs_waiting ", "\ncarteira_jobs_failed 0.0", "carteira_follower_lag_rows{"):
+        assert name in scraped.text
+
+    assert worker.stop() == 0
+    events = [line["event"] for line in worker.lines()]
+    assert (events[0], events[-1]) == ("worker started", "worker stopped")
+
+
+def test_a_worker_whose_address_is_taken_says_so_in_one_line(worker: Worker, tmp_path: Path) -> None:
+    wait_until(lambda: worker.text("/health") != "", "the worker listens")
+    env = clean_environment(tmp_path, worker_port=worker.port, database_url="postgresql://nobody@127.0.0.1:1/nowhere")
+    second = subprocess.run([sys.executable, "-m", "carteira", "worker"], env=env, capture_output=True, check=False)
+    assert second.returncode == 1
+    assert second.stderr.decode().strip() == (
+        f"Erro: não dá para escutar em 127.0.0.1:{worker.port} (Address already in use). "
+        "Escolha outra porta com WORKER_PORT=8123."
+    )
