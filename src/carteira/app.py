@@ -13,6 +13,7 @@ from procrastinate import Blueprint
 
 from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
 from carteira.http_server.application import Application
+from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
@@ -25,6 +26,7 @@ from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
 from carteira.kit.web.approvals import Desk, People
+from carteira.kit.web.client_address import ClientAddress, TrustedProxies
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -213,7 +215,14 @@ def create_app(settings: Settings) -> Application:
         timeout_seconds=settings.request_timeout_seconds,
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
-    return Application(api, app, gates)
+    bounds = Bounds(
+        head_seconds=settings.head_timeout_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        trusted=TrustedProxies.parse(settings.trusted_proxies or "none"),
+    )
+    return Application(api, ClientAddress(app, bounds.trusted), gates, bounds)
 
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:

@@ -7,6 +7,7 @@ from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from carteira.kit.values.limits import Limit
+from carteira.kit.web.client_address import TrustedProxies
 from carteira.modules import OPTIONAL_MODULES
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
@@ -230,6 +231,26 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
     request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")
+    head_timeout_seconds: float = Field(
+        15,
+        gt=0,
+        le=300,
+        description="Time for a connection's first byte, for a request's head from its first byte, and for each "
+        "further 1 KiB of its body.",
+    )
+    keep_alive_seconds: float = Field(75, gt=0, le=3600, description="For how long an idle connection stays open.")
+    max_connections: int = Field(4096, ge=16, le=1_000_000, description="Connections that a process holds.")
+    max_connections_per_address: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="Connections of one address (IPv6: one /64) that a process holds; trusted proxies have no limit.",
+    )
+    trusted_proxies: str | None = Field(
+        None,
+        description="Networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, or "
+        "`none`; empty: none.",
+    )
     shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Shape of log lines.")
@@ -238,6 +259,12 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str | None) -> str | None:
+        TrustedProxies.parse(text or "none")
+        return text
 
     @field_validator("carteira_modules")
     @classmethod
@@ -274,6 +301,7 @@ class Settings(BaseSettings):
                 "identity_key_file",
                 "smtp_url",
                 "sms_url",
+                "trusted_proxies",
             )
             if getattr(self, name) is None
         )

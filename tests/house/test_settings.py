@@ -53,6 +53,7 @@ PRODUCTION: dict[str, Any] = {
     "identity_key_file": "/run/secrets/identity.key",
     "smtp_url": "smtps://carteira@mail",
     "sms_url": "https://sms.example/send",
+    "trusted_proxies": "none",
     "documents_url": "s3://documents",
     "documents_key_file": "/run/secrets/documents.json",
     "credit_key_file": "/run/secrets/credit.json",

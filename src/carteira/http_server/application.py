@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from carteira.http_server.connections import Bounds, Connections
 from carteira.kit.module import ConnectionLane
 
 
@@ -14,8 +15,9 @@ class Application:
     Before even those, `http_server.protocol` offers data to the `lane` that a module may put on the app's state.
     """
 
-    def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp], bounds: Bounds | None = None) -> None:
         self.api = api
+        self.connections = Connections(bounds or Bounds())
         self._app = app
         self._gates = gates
 

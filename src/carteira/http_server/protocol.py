@@ -1,12 +1,33 @@
-"""uvicorn's HTTP protocol, with a lane beside it for requests that an application can answer from their bytes alone."""
+"""uvicorn's HTTP protocol within bounds, and beside it a lane for requests that are answered from their bytes alone.
 
+A head is collected whole before the parser sees it, so that its size, lines and time are bounded and an `Upgrade` that
+nobody here speaks can be put out of the parser's sight: it would take the body for another protocol's. A request is
+parsed once the one before it is answered, so that a pipeline is a few bytes held and no more.
+"""
+
+import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from carteira.http_server.application import Application
+from carteira.http_server.connections import MAX_HEAD_BYTES, MAX_HEAD_LINES, Bounds, Connections, refused
+from carteira.http_server.refusals import ANSWERS, Reason
 
 MAX_HELD_BYTES = 65_536
+MIN_PROGRESS = 1024
+"""Bytes of a body that have to come in each window of `head_seconds`."""
+MAX_UNREAD_BYTES = 32 * 1024 * 1024
+"""What is still taken, and thrown away, of a body whose request is answered, or after a refusal."""
+LINGER_SECONDS = 5.0
+STALL_SECONDS = 60.0
+"""For a client to take what is waiting to be sent."""
+
+_HEAD_END = b"\r\n\r\n"
+_UPGRADE = re.compile(rb"\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+_NO_HTTP = re.compile(rb"[^A-Z]|[^\n]*[^\r\n]\n|\n")
+"""What begins no request, or ends its first line otherwise than HTTP does: the parser refuses it now."""
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -14,7 +35,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     While the lane has a request, further data waits; at shutdown the connection is closed once the answer is out. The
     timer that closes an idle connection is left running by the lane and looks at the time when it is due: to stop and
-    start one for each request would cost a tenth of what the lane does.
+    start one for each request would cost a tenth of what the lane does. The timer of the other bounds is one likewise,
+    and runs only while the client owes something.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
@@ -23,32 +45,206 @@ class LaneProtocol(HttpToolsProtocol):
         while not isinstance(app, Application) and hasattr(app, "app"):
             app = app.app
         self._lane = app.lane if isinstance(app, Application) else None
+        self._peers = app.connections if isinstance(app, Application) else Connections(Bounds())
+        self._bounds = self._peers.bounds
+        self.timeout_keep_alive = self._bounds.keep_alive_seconds  # type: ignore[assignment] # uvicorn asks for whole seconds, and never looks
         self._in_lane = False
-        self._reading = False
         self._stopping = False
-        self._held = b""
         self._answered_at = 0.0
+        self._held = bytearray()
+        self._head = bytearray()
+        self._searched = 0
+        self._parses_head = False
+        self._reading = False  # a body, or what the parser takes for one
+        self._body_left: int | None = 0
+        self._body_end = b""
+        self._sent = self._delivered = self._delivered_before = 0
+        self._was_excused = self._refused = False
+        self._thrown_away = 0
+        self._due: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn does
+        """Count the connection, and wait for its first byte."""
+        super().connection_made(transport)
+        reason = self._peers.admit(self._address)
+        if reason is None:
+            self._expect()
+        else:
+            self._refused = True
+            refused.labels(reason.value).inc()
+            transport.write(ANSWERS[reason])
+            transport.close()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of requests that have not begun."""
+        return len(self._head) + len(self._held)
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no more."""
+        self._peers.release(self._address)
+        for timer in (self._watch, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        self._watch = self._stalled = None
+        self._due = None
+        self._unset_keepalive_if_required()
+        self._held.clear()
+        self._head.clear()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take data from the connection."""
-        if self._in_lane:
-            self._held += data
-            if len(self._held) > MAX_HELD_BYTES:
-                self.flow.pause_reading()
-            return
-        if not self._reading and self._is_idle() and self._offer(data):
-            return
-        super().data_received(data)
+        if self._refused:
+            self._throw_away(len(data))
+        elif self._in_lane or not (self._reading or self._is_idle()):
+            self._hold(data)
+        elif self._reading or self._head or not self._offer(data):
+            self._take(data)
 
     def _is_idle(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > MAX_HELD_BYTES:
+            self.flow.pause_reading()
+
+    def _go_on(self) -> None:
+        """Take what came while a request was being answered."""
+        if self._held and not self.transport.is_closing():
+            held = bytes(self._held)
+            self._held.clear()
+            self.flow.resume_reading()
+            self.data_received(held)
+
+    # Requests
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes of bodies and heads; what follows a request that is being answered is held."""
+        while data and not self._refused and not self.transport.is_closing():
+            if self._reading:
+                data = self._take_body(data)
+            elif self._is_idle():
+                data = self._take_head(data)
+            else:
+                self._hold(data)
+                return
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Collect a head, and parse it once it is whole; give what is behind it."""
+        head = self._head
+        if not head:
+            data = data.lstrip(b"\r\n")  # blank lines before a request are nothing, and win no time
+            if not data:
+                return b""
+            self._unset_keepalive_if_required()
+            self._expect()
+        head += data
+        end = head.find(_HEAD_END, self._searched, MAX_HEAD_BYTES)
+        if end < 0 and len(head) < MAX_HEAD_BYTES:
+            if not self._searched and _NO_HTTP.match(head):
+                self._parse_head(bytes(head))
+            self._searched = max(0, len(head) - len(_HEAD_END) + 1)
+            return b""
+        if end < 0 or head.count(b"\n", 0, end) >= MAX_HEAD_LINES:
+            self._refuse(Reason.HEAD_TOO_LARGE)
+            return b""
+        whole, rest = bytes(head[: end + len(_HEAD_END)]), bytes(head[end + len(_HEAD_END) :])
+        self._parse_head(_UPGRADE.sub(b"\nignored", whole))
+        return rest
+
+    def _parse_head(self, head: bytes) -> None:
+        self._head.clear()
+        self._searched = 0
+        self._due = None
+        self._parses_head = True
+        super().data_received(head)
+        self._parses_head = False
+        if self._reading and self._body_left == 0 and not self._refused:
+            self._refuse(Reason.NOT_HTTP)  # to the parser it is no whole head
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Parse bytes of a body, up to where it may end; give what is behind."""
+        if self._body_left is None:
+            seen = self._body_end + data  # chunks end with a blank line, though not every blank line is their end
+            found = seen.find(_HEAD_END)
+            length = len(data) if found < 0 else found + len(_HEAD_END) - len(self._body_end)
+            piece = data[:length]
+            self._body_end = b"" if found >= 0 else seen[1 - len(_HEAD_END) :]
+        else:
+            piece = data[: self._body_left]
+            self._body_left -= len(piece)
+        self._sent += len(piece)
+        super().data_received(piece)
+        if self._reading and self._sent > MAX_HEAD_BYTES + 8 * self._delivered:
+            self._refuse(Reason.HEAD_TOO_LARGE)  # chunks that are all extensions and trailers
+        elif self._reading and self._is_idle():
+            self._throw_away(len(piece))
+        return data[len(piece) :]
+
+    def on_message_begin(self) -> None:
+        """Begin a request.
+
+        Raises:
+            ValueError: the parser sees one where none is; it then refuses what it was given.
+        """
+        if not self._parses_head:
+            raise ValueError("a request within another")
+        self._reading = True
+        self._body_left = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Expect the body, and give the request to the application."""
+        length = next((value for name, value in self.headers if name == b"content-length"), None)
+        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        self._body_left = None if chunked else int(length or 0)
+        self._body_end = b""
+        self._sent = self._delivered = self._delivered_before = self._thrown_away = 0
+        super().on_headers_complete()
+        self._expect()
+
+    def on_body(self, body: bytes) -> None:
+        """Count what comes of the body."""
+        self._delivered += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._reading = False
+        self._due = None
+        super().on_message_complete()
+        if self._is_idle() and not self.transport.is_closing():  # it was answered before it was whole
+            self._await_idleness(self.timeout_keep_alive)
+
+    def on_response_complete(self) -> None:
+        """Go on with what came meanwhile."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._stall()
+        elif self._reading:
+            self._unset_keepalive_if_required()  # the rest of the body is owed, and that has a bound of its own
+        else:
+            self._go_on()
+
+    # The lane
+
     def _offer(self, data: bytes) -> bool:
         lane = self._lane
-        if lane is None or not data.startswith(lane.start):
+        if lane is None or not data.startswith(lane.start) or len(data) > MAX_HEAD_BYTES:
             return False
         self._in_lane = True
+        self._due = None
         if lane.take(data, self._respond):
             return True
         self._in_lane = False
@@ -64,27 +260,17 @@ class LaneProtocol(HttpToolsProtocol):
         if self._stopping:
             self.transport.close()
             return
-        if self._held:
-            held, self._held = self._held, b""
-            self.flow.resume_reading()
-            self.data_received(held)
-            return
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._await_idleness(self.timeout_keep_alive)
+        if self._held:
+            self._go_on()
+
+    # Time
 
     def _await_idleness(self, seconds: float) -> None:
+        self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def on_message_begin(self) -> None:
-        """Remember that a request is being read, so that its next bytes are not taken for a new one."""
-        self._reading = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        self._reading = False
-        super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; one whose request is in the lane, or was not long ago, is not idle."""
@@ -93,6 +279,92 @@ class LaneProtocol(HttpToolsProtocol):
             self._await_idleness(self.timeout_keep_alive - idle)
         else:
             super().timeout_keep_alive_handler()
+
+    def _expect(self) -> None:
+        """From now on the client owes a first byte, a whole head, or some of a body."""
+        self._due = self.loop.time() + self._bounds.head_seconds
+        if self._watch is None:
+            self._watch = self.loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        """Look whether the client has sent what it owes."""
+        self._watch = None
+        if self._due is None or self._refused or self.transport.is_closing():
+            return
+        if self._due > self.loop.time():
+            self._watch = self.loop.call_at(self._due, self._look)
+        elif not self._reading:
+            self._refuse(Reason.HEAD_TIMEOUT if self._head else Reason.SILENT)
+        elif self._is_excused() or self._was_excused or self._delivered - self._delivered_before >= MIN_PROGRESS:
+            self._was_excused = self._is_excused()
+            self._delivered_before = self._delivered
+            self._expect()
+        else:
+            refused.labels(Reason.BODY_STALLED.value).inc()
+            self.transport.abort()
+
+    def _is_excused(self) -> bool:
+        """Tell whether it is the application that keeps the body from coming."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent; it is given some time."""
+        super().pause_writing()
+        self._stall()
+
+    def resume_writing(self) -> None:
+        """The client has taken some."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _stall(self) -> None:
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(STALL_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        refused.labels(Reason.NOT_READING.value).inc()
+        self.transport.abort()
+
+    # Refusals
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Refuse what is no HTTP."""
+        self._refuse(Reason.NOT_HTTP)
+
+    def _refuse(self, reason: Reason) -> None:
+        """Say why, if an answer can be read as that, and close once the client had time to read it.
+
+        To close at once, with bytes unread, would reset the connection and take the answer away.
+        """
+        refused.labels(reason.value).inc()
+        self._refused = True
+        self._due = None
+        self._held.clear()
+        self._head.clear()
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        answer = ANSWERS.get(reason)
+        cycle: RequestResponseCycle | None = self.cycle
+        if answer is None or (self._reading and cycle is not None and cycle.response_started):
+            self.transport.abort()
+            return
+        if self._reading and cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(answer)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _throw_away(self, length: int) -> None:
+        self._thrown_away += length
+        if self._thrown_away > MAX_UNREAD_BYTES:
+            self.transport.abort()
 
     def shutdown(self) -> None:
         """Close now, or after the answer under way."""

@@ -1,5 +1,6 @@
 """The HTTP server: uvicorn with uvloop and httptools, one process or several."""
 
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ LISTENERS = 8
 load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
 
 START_FAILED = 3
+OTHER_FILES = 1024
+"""Descriptors for what is no client's connection."""
 PACKAGE = Path(__file__).parents[1]
 
 logger = structlog.get_logger(__name__)
@@ -30,6 +33,7 @@ def serve(settings: Settings) -> None:
     Raises `SystemExit` with 3 when the address is taken or the application cannot start.
     """
     log.configure(level=settings.log_level, form=settings.log_format)
+    _allow_files(settings.max_connections + OTHER_FILES)
     config = uvicorn.Config(
         "carteira.app:from_environment",
         factory=True,
@@ -46,7 +50,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         server_header=False,
         date_header=False,
-        timeout_keep_alive=75,
+        proxy_headers=False,  # `kit.web.client_address` reads them, of the proxies that the settings name
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
     server = uvicorn.Server(config)
@@ -60,6 +64,16 @@ def serve(settings: Settings) -> None:
             server.run(sockets=sockets)
             if not server.started:
                 sys.exit(START_FAILED)
+
+
+def _allow_files(count: int) -> None:
+    """Raise the number of files that this process, and those it starts, may open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < count:
+        logger.warning("fewer connections than MAX_CONNECTIONS: the limit of open files is low", files=wanted)
 
 
 def listening_sockets(config: uvicorn.Config) -> list[socket.socket]:

@@ -30,7 +30,9 @@ _REQUEST_LINE = re.compile(rb"POST " + PATH.encode() + rb"(?:\?([A-Za-z0-9=&_.~-
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
-_MAX_HEADS = 1_024
+_MAX_LINES = 100
+_MAX_HEADS, _MAX_REMEMBERED = 1_024, 4_096
+"""Heads that are remembered, and bytes of the longest."""
 TURNED_AWAY_AT_ONCE = 128
 """Requests turned away one after the other; the next wait for the event loop's next turn, so that the writer gets its
 own."""
@@ -122,6 +124,7 @@ class FastLane:
         request_id = headers.get(b"x-request-id")
         if (
             line is None
+            or len(lines) >= _MAX_LINES
             or len(headers) != len(lines)
             or not _UNUSUAL.isdisjoint(headers)
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
@@ -132,7 +135,7 @@ class FastLane:
             return None
         expires_at = self._tokens.expiry(headers.get(b"authorization", b""))
         head = _Head(int(length), line[1] or b"", expires_at, request_id)
-        if request_id is None and expires_at > 0:
+        if request_id is None and expires_at > 0 and len(text) <= _MAX_REMEMBERED:
             self._heads[text] = head
             if len(self._heads) > _MAX_HEADS:
                 self._heads.popitem(last=False)

@@ -1,0 +1,71 @@
+"""How many connections a process holds, and for how long they may keep it waiting: the bounds, and who is counted."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import prometheus_client
+
+from carteira.http_server.refusals import Reason
+from carteira.kit.web.client_address import TrustedProxies, network_of
+
+MAX_HEAD_BYTES = 65_536
+MAX_HEAD_LINES = 100
+"""The request line, and a line a header."""
+
+refused = prometheus_client.Counter(
+    "carteira_http_connections_refused", "Connections closed for what they sent, did not send, or took up", ["reason"]
+)
+open_connections = prometheus_client.Gauge(
+    "carteira_http_connections", "Connections that are open", multiprocess_mode="livesum"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The settings of a connection."""
+
+    head_seconds: float = 15.0
+    """For a connection's first byte, for a head from its first byte, and for the next `MIN_PROGRESS` of a body."""
+    keep_alive_seconds: float = 75.0
+    max_connections: int = 4096
+    max_connections_per_address: int = 1024
+    trusted: TrustedProxies = field(default_factory=TrustedProxies)
+    """Through them come many people's requests: their connections are counted together only."""
+
+
+class Connections:
+    """The open connections of one process, by the network that each comes from."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._total = 0
+        self._by_network: Counter[str] = Counter()
+
+    def admit(self, address: str) -> Reason | None:
+        """Count a connection; give why it is one too many. Each is to be `release`d, also where it was too many."""
+        self._total += 1
+        open_connections.inc()
+        network = self._counted(address)
+        if network is not None:
+            self._by_network[network] += 1
+            if self._by_network[network] > self.bounds.max_connections_per_address:
+                return Reason.TOO_MANY_OF_ADDRESS
+        return Reason.TOO_MANY if self._total > self.bounds.max_connections else None
+
+    def release(self, address: str) -> None:
+        """Count a connection no more."""
+        self._total -= 1
+        open_connections.dec()
+        network = self._counted(address)
+        if network is not None:
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+
+    def _counted(self, address: str) -> str | None:
+        try:
+            ip_address(address)
+        except ValueError:
+            return None  # a Unix socket has no address
+        return None if address in self.bounds.trusted else network_of(address)
