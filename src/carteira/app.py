@@ -90,6 +90,8 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         mail_from=settings.mail_from,
         sms_url=settings.sms_url,
         sms_token=settings.sms_token.get_secret_value() if settings.sms_token else None,
+        contact_change_hours=settings.contact_change_hours,
+        link_base=(settings.public_url or f"http://localhost:{settings.port}").rstrip("/"),
         export_days_kept=settings.users_export_days,
         public_url=settings.public_url,
         google=_google(settings),

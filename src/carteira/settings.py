@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         None, description="SMS provider's endpoint (POST of `to` and `text`); empty: files under the home folder."
     )
     sms_token: SecretStr | None = Field(None, description="Bearer token for the SMS provider.")
+    contact_change_hours: int = Field(
+        72,
+        ge=0,
+        le=720,
+        description="For how long a changed e-mail or phone does not recover the account yet, and the former one may "
+        "undo the change.",
+    )
     users_export_days: int = Field(
         7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )

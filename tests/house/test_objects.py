@@ -29,6 +29,7 @@ NO_OBJECTS = {
     "/documents/proofs/{token}",  # the link itself is the right to look
     "/documents/{document_id}/file",  # GET by its link; PUT is asked below
     "/users/me/consents/{purpose}",
+    "/users/me/contacts/{kind}/confirmation",
 }
 OPERATIONS = [
     (method.upper(), path)

@@ -11,7 +11,7 @@ from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
 from tests.support.mail import body_of, mail_to
-from tests.support.people import PASSWORD, Person, new_person, random_address, register, sign_in
+from tests.support.people import Person, new_person, random_address, register, sign_in
 
 NEW = "Outra9senha"
 
@@ -119,19 +119,3 @@ async def test_a_mail_server_that_is_away_is_tried_again(
         await tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'"))
     await (await start_app()).work_off()
     assert len(mail_to(endpoints.maildir, person.email)) == 1
-
-
-async def test_a_change_of_email_is_told_to_the_former_address(
-    app: RunningApp, endpoints: Endpoints, person: Person
-) -> None:
-    answer = await app.client.patch(
-        f"/users/{person.id}", json={"email": new_person()["email"]}, headers=person.headers
-    )
-    assert answer.status_code == 200
-    async with app.database.transaction() as tx:
-        waiting = (await tx.scalars(text("SELECT args::text FROM procrastinate_jobs"))).all()
-    assert not any(person.email in args for args in waiting), "the queue holds nothing personal"
-    await app.work_off()
-    assert mail_to(endpoints.maildir, person.email)[-1]["Subject"] == "O e-mail da sua conta foi alterado"
-    stale = await app.client.post("/auth/login", data={"username": person.email, "password": PASSWORD})
-    assert stale.status_code == 401

@@ -82,6 +82,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     `others` are the modules that hold a part of a person: export and erasure go through them, in this order.
     """
     from carteira.identity.clients.routes import router as clients
+    from carteira.identity.contacts.routes import router as contacts
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
     from carteira.identity.proof.routes import router as proof
@@ -126,7 +127,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(signin, sessions, recovery, passkeys, social, proof, users, roles, clients),
+        routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients),
         jobs=make_blueprint(config),
         lifespan=lifespan,
         export_person=queries.export_person,

@@ -63,6 +63,10 @@ class IdentityConfig:
     mail_from: str = "nao-responda@carteira.localhost"
     sms_url: str | None = None
     sms_token: str | None = None
+    contact_change_hours: int = 72
+    """For how long a changed contact point does not recover the account, and the former one may undo the change."""
+    link_base: str = "http://localhost:8000"
+    """What links in messages begin with."""
     export_days_kept: int = 7
     """How many daily exports are kept; 0 makes none."""
     public_url: str | None = None

@@ -8,7 +8,8 @@ letters = EmailTemplates(
     {
         "recovery": "Seu código para redefinir a senha",
         "password_changed": "Sua senha foi alterada",
-        "email_changed": "O e-mail da sua conta foi alterado",
+        "contact_changed": "Um contato da sua conta foi alterado",
+        "contact_confirm": "Confirme o seu contato",
         "way_added": "Uma nova forma de entrar na sua conta",
         "cpf_proven": "Seu CPF foi comprovado",
         "cpf_moved": "O CPF saiu da sua conta",
@@ -18,6 +19,21 @@ letters = EmailTemplates(
 compose = letters.compose
 WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Meta (Facebook)", "govbr": "gov.br"}
 """Ways of signing in as people read them."""
+
+
+CONTACTS = {"email": "e-mail", "phone": "telefone"}
+"""Kinds of contact points as people read them."""
+
+
+def contact_changed_sms(kind: str, link: str | None) -> str:
+    """Give the text of the SMS that tells of a changed contact point."""
+    undo = f"Não foi você? Desfaça: {link}" if link else "Se não foi você, fale com o atendimento."
+    return f"Carteira: o {CONTACTS[kind]} da sua conta foi trocado. {undo}"
+
+
+def contact_confirm_sms(link: str) -> str:
+    """Give the text of the SMS that asks to confirm a phone."""
+    return f"Carteira: confirme que este telefone é seu: {link}"
 
 
 def recovery_sms(code: str) -> str:

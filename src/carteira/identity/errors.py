@@ -107,6 +107,28 @@ class DescriptionTaken(Conflict):
     detail = "Já existe um item com esta descrição."
 
 
+class ContactLinkRefused(InvalidInput):
+    """A link of a message about a contact point is not ours, is too old, or what it speaks of is over."""
+
+    code = "contact_link_refused"
+    title = "Link recusado"
+    detail = "Este link não vale mais. Se ainda precisar, peça outro ou fale com o atendimento."
+
+
+class ContactNotFound(NotFound):
+    """The person has no contact point of that kind."""
+
+    code = "contact_not_found"
+    detail = "Não há contato deste tipo no seu cadastro."
+
+
+class ContactConfirmed(Conflict):
+    """The contact point is confirmed already."""
+
+    code = "contact_confirmed"
+    detail = "Este contato já está confirmado."
+
+
 class WeakPassword(InvalidInput):
     """The password breaks the rules; each broken one is named."""
 

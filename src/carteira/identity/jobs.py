@@ -8,6 +8,9 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 from carteira.identity import emails
 from carteira.identity.clients import service as clients
 from carteira.identity.config import IdentityConfig
+from carteira.identity.contacts import links
+from carteira.identity.contacts import service as contacts
+from carteira.identity.contacts.points import Kind
 from carteira.identity.errors import UserNotFound
 from carteira.identity.passkeys import service as passkeys
 from carteira.identity.recovery import service as recovery
@@ -35,12 +38,18 @@ async def _find(database: Database, user_id: str) -> PersonView | None:
             return None
 
 
+def _addresses(found: PersonView) -> list[str]:
+    """Return where a person reads what concerns their security: a changed address is not theirs for sure yet."""
+    return [point.value for point in found.contacts if point.kind == "email"]
+
+
 def make_blueprint(config: IdentityConfig) -> Blueprint:
     """Make the jobs."""
     blueprint = Blueprint()
     _add_codes(blueprint, config)
     _add_news(blueprint, config)
     _add_news_of_cpf(blueprint, config)
+    _add_contacts(blueprint, config)
     _add_upkeep(blueprint, config)
     return blueprint
 
@@ -80,21 +89,65 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("password_changed", name=found.full_name.split()[0])
-            await mailer.send(found.email, message)
-
-    @blueprint.task(name="tell_email_changed", retry=_RETRY, pass_context=True)
-    async def tell_email_changed(context: JobContext, user_id: str, former: str) -> None:
-        found = await _find(context.additional_context["database"], user_id)
-        if found is not None:
-            to = Sealer(config.sealing_key).open(UUID(user_id), bytes.fromhex(former)).decode()
-            await mailer.send(to, emails.compose("email_changed", name=found.full_name.split()[0]))
+            for address in _addresses(found):
+                await mailer.send(address, message)
 
     @blueprint.task(name="tell_way_added", retry=_RETRY, pass_context=True)
     async def tell_way_added(context: JobContext, user_id: str, way: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("way_added", name=found.full_name.split()[0], way=emails.WAYS[way])
-            await mailer.send(found.email, message)
+            for address in _addresses(found):
+                await mailer.send(address, message)
+
+
+def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
+    """Add the messages about contact points. Links are made in the job, so that only the message holds them."""
+    mailer = Mailer(config.smtp_url, config.mail_from)
+    sms = sms_of(config.sms_url, config.sms_token, config.home)
+    link = f"{config.link_base}/auth/contacts"
+
+    @blueprint.task(name="tell_contact_changed", retry=_RETRY, pass_context=True)
+    async def tell_contact_changed(
+        context: JobContext, user_id: str, kind: str, to: str, change_id: str | None = None
+    ) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is None:
+            return
+        sealer = Sealer(config.sealing_key)
+        address = sealer.open(UUID(user_id), bytes.fromhex(to)).decode()
+        undo = None if change_id is None else f"{link}/undo?token={links.undo_token(sealer, UUID(change_id))}"
+        if "@" in address:
+            letter = emails.compose(
+                "contact_changed",
+                name=found.full_name.split()[0],
+                what=emails.CONTACTS[kind],
+                hours=config.contact_change_hours,
+                link=undo,
+            )
+            await mailer.send(address, letter)
+        else:
+            await sms.send(address, emails.contact_changed_sms(kind, undo))
+
+    @blueprint.task(name="send_contact_confirmation", retry=_RETRY, pass_context=True)
+    async def send_contact_confirmation(context: JobContext, user_id: str, kind: Kind) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        value = None if found is None else getattr(found, kind)
+        if found is None or value is None:
+            return
+        token = links.confirm_token(Sealer(config.sealing_key), found.id, kind, value)
+        confirm = f"{link}/confirm?token={token}"
+        if kind == "email":
+            letter = emails.compose(
+                "contact_confirm", name=found.full_name.split()[0], link=confirm, days=links.CONFIRM_DAYS
+            )
+            await mailer.send(value, letter)
+        else:
+            await sms.send(value, emails.contact_confirm_sms(confirm))
+
+    @blueprint.task(name="tell_email_changed", retry=_RETRY, pass_context=True)
+    async def tell_email_changed(context: JobContext, user_id: str, former: str) -> None:
+        await tell_contact_changed(context, user_id, "email", former)  # put into the queue by the release before
 
 
 def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
@@ -136,6 +189,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await sessions.forget_old(tx)
             await service.forget_old(tx)
             await recovery.forget_old(tx)
+            await contacts.settle(tx)
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
             await clients.forget_old(tx)

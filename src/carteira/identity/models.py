@@ -85,6 +85,7 @@ class User(Base):
     """When the CPF that stood here was proven to be another person's; empty once there is one again."""
     birth_date: Mapped[date | None]
     phone: Mapped[str | None] = mapped_column(Text)
+    phone_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     password_hash: Mapped[str | None] = mapped_column(Text)
     must_change_password: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     password_expires_at: Mapped[datetime | None] = mapped_column(INSTANT)
@@ -94,6 +95,33 @@ class User(Base):
     updated_at: Mapped[datetime] = mapped_column(INSTANT)
     suspended_at: Mapped[datetime | None] = mapped_column(INSTANT)
     erased_at: Mapped[datetime | None] = mapped_column(INSTANT)
+
+
+class ContactChange(Base):
+    """A contact point of `users` that took the place of another, which the account is recovered by until then.
+
+    `former` None: there was none. A person without a row of a kind has what they gave at registration, or what has
+    taken its place for good.
+    """
+
+    __tablename__ = "contact_changes"
+    __table_args__ = (
+        UniqueConstraint("user_id", "kind", name="uq_contact_changes_user_id_kind"),
+        CheckConstraint("kind IN ('email', 'phone')", name="kind"),
+        Index(
+            "ix_contact_changes_former_email",
+            func.lower(text("former")),
+            postgresql_where=text("kind = 'email'"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    kind: Mapped[str] = mapped_column(Text)
+    former: Mapped[str | None] = mapped_column(Text)
+    former_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    changed_at: Mapped[datetime] = mapped_column(INSTANT)
+    recovers_from: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class UserClaim(Base):
@@ -283,6 +311,8 @@ class Recovery(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
     channel: Mapped[str] = mapped_column(Text)
+    sent_to: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The fingerprint of the contact point that the code was sent to, which a right code confirms."""
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
     reset_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)

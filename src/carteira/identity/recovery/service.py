@@ -9,12 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
+from carteira.identity.contacts import service as contacts
+from carteira.identity.contacts.links import fingerprint
+from carteira.identity.contacts.points import Kind
 from carteira.identity.errors import WrongCode
 from carteira.identity.models import KnownDevice, Recovery, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.service import Client
 from carteira.identity.users import service as people
-from carteira.identity.users.login import by_login
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked, locked_one
@@ -30,6 +32,7 @@ RESET_TTL = timedelta(minutes=10)
 _OLDEST = timedelta(minutes=30)
 
 Channel = Literal["email", "sms"]
+_KIND: dict[str, Kind] = {"email": "email", "sms": "phone"}
 
 
 async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> None:
@@ -39,7 +42,7 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         LimitReached, TooManyRequests: too many were asked for by that name or from that address.
     """
     async with runtime.database.transaction() as tx:
-        user_id = await tx.scalar(select(User.id).where(by_login(name), User.erased_at.is_(None)))
+        user_id = await tx.scalar(select(User.id).where(contacts.by_recovery_name(name), User.erased_at.is_(None)))
     who = str(user_id or name.strip().lower())
     limits = [
         RateLimit.of(PER_RECOVERY, who),
@@ -66,13 +69,14 @@ async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
     if row is None or row.user_id is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
         return None
     user = await tx.get_one(User, row.user_id)
-    to = user.phone if row.channel == "sms" else user.email
-    if user.erased_at is not None or to is None:
+    kind = _KIND[row.channel]
+    to = None if user.erased_at is not None else await contacts.recovering_point(tx, user, kind)
+    if to is None:
         return None
     fresh = codes.new_code(row.id)
-    row.code_hash, row.expires_at = fresh.code_hash, fresh.expires_at
+    row.code_hash, row.expires_at, row.sent_to = fresh.code_hash, fresh.expires_at, fingerprint(kind, to.value)
     await tx.flush()
-    return CodeMessage(to, fresh.code, {"name": (user.full_name or "").split()[0]})
+    return CodeMessage(to.value, fresh.code, {"name": (user.full_name or "").split()[0]})
 
 
 async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
@@ -96,7 +100,7 @@ async def _verify(tx: Tx, name: str, code: str) -> str:
     row = await tx.scalar(
         select(Recovery)
         .join(User, User.id == Recovery.user_id)
-        .where(by_login(name), User.erased_at.is_(None))
+        .where(contacts.by_recovery_name(name), User.erased_at.is_(None))
         .order_by(Recovery.id.desc())
         .limit(1)
         .with_for_update(of=Recovery)
@@ -110,10 +114,9 @@ async def _verify(tx: Tx, name: str, code: str) -> str:
         raise CommitThenRaise(WrongCode())
     token = new_token()
     row.reset_hash, row.expires_at = digest(token), clock.now() + RESET_TTL
-    if row.channel == "email":
-        user = await tx.get_one(User, row.user_id)
-        user.email_confirmed_at = user.email_confirmed_at or clock.now()
     await tx.flush()
+    user = await locked_one(tx, User, row.user_id)
+    await contacts.confirm_sent(tx, user, _KIND[row.channel], row.sent_to)
     return token
 
 

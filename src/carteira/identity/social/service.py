@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
+from carteira.identity.contacts import service as contacts
 from carteira.identity.emails import WAYS
 from carteira.identity.errors import (
     CpfDiffers,
@@ -394,12 +395,13 @@ async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
     if row is None or row.user_id is None or row.used_at is not None or row.expires_at <= clock.now():
         return None
     user = await tx.get_one(User, row.user_id)
-    if user.erased_at is not None or user.email is None or user.email_confirmed_at is None:
+    to = None if user.erased_at is not None else await contacts.recovering_point(tx, user, "email")
+    if to is None or to.confirmed_at is None:
         return None
     fresh = codes.new_code(row.id)
     row.code_hash, row.code_expires_at = fresh.code_hash, fresh.expires_at
     await tx.flush()
-    return CodeMessage(user.email, fresh.code, {"name": (user.full_name or "").split()[0], "way": WAYS[row.provider]})
+    return CodeMessage(to.value, fresh.code, {"name": (user.full_name or "").split()[0], "way": WAYS[row.provider]})
 
 
 async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge:

@@ -15,7 +15,7 @@ import xlsxwriter
 from sqlalchemy import func, select
 
 from carteira.identity.models import User
-from carteira.identity.users.queries import PersonView, people
+from carteira.identity.users.queries import PersonView, people, view_of
 from carteira.kit.db.engine import Database
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.values.clock import SAO_PAULO, clock
@@ -78,9 +78,7 @@ async def _batches(database: Database) -> AsyncIterator[Sequence[PersonView]]:
     while True:
         async with database.transaction() as tx:
             query = people().order_by(User.id).limit(_BATCH)
-            rows = [
-                PersonView(*row) for row in await tx.execute(query if after is None else query.where(User.id > after))
-            ]
+            rows = [view_of(row) for row in await tx.execute(query if after is None else query.where(User.id > after))]
         if rows:
             yield rows
         if len(rows) < _BATCH:

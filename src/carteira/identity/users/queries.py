@@ -1,18 +1,21 @@
 """Reads: a person, the list and its search, the report, what is held, and who looked."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Select, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
+from sqlalchemy.orm import aliased
 
+from carteira.identity.contacts.points import ContactPoint, former_of, points_of
 from carteira.identity.errors import UserNotFound
 from carteira.identity.models import (
     Claim,
     Consent,
+    ContactChange,
     KnownDevice,
     Passkey,
     RecoveryCode,
@@ -24,9 +27,10 @@ from carteira.identity.models import (
     UserClaim,
 )
 from carteira.identity.users.login import by_login
-from carteira.identity.users.service import fold
+from carteira.identity.users.search_text import fold
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 CpfState = Literal["proven", "declared", "none", "moved"]
@@ -65,6 +69,7 @@ class PersonView:
     claims: list[str]
     created_at: datetime
     updated_at: datetime
+    contacts: list[ContactPoint]
 
     @property
     def proven_cpf(self) -> str | None:
@@ -105,8 +110,11 @@ def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an ar
     )
 
 
+_email_change, _phone_change = aliased(ContactChange), aliased(ContactChange)
+
+
 def people() -> Select[Any]:
-    """Select live people with role and active claims."""
+    """Select live people with role, active claims and contact points; `view_of` reads a row."""
     return (
         select(  # type: ignore[return-value] # more columns than SQLAlchemy's types count
             User.id,
@@ -124,10 +132,27 @@ def people() -> Select[Any]:
             _claims_of().label("claims"),
             User.created_at,
             User.updated_at,
+            User.email_confirmed_at,
+            User.phone_confirmed_at,
+            _email_change,
+            _phone_change,
         )
         .join(Role, Role.id == User.role_id)
+        .outerjoin(_email_change, and_(_email_change.user_id == User.id, _email_change.kind == "email"))
+        .outerjoin(_phone_change, and_(_phone_change.user_id == User.id, _phone_change.kind == "phone"))
         .where(User.erased_at.is_(None))
     )
+
+
+def view_of(row: Any) -> PersonView:  # noqa: ANN401 - SQLAlchemy's row
+    """Read a row of `people`."""
+    email_confirmed_at, phone_confirmed_at, email_change, phone_change = row[-4:]
+    contacts: list[ContactPoint] = []
+    user = PersonView(*(*row[:-4], contacts))
+    now = clock.now()
+    contacts += points_of("email", user.email, email_confirmed_at, former_of(email_change), now)
+    contacts += points_of("phone", user.phone, phone_confirmed_at, former_of(phone_change), now)
+    return user
 
 
 async def person(tx: Tx, user_id: UUID) -> PersonView:
@@ -139,7 +164,7 @@ async def person(tx: Tx, user_id: UUID) -> PersonView:
     row = (await tx.execute(people().where(User.id == user_id))).one_or_none()
     if row is None:
         raise UserNotFound
-    return PersonView(*row)
+    return view_of(row)
 
 
 async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
@@ -151,7 +176,7 @@ async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
 async def find_person(tx: Tx, name: str) -> PersonView | None:
     """Find a person by CPF or e-mail."""
     row = (await tx.execute(people().where(by_login(name)))).one_or_none()
-    return None if row is None else PersonView(*row)
+    return None if row is None else view_of(row)
 
 
 async def search(tx: Tx, wanted: str | None, *, limit: int, after: UUID | None = None) -> list[PersonView]:
@@ -169,7 +194,7 @@ async def search(tx: Tx, wanted: str | None, *, limit: int, after: UUID | None =
                 query = query.where(User.search_text.like(f"%{escaped}%"))
     if after is not None:
         query = query.where(User.id > after)
-    return [PersonView(*row) for row in await tx.execute(query.order_by(User.id).limit(limit))]
+    return [view_of(row) for row in await tx.execute(query.order_by(User.id).limit(limit))]
 
 
 REPORT_SQL = text("""
@@ -254,6 +279,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             "cpf_proven_by": view.cpf_proven_by,
             "birth_date": view.birth_date,
             "phone": view.phone,
+            "contacts": [asdict(point) for point in view.contacts],
             "role": {"id": view.role_id, "description": view.role},
             "claims": view.claims,
             "created_at": view.created_at,

@@ -183,22 +183,27 @@ async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
 
 
 async def _change(
-    tx: TxDep, identity: IdentityDep, who: Principal, user_id: UUID, body: UserPut | UserPatch
+    identity: IdentityDep, client: ClientDep, who: Principal, user_id: UUID, body: UserPut | UserPatch
 ) -> UserOut:
-    await people.change_person(tx, identity, who, user_id, body.model_dump(exclude_unset=True))
-    return UserOut.of(await queries.person(tx, user_id), show_cpf=may_see_cpf(who, user_id))
+    changes = body.model_dump(exclude_unset=True)
+    view = await people.change_person(identity, client.address, who, user_id, changes)
+    return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
 @router.put("/{user_id}", summary="Alterar um usuário")
-async def put_user(user_id: UUID, body: UserPut, tx: TxDep, who: Who, identity: IdentityDep) -> UserOut:
-    """Altera os dados de si mesmo, ou de outro com a permissão `users:write`."""
-    return await _change(tx, identity, who, user_id, body)
+async def put_user(user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
+    """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH."""
+    return await _change(identity, client, who, user_id, body)
 
 
 @router.patch("/{user_id}", summary="Alterar parte dos dados de um usuário")
-async def patch_user(user_id: UUID, body: UserPatch, tx: TxDep, who: Who, identity: IdentityDep) -> UserOut:
-    """Altera só os campos enviados."""
-    return await _change(tx, identity, who, user_id, body)
+async def patch_user(user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
+    """Altera só os campos enviados.
+
+    O próprio e-mail ou telefone pede uma entrada recente. O contato anterior é avisado, pode desfazer a troca e ainda
+    recupera a conta até o novo ser confirmado e o prazo passar: veja `contacts`.
+    """
+    return await _change(identity, client, who, user_id, body)
 
 
 @router.delete("/{user_id}", status_code=204, summary="Apagar um usuário")

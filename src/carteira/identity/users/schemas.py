@@ -1,7 +1,7 @@
 """Wire shapes of people."""
 
 from datetime import date, datetime
-from typing import cast
+from typing import Literal, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
@@ -64,6 +64,19 @@ class PasswordIn(Body):
     new_password: Password
 
 
+class ContactOut(BaseModel):
+    """A contact point, and whether codes go to it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: Literal["email", "phone"]
+    value: str
+    state: Literal["registered", "confirmed", "unconfirmed", "former"]
+    recovers_from: datetime | None = Field(
+        description="Desde quando recupera a conta, se confirmado; null: já recupera",
+    )
+
+
 class UserOut(BaseModel):
     """A person. The CPF is masked unless it is one's own or the claim `users:cpf` is held."""
 
@@ -83,6 +96,7 @@ class UserOut(BaseModel):
     claims: list[str]
     created_at: datetime
     updated_at: datetime
+    contacts: list[ContactOut] = Field(description="E-mail e telefone, e a qual deles vão os códigos")
 
     @classmethod
     def of(cls, person: PersonView, *, show_cpf: bool) -> "UserOut":
@@ -101,6 +115,7 @@ class UserOut(BaseModel):
             claims=person.claims,
             created_at=person.created_at,
             updated_at=person.updated_at,
+            contacts=[ContactOut.model_validate(point) for point in person.contacts],
         )
 
 

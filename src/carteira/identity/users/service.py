@@ -1,6 +1,5 @@
 """People: registration, creation, change, password, consents, export of everything held, and erasure (LGPD)."""
 
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,6 +10,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from carteira.identity.config import GENERATED_PASSWORD_DAYS
+from carteira.identity.contacts import service as contacts
+from carteira.identity.contacts.points import KINDS
 from carteira.identity.errors import (
     CpfIsFixed,
     CpfTaken,
@@ -21,6 +22,7 @@ from carteira.identity.errors import (
 )
 from carteira.identity.models import (
     Consent,
+    ContactChange,
     KnownDevice,
     MfaChallenge,
     Passkey,
@@ -39,6 +41,8 @@ from carteira.identity.roles import service as roles
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
+from carteira.identity.users.queries import PersonView, person
+from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
@@ -62,6 +66,7 @@ _ERASED = (
     SocialRegistration,
     Recovery,
     Consent,
+    ContactChange,
 )
 """What goes with a person, beside their row's content."""
 
@@ -75,12 +80,6 @@ class NewPerson:
     cpf: str | None = None
     birth_date: date | None = None
     phone: str | None = None
-
-
-def fold(text: str) -> str:
-    """Take accents and case out of a text, so that it is found however it is typed."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()
 
 
 def taken(error: IntegrityError) -> Conflict:
@@ -142,7 +141,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
         must_change_password=must_change_password,
         password_expires_at=now + timedelta(days=GENERATED_PASSWORD_DAYS) if must_change_password else None,
         role_id=role_id if role_id is not None else await roles.id_of(tx, CITIZEN),
-        search_text=fold(f"{person.full_name} {person.email}"),
+        search_text=search_text_of(person.full_name, person.email),
         created_at=now,
         updated_at=now,
     )
@@ -152,6 +151,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
         await tx.flush()
     except IntegrityError as error:
         raise taken(error) from error
+    await contacts.require_free(tx, user.id, person.email)
     await roles.grant_of_role(tx, user.id, user.role_id)
     await audit.record(tx, "user_added", actor=actor or user.id, subject=user.id, role_id=user.role_id)
     return user.id
@@ -198,38 +198,61 @@ def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
         who.require(claim)
 
 
-async def change_person(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any]) -> None:
-    """Change some of a person's full name, e-mail, CPF, birth date and phone.
+async def change_person(
+    runtime: Runtime, address: str, who: Principal, user_id: UUID, changes: Mapping[str, Any]
+) -> PersonView:
+    """Change some of a person's full name, e-mail, CPF, birth date and phone, and give the person.
 
-    A person's own change of e-mail wants a recent sign-in, and the former address is told. A CPF once set is changed by
-    others only; a changed one is not proven, whatever the former was.
+    A person's own change of e-mail or phone wants a recent sign-in; `contacts.change` says what it comes to. A CPF once
+    set is changed by others only; a changed one is not proven, whatever the former was. Taken e-mail addresses and CPFs
+    are counted against the person and the network address, as at registration: who asks for one after the other is
+    looking for people.
 
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
+        LimitReached: too many that are taken were asked for.
     """
+    limits = [
+        RateLimit.of(PER_ACCOUNT, "taken", who.id),
+        RateLimit.of(PER_ADDRESS, "register", network(address)),
+    ]
+    await runtime.limiter.check(*limits)
+    try:
+        async with runtime.database.transaction() as tx:
+            return await _change_person(tx, runtime, who, user_id, changes)
+    except (EmailTaken, CpfTaken):
+        await runtime.limiter.count(*limits)
+        raise
+
+
+async def _change_person(
+    tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any]
+) -> PersonView:
     require_self_or(who, user_id, "users:write")
     user = await _live(tx, user_id)
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
         raise CpfIsFixed
-    email = changes.get("email", user.email)
-    if email.lower() != (user.email or "").lower():
-        if who.id == user_id:
-            who.require_recent_sign_in()
-        await jobs.defer(tx, "identity:tell_email_changed", user_id=str(user_id), former=_sealed(runtime, user))
-        user.email_confirmed_at = None
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
-    for name in changed:
+    moved = [kind for kind in KINDS if kind in changed and contacts.differs(getattr(user, kind), changes[kind])]
+    if moved and who.id == user_id:
+        who.require_recent_sign_in()
+    for name in set(changed) - set(moved):
         setattr(user, name, changes[name])
     if "cpf" in changed:
         await _begin_anew_with_cpf(tx, runtime, user)
-    user.search_text = fold(f"{user.full_name} {user.email}")
-    user.updated_at = clock.now()
     try:
+        for kind in moved:
+            await contacts.change(tx, runtime, user, kind, changes[kind])
+        user.search_text = search_text_of(user.full_name, user.email)
+        user.updated_at = clock.now()
         await tx.flush()
     except IntegrityError as error:
         raise taken(error) from error
+    if "email" in moved:
+        await contacts.require_free(tx, user_id, changes["email"])
     await audit.record(tx, "user_changed", actor=who.id, subject=user_id, fields=changed)
+    return await person(tx, user_id)
 
 
 async def _begin_anew_with_cpf(tx: Tx, runtime: Runtime, user: User) -> None:
@@ -240,11 +263,6 @@ async def _begin_anew_with_cpf(tx: Tx, runtime: Runtime, user: User) -> None:
     except IntegrityError as error:
         raise taken(error) from error
     await proofs.follow(tx, runtime.cpf_followers, user.id, user.cpf)
-
-
-def _sealed(runtime: Runtime, user: User) -> str:
-    """Seal an address for a job: the queue's table holds nothing personal."""
-    return runtime.sealer.seal(user.id, (user.email or "").encode()).hex()
 
 
 async def change_password(runtime: Runtime, who: Principal, current: str, new: str) -> None:

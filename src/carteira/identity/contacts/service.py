@@ -1,0 +1,241 @@
+"""Contact points change, are confirmed by a link, and a change is undone by whoever reads the former one."""
+
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
+from sqlalchemy.orm import aliased
+
+from carteira.identity.contacts import links
+from carteira.identity.contacts.points import ContactPoint, Kind, former_of, points_of, recovering, recovers
+from carteira.identity.errors import ContactConfirmed, ContactLinkRefused, ContactNotFound, EmailTaken
+from carteira.identity.models import ContactChange, KnownDevice, MfaChallenge, User
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions import service as sessions
+from carteira.identity.users.login import by_login
+from carteira.identity.users.search_text import search_text_of
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.problems import TooManyRequests
+
+
+async def change(tx: Tx, runtime: Runtime, user: User, kind: Kind, value: str | None) -> None:
+    """Put a contact point in the place of a locked person's, tell the former one, and ask the new one to confirm.
+
+    The former one goes on being what the account is recovered by until the new one is confirmed and
+    `CONTACT_CHANGE_HOURS` have passed. One that goes back to the former needs neither: nothing was changed then.
+    """
+    now = clock.now()
+    present, confirmed = getattr(user, kind), getattr(user, f"{kind}_confirmed_at")
+    row = await _change_of(tx, user.id, kind, lock=True)
+    if row is not None and recovers(confirmed, former_of(row), now):
+        await tx.delete(row)
+        await tx.flush()
+        row = None
+    setattr(user, kind, value)
+    if row is not None and not differs(row.former, value):
+        setattr(user, f"{kind}_confirmed_at", row.former_confirmed_at)
+        await tx.delete(row)
+        await tx.flush()
+        return
+    setattr(user, f"{kind}_confirmed_at", now if value is None else None)
+    wait = timedelta(hours=runtime.config.contact_change_hours)
+    if row is None:
+        row = ContactChange(
+            id=uuid7(),
+            user_id=user.id,
+            kind=kind,
+            former=present,
+            former_confirmed_at=confirmed,
+            changed_at=now,
+            recovers_from=now + wait,
+        )
+        tx.add(row)
+    else:  # the one between never recovered: its reader is told, and may undo nothing
+        row.changed_at, row.recovers_from = now, now + wait
+        if present is not None:
+            await _tell(tx, runtime, row, present, may_undo=False)
+    await tx.flush()
+    await _tell_former(tx, runtime, user, row)
+    if value is not None:
+        await jobs.defer(tx, "identity:send_contact_confirmation", user_id=str(user.id), kind=kind)
+
+
+def differs(one: str | None, other: str | None) -> bool:
+    """Return whether two values are different contact points; an address in other letters is the same one."""
+    return (one or "").lower() != (other or "").lower()
+
+
+async def _tell_former(tx: Tx, runtime: Runtime, user: User, row: ContactChange) -> None:
+    """Tell the former contact point, and of a phone the e-mail address too, since a phone may be stolen or new."""
+    if row.former is not None:
+        await _tell(tx, runtime, row, row.former)
+    if row.kind == "phone":
+        address = recovering(await points(tx, user, "email"))
+        if address is not None:
+            await _tell(tx, runtime, row, address.value)
+
+
+async def _tell(tx: Tx, runtime: Runtime, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
+    """Have a contact point told. The queue's table holds nothing personal: the address is sealed."""
+    await jobs.defer(
+        tx,
+        "identity:tell_contact_changed",
+        user_id=str(row.user_id),
+        kind=row.kind,
+        to=runtime.sealer.seal(row.user_id, to.encode()).hex(),
+        change_id=str(row.id) if may_undo else None,
+    )
+
+
+async def _change_of(tx: Tx, user_id: UUID, kind: Kind, *, lock: bool = False) -> ContactChange | None:
+    query = select(ContactChange).where(ContactChange.user_id == user_id, ContactChange.kind == kind)
+    return await tx.scalar(query.with_for_update() if lock else query)
+
+
+async def points(tx: Tx, user: User, kind: Kind) -> list[ContactPoint]:
+    """Return a person's contact points of a kind."""
+    row = await _change_of(tx, user.id, kind)
+    return points_of(kind, getattr(user, kind), getattr(user, f"{kind}_confirmed_at"), former_of(row), clock.now())
+
+
+async def recovering_point(tx: Tx, user: User, kind: Kind) -> ContactPoint | None:
+    """Return the contact point of a kind that a person's account is recovered by."""
+    return recovering(await points(tx, user, kind))
+
+
+def _recovered_by_former(address: str) -> Select[UUID]:
+    """Select whose account is still recovered by an e-mail address that they changed."""
+    owner = aliased(User)
+    return (
+        select(ContactChange.user_id)
+        .join(owner, owner.id == ContactChange.user_id)
+        .where(
+            ContactChange.kind == "email",
+            func.lower(ContactChange.former) == address.strip().lower().replace("\0", ""),
+            or_(owner.email_confirmed_at.is_(None), ContactChange.recovers_from > clock.now()),
+        )
+    )
+
+
+async def require_free(tx: Tx, user_id: UUID, address: str) -> None:
+    """Insist that nobody else's account is still recovered by an e-mail address.
+
+    Called behind the write of that address: who takes it at the same time waits for the unique index, and then sees
+    the other's change here.
+
+    Raises:
+        EmailTaken: somebody's is.
+    """
+    others = _recovered_by_former(address).where(ContactChange.user_id != user_id)
+    if await tx.scalar(others.limit(1)) is not None:
+        raise EmailTaken
+
+
+def by_recovery_name(name: str) -> ColumnElement[bool]:
+    """Give the condition on `User` for what is typed to recover: what signs in, or a former address that recovers."""
+    return or_(by_login(name), User.id.in_(_recovered_by_former(name)))
+
+
+async def confirm_sent(tx: Tx, user: User, kind: Kind, sent_to: bytes | None) -> None:
+    """Confirm the contact point that a right code was sent to, if it is still one of the person's."""
+    if sent_to is None:
+        return
+    present = getattr(user, kind)
+    if present is not None and links.fingerprint(kind, present) == sent_to:
+        await _confirm(tx, user, kind)
+        return
+    row = await _change_of(tx, user.id, kind, lock=True)
+    if row is not None and row.former is not None and links.fingerprint(kind, row.former) == sent_to:
+        row.former_confirmed_at = row.former_confirmed_at or clock.now()
+        await tx.flush()
+
+
+async def _confirm(tx: Tx, user: User, kind: Kind) -> None:
+    if getattr(user, f"{kind}_confirmed_at") is None:
+        setattr(user, f"{kind}_confirmed_at", clock.now())
+        await tx.flush()
+        await audit.record(tx, "contact_confirmed", actor=user.id, subject=user.id, kind=kind)
+
+
+async def ask_confirmation(runtime: Runtime, user_id: UUID, kind: Kind) -> None:
+    """Have the link sent that confirms one's own present contact point.
+
+    Raises:
+        ContactNotFound: there is none.
+        ContactConfirmed: it is confirmed.
+        LimitReached, TooManyRequests: too many were asked for.
+    """
+    limits = [RateLimit.of(item, "confirm", user_id, kind) for item in (PER_RECOVERY, PER_RECOVERY_DAY)]
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
+        raise TooManyRequests(60)
+    async with runtime.database.transaction() as tx:
+        user = await tx.get(User, user_id)
+        if user is None or getattr(user, kind) is None:
+            raise ContactNotFound
+        if getattr(user, f"{kind}_confirmed_at") is not None:
+            raise ContactConfirmed
+        await jobs.defer(tx, "identity:send_contact_confirmation", user_id=str(user_id), kind=kind)
+
+
+async def confirm(tx: Tx, runtime: Runtime, token: str) -> Kind:
+    """Confirm the contact point that a link was sent to; again is no error. Return its kind.
+
+    Raises:
+        ContactLinkRefused: the link is not ours, is too old, or the contact point has been changed since.
+    """
+    user_id, kind, fingerprint = links.read_confirm(runtime.sealer, token)
+    user = await locked(tx, User, user_id)
+    present = None if user is None or user.erased_at is not None else getattr(user, kind)
+    if user is None or present is None or links.fingerprint(kind, present) != fingerprint:
+        raise ContactLinkRefused
+    await _confirm(tx, user, kind)
+    return kind
+
+
+async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
+    """Undo a change while its wait lasts: the former contact point is back, and every session and device is forgotten.
+
+    Who changed it may know the password: the person is told to set a new one. Return the kind.
+
+    Raises:
+        ContactLinkRefused: the link is not ours, the wait is over, or there is nothing to undo any more.
+    """
+    change_id = links.read_undo(runtime.sealer, token)
+    user_id = await tx.scalar(select(ContactChange.user_id).where(ContactChange.id == change_id))
+    user = None if user_id is None else await locked(tx, User, user_id)
+    row = await locked(tx, ContactChange, change_id)  # behind the person's row, as a change locks them
+    if user is None or row is None or row.recovers_from <= clock.now():
+        raise ContactLinkRefused
+    kind = cast("Kind", row.kind)
+    setattr(user, kind, row.former)
+    setattr(user, f"{kind}_confirmed_at", row.former_confirmed_at)
+    user.search_text = search_text_of(user.full_name, user.email)
+    user.updated_at = clock.now()
+    await tx.delete(row)
+    await tx.flush()
+    await sessions.revoke_all(tx, runtime.access, user.id)
+    for table in (KnownDevice, MfaChallenge):
+        await tx.execute(delete(table).where(table.user_id == user.id))
+    await audit.record(tx, "contact_change_undone", actor=None, subject=user.id, kind=kind)
+    return kind
+
+
+async def settle(tx: Tx) -> None:
+    """Delete the changes that have taken their place for good. A job calls it."""
+    now = clock.now()
+    for kind, confirmed_at in (("email", User.email_confirmed_at), ("phone", User.phone_confirmed_at)):
+        await tx.execute(
+            delete(ContactChange).where(
+                ContactChange.kind == kind,
+                ContactChange.recovers_from <= now,
+                ContactChange.user_id == User.id,
+                confirmed_at.is_not(None),
+            )
+        )
