@@ -19,6 +19,7 @@ import carteira
 from carteira.app import create_app, modules_of
 from carteira.cli import app as command_line
 from carteira.kit.web.access import Claims
+from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import REGISTRY
 from carteira.settings import Settings
@@ -81,6 +82,11 @@ def _claim(told: ast.expr, path: Path) -> str | None:
     return None
 
 
+def _operations() -> list[Operation[Any]]:
+    """Give every kind of operation that may have to wait for a second person."""
+    return [operation for module in modules_of(Settings.model_validate({})) for operation in module.operations]
+
+
 def claims() -> str:
     """Write who may what: each claim, the routes that ask for it, the verbs that look at it, its role."""
     routes: defaultdict[str, set[str]] = defaultdict(set)
@@ -89,6 +95,8 @@ def claims() -> str:
             continue  # the scripts and styles of `/docs`
         for claim in _demanded(route.dependant):
             routes[claim] |= {f"{method} {route.path}" for method in route.methods or ()}
+    for operation in _operations():
+        routes[operation.claim].add(f"POST /pending/{{operation_id}}/approve ({operation.kind})")
     verbs: defaultdict[str, set[str]] = defaultdict(set)
     for claim, file in _looked_at():
         verbs[claim].add(file)

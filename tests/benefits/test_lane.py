@@ -13,6 +13,7 @@ from carteira.benefits import accounts
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
+from carteira.kit.security.approvals import Act
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.databases import NewDatabase
@@ -44,9 +45,8 @@ async def books(server: tuple[Server, str]) -> AsyncIterator[Database]:
 async def account(books: Database) -> str:
     reference = f"l-{uuid4()}"
     async with books.transaction() as tx:
-        await accounts.open_account(
-            tx, AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000}), actor=TESTER
-        )
+        body = AccountIn(account=reference, user_id=uuid4(), balances={"CASH": 10_000})
+        await accounts.open_account(tx, body, Act(TESTER))
     return reference
 
 

@@ -17,6 +17,7 @@ from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.schemas import CreditIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown
+from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
@@ -53,7 +54,7 @@ async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
     authorizer = Authorizer(books)
     assert await codes(authorizer, request(account, 90)) == ["00"]
     async with books.transaction() as tx:
-        await topups.credit(tx, account, CreditIn(category="CASH", amount=50), actor=TESTER)
+        await topups.credit(tx, account, CreditIn(category="CASH", amount=50), Act(TESTER))
     assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; there are 60"
 
 

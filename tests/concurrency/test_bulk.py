@@ -17,6 +17,7 @@ from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE
+from carteira.kit.security.approvals import Act
 from carteira.kit.values import csv_lines
 from tests.support.benefits import assert_reconciled, insert_accounts
 from tests.support.databases import NewDatabase
@@ -48,7 +49,7 @@ def lines(accounts: list[str], category: str = "FOOD", amount: int = 1) -> list[
 
 async def credit(books: Database, raw: list[dict[str, object]], *, atomic: bool = True) -> BulkCreditOut:
     async with books.transaction() as tx:
-        return await topups.credit_many(tx, raw, atomic=atomic, actor=TESTER)
+        return await topups.credit_many(tx, raw, Act(TESTER), atomic=atomic)
 
 
 async def food(tx: Tx, account: str) -> tuple[UUID, int]:

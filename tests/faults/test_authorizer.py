@@ -26,6 +26,7 @@ from carteira.embedded import EmbeddedServers
 from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.security.approvals import Act
 from carteira.ledger import chain
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
@@ -131,7 +132,7 @@ async def open_accounts(books: Database) -> list[str]:
     async with books.transaction() as tx:
         for account in accounts:
             body = AccountIn(account=account, user_id=uuid4(), balances={"CASH": START})
-            await open_account(tx, body, actor=TESTER)
+            await open_account(tx, body, Act(TESTER))
     return accounts
 
 

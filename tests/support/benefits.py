@@ -14,6 +14,7 @@ from carteira.benefits import accounts
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
 from carteira.settings import DEVELOPMENT_JWT_SECRET
 from tests.support.ledger import TESTER
 from tests.support.people import Person
@@ -58,7 +59,7 @@ async def benefit_balances(operator: Person, account: str) -> dict[str, int]:
 async def open_account(books: Database, **balances: int) -> str:
     reference = f"c-{uuid4()}"
     async with books.transaction() as tx:
-        await accounts.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances), actor=TESTER)
+        await accounts.open_account(tx, AccountIn(account=reference, user_id=uuid4(), balances=balances), Act(TESTER))
     return reference
 
 

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits.accounts import BenefitAccountView, balances
+from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import queue, strategies
 from carteira.benefits.authorizer.explain import name_category
 from carteira.benefits.authorizer.strategies import StrategyName
@@ -54,6 +54,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
     from carteira.benefits.authorizer import fast_lane
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
+    from carteira.benefits.operations import OPERATIONS
     from carteira.benefits.people import erase_person, export_person
     from carteira.benefits.routes import router, transactions
 
@@ -68,6 +69,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
                 app.state.lane = ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens))
             yield
 
+    ledger.name_holders("benefits", cpfs_of)
     ledger.guard_reversal(PURCHASE, record_reversed)
     for kind in RETURNS:
         ledger.guard_reversal(kind, refuse_return_reversed)
@@ -78,6 +80,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
         jobs=make_blueprint(mailer, sms),
+        operations=OPERATIONS,
         export_person=export_person,
         erase_person=erase_person,
     )

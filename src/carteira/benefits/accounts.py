@@ -1,5 +1,6 @@
 """Benefit accounts: opened by a processor's reference, seen by their owner."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,8 +23,9 @@ from carteira.benefits.schemas import (
     BenefitAccountOut,
 )
 from carteira.kit.db.session import Tx
-from carteira.kit.values.actor import Actor
+from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
 
 
@@ -72,12 +74,29 @@ async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
     return {name: known.get(name, 0) for name in names}
 
 
-async def open_account(tx: Tx, body: AccountIn, *, actor: Actor, approved_by: UUID | None = None) -> BenefitAccountOut:
+async def gains_of(tx: Tx, references: Collection[str]) -> Gains:
+    """Say who gains by money that comes to accounts: their owners, and the CPFs that they were opened for."""
+    rows = (
+        await tx.execute(
+            select(BenefitAccount.user_id, BenefitAccount.cpf).where(BenefitAccount.reference.in_(references))
+        )
+    ).all()
+    return Gains(frozenset(row[0] for row in rows if row[0]), frozenset(row[1] for row in rows if row[1]))
+
+
+async def cpfs_of(tx: Tx, account_ids: Collection[UUID]) -> set[str]:
+    """Give the CPFs that accounts were opened for, by the accounts' ids."""
+    query = select(BenefitAccount.cpf).where(BenefitAccount.id.in_(account_ids), BenefitAccount.cpf.is_not(None))
+    return {cpf for cpf in await tx.scalars(query) if cpf is not None}
+
+
+async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     """Open an account with a ledger account for each category, and credit what it begins with.
 
     Raises:
         BenefitAccountExists: the reference is taken.
         UnknownCategory: a balance names a category that is not configured.
+        MustWait, DailyCeilingReached: what it begins with is above what one operator does alone, or in a day.
     """
     names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
     unknown = sorted(set(body.balances) - set(names))
@@ -92,9 +111,12 @@ async def open_account(tx: Tx, body: AccountIn, *, actor: Actor, approved_by: UU
     )
     if opened is None:
         raise BenefitAccountExists
+    total = sum(body.balances.values())
+    summary = f"Abrir a conta {body.account} com {format_brl(total)} de saldo inicial"
+    await act.weigh(tx, amount=total, summary=summary, gains=Gains.of(body.user_id, body.cpf))
     for name in names:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):
-            entry = credit_entry(account_id, amount, "Saldo inicial")
-            await ledger.post(tx, entry, actor=actor, approved_by=approved_by)
+            entry = credit_entry(account_id, amount, "Saldo inicial", key=act.key_of(name))
+            await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     return BenefitAccountOut(account=body.account, balances=await balances(tx, opened))

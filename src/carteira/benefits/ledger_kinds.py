@@ -15,7 +15,7 @@ FUNDING = ledger.system_account("benefits.funding")
 
 
 def credit_entry(
-    account_id: UUID, amount: int, description: str | None, entry_id: UUID | None = None
+    account_id: UUID, amount: int, description: str | None, *, entry_id: UUID | None = None, key: str | None = None
 ) -> ledger.NewEntry:
     """Return the entry of a top-up: `amount` centavos from what employers paid in to a category's account."""
     return ledger.transfer(
@@ -24,5 +24,6 @@ def credit_entry(
         target=account_id,
         amount=amount,
         description=description,
+        key=key,
         entry_id=entry_id,
     )

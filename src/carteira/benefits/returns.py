@@ -14,6 +14,7 @@ from carteira.benefits.errors import (
 )
 from carteira.benefits.ledger_kinds import LEDGER_KIND, SETTLEMENT
 from carteira.benefits.models import (
+    BenefitAccount,
     BenefitDecision,
     BenefitReturn,
 )
@@ -21,7 +22,7 @@ from carteira.benefits.schemas import (
     ReturnOut,
 )
 from carteira.kit.db.session import Tx
-from carteira.kit.values.actor import Actor
+from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import format_brl
 
@@ -49,19 +50,21 @@ RETURNS = ("benefits.reversal", "benefits.refund")
 """The kinds of entry that give money back of a purchase."""
 
 
-async def _give_back(  # noqa: PLR0913 - what, how much, by whom
-    tx: Tx, decision: BenefitDecision, kind: str, amount: int, *, actor: Actor, approved_by: UUID | None
-) -> ReturnOut:
+async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int, act: Act) -> ReturnOut:
     """Post the money from what merchants are owed back to the category that paid."""
     assert decision.account_id is not None, "an approved transaction has an account"
     assert decision.category_used is not None, "and a category that paid"
+    account = await tx.get_one(BenefitAccount, decision.account_id)
+    does = "Estornar" if kind == "reversal" else "Devolver"
+    summary = f"{does} {format_brl(amount)} de uma compra da conta {account.reference}"
+    await act.weigh(tx, amount=amount, summary=summary, gains=Gains.of(account.user_id, account.cpf))
     holder = await ledger.accounts_of_holder(tx, decision.account_id)
     target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
     description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
     entry = ledger.transfer(
-        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description
+        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description, key=act.key
     )
-    await ledger.post(tx, entry, actor=actor, approved_by=approved_by)
+    await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await _record_return(tx, entry.id, decision.id, kind, amount)
     return ReturnOut(
         id=entry.id,
@@ -84,32 +87,32 @@ async def _returned(tx: Tx, transaction_id: UUID) -> int:
     return int(total or 0)
 
 
-async def reverse(tx: Tx, transaction_id: UUID, *, actor: Actor, approved_by: UUID | None = None) -> ReturnOut:
+async def reverse(tx: Tx, transaction_id: UUID, act: Act) -> ReturnOut:
     """Undo an approved transaction whole.
 
     Raises:
         AlreadyReturned: it was reversed, or a part of it refunded.
+        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
     decision = await _approved(tx, transaction_id)
     if await _returned(tx, transaction_id):
         raise AlreadyReturned
-    return await _give_back(tx, decision, "reversal", decision.amount or 0, actor=actor, approved_by=approved_by)
+    return await _give_back(tx, decision, "reversal", decision.amount or 0, act)
 
 
-async def refund(
-    tx: Tx, transaction_id: UUID, amount: int | None, *, actor: Actor, approved_by: UUID | None = None
-) -> ReturnOut:
+async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> ReturnOut:
     """Give a part of an approved transaction back, or all that is left of it, to the category that paid.
 
     Raises:
         AlreadyReturned: less is left than is asked for.
+        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
     decision = await _approved(tx, transaction_id)
     left = (decision.amount or 0) - await _returned(tx, transaction_id)
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         raise AlreadyReturned(f"Restam {format_brl(left)} a devolver desta transação." if left else None)
-    return await _give_back(tx, decision, "refund", wanted, actor=actor, approved_by=approved_by)
+    return await _give_back(tx, decision, "refund", wanted, act)
 
 
 async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from carteira import ledger
-from carteira.benefits import accounts, catalog, queries, returns, topups
+from carteira.benefits import accounts, catalog, operations, queries, topups
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
@@ -37,6 +37,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
@@ -103,25 +104,39 @@ async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> Transact
     return await queries.transaction(tx, transaction_id, who)
 
 
-@transactions.post("/{transaction_id}/reversal", status_code=201, summary="Estornar")
+@transactions.post(
+    "/{transaction_id}/reversal", status_code=201, summary="Estornar", response_model=ReturnOut, responses=MAY_WAIT
+)
 @idempotent(status=201)
-async def reverse(transaction_id: UUID, tx: TxDep, who: Writer) -> ReturnOut:
-    """Desfaz uma transação aprovada por inteiro, uma única vez."""
-    return await returns.reverse(tx, transaction_id, actor=who.actor)
+async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -> object:
+    """Desfaz uma transação aprovada por inteiro, uma única vez. Acima do limite, espera uma segunda pessoa."""
+    order = operations.ReversalOrder(transaction_id=transaction_id)
+    return await desk.carry_out(tx, operations.REVERSE, order, who)
 
 
-@transactions.post("/{transaction_id}/refund", status_code=201, summary="Devolver")
+@transactions.post(
+    "/{transaction_id}/refund", status_code=201, summary="Devolver", response_model=ReturnOut, responses=MAY_WAIT
+)
 @idempotent(status=201)
-async def refund(transaction_id: UUID, tx: TxDep, who: Writer, body: RefundIn | None = None) -> ReturnOut:
-    """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou."""
-    return await returns.refund(tx, transaction_id, body.amount if body else None, actor=who.actor)
+async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, body: RefundIn | None = None) -> object:
+    """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou.
+
+    Acima do limite, espera uma segunda pessoa.
+    """
+    order = operations.RefundOrder(transaction_id=transaction_id, amount=body.amount if body else None)
+    return await desk.carry_out(tx, operations.REFUND, order, who)
 
 
-@router.post("/accounts", status_code=201, summary="Abrir uma conta")
+@router.post(
+    "/accounts", status_code=201, summary="Abrir uma conta", response_model=BenefitAccountOut, responses=MAY_WAIT
+)
 @idempotent(status=201)
-async def open_account(body: AccountIn, tx: TxDep, who: Writer) -> BenefitAccountOut:
-    """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa."""
-    return await accounts.open_account(tx, body, actor=who.actor)
+async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
+    """Abre uma conta de benefícios para um CPF (que pode ainda não ter cadastro) ou para uma pessoa.
+
+    Com saldo inicial acima do limite, espera uma segunda pessoa.
+    """
+    return await desk.carry_out(tx, operations.OPEN_ACCOUNT, body, who)
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos")
@@ -156,11 +171,15 @@ async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime
     return await claiming.confirm(runtime, who.user_id, account, body.code)
 
 
-@router.post("/accounts/{account}/credits", status_code=201, summary="Creditar")
+@router.post(
+    "/accounts/{account}/credits", status_code=201, summary="Creditar", response_model=CreditOut, responses=MAY_WAIT
+)
 @idempotent(status=201)
-async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer) -> CreditOut:
-    """Credita uma categoria de uma conta."""
-    return await topups.credit(tx, account, body, actor=who.actor)
+async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
+    """Credita uma categoria de uma conta. Acima do limite, espera uma segunda pessoa."""
+    return await desk.carry_out(
+        tx, operations.CREDIT, operations.CreditOrder(account=account, **body.model_dump()), who
+    )
 
 
 _BULK_BODY = {
@@ -202,16 +221,22 @@ async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
     return await _read_lines(kind, await request.body())
 
 
-@router.post("/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY, response_model=BulkCreditOut)
+@router.post(
+    "/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY, response_model=BulkCreditOut, responses=MAY_WAIT
+)
 @idempotent(payload=itemgetter("lines"))
 async def credit_many(
     lines: Annotated[list[Any], Depends(_credit_lines)],
     tx: TxDep,
     who: Writer,
+    desk: DeskDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
-) -> bytes:
-    """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha."""
-    return await (await topups.credit_many(tx, lines, atomic=atomic, actor=who.actor)).written()
+) -> object:
+    """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha.
+
+    Um lote é uma só operação: se a soma das suas linhas passa do limite, ele todo espera uma segunda pessoa.
+    """
+    return await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder(lines=lines, atomic=atomic), who)
 
 
 async def _read_lines(kind: str, body: bytes) -> list[Any]:

@@ -6,6 +6,7 @@ from carteira.benefits import accounts, catalog
 from carteira.benefits.errors import BenefitAccountNotFound
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 
 MERCHANTS = {
@@ -27,4 +28,4 @@ async def seed(tx: Tx, person_id: UUID) -> None:
             await accounts.find(tx, reference)
         except BenefitAccountNotFound:
             body = AccountIn(account=reference, user_id=person_id, balances=BALANCES)
-            await accounts.open_account(tx, body, actor=Actor("command", "seed"))
+            await accounts.open_account(tx, body, Act(Actor("command", "seed")))

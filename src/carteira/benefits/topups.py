@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from carteira import ledger
-from carteira.benefits.accounts import find
+from carteira.benefits.accounts import find, gains_of
 from carteira.benefits.authorizer import batch
 from carteira.benefits.errors import (
     BenefitAccountNotFound,
@@ -29,9 +29,10 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE, pieces
-from carteira.kit.values.actor import Actor
+from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
 from carteira.kit.web.problems import InvalidInput, Problem
 from carteira.kit.web.validation import describe
 
@@ -67,22 +68,25 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted]) -> tuple[set[str], di
     return known, accounts
 
 
-async def credit(tx: Tx, reference: str, body: CreditIn, *, actor: Actor, approved_by: UUID | None = None) -> CreditOut:
+async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     """Top up one category of an account.
 
     Raises:
         BenefitAccountNotFound: there is no such account.
         UnknownCategory: the category is not configured.
+        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
-    await find(tx, reference)
+    view = await find(tx, reference)
     _, accounts = await _find_wanted(tx, [(reference, body.category)])
     account_id = accounts.get((reference, body.category))
     if account_id is None:
         raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
-    entry = credit_entry(account_id, body.amount, body.description)
+    summary = f"Creditar {format_brl(body.amount)} em {body.category} da conta {reference}"
+    await act.weigh(tx, amount=body.amount, summary=summary, gains=Gains.of(view.user_id, view.cpf))
+    entry = credit_entry(account_id, body.amount, body.description, key=act.key)
     book = await ledger.lock(tx, [account_id])
     book.post(entry)
-    await ledger.write(tx, book, actor=actor, approved_by=approved_by)
+    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
     return CreditOut(
         entry_id=entry.id,
         account=reference,
@@ -130,9 +134,7 @@ def _check(number: int, raw: object) -> Line | BulkCreditResult:
     return line.account, line.category, line.amount, line.description
 
 
-async def credit_many(
-    tx: Tx, raw_lines: Sequence[object], *, atomic: bool, actor: Actor, approved_by: UUID | None = None
-) -> BulkCreditOut:
+async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: bool) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
     The work is done in pieces, so that others are served meanwhile. Nothing is locked before it is known what to post.
@@ -140,6 +142,7 @@ async def credit_many(
     Raises:
         InvalidInput: no line, or more than 10,000.
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
+        MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
     """
     if not 0 < len(raw_lines) <= MAX_BULK_LINES:
         message = f"Envie de 1 a {MAX_BULK_LINES} linhas."
@@ -147,8 +150,14 @@ async def credit_many(
     results, due = await _judge(tx, raw_lines)
     if atomic and len(due) < len(results):
         await _reject(results)
-    await _post(tx, due, actor, approved_by)
     total = sum(amount for _, _, amount, _ in due)
+    await act.weigh(
+        tx,
+        amount=total,
+        summary=f"Creditar {len(due)} linhas de um lote, {format_brl(total)} no total",
+        gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
+    )
+    await _post(tx, due, act)
     failed = len(results) - len(due)
     return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
 
@@ -173,7 +182,7 @@ async def _judge(tx: Tx, raw_lines: Sequence[object]) -> tuple[list[BulkCreditRe
     return results, due
 
 
-async def _post(tx: Tx, due: list[Credit], actor: Actor, approved_by: UUID | None) -> None:
+async def _post(tx: Tx, due: list[Credit], act: Act) -> None:
     """Lock, post and write a piece at a time.
 
     In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
@@ -181,11 +190,12 @@ async def _post(tx: Tx, due: list[Credit], actor: Actor, approved_by: UUID | Non
     """
     await asyncio.sleep(0)  # to sort is some milliseconds' work, and so was to throw away what was judged by
     due.sort(key=lambda credit: credit[0].int)
-    async for piece in pieces(due):
-        book = await ledger.lock(tx, [account_id for account_id, *_ in piece])
-        for account_id, entry_id, amount, description in piece:
-            book.post(credit_entry(account_id, amount, description, entry_id))
-        await ledger.write(tx, book, actor=actor, approved_by=approved_by)
+    async for piece in pieces(enumerate(due, 1)):
+        book = await ledger.lock(tx, [credit[0] for _, credit in piece])
+        for number, (account_id, entry_id, amount, description) in piece:
+            entry = credit_entry(account_id, amount, description, entry_id=entry_id, key=act.key_of(number))
+            book.post(entry)
+        await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
 
 
 def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:

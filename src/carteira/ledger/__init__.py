@@ -59,6 +59,7 @@ from carteira.ledger.service import (
     lock,
     lock_entry,
     lock_free,
+    name_holders,
     open_account,
     post,
     read,
@@ -107,6 +108,7 @@ __all__ = [
     "lock_entry",
     "lock_free",
     "module",
+    "name_holders",
     "open_account",
     "post",
     "read",
@@ -126,6 +128,7 @@ __all__ = [
 def module() -> Module:
     """Hand the ledger's routes and jobs to the composition root."""
     from carteira.ledger.jobs import blueprint
+    from carteira.ledger.operations import OPERATIONS
     from carteira.ledger.people import erase_person, export_person
     from carteira.ledger.routes import router
 
@@ -135,6 +138,7 @@ def module() -> Module:
         jobs=blueprint,
         followers=(chain.follower,),
         observe=checks.observe,
+        operations=OPERATIONS,
         export_person=export_person,
         erase_person=erase_person,
     )

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import Instant, clock
 from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
-from carteira.ledger import queries, service
+from carteira.ledger import operations, queries
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (
     EntryOut,
@@ -72,18 +73,24 @@ async def get_entry(entry_id: UUID, tx: TxDep) -> EntryOut:
     return EntryOut.model_validate(await queries.entry(tx, entry_id))
 
 
-@router.post("/entries/{entry_id}/reversal", status_code=201, summary="Estornar um lançamento")
+@router.post(
+    "/entries/{entry_id}/reversal",
+    status_code=201,
+    summary="Estornar um lançamento",
+    response_model=ReversalOut,
+    responses=MAY_WAIT,
+)
 @idempotent(status=201)
 async def reverse(
     entry_id: UUID,
     tx: TxDep,
     who: Annotated[Principal, claims("ledger:write")],
+    desk: DeskDep,
     body: ReversalIn | None = None,
-) -> ReversalOut:
-    """Desfaz um lançamento com outro de sinais trocados. Um lançamento é estornado uma única vez."""
-    description = body.description if body else None
-    reversal_id = await service.reverse(tx, entry_id, actor=who.actor, description=description)
-    return ReversalOut(id=reversal_id, reverses_id=entry_id)
+) -> object:
+    """Desfaz um lançamento com outro de sinais trocados, uma única vez. Acima do limite, espera uma segunda pessoa."""
+    order = operations.EntryReversalOrder(entry_id=entry_id, description=body.description if body else None)
+    return await desk.carry_out(tx, operations.REVERSE, order, who)
 
 
 @router.get("/reconciliation", summary="Conferência", dependencies=[claims("ledger:read")])

@@ -1,6 +1,7 @@
 """The ledger's verbs: open, lock, post, hold, capture, release, reverse. Each works in the caller's transaction."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.db.errors import sqlstate_of
 from carteira.kit.db.session import LeanTx, Tx, fetch, locked_one
+from carteira.kit.security.approvals import Gains
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
@@ -340,10 +342,58 @@ async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
     return await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)) is not None
 
 
-async def reverse(
-    tx: Tx, entry_id: UUID, *, actor: Actor, approved_by: UUID | None = None, description: str | None = None
+FindHolders = Callable[[Tx, Collection[UUID]], Awaitable[Collection[str]]]
+"""Gives the CPFs that a module's holders were opened for, where they are nobody's yet."""
+_holders: dict[str, FindHolders] = {}
+
+
+def name_holders(module: str, find: FindHolders) -> None:
+    """Let the module whose accounts have this first part of their kind tell whose CPF stands behind a holder."""
+    _holders[module] = find
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalEffect:
+    """What reversing an entry would do: how many centavos it moves, and who gains by it."""
+
+    amount: int
+    gains: Gains
+
+
+Weigh = Callable[[ReversalEffect], Awaitable[None]]
+
+
+async def _effect_of(tx: Tx, reversal: NewEntry) -> ReversalEffect:
+    """Say what a reversal is about to do."""
+    gained = {posting.account_id: posting.amount for posting in reversal.postings if posting.amount > 0}
+    rows = (
+        await tx.execute(
+            select(LedgerAccount.kind, LedgerAccount.holder_id, LedgerAccount.owner_id).where(
+                LedgerAccount.id.in_(gained)
+            )
+        )
+    ).all()
+    cpfs: set[str] = set()
+    for module, find in _holders.items():
+        holders = {row.holder_id for row in rows if row.holder_id and row.kind.partition(".")[0] == module}
+        cpfs.update(await find(tx, holders) if holders else ())
+    users = frozenset(row.owner_id for row in rows if row.owner_id)
+    return ReversalEffect(sum(gained.values()), Gains(users, frozenset(cpfs)))
+
+
+async def reverse(  # noqa: PLR0913 - what, by whom, and why
+    tx: Tx,
+    entry_id: UUID,
+    *,
+    actor: Actor,
+    approved_by: UUID | None = None,
+    description: str | None = None,
+    key: str | None = None,
+    weigh: Weigh | None = None,
 ) -> UUID:
     """Undo an entry by a new one with the opposite postings; give the new entry's id.
+
+    `weigh` is told what the reversal does once it is known that it can be done, before it is written.
 
     Raises:
         EntryNotFound: there is no such entry.
@@ -365,11 +415,13 @@ async def reverse(
         .order_by(LedgerPosting.line)
     )
     postings = [Posting(account_id, -amount) for account_id, amount in lines]
-    reversal = NewEntry(f"{entry.kind}.reversal", postings, description, reverses_id=entry_id)
+    reversal = NewEntry(f"{entry.kind}.reversal", postings, description, key=key, reverses_id=entry_id)
     if guard := _guards.get(entry.kind):
         await guard(tx, reversal)
     book = await lock(tx, [posting.account_id for posting in postings])
     book.post(reversal)
+    if weigh is not None:
+        await weigh(await _effect_of(tx, reversal))
     await write(tx, book, actor=actor, approved_by=approved_by)
     return reversal.id
 

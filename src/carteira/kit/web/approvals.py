@@ -23,7 +23,7 @@ from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, O
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
-from carteira.kit.web.access import Principal
+from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.problems import Conflict, Forbidden, NotFound, Problem, Refusal, problem_of
 
@@ -113,7 +113,7 @@ class WaitingOut(BaseModel):
     pending: OperationOut
 
 
-MAY_WAIT: Mapping[int | str, dict[str, Any]] = {
+MAY_WAIT: dict[int | str, dict[str, Any]] = {
     202: {"model": WaitingOut, "description": "Acima do limite: espera a aprovação de uma segunda pessoa"}
 }
 """The `responses` of a route whose operation may have to wait."""
@@ -219,6 +219,7 @@ class Desk:
 
         Raises:
             PendingNotFound: there is none, or it is neither.
+            SecondFactorRequired: the claim waits for the session's second factor.
         """
         return self._visible(await approvals.find(tx, operation_id), who)
 
@@ -226,8 +227,11 @@ class Desk:
         if row is None:
             raise PendingNotFound
         operation = self._operations.get(row.kind)
-        if not row.maker == who.actor and (operation is None or not who.may(operation.claim)):
+        if row.maker == who.actor:
+            return row
+        if operation is None or not (who.may(operation.claim) or {operation.claim, EVERY_CLAIM} & who.withheld):
             raise PendingNotFound
+        who.require(operation.claim)
         return row
 
     async def approve(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:

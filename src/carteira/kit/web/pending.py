@@ -13,7 +13,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_model
 from carteira.kit.security import approvals
 from carteira.kit.security.approvals import PendingOperation
-from carteira.kit.web.access import Who
+from carteira.kit.web.access import Who, step_up
 from carteira.kit.web.approvals import Desk, DeskDep
 from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
@@ -128,7 +128,9 @@ async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: Desk
     return Response(await _whole(tx, desk, row), media_type="application/json")
 
 
-@router.post("/{operation_id}/approve", summary="Aprovar", response_model=WholePendingOperationOut)
+@router.post(
+    "/{operation_id}/approve", summary="Aprovar", response_model=WholePendingOperationOut, dependencies=[step_up()]
+)
 @idempotent()
 async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> bytes:
     """Aprova a operação, que é feita agora, em nome de quem a pediu, com todas as conferências de novo.

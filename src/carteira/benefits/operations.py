@@ -1,0 +1,73 @@
+"""What operators do with benefits' money that may have to wait for a second person."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from carteira.benefits import accounts, returns, topups
+from carteira.benefits.schemas import AccountIn, BenefitAccountOut, CreditIn, CreditOut, ReturnOut
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.web.approvals import Operation
+
+
+class CreditOrder(CreditIn):
+    """A top-up of one account."""
+
+    account: str
+
+
+class BulkCreditOrder(BaseModel):
+    """A bulk top-up: its lines as they were sent."""
+
+    lines: list[Any]
+    atomic: bool
+
+
+class ReversalOrder(BaseModel):
+    """The reversal of a purchase."""
+
+    transaction_id: UUID
+
+
+class RefundOrder(ReversalOrder):
+    """The refund of a part of a purchase, or of what is left of it."""
+
+    amount: int | None
+
+
+async def _open_account(tx: Tx, order: AccountIn, act: Act) -> BenefitAccountOut:
+    return await accounts.open_account(tx, order, act)
+
+
+async def _credit(tx: Tx, order: CreditOrder, act: Act) -> CreditOut:
+    return await topups.credit(tx, order.account, order, act)
+
+
+async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
+    return await (await topups.credit_many(tx, order.lines, act, atomic=order.atomic)).written()
+
+
+async def _reverse(tx: Tx, order: ReversalOrder, act: Act) -> ReturnOut:
+    return await returns.reverse(tx, order.transaction_id, act)
+
+
+async def _refund(tx: Tx, order: RefundOrder, act: Act) -> ReturnOut:
+    return await returns.refund(tx, order.transaction_id, order.amount, act)
+
+
+def _without_contact(order: AccountIn) -> object:
+    shown = order.model_dump(mode="json", exclude={"contact"})
+    return shown | {"cpf": order.cpf and mask_cpf(order.cpf)}
+
+
+OPEN_ACCOUNT = Operation(
+    "benefits.open_account", AccountIn, _open_account, limit="opening_balances", show=_without_contact
+)
+CREDIT = Operation("benefits.credit", CreditOrder, _credit, limit="top_ups")
+CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, limit="top_ups")
+REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, limit="reversals")
+REFUND = Operation("benefits.refund", RefundOrder, _refund, limit="refunds")
+OPERATIONS = (OPEN_ACCOUNT, CREDIT, CREDIT_MANY, REVERSE, REFUND)

@@ -1,0 +1,40 @@
+"""What operators do in the ledger that may have to wait for a second person."""
+
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.approvals import Operation
+from carteira.ledger import service
+from carteira.ledger.schemas import ReversalOut
+
+
+class EntryReversalOrder(BaseModel):
+    """The reversal of an entry."""
+
+    entry_id: UUID
+    description: str | None
+
+
+async def _reverse(tx: Tx, order: EntryReversalOrder, act: Act) -> ReversalOut:
+    async def weigh(effect: service.ReversalEffect) -> None:
+        summary = f"Estornar {format_brl(effect.amount)} do lançamento {order.entry_id}"
+        await act.weigh(tx, amount=effect.amount, summary=summary, gains=effect.gains)
+
+    reversal = await service.reverse(
+        tx,
+        order.entry_id,
+        actor=act.actor,
+        approved_by=act.approved_by,
+        description=order.description,
+        key=act.key,
+        weigh=weigh,
+    )
+    return ReversalOut(id=reversal, reverses_id=order.entry_id)
+
+
+REVERSE = Operation("ledger.reversal", EntryReversalOrder, _reverse, limit="corrections")
+OPERATIONS = (REVERSE,)
