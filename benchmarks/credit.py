@@ -32,6 +32,7 @@ from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import EmbeddedServers, Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
+from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -130,6 +131,7 @@ async def verbs(database: Database, stores: Stores, reads: int) -> Mapping[str, 
     async def scored() -> object:
         return score.of_person((await stores.b.read(CPF)).content)
 
+    trail = AuditTrail(database, Path(tempfile.gettempdir()) / "carteira-bench-audit")
     return {
         "A: base_a.read (logged, decrypted)": await measure(
             lambda: base_a.read(database, stores.keyring, CPF, READER), reads
@@ -137,7 +139,7 @@ async def verbs(database: Database, stores: Stores, reads: int) -> Mapping[str, 
         "B: base_b.read": await measure(lambda: stores.b.read(CPF), reads),
         "C: base_c.read_json": await measure(lambda: stores.c.read_json(CPF), reads),
         "score (B and the card)": await measure(scored, reads),
-        "combined: profile": await measure(lambda: stores.profile(database, CPF, WHO, "audit"), reads),
+        "combined: profile": await measure(lambda: stores.profile(database, trail, CPF, WHO, "audit"), reads),
     }
 
 

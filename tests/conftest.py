@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from carteira.kit.values.clock import clock
 
@@ -124,3 +125,16 @@ def client(app: "RunningApp") -> "httpx.AsyncClient":
 def _running_clock() -> Iterator[None]:
     yield
     clock.run()
+
+
+@pytest.fixture(autouse=True)
+def _whole_audit() -> Iterator[None]:
+    """Whatever a test asks of the application leaves the rows in the audit that its routes promise."""
+    before = _missing_audits()
+    yield
+    assert _missing_audits() == before, "a request left other rows in the audit than its route says"
+
+
+def _missing_audits() -> dict[str, float]:
+    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
+    return {str(sample.labels): sample.value for sample in samples if sample.name == "carteira_audit_missing_total"}

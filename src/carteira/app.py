@@ -1,5 +1,6 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import approvals_jobs, tokens
+from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
 from carteira.kit.web.approvals import Desk, People
@@ -181,6 +183,9 @@ def create_app(settings: Settings) -> Application:
             app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
+            app.state.audit_trail = AuditTrail(app.state.database, settings.carteira_home / "audit")
+            delivering = asyncio.create_task(app.state.audit_trail.deliver_for_ever(), name="audit")
+            stack.callback(delivering.cancel)
             for module in modules:
                 if module.lifespan is not None:
                     await stack.enter_async_context(module.lifespan(app))

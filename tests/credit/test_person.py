@@ -29,14 +29,14 @@ async def test_everything_is_given_and_then_erased(analyst: Person, settings: Se
     assert held["base_a"]["name"] == BASE_A["name"]
     assert held["base_b"]["birth_date"] == "1985-04-12"
     assert held["base_c"]["last_bureau_query"]["source"] == "carteira"
-    assert [access["what"] for access in held["accesses"]] == ["profile"]
+    assert [access["what"] for access in held["accesses"]] == ["export", "profile"]
     async with database.transaction() as tx:
         await module.erase_person(tx, user_id)
         await module.erase_person(tx, uuid4())
     after = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert (after["base_a"], after["base_b"], after["base_c"]["last_bureau_query"]) == (None, None, None)
     accesses = (await analyst.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
-    assert len(accesses) == 2, "who looked stays on record"
+    assert len(accesses) == 3, "who looked stays on record"
 
 
 def test_a_module_is_made_without_touching_the_disk(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from carteira.app import create_app, modules_of, prepare_routes
 from carteira.http_server.application import Application
-from carteira.kit.web.access import Claims, Public, SignedIn
+from carteira.kit.web.access import Acts, Claims, Looks, Public, Reads, SignedIn
 from carteira.kit.web.docs import ASSETS
 from carteira.modules import OPTIONAL_MODULES, REGISTRY
 from carteira.settings import Settings
@@ -55,6 +55,31 @@ def test_each_route_names_its_access(application: Application) -> None:
         assert len(kinds) == 1, f"{route.path} is public and is not"
         assert all(access.why for access in named if isinstance(access, Public)), f"{route.path} says not why"
         assert all(access.claims for access in named if isinstance(access, Claims)), f"{route.path} names no claim"
+
+
+def kinds(dependant: Dependant) -> Iterator[Acts | Looks | Reads]:
+    """Give every kind that a route's dependencies name, however deep."""
+    if isinstance(dependant.call, Acts | Looks | Reads):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from kinds(inner)
+
+
+def test_each_route_that_demands_a_claim_says_what_it_leaves_in_the_audit(application: Application) -> None:
+    actions: dict[type, set[str]] = {Acts: set(), Looks: set()}
+    for route in routes_of(application):
+        named = list(kinds(route.dependant))
+        by_claim = any(isinstance(access, Claims) for access in accesses(route.dependant))
+        assert len(named) == 1 if by_claim else len(named) <= 1, f"{route.methods} {route.path}: acts, looks or reads?"
+        for kind in named:
+            if isinstance(kind, Reads):
+                assert kind.why, f"{route.path} says not why"
+                assert route.methods == {"GET"}, f"{route.path} does something"
+            else:
+                actions[type(kind)] |= set(kind.actions if isinstance(kind, Acts) else [kind.action])
+    assert not actions[Acts] & actions[Looks], "what is done and what is seen have names of their own"
+    assert len(actions[Acts]) >= 25
+    assert len(actions[Looks]) >= 20
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from sqlalchemy import text
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals
+from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.security.approvals_jobs import pending_operations, tell_waiting
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
 from carteira.kit.web import pending
-from carteira.kit.web.access import Principal, claims
+from carteira.kit.web.access import Principal, acts, claims
 from carteira.kit.web.approvals import CLAIM, DeskDep, Operation, People
 from carteira.kit.web.approvals import Desk as DeskOfTheKit
 from carteira.kit.web.idempotency import REPLAYED, idempotent
@@ -67,6 +67,7 @@ async def give(tx: Tx, order: Gift, act: Act) -> dict[str, Any]:
         text("INSERT INTO gifts (amount, note, maker, checker, key) VALUES (:amount, :note, :maker, :checker, :key)"),
         values,
     )
+    await audit.record(tx, "gift_given", actor=act.actor, approved_by=act.approved_by, subject=order.to, amount=amount)
     return {"given": amount}
 
 
@@ -77,19 +78,19 @@ router = APIRouter()
 Giver = Annotated[Principal, claims("gifts:write")]
 
 
-@router.post("/gifts", status_code=201)
+@router.post("/gifts", status_code=201, dependencies=[acts("gift_given")])
 @idempotent(status=201)
 async def post_gift(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
     return await desk.carry_out(tx, GIVE, body, who)
 
 
-@router.post("/other-gifts", status_code=201)
+@router.post("/other-gifts", status_code=201, dependencies=[acts("gift_given")])
 @idempotent(status=201)
 async def post_other(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
     return await desk.carry_out(tx, OTHER, body, who)
 
 
-@router.post("/free-gifts", status_code=201)
+@router.post("/free-gifts", status_code=201, dependencies=[acts("gift_given")])
 @idempotent(status=201)
 async def post_free(body: Gift, tx: TxDep, who: Giver, desk: DeskDep) -> object:
     return await desk.carry_out(tx, FREE, body, who)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.access import Principal, Who, claims, public, reads
 from carteira.kit.web.edge import Edge
 from carteira.kit.web.problems import Conflict
 from tests.support.client import client_of
@@ -78,7 +78,7 @@ async def me(who: Who) -> UUID:
     return who.user_id
 
 
-@router.get("/guarded")
+@router.get("/guarded", dependencies=[reads("a test")])
 async def guarded(who: Annotated[Principal, claims("x:read", "x:write")]) -> UUID:
     return who.user_id
 

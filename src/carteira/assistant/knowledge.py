@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, select, update
 from carteira.assistant.errors import TopicNotFound
 from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTopicVersion
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
 
@@ -204,4 +205,5 @@ async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID) -> Topic:
     await _write(tx, written, author_id=author_id)
     knowledge.version += 1
     await tx.flush()
+    await audit.record(tx, "assistant_topic_written", slug=slug, version=written.version)
     return written

@@ -18,7 +18,8 @@ from carteira.assistant.schemas import (
     TopicVersionOut,
     UnansweredOut,
 )
-from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.security import audit
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
@@ -27,6 +28,7 @@ from carteira.kit.web.transaction import TxDep
 router = APIRouter(prefix="/chatbot", tags=["assistant"])
 
 Writer = Annotated[Principal, claims("assistant:write")]
+_nobodys = reads("what the assistant knows is nobody's")
 Slug = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", examples=["esqueci-senha"])]
 NewSlug = Annotated[str, Path(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$", examples=["esqueci-senha"])]
 
@@ -61,7 +63,7 @@ async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep) 
     return ChatOut.model_validate(await assistant.chat(tx, who, body.message, body.file_id))
 
 
-@router.get("/topics", summary="Base de conhecimento", dependencies=[claims("assistant:read")])
+@router.get("/topics", summary="Base de conhecimento", dependencies=[claims("assistant:read"), _nobodys])
 async def list_topics(
     tx: TxDep,
     q: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Procura no texto")] = None,
@@ -72,13 +74,13 @@ async def list_topics(
     return asked.page(rows, lambda topic: topic.slug).map(TopicOut.model_validate)
 
 
-@router.get("/topics/{slug}", summary="Um assunto", dependencies=[claims("assistant:read")])
+@router.get("/topics/{slug}", summary="Um assunto", dependencies=[claims("assistant:read"), _nobodys])
 async def get_topic(slug: Slug, tx: TxDep) -> TopicOut:
     """Mostra um assunto com as frases que o reconhecem."""
     return TopicOut.model_validate(await knowledge.topic(tx, slug))
 
 
-@router.put("/topics/{slug}", summary="Escrever um assunto")
+@router.put("/topics/{slug}", summary="Escrever um assunto", dependencies=[acts("assistant_topic_written")])
 async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> TopicOut:
     """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos."""
     if body.action is not None and body.action not in intents.ALL:
@@ -88,14 +90,22 @@ async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> Top
     return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.id))
 
 
-@router.get("/topics/{slug}/versions", summary="Versões de um assunto", dependencies=[claims("assistant:read")])
+@router.get(
+    "/topics/{slug}/versions",
+    summary="Versões de um assunto",
+    dependencies=[claims("assistant:read"), _nobodys],
+)
 async def list_versions(slug: Slug, tx: TxDep) -> Page[TopicVersionOut]:
     """Lista o que o assunto já foi, do mais novo ao mais antigo."""
     rows = await knowledge.versions(tx, slug)
     return Page(items=[TopicVersionOut.model_validate(row) for row in rows])
 
 
-@router.get("/unanswered", summary="Perguntas sem resposta", dependencies=[claims("assistant:read")])
+@router.get(
+    "/unanswered",
+    summary="Perguntas sem resposta",
+    dependencies=[claims("assistant:read"), reads("questions are kept scrubbed and without their person")],
+)
 async def list_unanswered(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[UnansweredOut]:
     """Lista o que o assistente não soube responder, sem dados pessoais, do mais novo ao mais antigo."""
     rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after)
@@ -106,14 +116,16 @@ async def list_unanswered(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) 
     "/unanswered/{question_id}",
     status_code=204,
     summary="Tirar uma pergunta da lista",
-    dependencies=[claims("assistant:write")],
+    dependencies=[claims("assistant:write"), acts("assistant_question_dismissed")],
 )
 async def dismiss(question_id: UUID, tx: TxDep) -> None:
     """Tira da lista uma pergunta que já tem resposta, ou que não precisa dela."""
     await unanswered.dismiss(tx, question_id)
 
 
-@router.get("/tickets", summary="Atendimentos", dependencies=[claims("assistant:read")])
+@router.get(
+    "/tickets", summary="Atendimentos", dependencies=[claims("assistant:read"), looks("assistant_tickets_listed")]
+)
 async def list_tickets(
     tx: TxDep,
     is_open: Annotated[bool | None, Query(alias="open", description="Só os abertos, ou só os respondidos")] = None,
@@ -121,10 +133,16 @@ async def list_tickets(
 ) -> Page[TicketOut]:
     """Lista os pedidos de atendimento por uma pessoa, por ordem de chegada."""
     rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)
-    return asked.page(rows, lambda ticket: ticket.id).map(TicketOut.model_validate)
+    page = asked.page(rows, lambda ticket: ticket.id)
+    await audit.record_looks(tx, "assistant_tickets_listed", [ticket.user_id for ticket in page.items])
+    return page.map(TicketOut.model_validate)
 
 
-@router.post("/tickets/{ticket_id}/answer", summary="Responder um atendimento")
+@router.post(
+    "/tickets/{ticket_id}/answer",
+    summary="Responder um atendimento",
+    dependencies=[acts("assistant_ticket_answered")],
+)
 async def answer_ticket(ticket_id: UUID, body: AnswerIn, tx: TxDep, who: Writer) -> TicketOut:
     """Responde a um atendimento, uma única vez; a pessoa lê a resposta na conversa."""
     return TicketOut.model_validate(await tickets.answer(tx, ticket_id, body.answer, author_id=who.id))

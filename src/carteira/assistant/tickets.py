@@ -10,6 +10,7 @@ from sqlalchemy import select
 from carteira.assistant.errors import TicketAnswered, TicketNotFound
 from carteira.assistant.models import ChatbotTicket
 from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -75,4 +76,5 @@ async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Tick
         raise TicketAnswered
     row.answer, row.answered_by, row.answered_at = text, author_id, clock.now()
     await tx.flush()
+    await audit.record(tx, "assistant_ticket_answered", subject=row.user_id, ticket_id=str(ticket_id))
     return _view(row)

@@ -10,6 +10,7 @@ from carteira.assistant.errors import QuestionNotFound
 from carteira.assistant.models import ChatbotUnanswered
 from carteira.assistant.text import anonymous
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -41,6 +42,7 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
     )
     if gone is None:
         raise QuestionNotFound
+    await audit.record(tx, "assistant_question_dismissed", question_id=str(question_id))
 
 
 async def forget_old(tx: Tx) -> int:

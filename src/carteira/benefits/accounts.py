@@ -1,10 +1,10 @@
 """Benefit accounts: opened by a processor's reference, seen by their owner."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
@@ -23,6 +23,7 @@ from carteira.benefits.schemas import (
     BenefitAccountOut,
 )
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
@@ -39,6 +40,11 @@ class BenefitAccountView:
     cpf: str | None
     contact: str | None
 
+    @property
+    def person(self) -> UUID:
+        """Whom the audit means by it: its owner, or the account itself while it has none."""
+        return self.user_id or self.id
+
 
 async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountView:
     """Give an account by the processor's reference; with `keep` it stays as it is until the transaction ends.
@@ -53,8 +59,10 @@ async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountV
     return BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
 
 
-async def visible(tx: Tx, reference: str, who: Principal) -> BenefitAccountView:
+async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = None) -> BenefitAccountView:
     """Give an account to its owner or to who may read benefits; to others it is not there.
+
+    `look` is the action that it is shown for, recorded if it is another's.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another person's.
@@ -62,7 +70,15 @@ async def visible(tx: Tx, reference: str, who: Principal) -> BenefitAccountView:
     account = await find(tx, reference)
     if not who.may("benefits:read") and (account.user_id is None or account.user_id != who.user_id):
         raise BenefitAccountNotFound
+    if look is not None:
+        await audit.record_looks(tx, look, [account.person])
     return account
+
+
+async def persons(tx: Tx, account_ids: Iterable[UUID]) -> list[UUID]:
+    """Give whom the audit means by accounts: owners, and accounts that have none."""
+    known = select(func.coalesce(BenefitAccount.user_id, BenefitAccount.id))
+    return list(await tx.scalars(known.where(BenefitAccount.id.in_(set(account_ids)))))
 
 
 async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
@@ -119,4 +135,13 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         if amount := body.balances.get(name, 0):
             entry = credit_entry(account_id, amount, "Saldo inicial", key=act.key_of(name))
             await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+    await audit.record(
+        tx,
+        "benefit_account_opened",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=body.user_id or opened,
+        account_id=str(opened),
+        amount=sum(body.balances.values()),
+    )
     return BenefitAccountOut(account=body.account, balances=await balances(tx, opened))

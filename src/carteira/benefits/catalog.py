@@ -10,6 +10,7 @@ from carteira.benefits.errors import CategoryNotFound, CategoryRegimeFixed, MccT
 from carteira.benefits.models import BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
 from carteira.benefits.schemas import CategoryOut, MerchantOut
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 
 FIXED_REGIMES = {"FOOD": "pat", "MEAL": "pat", CASH: "free"}
 """Decreto 10.854/2021, art. 174, and Decreto 11.678/2023 for the first two; the contract for the last."""
@@ -78,6 +79,7 @@ async def put_category(tx: Tx, name: str, mccs: Sequence[str], regime: str) -> C
     if mccs:
         rows = [{"mcc": mcc, "category": name} for mcc in sorted(set(mccs))]
         await tx.execute(insert(BenefitMcc).values(rows).on_conflict_do_nothing())
+    await audit.record(tx, "benefit_category_set", category=name, mccs=sorted(set(mccs)), regime=regime)
     return await get_category(tx, name)
 
 
@@ -103,6 +105,7 @@ async def put_merchant(tx: Tx, name: str, mcc: str) -> MerchantOut:
     """Make or change a merchant."""
     statement = insert(BenefitMerchant).values(match=normalise_merchant(name), name=name, mcc=mcc)
     await tx.execute(statement.on_conflict_do_update(index_elements=["match"], set_={"name": name, "mcc": mcc}))
+    await audit.record(tx, "benefit_merchant_set", merchant=normalise_merchant(name), mcc=mcc)
     return MerchantOut(name=name, mcc=mcc)
 
 
@@ -119,3 +122,4 @@ async def delete_merchant(tx: Tx, name: str) -> None:
     )
     if gone is None:
         raise MerchantNotFound
+    await audit.record(tx, "benefit_merchant_removed", merchant=gone)

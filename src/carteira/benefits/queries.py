@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from carteira import ledger
 from carteira.benefits import catalog
-from carteira.benefits.accounts import BenefitAccountView, visible
+from carteira.benefits.accounts import BenefitAccountView, persons, visible
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
@@ -17,11 +17,13 @@ from carteira.benefits.ledger_kinds import LEDGER_KIND
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
 from carteira.benefits.schemas import BenefitStatementLineOut, SimulationOut, TransactionOut
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
 
 _NOBODY = UUID(int=0)
+_SIMULATED = "transaction_simulated"
 
 purchase_events = (
     select(
@@ -92,18 +94,26 @@ async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> Transacti
         owner = await tx.scalar(select(BenefitAccount.user_id).where(BenefitAccount.id == row.account_id))
         if owner is None or owner != who.user_id:
             raise TransactionNotFound
+    await _record_looks(tx, "transaction_read", [row])
     return as_transaction(row)
 
 
-async def transactions(  # noqa: PLR0913 - filters and the place in the list
-    tx: Tx, who: Principal, *, account: str | None, code: str | None, limit: int, before: UUID | None
-) -> list[TransactionOut]:
+async def _record_looks(tx: Tx, action: str, rows: Sequence[BenefitDecision]) -> None:
+    account_ids = {row.account_id for row in rows if row.account_id is not None}
+    await audit.record_looks(tx, action, await persons(tx, account_ids) if account_ids else ())
+
+
+async def transactions(
+    tx: Tx, who: Principal, *, account: str | None, code: str | None, asked: PageRequest[UUID]
+) -> Page[TransactionOut]:
     """List decisions, newest first: of one account, of all of mine, or of everybody for who may read benefits.
+
+    Each person whose decision is shown to another is looked at.
 
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.
     """
-    query = select(BenefitDecision).order_by(BenefitDecision.id.desc()).limit(limit)
+    query = select(BenefitDecision).order_by(BenefitDecision.id.desc()).limit(asked.limit + 1)
     if account is not None:
         query = query.where(BenefitDecision.account_id == (await visible(tx, account, who)).id)
     elif not who.may("benefits:read"):
@@ -113,9 +123,11 @@ async def transactions(  # noqa: PLR0913 - filters and the place in the list
         query = query.where(BenefitDecision.code == code)
         if code != Code.APPROVED:
             query = query.where(BenefitDecision.code != Code.APPROVED.value)
-    if before is not None:
-        query = query.where(BenefitDecision.id < before)
-    return [as_transaction(row) for row in await tx.scalars(query)]
+    if asked.after is not None:
+        query = query.where(BenefitDecision.id < asked.after)
+    page = asked.page((await tx.scalars(query)).all(), lambda row: row.id)
+    await _record_looks(tx, "transactions_listed", page.items)
+    return page.map(as_transaction)
 
 
 async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
@@ -155,7 +167,7 @@ async def _merchants(tx: Tx, entry_ids: Sequence[UUID]) -> dict[UUID, str | None
 
 
 async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> SimulationOut:
-    """Say what the authorizer would answer to a request and why; nothing moves and nothing is recorded.
+    """Say what the authorizer would answer to a request and why; nothing moves, and only the look is recorded.
 
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.
@@ -164,16 +176,18 @@ async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> Simulat
         request = parse_authorization(body, query, uuid7())
     except Malformed as error:
         if error.account is not None:
-            await visible(tx, error.account, who)
+            await visible(tx, error.account, who, look=_SIMULATED)
         elif not who.may("benefits:read"):
             raise BenefitAccountNotFound from error
+        else:
+            await audit.record_looks(tx, _SIMULATED, ())
         refusal = refuse_malformed(uuid7(), _NOBODY, error.account or "", error.reason)
         return _simulation(refusal)
     return _simulation(await _decide(tx, request, who))
 
 
 async def _decide(tx: Tx, request: Authorization, who: Principal) -> Decision:
-    account = await visible(tx, request.account, who)
+    account = await visible(tx, request.account, who, look=_SIMULATED)
     category = (await catalog.load(tx)).categorise(request.mcc, request.merchant)
     available = {
         view.kind.removeprefix(LEDGER_KIND): view.available for view in await ledger.accounts_of_holder(tx, account.id)

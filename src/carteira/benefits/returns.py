@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from carteira import ledger
+from carteira.benefits.accounts import persons
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.errors import (
     AlreadyReturned,
@@ -22,6 +23,7 @@ from carteira.benefits.schemas import (
     ReturnOut,
 )
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import format_brl
@@ -66,6 +68,18 @@ async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int, 
     )
     await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await _record_return(tx, entry.id, decision.id, kind, amount)
+    person = (await persons(tx, [decision.account_id]))[0]
+    action = "transaction_reversed" if kind == "reversal" else "transaction_refunded"
+    await audit.record(
+        tx,
+        action,
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=person,
+        entry=entry.id,
+        transaction_id=str(decision.id),
+        amount=amount,
+    )
     return ReturnOut(
         id=entry.id,
         transaction_id=decision.id,

@@ -36,7 +36,7 @@ from carteira.benefits.schemas import (
     TransactionOut,
 )
 from carteira.identity import IdentityDep
-from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -47,6 +47,7 @@ transactions = APIRouter(prefix="/transactions", tags=["benefits"])
 router = APIRouter(prefix="/benefits", tags=["benefits"])
 
 Writer = Annotated[Principal, claims("benefits:write")]
+_nobodys = reads("the catalog is nobody's")
 Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
 
 _authorization_body = {
@@ -79,13 +80,18 @@ async def authorizer(
     raise NotImplementedError("the lean endpoint answers this path before FastAPI sees it")
 
 
-@transactions.post("/simulate", summary="Simular uma compra", openapi_extra=_authorization_body)
+@transactions.post(
+    "/simulate",
+    summary="Simular uma compra",
+    openapi_extra=_authorization_body,
+    dependencies=[looks("transaction_simulated")],
+)
 async def simulate(request: Request, tx: TxDep, who: Who) -> SimulationOut:
     """Diz o que o autorizador responderia e por quê. Não move nada."""
     return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
 
 
-@transactions.get("", summary="Transações")
+@transactions.get("", summary="Transações", dependencies=[looks("transactions_listed")])
 async def list_transactions(
     tx: TxDep,
     who: Who,
@@ -94,18 +100,22 @@ async def list_transactions(
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TransactionOut]:
     """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
-    rows = await queries.transactions(tx, who, account=account, code=code, limit=asked.limit + 1, before=asked.after)
-    return asked.page(rows, lambda row: row.id)
+    return await queries.transactions(tx, who, account=account, code=code, asked=asked)
 
 
-@transactions.get("/{transaction_id}", summary="Uma transação")
+@transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[looks("transaction_read")])
 async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> TransactionOut:
     """Mostra uma decisão do autorizador e a sua explicação."""
     return await queries.transaction(tx, transaction_id, who)
 
 
 @transactions.post(
-    "/{transaction_id}/reversal", status_code=201, summary="Estornar", response_model=ReturnOut, responses=MAY_WAIT
+    "/{transaction_id}/reversal",
+    status_code=201,
+    summary="Estornar",
+    response_model=ReturnOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("transaction_reversed")],
 )
 @idempotent(status=201)
 async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -> object:
@@ -115,7 +125,12 @@ async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -
 
 
 @transactions.post(
-    "/{transaction_id}/refund", status_code=201, summary="Devolver", response_model=ReturnOut, responses=MAY_WAIT
+    "/{transaction_id}/refund",
+    status_code=201,
+    summary="Devolver",
+    response_model=ReturnOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("transaction_refunded")],
 )
 @idempotent(status=201)
 async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, body: RefundIn | None = None) -> object:
@@ -128,7 +143,12 @@ async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, bo
 
 
 @router.post(
-    "/accounts", status_code=201, summary="Abrir uma conta", response_model=BenefitAccountOut, responses=MAY_WAIT
+    "/accounts",
+    status_code=201,
+    summary="Abrir uma conta",
+    response_model=BenefitAccountOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("benefit_account_opened")],
 )
 @idempotent(status=201)
 async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
@@ -139,14 +159,14 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
     return await desk.carry_out(tx, operations.OPEN_ACCOUNT, body, who)
 
 
-@router.get("/accounts/{account}", summary="Conta e saldos")
+@router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[looks("benefit_account_read")])
 async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
-    view = await accounts.visible(tx, account, who)
+    view = await accounts.visible(tx, account, who, look="benefit_account_read")
     return BenefitAccountOut(account=view.reference, balances=await accounts.balances(tx, view.id))
 
 
-@router.get("/accounts/{account}/statement", summary="Extrato")
+@router.get("/accounts/{account}/statement", summary="Extrato", dependencies=[looks("benefit_statement_read")])
 async def get_statement(
     account: Reference,
     tx: TxDep,
@@ -154,7 +174,7 @@ async def get_statement(
     asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[BenefitStatementLineOut]:
     """Lista os movimentos de todas as categorias, do mais novo ao mais antigo."""
-    view = await accounts.visible(tx, account, who)
+    view = await accounts.visible(tx, account, who, look="benefit_statement_read")
     return await queries.statement(tx, view.id, asked, who)
 
 
@@ -172,7 +192,12 @@ async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime
 
 
 @router.post(
-    "/accounts/{account}/credits", status_code=201, summary="Creditar", response_model=CreditOut, responses=MAY_WAIT
+    "/accounts/{account}/credits",
+    status_code=201,
+    summary="Creditar",
+    response_model=CreditOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("benefit_credited")],
 )
 @idempotent(status=201)
 async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
@@ -222,7 +247,12 @@ async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
 
 
 @router.post(
-    "/credits", summary="Creditar em lote", openapi_extra=_BULK_BODY, response_model=BulkCreditOut, responses=MAY_WAIT
+    "/credits",
+    summary="Creditar em lote",
+    openapi_extra=_BULK_BODY,
+    response_model=BulkCreditOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("benefits_credited_in_bulk")],
 )
 @idempotent(payload=itemgetter("lines"))
 async def credit_many(
@@ -260,31 +290,39 @@ async def _read_lines(kind: str, body: bytes) -> list[Any]:
         raise InvalidInput(errors=[{"field": "body", "message": "Envie uma lista JSON de créditos."}]) from error
 
 
-@router.get("/categories", summary="Categorias", dependencies=[claims("benefits:write")])
+@router.get("/categories", summary="Categorias", dependencies=[claims("benefits:write"), _nobodys])
 async def list_categories(tx: TxDep) -> list[CategoryOut]:
     """Lista as categorias, os seus MCCs e o regime de cada uma."""
     return await catalog.list_categories(tx)
 
 
-@router.get("/categories/{category}", summary="Uma categoria", dependencies=[claims("benefits:write")])
+@router.get("/categories/{category}", summary="Uma categoria", dependencies=[claims("benefits:write"), _nobodys])
 async def get_category(category: Annotated[CategoryName, Path()], tx: TxDep) -> CategoryOut:
     """Mostra uma categoria."""
     return await catalog.get_category(tx, category)
 
 
-@router.put("/categories/{category}", summary="Criar ou mudar uma categoria", dependencies=[claims("benefits:write")])
+@router.put(
+    "/categories/{category}",
+    summary="Criar ou mudar uma categoria",
+    dependencies=[claims("benefits:write"), acts("benefit_category_set")],
+)
 async def put_category(category: Annotated[CategoryName, Path()], body: CategoryIn, tx: TxDep) -> CategoryOut:
     """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria."""
     return await catalog.put_category(tx, category, body.mccs, body.regime)
 
 
-@router.get("/merchants", summary="Estabelecimentos", dependencies=[claims("benefits:write")])
+@router.get("/merchants", summary="Estabelecimentos", dependencies=[claims("benefits:write"), _nobodys])
 async def list_merchants(tx: TxDep) -> list[MerchantOut]:
     """Lista os estabelecimentos cujo nome prevalece sobre o MCC."""
     return await catalog.list_merchants(tx)
 
 
-@router.put("/merchants", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")])
+@router.put(
+    "/merchants",
+    summary="Criar ou mudar um estabelecimento",
+    dependencies=[claims("benefits:write"), acts("benefit_merchant_set")],
+)
 async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC de um estabelecimento pelo nome; caixa e espaços repetidos não importam."""
     if body.name is None:
@@ -292,14 +330,16 @@ async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
     return await catalog.put_merchant(tx, body.name, body.mcc)
 
 
-@router.get("/merchants/{name:path}", summary="Um estabelecimento", dependencies=[claims("benefits:write")])
+@router.get("/merchants/{name:path}", summary="Um estabelecimento", dependencies=[claims("benefits:write"), _nobodys])
 async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
     """Mostra um estabelecimento."""
     return await catalog.get_merchant(tx, name)
 
 
 @router.put(
-    "/merchants/{name:path}", summary="Criar ou mudar um estabelecimento", dependencies=[claims("benefits:write")]
+    "/merchants/{name:path}",
+    summary="Criar ou mudar um estabelecimento",
+    dependencies=[claims("benefits:write"), acts("benefit_merchant_set")],
 )
 async def put_named_merchant(name: Annotated[MerchantName, Path()], body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
@@ -308,7 +348,12 @@ async def put_named_merchant(name: Annotated[MerchantName, Path()], body: Mercha
     return await catalog.put_merchant(tx, body.name or name, body.mcc)
 
 
-@router.delete("/merchants/{name:path}", status_code=204, summary="Tirar", dependencies=[claims("benefits:write")])
+@router.delete(
+    "/merchants/{name:path}",
+    status_code=204,
+    summary="Tirar",
+    dependencies=[claims("benefits:write"), acts("benefit_merchant_removed")],
+)
 async def delete_merchant(name: str, tx: TxDep) -> Response:
     """Tira um estabelecimento da lista."""
     await catalog.delete_merchant(tx, name)

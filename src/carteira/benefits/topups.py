@@ -29,6 +29,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE, pieces
+from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
@@ -87,6 +88,17 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     book = await ledger.lock(tx, [account_id])
     book.post(entry)
     await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
+    await audit.record(
+        tx,
+        "benefit_credited",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=view.person,
+        entry=entry.id,
+        account_id=str(view.id),
+        category=body.category,
+        amount=body.amount,
+    )
     return CreditOut(
         entry_id=entry.id,
         account=reference,
@@ -159,6 +171,15 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
     )
     await _post(tx, due, act)
     failed = len(results) - len(due)
+    await audit.record(
+        tx,
+        "benefits_credited_in_bulk",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        credited=len(due),
+        failed=failed,
+        amount=total,
+    )
     return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
 
 

@@ -1,6 +1,8 @@
 """Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; every read written down first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
@@ -17,6 +19,7 @@ from carteira.credit.sealing import COLUMNS, Sealed
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
@@ -34,6 +37,8 @@ class Reader:
     who: UUID
     what: str
     purpose: str
+    looks: Sequence[dict[str, Any]] = ()
+    """The rows of the audit that are written with it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class StoredA:
 def person_hash(keyring: Keyring, cpf: str) -> bytes:
     """Give what base A and its log know a CPF by."""
     return keyring.hash(LOOKUP, cpf)
+
+
+def person_id(keyring: Keyring, cpf: str) -> UUID:
+    """Give whom the audit means by a CPF: a pseudonym that is made again of the CPF only with the key."""
+    return UUID(bytes=person_hash(keyring, cpf)[:16])
 
 
 def _sealed(row: CreditRecord) -> Sealed:
@@ -83,6 +93,7 @@ async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -
         row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
         outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
         access = AccessRecord(person, reader.who, reader.what, reader.purpose, outcome)
+        await audit.write(tx, reader.looks)
         await accesses.append(tx, keyring.derive(CHAIN), access)
     if row is None:
         raise CreditRecordNotFound
@@ -114,6 +125,7 @@ async def put(
             written = await tx.scalar(update(CreditRecord).where(*where).values(**values).returning(CreditRecord.id))
         if written is None:
             raise RecordChanged
+        await audit.record(tx, "credit_base_a_written", subject=person_id(keyring, cpf))
     return StoredA(BaseAOut.model_validate(plain | {"updated_at": now}), str(version)), found is None
 
 
@@ -130,6 +142,7 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
         raise CreditRecordNotFound
     precondition.check(str(row.version))
     await tx.delete(row)
+    await audit.record(tx, "credit_base_a_removed", subject=person_id(keyring, cpf))
 
 
 async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOut | None:

@@ -1,7 +1,7 @@
 """Credit over HTTP. Reads of base A say what for; changes of A and B say which version they saw."""
 
 from typing import Annotated
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
@@ -27,9 +27,11 @@ from carteira.credit.schemas import (
 )
 from carteira.credit.stores import Stores
 from carteira.kit.db.engine import Database
+from carteira.kit.security import audit
+from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.access import Principal, Who, acts, claims, looks
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -48,24 +50,34 @@ def _stores(request: Request) -> Stores:
     return stores
 
 
+def _trail(request: Request) -> AuditTrail:
+    trail: AuditTrail = request.app.state.audit_trail
+    return trail
+
+
+def _person(request: Request, cpf: str) -> UUID:
+    return base_a.person_id(_stores(request).keyring, cpf)
+
+
 def _database(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
 
 
-@router.get("", summary="Perfil completo")
+@router.get("", summary="Perfil completo", dependencies=[looks("credit_profile_read")])
 async def get_profile(request: Request, cpf: PathCpf, who: ReadsAll, purpose: PurposeHeader) -> ProfileOut:
     """Junta as três bases, consultadas ao mesmo tempo; `unavailable` diz qual está fora do ar."""
-    return await _stores(request).profile(_database(request), cpf, who, purpose)
+    return await _stores(request).profile(_database(request), _trail(request), cpf, who, purpose)
 
 
-@router.get("/base-a", summary="Ler a base A")
+@router.get("/base-a", summary="Ler a base A", dependencies=[looks("credit_base_a_read")])
 async def get_base_a(
     request: Request, response: Response, cpf: PathCpf, who: ReadsA, purpose: PurposeHeader
 ) -> BaseAOut:
     """Mostra nome, endereço e dívidas. A leitura fica registrada, com a finalidade, antes da resposta."""
     stores = _stores(request)
-    reader = Reader(who.id, "base_a", purpose)
+    rows = audit.look_rows("credit_base_a_read", [base_a.person_id(stores.keyring, cpf)], purpose=purpose)
+    reader = Reader(who.id, "base_a", purpose, rows)
     stored = await base_a.read(_database(request), stores.keyring, cpf, reader)
     await stores.note_query(cpf, who, purpose)
     response.headers["ETag"] = etag(stored.version)
@@ -75,7 +87,7 @@ async def get_base_a(
 @router.put(
     "/base-a",
     summary="Gravar a base A",
-    dependencies=[claims("credit:a:write")],
+    dependencies=[claims("credit:a:write"), acts("credit_base_a_written")],
     responses={201: {"model": BaseAOut, "description": "Criado"}},
 )
 async def put_base_a(
@@ -88,18 +100,24 @@ async def put_base_a(
     return stored.content
 
 
-@router.delete("/base-a", status_code=204, summary="Apagar a base A", dependencies=[claims("credit:a:write")])
+@router.delete(
+    "/base-a",
+    status_code=204,
+    summary="Apagar a base A",
+    dependencies=[claims("credit:a:write"), acts("credit_base_a_removed")],
+)
 async def delete_base_a(request: Request, cpf: PathCpf, tx: TxDep, precondition: PreconditionDep) -> Response:
     """Apaga a base A de um CPF; o registro de quem a leu permanece."""
     await base_a.remove(tx, _stores(request).keyring, cpf, precondition)
     return Response(status_code=204)
 
 
-@router.get("/base-b", summary="Ler a base B")
+@router.get("/base-b", summary="Ler a base B", dependencies=[looks("credit_base_b_read")])
 async def get_base_b(request: Request, response: Response, cpf: PathCpf, who: ReadsB) -> BaseBOut:
     """Mostra idade, endereço, bens e fontes de renda."""
     stores = _stores(request)
     stored = await stores.b.read(cpf)
+    await _trail(request).look("credit_base_b_read", _person(request, cpf))
     await stores.note_query(cpf, who, None)
     response.headers["ETag"] = etag(stored.version)
     return stored.content
@@ -108,7 +126,7 @@ async def get_base_b(request: Request, response: Response, cpf: PathCpf, who: Re
 @router.put(
     "/base-b",
     summary="Gravar a base B",
-    dependencies=[claims("credit:b:write")],
+    dependencies=[claims("credit:b:write"), acts("credit_base_b_written")],
     responses={201: {"model": BaseBOut, "description": "Criado"}},
 )
 async def put_base_b(
@@ -116,36 +134,57 @@ async def put_base_b(
 ) -> BaseBOut:
     """Grava a base B por inteiro. Para mudar, envie `If-Match` com o ETag da leitura."""
     stored, new = await _stores(request).b.put(cpf, body, precondition)
+    await _trail(request).act("credit_base_b_written", _person(request, cpf))
     response.status_code = 201 if new else 200
     response.headers["ETag"] = etag(stored.version)
     return stored.content
 
 
-@router.delete("/base-b", status_code=204, summary="Apagar a base B", dependencies=[claims("credit:b:write")])
+@router.delete(
+    "/base-b",
+    status_code=204,
+    summary="Apagar a base B",
+    dependencies=[claims("credit:b:write"), acts("credit_base_b_removed")],
+)
 async def delete_base_b(request: Request, cpf: PathCpf, precondition: PreconditionDep) -> Response:
     """Apaga a base B de um CPF."""
     await _stores(request).b.remove(cpf, precondition)
+    await _trail(request).act("credit_base_b_removed", _person(request, cpf))
     return Response(status_code=204)
 
 
-@router.get("/base-c", summary="Ler a base C", dependencies=[claims("credit:c:read")])
+@router.get("/base-c", summary="Ler a base C", dependencies=[claims("credit:c:read"), looks("credit_base_c_read")])
 async def get_base_c(request: Request, cpf: PathCpf) -> BaseCOut:
     """Mostra a última consulta, a movimentação financeira e a última compra com cartão."""
     content = await _stores(request).c.read_json(cpf)
+    await _trail(request).look("credit_base_c_read", _person(request, cpf))
     return Response(content, media_type="application/json")  # type: ignore[return-value] # the annotation documents it
 
 
-@router.post("/base-c/events", status_code=201, summary="Registrar um evento na base C")
+@router.post(
+    "/base-c/events",
+    status_code=201,
+    summary="Registrar um evento na base C",
+    dependencies=[acts("credit_base_c_event_added")],
+)
 async def post_base_c_event(request: Request, cpf: PathCpf, body: BaseCEventIn, who: WritesC) -> BaseCEventOut:
     """Registra uma consulta, um movimento ou uma compra com cartão. O mesmo `id` não soma de novo."""
     happening = _happening(body, who)
-    return BaseCEventOut(id=happening.id, applied=await _stores(request).c.apply(cpf, happening))
+    applied = await _stores(request).c.apply(cpf, happening)
+    await _trail(request).act("credit_base_c_event_added", _person(request, cpf), applied=applied)
+    return BaseCEventOut(id=happening.id, applied=applied)
 
 
-@router.delete("/base-c", status_code=204, summary="Apagar a base C", dependencies=[claims("credit:c:write")])
+@router.delete(
+    "/base-c",
+    status_code=204,
+    summary="Apagar a base C",
+    dependencies=[claims("credit:c:write"), acts("credit_base_c_erased")],
+)
 async def delete_base_c(request: Request, cpf: PathCpf) -> Response:
     """Esquece o que a base C sabe de um CPF."""
     await _stores(request).c.erase(cpf)
+    await _trail(request).act("credit_base_c_erased", _person(request, cpf))
     return Response(status_code=204)
 
 
@@ -162,17 +201,18 @@ def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principa
             )
 
 
-@router.get("/score", summary="Pontuação de crédito")
+@router.get("/score", summary="Pontuação de crédito", dependencies=[looks("credit_score_read")])
 async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
     """Calcula a pontuação (0 a 1000) com a base B e diz os três motivos que mais pesam. Nunca adivinha."""
     stores = _stores(request)
     stored = await stores.b.read(cpf)
     result = score.of_person(stored.content)
+    await _trail(request).look("credit_score_read", _person(request, cpf), purpose="credit_analysis")
     await stores.note_query(cpf, who, "credit_analysis")
     return result
 
 
-@router.get("/accesses", summary="Quem leu a base A")
+@router.get("/accesses", summary="Quem leu a base A", dependencies=[looks("credit_accesses_read")])
 async def get_accesses(
     request: Request, cpf: PathCpf, tx: TxDep, who: Who, asked: PageRequest[int] = page_of(accesses.ACCESSES)
 ) -> Page[AccessOut]:

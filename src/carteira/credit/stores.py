@@ -24,6 +24,8 @@ from carteira.credit.schemas import AccessOut, Base, ProfileOut
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -123,12 +125,19 @@ class Stores:
         except (BaseCDown, TimeoutError):
             log.warning("bureau query not noted")
 
-    async def profile(self, database: Database, cpf: str, who: Principal, purpose: str) -> ProfileOut:
+    async def profile(
+        self, database: Database, trail: AuditTrail, cpf: str, who: Principal, purpose: str
+    ) -> ProfileOut:
         """Ask the three bases at once, each within its budget, and say which one did not answer.
 
-        The look-up is in the access log before base A is opened; where base A is down, nothing of it was shown.
+        The look-up is in the access log and in the audit before base A is opened; where base A is down, in the audit
+        before the rest is shown.
+
+        Raises:
+            AuditDown: it could not be written down.
         """
-        reader = Reader(who.id, "profile", purpose)
+        looks = audit.look_rows("credit_profile_read", [base_a.person_id(self.keyring, cpf)], purpose=purpose)
+        reader = Reader(who.id, "profile", purpose, looks)
         unavailable: list[Base] = []
 
         async def within(base: Base, asking: Awaitable[T]) -> T | None:
@@ -150,9 +159,7 @@ class Stores:
             within("base_c", self.c.read(cpf)),
         )
         if "base_a" in unavailable:
-            # The access log lies beside base A, and may have no row: then this line tells who saw the rest.
-            person = base_a.person_hash(self.keyring, cpf).hex()
-            log.warning("profile without base a", who=str(who.id), purpose=purpose, person=person)
+            await trail.keep(looks)  # base A's transaction may have written them, or not
         if "base_c" not in unavailable:
             await self.note_query(cpf, who, purpose)
         return ProfileOut(
@@ -170,12 +177,12 @@ class Stores:
             CpfNotProven: the caller's CPF, whichever it is, is not proven to be theirs.
             Forbidden: the CPF is another person's.
         """
-        if not who.may("credit:audit"):
-            proven = await self.proven_cpf(tx, who.user_id)
-            if proven is None:
-                raise identity.CpfNotProven
-            if proven != cpf:
-                raise Forbidden
+        proven = await self.proven_cpf(tx, who.user_id)
+        if proven != cpf and not who.may("credit:audit"):
+            raise identity.CpfNotProven if proven is None else Forbidden
+        await audit.record_looks(
+            tx, "credit_accesses_read", [] if proven == cpf else [base_a.person_id(self.keyring, cpf)]
+        )
         person = base_a.person_hash(self.keyring, cpf)
         rows = await accesses.of_person(tx, person, limit=limit, before=before)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]

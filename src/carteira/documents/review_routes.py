@@ -12,7 +12,7 @@ from carteira.documents.service import DocumentState, DocumentView
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
-from carteira.kit.web.access import Claims, Principal
+from carteira.kit.web.access import Claims, Principal, acts, looks
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -26,7 +26,7 @@ async def _shown(tx: Tx, vault: Vault, document: DocumentView) -> ReviewedDocume
     return shown.model_copy(update={"holder_name": await vault.holder_name(tx, document.user_id)})
 
 
-@router.get("", summary="Documentos a conferir")
+@router.get("", summary="Documentos a conferir", dependencies=[looks("document_listed")])
 async def list_reviews(
     tx: TxDep,
     who: Reviewer,
@@ -36,30 +36,32 @@ async def list_reviews(
     """Lista os documentos com arquivo que estão em uma situação, do mais antigo ao mais novo, sem os do operador."""
     rows = await reviews.queue(tx, who.user_id, state, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
-    await audit.record_accesses(
-        tx, "document_listed", actor=who.user_id, subjects=dict.fromkeys(row.user_id for row in page.items)
-    )
+    await audit.record_looks(tx, "document_listed", [row.user_id for row in page.items])
     return page.map(WaitingDocumentOut.model_validate)
 
 
-@router.get("/{document_id}", summary="Um documento a conferir")
+@router.get("/{document_id}", summary="Um documento a conferir", dependencies=[looks("document_read")])
 async def get_review(document_id: UUID, tx: TxDep, who: Reviewer, vault: VaultDep) -> ReviewedDocumentOut:
     """Mostra o documento de uma pessoa a quem o confere."""
     document = await reviews.look(tx, who.user_id, document_id)
-    await audit.record_accesses(tx, "document_read", actor=who.user_id, subjects=[document.user_id])
+    await audit.record_looks(tx, "document_read", [document.user_id])
     return await _shown(tx, vault, document)
 
 
-@router.post("/{document_id}/link", summary="Pedir o link do arquivo a conferir")
+@router.post(
+    "/{document_id}/link", summary="Pedir o link do arquivo a conferir", dependencies=[looks("document_file_read")]
+)
 async def make_review_link(document_id: UUID, request: Request, tx: TxDep, who: Reviewer, vault: VaultDep) -> LinkOut:
     """Dá a quem confere um link que baixa o arquivo atual e vale por cinco minutos."""
     owner_id, version_id = await reviews.file_to_review(tx, who.user_id, document_id)
-    await audit.record_accesses(tx, "document_file_read", actor=who.user_id, subjects=[owner_id])
+    await audit.record_looks(tx, "document_file_read", [owner_id])
     token, expires_at = links.sign(vault.ring, "file", owner_id, document_id, version_id)
     return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
 
 
-@router.post("/{document_id}/review", summary="Dar um documento por conferido")
+@router.post(
+    "/{document_id}/review", summary="Dar um documento por conferido", dependencies=[acts("document_reviewed")]
+)
 async def review_document(
     document_id: UUID, body: ReviewIn, tx: TxDep, who: Reviewer, vault: VaultDep
 ) -> ReviewedDocumentOut:
@@ -75,7 +77,7 @@ async def review_document(
     return await _shown(tx, vault, document)
 
 
-@router.post("/{document_id}/refuse", summary="Recusar um documento")
+@router.post("/{document_id}/refuse", summary="Recusar um documento", dependencies=[acts("document_refused")])
 async def refuse_document(
     document_id: UUID, body: DocumentRefusalIn, tx: TxDep, who: Reviewer, vault: VaultDep
 ) -> ReviewedDocumentOut:

@@ -5,10 +5,11 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.approvals import Operation
-from carteira.ledger import service
+from carteira.ledger import queries, service
 from carteira.ledger.schemas import ReversalOut
 
 
@@ -32,6 +33,16 @@ async def _reverse(tx: Tx, order: EntryReversalOrder, act: Act) -> ReversalOut:
         description=order.description,
         key=act.key,
         weigh=weigh,
+    )
+    people = await queries.people_of(tx, reversal)
+    await audit.record(
+        tx,
+        "ledger_entry_reversed",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=people[0] if len(people) == 1 else None,
+        entry=reversal,
+        reverses_id=str(order.entry_id),
     )
     return ReversalOut(id=reversal, reverses_id=order.entry_id)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, text
+from sqlalchemy import ColumnElement, func, select, text
 
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor, ActorKind
@@ -353,3 +353,10 @@ async def reconcile(tx: Tx) -> Reconciliation:
         for row in await tx.execute(_ORPHANS)
     ]
     return Reconciliation(counts[0], counts[1], differences)
+
+
+async def people_of(tx: Tx, entry_id: UUID) -> list[UUID]:
+    """Give whom the audit means by an entry: owners of its accounts, and holders of those that have none."""
+    person = func.coalesce(LedgerAccount.owner_id, LedgerAccount.holder_id)
+    query = select(person).join(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id).distinct()
+    return list(await tx.scalars(query.where(LedgerPosting.entry_id == entry_id, person.is_not(None))))

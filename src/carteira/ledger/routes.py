@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.clock import Instant, clock
-from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
@@ -27,21 +28,24 @@ from carteira.ledger.schemas import (
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 
 
-async def _visible(tx: Tx, account_id: UUID, who: Principal) -> queries.LedgerAccountView:
-    """Give an account to its owner or to who may read the ledger; to others it is not there."""
+async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queries.LedgerAccountView:
+    """Give an account to its owner or to who may read the ledger, which is recorded; to others it is not there."""
     account = await queries.account(tx, account_id)
     if not who.may("ledger:read") and (account.owner_id is None or account.owner_id != who.user_id):
         raise AccountNotFound
+    await audit.record_looks(tx, look, [account.owner_id or account.holder_id], account_id=str(account_id))
     return account
 
 
-@router.get("/accounts/{account_id}", summary="Conta e saldo")
+@router.get("/accounts/{account_id}", summary="Conta e saldo", dependencies=[looks("ledger_account_read")])
 async def get_account(account_id: UUID, tx: TxDep, who: Who) -> LedgerAccountOut:
     """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
-    return LedgerAccountOut.model_validate(await _visible(tx, account_id, who))
+    return LedgerAccountOut.model_validate(await _visible(tx, account_id, who, "ledger_account_read"))
 
 
-@router.get("/accounts/{account_id}/balance", summary="Saldo em um instante")
+@router.get(
+    "/accounts/{account_id}/balance", summary="Saldo em um instante", dependencies=[looks("ledger_balance_read")]
+)
 async def get_balance(
     account_id: UUID,
     tx: TxDep,
@@ -49,12 +53,12 @@ async def get_balance(
     at: Annotated[Instant | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
 ) -> LedgerBalanceOut:
     """Mostra o saldo como era no instante pedido."""
-    account = await _visible(tx, account_id, who)
+    account = await _visible(tx, account_id, who, "ledger_balance_read")
     balance = account.balance if at is None else await queries.balance_at(tx, account_id, at)
     return LedgerBalanceOut(account_id=account_id, balance=balance, at=at or clock.now())
 
 
-@router.get("/accounts/{account_id}/statement", summary="Extrato")
+@router.get("/accounts/{account_id}/statement", summary="Extrato", dependencies=[looks("ledger_statement_read")])
 async def get_statement(
     account_id: UUID,
     tx: TxDep,
@@ -62,15 +66,21 @@ async def get_statement(
     asked: PageRequest[queries.LineKey] = page_of(queries.STATEMENT),
 ) -> Page[StatementLineOut]:
     """Lista os lançamentos da conta, do mais novo ao mais antigo, com o saldo depois de cada um."""
-    await _visible(tx, account_id, who)
+    await _visible(tx, account_id, who, "ledger_statement_read")
     page = await queries.statement_page(tx, [account_id], asked)
     return page.map(lambda line: StatementLineOut.model_validate(line.seen_by(who, claim="ledger:read")))
 
 
-@router.get("/entries/{entry_id}", summary="Um lançamento", dependencies=[claims("ledger:read")])
+@router.get(
+    "/entries/{entry_id}",
+    summary="Um lançamento",
+    dependencies=[claims("ledger:read"), looks("ledger_entry_read")],
+)
 async def get_entry(entry_id: UUID, tx: TxDep) -> EntryOut:
     """Mostra um lançamento inteiro: as suas linhas, quem moveu o dinheiro e quem aprovou."""
-    return EntryOut.model_validate(await queries.entry(tx, entry_id))
+    entry = await queries.entry(tx, entry_id)
+    await audit.record_looks(tx, "ledger_entry_read", await queries.people_of(tx, entry_id), entry=str(entry_id))
+    return EntryOut.model_validate(entry)
 
 
 @router.post(
@@ -79,6 +89,7 @@ async def get_entry(entry_id: UUID, tx: TxDep) -> EntryOut:
     summary="Estornar um lançamento",
     response_model=ReversalOut,
     responses=MAY_WAIT,
+    dependencies=[acts("ledger_entry_reversed")],
 )
 @idempotent(status=201)
 async def reverse(
@@ -93,7 +104,11 @@ async def reverse(
     return await desk.carry_out(tx, operations.REVERSE, order, who)
 
 
-@router.get("/reconciliation", summary="Conferência", dependencies=[claims("ledger:read")])
+@router.get(
+    "/reconciliation",
+    summary="Conferência",
+    dependencies=[claims("ledger:read"), reads("accounts that differ, by their ids; none of them is opened")],
+)
 async def get_reconciliation(tx: TxDep) -> ReconciliationOut:
     """Compara cada saldo com os seus lançamentos e reservas. Sem diferenças, a lista vem vazia."""
     result = await queries.reconcile(tx)

@@ -1,12 +1,15 @@
 """Accumulated cashback: who may ask for whose, then the external service, with no transaction open meanwhile."""
 
 from carteira.kit.db.engine import Database
+from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.resellers import resellers
 from carteira.resellers.cashback_service import CashbackService
-from carteira.resellers.errors import NoCpf
+from carteira.resellers.errors import NoCpf, ResellerNotFound
 from carteira.resellers.proof import UnprovenCpf, require_proven
 from carteira.resellers.schemas import AccumulatedOut
+
+LOOK = "cashback_accumulated_read"
 
 
 async def accumulated(
@@ -20,9 +23,14 @@ async def accumulated(
         CpfNotProven: the caller's CPF is not proven, and such are refused here.
         CashbackServiceDown: the external service gave no answer that can be trusted.
     """
-    if cpf is None or not who.may("purchases:read"):
-        async with database.transaction() as tx:
-            own = await resellers.visible(tx, who, cpf)
+    async with database.transaction() as tx:
+        if cpf is not None and who.may("purchases:read"):
+            try:
+                await resellers.visible(tx, who, cpf, look=LOOK)
+            except ResellerNotFound:  # the external service may know a CPF that is no reseller's here
+                await audit.record(tx, LOOK, reseller=False)
+        else:
+            own = await resellers.visible(tx, who, cpf, look=LOOK)
             if own.cpf is None:
                 raise NoCpf
             await require_proven(tx, policy, own)

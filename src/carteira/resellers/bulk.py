@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
@@ -177,7 +178,15 @@ async def register_many(
             )
         )
     results = await _write(tx, values, results)
-    return _summary(values, results, atomic=atomic)
+    summary = _summary(values, results, atomic=atomic)
+    await audit.record(
+        tx,
+        "purchases_registered_in_bulk",
+        registered=summary.registered,
+        failed=summary.failed,
+        amount=summary.amount,
+    )
+    return summary
 
 
 def _digits(cpf: str) -> str:

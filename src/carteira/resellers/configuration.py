@@ -9,10 +9,11 @@ from datetime import date
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.ids import uuid7
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.errors import (
@@ -22,7 +23,7 @@ from carteira.resellers.errors import (
     MonthClosed,
     TiersNotFound,
 )
-from carteira.resellers.models import AutoApproval, ClosingDay, Month, Tier
+from carteira.resellers.models import AutoApproval, ClosingDay, Month, Reseller, Tier
 from carteira.resellers.schemas import (
     AutoApprovalIn,
     AutoApprovalOut,
@@ -100,6 +101,8 @@ async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape]) -> Tie
         insert(Tier),
         [{"valid_from": valid_from, "above": tier.above, "percentage": tier.percentage} for tier in tiers],
     )
+    steps = [tier.model_dump(mode="json") for tier in tiers]
+    await audit.record(tx, "cashback_tiers_set", valid_from=valid_from.isoformat(), tiers=steps)
     return TiersOut(valid_from=valid_from, tiers=list(tiers))
 
 
@@ -118,6 +121,7 @@ async def delete_tiers(tx: Tx, valid_from: date) -> None:
         raise FirstRulesStay
     await _change_rules(tx, valid_from)
     await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
+    await audit.record(tx, "cashback_tiers_removed", valid_from=valid_from.isoformat())
 
 
 async def closing_days(tx: Tx) -> list[ClosingDayOut]:
@@ -152,6 +156,7 @@ async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
         .values(valid_from=valid_from, day=day)
         .on_conflict_do_update(index_elements=["valid_from"], set_={"day": day})
     )
+    await audit.record(tx, "cashback_closing_day_set", valid_from=valid_from.isoformat(), day=day)
     return ClosingDayOut(valid_from=valid_from, day=day)
 
 
@@ -170,6 +175,7 @@ async def delete_closing_day(tx: Tx, valid_from: date) -> None:
         raise FirstRulesStay
     await _change_rules(tx, valid_from)
     await tx.execute(delete(ClosingDay).where(ClosingDay.valid_from == valid_from))
+    await audit.record(tx, "cashback_closing_day_removed", valid_from=valid_from.isoformat())
 
 
 async def auto_approved(tx: Tx, cpfs: Sequence[str]) -> list[AutoApprovalOut]:
@@ -197,9 +203,17 @@ async def is_auto_approved(tx: Tx, cpf: str, month: date) -> bool:
 
 
 async def list_auto_approvals(tx: Tx) -> list[AutoApprovalOut]:
-    """List the CPFs whose purchases start approved."""
-    rows = await tx.scalars(select(AutoApproval).order_by(AutoApproval.cpf, AutoApproval.valid_from))
-    return [_auto_approval(row) for row in rows]
+    """List the CPFs whose purchases start approved; each of them is looked at."""
+    query = select(AutoApproval, _person_of_approval()).order_by(AutoApproval.cpf, AutoApproval.valid_from)
+    rows = (await tx.execute(query)).all()
+    await audit.record_looks(tx, "auto_approvals_listed", [person for _, person in rows])
+    return [_auto_approval(row) for row, _ in rows]
+
+
+def _person_of_approval() -> ColumnElement[UUID]:
+    """Give whom the audit means by an automatic approval: the reseller of its CPF, or itself while there is none."""
+    reseller = select(func.coalesce(Reseller.user_id, Reseller.id)).where(Reseller.cpf == AutoApproval.cpf)
+    return func.coalesce(reseller.correlate(AutoApproval).scalar_subquery(), AutoApproval.id)
 
 
 def _auto_approval(row: AutoApproval) -> AutoApprovalOut:
@@ -215,6 +229,15 @@ async def put_auto_approval(tx: Tx, body: AutoApprovalIn) -> AutoApprovalOut:
         .returning(AutoApproval.id)
     )
     assert identifier is not None, "an upsert gives its row"
+    subject = await tx.scalar(select(_person_of_approval()).where(AutoApproval.id == identifier))
+    await audit.record(
+        tx,
+        "auto_approval_set",
+        subject=subject,
+        approval_id=str(identifier),
+        valid_from=body.valid_from.isoformat(),
+        valid_until=body.valid_until.isoformat() if body.valid_until else None,
+    )
     return AutoApprovalOut(id=identifier, cpf=body.cpf, valid_from=body.valid_from, valid_until=body.valid_until)
 
 
@@ -224,9 +247,11 @@ async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
     Raises:
         AutoApprovalNotFound: there is none.
     """
+    subject = await tx.scalar(select(_person_of_approval()).where(AutoApproval.id == approval_id))
     found = await tx.scalar(delete(AutoApproval).where(AutoApproval.id == approval_id).returning(AutoApproval.id))
     if found is None:
         raise AutoApprovalNotFound
+    await audit.record(tx, "auto_approval_removed", subject=subject, approval_id=str(approval_id))
 
 
 async def forget_cpf(tx: Tx, cpf: str) -> None:

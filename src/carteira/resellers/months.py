@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.resellers import cashback, configuration, metrics
@@ -51,6 +52,7 @@ async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None =
     await configuration.share_rules(tx)
     row = await _lock(tx, month)
     if row.closed_at is not None:
+        await _record(tx, row, actor, approved_by, again=True)
         return _view(row)
     pending = await tx.scalar(
         select(func.count()).select_from(Purchase).where(Purchase.month == month, Purchase.status == "pending")
@@ -65,9 +67,24 @@ async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None =
     row.cashback = sum(one.cashback.amount for one in earned)
     await tx.flush()
     await _tell(tx, month, earned)
+    await _record(tx, row, actor, approved_by)
     metrics.months_closed_total.inc()
     metrics.credited_total.inc(row.cashback)
     return _view(row)
+
+
+async def _record(tx: Tx, row: Month, actor: Actor, approved_by: UUID | None, *, again: bool | None = None) -> None:
+    month = write_month(row.month)
+    await audit.record(
+        tx,
+        "cashback_month_closed",
+        actor=actor,
+        approved_by=approved_by,
+        month=month,
+        resellers=row.resellers,
+        amount=row.cashback,
+        again=again,
+    )
 
 
 async def _lock(tx: Tx, month: date) -> Month:

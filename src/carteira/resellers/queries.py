@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, case, func, select, tuple_
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.resellers import cashback, configuration, resellers
@@ -105,6 +106,7 @@ async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCas
     if not who.may("purchases:read") and (await resellers.mine(tx, who)).id != row.reseller_id:
         who.require("purchases:read")
     reseller = await tx.get_one(Reseller, row.reseller_id)
+    await audit.record_looks(tx, "purchase_read", [resellers.view_of(reseller).person])
     return (await _with_cashback(tx, who, [(row, reseller)]))[0]
 
 
@@ -139,9 +141,8 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
     cpf: str | None,
     month: date | None,
     status: Status | None,
-    limit: int,
-    before: PurchaseKey | None,
-) -> list[PurchaseWithCashbackOut]:
+    asked: PageRequest[PurchaseKey],
+) -> Page[PurchaseWithCashbackOut]:
     """List purchases with what each earns, the newest day first: mine, a CPF's, or everybody's with `purchases:read`.
 
     Raises:
@@ -152,7 +153,7 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
         select(Purchase, Reseller)
         .join(Reseller, Reseller.id == Purchase.reseller_id)
         .order_by(Purchase.purchased_on.desc(), Purchase.id.desc())
-        .limit(limit)
+        .limit(asked.limit + 1)
     )
     if reseller is not None:
         query = query.where(Purchase.reseller_id == reseller.id)
@@ -160,10 +161,12 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
         query = query.where(Purchase.month == month)
     if status is not None:
         query = query.where(Purchase.status == next(name for name, text in STATUS.items() if text == status))
-    if before is not None:
-        query = query.where(tuple_(Purchase.purchased_on, Purchase.id) < before)
-    rows = await tx.execute(query)
-    return await _with_cashback(tx, who, [(row, owner) for row, owner in rows])
+    if asked.after is not None:
+        query = query.where(tuple_(Purchase.purchased_on, Purchase.id) < asked.after)
+    found = [(row, owner) for row, owner in await tx.execute(query)]
+    page = asked.page(found, lambda pair: PurchaseKey(pair[0].purchased_on, pair[0].id))
+    await audit.record_looks(tx, "purchases_listed", [resellers.view_of(owner).person for _, owner in page.items])
+    return Page(items=await _with_cashback(tx, who, page.items), next_cursor=page.next_cursor)
 
 
 def _sum_of(*statuses: str) -> ColumnElement[int]:
@@ -177,6 +180,7 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
     reseller = await _scope(tx, who, cpf)
+    await audit.record_looks(tx, "cashback_months_read", [reseller.person] if reseller else ())
     return await _months(tx, reseller, [] if before is None else [Purchase.month < before], limit=limit)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity, ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.ids import uuid7
@@ -43,6 +44,11 @@ class ResellerView:
     cpf: str | None
     account_id: UUID
     created_at: datetime
+
+    @property
+    def person(self) -> UUID:
+        """Whom the audit means by it: the user, or the reseller itself once they were erased."""
+        return self.user_id or self.id
 
 
 def view_of(row: Reseller) -> ResellerView:
@@ -89,24 +95,26 @@ async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
     return {row.cpf: view_of(row) for row in await tx.scalars(query) if row.cpf is not None}
 
 
-async def visible(tx: Tx, who: Principal, cpf: str | None) -> ResellerView:
+async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None = None) -> ResellerView:
     """Give the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
+
+    `look` is the action that they are shown for, recorded if it is another.
 
     Raises:
         Forbidden: another's CPF without the claim.
         ResellerNotFound: there is no reseller of this CPF.
     """
-    if cpf is None:
-        return await mine(tx, who)
-    if who.may("purchases:read"):
+    if cpf is not None and who.may("purchases:read"):
         found = await _one(tx, Reseller.cpf == cpf)
         if found is None:
             raise ResellerNotFound
-        return found
-    own = await mine(tx, who)
-    if own.cpf != cpf:
-        who.require("purchases:read")
-    return own
+    else:
+        found = await mine(tx, who)
+        if cpf not in {None, found.cpf}:
+            who.require("purchases:read")
+    if look is not None:
+        await audit.record_looks(tx, look, [found.person])
+    return found
 
 
 async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:

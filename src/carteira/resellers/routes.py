@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from carteira import ledger
 from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.web.access import Principal, Visitor, Who, claims, public
+from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
@@ -58,7 +58,7 @@ async def register_reseller(
     return await registration.register(identity, address, visitor, body)
 
 
-@purchases.post("", status_code=201, summary="Registrar uma compra")
+@purchases.post("", status_code=201, summary="Registrar uma compra", dependencies=[acts("purchase_registered")])
 @idempotent(status=201)
 async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who, policy: UnprovenCpfDep) -> PurchaseOut:
     """Registra uma compra do revendedor ou, com `purchases:write`, de qualquer um. Começa "Em validação"."""
@@ -90,7 +90,12 @@ async def _purchase_lines(request: Request, _who: Who) -> list[dict[str, object]
     return bulk.parse_csv(await request.body())
 
 
-@purchases.post("/bulk", summary="Registrar compras em lote", openapi_extra=_BULK_BODY)
+@purchases.post(
+    "/bulk",
+    summary="Registrar compras em lote",
+    openapi_extra=_BULK_BODY,
+    dependencies=[acts("purchases_registered_in_bulk")],
+)
 @idempotent(payload=itemgetter("lines"))
 async def register_purchases(
     lines: Annotated[list[dict[str, object]], Depends(_purchase_lines)],
@@ -103,7 +108,7 @@ async def register_purchases(
     return await bulk.register_many(tx, policy, who, lines, atomic=atomic)
 
 
-@purchases.get("", summary="Compras e o seu cashback")
+@purchases.get("", summary="Compras e o seu cashback", dependencies=[looks("purchases_listed")])
 async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     tx: TxDep,
     who: Who,
@@ -113,59 +118,59 @@ async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are i
     asked: PageRequest[queries.PurchaseKey] = page_of(queries.PURCHASES),
 ) -> Page[PurchaseWithCashbackOut]:
     """Lista as compras, da data mais nova à mais antiga, com o percentual do mês e o cashback de cada uma."""
-    rows = await queries.purchases(
-        tx, who, cpf=cpf, month=month, status=status, limit=asked.limit + 1, before=asked.after
-    )
-    return asked.page(rows, lambda row: queries.PurchaseKey(row.date, row.id))
+    return await queries.purchases(tx, who, cpf=cpf, month=month, status=status, asked=asked)
 
 
-@purchases.get("/{purchase_id}", summary="Uma compra")
+@purchases.get("/{purchase_id}", summary="Uma compra", dependencies=[looks("purchase_read")])
 async def get_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> PurchaseWithCashbackOut:
     """Mostra uma compra com o seu cashback."""
     return await queries.purchase(tx, who, purchase_id)
 
 
-@purchases.put("/{purchase_id}", summary="Alterar uma compra")
+@purchases.put("/{purchase_id}", summary="Alterar uma compra", dependencies=[acts("purchase_changed")])
 async def change_purchase(purchase_id: UUID, body: PurchaseChangeIn, tx: TxDep, who: Who) -> PurchaseOut:
     """Altera uma compra que ainda está "Em validação"."""
     return await service.change(tx, who, purchase_id, body)
 
 
-@purchases.delete("/{purchase_id}", status_code=204, summary="Excluir uma compra")
+@purchases.delete(
+    "/{purchase_id}", status_code=204, summary="Excluir uma compra", dependencies=[acts("purchase_deleted")]
+)
 async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
     """Exclui uma compra que ainda está "Em validação"; o cashback usado nela volta ao saldo."""
     await service.delete(tx, who, purchase_id)
     return Response(status_code=204)
 
 
-@purchases.post("/{purchase_id}/approve", summary="Aprovar uma compra")
+@purchases.post("/{purchase_id}/approve", summary="Aprovar uma compra", dependencies=[acts("purchase_approved")])
 @idempotent()
 async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver) -> PurchaseOut:
     """Aprova uma compra que está "Em validação"."""
     return await service.approve(tx, who, purchase_id)
 
 
-@purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra")
+@purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra", dependencies=[acts("purchase_rejected")])
 @idempotent()
 async def reject_purchase(purchase_id: UUID, tx: TxDep, who: Approver, body: RejectionIn | None = None) -> PurchaseOut:
     """Reprova uma compra que está "Em validação", com o motivo; o cashback usado nela volta ao saldo."""
     return await service.reject(tx, who, purchase_id, body.reason if body else None)
 
 
-@cashback.get("/accumulated", summary="Cashback acumulado")
+@cashback.get("/accumulated", summary="Cashback acumulado", dependencies=[looks("cashback_accumulated_read")])
 async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cpf: OfCpf = None) -> AccumulatedOut:
     """Pergunta ao serviço externo pelo cashback acumulado. Se ele não responde bem, 503; nunca um número errado."""
     state = request.app.state
     return await accumulated.accumulated(state.database, state.cashback_service, policy, who, cpf)
 
 
-@cashback.get("/balance", summary="Saldo de cashback")
+@cashback.get("/balance", summary="Saldo de cashback", dependencies=[looks("cashback_balance_read")])
 async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
     """Mostra o cashback que pode ser usado na próxima compra."""
-    return CashbackBalanceOut(balance=await resellers.balance(tx, await resellers.visible(tx, who, cpf)))
+    reseller = await resellers.visible(tx, who, cpf, look="cashback_balance_read")
+    return CashbackBalanceOut(balance=await resellers.balance(tx, reseller))
 
 
-@cashback.get("/statement", summary="Extrato de cashback")
+@cashback.get("/statement", summary="Extrato de cashback", dependencies=[looks("cashback_statement_read")])
 async def get_statement(
     tx: TxDep,
     who: Who,
@@ -173,10 +178,11 @@ async def get_statement(
     asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[CashbackStatementLineOut]:
     """Lista os créditos e os usos de cashback, do mais novo ao mais antigo, com o saldo depois de cada um."""
-    return await queries.statement(tx, await resellers.visible(tx, who, cpf), asked)
+    reseller = await resellers.visible(tx, who, cpf, look="cashback_statement_read")
+    return await queries.statement(tx, reseller, asked)
 
 
-@cashback.get("/months", summary="Meses")
+@cashback.get("/months", summary="Meses", dependencies=[looks("cashback_months_read")])
 async def list_months(
     tx: TxDep, who: Who, cpf: OfCpf = None, asked: PageRequest[date] = page_of(queries.MONTHS)
 ) -> Page[MonthOut]:
@@ -185,7 +191,7 @@ async def list_months(
     return asked.page(rows, lambda row: row.month)
 
 
-@cashback.post("/months/{month}/close", summary="Fechar um mês")
+@cashback.post("/months/{month}/close", summary="Fechar um mês", dependencies=[acts("cashback_month_closed")])
 @idempotent(payload=lambda arguments: write_month(arguments["month"]))
 async def close_month(month: BusinessMonth, tx: TxDep, who: Approver) -> ClosedMonthOut:
     """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from carteira.kit.web.access import Who, claims
+from carteira.kit.web.access import Who, acts, claims, looks, reads
 from carteira.kit.web.transaction import TxDep
 from carteira.resellers import configuration
 from carteira.resellers.schemas import (
@@ -27,33 +27,53 @@ async def list_tiers(tx: TxDep, _who: Who) -> list[TiersOut]:
     return await configuration.list_tiers(tx)
 
 
-@router.put("/tiers/{valid_from}", summary="Definir as faixas a partir de um mês", dependencies=[_approver])
+@router.put(
+    "/tiers/{valid_from}",
+    summary="Definir as faixas a partir de um mês",
+    dependencies=[_approver, acts("cashback_tiers_set")],
+)
 async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep) -> TiersOut:
     """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam."""
     return await configuration.put_tiers(tx, valid_from, body.tiers)
 
 
-@router.delete("/tiers/{valid_from}", status_code=204, summary="Tirar uma tabela de faixas", dependencies=[_approver])
+@router.delete(
+    "/tiers/{valid_from}",
+    status_code=204,
+    summary="Tirar uma tabela de faixas",
+    dependencies=[_approver, acts("cashback_tiers_removed")],
+)
 async def delete_tiers(valid_from: BusinessMonth, tx: TxDep) -> Response:
     """Tira a tabela que começa no mês; a anterior continua valendo."""
     await configuration.delete_tiers(tx, valid_from)
     return Response(status_code=204)
 
 
-@router.get("/closing-days", summary="Dias de fechamento", dependencies=[_approver])
+@router.get(
+    "/closing-days",
+    summary="Dias de fechamento",
+    dependencies=[_approver, reads("days are nobody's")],
+)
 async def list_closing_days(tx: TxDep) -> list[ClosingDayOut]:
     """Lista os dias de fechamento e o mês a partir do qual cada um vale."""
     return await configuration.closing_days(tx)
 
 
-@router.put("/closing-days/{valid_from}", summary="Definir o dia de fechamento", dependencies=[_approver])
+@router.put(
+    "/closing-days/{valid_from}",
+    summary="Definir o dia de fechamento",
+    dependencies=[_approver, acts("cashback_closing_day_set")],
+)
 async def put_closing_day(valid_from: BusinessMonth, body: ClosingDayIn, tx: TxDep) -> ClosingDayOut:
     """Define em que dia do mês seguinte o fechamento automático acontece, a partir de um mês ainda aberto."""
     return await configuration.put_closing_day(tx, valid_from, body.day)
 
 
 @router.delete(
-    "/closing-days/{valid_from}", status_code=204, summary="Tirar um dia de fechamento", dependencies=[_approver]
+    "/closing-days/{valid_from}",
+    status_code=204,
+    summary="Tirar um dia de fechamento",
+    dependencies=[_approver, acts("cashback_closing_day_removed")],
 )
 async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep) -> Response:
     """Tira o dia que começa a valer no mês; o anterior continua valendo."""
@@ -61,20 +81,32 @@ async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/auto-approvals", summary="Aprovações automáticas", dependencies=[_approver])
+@router.get(
+    "/auto-approvals",
+    summary="Aprovações automáticas",
+    dependencies=[_approver, looks("auto_approvals_listed")],
+)
 async def list_auto_approvals(tx: TxDep) -> list[AutoApprovalOut]:
     """Lista os CPFs cujas compras já começam aprovadas, e em que meses."""
     return await configuration.list_auto_approvals(tx)
 
 
-@router.post("/auto-approvals", status_code=201, summary="Aprovar um CPF automaticamente", dependencies=[_approver])
+@router.post(
+    "/auto-approvals",
+    status_code=201,
+    summary="Aprovar um CPF automaticamente",
+    dependencies=[_approver, acts("auto_approval_set")],
+)
 async def put_auto_approval(body: AutoApprovalIn, tx: TxDep) -> AutoApprovalOut:
     """Faz as compras de um CPF começarem aprovadas a partir de um mês. De novo com o mesmo mês, muda o fim."""
     return await configuration.put_auto_approval(tx, body)
 
 
 @router.delete(
-    "/auto-approvals/{approval_id}", status_code=204, summary="Tirar uma aprovação automática", dependencies=[_approver]
+    "/auto-approvals/{approval_id}",
+    status_code=204,
+    summary="Tirar uma aprovação automática",
+    dependencies=[_approver, acts("auto_approval_removed")],
 )
 async def delete_auto_approval(approval_id: UUID, tx: TxDep) -> Response:
     """Tira um CPF da lista; o que já foi aprovado continua aprovado."""

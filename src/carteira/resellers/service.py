@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
@@ -131,8 +132,31 @@ async def register(tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn
     row = await tx.get_one(Purchase, identifier)
     if body.cashback_to_spend:
         await _spend(tx, row, reseller, body.cashback_to_spend, who.actor)
+    await _record(tx, "purchase_registered", row, reseller, who.actor)
     metrics.purchases_total.labels(status).inc()
     return purchase_out(row, reseller, who)
+
+
+async def _record(  # noqa: PLR0913, PLR0917 - what the audit says of an act
+    tx: Tx,
+    action: str,
+    row: Purchase,
+    reseller: ResellerView,
+    actor: Actor,
+    approved_by: UUID | None = None,
+    entry: UUID | None = None,
+) -> None:
+    await audit.record(
+        tx,
+        action,
+        actor=actor,
+        approved_by=approved_by,
+        subject=reseller.person,
+        entry=entry or row.spend_entry_id,
+        purchase_id=str(row.id),
+        amount=row.amount,
+        status=row.status,
+    )
 
 
 async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, actor: Actor) -> None:
@@ -154,16 +178,18 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, act
     metrics.spent_total.inc(amount)
 
 
-async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> None:
-    """Give the cashback that a purchase spent back to its reseller, if there was any."""
+async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> UUID | None:
+    """Give the cashback that a purchase spent back to its reseller; give the entry's id, None if there was none."""
     entry_id, amount = row.spend_entry_id, row.cashback_spent
     if entry_id is None:
-        return
+        return None
     row.spend_entry_id, row.cashback_spent = None, 0
     await tx.flush()
-    description = f"Devolvido da compra {row.code}"
-    await ledger.reverse(tx, entry_id, actor=actor, approved_by=approved_by, description=description)
+    reversal_id = await ledger.reverse(
+        tx, entry_id, actor=actor, approved_by=approved_by, description=f"Devolvido da compra {row.code}"
+    )
     metrics.given_back_total.inc(amount)
+    return reversal_id
 
 
 async def refuse_if_spent(tx: Tx, reversal: ledger.NewEntry) -> None:
@@ -233,6 +259,7 @@ async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChange
         raise PurchaseCodeTaken from error
     if wanted != row.cashback_spent:
         await _spend(tx, row, reseller, wanted, who.actor)
+    await _record(tx, "purchase_changed", row, reseller, who.actor)
     return purchase_out(row, reseller, who)
 
 
@@ -244,8 +271,9 @@ async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
         Forbidden: it is another's, without `purchases:write`.
         PurchaseDecided: it was approved or rejected.
     """
-    row, _ = await _pending(tx, who, purchase_id)
-    await _give_back(tx, row, who.actor)
+    row, reseller = await _pending(tx, who, purchase_id)
+    entry = await _give_back(tx, row, who.actor)
+    await _record(tx, "purchase_deleted", row, reseller, who.actor, entry=entry)
     await tx.delete(row)
     await tx.flush()
 
@@ -275,12 +303,12 @@ async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason
     row = await find(tx, purchase_id, lock=True)
     if row.status != PENDING:
         raise PurchaseDecided
-    if status == REJECTED:
-        await _give_back(tx, row, who.actor)
+    entry = await _give_back(tx, row, who.actor) if status == REJECTED else None
     row.status, row.rejection_reason = status, reason
     row.decided_by, row.decided_at = who.id, clock.now()
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
+    await _record(tx, f"purchase_{status}", row, reseller, who.actor, entry=entry)
     if reseller.user_id is not None:  # of one who was erased there is nobody to tell
         payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
         await outbox.emit(tx, _DECIDED[status], payload)

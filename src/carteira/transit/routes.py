@@ -6,7 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from carteira import ledger
-from carteira.kit.web.access import Principal, Who, claims
+from carteira.kit.security import audit
+from carteira.kit.web.access import Principal, Who, acts, claims, reads
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
@@ -107,7 +108,9 @@ async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
     return CardOut.model_validate(await service.unblock(tx, who.user_id, card_number))
 
 
-@transit_router.post("/taps", summary="Enviar viagens registradas por validadores")
+@transit_router.post(
+    "/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts("transit_taps_sent")]
+)
 @idempotent()
 async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")]) -> TapsOut:
     """Conta cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
@@ -115,10 +118,15 @@ async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("t
     O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
     """
     results = await taps.account_for(tx, who.id, body.taps, actor=who.actor)
+    await audit.record(tx, "transit_taps_sent", taps=len(results))
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
 
 
-@transit_router.get("/denied-cards", summary="Cartões a recusar", dependencies=[claims("transit:validate")])
+@transit_router.get(
+    "/denied-cards",
+    summary="Cartões a recusar",
+    dependencies=[claims("transit:validate"), reads("cards' numbers for validators; whose they are is not shown")],
+)
 async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DeniedCardOut]:
     """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""
     rows = await queries.denied_cards(tx, limit=asked.limit + 1, after=asked.after)

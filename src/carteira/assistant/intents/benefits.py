@@ -46,7 +46,9 @@ def _squeezed(text: str | None) -> str:
 async def _declined(turn: Turn) -> Done:
     if not await benefits.accounts_of_person(turn.tx, turn.person.user_id):
         return Done(_NONE)
-    found = await benefits.transactions(turn.tx, turn.person, account=None, code=None, limit=_LOOKED_AT, before=None)
+    found = (
+        await benefits.transactions(turn.tx, turn.person, account=None, code=None, asked=PageRequest(_LOOKED_AT))
+    ).items
     last = next((item for item in found if item.code != "00"), None)
     if last is None:
         return Done("Não há compra recusada entre as suas últimas compras com benefícios.")

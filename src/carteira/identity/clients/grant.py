@@ -35,6 +35,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, tokens
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_ADDRESS, RateLimit, is_within, network
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -194,7 +195,8 @@ async def _grant(
         claims={"client_id": str(client_id), "credential": str(credential.id)}
         | ({} if asked.scope is None else {"scope": " ".join(sorted(scope))}),
     )
-    await audit.record(tx, "client_token", actor=client_id, subject=client_id, credential=str(credential.id))
+    actor = Actor("client", str(client_id))
+    await audit.record(tx, "client_token", actor=actor, subject=client_id, credential=str(credential.id))
     return ClientToken(token, seconds, " ".join(sorted(scope)))
 
 

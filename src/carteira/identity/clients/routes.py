@@ -23,13 +23,14 @@ from carteira.identity.clients.schemas import (
 )
 from carteira.identity.public_address import base_address
 from carteira.identity.runtime import IdentityDep
-from carteira.kit.web.access import Principal, claims, public
+from carteira.kit.web.access import Principal, acts, claims, public, reads
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(tags=["identity"])
 
 Writer = Annotated[Principal, claims("clients:write")]
+_machines = reads("clients are machines")
 TOKEN_PATH = "/auth/token"  # noqa: S105 - a path
 _FORM = {
     "requestBody": {
@@ -94,7 +95,7 @@ async def token(request: Request, identity: IdentityDep, response: Response) -> 
     return ClientTokenOut(access_token=given.access_token, expires_in=given.expires_in, scope=given.scope)
 
 
-@router.post("/clients", status_code=201, summary="Criar um cliente")
+@router.post("/clients", status_code=201, summary="Criar um cliente", dependencies=[acts("client_added")])
 async def add_client(body: ClientIn, tx: TxDep, who: Writer, response: Response) -> NewClientOut:
     """Cria um cliente (uma máquina), com um segredo mostrado só desta vez ou com a chave pública dele.
 
@@ -113,20 +114,20 @@ async def add_client(body: ClientIn, tx: TxDep, who: Writer, response: Response)
     return NewClientOut(**ClientOut.model_validate(view).model_dump(), client_secret=secret)
 
 
-@router.get("/clients", summary="Clientes", dependencies=[claims("clients:read")])
+@router.get("/clients", summary="Clientes", dependencies=[claims("clients:read"), _machines])
 async def get_clients(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ClientOut]:
     """Lista os clientes, do mais novo ao mais antigo, também os encerrados."""
     rows = await service.list_clients(tx, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(ClientOut.model_validate)
 
 
-@router.get("/clients/{client_id}", summary="Um cliente", dependencies=[claims("clients:read")])
+@router.get("/clients/{client_id}", summary="Um cliente", dependencies=[claims("clients:read"), _machines])
 async def get_client(client_id: UUID, tx: TxDep) -> ClientOut:
     """Mostra um cliente e as credenciais que valem."""
     return ClientOut.model_validate(await service.client(tx, client_id))
 
 
-@router.patch("/clients/{client_id}", summary="Alterar um cliente")
+@router.patch("/clients/{client_id}", summary="Alterar um cliente", dependencies=[acts("client_changed")])
 async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
     """Muda nome, redes e validade; vale na hora, também para os tokens já dados."""
     changes = body.model_dump(exclude_unset=True)
@@ -136,19 +137,30 @@ async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Write
     return ClientOut.model_validate(await service.change_client(tx, identity.access, who, client_id, given))
 
 
-@router.put("/clients/{client_id}/claims", summary="Definir as permissões de um cliente")
+@router.put(
+    "/clients/{client_id}/claims",
+    summary="Definir as permissões de um cliente",
+    dependencies=[acts("client_claims_set")],
+)
 async def put_claims(client_id: UUID, body: ClientClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
     """Troca todas as permissões do cliente; vale na hora. Só se dá permissão que se tem."""
     return ClientOut.model_validate(await service.set_claims(tx, identity.access, who, client_id, body.claims))
 
 
-@router.delete("/clients/{client_id}", status_code=204, summary="Encerrar um cliente")
+@router.delete(
+    "/clients/{client_id}", status_code=204, summary="Encerrar um cliente", dependencies=[acts("client_revoked")]
+)
 async def delete_client(client_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Encerra o cliente, as suas credenciais e os seus tokens, na hora."""
     await service.revoke_client(tx, identity.access, who, client_id)
 
 
-@router.post("/clients/{client_id}/credentials", status_code=201, summary="Trocar a credencial de um cliente")
+@router.post(
+    "/clients/{client_id}/credentials",
+    status_code=201,
+    summary="Trocar a credencial de um cliente",
+    dependencies=[acts("client_credential_added")],
+)
 async def add_credential(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
     client_id: UUID, body: CredentialIn, tx: TxDep, who: Writer, identity: IdentityDep, response: Response
 ) -> NewCredentialOut:
@@ -166,7 +178,12 @@ async def add_credential(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
     return NewCredentialOut(**CredentialOut.model_validate(made.view).model_dump(), client_secret=made.secret)
 
 
-@router.delete("/clients/{client_id}/credentials/{credential_id}", status_code=204, summary="Encerrar uma credencial")
+@router.delete(
+    "/clients/{client_id}/credentials/{credential_id}",
+    status_code=204,
+    summary="Encerrar uma credencial",
+    dependencies=[acts("client_credential_revoked")],
+)
 async def delete_credential(
     client_id: UUID, credential_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> None:

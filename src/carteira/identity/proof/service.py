@@ -101,6 +101,7 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
     if user.cpf_proven_at is not None:
         if user.cpf != proof.cpf:
             raise CpfDiffers
+        audit.nothing_done()
         return True
     holder = next(iter(rows.values()), None)
     if holder is not None and holder.cpf_proven_at is not None:
@@ -119,9 +120,15 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
         await follow(tx, followers, user.id, proof.cpf)
     await _close_cases(tx, user.id)
     await _unlink_govbr(tx, user.id, but=proof.cpf)
-    told = {"by": proof.by, "paper": proof.paper, "moved_from": str(holder.id) if holder else None}
-    details = {name: value for name, value in told.items() if value is not None}
-    await audit.record(tx, "cpf_proven", actor=proof.prover or user.id, subject=user.id, **details)
+    await audit.record(
+        tx,
+        "cpf_proven",
+        actor=proof.prover or user.id,
+        subject=user.id,
+        by=proof.by,
+        paper=proof.paper,
+        moved_from=str(holder.id) if holder else None,
+    )
     if proof.by != "demo":
         await jobs.defer(tx, "identity:tell_cpf_proven", user_id=str(user.id))
     return True
@@ -196,7 +203,9 @@ async def _open_case(tx: Tx, holder_id: UUID, claimant_id: UUID, proof: CpfProof
         .on_conflict_do_nothing(index_elements=["holder_id", "claimant_id"])
         .returning(CpfDispute.id)
     )
-    if opened is not None:
+    if opened is None:
+        audit.nothing_done()
+    else:
         await audit.record(
             tx, "cpf_disputed", actor=proof.prover or claimant_id, subject=holder_id, case=str(opened), by=proof.by
         )

@@ -30,7 +30,7 @@ from carteira.identity.users.schemas import (
 from carteira.identity.users.service import NewPerson, may_see_cpf, require_self_or
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import Principal, Who, claims, public
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, public
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -55,7 +55,13 @@ async def register(body: RegisterIn, identity: IdentityDep, client: ClientDep) -
     return UserOut.of(view, show_cpf=True)
 
 
-@router.post("", status_code=201, summary="Criar um usuário", response_model_exclude_none=False)
+@router.post(
+    "",
+    status_code=201,
+    summary="Criar um usuário",
+    response_model_exclude_none=False,
+    dependencies=[acts("user_added")],
+)
 async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUserOut:
     """Cria um usuário com um papel. Sem senha, uma forte é gerada, mostrada uma única vez."""
     generated = None if body.password is not None else passwords.generate()
@@ -74,7 +80,7 @@ async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUs
     return NewUserOut(**shown.model_dump(), generated_password=generated)
 
 
-@router.get("", summary="Procurar usuários")
+@router.get("", summary="Procurar usuários", dependencies=[looks("user_listed")])
 async def list_users(
     tx: TxDep,
     who: Reader,
@@ -89,7 +95,7 @@ async def list_users(
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
     rows = await queries.search(tx, q, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
-    await audit.record_accesses(tx, "user_listed", actor=who.id, subjects=[item.id for item in page.items])
+    await audit.record_looks(tx, "user_listed", [item.id for item in page.items])
     return page.map(lambda item: UserOut.of(item, show_cpf=may_see_cpf(who, item.id)))
 
 
@@ -140,18 +146,19 @@ async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) ->
     return await _consents(tx, who)
 
 
-@router.get("/report", summary="Relatório de papéis e permissões")
-async def get_report(tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ReportLine]:
+@router.get("/report", summary="Relatório de papéis e permissões", dependencies=[looks("users_reported")])
+async def get_report(tx: TxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ReportLine]:
     """Nome, e-mail, papel e permissões de cada usuário."""
     rows = await queries.report(tx, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
-    await audit.record_accesses(tx, "users_reported", actor=who.id, subjects=[item.id for item in page.items])
+    await audit.record_looks(tx, "users_reported", [item.id for item in page.items])
     return page.map(ReportLine.model_validate)
 
 
 @router.get(
     "/export",
     summary="Exportar usuários",
+    dependencies=[looks("users_exported")],
     response_class=StreamingResponse,
     responses={200: {"content": {media: {} for media in export.MEDIA_TYPES.values()}, "description": "O arquivo"}},
 )
@@ -163,7 +170,7 @@ async def get_export(
     """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`."""
     show_cpf = who.may("users:cpf")
     async with identity.database.transaction() as tx:
-        await audit.record(tx, "users_exported", actor=who.id, format=form, cpf=show_cpf)
+        await audit.record_look_at_everybody(tx, "users_exported", format=form, cpf=show_cpf)
     make = export.csv_chunks if form == "csv" else export.xlsx_chunks
     name = f"usuarios-{clock.today().isoformat()}.{form}"
     return StreamingResponse(
@@ -173,12 +180,12 @@ async def get_export(
     )
 
 
-@router.get("/{user_id}", summary="Dados de um usuário")
+@router.get("/{user_id}", summary="Dados de um usuário", dependencies=[looks("user_read")])
 async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
     """Mostra um usuário: a si mesmo, ou outro com a permissão `users:read`."""
     require_self_or(who, user_id, "users:read")
     view = await queries.person(tx, user_id)
-    await audit.record_accesses(tx, "user_read", actor=who.id, subjects=[user_id])
+    await audit.record_looks(tx, "user_read", [user_id])
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
@@ -190,13 +197,13 @@ async def _change(
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
-@router.put("/{user_id}", summary="Alterar um usuário")
+@router.put("/{user_id}", summary="Alterar um usuário", dependencies=[acts("user_changed")])
 async def put_user(user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
     """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH."""
     return await _change(identity, client, who, user_id, body)
 
 
-@router.patch("/{user_id}", summary="Alterar parte dos dados de um usuário")
+@router.patch("/{user_id}", summary="Alterar parte dos dados de um usuário", dependencies=[acts("user_changed")])
 async def patch_user(user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
     """Altera só os campos enviados.
 
@@ -206,28 +213,33 @@ async def patch_user(user_id: UUID, body: UserPatch, who: Who, identity: Identit
     return await _change(identity, client, who, user_id, body)
 
 
-@router.delete("/{user_id}", status_code=204, summary="Apagar um usuário")
+@router.delete("/{user_id}", status_code=204, summary="Apagar um usuário", dependencies=[acts("user_erased")])
 async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
     """Apaga os dados pessoais em todos os módulos (LGPD, art. 18, VI). 409 enquanto houver saldo ou reserva."""
     await people.erase_user(tx, identity, who, user_id)
 
 
-@router.delete("/{user_id}/sessions", status_code=204, summary="Encerrar as sessões de um usuário")
+@router.delete(
+    "/{user_id}/sessions",
+    status_code=204,
+    summary="Encerrar as sessões de um usuário",
+    dependencies=[acts("signed_out_everywhere")],
+)
 async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Encerra todas as sessões do usuário, na hora."""
     await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.id)
 
 
-@router.get("/{user_id}/role", summary="Papel de um usuário")
+@router.get("/{user_id}/role", summary="Papel de um usuário", dependencies=[looks("role_read")])
 async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
     require_self_or(who, user_id, "users:read")
     role = await roles.role_of(tx, user_id)
-    await audit.record_accesses(tx, "role_read", actor=who.id, subjects=[user_id])
+    await audit.record_looks(tx, "role_read", [user_id])
     return RoleOut.model_validate(role)
 
 
-@router.put("/{user_id}/role", summary="Dar um papel a um usuário")
+@router.put("/{user_id}/role", summary="Dar um papel a um usuário", dependencies=[acts("role_given")])
 async def put_role(user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep) -> RoleOut:
     """Troca o papel: as permissões do anterior saem, as do novo entram, na hora."""
     role = await roles.give_role(tx, identity.access, user_id, body.role_id, actor=who.id)
@@ -239,15 +251,15 @@ async def _claims(tx: TxDep, user_id: UUID) -> Page[ClaimOut]:
     return Page(items=[ClaimOut.model_validate(claim) for claim in held])
 
 
-@router.get("/{user_id}/claims", summary="Permissões de um usuário")
-async def get_claims(user_id: UUID, tx: TxDep, who: Writer) -> Page[ClaimOut]:
+@router.get("/{user_id}/claims", summary="Permissões de um usuário", dependencies=[looks("claims_read")])
+async def get_claims(user_id: UUID, tx: TxDep, _who: Writer) -> Page[ClaimOut]:
     """Lista as permissões que o usuário tem."""
     held = await _claims(tx, user_id)
-    await audit.record_accesses(tx, "claims_read", actor=who.id, subjects=[user_id])
+    await audit.record_looks(tx, "claims_read", [user_id])
     return held
 
 
-@router.put("/{user_id}/claims", summary="Dar permissões a um usuário")
+@router.put("/{user_id}/claims", summary="Dar permissões a um usuário", dependencies=[acts("claims_given")])
 async def put_claims(
     user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> Page[ClaimOut]:
@@ -256,20 +268,32 @@ async def put_claims(
     return await _claims(tx, user_id)
 
 
-@router.put("/{user_id}/claims/{claim_id}", summary="Dar uma permissão a um usuário")
+@router.put(
+    "/{user_id}/claims/{claim_id}", summary="Dar uma permissão a um usuário", dependencies=[acts("claims_given")]
+)
 async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Page[ClaimOut]:
     """Dá uma permissão; vale na hora."""
     await roles.give_claims(tx, identity.access, user_id, [claim_id], actor=who.id)
     return await _claims(tx, user_id)
 
 
-@router.delete("/{user_id}/claims", status_code=204, summary="Tirar todas as permissões de um usuário")
+@router.delete(
+    "/{user_id}/claims",
+    status_code=204,
+    summary="Tirar todas as permissões de um usuário",
+    dependencies=[acts("claims_taken")],
+)
 async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Tira todas as permissões; vale na hora."""
     await roles.take_claims(tx, identity.access, user_id, actor=who.id)
 
 
-@router.delete("/{user_id}/claims/{claim_id}", status_code=204, summary="Tirar uma permissão de um usuário")
+@router.delete(
+    "/{user_id}/claims/{claim_id}",
+    status_code=204,
+    summary="Tirar uma permissão de um usuário",
+    dependencies=[acts("claims_taken")],
+)
 async def delete_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Response:
     """Tira uma permissão; vale na hora."""
     await roles.take_claims(tx, identity.access, user_id, actor=who.id, claim_id=claim_id)

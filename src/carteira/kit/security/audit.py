@@ -1,27 +1,41 @@
-"""The audit: sign-ins, changes of claims, exports, looks at another person's data. Append-only; ids, never content."""
+"""The audit: acts by claim, looks at people, sign-ins, changes of claims. Append-only; ids, never content.
 
-from collections.abc import Iterable
+A row is written in the transaction of what it tells of. Who did it, in which session and which request are known from
+the request (`during`), and named by whoever acts outside of one. A look names one person: by their user id, or by the
+id under which a module knows somebody without one (a benefit account, a CPF's pseudonym in credit).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Index, Text, insert, text
-from sqlalchemy.dialects.postgresql import JSONB
+import structlog
+from sqlalchemy import BigInteger, Boolean, Index, Text, false, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.outbox import XID_DEFAULT
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
 
 class AuditRecord(Base):
-    """Who did what to whom; append-only, and without personal data beyond ids."""
+    """Who did or saw what, in which session and request, and whose; without personal data beyond ids."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
         Index("ix_audit_log_subject_id_id", "subject_id", "id"),
         Index("ix_audit_log_action_id", "action", "id"),
+        Index("ix_audit_log_actor_id_id", "actor_id", "id"),
+        Index("ix_audit_log_xid_id", "xid", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -30,39 +44,176 @@ class AuditRecord(Base):
     action: Mapped[str] = mapped_column(Text)
     details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(INSTANT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    actor_kind: Mapped[str | None] = mapped_column(Text)
+    session_id: Mapped[UUID | None]
+    request_id: Mapped[str | None] = mapped_column(Text)
+    entry_id: Mapped[UUID | None]
+    actor_name: Mapped[str | None] = mapped_column(Text)
+    look: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
-async def record(
+@dataclass(slots=True)
+class Request:
+    """Who a request comes from, and what it has left in the audit so far.
+
+    Attributes:
+        actor: Who was authenticated.
+        session_id: In which session; none for a token without one.
+        acts: The actions recorded.
+        looked: Whether looks were recorded, be it for nobody.
+        by_claim: Whether a claim opened what was asked for.
+        nothing_done: Whether it was answered without doing anything: a refusal, or an answer given again.
+    """
+
+    actor: Actor
+    session_id: UUID | None
+    acts: list[str] = field(default_factory=list)
+    looked: bool = False
+    by_claim: bool = False
+    nothing_done: bool = False
+
+
+_request: ContextVar[Request | None] = ContextVar("audit_request", default=None)
+
+
+PROPOSED = "operation_proposed"
+"""The action of what was not done yet, and waits for a second person."""
+
+
+class _FromRequest(Enum):
+    ACTOR = 0
+
+
+FROM_REQUEST: Literal[_FromRequest.ACTOR] = _FromRequest.ACTOR
+"""The actor is who the request comes from; nobody outside of a request (an operator's own tool)."""
+By = Actor | UUID | Literal[_FromRequest.ACTOR] | None
+"""Who did it; a user's id stands for the person."""
+
+
+@contextmanager
+def during(actor: Actor, session_id: UUID | None) -> Iterator[Request]:
+    """Let what is recorded within the block be by who a request comes from."""
+    request = Request(actor, session_id)
+    token = _request.set(request)
+    try:
+        yield request
+    finally:
+        _request.reset(token)
+
+
+def current() -> Request | None:
+    """Return the request that is being answered; None outside of one that names who asks."""
+    return _request.get()
+
+
+def nothing_done() -> None:
+    """Say that the request is answered without doing anything: there is nothing to record."""
+    if request := _request.get():
+        request.nothing_done = True
+
+
+def _row(action: str, by: By, subject: UUID | None, details: dict[str, Any]) -> dict[str, Any]:
+    request = _request.get()
+    if by is FROM_REQUEST:
+        by = request.actor if request else None
+    if isinstance(by, UUID):
+        by = request.actor if request and request.actor.id == str(by) else Actor.person(by)
+    has_id = by is not None and by.kind in {"person", "client"}
+    return {
+        "id": uuid7(),
+        "actor_kind": by.kind if by else None,
+        "actor_id": UUID(by.id) if by and has_id else None,
+        "actor_name": by.id if by and not has_id else None,
+        "session_id": request.session_id if request and by == request.actor else None,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+        "subject_id": subject,
+        "action": action,
+        "details": {name: value for name, value in details.items() if value is not None},
+        "created_at": clock.now(),
+        "entry_id": None,
+        "look": False,
+    }
+
+
+async def record(  # noqa: PLR0913 - what a row says
     tx: Tx,
     action: str,
     *,
-    actor: UUID | None,
+    actor: By = FROM_REQUEST,
     subject: UUID | None = None,
+    entry: UUID | None = None,
+    approved_by: UUID | None = None,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> None:
-    """Write that somebody did something, with the transaction that does it. Details hold no personal data."""
-    tx.add(
-        AuditRecord(
-            id=uuid7(), actor_id=actor, subject_id=subject, action=action, details=details, created_at=clock.now()
-        )
-    )
-    await tx.flush()
+    """Write that somebody did something, with the transaction that does it. Details hold no personal data.
+
+    `subject` is whose it is, `entry` the ledger entry that moved the money, `approved_by` the second person of an
+    operation that waited for one. Details that are None are left out.
+    """
+    await write(tx, [act_row(action, actor=actor, subject=subject, entry=entry, approved_by=approved_by, **details)])
 
 
-async def record_accesses(tx: Tx, action: str, *, actor: UUID, subjects: Iterable[UUID]) -> None:
-    """Write that somebody looked at others' data, a record for each of them."""
-    now = clock.now()
-    rows = [
-        {
-            "id": uuid7(),
-            "actor_id": actor,
-            "subject_id": subject,
-            "action": action,
-            "details": {},
-            "created_at": now,
-        }
-        for subject in subjects
-        if subject != actor
-    ]
+def act_row(
+    action: str,
+    *,
+    actor: By = FROM_REQUEST,
+    subject: UUID | None = None,
+    entry: UUID | None = None,
+    approved_by: UUID | None = None,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> dict[str, Any]:
+    """Return the row of `record`, for whoever writes it elsewhere."""
+    if request := _request.get():
+        request.acts.append(action)
+    details["approved_by"] = str(approved_by) if approved_by else None
+    return _row(action, actor, subject, details) | {"entry_id": entry}
+
+
+async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of `act_row` or `look_rows` with the transaction, in one statement; a row that is there stays."""
     if rows:
-        await tx.execute(insert(AuditRecord), rows)
+        await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
+
+
+async def record_looks(
+    tx: Tx,
+    action: str,
+    subjects: Iterable[UUID | None],
+    *,
+    actor: By = FROM_REQUEST,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> None:
+    """Write that somebody is shown others' data, a row for each of them, in one statement.
+
+    A look at oneself leaves none, nor does one at somebody who was erased (None). It goes into the transaction that
+    reads: the answer leaves after the commit, so that nothing is shown unrecorded.
+    """
+    await write(tx, look_rows(action, subjects, actor=actor, **details))
+
+
+async def record_look_at_everybody(
+    tx: Tx,
+    action: str,
+    *,
+    actor: By = FROM_REQUEST,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> None:
+    """Write that somebody takes everybody's data with them: one row, which each person there is shown."""
+    if request := _request.get():
+        request.looked = True
+    await write(tx, [_row(action, actor, None, details) | {"look": True}])
+
+
+def look_rows(
+    action: str,
+    subjects: Iterable[UUID | None],
+    *,
+    actor: By = FROM_REQUEST,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> list[dict[str, Any]]:
+    """Return the rows of `record_looks`, for whoever writes them elsewhere."""
+    if request := _request.get():
+        request.looked = True
+    rows = (_row(action, actor, subject, details) | {"look": True} for subject in dict.fromkeys(subjects) if subject)
+    return [row for row in rows if row["subject_id"] != row["actor_id"]]

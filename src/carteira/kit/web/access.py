@@ -1,20 +1,37 @@
-"""Who asks, and may they: deny by default. Each route says `public`, `signed_in` or the claims that it needs."""
+"""Who asks, and may they: deny by default. Each route says `public`, `signed_in` or the claims that it needs.
 
-from collections.abc import Awaitable, Callable
+A route that a claim opens (by `claims(…)`, or by `Principal.may` in its verb) also says what kind it is, for the audit:
+`acts("action")`, `looks("action")` or `reads("why it needs no row")`. What a route says and what its requests leave
+are compared after each; `carteira_audit_missing_total` counts those that differ.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import structlog
 from fastapi import Depends, Request
 from fastapi.params import Depends as DependsMarker
 from fastapi.security import OAuth2PasswordBearer
+from prometheus_client import Counter
 
+from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired
 
 EVERY_CLAIM = "*"
+OWN_CLAIMS = frozenset({"reseller"})
+"""Claims that open nothing but what is the person's own."""
+
+audit_missing = Counter(
+    "carteira_audit_missing",
+    "Requests that were answered without the rows in the audit that their route says",
+    ["route"],
+)
+log = structlog.get_logger(__name__)
 RECENT = timedelta(minutes=15)
 
 
@@ -96,7 +113,10 @@ class Principal:
 
     def may(self, claim: str) -> bool:
         """Tell whether the claim was granted."""
-        return claim in self.claims or EVERY_CLAIM in self.claims
+        granted = claim in self.claims or EVERY_CLAIM in self.claims
+        if granted and claim not in OWN_CLAIMS and (request := audit.current()) is not None:
+            request.by_claim = True
+        return granted
 
     def require(self, claim: str) -> None:
         """Insist on a claim.
@@ -140,21 +160,34 @@ Authenticate = Callable[[Request, str], Awaitable[Principal]]
 _bearer = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
-async def _signed_in(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Principal:
+async def _visitor(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> AsyncIterator[Principal | None]:
+    """Authenticate who sends a token; what they leave in the audit is by them, and compared with what the route says.
+
+    "function" scope, as the transaction's: it ends before the answer is sent.
+    """
     if not token:
-        raise NotAuthenticated
+        yield None
+        return
     authenticate: Authenticate = request.app.state.authenticate
     principal = await authenticate(request, token)
     request.state.principal = principal
-    return principal
+    with audit.during(principal.actor, principal.session_id) as left:
+        yield principal
+    kind: Acts | Looks | Reads | None = getattr(request.state, "kind", None)
+    if not (left.nothing_done or (kind.fits(left) if kind else not left.by_claim)):
+        route = getattr(request.scope.get("route"), "path", "")
+        audit_missing.labels(route).inc()
+        log.error("audit missing", route=route, method=request.method, acts=left.acts, looked=left.looked)
 
 
-async def _visitor(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> Principal | None:
-    return await _signed_in(request, token) if token else None
-
-
-Visitor = Annotated[Principal | None, Depends(_visitor)]
+Visitor = Annotated[Principal | None, Depends(_visitor, scope="function")]
 """A parameter of a public route that treats a signed-in person otherwise; a bad token is refused, not ignored."""
+
+
+async def _signed_in(visitor: Visitor) -> Principal:
+    if visitor is None:
+        raise NotAuthenticated
+    return visitor
 
 
 class SignedIn:
@@ -197,6 +230,54 @@ class Public:
         """Let everybody pass."""
 
 
+class Acts:
+    """Route kind: it does something by a claim. Its verb records exactly one of these actions, where it does it.
+
+    What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out.
+    """
+
+    def __init__(self, *actions: str) -> None:
+        self.actions = actions
+
+    async def __call__(self, request: Request) -> None:
+        """Say so for the request."""
+        request.state.kind = self
+
+    def fits(self, left: audit.Request) -> bool:
+        """Tell whether a request that succeeded left what it has to."""
+        return audit.PROPOSED in left.acts or sum(action in self.actions for action in left.acts) == 1
+
+
+class Looks:
+    """Route kind: it shows people's data by a claim. It records a look for each person shown."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    async def __call__(self, request: Request) -> None:
+        """Say so for the request."""
+        request.state.kind = self
+
+    def fits(self, left: audit.Request) -> bool:
+        """Tell whether a request that succeeded left what it has to."""
+        return left.looked or self.action in left.acts
+
+
+class Reads:
+    """Route kind: it shows machines or totals, nobody's data. It leaves no row; the reason is for the reader."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    async def __call__(self, request: Request) -> None:
+        """Say so for the request."""
+        request.state.kind = self
+
+    def fits(self, left: audit.Request) -> bool:
+        """Tell whether a request that succeeded left what it has to."""
+        return not left.looked and not left.acts
+
+
 Who = Annotated[Principal, Depends(SignedIn())]
 """A route parameter: who is signed in."""
 
@@ -214,3 +295,18 @@ def step_up() -> DependsMarker:
 def public(why: str) -> DependsMarker:
     """Open a route to anyone, saying why."""
     return DependsMarker(Public(why))
+
+
+def acts(*actions: str) -> DependsMarker:
+    """Say that a route acts by claim, and which action its verb records (one of these, where there are several)."""
+    return DependsMarker(Acts(*actions))
+
+
+def looks(action: str) -> DependsMarker:
+    """Say that a route shows people's data by claim, and as which action that is recorded."""
+    return DependsMarker(Looks(action))
+
+
+def reads(why: str) -> DependsMarker:
+    """Say that what a route shows by claim is nobody's, and why it needs no row in the audit."""
+    return DependsMarker(Reads(why))

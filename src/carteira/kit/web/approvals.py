@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals
+from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
@@ -197,6 +197,16 @@ class Desk:
             scope=scope,
         )
         row = await approvals.write_down(tx, proposal, lasts=self._lasts)
+        subject = next(iter(gains.users)) if len(gains.users) == 1 else None
+        await audit.record(
+            tx,
+            audit.PROPOSED,
+            actor=maker,
+            subject=subject,
+            operation=row.kind,
+            pending_id=str(row.id),
+            amount=amount or None,
+        )
         told = OperationOut(id=row.id, kind=row.kind, expires_at=row.expires_at)
         return Answered(202, WaitingOut(pending=told))
 
@@ -270,6 +280,7 @@ class Desk:
         await approvals.end(
             tx, row, approvals.APPROVED, checker=who.user_id, outcome=outcome.decode(), carried_out=carried_out
         )
+        await audit.record(tx, "operation_approved", operation=row.kind, pending_id=str(row.id))
         return row
 
     async def refuse(self, tx: Tx, who: Principal, operation_id: UUID, reason: str | None) -> PendingOperation:
@@ -281,6 +292,7 @@ class Desk:
         row, _ = await self._undecided(tx, who, operation_id)
         outcome = orjson.dumps({"reason": reason}).decode()
         await approvals.end(tx, row, approvals.REFUSED, checker=who.user_id, outcome=outcome)
+        await audit.record(tx, "operation_refused", operation=row.kind, pending_id=str(row.id))
         return row
 
     async def _undecided(self, tx: Tx, who: Principal, operation_id: UUID) -> tuple[PendingOperation, Operation[Any]]:

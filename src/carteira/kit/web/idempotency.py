@@ -24,6 +24,7 @@ from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_json
+from carteira.kit.security import audit
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
 from carteira.kit.web.transaction import TxDep
 
@@ -92,11 +93,13 @@ class _Call:
             response = _json(await work(), status)
         except Refusal as refusal:
             await savepoint.rollback()
+            audit.nothing_done()
             response = refusal.response()
         except CommitThenRaise as failure:
             if not isinstance(failure.error, Refusal):
                 await self.tx.execute(delete(IdempotencyRecord).where(*mine))
                 raise
+            audit.nothing_done()
             response = failure.error.response()
         await self.tx.execute(
             update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body)
@@ -111,6 +114,7 @@ class _Call:
         assert record.status is not None, "a claimed key commits with its answer"
         if record.fingerprint != fingerprint:
             raise IdempotencyKeyReused
+        audit.nothing_done()
         media_type = MEDIA_TYPE if record.status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
         return Response(record.body, record.status, {REPLAYED: "true"}, media_type)
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_model
-from carteira.kit.security import approvals
+from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import PendingOperation
-from carteira.kit.web.access import Who, step_up
+from carteira.kit.web.access import Who, acts, looks, reads, step_up
 from carteira.kit.web.approvals import Desk, DeskDep
 from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
@@ -91,7 +91,11 @@ def _members(row: PendingOperation, names: Mapping[UUID, str]) -> dict[str, Any]
     }
 
 
-@router.get("", summary="Operações que esperam uma segunda pessoa")
+@router.get(
+    "",
+    summary="Operações que esperam uma segunda pessoa",
+    dependencies=[reads("operations by summaries, which hold no personal data")],
+)
 async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     tx: TxDep,
     who: Who,
@@ -121,15 +125,24 @@ async def _whole(tx: Tx, desk: Desk, row: PendingOperation) -> bytes:
     return orjson.dumps(whole, default=dump_model)
 
 
-@router.get("/{operation_id}", summary="Uma operação pendente", response_model=WholePendingOperationOut)
+@router.get(
+    "/{operation_id}",
+    summary="Uma operação pendente",
+    response_model=WholePendingOperationOut,
+    dependencies=[looks("pending_operation_read")],
+)
 async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> Response:
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
     row = await desk.find(tx, who, operation_id)
+    await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))
     return Response(await _whole(tx, desk, row), media_type="application/json")
 
 
 @router.post(
-    "/{operation_id}/approve", summary="Aprovar", response_model=WholePendingOperationOut, dependencies=[step_up()]
+    "/{operation_id}/approve",
+    summary="Aprovar",
+    response_model=WholePendingOperationOut,
+    dependencies=[step_up(), acts("operation_approved")],
 )
 @idempotent()
 async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> bytes:
@@ -140,7 +153,12 @@ async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep)
     return await _whole(tx, desk, await desk.approve(tx, who, operation_id))
 
 
-@router.post("/{operation_id}/refuse", summary="Recusar", response_model=WholePendingOperationOut)
+@router.post(
+    "/{operation_id}/refuse",
+    summary="Recusar",
+    response_model=WholePendingOperationOut,
+    dependencies=[acts("operation_refused")],
+)
 @idempotent()
 async def refuse(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep, body: RefusalIn | None = None) -> bytes:
     """Recusa a operação, com o motivo; quem a pediu também pode desistir dela. Nada se move."""

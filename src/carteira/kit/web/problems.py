@@ -18,6 +18,7 @@ from starlette.responses import Response
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable, is_connection_lost
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security.approvals import DailyCeilingReached, OperationChanged, OwnOperation
+from carteira.kit.security.audit_trail import AuditDown
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
 from carteira.kit.values.money import format_brl
@@ -201,6 +202,13 @@ class DatabaseDownProblem(DependencyDown):
     detail = "O banco de dados está fora do ar. Tente de novo em instantes."
 
 
+class AuditDownProblem(DependencyDown):
+    """Who looks could not be written down, so nothing is shown (503)."""
+
+    code = "audit_down"
+    detail = "O registro de acessos está fora do ar. Tente de novo em instantes."
+
+
 class OperationInProgressProblem(Conflict):
     """Another request holds what this one needs, and has for too long (409)."""
 
@@ -235,6 +243,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     OperationInProgress: lambda _: OperationInProgressProblem(),
     TextNotStorable: lambda _: InvalidInput("Um texto enviado tem um caractere que não pode ser guardado."),
     ServiceDown: lambda _: DependencyDown(),
+    AuditDown: lambda _: AuditDownProblem(),
     InvalidToken: lambda _: NotAuthenticated("Sua sessão não é válida ou expirou. Entre de novo."),
     LimitReached: lambda fact: TooManyRequests(fact.retry_after_seconds),
     DailyCeilingReached: lambda fact: DailyCeilingProblem(
