@@ -18,6 +18,8 @@ from prometheus_client.metrics import MetricWrapperBase
 import carteira
 from carteira.app import create_app, modules_of
 from carteira.cli import app as command_line
+from carteira.identity.roles.shipped import roles_of
+from carteira.identity.sessions.standing import SELF_SERVICE
 from carteira.kit.web.access import Claims
 from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
@@ -27,8 +29,6 @@ from carteira.settings import Settings
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
 SOURCE = ROOT / "src" / "carteira"
-WITHOUT_ROLE = {"reseller"}
-"""Claims that no role brings: who registers as a reseller is given it."""
 WIDTH = 120
 GENERATED = "<!-- Written by `make reference` from the code; change that. -->"
 
@@ -64,7 +64,7 @@ def _looked_at() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and _name(node.func) in {"may", "require", "require_self_or"}:
                 claim = _claim(node.args[-1], path)
-                if claim is not None and (claim in WITHOUT_ROLE or ":" in claim):
+                if claim is not None and (claim in SELF_SERVICE or ":" in claim):
                     yield claim, path.relative_to(SOURCE).as_posix()
 
 
@@ -87,8 +87,8 @@ def _operations() -> list[Operation[Any]]:
     return [operation for module in modules_of(Settings.model_validate({})) for operation in module.operations]
 
 
-def claims() -> str:
-    """Write who may what: each claim, the routes that ask for it, the verbs that look at it, its role."""
+def asked_for() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """Give each claim that the code asks for: by route, and by file of the verbs that look at it."""
     routes: defaultdict[str, set[str]] = defaultdict(set)
     for route in iter_route_contexts(create_app(Settings.model_validate({})).api.routes):
         if not isinstance(route.original_route, APIRoute):
@@ -100,21 +100,28 @@ def claims() -> str:
     verbs: defaultdict[str, set[str]] = defaultdict(set)
     for claim, file in _looked_at():
         verbs[claim].add(file)
+    return routes, verbs
+
+
+def claims() -> str:
+    """Write who may what: each claim, the roles that bring it, and the routes and verbs that ask for it."""
+    routes, verbs = asked_for()
     rows = [
         (
             code(claim),
-            "–" if claim in WITHOUT_ROLE else "administrador",
+            ", ".join(roles_of(claim)) or "–",
             "<br>".join(f"`{route}`" for route in sorted(routes[claim])) or "–",
             code(*sorted(verbs[claim])),
         )
         for claim in sorted({*routes, *verbs})
     ]
     return (
-        "# Claims\n\nA claim lets a person do what others may not. Roles bring some, an operator grants them one "
-        "by one; `*` stands for all of them and is given to tools only. A route that asks for a claim "
-        "answers 403 without "
-        "it; a verb that looks at one shows or does less without it, or answers 403.\n\n"
-        + table(("claim", "role", "routes that ask for it", "files of the verbs that look at it"), rows)
+        "# Claims\n\nA claim lets a person do what others may not. Roles bring some, an operator who holds one grants "
+        "it by itself; `*` stands for all of them and is a developer's token's only. A route that asks for a claim "
+        "answers 403 without it; a verb that looks at one shows or does less without it, or answers 403. The roles are "
+        "those that ship; an operator may change all of them but `cidadão`, which brings nothing, and "
+        "`administrador`.\n\n"
+        + table(("claim", "roles", "routes that ask for it", "files of the verbs that look at it"), rows)
     )
 
 

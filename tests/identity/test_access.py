@@ -22,7 +22,7 @@ ADMINISTRATOR, CITIZEN = 2, 1
 async def test_losing_a_role_holds_at_once_in_every_process(start_app: Callable[..., Awaitable[RunningApp]]) -> None:
     here, there = await start_app(), await start_app()
     person = await sign_in(await register(here))
-    writer = here.bearer("users:write")
+    writer = here.bearer("*")
     for _ in range(3):
         given = await here.client.put(f"/users/{person.id}/role", json={"role_id": ADMINISTRATOR}, headers=writer)
         assert given.status_code == 200
@@ -40,7 +40,7 @@ async def test_a_standing_that_was_cached_before_the_change_is_not_used_after_it
     monkeypatch.setattr(standing, "CACHE_SECONDS", 60.0)
     here, there = await start_app(), await start_app()
     person = await sign_in(await register(here))
-    writer = here.bearer("users:write")
+    writer = here.bearer("*")
     await here.api.state.redis.flushdb()
     assert (await there.client.get("/users/me", headers=person.headers)).status_code == 200
     cached = there.api.state.identity.access._cache  # noqa: SLF001 - proves what the test is about

@@ -83,7 +83,7 @@ async def test_an_operator_creates_a_person_who_must_change_the_generated_passwo
     answer = await app.client.post(
         "/users",
         json={"full_name": "José de Souza", "email": email, "role_id": 2},
-        headers=app.bearer("users:write"),
+        headers=app.bearer("*"),
     )
     assert answer.status_code == 201
     generated = answer.json()["generated_password"]
@@ -107,7 +107,7 @@ async def test_an_operator_creates_a_person_who_must_change_the_generated_passwo
 
 async def test_a_generated_password_expires_unused(app: RunningApp) -> None:
     body = {"full_name": "José de Souza", "email": new_person()["email"], "role_id": 1}
-    made = (await app.client.post("/users", json=body, headers=app.bearer("users:write"))).json()
+    made = (await app.client.post("/users", json=body, headers=app.bearer("*"))).json()
     clock.advance(timedelta(days=7, seconds=1))
     login = {"username": body["email"], "password": made["generated_password"]}
     assert (await app.client.post("/auth/login", data=login)).status_code == 401
@@ -226,7 +226,7 @@ def report_expression() -> Select[tuple[UUID, str, str, str, list[str]]]:
 
 
 async def test_the_report_as_sql_and_as_an_expression_gives_the_same_rows(app: RunningApp, person: Person) -> None:
-    headers = app.bearer("users:write")
+    headers = app.bearer("*")
     claims = (await app.client.get("/claims", params={"limit": 100}, headers=headers)).json()["items"]
     for claim in claims[:3]:
         assert (await app.client.put(f"/users/{person.id}/claims/{claim['id']}", headers=headers)).status_code == 200
@@ -249,14 +249,14 @@ async def test_role_is_read_by_user_id_and_given_by_claim(app: RunningApp, perso
     }
     refused = await app.client.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=person.headers)
     assert refused.status_code == 403
-    writer = app.bearer("users:write")
+    writer = app.bearer("*")
     assert (await app.client.put(f"/users/{person.id}/role", json={"role_id": 99}, headers=writer)).status_code == 404
     assert (await app.client.put(f"/users/{person.id}/role", json={"role_id": 2}, headers=writer)).status_code == 200
     assert "users:read" in (await app.client.get("/users/me", headers=person.headers)).json()["claims"]
 
 
 async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(app: RunningApp, person: Person) -> None:
-    writer = app.bearer("users:write")
+    writer = app.bearer("*")
     name = f"teste:{person.id}"
     claim = (await app.client.post("/claims", json={"description": name}, headers=writer)).json()
     assert (await app.client.post("/claims", json={"description": name}, headers=writer)).status_code == 409
@@ -273,7 +273,7 @@ async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(app: Ru
 
 async def test_a_person_sees_who_looked(app: RunningApp, person: Person) -> None:
     admin = await register(app)
-    await app.client.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=app.bearer("users:write"))
+    await app.client.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=app.bearer("*"))
     await sign_in(admin)
     await app.client.get(f"/users/{person.id}", headers=admin.headers)
     await app.client.get(f"/users/{person.id}", headers=person.headers)

@@ -14,8 +14,8 @@ recovery, consents and the audit. Invariants:
 - the audit is append-only and holds ids, never content.
 
 Every way of signing in proves who it is and ends in `start_session`. Other modules add people with `add_person` and
-`register_person`, give claims with `grant_claim`, read them with `person` and `find_person`, ask whose a CPF is with
-`proven_cpf`, and take `IdentityDep` in routes that need more.
+`register_person`, have them take on self-service claims with `take_on`, read them with `person` and `find_person`, ask
+whose a CPF is with `proven_cpf`, and take `IdentityDep` in routes that need more.
 Sources: rules.md, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD
 arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
@@ -29,7 +29,7 @@ from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, 
 from carteira.identity.errors import ClaimNotFound, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.fields import Email, FullName, Password
 from carteira.identity.proof.service import proven_among, proven_cpf
-from carteira.identity.roles.service import grant_claim
+from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
 from carteira.identity.sessions.service import Client, Tokens, start_session
@@ -63,7 +63,6 @@ __all__ = [
     "authenticate",
     "export_users",
     "find_person",
-    "grant_claim",
     "module",
     "names",
     "person",
@@ -73,6 +72,7 @@ __all__ = [
     "register_person",
     "seed",
     "start_session",
+    "take_on",
 ]
 
 

@@ -100,6 +100,58 @@ class ClaimNotFound(NotFound):
     detail = "Permissão não encontrada."
 
 
+class ClaimReserved(Forbidden):
+    """`*` is every claim: nobody creates, names or grants it."""
+
+    code = "claim_reserved"
+    detail = "A permissão `*` não pode ser criada, usada como nome nem dada a ninguém."
+
+
+class ClaimsBeyondYours(Forbidden):
+    """Somebody would grant what they do not hold, or act on a person or role that holds more than they do."""
+
+    code = "claims_beyond_yours"
+    detail = "Ninguém dá o que não tem, nem muda quem tem mais do que si. Peça a quem tem estas permissões."
+
+    def __init__(self, claims: list[str]) -> None:
+        super().__init__(claims=claims)
+
+
+class ClaimIsFixed(Conflict):
+    """The product asks for this claim by its name, so that it keeps it; the one by which grants are made stays on."""
+
+    code = "claim_is_fixed"
+    detail = "Esta permissão é do produto: o nome dela não muda, e a que administra usuários não se desliga."
+
+
+class RoleIsFixed(Conflict):
+    """The product asks for this role by its name; the administrator's keeps every claim of the product."""
+
+    code = "role_is_fixed"
+    detail = "Este papel é do produto: não muda de nome, não é apagado, e o de administrador não perde permissões."
+
+
+class RoleInUse(Conflict):
+    """Somebody has the role."""
+
+    code = "role_in_use"
+    detail = "Há pessoas com este papel. Dê outro papel a elas (veja GET /users?role=) e apague depois."
+
+
+class LastAdministrator(Conflict):
+    """Nobody would be left who can administrate."""
+
+    code = "last_administrator"
+    detail = "Esta é a última pessoa que administra. Torne outra administradora antes."
+
+
+class SuspendsThemself(Conflict):
+    """Somebody would suspend themself."""
+
+    code = "suspends_themself"
+    detail = "Ninguém suspende o próprio acesso. Peça a outra pessoa."
+
+
 class DescriptionTaken(Conflict):
     """A role or claim of this description exists."""
 
@@ -127,6 +179,15 @@ class ContactConfirmed(Conflict):
 
     code = "contact_confirmed"
     detail = "Este contato já está confirmado."
+
+
+class UnknownFilter(InvalidInput):
+    """A list was asked for by something that there is not."""
+
+    code = "unknown_filter"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(errors=[{"field": field, "message": message}])
 
 
 class WeakPassword(InvalidInput):

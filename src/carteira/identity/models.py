@@ -31,6 +31,8 @@ class Role(Base):
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     description: Mapped[str] = mapped_column(Text, unique=True)
+    built_in: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    """Whether it ships: claims that a later release adds come to it."""
 
 
 class Claim(Base):
@@ -41,6 +43,8 @@ class Claim(Base):
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     description: Mapped[str] = mapped_column(Text, unique=True)
     active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
+    built_in: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    """Whether the product's code asks for it: its name stays. An operator's own claims are words for other systems."""
 
 
 class RoleClaim(Base):
@@ -63,6 +67,7 @@ class User(Base):
             name="erased",
         ),
         CheckConstraint("cpf_proven_at IS NULL OR cpf IS NOT NULL AND cpf_proven_by IS NOT NULL", name="cpf_proven"),
+        Index("ix_users_role_id", "role_id"),
         Index("uq_users_email", func.lower(text("email")), unique=True),
         Index(
             "ix_users_search_text",

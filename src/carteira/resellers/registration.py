@@ -45,7 +45,7 @@ async def _become(tx: Tx, runtime: identity.Runtime, user_id: UUID) -> ResellerO
     if person.cpf is None:
         raise NoCpf
     added = await resellers.add(tx, user_id, person.cpf)
-    await identity.grant_claim(tx, runtime.access, user_id, CLAIM, actor=user_id)
+    await identity.take_on(tx, runtime.access, user_id, CLAIM)
     return ResellerOut(
         id=added.id,
         user_id=user_id,

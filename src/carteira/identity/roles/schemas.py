@@ -15,6 +15,25 @@ class RoleOut(BaseModel):
     description: str = Field(examples=["cidadão"])
 
 
+class WholeRoleOut(RoleOut):
+    """A role with what it brings."""
+
+    built_in: bool = Field(description="Vem com o produto")
+    claims: list["ClaimOut"]
+
+
+class RolePatch(Body):
+    """What changes of a role."""
+
+    description: Description
+
+
+class RoleClaimsIn(Body):
+    """All that a role brings from now on."""
+
+    claim_ids: list[Id] = Field(max_length=200)
+
+
 class RoleIn(Body):
     """A new role, and the claims that it grants."""
 
@@ -36,6 +55,7 @@ class ClaimOut(BaseModel):
     id: int
     description: str = Field(examples=["users:read"])
     active: bool
+    built_in: bool = Field(description="O produto confere esta permissão; o nome dela não muda")
 
 
 class ClaimIn(Body):

@@ -1,20 +1,41 @@
-"""Roles and claims: a role is a label and the claims that it grants when it is given; endpoints check claims only."""
+"""Roles and claims: a role is a label and the claims that it grants when it is given; endpoints check claims only.
+
+Locks are taken in one order: a role, then a person, then the turn of those who take administrators away.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from carteira.identity.errors import ClaimNotFound, DescriptionTaken, RoleNotFound, UserNotFound
+from carteira.identity.errors import (
+    ClaimIsFixed,
+    ClaimNotFound,
+    ClaimReserved,
+    DescriptionTaken,
+    RoleInUse,
+    RoleIsFixed,
+    RoleNotFound,
+    UserNotFound,
+)
 from carteira.identity.models import Claim, Role, RoleClaim, User, UserClaim
-from carteira.identity.sessions.standing import SessionStandings
+from carteira.identity.roles.grants import (
+    GRANTING,
+    claims_of_role,
+    keep_an_administrator,
+    require_may_grant,
+    require_not_above,
+)
+from carteira.identity.roles.shipped import ADMINISTRATOR, FIXED
+from carteira.identity.sessions.standing import SELF_SERVICE, SessionStandings
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
+from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.pagination import CursorOf, Integer
 
 
@@ -43,6 +64,17 @@ class ClaimView:
     id: int
     description: str
     active: bool
+    built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRoleView:
+    """A role with what it brings."""
+
+    id: int
+    description: str
+    built_in: bool
+    claims: list[ClaimView]
 
 
 async def id_of(tx: Tx, description: str) -> int:
@@ -69,66 +101,202 @@ async def require(tx: Tx, role_id: int) -> RoleView:
     return RoleView(role.id, role.description)
 
 
-async def list_roles(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[RoleView]:
-    """Give the roles by id."""
-    rows = await tx.scalars(select(Role).where(Role.id > (after or _FIRST).id).order_by(Role.id).limit(limit))
-    return [RoleView(row.id, row.description) for row in rows]
-
-
-async def add_role(tx: Tx, description: str, claim_ids: Sequence[int], *, actor: UUID) -> RoleView:
-    """Add a role that grants some claims.
+async def whole(tx: Tx, role_id: int) -> WholeRoleView:
+    """Give a role with its claims.
 
     Raises:
-        DescriptionTaken, ClaimNotFound.
+        RoleNotFound: there is no such role.
     """
-    await _all_known(tx, claim_ids)
+    role = await tx.get(Role, role_id)
+    if role is None:
+        raise RoleNotFound
+    return (await _wholes(tx, [role]))[0]
+
+
+async def list_roles(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[WholeRoleView]:
+    """Give the roles, whole, by id."""
+    rows = await tx.scalars(select(Role).where(Role.id > (after or _FIRST).id).order_by(Role.id).limit(limit))
+    return await _wholes(tx, rows.all())
+
+
+async def _wholes(tx: Tx, roles: Sequence[Role]) -> list[WholeRoleView]:
+    rows = await tx.execute(
+        select(RoleClaim.role_id, Claim)
+        .join(Claim, Claim.id == RoleClaim.claim_id)
+        .where(RoleClaim.role_id.in_([role.id for role in roles]))
+        .order_by(Claim.id)
+    )
+    brought: dict[int, list[ClaimView]] = {role.id: [] for role in roles}
+    for role_id, claim in rows:
+        brought[role_id].append(_view(claim))
+    return [WholeRoleView(role.id, role.description, role.built_in, brought[role.id]) for role in roles]
+
+
+async def add_role(tx: Tx, who: Principal, description: str, claim_ids: Sequence[int]) -> WholeRoleView:
+    """Add a role that grants some claims, all of which whoever adds it holds.
+
+    Raises:
+        DescriptionTaken, ClaimNotFound, ClaimReserved, ClaimsBeyondYours.
+    """
+    require_may_grant(who, (await _named(tx, claim_ids)).values())
     role = Role(description=description)
     tx.add(role)
     await _flush(tx)
-    if claim_ids:
-        await tx.execute(insert(RoleClaim), [{"role_id": role.id, "claim_id": claim_id} for claim_id in set(claim_ids)])
-    await audit.record(tx, "role_added", actor=actor, role_id=role.id, claim_ids=sorted(set(claim_ids)))
-    return RoleView(role.id, role.description)
+    await _bring(tx, role.id, set(claim_ids))
+    await audit.record(tx, "role_added", actor=who.id, role_id=role.id, claim_ids=sorted(set(claim_ids)))
+    return await whole(tx, role.id)
+
+
+async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) -> WholeRoleView:
+    """Give a role another name.
+
+    Raises:
+        RoleNotFound, DescriptionTaken.
+        RoleIsFixed: the product asks for it by its name.
+    """
+    role = await _lock_role(tx, role_id)
+    if role.description in FIXED and description != role.description:
+        raise RoleIsFixed
+    role.description = description
+    await _flush(tx)
+    await audit.record(tx, "role_renamed", actor=who.id, role_id=role_id)
+    return await whole(tx, role_id)
+
+
+async def set_claims_of_role(
+    tx: Tx, access: SessionStandings, who: Principal, role_id: int, claim_ids: Sequence[int]
+) -> WholeRoleView:
+    """Say what a role brings, and change it at once for all who have it; what was given to them directly stays.
+
+    Raises:
+        RoleNotFound, ClaimNotFound, ClaimReserved.
+        ClaimsBeyondYours: it would bring, or no longer bring, what whoever changes it does not hold.
+        RoleIsFixed: the administrator's would lose a claim of the product.
+    """
+    role = await _lock_role(tx, role_id)
+    wanted = await _named(tx, claim_ids)
+    now = {
+        row.id: row
+        for row in await tx.scalars(
+            select(Claim).join(RoleClaim, RoleClaim.claim_id == Claim.id).where(RoleClaim.role_id == role_id)
+        )
+    }
+    comes, goes = wanted.keys() - now.keys(), now.keys() - wanted.keys()
+    require_may_grant(who, [wanted[claim_id] for claim_id in comes])
+    require_may_grant(who, {now[claim_id].description for claim_id in goes} - {EVERY_CLAIM})
+    if role.description == ADMINISTRATOR and any(now[claim_id].built_in for claim_id in goes):
+        raise RoleIsFixed
+    await _bring(tx, role_id, comes)
+    await tx.execute(delete(RoleClaim).where(RoleClaim.role_id == role_id, RoleClaim.claim_id.in_(goes)))
+    having = select(User.id).where(User.role_id == role_id)
+    await tx.execute(
+        delete(UserClaim).where(UserClaim.from_role, UserClaim.claim_id.in_(goes), UserClaim.user_id.in_(having))
+    )
+    given = (
+        select(User.id, Claim.id, literal(value=True))
+        .join(Claim, Claim.id.in_(comes))
+        .where(User.role_id == role_id, User.erased_at.is_(None))
+    )
+    columns = ["user_id", "claim_id", "from_role"]
+    await tx.execute(insert(UserClaim).from_select(columns, given).on_conflict_do_nothing())
+    access.changed_for_everyone(tx)
+    await audit.record(
+        tx, "role_changed", actor=who.id, role_id=role_id, claims_added=sorted(comes), claims_removed=sorted(goes)
+    )
+    return await whole(tx, role_id)
+
+
+async def delete_role(tx: Tx, who: Principal, role_id: int) -> None:
+    """Delete a role that nobody has.
+
+    Raises:
+        RoleNotFound.
+        RoleIsFixed: the product asks for it by its name.
+        RoleInUse: somebody has it.
+    """
+    role = await _lock_role(tx, role_id)
+    if role.description in FIXED:
+        raise RoleIsFixed
+    if await tx.scalar(select(exists().where(User.role_id == role_id))):
+        raise RoleInUse
+    await tx.execute(delete(RoleClaim).where(RoleClaim.role_id == role_id))
+    await tx.delete(role)
+    await tx.flush()
+    await audit.record(tx, "role_deleted", actor=who.id, role_id=role_id)
 
 
 async def list_claims(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[ClaimView]:
     """Give the claims by id."""
     rows = await tx.scalars(select(Claim).where(Claim.id > (after or _FIRST).id).order_by(Claim.id).limit(limit))
-    return [ClaimView(row.id, row.description, row.active) for row in rows]
+    return [_view(row) for row in rows]
 
 
-async def add_claim(tx: Tx, description: str, *, active: bool, actor: UUID) -> ClaimView:
-    """Add a claim.
+async def add_claim(tx: Tx, access: SessionStandings, who: Principal, description: str, *, active: bool) -> ClaimView:
+    """Add a claim of the operator's own, for other systems to ask for; whoever adds it holds it, and may grant it.
 
     Raises:
         DescriptionTaken: there is one of this description.
+        ClaimReserved: it would be called `*`.
     """
+    if description == EVERY_CLAIM:
+        raise ClaimReserved
     claim = Claim(description=description, active=active)
     tx.add(claim)
     await _flush(tx)
-    await audit.record(tx, "claim_added", actor=actor, claim_id=claim.id)
-    return ClaimView(claim.id, claim.description, claim.active)
+    holder = select(User.id, literal(claim.id)).where(User.id == who.id, User.erased_at.is_(None))
+    await tx.execute(insert(UserClaim).from_select(["user_id", "claim_id"], holder))
+    access.changed(tx, who.id)
+    await audit.record(tx, "claim_added", actor=who.id, claim_id=claim.id)
+    return _view(claim)
 
 
 async def change_claim(  # noqa: PLR0913 - what may change, and who changes it
-    tx: Tx, access: SessionStandings, claim_id: int, *, description: str | None, active: bool | None, actor: UUID
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    claim_id: int,
+    *,
+    description: str | None,
+    active: bool | None,
 ) -> ClaimView:
-    """Rename a claim or turn it on or off; one that is off grants nothing, to anyone, at once.
+    """Rename an operator's own claim, or turn one on or off; one that is off grants nothing, to anyone, at once.
 
     Raises:
-        ClaimNotFound, DescriptionTaken.
+        ClaimNotFound, DescriptionTaken, ClaimReserved.
+        ClaimIsFixed: the product asks for it by its name, or nobody could grant anything without it.
+        ClaimsBeyondYours: whoever changes it does not hold it.
     """
-    claim = await tx.get(Claim, claim_id, with_for_update=True)
+    claim = await locked(tx, Claim, claim_id)
     if claim is None:
         raise ClaimNotFound
-    if description is not None:
+    if not await _holds(tx, who, claim):
+        require_may_grant(who, [claim.description])
+    if description is not None and description != claim.description:
+        if claim.built_in:
+            raise ClaimIsFixed
+        if description == EVERY_CLAIM:
+            raise ClaimReserved
         claim.description = description
     if active is not None:
+        if claim.description == GRANTING and not active:
+            raise ClaimIsFixed
         claim.active = active
     await _flush(tx)
     access.changed_for_everyone(tx)
-    await audit.record(tx, "claim_changed", actor=actor, claim_id=claim_id, active=claim.active)
-    return ClaimView(claim.id, claim.description, claim.active)
+    await audit.record(tx, "claim_changed", actor=who.id, claim_id=claim_id, active=claim.active)
+    return _view(claim)
+
+
+async def _holds(tx: Tx, who: Principal, claim: Claim) -> bool:
+    """Tell whether somebody holds a claim, be it on or off."""
+    if who.may(claim.description):
+        return True
+    held = select(exists().where(UserClaim.user_id == who.id, UserClaim.claim_id == claim.id))
+    return not claim.active and bool(await tx.scalar(held))
+
+
+def _view(claim: Claim) -> ClaimView:
+    return ClaimView(claim.id, claim.description, claim.active, claim.built_in)
 
 
 async def _flush(tx: Tx) -> None:
@@ -138,18 +306,39 @@ async def _flush(tx: Tx) -> None:
         raise DescriptionTaken from error
 
 
-async def _all_known(tx: Tx, claim_ids: Sequence[int]) -> None:
-    known = await tx.scalars(select(Claim.id).where(Claim.id.in_(set(claim_ids))))
-    if set(known) != set(claim_ids):
+async def _named(tx: Tx, claim_ids: Sequence[int]) -> dict[int, str]:
+    """Give the names of some claims.
+
+    Raises:
+        ClaimNotFound: there is no claim of one of the numbers.
+    """
+    rows = await tx.scalars(select(Claim).where(Claim.id.in_(set(claim_ids))))
+    names = {row.id: row.description for row in rows}
+    if names.keys() != set(claim_ids):
         raise ClaimNotFound
+    return names
+
+
+async def _bring(tx: Tx, role_id: int, claim_ids: set[int]) -> None:
+    if claim_ids:
+        rows = [{"role_id": role_id, "claim_id": claim_id} for claim_id in claim_ids]
+        await tx.execute(insert(RoleClaim), rows)
 
 
 async def grant_of_role(tx: Tx, user_id: UUID, role_id: int) -> None:
-    """Give a person what a role grants, beside what was given to them."""
+    """Give a person what a role grants, beside what was given to them; the role stays as it is meanwhile."""
+    await tx.execute(select(Role.id).where(Role.id == role_id).with_for_update(read=True))
     granted = select(RoleClaim.claim_id).where(RoleClaim.role_id == role_id)
     rows = [{"user_id": user_id, "claim_id": claim_id, "from_role": True} for claim_id in await tx.scalars(granted)]
     if rows:
         await tx.execute(insert(UserClaim).on_conflict_do_nothing(), rows)
+
+
+async def _lock_role(tx: Tx, role_id: int) -> Role:
+    role = await locked(tx, Role, role_id)
+    if role is None:
+        raise RoleNotFound
+    return role
 
 
 async def _lock_user(tx: Tx, user_id: UUID) -> User:
@@ -177,22 +366,34 @@ async def role_of(tx: Tx, user_id: UUID) -> RoleView:
     return RoleView(*row)
 
 
-async def give_role(tx: Tx, access: SessionStandings, user_id: UUID, role_id: int, *, actor: UUID) -> RoleView:
+async def give_role(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, role_id: int) -> RoleView:
     """Give a person a role: what the former one granted goes, what this one grants comes, at once.
 
     Raises:
-        UserNotFound, RoleNotFound.
+        UserNotFound, RoleNotFound, ClaimReserved.
+        ClaimsBeyondYours: the role brings, or the person holds, what whoever gives it does not hold.
+        LastAdministrator: the person is the last one, and would be none.
     """
-    user = await _lock_user(tx, user_id)
     role = await require(tx, role_id)
+    await tx.execute(select(Role.id).where(Role.id == role_id).with_for_update(read=True))
+    user = await _lock_user(tx, user_id)
+    await require_not_above(tx, who, user_id)
+    require_may_grant(who, await claims_of_role(tx, role_id))
+    if role.description != ADMINISTRATOR:
+        await keep_an_administrator(tx, user_id)
     former = user.role_id
+    await change_role(tx, user, role_id)
+    access.changed(tx, user_id)
+    await audit.record(tx, "role_given", actor=who.id, subject=user_id, role_id=role_id, former_role_id=former)
+    return role
+
+
+async def change_role(tx: Tx, user: User, role_id: int) -> None:
+    """Put another role in the place of a person's: its claims come, those of the former one go."""
     user.role_id, user.updated_at = role_id, clock.now()
     await tx.flush()
-    await tx.execute(delete(UserClaim).where(UserClaim.user_id == user_id, UserClaim.from_role))
-    await grant_of_role(tx, user_id, role_id)
-    access.changed(tx, user_id)
-    await audit.record(tx, "role_given", actor=actor, subject=user_id, role_id=role_id, former_role_id=former)
-    return role
+    await tx.execute(delete(UserClaim).where(UserClaim.user_id == user.id, UserClaim.from_role))
+    await grant_of_role(tx, user.id, role_id)
 
 
 async def claims_of(tx: Tx, user_id: UUID) -> list[ClaimView]:
@@ -209,19 +410,23 @@ async def claims_of(tx: Tx, user_id: UUID) -> list[ClaimView]:
         .where(UserClaim.user_id == user_id)
         .order_by(Claim.id)
     )
-    return [ClaimView(row.id, row.description, row.active) for row in rows]
+    return [_view(row) for row in rows]
 
 
 async def give_claims(
-    tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequence[int], *, actor: UUID
+    tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, claim_ids: Sequence[int]
 ) -> None:
-    """Give a person claims, beside those that they hold.
+    """Give a person claims that one holds oneself, beside those that they hold.
 
     Raises:
-        UserNotFound, ClaimNotFound.
+        UserNotFound, ClaimNotFound, ClaimReserved, ClaimsBeyondYours.
     """
     await _lock_user(tx, user_id)
-    await _all_known(tx, claim_ids)
+    require_may_grant(who, (await _named(tx, claim_ids)).values())
+    await _give(tx, access, user_id, claim_ids, actor=who.id)
+
+
+async def _give(tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequence[int], *, actor: UUID) -> None:
     rows = [{"user_id": user_id, "claim_id": claim_id, "from_role": False} for claim_id in set(claim_ids)]
     if rows:
         statement = insert(UserClaim)
@@ -232,28 +437,36 @@ async def give_claims(
     await audit.record(tx, "claims_given", actor=actor, subject=user_id, claim_ids=sorted(set(claim_ids)))
 
 
-async def grant_claim(tx: Tx, access: SessionStandings, user_id: UUID, description: str, *, actor: UUID) -> None:
-    """Give a person one claim by its description, as other modules do (`reseller`).
+async def take_on(tx: Tx, access: SessionStandings, user_id: UUID, description: str) -> None:
+    """Let a person take on a self-service claim by its description, as other modules do (`reseller`).
 
     Raises:
-        UserNotFound, ClaimNotFound.
+        UserNotFound.
+        ClaimNotFound: there is no such claim, or it is to be granted by who holds it.
     """
     claim_id = await tx.scalar(select(Claim.id).where(Claim.description == description))
-    if claim_id is None:
+    if claim_id is None or description not in SELF_SERVICE:
         raise ClaimNotFound
-    await give_claims(tx, access, user_id, [claim_id], actor=actor)
+    await _lock_user(tx, user_id)
+    await _give(tx, access, user_id, [claim_id], actor=user_id)
 
 
 async def take_claims(
-    tx: Tx, access: SessionStandings, user_id: UUID, *, actor: UUID, claim_id: int | None = None
+    tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, *, claim_id: int | None = None
 ) -> None:
     """Take one claim from a person, or all of them.
 
     Raises:
         UserNotFound: there is no such person.
         ClaimNotFound: they do not hold it.
+        ClaimsBeyondYours: they hold what whoever takes it does not.
+        LastAdministrator: they are the last one, and would be none.
     """
     await _lock_user(tx, user_id)
+    await require_not_above(tx, who, user_id)
+    granting = await tx.scalar(select(Claim.id).where(Claim.description == GRANTING))
+    if claim_id in (None, granting):
+        await keep_an_administrator(tx, user_id)
     query = delete(UserClaim).where(UserClaim.user_id == user_id)
     if claim_id is not None:
         query = query.where(UserClaim.claim_id == claim_id)
@@ -261,4 +474,4 @@ async def take_claims(
     if claim_id is not None and not gone:
         raise ClaimNotFound
     access.changed(tx, user_id)
-    await audit.record(tx, "claims_taken", actor=actor, subject=user_id, claim_ids=sorted(gone))
+    await audit.record(tx, "claims_taken", actor=who.id, subject=user_id, claim_ids=sorted(gone))

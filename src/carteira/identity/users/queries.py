@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.orm import aliased
 
 from carteira.identity.contacts.points import ContactPoint, former_of, points_of
-from carteira.identity.errors import UserNotFound
+from carteira.identity.errors import UnknownFilter, UserNotFound
 from carteira.identity.models import (
     Claim,
     Consent,
@@ -47,6 +47,7 @@ ACCESS_ACTIONS = (
     "document_file_read",
 )
 """Actions that a person is shown as looks at their data."""
+_INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class PersonView:
     claims: list[str]
     created_at: datetime
     updated_at: datetime
+    suspended_at: datetime | None
     contacts: list[ContactPoint]
 
     @property
@@ -132,6 +134,7 @@ def people() -> Select[Any]:
             _claims_of().label("claims"),
             User.created_at,
             User.updated_at,
+            User.suspended_at,
             User.email_confirmed_at,
             User.phone_confirmed_at,
             _email_change,
@@ -179,19 +182,70 @@ async def find_person(tx: Tx, name: str) -> PersonView | None:
     return None if row is None else view_of(row)
 
 
-async def search(tx: Tx, wanted: str | None, *, limit: int, after: UUID | None = None) -> list[PersonView]:
-    """List people, oldest first; `wanted` is a part of a name or e-mail however it is typed, or a whole CPF.
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Who is looked for, as it is asked: a role by its description or its number, a claim by its description."""
+
+    text: str | None = None
+    role: str | None = None
+    claim: str | None = None
+    suspended: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who is looked for: a part of a name or e-mail however it is typed or a whole CPF, and what they have."""
+
+    text: str | None = None
+    role_id: int | None = None
+    claim_id: int | None = None
+    suspended: bool | None = None
+
+
+async def wanted(tx: Tx, asked: Filters) -> Wanted:
+    """Find the role and the claim that are asked for.
+
+    Raises:
+        UnknownFilter: there is none of that name.
+    """
+    role_id = claim_id = None
+    if asked.role is not None:
+        by_number = _is_number(asked.role)
+        named = Role.id == int(asked.role) if by_number else Role.description == asked.role
+        role_id = await tx.scalar(select(Role.id).where(named))
+        if role_id is None:
+            raise UnknownFilter("role", "Não há papel com esta descrição ou este id.")
+    if asked.claim is not None:
+        claim_id = await tx.scalar(select(Claim.id).where(Claim.description == asked.claim))
+        if claim_id is None:
+            raise UnknownFilter("claim", "Não há permissão com esta descrição.")
+    return Wanted(asked.text, role_id, claim_id, asked.suspended)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) <= _INT32
+
+
+async def search(tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = None) -> list[PersonView]:
+    """List people, oldest first.
 
     A part of a CPF finds nobody: it would tell the digits to those who see the number masked.
     """
     query = people()
-    if wanted and wanted.strip():
+    if wanted.text and wanted.text.strip():
         try:
-            query = query.where(User.cpf == parse_cpf(wanted))
+            query = query.where(User.cpf == parse_cpf(wanted.text))
         except InvalidCpf:
-            for word in fold(wanted).split():
+            for word in fold(wanted.text).split():
                 escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
                 query = query.where(User.search_text.like(f"%{escaped}%"))
+    if wanted.role_id is not None:
+        query = query.where(User.role_id == wanted.role_id)
+    if wanted.claim_id is not None:
+        held = select(UserClaim.user_id).where(UserClaim.claim_id == wanted.claim_id)
+        query = query.where(User.id.in_(held))
+    if wanted.suspended is not None:
+        query = query.where(User.suspended_at.is_not(None) if wanted.suspended else User.suspended_at.is_(None))
     if after is not None:
         query = query.where(User.id > after)
     return [view_of(row) for row in await tx.execute(query.order_by(User.id).limit(limit))]
@@ -284,6 +338,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             "claims": view.claims,
             "created_at": view.created_at,
             "updated_at": view.updated_at,
+            "suspended_at": view.suspended_at,
         },
         "sessions": [
             {

@@ -3,16 +3,17 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from carteira.identity.roles import service as roles
+from carteira.identity.roles.grants import require_may_grant_role
 from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, RoleOut
 from carteira.identity.runtime import IdentityDep
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep
-from carteira.identity.users import export, passwords, queries
+from carteira.identity.users import export, passwords, queries, suspension
 from carteira.identity.users import service as people
 from carteira.identity.users.schemas import (
     ConsentIn,
@@ -23,6 +24,8 @@ from carteira.identity.users.schemas import (
     PasswordIn,
     RegisterIn,
     ReportLine,
+    SuspensionIn,
+    SuspensionOut,
     UserOut,
     UserPatch,
     UserPut,
@@ -30,7 +33,7 @@ from carteira.identity.users.schemas import (
 from carteira.identity.users.service import NewPerson, may_see_cpf, require_self_or
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import Principal, Who, acts, claims, looks, public
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -38,6 +41,7 @@ router = APIRouter(prefix="/users", tags=["identity"])
 
 Reader = Annotated[Principal, claims("users:read")]
 Writer = Annotated[Principal, claims("users:write")]
+Suspender = Annotated[Principal, claims("users:suspend")]
 ClaimId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Purpose = Literal["marketing", "credit_profile", "product_improvement"]
 
@@ -63,10 +67,14 @@ async def register(body: RegisterIn, identity: IdentityDep, client: ClientDep) -
     dependencies=[acts("user_added")],
 )
 async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUserOut:
-    """Cria um usuário com um papel. Sem senha, uma forte é gerada, mostrada uma única vez."""
+    """Cria um usuário com um papel. Sem senha, uma forte é gerada, mostrada uma única vez.
+
+    Um papel que dá permissões pede que quem cria as tenha, e uma entrada recente.
+    """
     generated = None if body.password is not None else passwords.generate()
     password_hash = await people.prepare_password(body.password or generated or "", personal=(body.email, body.cpf))
     async with identity.database.transaction() as tx:
+        await require_may_grant_role(tx, who, body.role_id)
         user_id = await people.add_person(
             tx,
             NewPerson(body.full_name, body.email, body.cpf, body.birth_date, body.phone),
@@ -80,20 +88,33 @@ async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUs
     return NewUserOut(**shown.model_dump(), generated_password=generated)
 
 
-@router.get("", summary="Procurar usuários", dependencies=[looks("user_listed")])
-async def list_users(
-    tx: TxDep,
-    who: Reader,
+def _filters(
     q: Annotated[
         str | None,
         Query(
             max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Parte do nome ou do e-mail, ou o CPF inteiro"
         ),
     ] = None,
+    role: Annotated[str | None, Query(max_length=100, description="O papel, pela descrição ou pelo id")] = None,
+    claim: Annotated[str | None, Query(max_length=100, description="Uma permissão que a pessoa tem")] = None,
+    suspended: Annotated[bool | None, Query(description="Só quem está suspenso, ou só quem não está")] = None,
+) -> queries.Filters:
+    return queries.Filters(q, role, claim, suspended)
+
+
+FiltersDep = Annotated[queries.Filters, Depends(_filters)]
+
+
+@router.get("", summary="Procurar usuários", dependencies=[looks("user_listed")])
+async def list_users(
+    tx: TxDep,
+    who: Reader,
+    filters: FiltersDep,
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[UserOut]:
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
-    rows = await queries.search(tx, q, limit=asked.limit + 1, after=asked.after)
+    wanted = await queries.wanted(tx, filters)
+    rows = await queries.search(tx, wanted, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "user_listed", [item.id for item in page.items])
     return page.map(lambda item: UserOut.of(item, show_cpf=may_see_cpf(who, item.id)))
@@ -158,7 +179,7 @@ async def get_report(tx: TxDep, _who: Reader, asked: PageRequest[UUID] = page_of
 @router.get(
     "/export",
     summary="Exportar usuários",
-    dependencies=[looks("users_exported")],
+    dependencies=[step_up(), looks("users_exported")],
     response_class=StreamingResponse,
     responses={200: {"content": {media: {} for media in export.MEDIA_TYPES.values()}, "description": "O arquivo"}},
 )
@@ -167,7 +188,7 @@ async def get_export(
     identity: IdentityDep,
     form: Annotated[export.Format, Query(alias="format")] = "xlsx",
 ) -> StreamingResponse:
-    """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`."""
+    """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`. Pede entrada recente."""
     show_cpf = who.may("users:cpf")
     async with identity.database.transaction() as tx:
         await audit.record_look_at_everybody(tx, "users_exported", format=form, cpf=show_cpf)
@@ -230,6 +251,26 @@ async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: Ident
     await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.id)
 
 
+@router.put("/{user_id}/suspension", summary="Suspender um usuário", dependencies=[acts("user_suspended")])
+async def put_suspension(
+    user_id: UUID, body: SuspensionIn, tx: TxDep, who: Suspender, identity: IdentityDep
+) -> SuspensionOut:
+    """Impede a entrada e encerra todas as sessões, na hora; o saldo fica e as compras com cartão continuam."""
+    await suspension.suspend(tx, identity.access, who, user_id, body.reason)
+    return SuspensionOut(suspended_at=(await queries.person(tx, user_id)).suspended_at)
+
+
+@router.delete(
+    "/{user_id}/suspension",
+    status_code=204,
+    summary="Acabar com a suspensão de um usuário",
+    dependencies=[acts("user_unsuspended")],
+)
+async def delete_suspension(user_id: UUID, tx: TxDep, who: Suspender, identity: IdentityDep) -> None:
+    """A pessoa volta a poder entrar; as sessões encerradas continuam encerradas."""
+    await suspension.unsuspend(tx, identity.access, who, user_id)
+
+
 @router.get("/{user_id}/role", summary="Papel de um usuário", dependencies=[looks("role_read")])
 async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
@@ -239,10 +280,10 @@ async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
     return RoleOut.model_validate(role)
 
 
-@router.put("/{user_id}/role", summary="Dar um papel a um usuário", dependencies=[acts("role_given")])
+@router.put("/{user_id}/role", summary="Dar um papel a um usuário", dependencies=[step_up(), acts("role_given")])
 async def put_role(user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep) -> RoleOut:
-    """Troca o papel: as permissões do anterior saem, as do novo entram, na hora."""
-    role = await roles.give_role(tx, identity.access, user_id, body.role_id, actor=who.id)
+    """Troca o papel: as permissões do anterior saem, as do novo entram, na hora. Só quem tem todas elas o dá."""
+    role = await roles.give_role(tx, identity.access, who, user_id, body.role_id)
     return RoleOut.model_validate(role)
 
 
@@ -259,21 +300,23 @@ async def get_claims(user_id: UUID, tx: TxDep, _who: Writer) -> Page[ClaimOut]:
     return held
 
 
-@router.put("/{user_id}/claims", summary="Dar permissões a um usuário", dependencies=[acts("claims_given")])
+@router.put("/{user_id}/claims", summary="Dar permissões a um usuário", dependencies=[step_up(), acts("claims_given")])
 async def put_claims(
     user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> Page[ClaimOut]:
-    """Dá permissões, além das que o usuário já tem."""
-    await roles.give_claims(tx, identity.access, user_id, body.claim_ids, actor=who.id)
+    """Dá permissões, além das que o usuário já tem: só as que quem dá também tem."""
+    await roles.give_claims(tx, identity.access, who, user_id, body.claim_ids)
     return await _claims(tx, user_id)
 
 
 @router.put(
-    "/{user_id}/claims/{claim_id}", summary="Dar uma permissão a um usuário", dependencies=[acts("claims_given")]
+    "/{user_id}/claims/{claim_id}",
+    summary="Dar uma permissão a um usuário",
+    dependencies=[step_up(), acts("claims_given")],
 )
 async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Page[ClaimOut]:
-    """Dá uma permissão; vale na hora."""
-    await roles.give_claims(tx, identity.access, user_id, [claim_id], actor=who.id)
+    """Dá uma permissão que quem dá também tem; vale na hora."""
+    await roles.give_claims(tx, identity.access, who, user_id, [claim_id])
     return await _claims(tx, user_id)
 
 
@@ -281,20 +324,20 @@ async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, id
     "/{user_id}/claims",
     status_code=204,
     summary="Tirar todas as permissões de um usuário",
-    dependencies=[acts("claims_taken")],
+    dependencies=[step_up(), acts("claims_taken")],
 )
 async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Tira todas as permissões; vale na hora."""
-    await roles.take_claims(tx, identity.access, user_id, actor=who.id)
+    await roles.take_claims(tx, identity.access, who, user_id)
 
 
 @router.delete(
     "/{user_id}/claims/{claim_id}",
     status_code=204,
     summary="Tirar uma permissão de um usuário",
-    dependencies=[acts("claims_taken")],
+    dependencies=[step_up(), acts("claims_taken")],
 )
 async def delete_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Response:
     """Tira uma permissão; vale na hora."""
-    await roles.take_claims(tx, identity.access, user_id, actor=who.id, claim_id=claim_id)
+    await roles.take_claims(tx, identity.access, who, user_id, claim_id=claim_id)
     return Response(status_code=204)

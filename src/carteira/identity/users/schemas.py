@@ -10,6 +10,7 @@ from carteira.identity.fields import BirthDate, Email, FullName, Id, Password, P
 from carteira.identity.proof.service import ProvenBy
 from carteira.identity.roles.schemas import RoleOut
 from carteira.identity.users.queries import CpfState, PersonView
+from carteira.identity.users.suspension import Reason
 from carteira.kit.values.cpf import Cpf, mask_cpf
 from carteira.kit.web.bodies import Body
 
@@ -97,6 +98,7 @@ class UserOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     contacts: list[ContactOut] = Field(description="E-mail e telefone, e a qual deles vão os códigos")
+    suspended_at: datetime | None = Field(description="Desde quando um operador suspendeu o acesso")
 
     @classmethod
     def of(cls, person: PersonView, *, show_cpf: bool) -> "UserOut":
@@ -116,6 +118,7 @@ class UserOut(BaseModel):
             created_at=person.created_at,
             updated_at=person.updated_at,
             contacts=[ContactOut.model_validate(point) for point in person.contacts],
+            suspended_at=person.suspended_at,
         )
 
 
@@ -123,6 +126,18 @@ class NewUserOut(UserOut):
     """A person whom an operator added."""
 
     generated_password: str | None = Field(None, description="Só nesta resposta; deve ser trocada na primeira entrada")
+
+
+class SuspensionIn(Body):
+    """Why a person is suspended; the audit keeps it."""
+
+    reason: Reason
+
+
+class SuspensionOut(BaseModel):
+    """A person's suspension."""
+
+    suspended_at: datetime | None
 
 
 class ReportLine(BaseModel):

@@ -38,6 +38,8 @@ from carteira.identity.models import (
 )
 from carteira.identity.proof import service as proofs
 from carteira.identity.roles import service as roles
+from carteira.identity.roles.grants import keep_an_administrator, require_not_above
+from carteira.identity.roles.shipped import CITIZEN
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
@@ -53,7 +55,6 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import Conflict
 
 T = TypeVar("T")
-CITIZEN = "cidadão"
 _ERASED = (
     UserClaim,
     KnownDevice,
@@ -211,6 +212,7 @@ async def change_person(
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
         LimitReached: too many that are taken were asked for.
+        ClaimsBeyondYours: another person holds claims that whoever changes them lacks.
     """
     limits = [
         RateLimit.of(PER_ACCOUNT, "taken", who.id),
@@ -230,6 +232,7 @@ async def _change_person(
 ) -> PersonView:
     require_self_or(who, user_id, "users:write")
     user = await _live(tx, user_id)
+    await require_not_above(tx, who, user_id)
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
         raise CpfIsFixed
@@ -318,21 +321,24 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
 
     Raises:
         UserNotFound: there is none, or they were erased before.
-        Forbidden: it is another person and `users:write` is missing.
+        Forbidden: it is another person and `users:write` is missing, or they hold more.
+        LastAdministrator: nobody would be left who administrates.
         Conflict: a module still holds money of theirs.
         RecentSignInRequired: one's own account wants a recent sign-in.
     """
     require_self_or(who, user_id, "users:write")
     user = await _live(tx, user_id)
-    if who.id == user_id and who.session_id is not None:
-        who.require_recent_sign_in()
+    await require_not_above(tx, who, user_id)
+    if who.id == user_id:
+        who.require_step_up()
+    await keep_an_administrator(tx, user_id)
     for erase in runtime.erasers.values():
         await erase(tx, user_id)
     citizen = await roles.id_of(tx, CITIZEN)
     user.full_name = user.email = user.email_confirmed_at = user.cpf = user.birth_date = None
     user.cpf_proven_at = user.cpf_proven_by = user.cpf_moved_at = None
     user.phone = user.password_hash = None
-    user.search_text, user.must_change_password = "", False
+    user.search_text, user.must_change_password, user.suspended_at = "", False, None
     user.role_id = citizen
     user.erased_at = user.updated_at = clock.now()
     await tx.flush()

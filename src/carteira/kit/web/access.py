@@ -149,6 +149,15 @@ class Principal:
         if present_at is None or present_at < clock.now() - RECENT:
             raise RecentSignInRequired
 
+    def require_step_up(self) -> None:
+        """Insist on a recent sign-in of who acts in a session; tokens of no session have none to renew.
+
+        Raises:
+            RecentSignInRequired, SecondFactorRequired.
+        """
+        if self.sign_in is not None:
+            self.require_recent_sign_in()
+
     @property
     def _has_second_factor(self) -> bool:
         return self.sign_in is not None and (self.sign_in.has_authenticator or self.sign_in.has_passkey)
@@ -216,8 +225,7 @@ class StepUp:
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
         """Insist on a recent sign-in."""
-        if principal.sign_in is not None:
-            principal.require_recent_sign_in()
+        principal.require_step_up()
 
 
 class Public:

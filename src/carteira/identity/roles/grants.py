@@ -1,0 +1,112 @@
+"""Who may give what to whom: nobody grants what they do not hold, nor acts on who holds more; one administrator stays.
+
+Self-service claims are outside of it: anybody may take them on. `*`, which is every claim, is granted by nobody: only a
+developer's token carries it.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+
+from carteira.identity.errors import ClaimReserved, ClaimsBeyondYours, LastAdministrator
+from carteira.identity.models import Claim, Passkey, Role, RoleClaim, SocialAccount, User, UserClaim
+from carteira.identity.roles.shipped import ADMINISTRATOR
+from carteira.identity.sessions.standing import SELF_SERVICE
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import EVERY_CLAIM, Principal
+
+GRANTING = "users:write"
+"""The claim by which grants are made: whoever has the administrator's role and this one is an administrator."""
+_TURN = 7_120_001
+"""The advisory lock that whoever would stop an administrator from being one waits for."""
+
+
+def require_may_grant(who: Principal, claims: Collection[str]) -> None:
+    """Insist that somebody holds every claim that they are about to grant.
+
+    Raises:
+        ClaimReserved: one of them is `*`.
+        ClaimsBeyondYours: they lack some; it names them.
+        SecondFactorRequired: they hold them, and their session has shown no second factor.
+    """
+    if EVERY_CLAIM in claims:
+        raise ClaimReserved
+    lacking = sorted(claim for claim in set(claims) - SELF_SERVICE if not who.may(claim))
+    for claim in lacking:
+        if claim in who.withheld:
+            who.require(claim)
+    if lacking:
+        raise ClaimsBeyondYours(lacking)
+
+
+async def require_may_grant_role(tx: Tx, who: Principal, role_id: int) -> None:
+    """Insist that somebody holds every claim that a role brings, and was there lately if it brings any.
+
+    Raises:
+        ClaimReserved, ClaimsBeyondYours, SecondFactorRequired, RecentSignInRequired.
+    """
+    brought = await claims_of_role(tx, role_id)
+    require_may_grant(who, brought)
+    if brought:
+        who.require_step_up()
+
+
+async def claims_of_role(tx: Tx, role_id: int) -> set[str]:
+    """Name the claims that a role brings."""
+    rows = await tx.scalars(
+        select(Claim.description).join(RoleClaim, RoleClaim.claim_id == Claim.id).where(RoleClaim.role_id == role_id)
+    )
+    return set(rows)
+
+
+async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
+    """Insist that a person holds no claim of the product that whoever acts on them lacks; oneself never is above.
+
+    Raises:
+        ClaimsBeyondYours: they do.
+    """
+    if who.id == user_id:
+        return
+    held = await tx.scalars(
+        select(Claim.description)
+        .join(UserClaim, UserClaim.claim_id == Claim.id)
+        .where(UserClaim.user_id == user_id, Claim.active, or_(Claim.built_in, Claim.description == EVERY_CLAIM))
+    )
+    lacking = sorted(claim for claim in set(held) - SELF_SERVICE if not who.may(claim))
+    if lacking:
+        raise ClaimsBeyondYours(lacking)
+
+
+def _administrates() -> ColumnElement[bool]:
+    """Say of a user that they are an administrator who can sign in."""
+    holds = (
+        exists()
+        .where(UserClaim.user_id == User.id, UserClaim.claim_id == Claim.id)
+        .where(Claim.description == GRANTING)
+        .correlate(User)
+    )
+    password = User.password_hash.is_not(None) & or_(
+        User.password_expires_at.is_(None), User.password_expires_at > clock.now()
+    )
+    key = exists().where(Passkey.user_id == User.id).correlate(User)
+    account = exists().where(SocialAccount.user_id == User.id).correlate(User)
+    role = exists().where(Role.id == User.role_id, Role.description == ADMINISTRATOR).correlate(User)
+    return User.erased_at.is_(None) & User.suspended_at.is_(None) & role & holds & or_(password, key, account)
+
+
+async def keep_an_administrator(tx: Tx, user_id: UUID) -> None:
+    """Insist that another administrator is left, before this person stops being one. Their row is locked.
+
+    Those who would take two administrators away at once come here one after the other, and the later one sees what the
+    first did.
+
+    Raises:
+        LastAdministrator: none is left.
+    """
+    if await tx.scalar(select(User.id).where(User.id == user_id, _administrates())) is None:
+        return
+    await tx.execute(select(func.pg_advisory_xact_lock(_TURN)))
+    if await tx.scalar(select(User.id).where(User.id != user_id, _administrates()).limit(1)) is None:
+        raise LastAdministrator

@@ -1,0 +1,59 @@
+"""Suspension: an operator ends a person's sign-in and all their sessions. Their money stays, and cards go on buying."""
+
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import delete
+
+from carteira.identity.errors import SuspendsThemself, UserNotFound
+from carteira.identity.models import MfaChallenge, User
+from carteira.identity.roles.grants import keep_an_administrator, require_not_above
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+
+Reason = Literal["person_asked", "suspected_fraud", "misuse", "left_company", "court_order", "other"]
+
+
+async def suspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, reason: Reason) -> None:
+    """End a person's sign-in and sessions, at once and everywhere; done before, nothing changes but the audit.
+
+    Raises:
+        UserNotFound, ClaimsBeyondYours.
+        SuspendsThemself: nobody could undo it.
+        LastAdministrator: they are the last one.
+    """
+    if who.id == user_id:
+        raise SuspendsThemself
+    user = await _live(tx, user_id)
+    await require_not_above(tx, who, user_id)
+    await keep_an_administrator(tx, user_id)
+    user.suspended_at = user.suspended_at or clock.now()
+    await tx.flush()
+    ended = await sessions.revoke_all(tx, access, user_id)
+    await tx.execute(delete(MfaChallenge).where(MfaChallenge.user_id == user_id))
+    await audit.record(tx, "user_suspended", actor=who.id, subject=user_id, reason=reason, sessions=ended)
+
+
+async def unsuspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID) -> None:
+    """Let a person sign in again; the sessions that ended stay ended.
+
+    Raises:
+        UserNotFound, ClaimsBeyondYours.
+    """
+    user = await _live(tx, user_id)
+    await require_not_above(tx, who, user_id)
+    user.suspended_at = None
+    await tx.flush()
+    await sessions.revoke_all(tx, access, user_id)
+    await audit.record(tx, "user_unsuspended", actor=who.id, subject=user_id)
+
+
+async def _live(tx: Tx, user_id: UUID) -> User:
+    user = await locked(tx, User, user_id)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    return user
