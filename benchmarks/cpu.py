@@ -1,0 +1,153 @@
+"""`make bench-cpu ARGS="--against CHECKOUT"`: processor time of an authorization, here and in another checkout.
+
+Each checkout runs its own servers, schema and product, both at once; the same open loop, half of what the slower of
+them can take, is sent to one and the other in turns, and what the processes used meanwhile is read from the system.
+Processor time is what other users of the machine disturb least. Figures are medians over the rounds with their spread.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped] # it has no types
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import closed_loop, open_loop
+from benchmarks.stage import APPROVED, product, purchases, stage
+from carteira.cli import tokens
+from carteira.settings import Settings
+
+HERE = Path(__file__).parents[1]
+PEAK_CONNECTIONS, PEAK_SECONDS, WARM_SECONDS = 256, 3.0, 8.0
+PARTS = ("server", "PostgreSQL", "together")
+
+
+@dataclass
+class Stand:
+    """A checkout's product, running."""
+
+    name: str
+    requests: Iterator[bytes]
+    url: str
+    server: psutil.Process
+    postgres: psutil.Process
+
+    def used(self) -> tuple[float, float]:
+        """Return the seconds of processor time that the server's and PostgreSQL's processes have used so far."""
+        return _used(self.server), _used(self.postgres)
+
+
+def _used(process: psutil.Process) -> float:
+    """Add up a process, those that it started, and those of them that have ended."""
+    own = process.cpu_times()
+    family = [child.cpu_times() for child in process.children(recursive=True)]
+    return float(own.children_user + own.children_system + sum(times.user + times.system for times in (own, *family)))
+
+
+@contextmanager
+def _standing(name: str, checkout: Path, home: Path, accounts: int) -> Iterator[Stand]:
+    """Run a checkout's servers and product by its own code."""
+    path = f"{checkout / 'src'}:{checkout}"
+    command = [sys.executable, str(Path(__file__)), "--stand", str(home), "--accounts", str(accounts)]
+    child = subprocess.Popen(
+        command, env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"}, cwd=checkout, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdin is not None, "piped"
+    assert child.stdout is not None, "piped"
+    try:
+        told = json.loads(child.stdout.readline())
+        requests = purchases(told["url"], told["token"], accounts)
+        yield Stand(name, requests, told["url"], psutil.Process(told["server"]), psutil.Process(told["postgres"]))
+    finally:
+        child.stdin.close()
+        child.wait(60)
+
+
+def _stand(home: Path, accounts: int) -> None:
+    """Stage and serve until standard input ends; tell where on standard output."""
+    with stage(home, accounts) as endpoints, product(home, endpoints, strategy="queue", workers=2) as url:
+        server = next(child for child in psutil.Process().children() if "serve" in child.cmdline())
+        (pid_file,) = home.rglob("postmaster.pid")
+        told = {
+            "url": url,
+            "token": tokens.processor(Settings(carteira_home=home), timedelta(hours=1)),
+            "server": server.pid,
+            "postgres": int(pid_file.read_text().split()[0]),
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+def _measure(stand: Stand, rate: float, seconds: float) -> tuple[float, float, float]:
+    """Return microseconds an authorization: the server's, PostgreSQL's, and together."""
+    before = stand.used()
+    result = open_loop(stand.url, rate, seconds, stand.requests)
+    after = stand.used()
+    approved = result.answers[APPROVED]
+    if approved != len(result.latencies) or result.lost:
+        raise SystemExit(f"{stand.name}: {len(result.latencies) - approved} not approved, {result.lost} lost")
+    server, postgres = ((now - then) / approved * 1e6 for now, then in zip(after, before, strict=True))
+    return server, postgres, server + postgres
+
+
+def _report(figures: dict[str, list[tuple[float, float, float]]], rate: float, out: Console) -> None:
+    """Print each checkout's medians and the median ratio of the rounds' pairs, with the spreads."""
+    table = Table(title=f"Processor time an authorization at {rate:,.0f}/s, µs: median (least to most)")
+    for title in ("", *PARTS):
+        table.add_column(title, justify="left" if not title else "right")
+
+    def spread(values: list[float], form: str) -> str:
+        return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+    columns = {name: list(zip(*rounds, strict=True)) for name, rounds in figures.items()}
+    for name, parts in columns.items():
+        table.add_row(name, *(spread(list(part), ".1f") for part in parts))
+    against, here = columns.values()
+    ratios = [[now / then for now, then in zip(*pair, strict=True)] for pair in zip(here, against, strict=True)]
+    table.add_row("here / against", *(spread(ratio, ".3f") for ratio in ratios))
+    out.print(table)
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, help="another checkout (git worktree add /tmp/before TAG)")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--accounts", type=int, default=20_000)
+    parser.add_argument("--stand", metavar="HOME", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.stand:
+        _stand(options.stand, options.accounts)
+        return
+    if options.against is None:
+        parser.error("--against is needed")
+    out = Console()
+    figures: dict[str, list[tuple[float, float, float]]] = {"against": [], "here": []}
+    with ExitStack() as stack:
+        stands = []
+        for name, checkout in (("against", options.against.resolve()), ("here", HERE)):
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carteira-bench-")))
+            stands.append(stack.enter_context(_standing(name, checkout, home, options.accounts)))
+        for stand in stands:
+            closed_loop(stand.url, PEAK_CONNECTIONS, WARM_SECONDS, stand.requests)
+        rate = min(closed_loop(s.url, PEAK_CONNECTIONS, PEAK_SECONDS, s.requests).rate for s in stands) / 2
+        for number in range(options.rounds):
+            for stand in stands if number % 2 else reversed(stands):
+                figures[stand.name].append(_measure(stand, rate, options.seconds))
+    _report(figures, rate, out)
+
+
+if __name__ == "__main__":
+    main()
