@@ -20,6 +20,7 @@ from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.chat import ChatUser
 from tests.support.databases import NewDatabase
+from tests.support.machines import new_acting
 from tests.support.people import Person
 from tests.support.resellers import Buyer, approved_purchase, new_month, new_reseller
 from tests.support.resellers import text as written
@@ -73,6 +74,9 @@ async def benefits_move(town: Town) -> None:
     assert await town.posted() == {("benefits.credit", by_operator)}
     await accepted(town.operator, "/benefits/credits", [{"account": account, "category": "CASH", "amount": 5}])
     assert await town.posted() == {("benefits.credit", by_operator)}
+    erp = await new_acting(town.operator, "benefits:write")
+    await accepted(erp, f"/benefits/accounts/{account}/credits", {"category": "MEAL", "amount": 5})
+    assert await town.posted() == {("benefits.credit", Actor("client", str(erp.id)))}
     for _ in range(3):
         answer = await town.app.client.post(AUTHORIZER, content=purchase(account), headers=processor_headers())
         assert answer.json() == {"code": "00"}

@@ -144,7 +144,7 @@ async def _call(
     ] = None,
 ) -> _Call:
     principal = getattr(request.state, "principal", None)
-    caller = str(principal.user_id) if principal else "anonymous"
+    caller = str(principal.id) if principal else "anonymous"
     return _Call(tx, caller, idempotency_key, f"{request.method} {request.url.path}?{request.url.query}")
 
 
