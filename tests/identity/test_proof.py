@@ -1,6 +1,7 @@
 """Whose a CPF is: proven by an operator, moved to its person, claimed by two."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -193,3 +194,58 @@ async def test_many_who_prove_one_cpf_at_once_leave_one_with_it(app: RunningApp,
     async with app.database.transaction() as tx:
         owners = await tx.scalars(text("SELECT id FROM users WHERE cpf = :cpf"), {"cpf": squatter.cpf})
         assert len(owners.all()) == 1
+
+
+@pytest.fixture
+def strict(app: RunningApp) -> RunningApp:
+    """The application, as careful as production with a CPF that moves."""
+    runtime = app.api.state.identity
+    app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
+    return app
+
+
+async def test_in_production_a_second_person_confirms_that_a_cpf_moves(strict: RunningApp) -> None:
+    squatter, rightful, operator = await register(strict), await without_cpf(strict), prover(strict)
+    order = {"cpf": squatter.cpf, "paper": "cin"}
+    answers = [await operator.post(f"/users/{rightful.id}/cpf-proof", order, key="mover") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    waiting = answers[0].json()["pending"]
+    assert answers[1].json() == answers[0].json()
+    assert waiting["kind"] == "identity.cpf_proof"
+    assert (await squatter.get("/users/me")).json()["cpf_state"] == "declared", "nothing moved"
+    path = f"/pending/{waiting['id']}"
+    assert squatter.cpf not in (await operator.get(path)).json()["summary"]
+
+    assert (await operator.post(f"{path}/approve")).json()["code"] == "own_operation"
+    gainer = strict.person("identity:prove", user_id=rightful.id)
+    assert (await gainer.post(f"{path}/approve")).json()["code"] == "own_operation"
+    same_cpf = strict.person("identity:prove", user_id=squatter.id)
+    assert (await same_cpf.post(f"{path}/approve")).json()["code"] == "own_operation"
+    assert (await strict.person("money:approve").post(f"{path}/approve")).status_code == 404
+    checker = prover(strict)
+    approved = await checker.post(f"{path}/approve")
+    assert (approved.status_code, approved.json()["outcome"]["cpf_state"]) == (200, "proven")
+    assert (await squatter.get("/users/me")).json()["cpf_state"] == "moved"
+    async with strict.database.transaction() as tx:
+        query = text("SELECT actor_id, details FROM audit_log WHERE action = 'cpf_proven' AND subject_id = :id")
+        row = (await tx.execute(query, {"id": rightful.id})).one()
+        assert (row.actor_id, row.details["approved_by"]) == (operator.id, str(checker.id))
+
+
+async def test_a_move_that_nobody_may_make_any_more_fails_at_approval(strict: RunningApp) -> None:
+    squatter, rightful, operator = await register(strict), await without_cpf(strict), prover(strict)
+    order = {"cpf": squatter.cpf, "paper": "cin"}
+    waiting = (await operator.post(f"/users/{rightful.id}/cpf-proof", order)).json()["pending"]
+    await prove(operator, squatter, squatter.cpf)
+    failed = await prover(strict).post(f"/pending/{waiting['id']}/approve")
+    assert (failed.status_code, failed.json()["code"]) == (409, "pending_failed")
+    assert failed.json()["reason"]["code"] == "cpf_disputed"
+    assert (await squatter.get("/users/me")).json()["cpf_state"] == "proven"
+
+
+async def test_in_production_too_one_person_proves_what_moves_from_nobody(strict: RunningApp) -> None:
+    person, operator = await register(strict), prover(strict)
+    await prove(operator, person, person.cpf)
+    themselves = strict.person("identity:prove", user_id=person.id)
+    assert (await prove(themselves, person, new_cpf(), 403))["code"] == "own_cpf_proof"
+    assert (await prove(operator, person, new_cpf(), 409))["code"] == "cpf_differs"

@@ -85,6 +85,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.contacts.routes import router as contacts
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
+    from carteira.identity.proof.by_operator import operation as cpf_proof
     from carteira.identity.proof.routes import router as proof
     from carteira.identity.recovery.routes import router as recovery
     from carteira.identity.roles.routes import router as roles
@@ -129,6 +130,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
         name="identity",
         routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients),
         jobs=make_blueprint(config),
+        operations=(cpf_proof(cpf_followers, two_to_move=not config.development),),
         lifespan=lifespan,
         export_person=queries.export_person,
     )

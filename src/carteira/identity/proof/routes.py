@@ -5,15 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from carteira.identity.proof import by_operator
 from carteira.identity.proof import service as proofs
-from carteira.identity.proof.schemas import CpfDisputeOut, CpfProofIn
-from carteira.identity.proof.service import CpfProof
+from carteira.identity.proof.schemas import CpfDisputeOut, CpfProofIn, CpfProofOut
 from carteira.identity.runtime import IdentityDep
-from carteira.identity.users import queries
-from carteira.identity.users.schemas import UserOut
-from carteira.identity.users.service import may_see_cpf
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, acts, claims, looks
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -46,13 +45,20 @@ async def close_dispute(dispute_id: UUID, tx: TxDep, who: Prover) -> None:
 @router.post(
     "/{user_id}/cpf-proof",
     summary="Comprovar o CPF de uma pessoa",
+    responses=dict(MAY_WAIT),
     dependencies=[acts("cpf_proven", "cpf_disputed")],
 )
-async def prove_cpf(user_id: UUID, body: CpfProofIn, tx: TxDep, who: Prover, identity: IdentityDep) -> UserOut:
-    """Registra que a pessoa e o documento foram vistos. Se outra conta só digitou este CPF, ele sai dela."""
-    proof = CpfProof(body.cpf, "operator", prover=who.user_id, paper=body.paper)
-    await proofs.prove_by_operator(tx, identity.cpf_followers, user_id, proof)
-    return UserOut.of(await queries.person(tx, user_id), show_cpf=may_see_cpf(who, user_id))
+@idempotent()
+async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    user_id: UUID, body: CpfProofIn, tx: TxDep, who: Prover, identity: IdentityDep, desk: DeskDep
+) -> CpfProofOut:
+    """Registra que a pessoa e o documento foram vistos. Se outra conta só digitou este CPF, ele sai dela.
+
+    Nesse caso, em produção, uma segunda pessoa confirma (202).
+    """
+    what = by_operator.operation(identity.cpf_followers, two_to_move=not identity.config.development)
+    order = by_operator.CpfProofOrder(user_id=user_id, cpf=body.cpf, paper=body.paper)
+    return await by_operator.carry_out(tx, desk, what, order, who)  # type: ignore[return-value] # or 202
 
 
 @router.delete(

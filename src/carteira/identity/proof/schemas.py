@@ -1,11 +1,13 @@
 """Wire shapes of a CPF's proof."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from carteira.identity.proof.service import ProvenBy
+from carteira.identity.users.queries import CpfState, PersonView
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.bodies import Body
 
@@ -17,6 +19,25 @@ class CpfProofIn(Body):
 
     cpf: Cpf = Field(description="O CPF que está no documento, conferido com a Receita")
     paper: Paper = Field(description="O documento com foto que foi comparado com o rosto")
+
+
+class CpfProofOut(BaseModel):
+    """How a person's account stands to a CPF; ids and times only."""
+
+    user_id: UUID
+    cpf_state: CpfState
+    cpf_proven_at: datetime | None
+    cpf_proven_by: ProvenBy | None
+
+    @classmethod
+    def of(cls, person: PersonView) -> "CpfProofOut":
+        """Show how a person stands."""
+        return cls(
+            user_id=person.id,
+            cpf_state=person.cpf_state,
+            cpf_proven_at=person.cpf_proven_at,
+            cpf_proven_by=cast("ProvenBy | None", person.cpf_proven_by),
+        )
 
 
 class CpfDisputeOut(BaseModel):

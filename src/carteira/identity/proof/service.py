@@ -16,7 +16,6 @@ from sqlalchemy.exc import IntegrityError
 
 from carteira.identity.errors import (
     CpfDiffers,
-    CpfDisputed,
     CpfDisputeNotFound,
     CpfProofNotFound,
     CpfTaken,
@@ -25,7 +24,6 @@ from carteira.identity.errors import (
 )
 from carteira.identity.models import CpfDispute, SocialAccount, User
 from carteira.kit.db import jobs
-from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -41,6 +39,10 @@ _LOCK = 7_246_031
 """Advisory lock, with the CPF's hash: those who prove one CPF take turns."""
 
 
+Outcome = Literal["proven", "moved", "disputed"]
+"""What became of a proof; `moved` is proven, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class CpfProof:
     """That a person was seen to be the one of a CPF.
@@ -50,12 +52,14 @@ class CpfProof:
         by: What tells it.
         prover: The operator who saw person and paper; None: no person did.
         paper: The kind of paper that the operator saw.
+        approved_by: The second person, where one was asked.
     """
 
     cpf: str
     by: ProvenBy
     prover: UUID | None = None
     paper: str | None = None
+    approved_by: UUID | None = None
 
 
 async def proven_cpf(tx: Tx, user_id: UUID) -> str | None:
@@ -75,17 +79,11 @@ async def held(tx: Tx, cpf: str) -> CpfHeld | None:
     return None if row is None else "declared" if row.cpf_proven_at is None else "proven"
 
 
-async def would_move(tx: Tx, user_id: UUID, cpf: str) -> UUID | None:
-    """Return the other account that a CPF would leave if it were proven to be this person's; None: there is none."""
-    return await tx.scalar(
-        select(User.id).where(User.cpf == cpf, User.id != user_id, User.cpf_proven_at.is_(None)),
-    )
-
-
-async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: CpfProof) -> bool:
+async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: CpfProof) -> Outcome:
     """Write that a CPF is proven to be a person's, and take it from the account that had it without proof.
 
-    Return False where another person has proven it too: that is an operator's case from then on, and nobody is moved.
+    Return `moved` where there was such an account; `disputed` where another person has proven it too: that is an
+    operator's case from then on, and nobody is moved.
 
     Raises:
         UserNotFound: there is no such person, or they were erased.
@@ -102,11 +100,11 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
         if user.cpf != proof.cpf:
             raise CpfDiffers
         audit.nothing_done()
-        return True
+        return "proven"
     holder = next(iter(rows.values()), None)
     if holder is not None and holder.cpf_proven_at is not None:
         await _open_case(tx, holder.id, user.id, proof)
-        return False
+        return "disputed"
     if holder is not None:
         await _leave(tx, followers, holder, to=user.id)
     before, now = user.cpf, clock.now()
@@ -127,25 +125,12 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
         subject=user.id,
         by=proof.by,
         paper=proof.paper,
+        approved_by=proof.approved_by,
         moved_from=str(holder.id) if holder else None,
     )
     if proof.by != "demo":
         await jobs.defer(tx, "identity:tell_cpf_proven", user_id=str(user.id))
-    return True
-
-
-async def prove_by_operator(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: CpfProof) -> None:
-    """Write what an operator saw, as `prove`.
-
-    Raises:
-        OwnCpfProof: the operator is the person.
-        CpfDisputed: another person has proven the CPF; the case is recorded.
-        UserNotFound, CpfDiffers, CpfTaken: as `prove`.
-    """
-    if proof.prover == user_id:
-        raise OwnCpfProof
-    if not await prove(tx, followers, user_id, proof):
-        raise CommitThenRaise(CpfDisputed())
+    return "proven" if holder is None else "moved"
 
 
 async def follow(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, cpf: str | None) -> None:
