@@ -50,6 +50,7 @@ def modules_of(settings: Settings) -> list[Module]:
             jwt_secret=settings.jwt_secret.get_secret_value(),
             mailer=mailer,
             sms=sms_of(config.sms_url, config.sms_token, config.home),
+            link_base=config.link_base,
         ),
         "documents": lambda: documents.module(
             home=settings.carteira_home,

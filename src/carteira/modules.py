@@ -15,6 +15,7 @@ KIT_TABLES = (
     "carteira.kit.web.idempotency",
     "carteira.kit.security.approvals",
     "carteira.kit.security.audit",
+    "carteira.kit.security.codes",
 )
 """The files of the kit that own tables."""
 

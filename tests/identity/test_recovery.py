@@ -27,7 +27,7 @@ async def verify(app: RunningApp, code: str, **body: str) -> httpx.Response:
 async def code_sent(app: RunningApp, endpoints: Endpoints, person: Person) -> str:
     assert (await ask(app, email=person.email)).status_code == 202
     await app.work_off()
-    found = re.search(r"\b\d{6}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
+    found = re.search(r"\b\d{8}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
     assert found
     return found[0]
 
@@ -59,7 +59,7 @@ async def test_recovery_by_sms(app: RunningApp, person: Person) -> None:
     await app.work_off()
     newest = max((app.settings.carteira_home / "sms").iterdir())
     assert newest.stat().st_mode & 0o077 == 0
-    found = re.search(r"código é (\d{6})\.", newest.read_text())
+    found = re.search(r"código é (\d{8})\.", newest.read_text())
     assert found
     assert (await verify(app, found[1], cpf=person.cpf)).status_code == 200
 
@@ -74,7 +74,7 @@ async def test_known_and_unknown_get_the_same_answer(app: RunningApp, person: Pe
 
 async def test_a_code_takes_five_tries(app: RunningApp, endpoints: Endpoints, person: Person) -> None:
     code = await code_sent(app, endpoints, person)
-    wrong = f"{(int(code) + 1) % 10**6:06}"
+    wrong = f"{(int(code) + 1) % 10**8:08}"
     answers = await asyncio.gather(*(verify(app, wrong, email=person.email) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {401}
     assert (await verify(app, code, email=person.email)).status_code == 401
@@ -94,12 +94,78 @@ async def test_only_the_newest_code_counts(app: RunningApp, endpoints: Endpoints
     assert (await verify(app, second, email=person.email)).status_code == 200
 
 
-async def test_asking_is_limited_by_name(app: RunningApp, person: Person) -> None:
-    for _ in range(5):
-        assert (await ask(app, app.at(random_address()), email=person.email)).status_code == 202
-    limited = await ask(app, app.at(random_address()), cpf=person.cpf)
-    assert limited.status_code == 429
-    assert int(limited.headers["retry-after"]) > 0
+async def test_asking_is_limited_by_name_and_tells_nothing_of_who_has_it(
+    app: RunningApp, endpoints: Endpoints, person: Person
+) -> None:
+    """A known and an unknown pair of names get the same answers, and no answer links the two names of a person."""
+    body = new_person()
+    pattern = []
+    for email, cpf in ((person.email, person.cpf), (body["email"], body["cpf"])):
+        answers = [await ask(app, app.at(random_address()), email=email) for _ in range(6)]
+        answers += [await ask(app, app.at(random_address()), email=f" {email.upper()} ")]
+        dotted = f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}"
+        answers += [await ask(app, app.at(random_address()), cpf=(cpf, dotted)[n % 2]) for n in range(6)]
+        pattern.append([answer.status_code for answer in answers])
+    assert pattern[0] == pattern[1] == [202] * 5 + [429] * 2 + [202] * 5 + [429]
+    await app.work_off()
+    assert len(mail_to(endpoints.maildir, person.email)) == 5, "a person gets five, whatever the names"
+
+
+async def test_wrong_codes_cost_the_same_whoever_is_asked_for(app: RunningApp, person: Person) -> None:
+    """What is written for an unknown name is what is written for a known one: the same rows, the same tries."""
+    unknown = new_person()["email"]
+    seen = []
+    for name in (person.email, unknown):
+        await ask(app, email=name)
+        await app.work_off()
+        answers = [await verify(app, "00000000", email=name) for _ in range(6)]
+        async with app.database.transaction() as tx:
+            row = (
+                await tx.execute(
+                    text(
+                        "SELECT tries, code_hash IS NOT NULL, reset_hash, wrong FROM password_recoveries "
+                        "JOIN wrong_codes ON subject = coalesce(user_id, stranger) ORDER BY id DESC LIMIT 1"
+                    )
+                )
+            ).one()
+        seen.append(([(answer.status_code, answer.json()["detail"]) for answer in answers], tuple(row)))
+    assert seen[0] == seen[1]
+    assert seen[0][1] == (5, True, None, 5)
+
+
+async def test_others_guesses_shut_nobody_out(app: RunningApp, endpoints: Endpoints, person: Person) -> None:
+    for _ in range(2):
+        code = await code_sent(app, endpoints, person)
+        wrong = f"{(int(code) + 1) % 10**8:08}"
+        for _ in range(5):
+            assert (await verify(app, wrong, email=person.email)).status_code == 401
+    assert (await ask(app, cpf=person.cpf)).status_code == 202
+    await app.work_off()
+    first = body_of(mail_to(endpoints.maildir, person.email)[-1], "plain")
+    assert re.search(r"\b\d{8}\b", first) is None, "typed codes rest"
+    link = re.search(r"http://localhost:\d+(/auth/code\?code=([A-Za-z0-9_-]{22}))", first)
+    assert link
+    page = await app.client.get(link[1])
+    assert (page.status_code, link[2] in page.text) == (200, True)
+    assert (await ask(app, app.at(random_address()), email=person.email)).status_code == 202, "somebody asks again"
+    await app.work_off()
+    for _ in range(10):
+        await verify(app, "00000000", email=person.email)
+    stranger = await verify(app, link[2], email=new_person()["email"])
+    assert stranger.status_code == 401
+    answers = await asyncio.gather(*(verify(app, link[2], cpf=person.cpf) for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401], "a newer request takes no link away"
+
+
+async def test_wrong_codes_are_limited_by_network_but_links_are_not(app: RunningApp, person: Person) -> None:
+    client = app.at(random_address())
+
+    async def post(code: str) -> int:
+        body = {"email": person.email, "code": code}
+        return (await client.post("/password-recovery/verify", json=body)).status_code
+
+    assert [await post("00000000") for _ in range(101)] == [401] * 100 + [429]
+    assert await post("a" * 22) == 401, "a link's code is looked at"
 
 
 @pytest.mark.parametrize("body", [{}, {"email": "x@exemplo.com", "cpf": "52998224725"}, {"email": "x"}, {"cpf": "1"}])

@@ -61,7 +61,7 @@ async def test_only_failures_count_and_a_known_device_still_enters(app: RunningA
     for _ in range(12):
         assert (await login(app, person.cpf, PASSWORD)).status_code == 200
     for attempt in range(10):
-        name = person.cpf if attempt % 2 else person.email
+        name = person.cpf if attempt % 2 else dotted(person.cpf)
         assert (await login(app, name, "Errada123", http=stranger)).status_code == 401
     limited = await login(app, person.cpf, PASSWORD, http=stranger)
     assert limited.status_code == 429
@@ -72,12 +72,36 @@ async def test_only_failures_count_and_a_known_device_still_enters(app: RunningA
     assert (await login(app, person.cpf, PASSWORD)).status_code == 429, "a known device has a limit too"
 
 
+def dotted(cpf: str) -> str:
+    return f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}"
+
+
 async def test_an_unknown_name_is_limited_like_a_known_one(app: RunningApp) -> None:
+    """Whatever the spelling; and no answer tells that an e-mail address and a CPF are one person's."""
+    person, unknown = await register(app), new_person()
+    pattern = []
+    for email, cpf in ((person.email, person.cpf), (unknown["email"], unknown["cpf"])):
+        stranger = app.at(random_address())
+        names = [email, f" {email.upper()}", f"{email}\u200b", f"\ufeff{email}"] * 3
+        answers = [await login(app, name, "Errada123", http=stranger) for name in names]
+        answers += [await login(app, (cpf, dotted(cpf))[n % 2], "Errada123", http=stranger) for n in range(11)]
+        pattern.append([(answer.status_code, answer.json()["detail"]) for answer in answers])
+    assert pattern[0] == pattern[1]
+    assert [status for status, _ in pattern[0]] == [401] * 10 + [429] * 2 + [401] * 10 + [429]
+
+
+async def test_a_persons_names_share_ten_guesses(app: RunningApp) -> None:
+    person = await register(app)
     stranger = app.at(random_address())
-    email = new_person()["email"]
     for _ in range(10):
-        assert (await login(app, email, "Errada123", http=stranger)).status_code == 401
-    assert (await login(app, email, "Errada123", http=stranger)).status_code == 429
+        assert (await login(app, person.email, "Errada123", http=stranger)).status_code == 401
+    assert (await login(app, person.cpf, PASSWORD, http=app.at(random_address()))).status_code == 401
+
+
+async def test_blanks_that_nobody_sees_are_no_part_of_a_name(app: RunningApp) -> None:
+    person = await register(app)
+    for name in (f"{person.email}\u200b", f"\u200e{person.cpf} ", f"\ufeff{person.email}\u00a0"):
+        assert (await login(app, name, PASSWORD)).status_code == 200
 
 
 async def test_limits_hold_across_processes_and_bursts(start_app: Callable[..., Awaitable[RunningApp]]) -> None:

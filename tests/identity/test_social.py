@@ -263,7 +263,7 @@ async def code_sent(
 ) -> str:
     assert await ask_code(browser, token, cpf=person.cpf) == 202
     await app.work_off()
-    found = re.search(r"\b\d{6}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
+    found = re.search(r"\b\d{8}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
     assert found
     return found[0]
 

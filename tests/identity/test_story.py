@@ -95,7 +95,7 @@ async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in orde
 
         await ok(http.post("/password-recovery", json={"email": person["email"]}), 202)
         await app.work_off()
-        code = code_in(body_of(mail_to(endpoints.maildir, person["email"])[-1], "plain"), 6)
+        code = code_in(body_of(mail_to(endpoints.maildir, person["email"])[-1], "plain"), 8)
         asked = {"email": person["email"], "code": code}
         reset = (await ok(http.post("/password-recovery/verify", json=asked))).json()["reset_token"]
         await ok(http.post("/password-recovery/reset", json={"reset_token": reset, "new_password": NEW}), 204)

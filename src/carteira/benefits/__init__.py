@@ -49,8 +49,8 @@ __all__ = [
 _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 
-def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms) -> Module:
-    """Hand benefits to the composition root; codes go out by `mailer` and `sms`."""
+def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms, link_base: str) -> Module:
+    """Hand benefits to the composition root; codes go out by `mailer` and `sms`, links among them under `link_base`."""
     from carteira.benefits.authorizer import fast_lane
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
@@ -79,7 +79,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms)
         gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
-        jobs=make_blueprint(mailer, sms),
+        jobs=make_blueprint(mailer, sms, link_base),
         operations=OPERATIONS,
         export_person=export_person,
         erase_person=erase_person,

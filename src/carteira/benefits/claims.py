@@ -1,8 +1,7 @@
 """Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (rules.md).
 
 Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
-An account of another CPF, or of another person, is not there. The code is a one-time code (`kit.security.codes`), of
-eight digits, for it opens an account with money in it.
+An account of another CPF, or of another person, is not there. The code is a one-time code (`kit.security.codes`).
 """
 
 from datetime import timedelta
@@ -20,12 +19,18 @@ from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit, codes
-from carteira.kit.security.codes import CodeMessage
-from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
+from carteira.kit.security.codes import CodeMessage, KeptCode
+from carteira.kit.security.rate_limits import (
+    PER_ACCOUNT,
+    PER_RECOVERY,
+    PER_RECOVERY_DAY,
+    WRONG_CODES,
+    RateLimit,
+    network,
+)
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
-_CODE_DIGITS = 8
 _OLDEST = timedelta(minutes=20)
 """How long after its expiry a code that could not be sent is made anew."""
 _NOT_SENT = ""
@@ -90,27 +95,30 @@ async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | No
         return None
     if account.user_id is not None or account.contact is None:
         return None
-    fresh = codes.new_code(account_id, digits=_CODE_DIGITS)
+    fresh = await codes.draw(tx, account_id, person=user_id)
     row.code_hash, row.expires_at = fresh.code_hash.hex(), fresh.expires_at
     await tx.flush()
     return CodeMessage(account.contact, fresh.code, {"name": "", "account": account.reference})
 
 
-async def confirm(runtime: identity.Runtime, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
+async def confirm(
+    runtime: identity.Runtime, user_id: UUID, address: str, reference: str, code: str
+) -> BenefitAccountOut:
     """Make an account, and the money in it, the person's.
 
     Raises:
         BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
         WrongClaimCode: wrong, used, too late, or tried too often.
-        LimitReached: the person tried too many wrong codes.
+        LimitReached: the person, or their network address, tried too many wrong codes.
     """
-    limit = RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id)
-    await runtime.limiter.check(limit)
+    limits = [RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id), RateLimit.of(WRONG_CODES, network(address))]
+    if codes.is_typed(codes.read_code(code)):
+        await runtime.limiter.check(*limits)
     try:
         async with runtime.database.transaction() as tx:
             return await _confirm(tx, user_id, reference, code)
     except WrongClaimCode:
-        await runtime.limiter.count(limit)
+        await runtime.limiter.count(*limits)
         raise
 
 
@@ -120,11 +128,10 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitA
     row = await locked(tx, BenefitClaimCode, account.id)
     if row is None or row.user_id != user_id:
         raise WrongClaimCode
-    code_hash = bytes.fromhex(row.code_hash)
-    if not codes.is_live(code_hash, row.expires_at, row.tries):
-        raise WrongClaimCode
-    row.tries += 1
-    if not codes.matches(code_hash, account.id, code):
+    kept = KeptCode(account.id, bytes.fromhex(row.code_hash), row.expires_at, row.tries)
+    attempt = await codes.try_code(tx, kept, code, person=user_id, purpose="claim")
+    row.tries = attempt.tries
+    if not attempt.is_right:
         raise CommitThenRaise(WrongClaimCode())
     account.user_id = user_id
     await tx.delete(row)

@@ -14,15 +14,16 @@ from carteira.kit.security.codes import MINUTES
 letters = EmailTemplates("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
 
 
-def claim_sms(code: str) -> str:
-    """Give the text of a claim's SMS."""
+def claim_sms(code: str, link: str | None) -> str:
+    """Give the text of a claim's SMS: a code to type, or a link where typed ones rest."""
+    what = f"está em {link}" if link else f"é {code}"
     return (
-        f"Carteira: o código da sua conta de benefícios é {code}. Vale por {MINUTES} minutos. "
+        f"Carteira: o código da sua conta de benefícios {what}. Vale por {MINUTES} minutos. "
         "Não passe este código a ninguém."
     )
 
 
-def make_blueprint(mailer: Mailer, sms: Sms) -> Blueprint:
+def make_blueprint(mailer: Mailer, sms: Sms, link_base: str) -> Blueprint:
     """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
     blueprint = Blueprint()
 
@@ -35,8 +36,8 @@ def make_blueprint(mailer: Mailer, sms: Sms) -> Blueprint:
         if message is None:
             return
         if message.is_email:
-            await mailer.send(message.to, letters.compose("claim_code", **message.values))
+            await mailer.send(message.to, letters.compose("claim_code", **message.values(link_base)))
         else:
-            await sms.send(message.to, claim_sms(message.code))
+            await sms.send(message.to, claim_sms(message.code, message.link(link_base)))
 
     return blueprint

@@ -35,7 +35,7 @@ from carteira.benefits.schemas import (
     SimulationOut,
     TransactionOut,
 )
-from carteira.identity import IdentityDep
+from carteira.identity import ClientDep, IdentityDep
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
@@ -186,9 +186,11 @@ async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Respo
 
 
 @router.post("/accounts/{account}/claim/confirm", summary="Ligar a conta")
-async def confirm_claim(account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep) -> BenefitAccountOut:
-    """Com o código recebido (10 minutos, um só uso, cinco tentativas), a conta e o saldo passam a ser seus."""
-    return await claiming.confirm(runtime, who.user_id, account, body.code)
+async def confirm_claim(
+    account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep, client: ClientDep
+) -> BenefitAccountOut:
+    """Com o código recebido (10 minutos, um uso, cinco tentativas), ou o do link, a conta e o saldo são seus."""
+    return await claiming.confirm(runtime, who.user_id, client.address, account, body.code)
 
 
 @router.post(

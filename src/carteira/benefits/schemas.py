@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.ops.cooperative import dump_json
+from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
@@ -66,7 +67,7 @@ class BenefitAccountOut(BaseModel):
 class ClaimCodeIn(Body):
     """The code that came to the account's contact."""
 
-    code: Annotated[str, Field(pattern=r"^[0-9]{8}$", examples=["12345678"])]
+    code: MessageCode
 
 
 class CreditIn(Body):

@@ -32,6 +32,7 @@ from carteira.identity.proof.service import proven_among, proven_cpf
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
+from carteira.identity.sessions.client import ClientDep
 from carteira.identity.sessions.service import Client, Tokens, start_session
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
@@ -42,6 +43,7 @@ from carteira.kit.module import Module
 __all__ = [
     "ClaimNotFound",
     "Client",
+    "ClientDep",
     "CpfNotProven",
     "CpfTaken",
     "Email",
@@ -99,7 +101,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.users.routes import router as users
     from carteira.kit.outbound.http import Http
     from carteira.kit.security.rate_limits import Limiter
-    from carteira.kit.security.sealing import Sealer
+    from carteira.kit.security.sealing import KeyedDigest, Sealer
     from carteira.kit.security.tokens import SigningKeys
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
@@ -117,6 +119,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
             access=SessionStandings(ring, app.state.database, app.state.redis, config),
             limiter=Limiter(app.state.redis),
             sealer=Sealer(config.sealing_key),
+            strangers=KeyedDigest(config.sealing_key, "identity:strangers"),
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
             cpf_followers=cpf_followers,

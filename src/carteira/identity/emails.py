@@ -36,6 +36,7 @@ def contact_confirm_sms(link: str) -> str:
     return f"Carteira: confirme que este telefone é seu: {link}"
 
 
-def recovery_sms(code: str) -> str:
-    """Give the text of a recovery's SMS."""
-    return f"Carteira: seu código é {code}. Vale por {MINUTES} minutos. Não passe este código a ninguém."
+def recovery_sms(code: str, link: str | None) -> str:
+    """Give the text of a recovery's SMS: a code to type, or a link where typed ones rest."""
+    what = f"abra {link}" if link else f"seu código é {code}"
+    return f"Carteira: {what}. Vale por {MINUTES} minutos. Não passe este código a ninguém."

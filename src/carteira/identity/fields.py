@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.texts import trim
 from carteira.kit.web.bodies import Body
 
 _EMAIL = re.compile(
@@ -32,7 +33,7 @@ def _name(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    email = text.strip()
+    email = trim(text)
     if len(email) > _EMAIL_LENGTH or len(email.partition("@")[0]) > _LOCAL_LENGTH or not _EMAIL.fullmatch(email):
         raise PydanticCustomError("invalid_email", "E-mail inválido.")
     return email
@@ -58,7 +59,7 @@ Email = Annotated[str, Field(max_length=500, examples=["maria@exemplo.com.br"]),
 BirthDate = Annotated[date, Field(examples=["1990-05-17"]), AfterValidator(_born)]
 Phone = Annotated[str, Field(max_length=50, examples=["11987654321"]), AfterValidator(_phone)]
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
-Code = Annotated[str, Field(min_length=1, max_length=40, examples=["123456"])]
+Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]
 Token = Annotated[str, Field(min_length=1, max_length=200)]
 Description = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 Id = Annotated[int, Field(strict=True, ge=1, le=_INT32)]

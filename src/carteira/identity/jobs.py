@@ -22,7 +22,7 @@ from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
-from carteira.kit.security import audit
+from carteira.kit.security import audit, codes
 from carteira.kit.security.sealing import Sealer
 
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
@@ -67,9 +67,9 @@ def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
         if message is None:
             return
         if message.is_email:
-            await mailer.send(message.to, emails.compose("recovery", **message.values))
+            await mailer.send(message.to, emails.compose("recovery", **message.values(config.link_base)))
         else:
-            await sms.send(message.to, emails.recovery_sms(message.code))
+            await sms.send(message.to, emails.recovery_sms(message.code, message.link(config.link_base)))
 
     @blueprint.task(name="send_link_code", retry=_RETRY, pass_context=True)
     async def send_link_code(context: JobContext, registration_id: str) -> None:
@@ -77,7 +77,7 @@ def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
         async with database.transaction() as tx:
             message = await social.make_code(tx, UUID(registration_id))
         if message is not None:
-            await mailer.send(message.to, emails.compose("link_code", **message.values))
+            await mailer.send(message.to, emails.compose("link_code", **message.values(config.link_base)))
 
 
 def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
@@ -190,6 +190,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await service.forget_old(tx)
             await recovery.forget_old(tx)
             await contacts.settle(tx)
+            await codes.forget_old(tx)
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
             await clients.forget_old(tx)

@@ -310,12 +310,15 @@ class Recovery(Base):
     __tablename__ = "password_recoveries"
     __table_args__ = (
         Index("ix_password_recoveries_user_id", "user_id"),
+        Index("ix_password_recoveries_stranger", "stranger"),
         Index("ix_password_recoveries_created_at", "created_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
     channel: Mapped[str] = mapped_column(Text)
+    stranger: Mapped[UUID | None]
+    """Where nobody is known by what was typed: its pseudonym, so that tries at it cost what others' do."""
     sent_to: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The fingerprint of the contact point that the code was sent to, which a right code confirms."""
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -16,7 +16,7 @@ from carteira.identity.users.passwords import PARALLEL_HASHES
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security.rate_limits import Limiter
-from carteira.kit.security.sealing import Sealer
+from carteira.kit.security.sealing import KeyedDigest, Sealer
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.web.access import Principal
 
@@ -34,6 +34,8 @@ class Runtime:
     access: SessionStandings
     limiter: Limiter
     sealer: Sealer
+    strangers: KeyedDigest
+    """What stands for a name that nobody has."""
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
     cpf_followers: Sequence[CpfFollower] = ()

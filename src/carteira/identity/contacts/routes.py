@@ -7,10 +7,10 @@ from fastapi.responses import HTMLResponse
 
 from carteira.identity.contacts import service as contacts
 from carteira.identity.contacts.links import MAX_TOKEN
-from carteira.identity.contacts.pages import CONTENT_SECURITY_POLICY, DONE, Act, answer_page, ask_page
 from carteira.identity.contacts.points import Kind
 from carteira.identity.contacts.schemas import ContactActOut
 from carteira.identity.errors import ContactLinkRefused
+from carteira.identity.pages import DONE, Act, answer_page, ask_page, page_response
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Who, public
 
@@ -32,22 +32,18 @@ async def ask_confirmation(kind: Kind, who: Who, identity: IdentityDep) -> dict[
     return {"detail": "Enviamos um link de confirmação. Ele vale por 7 dias."}
 
 
-def _page(text: str, status: int = 200) -> HTMLResponse:
-    return HTMLResponse(text, status, {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
-
-
 @router.get(
     f"{_LINK}/confirm", summary="Abrir o link de confirmação", response_class=HTMLResponse, dependencies=[_linked]
 )
 async def confirm_page(token: Token) -> HTMLResponse:
     """Mostra uma página que pede a confirmação; por si só nada faz."""
-    return _page(ask_page("confirm", token))
+    return page_response(ask_page("confirm", token))
 
 
 @router.get(f"{_LINK}/undo", summary="Abrir o link “não fui eu”", response_class=HTMLResponse, dependencies=[_linked])
 async def undo_page(token: Token) -> HTMLResponse:
     """Mostra uma página que pergunta antes de desfazer; por si só nada faz."""
-    return _page(ask_page("undo", token))
+    return page_response(ask_page("undo", token))
 
 
 async def _act(request: Request, identity: IdentityDep, act: Act, token: str) -> ContactActOut | HTMLResponse:
@@ -58,9 +54,9 @@ async def _act(request: Request, identity: IdentityDep, act: Act, token: str) ->
             await verb(tx, identity, token)
     except ContactLinkRefused as refused:
         if in_browser:
-            return _page(answer_page(act, refused.detail), refused.status)
+            return page_response(answer_page(act, refused.detail), refused.status)
         raise
-    return _page(answer_page(act, DONE[act])) if in_browser else ContactActOut(detail=DONE[act])
+    return page_response(answer_page(act, DONE[act])) if in_browser else ContactActOut(detail=DONE[act])
 
 
 @router.post(

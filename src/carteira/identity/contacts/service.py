@@ -13,7 +13,7 @@ from carteira.identity.errors import ContactConfirmed, ContactLinkRefused, Conta
 from carteira.identity.models import ContactChange, KnownDevice, MfaChallenge, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
-from carteira.identity.users.login import by_login
+from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
@@ -117,7 +117,7 @@ def _recovered_by_former(address: str) -> Select[UUID]:
         .join(owner, owner.id == ContactChange.user_id)
         .where(
             ContactChange.kind == "email",
-            func.lower(ContactChange.former) == address.strip().lower().replace("\0", ""),
+            func.lower(ContactChange.former) == normal_name(address),
             or_(owner.email_confirmed_at.is_(None), ContactChange.recovers_from > clock.now()),
         )
     )

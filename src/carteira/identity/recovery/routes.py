@@ -1,7 +1,11 @@
 """Password recovery over HTTP."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from carteira.identity.pages import code_page, page_response
 from carteira.identity.recovery import service as recovery
 from carteira.identity.recovery.schemas import RecoveryIn, RecoveryVerifyIn, ResetIn, ResetTokenOut
 from carteira.identity.runtime import IdentityDep
@@ -42,3 +46,14 @@ async def verify_recovery(body: RecoveryVerifyIn, identity: IdentityDep, client:
 async def reset_password(body: ResetIn, identity: IdentityDep, client: ClientDep) -> None:
     """Define a nova senha e encerra todas as sessões."""
     await recovery.reset(identity, body.reset_token, body.new_password, client)
+
+
+@router.get(
+    "/auth/code",
+    summary="Abrir o link de um código",
+    response_class=HTMLResponse,
+    dependencies=[public("it shows what the link says, and knows nothing")],
+)
+async def show_code(code: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{1,80}$")]) -> HTMLResponse:
+    """Mostra o código de uma mensagem, para colar onde ele foi pedido: recuperação, ligação de conta ou benefício."""
+    return page_response(code_page(code))

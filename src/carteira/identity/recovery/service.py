@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
+from carteira.identity import messages
 from carteira.identity.contacts import service as contacts
 from carteira.identity.contacts.links import fingerprint
 from carteira.identity.contacts.points import Kind
@@ -21,15 +22,15 @@ from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, codes
-from carteira.kit.security.codes import CodeMessage
+from carteira.kit.security.codes import CodeMessage, KeptCode
 from carteira.kit.security.opaque_tokens import digest, new_token
-from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
+from carteira.kit.security.rate_limits import PER_ADDRESS, WRONG_CODES, RateLimit, network
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.problems import TooManyRequests
 
 RESET_TTL = timedelta(minutes=10)
 _OLDEST = timedelta(minutes=30)
+_LINKS_LOOKED_AT = 20
 
 Channel = Literal["email", "sms"]
 _KIND: dict[str, Kind] = {"email": "email", "sms": "phone"}
@@ -42,20 +43,18 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         LimitReached, TooManyRequests: too many were asked for by that name or from that address.
     """
     async with runtime.database.transaction() as tx:
-        user_id = await tx.scalar(select(User.id).where(contacts.by_recovery_name(name), User.erased_at.is_(None)))
-    who = str(user_id or name.strip().lower())
-    limits = [
-        RateLimit.of(PER_RECOVERY, who),
-        RateLimit.of(PER_RECOVERY_DAY, who),
-        RateLimit.of(PER_ADDRESS, "recovery", network(client.address)),
-    ]
-    await runtime.limiter.check(*limits)
-    if not await runtime.limiter.count(*limits):
-        raise TooManyRequests(60)
+        user_id = await _known(tx, name)
+    gets_one = await messages.may_be_sent(runtime, "recovery", name, user_id, client)
     async with runtime.database.transaction() as tx:
         now = clock.now()
         row = Recovery(
-            id=uuid7(), user_id=user_id, channel=channel, tries=0, created_at=now, expires_at=now + codes.TTL
+            id=uuid7(),
+            user_id=user_id if gets_one else None,
+            stranger=None if user_id and gets_one else messages.stranger(runtime, name),
+            channel=channel,
+            tries=0,
+            created_at=now,
+            expires_at=now + codes.TTL,
         )
         tx.add(row)
         await tx.flush()
@@ -63,61 +62,76 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         await jobs.defer(tx, "identity:send_recovery_code", recovery_id=str(row.id))
 
 
+async def _known(tx: Tx, name: str) -> UUID | None:
+    return await tx.scalar(select(User.id).where(contacts.by_recovery_name(name), User.erased_at.is_(None)))
+
+
 async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
-    """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it."""
+    """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it.
+
+    A stranger's request gets one too, which nobody is sent.
+    """
     row = await locked(tx, Recovery, recovery_id)
-    if row is None or row.user_id is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
+    if row is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
         return None
-    user = await tx.get_one(User, row.user_id)
+    fresh = await codes.draw(tx, row.id, person=row.user_id or row.stranger or row.id)
+    row.code_hash, row.expires_at = fresh.code_hash, fresh.expires_at
+    await tx.flush()
+    user = None if row.user_id is None else await tx.get_one(User, row.user_id)
     kind = _KIND[row.channel]
-    to = None if user.erased_at is not None else await contacts.recovering_point(tx, user, kind)
-    if to is None:
+    to = None if user is None or user.erased_at is not None else await contacts.recovering_point(tx, user, kind)
+    if user is None or to is None:
         return None
-    fresh = codes.new_code(row.id)
-    row.code_hash, row.expires_at, row.sent_to = fresh.code_hash, fresh.expires_at, fingerprint(kind, to.value)
+    row.sent_to = fingerprint(kind, to.value)
     await tx.flush()
     return CodeMessage(to.value, fresh.code, {"name": (user.full_name or "").split()[0]})
 
 
 async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
-    """Exchange a code for a reset token. Only the newest recovery of a person counts.
+    """Exchange a code for a reset token. Of codes to type only the newest of a person counts.
 
     Raises:
         WrongCode: wrong, used, too late, tried too often, or nobody is known by that name.
         LimitReached: too many wrong codes from that address.
     """
-    address = RateLimit.of(PER_ADDRESS, network(client.address))
-    await runtime.limiter.check(address)
+    limit = RateLimit.of(WRONG_CODES, network(client.address))
+    if codes.is_typed(codes.read_code(code)):
+        await runtime.limiter.check(limit)
     try:
         async with runtime.database.transaction() as tx:
-            return await _verify(tx, name, code)
+            return await _verify(tx, runtime, name, code)
     except WrongCode:
-        await runtime.limiter.count(address)
+        await runtime.limiter.count(limit)
         raise
 
 
-async def _verify(tx: Tx, name: str, code: str) -> str:
-    row = await tx.scalar(
-        select(Recovery)
-        .join(User, User.id == Recovery.user_id)
-        .where(contacts.by_recovery_name(name), User.erased_at.is_(None))
-        .order_by(Recovery.id.desc())
-        .limit(1)
-        .with_for_update(of=Recovery)
-    )
+async def _verify(tx: Tx, runtime: Runtime, name: str, code: str) -> str:
+    user_id = await _known(tx, name)
+    person = user_id or messages.stranger(runtime, name)
+    whose = Recovery.user_id == user_id if user_id else Recovery.stranger == person
+    row = await _asked(tx, whose, code)
     if row is None or row.used_at is not None or row.reset_hash is not None:
         raise WrongCode
-    if not codes.is_live(row.code_hash, row.expires_at, row.tries):
-        raise WrongCode
-    row.tries += 1
-    if not codes.matches(row.code_hash, row.id, code):
+    kept = KeptCode(row.id, row.code_hash, row.expires_at, row.tries)
+    attempt = await codes.try_code(tx, kept, code, person=person, purpose="recovery")
+    row.tries = attempt.tries
+    if not attempt.is_right or user_id is None:
         raise CommitThenRaise(WrongCode())
     token = new_token()
     row.reset_hash, row.expires_at = digest(token), clock.now() + RESET_TTL
     await tx.flush()
-    user = await locked_one(tx, User, row.user_id)
+    user = await locked_one(tx, User, user_id)
     await contacts.confirm_sent(tx, user, _KIND[row.channel], row.sent_to)
     return token
+
+
+async def _asked(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | None:
+    """Return, locked, the newest request; for a link's code the one that it is of, which no newer one takes away."""
+    query = select(Recovery).where(whose).order_by(Recovery.id.desc()).with_for_update()
+    if codes.is_typed(codes.read_code(code)):
+        return await tx.scalar(query.limit(1))
+    rows = (await tx.scalars(query.limit(_LINKS_LOOKED_AT))).all()
+    return next((row for row in rows if codes.is_of(row.code_hash, row.id, code)), rows[0] if rows else None)
 
 
 async def reset(runtime: Runtime, token: str, password: str, client: Client) -> None:

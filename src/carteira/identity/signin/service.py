@@ -13,12 +13,13 @@ from uuid import UUID
 from sqlalchemy import and_, delete, exists, select
 
 from carteira.identity.errors import WrongCode, WrongCredentials
+from carteira.identity.messages import stranger
 from carteira.identity.models import KnownDevice, MfaChallenge, Totp, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Method, Tokens
 from carteira.identity.signin import totp
-from carteira.identity.users.login import by_login
+from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.passwords import verify_password
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked, locked_one
@@ -57,22 +58,25 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     async with runtime.database.transaction() as tx:
         candidate = await _find(tx, username, client)
     address = RateLimit.of(PER_ADDRESS, network(client.address))
-    account = _account_limit(candidate, username, client)
+    told, person = _account_limits(runtime, candidate, username, client)
+    has_totp = candidate is not None and candidate.has_totp
     async with runtime.guesses:
         await runtime.limiter.check(address)
-        blind = await runtime.limiter.is_reached(account)
-        if blind and not (candidate and candidate.has_totp):
-            await runtime.limiter.check(account)
+        used_up = await runtime.limiter.is_reached(told)
+        if used_up and not has_totp:
+            await runtime.limiter.check(told)
             raise TooManyRequests(1)  # the window ended between the two looks
+        blind = used_up or await runtime.limiter.is_reached(person)
         fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
+        fits = fits and (has_totp or not blind)
         if not fits:
-            await runtime.limiter.count(address, account)
+            await runtime.limiter.count(address, *dict.fromkeys((told, person)))
     async with runtime.database.transaction() as tx:
         if fits:
             assert candidate is not None, "nobody's password never fits"
             return await _go_on(tx, runtime, candidate, client, better_hash)
         await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
-        if blind and candidate:
+        if blind and candidate and has_totp:
             return await _challenge(tx, candidate.user_id, genuine=False)
         raise CommitThenRaise(WrongCredentials())
 
@@ -92,12 +96,18 @@ async def _find(tx: Tx, username: str, client: Client) -> _Candidate | None:
     return None if row is None else _Candidate(*row)
 
 
-def _account_limit(candidate: _Candidate | None, username: str, client: Client) -> RateLimit:
-    if candidate is None:
-        return RateLimit.of(PER_ACCOUNT, "nobody", username.strip().lower())
-    if candidate.knows_device:
-        return RateLimit.of(PER_ACCOUNT, candidate.user_id, client.device_token)
-    return RateLimit.of(PER_ACCOUNT, candidate.user_id)
+def _account_limits(
+    runtime: Runtime, candidate: _Candidate | None, username: str, client: Client
+) -> tuple[RateLimit, RateLimit]:
+    """Return the limit that a client is told of, and the one that holds for a person over all their names.
+
+    Being told of the second would tell that an e-mail address and a CPF are one person's. Beyond it no password fits.
+    """
+    if candidate is not None and candidate.knows_device:
+        device = RateLimit.of(PER_ACCOUNT, candidate.user_id, client.device_token)
+        return device, device
+    who = stranger(runtime, username) if candidate is None else candidate.user_id
+    return RateLimit.of(PER_ACCOUNT, "name", normal_name(username)), RateLimit.of(PER_ACCOUNT, who)
 
 
 async def _go_on(

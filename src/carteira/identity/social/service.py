@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
+from carteira.identity import messages
 from carteira.identity.contacts import service as contacts
 from carteira.identity.emails import WAYS
 from carteira.identity.errors import (
@@ -52,9 +53,9 @@ from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security import audit, codes
-from carteira.kit.security.codes import CodeMessage
+from carteira.kit.security.codes import CodeMessage, KeptCode
 from carteira.kit.security.opaque_tokens import digest, new_token
-from carteira.kit.security.rate_limits import PER_ADDRESS, PER_RECOVERY, PER_RECOVERY_DAY, RateLimit, network
+from carteira.kit.security.rate_limits import PER_ADDRESS, WRONG_CODES, RateLimit, network
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -372,35 +373,31 @@ async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> N
     async with runtime.database.transaction() as tx:
         await _live(tx, runtime, token)
         user_id = await tx.scalar(select(User.id).where(login.by_login(name), User.erased_at.is_(None)))
-    who = str(user_id or name.strip().lower())
-    limits = [
-        RateLimit.of(PER_RECOVERY, "link", who),
-        RateLimit.of(PER_RECOVERY_DAY, "link", who),
-        RateLimit.of(PER_ADDRESS, "recovery", network(client.address)),
-    ]
-    await runtime.limiter.check(*limits)
-    if not await runtime.limiter.count(*limits):
-        raise TooManyRequests(60)
+    gets_one = await messages.may_be_sent(runtime, "link", name, user_id, client)
     async with runtime.database.transaction() as tx:
         row, _ = await _live(tx, runtime, token)
-        row.user_id, row.code_hash, row.code_expires_at, row.tries = user_id, None, clock.now() + codes.TTL, 0
+        row.user_id, row.tries = user_id if gets_one else None, 0
+        row.code_hash, row.code_expires_at = None, clock.now() + codes.TTL
         await tx.flush()
         await audit.record(tx, "link_code_asked", actor=None, subject=user_id, provider=row.provider)
         await jobs.defer(tx, "identity:send_link_code", registration_id=str(row.id))
 
 
 async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
-    """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it."""
+    """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it.
+
+    A request for somebody unknown gets one too, which nobody is sent.
+    """
     row = await locked(tx, SocialRegistration, registration_id)
-    if row is None or row.user_id is None or row.used_at is not None or row.expires_at <= clock.now():
+    if row is None or row.used_at is not None or row.expires_at <= clock.now():
         return None
-    user = await tx.get_one(User, row.user_id)
-    to = None if user.erased_at is not None else await contacts.recovering_point(tx, user, "email")
-    if to is None or to.confirmed_at is None:
-        return None
-    fresh = codes.new_code(row.id)
+    fresh = await codes.draw(tx, row.id, person=row.user_id or row.id)
     row.code_hash, row.code_expires_at = fresh.code_hash, fresh.expires_at
     await tx.flush()
+    user = None if row.user_id is None else await tx.get_one(User, row.user_id)
+    to = None if user is None or user.erased_at is not None else await contacts.recovering_point(tx, user, "email")
+    if user is None or to is None or to.confirmed_at is None:
+        return None
     return CodeMessage(to.value, fresh.code, {"name": (user.full_name or "").split()[0], "way": WAYS[row.provider]})
 
 
@@ -410,15 +407,16 @@ async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -
     Raises:
         WrongCode: wrong, used, too late or tried too often, or the token is.
         SocialAccountTaken: the account was linked meanwhile.
-        LimitReached: too many failures from that address.
+        LimitReached: too many wrong codes from that address.
     """
-    address = RateLimit.of(PER_ADDRESS, network(client.address))
-    await runtime.limiter.check(address)
+    limit = RateLimit.of(WRONG_CODES, network(client.address))
+    if codes.is_typed(codes.read_code(code)):
+        await runtime.limiter.check(limit)
     try:
         async with runtime.database.transaction() as tx:
             return await _verify_code(tx, runtime, token, code, client)
     except WrongCode:
-        await runtime.limiter.count(address)
+        await runtime.limiter.count(limit)
         raise
 
 
@@ -427,11 +425,11 @@ async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: 
         row, _ = await _live(tx, runtime, token)
     except RegistrationOver as error:
         raise WrongCode from error
-    if row.user_id is None or not codes.is_live(row.code_hash, row.code_expires_at, row.tries):
-        raise WrongCode
-    row.tries += 1
+    kept = KeptCode(row.id, row.code_hash, row.code_expires_at, row.tries)
+    attempt = await codes.try_code(tx, kept, code, person=row.user_id or row.id, purpose="link")
+    row.tries = attempt.tries
     await tx.flush()
-    if not codes.matches(row.code_hash, row.id, code):
+    if not attempt.is_right or row.user_id is None:
         await audit.record(tx, "link_code_failed", actor=None, subject=row.user_id, provider=row.provider)
         raise CommitThenRaise(WrongCode())
     user_id = row.user_id

@@ -50,7 +50,7 @@ class KeyedDigest:
         """Return the digest, of 32 bytes."""
         if self._key is None:
             self._key = hmac.digest(_load_or_create(self._path), self._purpose, "sha256")
-        return hmac.digest(self._key, secret.encode(), "sha256")
+        return hmac.digest(self._key, secret.encode("utf-8", "replace"), "sha256")
 
 
 def _load_or_create(path: Path) -> bytes:

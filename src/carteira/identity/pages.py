@@ -3,6 +3,8 @@
 from html import escape
 from typing import Literal
 
+from fastapi.responses import HTMLResponse
+
 Act = Literal["confirm", "undo"]
 
 CONTENT_SECURITY_POLICY = (
@@ -33,6 +35,12 @@ DONE: dict[Act, str] = {
 """What a person is told when it is done."""
 
 
+def code_page(code: str) -> str:
+    """Write the page that shows the code of a link, to be entered where it was asked for."""
+    text = "Copie este código e cole-o onde ele foi pedido. Não o passe a ninguém."
+    return _PAGE.format(title="Seu código", text=text, form=f"<p><code>{escape(code)}</code></p>")
+
+
 def ask_page(act: Act, token: str) -> str:
     """Write the page that asks before it does."""
     title, text, button = _ASK[act]
@@ -42,3 +50,8 @@ def ask_page(act: Act, token: str) -> str:
 def answer_page(act: Act, text: str) -> str:
     """Write the page that says what came of it."""
     return _PAGE.format(title=_ASK[act][0], text=escape(text), form="")
+
+
+def page_response(page: str, status: int = 200) -> HTMLResponse:
+    """Answer with a page, which loads nothing and runs nothing."""
+    return HTMLResponse(page, status, {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
