@@ -62,7 +62,7 @@ def modules_of(settings: Settings) -> list[Module]:
             scanner_url=settings.clamd_url if settings.malware_scan == "required" else None,
             holder_name=name_of,
         ),
-        "transit": transit.module,
+        "transit": lambda: transit.module(recharge_without_payment=settings.recharges_are_free),
         "resellers": lambda: resellers.module(
             service=_cashback_service(settings), unproven_cpf=settings.unproven_cpf_policy
         ),
@@ -72,6 +72,7 @@ def modules_of(settings: Settings) -> list[Module]:
         # After the modules that it speaks to: what they open, it finds open.
         "assistant": lambda: assistant.module(
             modules=settings.modules,
+            free_recharges=settings.recharges_are_free,
             vectors=settings.assistant_vectors,
             eager=settings.environment == "production",
         ),

@@ -348,6 +348,12 @@ class Settings(BaseSettings):
         return [Limit(name, most(f"limit_{name}"), most(f"daily_{name}")) for name in LIMITS]
 
     @property
+    def recharges_are_free(self) -> bool:
+        """Whether people recharge their transport cards without a payment."""
+        said = self.recharge_without_payment
+        return self.environment == "development" if said is None else said
+
+    @property
     def modules(self) -> frozenset[str]:
         """The optional modules that are on."""
         if self.carteira_modules.strip() == "all":

@@ -7,6 +7,8 @@ from carteira import resellers
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.model_cache import ModelCache
 from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
 from carteira.resellers import months, service
@@ -67,7 +69,7 @@ async def test_the_last_month_once_it_is_closed(tx: Tx) -> None:
     await add(tx, who.user_id, cpf)
     purchase = {"code": "NF-1", "amount": 200_000, "date": "2031-05-31", "cpf": cpf}
     bought = await service.register(tx, "allow", who, PurchaseIn.model_validate(purchase))
-    await service.approve(tx, Principal(uuid4(), frozenset({"*"})), bought.id)
+    await service.approve(tx, bought.id, Act(Actor.person(uuid4())))
     await months.close(tx, date(2031, 5, 1), actor=TESTER)
     assistant = Assistant(ModelCache(vectors=False), frozenset({"resellers"}), None)
     last = (await assistant.chat(tx, who, "quanto ganhei de cashback mês passado")).message

@@ -8,7 +8,15 @@ from tests.four_eyes.world import DAILY, LIMIT, World
 from tests.support.app import running_app, settings_for
 from tests.support.databases import NewDatabase
 
-MONEY = ("top_ups", "opening_balances", "refunds", "reversals", "corrections")
+MONEY = (
+    "top_ups",
+    "opening_balances",
+    "refunds",
+    "reversals",
+    "corrections",
+    "purchase_approvals",
+    "cash_recharges",
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +30,10 @@ async def world(
         database_url=new_database("four_eyes"),
         database_pool_size=16,
         redis_url=endpoints.redis_url,
-        carteira_modules="benefits",
+        carteira_modules="benefits,resellers,transit,assistant",
+        assistant_vectors=False,
+        limit_tiers=20,
+        recharge_without_payment=False,
         **limits,
     )
     async with running_app(settings) as app:

@@ -208,4 +208,9 @@ def test_the_kinds_are_all_that_there_are(world: World) -> None:
         "benefits.refund",
         "benefits.reversal",
         "ledger.reversal",
+        "resellers.auto_approval",
+        "resellers.purchase_approval",
+        "resellers.tiers",
+        "resellers.tiers_removal",
+        "transit.cash_recharge",
     }

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 from sqlalchemy import text
 
-from carteira import ledger
+from carteira import ledger, transit
 from carteira.benefits import accounts
 from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.session import Tx
@@ -40,7 +40,7 @@ class World:
 
     def maker(self) -> Person:
         """Return a new operator who may do everything but approve."""
-        return self.app.person("benefits:read", "benefits:write", "ledger:write")
+        return self.app.person("benefits:read", "benefits:write", "ledger:write", "transit:recharge")
 
     def checker(self) -> Person:
         """Return a new operator who may approve, and do everything else too."""
@@ -167,8 +167,30 @@ async def correction(world: World, amount: int, gains: Gains) -> Attempt:
     return await _of_purchase(world, amount, gains, "/ledger/entries/{}/reversal", {"description": "Engano"})
 
 
+async def cash_recharge(world: World, amount: int, gains: Gains) -> Attempt:
+    """The card is that of the user, or of the user of the CPF."""
+    async with world.app.database.transaction() as tx:
+        named = {"id": gains.get("user_id"), "cpf": gains.get("cpf")}
+        query = text("SELECT id FROM users WHERE id = CAST(:id AS uuid) OR cpf = :cpf")
+        card = (await transit.issue(tx, await tx.scalar(query, named) or uuid4())).card_number
+
+    async def moved() -> int:
+        async with world.app.database.transaction() as tx:
+            query = text(
+                "SELECT balance FROM ledger_accounts a JOIN transport_cards c ON c.account_id = a.id"
+                " WHERE card_number = :n"
+            )
+            return int(await tx.scalar(query, {"n": card}))
+
+    async def spoil() -> None:
+        await world.run("UPDATE transport_cards SET status = 'blocked' WHERE card_number = :n", n=card)
+
+    return Attempt(f"/transit/cards/{card}/recharge", {"amount": amount}, moved, spoil)
+
+
 KINDS: dict[str, Kind] = {
-    kind.__name__: kind for kind in (credit, credit_many, open_account, refund, refund_rest, reversal, correction)
+    kind.__name__: kind
+    for kind in (credit, credit_many, open_account, refund, refund_rest, reversal, correction, cash_recharge)
 }
 
 

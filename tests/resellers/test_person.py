@@ -64,7 +64,7 @@ async def test_a_person_is_erased_when_nothing_is_owed(own_app: RunningApp) -> N
     approvals = await operator.read("/cashback/auto-approvals")
     assert [approval["cpf"] for approval in approvals] == [me.cpf], "an operator's, and the CPF was not proven"
     async with own_app.database.transaction() as tx:
-        for table in ("resellers", "resellers_purchases", "resellers_auto_approvals", "resellers_closings"):
+        for table in ("resellers", "resellers_purchases", "resellers_closings"):
             rows = (await tx.execute(sql(f"SELECT to_jsonb(t)::text FROM {table} t"))).scalars()  # noqa: S608 - named here
             assert not [row for row in rows if me.cpf in row]
         assert await tx.scalar(sql("SELECT count(*) FROM resellers WHERE user_id IS NULL AND cpf IS NULL")) == 1

@@ -23,10 +23,11 @@ from carteira.kit.module import Module
 __all__ = ["module"]
 
 
-def module(*, modules: frozenset[str], vectors: bool = True, eager: bool = True) -> Module:
+def module(*, modules: frozenset[str], free_recharges: bool = True, vectors: bool = True, eager: bool = True) -> Module:
     """Hand the assistant to the composition root.
 
-    `modules` are the optional modules that are on; `vectors` loads the sentence encoder where it is installed. Learning
+    `modules` are the optional modules that are on; `free_recharges` says whether a card is recharged without a payment;
+    `vectors` loads the sentence encoder where it is installed. Learning
     takes some seconds of a processor: `eager` does it when the server starts, otherwise with the first conversation.
     """
     from carteira.assistant import routes
@@ -40,7 +41,7 @@ def module(*, modules: frozenset[str], vectors: bool = True, eager: bool = True)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         vault = getattr(app.state, "documents", None)
-        app.state.assistant = Assistant(brain, modules, vault.ring if vault else None)
+        app.state.assistant = Assistant(brain, modules, vault.ring if vault else None, free_recharges=free_recharges)
         warming = asyncio.create_task(brain.warm_up(app.state.database)) if eager else None
         yield
         if warming is not None:

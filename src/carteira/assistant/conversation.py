@@ -94,7 +94,15 @@ AT_MENU = State()
 class Assistant:
     """The verbs of one server process; `modules` are the optional ones that are on."""
 
-    def __init__(self, brain: ModelCache, modules: frozenset[str], ring: documents.MasterKeyRing | None) -> None:
+    def __init__(
+        self,
+        brain: ModelCache,
+        modules: frozenset[str],
+        ring: documents.MasterKeyRing | None,
+        *,
+        free_recharges: bool = True,
+    ) -> None:
+        self._free_recharges = free_recharges
         self.brain = brain
         self._modules = modules
         self._ring = ring
@@ -122,7 +130,9 @@ class Assistant:
 
     def _turn(self, tx: Tx, who: Principal, text: str, file_id: UUID | None = None) -> Turn:
         own = frozenset(claim for claim in OWN_CLAIMS if who.may(claim))
-        return Turn(tx, Principal(who.user_id, own), text, {}, self.understand, file_id, self._ring)
+        return Turn(
+            tx, Principal(who.user_id, own), text, {}, self.understand, file_id, self._ring, self._free_recharges
+        )
 
     def is_on(self, intent: Intent) -> bool:
         """Tell whether an intent's module is served."""

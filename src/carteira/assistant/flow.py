@@ -86,6 +86,8 @@ class Turn:
     understand: "Understand"
     file_id: UUID | None = None
     ring: documents.MasterKeyRing | None = None
+    free_recharges: bool = True
+    """Whether a transport card is recharged without a payment."""
 
     @property
     def plain(self) -> str:

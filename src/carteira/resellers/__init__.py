@@ -57,6 +57,7 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
     """Hand resellers to the composition root; `unproven_cpf` says what a CPF that was only typed earns."""
     from carteira.resellers import routes, routes_rules
     from carteira.resellers.jobs import blueprint
+    from carteira.resellers.operations import OPERATIONS
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,6 +70,7 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
         name="resellers",
         routers=(routes.people, routes.purchases, routes.cashback, routes_rules.router),
         jobs=blueprint,
+        operations=OPERATIONS,
         body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
         lifespan=lifespan,
         export_person=export_person,

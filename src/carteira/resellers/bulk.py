@@ -123,10 +123,18 @@ class _Context:
         return found
 
 
-async def register_many(
-    tx: Tx, policy: UnprovenCpf, who: Principal, raw_lines: Sequence[Mapping[str, object]], *, atomic: bool
+async def register_many(  # noqa: PLR0913 - who sends what, and what holds for it
+    tx: Tx,
+    policy: UnprovenCpf,
+    who: Principal,
+    raw_lines: Sequence[Mapping[str, object]],
+    *,
+    atomic: bool,
+    approved_up_to: int | None = None,
 ) -> BulkPurchasesOut:
     """Register many purchases, each line with its result; with `atomic`, all lines or none.
+
+    As for `service.register`, what is above `approved_up_to` centavos is not approved automatically.
 
     Raises:
         Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
@@ -151,8 +159,11 @@ async def register_many(
         except Problem as problem:
             results.append(_failed(number, str(raw.get("code", "")), problem))
             continue
-        approved = reseller.user_id in context.earning and any(
-            approval.cpf == reseller.cpf and configuration.holds(approval, month) for approval in approvals
+        small = approved_up_to is None or line.amount <= approved_up_to
+        approved = (
+            small
+            and reseller.user_id in context.earning
+            and any(approval.cpf == reseller.cpf and configuration.holds(approval, month) for approval in approvals)
         )
         values.append(
             {

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.errors import (
@@ -89,7 +90,7 @@ def _tiers_out(valid_from: date, steps: Sequence[TierStep]) -> TiersOut:
     return TiersOut(valid_from=valid_from, tiers=shapes)
 
 
-async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape]) -> TiersOut:
+async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: Act) -> TiersOut:
     """Set the tier table that holds from a month on.
 
     Raises:
@@ -102,11 +103,14 @@ async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape]) -> Tie
         [{"valid_from": valid_from, "above": tier.above, "percentage": tier.percentage} for tier in tiers],
     )
     steps = [tier.model_dump(mode="json") for tier in tiers]
-    await audit.record(tx, "cashback_tiers_set", valid_from=valid_from.isoformat(), tiers=steps)
+    month = valid_from.isoformat()
+    await audit.record(
+        tx, "cashback_tiers_set", actor=act.actor, approved_by=act.approved_by, valid_from=month, tiers=steps
+    )
     return TiersOut(valid_from=valid_from, tiers=list(tiers))
 
 
-async def delete_tiers(tx: Tx, valid_from: date) -> None:
+async def delete_tiers(tx: Tx, valid_from: date, act: Act) -> None:
     """Take a tier table away; the one before it goes on to hold.
 
     Raises:
@@ -121,7 +125,8 @@ async def delete_tiers(tx: Tx, valid_from: date) -> None:
         raise FirstRulesStay
     await _change_rules(tx, valid_from)
     await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
-    await audit.record(tx, "cashback_tiers_removed", valid_from=valid_from.isoformat())
+    month = valid_from.isoformat()
+    await audit.record(tx, "cashback_tiers_removed", actor=act.actor, approved_by=act.approved_by, valid_from=month)
 
 
 async def closing_days(tx: Tx) -> list[ClosingDayOut]:
@@ -220,7 +225,7 @@ def _auto_approval(row: AutoApproval) -> AutoApprovalOut:
     return AutoApprovalOut(id=row.id, cpf=row.cpf, valid_from=row.valid_from, valid_until=row.valid_until)
 
 
-async def put_auto_approval(tx: Tx, body: AutoApprovalIn) -> AutoApprovalOut:
+async def put_auto_approval(tx: Tx, body: AutoApprovalIn, act: Act) -> AutoApprovalOut:
     """Let purchases of a CPF start approved from a month on; the same CPF and month again changes the end."""
     identifier = await tx.scalar(
         insert(AutoApproval)
@@ -233,6 +238,8 @@ async def put_auto_approval(tx: Tx, body: AutoApprovalIn) -> AutoApprovalOut:
     await audit.record(
         tx,
         "auto_approval_set",
+        actor=act.actor,
+        approved_by=act.approved_by,
         subject=subject,
         approval_id=str(identifier),
         valid_from=body.valid_from.isoformat(),

@@ -3,7 +3,19 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Index, Integer, SmallInteger, Text, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
@@ -56,6 +68,8 @@ class Purchase(Base):
     cashback_spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
     spend_entry_id: Mapped[UUID | None]
     created_by: Mapped[UUID]
+    changed_by: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
+    """Who else had a hand in it; neither they nor who registered it approve it."""
     decided_by: Mapped[UUID | None]
     decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())

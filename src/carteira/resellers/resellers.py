@@ -84,6 +84,11 @@ async def mine(tx: Tx, who: Principal) -> ResellerView:
     return found
 
 
+async def is_reseller(tx: Tx, user_id: UUID) -> bool:
+    """Tell whether a person is a reseller."""
+    return await _one(tx, Reseller.user_id == user_id) is not None
+
+
 async def is_one(tx: Tx, who: Principal) -> bool:
     """Tell whether a signed-in person is a reseller and holds the claim."""
     return who.may(CLAIM) and await _one(tx, Reseller.user_id == who.user_id) is not None
@@ -138,10 +143,12 @@ async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
     return found
 
 
-def shown_cpf(reseller: ResellerView, who: Principal) -> str:
+def shown_cpf(reseller: ResellerView, who: Principal | None) -> str:
     """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others."""
     if reseller.cpf is None:
         return "***.***.***-**"
+    if who is None:
+        return mask_cpf(reseller.cpf)
     whole = reseller.user_id == who.id or who.may("purchases:read") or who.may("purchases:write")
     return reseller.cpf if whole else mask_cpf(reseller.cpf)
 

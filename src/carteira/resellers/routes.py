@@ -11,11 +11,12 @@ from carteira import ledger
 from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
-from carteira.resellers import accumulated, bulk, months, queries, registration, resellers, service
+from carteira.resellers import accumulated, bulk, months, operations, queries, registration, resellers, service
 from carteira.resellers.proof import UnprovenCpfDep
 from carteira.resellers.schemas import (
     AccumulatedOut,
@@ -60,9 +61,11 @@ async def register_reseller(
 
 @purchases.post("", status_code=201, summary="Registrar uma compra", dependencies=[acts("purchase_registered")])
 @idempotent(status=201)
-async def register_purchase(body: PurchaseIn, tx: TxDep, who: Who, policy: UnprovenCpfDep) -> PurchaseOut:
+async def register_purchase(
+    body: PurchaseIn, tx: TxDep, who: Who, policy: UnprovenCpfDep, desk: DeskDep
+) -> PurchaseOut:
     """Registra uma compra do revendedor ou, com `purchases:write`, de qualquer um. Começa "Em validação"."""
-    return await service.register(tx, policy, who, body)
+    return await service.register(tx, policy, who, body, approved_up_to=desk.alone(operations.APPROVALS))
 
 
 _BULK_BODY = {
@@ -97,15 +100,17 @@ async def _purchase_lines(request: Request, _who: Who) -> list[dict[str, object]
     dependencies=[acts("purchases_registered_in_bulk")],
 )
 @idempotent(payload=itemgetter("lines"))
-async def register_purchases(
+async def register_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     lines: Annotated[list[dict[str, object]], Depends(_purchase_lines)],
     tx: TxDep,
     who: Who,
     policy: UnprovenCpfDep,
+    desk: DeskDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> BulkPurchasesOut:
     """Registra muitas compras de um CSV (`code,amount,date,cpf`, valores em centavos), com um resultado por linha."""
-    return await bulk.register_many(tx, policy, who, lines, atomic=atomic)
+    most = desk.alone(operations.APPROVALS)
+    return await bulk.register_many(tx, policy, who, lines, atomic=atomic, approved_up_to=most)
 
 
 @purchases.get("", summary="Compras e o seu cashback", dependencies=[looks("purchases_listed")])
@@ -142,11 +147,22 @@ async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
     return Response(status_code=204)
 
 
-@purchases.post("/{purchase_id}/approve", summary="Aprovar uma compra", dependencies=[acts("purchase_approved")])
+@purchases.post(
+    "/{purchase_id}/approve",
+    summary="Aprovar uma compra",
+    response_model=PurchaseOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("purchase_approved")],
+)
 @idempotent()
-async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver) -> PurchaseOut:
-    """Aprova uma compra que está "Em validação"."""
-    return await service.approve(tx, who, purchase_id)
+async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+    """Aprova uma compra que está "Em validação". Acima do limite, espera uma segunda pessoa.
+
+    Quem a registrou ou alterou não a aprova, nem quem é o seu revendedor, por usuário ou por CPF.
+    """
+    order = operations.ApprovalOrder(purchase_id=purchase_id)
+    approved = await desk.carry_out(tx, operations.APPROVE, order, who)
+    return await service.show(tx, purchase_id, who) if isinstance(approved, PurchaseOut) else approved
 
 
 @purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra", dependencies=[acts("purchase_rejected")])

@@ -1,12 +1,15 @@
 """The rules of cashback over HTTP: tiers, closing days, automatic approvals; for who holds `purchases:approve`."""
 
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from carteira.kit.web.access import Who, acts, claims, looks, reads
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
+from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.transaction import TxDep
-from carteira.resellers import configuration
+from carteira.resellers import configuration, operations
 from carteira.resellers.schemas import (
     AutoApprovalIn,
     AutoApprovalOut,
@@ -19,6 +22,7 @@ from carteira.resellers.schemas import (
 
 router = APIRouter(prefix="/cashback", tags=["resellers"])
 _approver = claims("purchases:approve")
+Approver = Annotated[Principal, claims("purchases:approve")]
 
 
 @router.get("/tiers", summary="Faixas de cashback")
@@ -30,23 +34,35 @@ async def list_tiers(tx: TxDep, _who: Who) -> list[TiersOut]:
 @router.put(
     "/tiers/{valid_from}",
     summary="Definir as faixas a partir de um mês",
-    dependencies=[_approver, acts("cashback_tiers_set")],
+    response_model=TiersOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("cashback_tiers_set")],
 )
-async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep) -> TiersOut:
-    """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam."""
-    return await configuration.put_tiers(tx, valid_from, body.tiers)
+@idempotent()
+async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+    """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam.
+
+    Se um percentual passa do limite, espera uma segunda pessoa.
+    """
+    order = operations.TiersOrder(valid_from=valid_from, tiers=body.tiers)
+    return await desk.carry_out(tx, operations.PUT_TIERS, order, who)
 
 
 @router.delete(
     "/tiers/{valid_from}",
     status_code=204,
     summary="Tirar uma tabela de faixas",
-    dependencies=[_approver, acts("cashback_tiers_removed")],
+    response_model=None,
+    responses=MAY_WAIT,
+    dependencies=[acts("cashback_tiers_removed")],
 )
-async def delete_tiers(valid_from: BusinessMonth, tx: TxDep) -> Response:
-    """Tira a tabela que começa no mês; a anterior continua valendo."""
-    await configuration.delete_tiers(tx, valid_from)
-    return Response(status_code=204)
+@idempotent(status=204)
+async def delete_tiers(valid_from: BusinessMonth, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+    """Tira a tabela que começa no mês; a anterior continua valendo.
+
+    Se um percentual da anterior passa do limite, espera uma segunda pessoa.
+    """
+    return await desk.carry_out(tx, operations.DELETE_TIERS, operations.TiersRemovalOrder(valid_from=valid_from), who)
 
 
 @router.get(
@@ -95,11 +111,17 @@ async def list_auto_approvals(tx: TxDep) -> list[AutoApprovalOut]:
     "/auto-approvals",
     status_code=201,
     summary="Aprovar um CPF automaticamente",
-    dependencies=[_approver, acts("auto_approval_set")],
+    response_model=AutoApprovalOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("auto_approval_set")],
 )
-async def put_auto_approval(body: AutoApprovalIn, tx: TxDep) -> AutoApprovalOut:
-    """Faz as compras de um CPF começarem aprovadas a partir de um mês. De novo com o mesmo mês, muda o fim."""
-    return await configuration.put_auto_approval(tx, body)
+@idempotent(status=201)
+async def put_auto_approval(body: AutoApprovalIn, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+    """Faz as compras de um CPF começarem aprovadas a partir de um mês. De novo com o mesmo mês, muda o fim.
+
+    Onde há limite para aprovações, espera uma segunda pessoa. Ninguém faz isso com o próprio CPF.
+    """
+    return await desk.carry_out(tx, operations.AUTO_APPROVE, body, who)
 
 
 @router.delete(

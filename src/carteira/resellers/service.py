@@ -15,6 +15,7 @@ from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
@@ -49,8 +50,8 @@ class SpentOnPurchase(Conflict):
     detail = "Este cashback pagou uma compra. Ele volta ao saldo se a compra for alterada, excluída ou reprovada."
 
 
-def purchase_out(row: Purchase, reseller: ResellerView, who: Principal) -> PurchaseOut:
-    """Shape a purchase for who asks."""
+def purchase_out(row: Purchase, reseller: ResellerView, who: Principal | None) -> PurchaseOut:
+    """Shape a purchase for who asks; None: for anybody."""
     return PurchaseOut(
         id=row.id,
         code=row.code,
@@ -91,8 +92,12 @@ async def keep_open(tx: Tx, month: date) -> None:
         raise MonthClosed(f"O mês {month:%m/%Y} já foi fechado.")
 
 
-async def register(tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn) -> PurchaseOut:
+async def register(
+    tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn, *, approved_up_to: int | None = None
+) -> PurchaseOut:
     """Register a purchase, pending unless its CPF is approved automatically, and spend cashback on it if so wished.
+
+    What one operator does not approve alone (more than `approved_up_to` centavos) is not approved automatically either.
 
     Raises:
         UnknownReseller: the CPF is no reseller's.
@@ -107,7 +112,8 @@ async def register(tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn
     earns = await require_proven_of_another(tx, policy, who, reseller)
     month = await month_of(tx, body.date)
     await keep_open(tx, month)
-    approved = earns and await configuration.is_auto_approved(tx, body.cpf, month)
+    small = approved_up_to is None or body.amount <= approved_up_to
+    approved = earns and small and await configuration.is_auto_approved(tx, body.cpf, month)
     status = APPROVED if approved else PENDING
     now = clock.now()
     identifier = await tx.scalar(
@@ -253,6 +259,8 @@ async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChange
     if wanted != row.cashback_spent:
         await _give_back(tx, row, who.actor)
     row.code, row.amount, row.purchased_on, row.month = body.code, body.amount, body.date, month
+    if who.id not in {row.created_by, *row.changed_by}:
+        row.changed_by = [*row.changed_by, who.id]
     try:
         await tx.flush()
     except IntegrityError as error:
@@ -278,14 +286,35 @@ async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
     await tx.flush()
 
 
-async def approve(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseOut:
-    """Approve a pending purchase.
+async def approve(tx: Tx, purchase_id: UUID, act: Act) -> PurchaseOut:
+    """Approve a pending purchase; the answer masks the reseller's CPF.
 
     Raises:
         PurchaseNotFound: there is none.
         PurchaseDecided: it was approved or rejected before.
+        OwnOperation: whoever approves it registered or changed it, or it is theirs, by user or by CPF.
+        MustWait, DailyCeilingReached: it is above what one operator approves alone, or in a day.
     """
-    return await _decide(tx, who, purchase_id, APPROVED, None)
+    row = await _undecided(tx, purchase_id)
+    reseller = await resellers.by_id(tx, row.reseller_id)
+    own = Gains.of(reseller.user_id, reseller.cpf)
+    barred = Gains(own.users | {row.created_by, *row.changed_by}, own.cpfs)
+    await act.refuse_own(tx, barred)
+    summary = f"Aprovar a compra {row.code} de {format_brl(row.amount)}"
+    await act.weigh(tx, amount=row.amount, summary=summary, gains=barred)
+    await _decide(tx, row, APPROVED, None, act.approved_by or UUID(act.actor.id))
+    await _record(tx, "purchase_approved", row, reseller, act.actor, act.approved_by)
+    return purchase_out(row, reseller, None)
+
+
+async def show(tx: Tx, purchase_id: UUID, who: Principal) -> PurchaseOut:
+    """Give a purchase as it is now, shaped for who asks.
+
+    Raises:
+        PurchaseNotFound: there is none.
+    """
+    row = await find(tx, purchase_id)
+    return purchase_out(row, await resellers.by_id(tx, row.reseller_id), who)
 
 
 async def reject(tx: Tx, who: Principal, purchase_id: UUID, reason: str | None) -> PurchaseOut:
@@ -295,22 +324,28 @@ async def reject(tx: Tx, who: Principal, purchase_id: UUID, reason: str | None) 
         PurchaseNotFound: there is none.
         PurchaseDecided: it was approved or rejected before.
     """
-    return await _decide(tx, who, purchase_id, REJECTED, reason)
-
-
-async def _decide(tx: Tx, who: Principal, purchase_id: UUID, status: str, reason: str | None) -> PurchaseOut:
     who.require("purchases:approve")
+    row = await _undecided(tx, purchase_id)
+    reseller = await resellers.by_id(tx, row.reseller_id)
+    entry = await _give_back(tx, row, who.actor)
+    await _decide(tx, row, REJECTED, reason, who.id)
+    await _record(tx, "purchase_rejected", row, reseller, who.actor, entry=entry)
+    return purchase_out(row, reseller, who)
+
+
+async def _undecided(tx: Tx, purchase_id: UUID) -> Purchase:
     row = await find(tx, purchase_id, lock=True)
     if row.status != PENDING:
         raise PurchaseDecided
-    entry = await _give_back(tx, row, who.actor) if status == REJECTED else None
+    return row
+
+
+async def _decide(tx: Tx, row: Purchase, status: str, reason: str | None, decided_by: UUID) -> None:
     row.status, row.rejection_reason = status, reason
-    row.decided_by, row.decided_at = who.id, clock.now()
+    row.decided_by, row.decided_at = decided_by, clock.now()
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
-    await _record(tx, f"purchase_{status}", row, reseller, who.actor, entry=entry)
     if reseller.user_id is not None:  # of one who was erased there is nobody to tell
         payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
         await outbox.emit(tx, _DECIDED[status], payload)
     metrics.decisions_total.labels(status).inc()
-    return purchase_out(row, reseller, who)

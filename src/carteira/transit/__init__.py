@@ -6,6 +6,7 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 - a card's balance is its ledger account's and never goes below zero; only an active card recharges or debits;
 - a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and what is owed
   (`outstanding`) is what the system account `transit.receivable` is short of;
+- a recharge is paid for in cash at a counter (`transit.cash`), or needs no payment where the settings say so;
 - money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
@@ -13,6 +14,11 @@ Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when
 entry_id, amount, at`; `transit.card_cancelled`, `transit.card_blocked`, `transit.card_unblocked` (`user_id, card_id,
 at`). Sources: rules.md, transit; ADR 0010.
 """
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
@@ -63,9 +69,15 @@ __all__ = [
 ]
 
 
-def module() -> Module:
-    """Hand transit's routes and its part of a person to the composition root."""
+def module(*, recharge_without_payment: bool) -> Module:
+    """Hand transit to the composition root; `recharge_without_payment` lets people recharge their cards for nothing."""
+    from carteira.transit.operations import OPERATIONS
     from carteira.transit.routes import cards_router, transit_router
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.recharge_without_payment = recharge_without_payment
+        yield
 
     ledger.guard_reversal("transit.recharge", tell_reversed)
     ledger.guard_reversal("transit.debit", tell_reversed)
@@ -74,6 +86,8 @@ def module() -> Module:
     return Module(
         name="transit",
         routers=(cards_router, transit_router),
+        operations=OPERATIONS,
+        lifespan=lifespan,
         export_person=export_person,
         erase_person=erase_person,
     )

@@ -29,6 +29,14 @@ class CardCancelled(Refusal):
     detail = "Este cartão já foi cancelado."
 
 
+class PaymentRequired(Conflict):
+    """A recharge is paid for: at a counter, or by a provider (`RECHARGE_WITHOUT_PAYMENT` is off)."""
+
+    code = "payment_required"
+    title = "Pagamento necessário"
+    detail = "Para recarregar é preciso pagar. Procure um posto de atendimento."
+
+
 class CardNotFound(NotFound):
     """There is no card with the number."""
 

@@ -3,21 +3,24 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path, Request
 
 from carteira import ledger
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, reads
+from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
-from carteira.transit import queries, service, taps
+from carteira.transit import operations, queries, service, taps
+from carteira.transit.errors import PaymentRequired
 from carteira.transit.schemas import (
     AmountIn,
     CancelIn,
     CardBalanceOut,
     CardMovementOut,
     CardOut,
+    CashRechargeOut,
     DebtOut,
     DebtsOut,
     DeniedCardOut,
@@ -30,6 +33,13 @@ from carteira.transit.schemas import (
 cards_router = APIRouter(prefix="/transport-cards", tags=["transit"])
 transit_router = APIRouter(prefix="/transit", tags=["transit"])
 
+
+async def _free_recharges(request: Request) -> bool:
+    is_free: bool = request.app.state.recharge_without_payment
+    return is_free
+
+
+FreeRecharges = Annotated[bool, Depends(_free_recharges)]
 CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"])]
 
 
@@ -55,8 +65,15 @@ async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> CardBalan
 
 @cards_router.post("/{card_number}/recharge", summary="Recarregar")
 @idempotent()
-async def recharge(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
-    """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro."""
+async def recharge(
+    card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, is_free: FreeRecharges
+) -> NewBalanceOut:
+    """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro.
+
+    Onde a recarga precisa de pagamento, responde 409 `payment_required`.
+    """
+    if not is_free:
+        raise PaymentRequired
     balance = await service.recharge(tx, who.user_id, card_number, body.amount, actor=who.actor)
     return NewBalanceOut(card_number=card_number, new_balance=balance)
 
@@ -120,6 +137,30 @@ async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("t
     results = await taps.account_for(tx, who.id, body.taps, actor=who.actor)
     await audit.record(tx, "transit_taps_sent", taps=len(results))
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
+
+
+@transit_router.post(
+    "/cards/{card_number}/recharge",
+    status_code=201,
+    summary="Recarregar em dinheiro",
+    response_model=CashRechargeOut,
+    responses=MAY_WAIT,
+    dependencies=[acts("card_recharged_for_cash")],
+)
+@idempotent(status=201)
+async def recharge_for_cash(
+    card_number: CardNumber,
+    body: AmountIn,
+    tx: TxDep,
+    who: Annotated[Principal, claims("transit:recharge")],
+    desk: DeskDep,
+) -> object:
+    """Põe no cartão de qualquer pessoa o que um posto de atendimento recebeu em dinheiro.
+
+    Acima do limite, espera uma segunda pessoa.
+    """
+    order = operations.CashRechargeOrder(card_number=card_number, amount=body.amount)
+    return await desk.carry_out(tx, operations.RECHARGE, order, who)
 
 
 @transit_router.get(

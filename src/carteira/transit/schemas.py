@@ -50,6 +50,16 @@ class NewBalanceOut(BaseModel):
     new_balance: int
 
 
+class CashRechargeOut(BaseModel):
+    """A recharge that a counter took cash for."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    card_number: str
+    amount: int
+    entry_id: UUID
+
+
 class CardMovementOut(BaseModel):
     """One line of a card's history."""
 

@@ -13,9 +13,12 @@ from sqlalchemy import func, select, update
 from carteira import ledger
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
 from carteira.transit import metrics, numbers
 from carteira.transit.errors import (
     BalanceRemains,
@@ -31,11 +34,13 @@ from carteira.transit.models import CardBlock, Tap, TransportCard
 
 ACCOUNT_KIND = "transit.card"
 TOP_UP = ledger.system_account("transit.top_up")
+CASH = ledger.system_account("transit.cash")
+"""What counters took in for recharges, in cash: minus its balance is what they owe the operator."""
 FARE_BOX = ledger.system_account("transit.fare_box")
 RECEIVABLE = ledger.system_account("transit.receivable")
 """What riders owe: its balance is minus the sum of all `transit_taps.outstanding`."""
 
-_OPERATORS = {TOP_UP, FARE_BOX, RECEIVABLE}
+_OPERATORS = {TOP_UP, CASH, FARE_BOX, RECEIVABLE}
 
 MAX_CARDS = 20
 """Cards that one person may hold uncancelled."""
@@ -111,12 +116,11 @@ async def _issue(tx: Tx, user_id: UUID, *, is_first: bool) -> TransportCard:
     return card
 
 
-async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[TransportCard]:
-    """Lock cards of a person, in id order so that no two transactions wait for each other; give them as named.
+async def _locked_cards(tx: Tx, card_numbers: Sequence[str]) -> list[TransportCard]:
+    """Lock cards, in id order so that no two transactions wait for each other; give them as named.
 
     Raises:
         CardNotFound: one of them does not exist.
-        CardOfAnother: one of them is another person's.
     """
     if not all(numbers.is_card_number(number) for number in card_numbers):
         raise CardNotFound
@@ -129,7 +133,17 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
     by_number = {card.card_number: card for card in found}
     if not all(number in by_number for number in card_numbers):
         raise CardNotFound
-    cards = [by_number[number] for number in card_numbers]
+    return [by_number[number] for number in card_numbers]
+
+
+async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[TransportCard]:
+    """Lock cards of a person, as `_locked_cards`.
+
+    Raises:
+        CardNotFound: one of them does not exist.
+        CardOfAnother: one of them is another person's.
+    """
+    cards = await _locked_cards(tx, card_numbers)
     if any(card.user_id != user_id for card in cards):
         raise CardOfAnother
     return cards
@@ -138,20 +152,63 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
 async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
     """Put centavos on a person's active card and give its balance; rides still owed are paid out of it first.
 
+    Nothing is paid for it: whoever calls this sees to that, or may do without (`RECHARGE_WITHOUT_PAYMENT`).
+
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
         CardNotActive: it is blocked or cancelled.
     """
     (card,) = await own_cards(tx, user_id, [card_number])
     _insist_active(card)
+    book = await _put_on(tx, card, TOP_UP, amount, Act(actor))
+    return book.account(card.account_id).balance
+
+
+@dataclass(frozen=True, slots=True)
+class CashRecharge:
+    """A recharge that a counter took cash for."""
+
+    card_number: str
+    amount: int
+    entry_id: UUID
+
+
+async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> CashRecharge:
+    """Put centavos on anybody's active card, for cash that a counter has taken; rides still owed are paid first.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardNotActive: it is blocked or cancelled.
+        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+    """
+    (card,) = await _locked_cards(tx, [card_number])
+    _insist_active(card)
+    summary = f"Recarregar {format_brl(amount)} em dinheiro no cartão de final {card_number[-4:]}"
+    await act.weigh(tx, amount=amount, summary=summary, gains=Gains.of(card.user_id))
+    book = await _put_on(tx, card, CASH, amount, act)
+    entry_id = book.entries[0].id
+    await audit.record(
+        tx,
+        "card_recharged_for_cash",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=card.user_id,
+        entry=entry_id,
+        card_id=str(card.id),
+        amount=amount,
+    )
+    return CashRecharge(card_number, amount, entry_id)
+
+
+async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: Act) -> ledger.Book:
     book = await ledger.lock(tx, [card.account_id])
-    entry = ledger.transfer("transit.recharge", source=TOP_UP, target=card.account_id, amount=amount)
+    entry = ledger.transfer("transit.recharge", source=source, target=card.account_id, amount=amount, key=act.key)
     book.post(entry)
     await _pay_debts(tx, book, card)
-    await ledger.write(tx, book, actor=actor)
+    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
     await _tell(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
     _count("recharge", amount)
-    return book.account(card.account_id).balance
+    return book
 
 
 async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:

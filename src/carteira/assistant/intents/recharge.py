@@ -19,6 +19,16 @@ _CHOICE = CardChoice(
 )
 
 
+_PAID = (
+    "Para recarregar o cartão é preciso pagar, e isso ainda não se faz por aqui. Leve o cartão a um posto de "
+    "atendimento e pague em dinheiro."
+)
+
+
+async def _begin(turn: Turn) -> Outcome:
+    return await _CHOICE.begin(turn) if turn.free_recharges else Done(_PAID)
+
+
 async def _ask_amount(_turn: Turn) -> Say:
     return Say("De quanto é a recarga? Por exemplo: 20,00.")
 
@@ -36,6 +46,8 @@ async def _ask_whether(turn: Turn) -> Say:
 
 
 async def _take_whether(turn: Turn) -> Outcome:
+    if not turn.free_recharges:  # it may have begun before a payment was needed
+        return Done(_PAID)
     sure = turn.agreed(_YES_NO)
     if sure is None:
         return Again("Responda sim ou não.")
@@ -52,7 +64,7 @@ async def _take_whether(turn: Turn) -> Outcome:
 INTENT = Intent(
     "recharge",
     "Recarregar um cartão",
-    _CHOICE.begin,
+    _begin,
     {
         "choose": _CHOICE.step,
         "amount": Step(_ask_amount, _take_amount),

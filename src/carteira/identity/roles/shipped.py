@@ -21,6 +21,7 @@ ROLES: Mapping[str, frozenset[str]] = {
             "documents:review",
             "identity:prove",
             "purchases:read",
+            "transit:recharge",
             "users:read",
             "users:suspend",
         }

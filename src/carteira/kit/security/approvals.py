@@ -157,9 +157,11 @@ class Act:
         return None if self.key is None else f"{self.key}:{part}"
 
     async def weigh(
-        self, tx: Tx, *, amount: int, summary: str, gains: Gains | FindGains, scope: UUID | None = None
+        self, tx: Tx, *, amount: int | None, summary: str, gains: Gains | FindGains, scope: UUID | None = None
     ) -> None:
         """Say what is about to be done, before it is; `summary` is Portuguese, for the checker, without personal data.
+
+        An `amount` of None is above any limit: what is done has no bound.
 
         Raises:
             MustWait: a second person has to approve it.
@@ -184,14 +186,14 @@ class OperatorAct(Act):
     limit: Limit | None = field(kw_only=True, default=None)
 
     async def weigh(
-        self, tx: Tx, *, amount: int, summary: str, gains: Gains | FindGains, scope: UUID | None = None
+        self, tx: Tx, *, amount: int | None, summary: str, gains: Gains | FindGains, scope: UUID | None = None
     ) -> None:
         """Let it wait above what one does alone, and count it against the operator's day below."""
         if self.limit is None:
             return
-        if self.limit.alone is not None and amount > self.limit.alone:
-            raise MustWait(amount, summary, await _found(gains), scope)
-        await count(tx, self.actor, self.limit, amount)
+        if self.limit.alone is not None and (amount is None or amount > self.limit.alone):
+            raise MustWait(amount or 0, summary, await _found(gains), scope)
+        await count(tx, self.actor, self.limit, amount or 0)
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
         """Look at whoever asked for it."""
@@ -210,7 +212,7 @@ class ApprovedAct(OperatorAct):
         self,
         tx: Tx,
         *,
-        amount: int,
+        amount: int | None,
         summary: str,  # noqa: ARG002 - the checker has read it
         gains: Gains | FindGains,
         scope: UUID | None = None,  # noqa: ARG002 - as when it was proposed
@@ -218,9 +220,9 @@ class ApprovedAct(OperatorAct):
         """Hold what it would do now against what was proposed, and its checker against who gains now."""
         assert self.approved_by is not None, "approved by somebody"
         await _refuse(tx, self.approved_by, await _found(gains), self.find_cpf)
-        if amount > self.proposed:
+        self.weighed = amount or 0
+        if self.weighed > self.proposed:
             raise OperationChanged
-        self.weighed = amount
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
         """Look at whoever asked for it and whoever approves it."""

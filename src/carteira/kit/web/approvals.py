@@ -163,6 +163,11 @@ class Desk:
                 scope=wait.scope,
             )
 
+    def alone(self, limit: str) -> int | None:
+        """Return what one operator does alone under a limit; None: any amount."""
+        known = self._limits.get(limit)
+        return None if known is None else known.alone
+
     def _limit(self, operation: Operation[Any]) -> Limit | None:
         return None if operation.limit is None else self._limits.get(operation.limit)
 
@@ -291,7 +296,7 @@ class Desk:
         """
         row, _ = await self._undecided(tx, who, operation_id)
         outcome = orjson.dumps({"reason": reason}).decode()
-        await approvals.end(tx, row, approvals.REFUSED, checker=who.user_id, outcome=outcome)
+        await approvals.end(tx, row, approvals.REFUSED, checker=who.id, outcome=outcome)
         await audit.record(tx, "operation_refused", operation=row.kind, pending_id=str(row.id))
         return row
 

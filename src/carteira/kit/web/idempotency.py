@@ -132,6 +132,8 @@ class _Call:
 def _json(result: object, status: int) -> Response:
     answered = result if isinstance(result, Answered) else Answered(status, result)
     body = answered.body
+    if answered.status == 204:  # noqa: PLR2004 - HTTP's own: no content
+        return Response(status_code=answered.status)
     content = body if isinstance(body, bytes) else orjson.dumps(jsonable_encoder(body))
     return Response(content, answered.status, media_type="application/json")
 

@@ -1,0 +1,99 @@
+"""What operators do with purchases and the rules of cashback that may have to wait for a second person."""
+
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act, Gains, OwnOperation
+from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.web.approvals import Operation
+from carteira.resellers import configuration, resellers, service
+from carteira.resellers.schemas import (
+    AutoApprovalIn,
+    AutoApprovalOut,
+    BusinessMonth,
+    PurchaseOut,
+    TiersIn,
+    TiersOut,
+    write_month,
+)
+
+
+class ApprovalOrder(BaseModel):
+    """The approval of a purchase."""
+
+    purchase_id: UUID
+
+
+class TiersOrder(TiersIn):
+    """A tier table that is to hold from a month on."""
+
+    valid_from: BusinessMonth
+
+
+class TiersRemovalOrder(BaseModel):
+    """A tier table that is to be taken away."""
+
+    valid_from: BusinessMonth
+
+
+async def _approve(tx: Tx, order: ApprovalOrder, act: Act) -> PurchaseOut:
+    return await service.approve(tx, order.purchase_id, act)
+
+
+async def _put_tiers(tx: Tx, order: TiersOrder, act: Act) -> TiersOut:
+    put = await configuration.put_tiers(tx, order.valid_from, order.tiers, act)
+    await _weigh(tx, order.valid_from, [tier.percentage for tier in order.tiers], act)
+    return put
+
+
+async def _delete_tiers(tx: Tx, order: TiersRemovalOrder, act: Act) -> None:
+    await configuration.delete_tiers(tx, order.valid_from, act)
+    holding = (await configuration.tier_tables(tx)).of(order.valid_from)
+    await _weigh(tx, order.valid_from, [step.percentage for step in holding], act)
+
+
+async def _weigh(tx: Tx, valid_from: date, percentages: Sequence[int], act: Act) -> None:
+    """Weigh the tiers that hold from a month on by their highest percentage; every reseller gains by them.
+
+    Raises:
+        MustWait: it is above what one operator sets alone; the change goes with its savepoint.
+        OwnOperation: whoever approves it is a reseller.
+    """
+    if act.approved_by is not None and await resellers.is_reseller(tx, act.approved_by):
+        raise OwnOperation
+    highest = max(percentages)
+    summary = f"Pagar cashback de até {highest} % a partir de {valid_from:%m/%Y}"
+    await act.weigh(tx, amount=highest, summary=summary, gains=Gains())
+
+
+async def _auto_approve(tx: Tx, order: AutoApprovalIn, act: Act) -> AutoApprovalOut:
+    """Let purchases of a CPF start approved, which approves them without end and in advance.
+
+    Raises:
+        OwnOperation: the CPF is that of whoever asks for it or approves it.
+        MustWait: there is a limit for approvals, whatever it is.
+    """
+    reseller = (await resellers.by_cpf(tx, [order.cpf])).get(order.cpf)
+    own = Gains.of(reseller.user_id if reseller else None, order.cpf)
+    await act.refuse_own(tx, own)
+    summary = f"Aprovar sem conferência as compras de um revendedor a partir de {order.valid_from:%m/%Y}"
+    await act.weigh(tx, amount=None, summary=summary, gains=own)
+    return await configuration.put_auto_approval(tx, order, act)
+
+
+def _masked(order: AutoApprovalIn) -> object:
+    until = None if order.valid_until is None else write_month(order.valid_until)
+    return {"cpf": mask_cpf(order.cpf), "valid_from": write_month(order.valid_from), "valid_until": until}
+
+
+APPROVALS = "purchase_approvals"
+"""The limit of approvals, one by one and automatic."""
+APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, limit=APPROVALS)
+AUTO_APPROVE = Operation("resellers.auto_approval", AutoApprovalIn, _auto_approve, limit=APPROVALS, show=_masked)
+PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, limit="tiers")
+DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, limit="tiers")
+OPERATIONS = (APPROVE, AUTO_APPROVE, PUT_TIERS, DELETE_TIERS)

@@ -1,0 +1,21 @@
+"""What counters do that may have to wait for a second person."""
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.web.approvals import Operation
+from carteira.transit import service
+from carteira.transit.schemas import AmountIn, CashRechargeOut
+
+
+class CashRechargeOrder(AmountIn):
+    """A recharge for cash."""
+
+    card_number: str
+
+
+async def _recharge(tx: Tx, order: CashRechargeOrder, act: Act) -> CashRechargeOut:
+    return CashRechargeOut.model_validate(await service.recharge_for_cash(tx, order.card_number, order.amount, act))
+
+
+RECHARGE = Operation("transit.cash_recharge", CashRechargeOrder, _recharge, limit="cash_recharges")
+OPERATIONS = (RECHARGE,)
