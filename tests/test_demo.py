@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from carteira import benefits, demo, ledger
+from carteira.identity.roles.shipped import FIXED, ROLES
 from carteira.kit.db.engine import Database
 from carteira.kit.values.cpf import format_cpf
 from carteira.modules import OPTIONAL_MODULES
@@ -47,6 +48,14 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, ap
         if name == demo.ADMINISTRATOR.email:
             assert "users:write" in me["claims"]
             assert me["id"] == str(demo.ADMINISTRATOR_ID)
+    for one in demo.PEOPLE:
+        answer = await app.client.post("/auth/login", data={"username": one.person.email, "password": demo.PASSWORD})
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        me = (await app.client.get("/users/me", headers=headers)).json()
+        assert (me["id"], me["role"]["description"]) == (str(one.id), one.role)
+        if one.role in ROLES:
+            assert set(me["claims"]) == ROLES[one.role]
+    assert {one.role for one in demo.PEOPLE} == {*ROLES, *FIXED}
     async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
 

@@ -1,7 +1,8 @@
-"""Demo data for a first start: a person with what they own, and an administrator. Development only."""
+"""Demo data for a first start: a person with what they own, and one for each role that ships. Development only."""
 
 import importlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
@@ -21,11 +22,44 @@ ADMINISTRATOR = identity.NewPerson(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo person: what the first start calls them, who they are, and their role."""
+
+    title: str
+    id: UUID
+    person: identity.NewPerson
+    role: str
+
+
+def _staff(number: int, title: str, name: str, cpf: str, role: str) -> Demo:
+    email = f"{name.partition(' ')[0].lower()}@exemplo.com.br"
+    return Demo(title, _id(number), identity.NewPerson(name, email, cpf, date(1988, 9, 7), phone="11955550000"), role)
+
+
+def _id(number: int) -> UUID:
+    return UUID(int=PERSON_ID.int - 1 + number)
+
+
+PEOPLE = (
+    Demo("pessoa", PERSON_ID, PERSON, "cidadão"),
+    Demo("administradora", ADMINISTRATOR_ID, ADMINISTRATOR, "administrador"),
+    _staff(3, "administrador", "Bruno Costa", "21837465053", "administrador"),
+    _staff(4, "RH", "Clara Nunes", "32748591097", "RH"),
+    _staff(5, "atendente", "Davi Rocha", "43659612090", "atendente"),
+    _staff(6, "aprovadora", "Elisa Prado", "54560723192", "aprovador"),
+    _staff(7, "de crédito", "Fabio Teles", "65471834240", "analista de crédito"),
+    _staff(8, "auditora", "Gilda Souza", "76382945307", "auditor"),
+)
+"""A person, two administrators, so that one can approve what the other proposes, and one of each role that ships."""
+
+
 async def seed(url: str, modules: Collection[str]) -> None:
     """Add the demo data of the modules that are on; what is there already stays as it is, however old."""
     async with open_database(url) as database, database.transaction() as tx:
-        await identity.seed(tx, PERSON_ID, PERSON, password=PASSWORD, role="cidadão")
-        await identity.seed(tx, ADMINISTRATOR_ID, ADMINISTRATOR, password=PASSWORD, role="administrador")
+        password_hash = await identity.prepare_password(PASSWORD)
+        for one in PEOPLE:
+            await identity.seed(tx, one.id, one.person, password_hash=password_hash, role=one.role)
         for entry in _with_demo(modules):
             await getattr(importlib.import_module(entry.door), entry.demo)(tx, PERSON_ID)
 
@@ -33,8 +67,7 @@ async def seed(url: str, modules: Collection[str]) -> None:
 def credentials(modules: Collection[str]) -> list[str]:
     """Say in Portuguese who can sign in, and what is theirs."""
     lines = [
-        f"{title:<14} {format_cpf(person.cpf or '')} ou {person.email}, senha {PASSWORD}"
-        for title, person in (("pessoa", PERSON), ("administradora", ADMINISTRATOR))
+        f"{one.title:<14} {format_cpf(one.person.cpf or '')} ou {one.person.email}, senha {PASSWORD}" for one in PEOPLE
     ]
     return lines + [entry.demo_line for entry in _with_demo(modules)]
 

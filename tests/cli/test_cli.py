@@ -17,6 +17,7 @@ import pytest
 from carteira import demo
 from carteira.documents import MasterKeyRing
 from carteira.kit.security.tokens import SigningKeys as AccessKeys
+from carteira.kit.values.cpf import mask_cpf
 from tests.support.databases import NewDatabase
 from tests.support.files import pdf
 from tests.support.server import clean_environment, running_server
@@ -51,12 +52,12 @@ Carteira = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
     done = carteira("users", "export", "--format", "csv", "pessoas.csv")
-    assert done.stdout.startswith("2 pessoas em pessoas.csv")
+    assert done.stdout.startswith(f"{len(demo.PEOPLE)} pessoas em pessoas.csv")
     path = tmp_path / "pessoas.csv"
     assert path.stat().st_mode & 0o077 == 0
     rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
-    assert {row["e-mail"] for row in rows} == {demo.PERSON.email, demo.ADMINISTRATOR.email}
-    assert {row["CPF"] for row in rows} == {"***.982.247-**", "***.444.777-**"}
+    assert {row["e-mail"] for row in rows} == {one.person.email for one in demo.PEOPLE}
+    assert {row["CPF"] for row in rows} == {mask_cpf(one.person.cpf or "") for one in demo.PEOPLE}
     carteira("users", "export", "pessoas.xlsx")
     with zipfile.ZipFile(tmp_path / "pessoas.xlsx") as book:
         assert b"maria@exemplo.com.br" in book.read("xl/worksheets/sheet1.xml")
@@ -105,6 +106,13 @@ def test_the_access_keys_rotate_and_the_old_tokens_live_on(carteira: Carteira, c
         assert (ring.current.kid, len(ring.public()["keys"])) == (kid, 2)
         assert me(old) == 200
         assert me(carteira("token", "--claims", "users:read").stdout.strip()) == 200
+        bruno = carteira("token", "--as", "bruno@exemplo.com.br").stdout.strip()
+        answer = httpx.get(f"{server.url}/users/me", headers={"authorization": f"Bearer {bruno}"}).json()
+        assert answer["email"] == "bruno@exemplo.com.br"
+        users = httpx.get(f"{server.url}/users", headers={"authorization": f"Bearer {bruno}"})
+        assert users.status_code == 200, "with the claims of the role"
+        carteira("token", "--as", "ninguem@exemplo.com.br", code=1)
+        carteira("token", "--as", "bruno@exemplo.com.br", "--processor", code=1)
         assert me(sign_in()) == 200
 
 

@@ -1,31 +1,39 @@
 """`carteira token` and `openapi`: what a developer asks for."""
 
+import asyncio
 import json
 import sys
 from typing import Annotated
 
 import typer
 
-from carteira.cli.terminal import fail, settings_here
+from carteira.cli.terminal import database_of, fail, settings_here
 
 
 def token(
     claims: Annotated[str | None, typer.Option(help="Permissões, separadas por vírgula, ou '*' para todas.")] = None,
     processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,
+    email: Annotated[str | None, typer.Option("--as", help="E-mail de quem o token representa.")] = None,
 ) -> None:
     """Mostra um token válido por 24 horas (só em desenvolvimento)."""
     settings = settings_here()
     if settings.environment == "production":
         fail("em produção os tokens vêm do login e do processador.")
-    if processor == (claims is not None):
-        fail("use --claims users:read,… (ou '*') ou --processor.")
+    if [processor, claims is not None, email is not None].count(True) != 1:
+        fail("use --claims users:read,… (ou '*'), --as <e-mail> ou --processor: só um deles.")
     from carteira.cli import tokens
 
     if processor:
-        sys.stdout.write(tokens.processor(settings, tokens.TTL) + "\n")
+        made = tokens.processor(settings, tokens.TTL)
+    elif email is not None:
+        person = asyncio.run(tokens.find(database_of(settings), email))
+        if person is None:
+            fail(f"ninguém tem o e-mail {email}.")
+        made = tokens.of_person(settings, person.id, person.claims, tokens.TTL)
     else:
         names = [name.strip() for name in (claims or "").split(",") if name.strip()]
-        sys.stdout.write(tokens.administrator(settings, names, tokens.TTL) + "\n")
+        made = tokens.administrator(settings, names, tokens.TTL)
+    sys.stdout.write(made + "\n")
 
 
 def openapi(

@@ -229,7 +229,7 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
     if settings.environment == "development":
         for line in demo.credentials(settings.modules):
             out.print(f"  {line}", highlight=False)
-        out.print("  ou um token    carteira token --claims '*'", highlight=False)
+        out.print("  ou um token    carteira token --as admin@exemplo.com.br", highlight=False)
         out.print("\nEntre (cole em outro terminal):\n", highlight=False)
         sign_in = SIGN_IN.format(port=settings.port, cpf=demo.PERSON.cpf, password=demo.PASSWORD)
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)

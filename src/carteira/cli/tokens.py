@@ -2,12 +2,14 @@
 
 import time
 from datetime import timedelta
+from uuid import UUID
 
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from carteira import demo
+from carteira import demo, identity
 from carteira.app import access_key
+from carteira.kit.db.engine import open_database
 from carteira.kit.security import tokens
 from carteira.settings import Settings
 
@@ -16,12 +18,23 @@ TTL = timedelta(hours=24)
 
 def administrator(settings: Settings, claims: list[str], ttl: timedelta) -> str:
     """Sign a bearer token of the demo administrator with the claims named (`*` is every claim)."""
+    return of_person(settings, demo.ADMINISTRATOR_ID, claims, ttl)
+
+
+def of_person(settings: Settings, user_id: UUID, claims: list[str], ttl: timedelta) -> str:
+    """Sign a bearer token of a person with the claims named."""
     return tokens.sign(
         access_key(settings),
-        subject=str(demo.ADMINISTRATOR_ID),
+        subject=str(user_id),
         ttl_seconds=int(ttl.total_seconds()),
         claims={"claims": claims},
     )
+
+
+async def find(url: str, email: str) -> identity.PersonView | None:
+    """Find the person of an e-mail address or CPF, with the claims that they hold now."""
+    async with open_database(url) as database, database.transaction() as tx:
+        return await identity.find_person(tx, email)
 
 
 def processor(settings: Settings, ttl: timedelta) -> str:

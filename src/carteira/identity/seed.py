@@ -6,11 +6,11 @@ from carteira.identity.errors import CpfTaken, EmailTaken
 from carteira.identity.models import User
 from carteira.identity.proof.service import CpfProof, prove
 from carteira.identity.roles import service as roles
-from carteira.identity.users.service import NewPerson, add_person, prepare_password
+from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db.session import Tx
 
 
-async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role: str) -> bool:
+async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password_hash: str, role: str) -> bool:
     """Add a demo person under a fixed id; False if they were there, were erased, or their e-mail or CPF is taken.
 
     A demo person's CPF is proven, also of one who was there before proofs were.
@@ -20,7 +20,6 @@ async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password: str, role:
         if there.cpf is not None and there.cpf == person.cpf:
             await prove(tx, (), user_id, CpfProof(there.cpf, "demo"))
         return False
-    password_hash = await prepare_password(password)
     role_id = await roles.id_of(tx, role)
     try:
         async with tx.begin_nested():
