@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-cpu bench-overload bench-scale clean
+.PHONY: help install install-dev browser lock run run-debug test test-unit test-integration test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-cpu bench-overload bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -21,9 +21,16 @@ endef
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# A Debian Python without ensurepip still has pip more often than not: the second form of each line serves it.
-$(BIN)/uv:
+
+python: ## Check that there is a Python that Carteira runs on
 	@test -n "$(PYTHON)" || { echo "Carteira needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Carteira needs Python 3.11 or newer, and $(PYTHON) is not: set PYTHON=/path/to/python3.11"; exit 1; }
+	@test ! -e $(BIN) || $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(VENV) is broken, or its Python older than 3.11: remove it by \`make clean\` and try again"; exit 1; }
+
+# A Debian Python without ensurepip still has pip more often than not: the second form of each line serves it.
+$(BIN)/uv: | python
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --without-pip $(VENV)
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); \
@@ -40,9 +47,9 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(call pip_install,--require-hashes -r requirements-dev.lock)
 	@touch $@
 
-install: $(VENV)/.installed ## Install what `make run` needs into .venv
+install: python $(VENV)/.installed ## Install what `make run` needs into .venv
 
-install-dev: $(VENV)/.installed-dev ## Install what tests and checks need too
+install-dev: python $(VENV)/.installed-dev ## Install what tests and checks need too
 
 lock: | $(BIN)/uv ## Resolve the dependencies again and write the hashed locks
 	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS) \
@@ -123,6 +130,8 @@ bench-scale: install-dev ## Latencies with more and more accounts and entries
 bench-assistant: install-dev ## Measure how well and how fast the assistant understands
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.assistant $(ARGS)
 
-clean: ## Remove the environment, the caches and the data under .carteira
-	rm -rf $(VENV) .carteira .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the environment and the caches; data and keys stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-data: reset ## Drop the local servers' data and keys, after asking: the same as reset

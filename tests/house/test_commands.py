@@ -1,6 +1,8 @@
 """What the README tells a newcomer to type is what there is, and what the checks run."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,36 @@ def test_every_target_explains_itself() -> None:
     declared = set(phony[1].replace("\\\n", " ").split())
     explained = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
     assert declared == explained
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make on our Makefile in a folder of its own."""
+    makefile = str(ROOT / "Makefile")
+    return subprocess.run(  # noqa: S603 - argv is ours
+        ["make", "-f", makefile, *arguments],  # noqa: S607 - the make of whoever runs the tests
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_python_that_is_too_old_is_told_in_one_sentence(tmp_path: Path) -> None:
+    done = make(tmp_path, "install", "PYTHON=/bin/false")
+    assert done.returncode != 0
+    assert done.stdout == "Carteira needs Python 3.11 or newer, and /bin/false is not: set PYTHON=/path/to/python3.11\n"
+
+
+def test_a_broken_environment_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to("/nonexistent")
+    done = make(tmp_path, "install", f"PYTHON={sys.executable}")
+    assert done.returncode != 0
+    assert done.stdout == ".venv is broken, or its Python older than 3.11: remove it by `make clean` and try again\n"
+
+
+def test_cleaning_up_leaves_data_and_keys_alone(tmp_path: Path) -> None:
+    for name in (".carteira/keys", ".venv", ".mypy_cache"):
+        (tmp_path / name).mkdir(parents=True)
+    assert make(tmp_path, "clean").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [".carteira"]

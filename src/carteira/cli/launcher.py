@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -21,6 +22,7 @@ from carteira import schema
 from carteira.cli.errors import CommandFailed
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
 from carteira.kit.ops.private_files import replace_private_file
+from carteira.kit.ops.processes import is_alive
 from carteira.settings import Settings
 
 RUNTIME_FILE = "runtime.json"
@@ -109,7 +111,7 @@ def _read_runtime(file: Path) -> dict[str, Any] | None:
         runtime: dict[str, Any] = json.loads(file.read_text())
     except (OSError, json.JSONDecodeError):
         return None
-    return runtime if Path(f"/proc/{runtime['pid']}").exists() else None
+    return runtime if is_alive(runtime["pid"]) else None
 
 
 def _last_started() -> Path:
@@ -229,7 +231,11 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
     if settings.environment == "development":
         for line in demo.credentials(settings.modules):
             out.print(f"  {line}", highlight=False)
+<<<<<<< HEAD
         out.print("  ou um token    carteira token --as admin@exemplo.com.br", highlight=False)
+=======
+        out.print(f"  ou um token    {_pasteable(settings, 'token', '--claims', '*')}", highlight=False)
+>>>>>>> f23d5e7 (make: leave data and keys to clean-data, and tell of a wrong Python or a broken environment in one sentence)
         out.print("\nEntre (cole em outro terminal):\n", highlight=False)
         sign_in = SIGN_IN.format(port=settings.port, cpf=demo.PERSON.cpf, password=demo.PASSWORD)
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
@@ -238,3 +244,9 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
             token = tokens.processor(settings, tokens.TTL)
             out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
     out.print("\nCtrl-C encerra.", highlight=False)
+
+
+def _pasteable(settings: Settings, *arguments: str) -> str:
+    """Return a command that can be pasted into another terminal, in whichever folder and environment it is."""
+    words = [str(Path(sys.executable).with_name("carteira")), *arguments]
+    return f"CARTEIRA_HOME={shlex.quote(str(settings.carteira_home))} {shlex.join(words)}"

@@ -13,6 +13,8 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from carteira.kit.ops.processes import is_alive
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -107,5 +109,5 @@ def forget_dead_processes() -> None:
         return
     for file in Path(folder).glob("gauge_live*_*.db"):
         process = int(file.stem.rpartition("_")[2])
-        if not Path(f"/proc/{process}").exists():
+        if not is_alive(process):
             mark_process_dead(process, folder)  # type: ignore[no-untyped-call] # the library's own gap
