@@ -231,11 +231,7 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
     if settings.environment == "development":
         for line in demo.credentials(settings.modules):
             out.print(f"  {line}", highlight=False)
-<<<<<<< HEAD
-        out.print("  ou um token    carteira token --as admin@exemplo.com.br", highlight=False)
-=======
-        out.print(f"  ou um token    {_pasteable(settings, 'token', '--claims', '*')}", highlight=False)
->>>>>>> f23d5e7 (make: leave data and keys to clean-data, and tell of a wrong Python or a broken environment in one sentence)
+        out.print(f"  ou um token    {_pasteable(settings, 'token', '--as', 'admin@exemplo.com.br')}", soft_wrap=True)
         out.print("\nEntre (cole em outro terminal):\n", highlight=False)
         sign_in = SIGN_IN.format(port=settings.port, cpf=demo.PERSON.cpf, password=demo.PASSWORD)
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
