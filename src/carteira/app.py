@@ -97,6 +97,8 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         contact_change_hours=settings.contact_change_hours,
         link_base=(settings.public_url or f"http://localhost:{settings.port}").rstrip("/"),
         export_days_kept=settings.users_export_days,
+        audit_years_kept=settings.audit_years,
+        session_days_kept=settings.session_history_days,
         public_url=settings.public_url,
         google=_google(settings),
         meta=_meta(settings),

@@ -15,6 +15,8 @@ KIT_TABLES = (
     "carteira.kit.web.idempotency",
     "carteira.kit.security.approvals",
     "carteira.kit.security.audit",
+    "carteira.kit.security.audit_chain",
+    "carteira.kit.security.audit_checks",
     "carteira.kit.security.codes",
 )
 """The files of the kit that own tables."""
@@ -68,7 +70,7 @@ REGISTRY = (
         layer="foundation",
         optional=False,
         tables=("models", "clients.models"),
-        paths=("/.well-known", "/auth", "/claims", "/clients", "/password-recovery", "/roles", "/users"),
+        paths=("/.well-known", "/audit", "/auth", "/claims", "/clients", "/password-recovery", "/roles", "/users"),
     ),
     ModuleEntry(
         "ledger",

@@ -132,6 +132,15 @@ class Settings(BaseSettings):
         description="For how long a changed e-mail or phone does not recover the account yet, and the former one may "
         "undo the change.",
     )
+    audit_years: int = Field(
+        10,
+        ge=5,
+        le=100,
+        description="Years that rows of the audit are kept: acts, and who looked at whom; 5 at least.",
+    )
+    session_history_days: int = Field(
+        90, ge=1, le=3650, description="Days that sessions are kept, and listed nowhere, after they ended."
+    )
     users_export_days: int = Field(
         7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )

@@ -55,7 +55,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms,
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
     from carteira.benefits.operations import OPERATIONS
-    from carteira.benefits.people import erase_person, export_person
+    from carteira.benefits.people import erase_person, export_person, ids_of_person
     from carteira.benefits.routes import router, transactions
 
     tokens = ProcessorTokens(jwt_secret)
@@ -81,6 +81,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms,
         lifespan=lifespan,
         jobs=make_blueprint(mailer, sms, link_base),
         operations=OPERATIONS,
+        ids_of_person=ids_of_person,
         export_person=export_person,
         erase_person=erase_person,
     )

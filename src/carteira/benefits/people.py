@@ -1,11 +1,12 @@
 """Benefits' part of a person: what it holds about them, and what is left once they are erased."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, false, or_, select
 
+from carteira import identity
 from carteira.benefits import queries
 from carteira.benefits.accounts import balances
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
@@ -42,6 +43,13 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             }
         )
     return {"accounts": exported}
+
+
+async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
+    """Give the accounts of a person, and those that wait for the CPF that is proven to be theirs."""
+    cpf = await identity.proven_cpf(tx, user_id)
+    waiting = and_(BenefitAccount.cpf == cpf, BenefitAccount.user_id.is_(None)) if cpf else false()
+    return list(await tx.scalars(select(BenefitAccount.id).where(or_(BenefitAccount.user_id == user_id, waiting))))
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:

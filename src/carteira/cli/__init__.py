@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from carteira.cli import credit, database, developer, documents, errors, keys, ledger, sandbox, servers, terminal, users
+from carteira.cli import (
+    audit,
+    credit,
+    database,
+    developer,
+    documents,
+    errors,
+    keys,
+    ledger,
+    sandbox,
+    servers,
+    terminal,
+    users,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 for command in (
@@ -23,6 +36,7 @@ for command in (
     app.command()(command)
 for name, group in (
     ("ledger", ledger.app),
+    ("audit", audit.app),
     ("sandbox", sandbox.app),
     ("keys", keys.app),
     ("documents", documents.app),

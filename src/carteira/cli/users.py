@@ -42,9 +42,12 @@ async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) 
     from carteira import identity
     from carteira.kit.db.engine import open_database
     from carteira.kit.security import audit
+    from carteira.kit.values.actor import Actor
 
     async with open_database(url) as database:
         written = await identity.export_users(database, path, form=form.value, progress=progress)
         async with database.transaction() as tx:
-            await audit.record(tx, "users_exported", actor=None, format=form.value, scheduled=False)
+            await audit.record_look_at_everybody(
+                tx, "users_exported", actor=Actor("command", "users export"), format=form.value
+            )
     return written

@@ -78,6 +78,7 @@ def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Seq
         routers=(router,),
         followers=followers(stores, sources),
         lifespan=lifespan,
+        ids_of_person=stores.ids_of_person,
         export_person=stores.export_person,
         erase_person=stores.erase_person,
     )

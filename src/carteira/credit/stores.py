@@ -1,7 +1,7 @@
 """The three bases of one process, and what is asked of more than one of them at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,11 @@ class Stores:
         person = base_a.person_hash(self.keyring, cpf)
         rows = await accesses.of_person(tx, person, limit=limit, before=before)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
+
+    async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:
+        """Give the pseudonym of the CPF that is proven to be a person's."""
+        cpf = await self.proven_cpf(tx, user_id)
+        return [] if cpf is None else [base_a.person_id(self.keyring, cpf)]
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         """Give everything that the bases hold about a person whose CPF is proven, and who read A (LGPD art. 18, II).

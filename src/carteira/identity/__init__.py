@@ -96,16 +96,19 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.signin.routes import router as signin
     from carteira.identity.social.providers import make_providers
     from carteira.identity.social.routes import router as social
+    from carteira.identity.trail.routes import router as trail
     from carteira.identity.users import queries
     from carteira.identity.users.passwords import warm_up
     from carteira.identity.users.routes import router as users
     from carteira.kit.outbound.http import Http
+    from carteira.kit.security import audit_chain, audit_checks
     from carteira.kit.security.rate_limits import Limiter
     from carteira.kit.security.sealing import KeyedDigest, Sealer
     from carteira.kit.security.tokens import SigningKeys
 
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     cpf_followers = [other.follow_cpf for other in others if other.follow_cpf is not None]
+    ids_of = [other.ids_of_person for other in others if other.ids_of_person is not None]
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
 
     @asynccontextmanager
@@ -123,6 +126,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
             exporters={"identity": queries.export_person, **exporters},
             erasers=erasers,
             cpf_followers=cpf_followers,
+            ids_of=ids_of,
             providers=make_providers(config, http),
         )
         await warm_up()
@@ -131,9 +135,11 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients),
+        routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients, trail),
         jobs=make_blueprint(config),
         operations=(cpf_proof(cpf_followers, two_to_move=not config.development),),
+        followers=(audit_chain.follower,),
         lifespan=lifespan,
+        observe=audit_checks.observe,
         export_person=queries.export_person,
     )

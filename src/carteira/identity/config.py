@@ -69,6 +69,10 @@ class IdentityConfig:
     """What links in messages begin with."""
     export_days_kept: int = 7
     """How many daily exports are kept; 0 makes none."""
+    audit_years_kept: int = 10
+    """How many years rows of the audit are kept; five at least."""
+    session_days_kept: int = 90
+    """How many days sessions are kept after they ended."""
     public_url: str | None = None
     """Where people reach the server: what passkeys are bound to and providers send people back to. Without it the
     request's own address counts, in development only."""

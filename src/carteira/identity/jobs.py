@@ -22,8 +22,9 @@ from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
-from carteira.kit.security import audit, codes
+from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.security.sealing import Sealer
+from carteira.kit.values.actor import Actor
 
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
@@ -51,6 +52,7 @@ def make_blueprint(config: IdentityConfig) -> Blueprint:
     _add_news_of_cpf(blueprint, config)
     _add_contacts(blueprint, config)
     _add_upkeep(blueprint, config)
+    _add_audit(blueprint, config)
     return blueprint
 
 
@@ -178,7 +180,8 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             database: Database = context.additional_context["database"]
             path = await export_daily(database, config.home / "exports", days_kept=config.export_days_kept)
             async with database.transaction() as tx:
-                await audit.record(tx, "users_exported", actor=None, format="xlsx", scheduled=True)
+                job = Actor("job", "identity.export_users")
+                await audit.record_look_at_everybody(tx, "users_exported", actor=job, format="xlsx")
             log.info("users exported", file=path.name)
 
     @blueprint.periodic(cron="15 6 * * *")
@@ -186,7 +189,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            await sessions.forget_old(tx)
+            await sessions.forget_old(tx, days=config.session_days_kept)
             await service.forget_old(tx)
             await recovery.forget_old(tx)
             await contacts.settle(tx)
@@ -194,3 +197,17 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
             await clients.forget_old(tx)
+
+
+def _add_audit(blueprint: Blueprint, config: IdentityConfig) -> None:
+    """Add the audit's upkeep: its chain is verified, and what is older than it is kept goes."""
+
+    @blueprint.periodic(cron="0 6 * * *")
+    @blueprint.task(name="verify_audit", queueing_lock="identity.verify_audit", pass_context=True)
+    async def verify_audit(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        await audit_checks.verify(context.additional_context["database"])
+
+    @blueprint.periodic(cron="10 6 * * *")
+    @blueprint.task(name="forget_audit", queueing_lock="identity.forget_audit", pass_context=True)
+    async def forget_audit(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        await audit_checks.forget_old(context.additional_context["database"], years=config.audit_years_kept)

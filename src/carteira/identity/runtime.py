@@ -12,6 +12,7 @@ from carteira.identity.config import IdentityConfig
 from carteira.identity.proof.service import CpfFollower
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.social.providers import Provider, ProviderName
+from carteira.identity.trail.queries import IdsOf
 from carteira.identity.users.passwords import PARALLEL_HASHES
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -38,6 +39,8 @@ class Runtime:
     """What stands for a name that nobody has."""
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
+    ids_of: Sequence[IdsOf] = ()
+    """Of modules that record looks at a person under other ids than the user's."""
     cpf_followers: Sequence[CpfFollower] = ()
     """Modules that keep a person's CPF beside their own rows."""
     providers: Mapping[ProviderName, Provider] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """What a module hands to the composition root: its routes, its work in the background and its part of a person."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +50,8 @@ class Module:
     """Kinds of operations that may have to wait for a second person."""
     observe: Callable[[Tx], Awaitable[None]] | None = None
     """Sets the metrics that only the database knows; the worker calls it every few seconds."""
+    ids_of_person: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None
+    """The ids, beside the user's, under which the module records looks at a person."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None

@@ -23,7 +23,7 @@ from carteira.kit.module import Module
 from carteira.resellers.cashback_service import ServiceConfig, connected
 from carteira.resellers.proof import UnprovenCpf
 from carteira.resellers.queries import DecidedPurchase, credited, decided_purchase, own_month
-from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf
+from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
 from carteira.resellers.seed import seed
 from carteira.resellers.service import SPEND, refuse_if_spent
 
@@ -73,6 +73,7 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
         operations=OPERATIONS,
         body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
         lifespan=lifespan,
+        ids_of_person=ids_of_person,
         export_person=export_person,
         follow_cpf=follow_cpf,
         erase_person=erase_person,

@@ -1,6 +1,6 @@
 """Who the resellers are: becoming one, finding one, and what is held about one (LGPD)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -180,6 +180,14 @@ async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
 async def balance(tx: Tx, reseller: ResellerView) -> int:
     """Give the cashback that a reseller can spend, in centavos."""
     return (await ledger.account(tx, reseller.account_id)).available
+
+
+async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
+    """Give the reseller that a person is, and automatic approvals of the CPF that is proven to be theirs."""
+    ids = list(await tx.scalars(select(Reseller.id).where(Reseller.user_id == user_id)))
+    if (cpf := await identity.proven_cpf(tx, user_id)) is not None:
+        ids += [approval.id for approval in await configuration.auto_approved(tx, [cpf])]
+    return ids
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:

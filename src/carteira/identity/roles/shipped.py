@@ -28,7 +28,9 @@ ROLES: Mapping[str, frozenset[str]] = {
     ),
     "aprovador": frozenset({"money:approve", "purchases:approve", "purchases:read"}),
     "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read"}),
-    "auditor": frozenset({"benefits:read", "credit:audit", "ledger:read", "purchases:read", "users:read"}),
+    "auditor": frozenset(
+        {"audit:read", "benefits:read", "credit:audit", "ledger:read", "purchases:read", "users:read"}
+    ),
 }
 """What each role brings as it ships, beside the citizen's (nothing) and the administrator's (every claim that is no
 self-service). An operator may change these; the other two keep their names, and the administrator's its claims."""

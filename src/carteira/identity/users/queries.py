@@ -35,18 +35,6 @@ from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 CpfState = Literal["proven", "declared", "none", "moved"]
 """`moved`: it was proven to be another person's, and this account waits for its right one."""
-ACCESS_ACTIONS = (
-    "user_read",
-    "user_listed",
-    "users_reported",
-    "users_exported",
-    "role_read",
-    "claims_read",
-    "document_listed",
-    "document_read",
-    "document_file_read",
-)
-"""Actions that a person is shown as looks at their data."""
 _INT32 = 2**31 - 1
 
 
@@ -84,17 +72,6 @@ class PersonView:
         if self.cpf is not None:
             return "declared" if self.cpf_proven_at is None else "proven"
         return "none" if self.cpf_moved_at is None else "moved"
-
-
-@dataclass(frozen=True, slots=True)
-class DataAccessView:
-    """Somebody looked at a person's data; None names an operator's own tool."""
-
-    id: UUID
-    action: str
-    actor_id: UUID | None
-    actor_name: str | None
-    created_at: datetime
 
 
 def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array
@@ -269,30 +246,6 @@ REPORT_SQL = text("""
 async def report(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Any]:
     """Give the report's rows by SQL."""
     return (await tx.execute(REPORT_SQL, {"limit": limit, "after": after})).all()
-
-
-async def accesses_to(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DataAccessView]:
-    """Give who looked at a person's data, newest first; exports of everybody count from when the person was there."""
-    actor = select(User.id, User.full_name).subquery()
-    since = select(User.created_at).where(User.id == user_id).scalar_subquery()
-    query = (
-        select(AuditRecord.id, AuditRecord.action, AuditRecord.actor_id, actor.c.full_name, AuditRecord.created_at)
-        .outerjoin(actor, actor.c.id == AuditRecord.actor_id)
-        .where(
-            AuditRecord.action.in_(ACCESS_ACTIONS),
-            or_(
-                and_(AuditRecord.subject_id == user_id, AuditRecord.actor_id.is_distinct_from(user_id)),
-                and_(
-                    AuditRecord.subject_id.is_(None),
-                    AuditRecord.action.in_(("users_exported", "users_reported")),
-                    AuditRecord.created_at >= since,
-                ),
-            ),
-        )
-    )
-    if before is not None:
-        query = query.where(AuditRecord.id < before)
-    return [DataAccessView(*row) for row in await tx.execute(query.order_by(AuditRecord.id.desc()).limit(limit))]
 
 
 async def consents_of(tx: Tx, user_id: UUID) -> list[tuple[str, bool, datetime]]:

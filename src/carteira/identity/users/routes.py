@@ -13,12 +13,13 @@ from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, 
 from carteira.identity.runtime import IdentityDep
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep
+from carteira.identity.trail import queries as trail
+from carteira.identity.trail.schemas import DataAccessOut
 from carteira.identity.users import export, passwords, queries, suspension
 from carteira.identity.users import service as people
 from carteira.identity.users.schemas import (
     ConsentIn,
     ConsentOut,
-    DataAccessOut,
     NewUserIn,
     NewUserOut,
     PasswordIn,
@@ -142,9 +143,11 @@ async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> dict[str, Any]
 
 
 @router.get("/me/accesses", summary="Quem consultou os meus dados")
-async def get_accesses(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DataAccessOut]:
+async def get_accesses(
+    tx: TxDep, who: Who, identity: IdentityDep, asked: PageRequest[UUID] = page_of(BY_ID)
+) -> Page[DataAccessOut]:
     """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
-    rows = await queries.accesses_to(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
+    rows = await trail.accesses_to(tx, who.user_id, identity.ids_of, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(DataAccessOut.model_validate)
 
 

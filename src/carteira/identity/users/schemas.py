@@ -152,18 +152,6 @@ class ReportLine(BaseModel):
     claims: list[str]
 
 
-class DataAccessOut(BaseModel):
-    """Somebody looked at a person's data."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    action: str
-    actor_id: UUID | None
-    actor_name: str | None
-    created_at: datetime
-
-
 class ConsentIn(Body):
     """An answer to a purpose."""
 

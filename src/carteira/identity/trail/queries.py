@@ -1,0 +1,153 @@
+"""Reads of the audit, with the names and functions of those who did or looked."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, or_, select
+
+from carteira.identity.clients.models import ClientRow
+from carteira.identity.models import Role, User
+from carteira.kit.db.session import Tx
+from carteira.kit.security.audit import AuditRecord
+
+IdsOf = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
+"""Tells under which ids, beside the user's, a module records looks at a person."""
+
+_FORMER_LOOKS = (
+    "user_read",
+    "user_listed",
+    "users_reported",
+    "users_exported",
+    "role_read",
+    "claims_read",
+    "document_listed",
+    "document_read",
+    "document_file_read",
+)
+"""Looks from before a row said that it is one."""
+_EVERYBODY = ("users_exported", "users_reported", "credit_exported")
+"""Looks at all people at once, which name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataAccessView:
+    """Somebody looked at a person's data; without an actor it was an operator's own tool."""
+
+    id: UUID
+    action: str
+    actor_kind: str | None
+    actor_id: UUID | None
+    actor_name: str | None
+    actor_role: str | None
+    purpose: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView:
+    """A row of the audit, with the name and function of who did it."""
+
+    id: UUID
+    action: str
+    look: bool
+    actor_kind: str | None
+    actor_id: UUID | None
+    actor_name: str | None
+    actor_role: str | None
+    subject_id: UUID | None
+    session_id: UUID | None
+    request_id: str | None
+    entry_id: UUID | None
+    details: dict[str, Any]
+    created_at: datetime
+
+
+def _with_names(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of any type
+    """Select rows with who did it: a person's or a client's name, or the job's or command's own."""
+    name = func.coalesce(User.full_name, ClientRow.name, AuditRecord.actor_name)
+    role = select(Role.description).where(Role.id == User.role_id, User.erased_at.is_(None)).correlate(User)
+    return (
+        select(*columns, name.label("actor_name"), role.scalar_subquery().label("actor_role"))
+        .select_from(AuditRecord)
+        .outerjoin(User, User.id == AuditRecord.actor_id)
+        .outerjoin(ClientRow, ClientRow.id == AuditRecord.actor_id)
+        .order_by(AuditRecord.id.desc())
+    )
+
+
+async def accesses_to(
+    tx: Tx, user_id: UUID, others: Sequence[IdsOf], *, limit: int, before: UUID | None = None
+) -> list[DataAccessView]:
+    """Give who looked at a person's data, in any module, newest first.
+
+    `others` tell the ids beside the user's. Looks at everybody count from when the person was there.
+    """
+    ids = {user_id}
+    for ids_of in others:
+        ids.update(await ids_of(tx, user_id))
+    since = select(User.created_at).where(User.id == user_id).scalar_subquery()
+    purpose = AuditRecord.details["purpose"].astext.label("purpose")
+    query = _with_names(AuditRecord, purpose).where(
+        or_(AuditRecord.look, AuditRecord.action.in_(_FORMER_LOOKS)),
+        or_(
+            and_(AuditRecord.subject_id.in_(ids), AuditRecord.actor_id.is_distinct_from(user_id)),
+            and_(AuditRecord.subject_id.is_(None), AuditRecord.action.in_(_EVERYBODY), AuditRecord.created_at >= since),
+        ),
+    )
+    if before is not None:
+        query = query.where(AuditRecord.id < before)
+    return [
+        DataAccessView(
+            row.id, row.action, row.actor_kind, row.actor_id, name, role if row.actor_id else None, why, row.created_at
+        )
+        for row, why, name, role in await tx.execute(query.limit(limit))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What rows are asked for; all that is not None holds of each."""
+
+    actor: UUID | None = None
+    subject: UUID | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None) -> list[AuditView]:
+    """Give rows of the audit, newest first."""
+    query = _with_names(AuditRecord)
+    if asked.actor is not None:
+        query = query.where(AuditRecord.actor_id == asked.actor)
+    if asked.subject is not None:
+        query = query.where(AuditRecord.subject_id == asked.subject)
+    if asked.action is not None:
+        query = query.where(AuditRecord.action == asked.action)
+    if asked.since is not None:
+        query = query.where(AuditRecord.created_at >= asked.since)
+    if asked.until is not None:
+        query = query.where(AuditRecord.created_at < asked.until)
+    if before is not None:
+        query = query.where(AuditRecord.id < before)
+    return [
+        AuditView(
+            id=row.id,
+            action=row.action,
+            look=row.look,
+            actor_kind=row.actor_kind,
+            actor_id=row.actor_id,
+            actor_name=name,
+            actor_role=role,
+            subject_id=row.subject_id,
+            session_id=row.session_id,
+            request_id=row.request_id,
+            entry_id=row.entry_id,
+            details=row.details,
+            created_at=row.created_at,
+        )
+        for row, name, role in await tx.execute(query.limit(limit))
+    ]
