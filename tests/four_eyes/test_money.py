@@ -193,6 +193,15 @@ async def test_what_was_asked_for_is_gone_once_it_is_decided(world: World) -> No
     assert cpf not in str(dict(row)).replace(f"f-{cpf}", "")
 
 
+async def test_what_a_suspended_operator_asked_for_is_not_done(world: World) -> None:
+    operator, attempt = await world.gainer(), await credit(world, LIMIT + 1, {"cpf": new_cpf()})
+    operator.headers = world.app.bearer("benefits:write", user_id=operator.id)
+    operation = await propose(operator, attempt)
+    await world.run("UPDATE users SET suspended_at = now() WHERE id = :id", id=operator.id)
+    assert (await approve(world.checker(), operation)).json()["reason"]["code"] == "maker_gone"
+    assert await attempt.moved() == 0
+
+
 async def test_jobs_and_the_processor_are_outside(world: World) -> None:
     account = await world.open({"cpf": new_cpf()}, balance=LIMIT * 5)
     await world.buy(account, LIMIT * 5)
@@ -201,7 +210,8 @@ async def test_jobs_and_the_processor_are_outside(world: World) -> None:
 
 def test_the_kinds_are_all_that_there_are(world: World) -> None:
     modules = modules_of(world.app.settings)
-    assert {operation.kind for module in modules for operation in module.operations} == {
+    operations = [operation for module in modules for operation in module.operations]
+    assert {operation.kind for operation in operations if operation.limit is not None} == {
         "benefits.credit",
         "benefits.credit_many",
         "benefits.open_account",

@@ -17,6 +17,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.security.approvals_jobs import pending_operations, tell_waiting
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
 from carteira.kit.web import pending
@@ -103,6 +104,13 @@ async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
     return CPFS.get(user_id)
 
 
+GONE: set[str] = set()
+
+
+async def still_acts(_tx: Tx, actor: Actor) -> bool:
+    return actor.id not in GONE
+
+
 async def names_of(_tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
     return {user_id: f"Pessoa {user_id}" for user_id in user_ids}
 
@@ -112,7 +120,7 @@ def desk() -> DeskOfTheKit:
         [GIVE, FREE, OTHER],
         [Limit("gifts", ALONE, DAILY), Limit("free")],
         lasts=HOURS,
-        people=People(cpf_of, names_of),
+        people=People(cpf_of, still_acts, names_of),
         digest=lambda cpf: cpf.encode()[::-1],
     )
 
@@ -339,6 +347,14 @@ async def test_what_moves_less_by_now_counts_for_less(case: Desk) -> None:
     FATE[case.case] = "7"
     assert (await case.decide(operation)).json()["outcome"] == {"given": 7}
     assert await case.day() == 7
+
+
+async def test_what_somebody_asked_for_who_is_gone_since_is_not_done(case: Desk) -> None:
+    operation = await case.propose()
+    GONE.add(str(case.maker))
+    assert (await case.decide(operation)).json()["reason"]["code"] == "maker_gone"
+    assert (await case.see(operation))["status"] == "failed"
+    assert await case.given() == []
 
 
 async def test_an_approval_that_breaks_leaves_the_operation_pending(case: Desk) -> None:

@@ -27,13 +27,17 @@ async def _nobody(_tx: Tx, _user_id: object) -> None:
     return None
 
 
+async def _acting(_tx: Tx, _actor: object) -> bool:
+    return True
+
+
 async def _nameless(_tx: Tx, _user_ids: object) -> dict[UUID, str]:
     return {}
 
 
 def desk_without_limits() -> Desk:
     """Return a desk at which nothing waits."""
-    return Desk([], [], lasts=timedelta(hours=1), people=People(_nobody, _nameless), digest=str.encode)
+    return Desk([], [], lasts=timedelta(hours=1), people=People(_nobody, _acting, _nameless), digest=str.encode)
 
 
 def application(

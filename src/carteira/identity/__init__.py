@@ -36,7 +36,7 @@ from carteira.identity.sessions.client import ClientDep
 from carteira.identity.sessions.service import Client, Tokens, start_session
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
-from carteira.identity.users.queries import PersonView, find_person, names, person
+from carteira.identity.users.queries import PersonView, find_person, names, person, still_acts
 from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
 
@@ -74,6 +74,7 @@ __all__ = [
     "register_person",
     "seed",
     "start_session",
+    "still_acts",
     "take_on",
 ]
 

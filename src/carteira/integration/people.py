@@ -26,6 +26,6 @@ async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
         return None
 
 
-async def names_of(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
-    """Return the full names of people by id, without those who were erased."""
-    return await identity.names(tx, user_ids)
+async def names_of(tx: Tx, ids: Iterable[UUID]) -> Mapping[UUID, str]:
+    """Return the full names of people, and the names of clients, by id, without those who were erased."""
+    return await identity.names(tx, ids)

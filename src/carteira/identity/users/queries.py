@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.orm import aliased
 
+from carteira.identity.clients.models import ClientRow
 from carteira.identity.contacts.points import ContactPoint, former_of, points_of
 from carteira.identity.errors import UnknownFilter, UserNotFound
 from carteira.identity.models import (
@@ -30,6 +31,7 @@ from carteira.identity.users.login import by_login
 from carteira.identity.users.search_text import fold
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
@@ -148,9 +150,25 @@ async def person(tx: Tx, user_id: UUID) -> PersonView:
 
 
 async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
-    """Give the full names of live people by id; who is not there is left out."""
-    rows = await tx.execute(select(User.id, User.full_name).where(User.id.in_(set(user_ids)), User.erased_at.is_(None)))
-    return {user_id: full_name for user_id, full_name in rows if full_name is not None}
+    """Give the full names of live people, and the names of clients, by id; who is not there is left out."""
+    ids = set(user_ids)
+    people = select(User.id, User.full_name).where(User.id.in_(ids), User.erased_at.is_(None))
+    clients = select(ClientRow.id, ClientRow.name).where(ClientRow.id.in_(ids))
+    return {found: name for found, name in await tx.execute(people.union_all(clients)) if name is not None}
+
+
+async def still_acts(tx: Tx, actor: Actor) -> bool:
+    """Tell whether who asked for something may go on asking: no person who was suspended or erased, no ended client.
+
+    Who has no row is a developer's token, which only development takes.
+    """
+    if actor.kind == "person":
+        user = await tx.get(User, actor.user_id)
+        return user is None or (user.suspended_at is None and user.erased_at is None)
+    if actor.kind == "client":
+        client = await tx.get(ClientRow, UUID(actor.id))
+        return client is None or (client.revoked_at is None and (client.expires_at or clock.now()) >= clock.now())
+    return True
 
 
 async def find_person(tx: Tx, name: str) -> PersonView | None:

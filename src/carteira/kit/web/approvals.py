@@ -63,6 +63,13 @@ class PendingFailed(Refusal):
     detail = "A operação foi aprovada, mas já não pode ser feita. Nada se moveu."
 
 
+class MakerGone(Conflict):
+    """Who asked for it was suspended or erased, or is a client that was revoked: what they asked for is not done."""
+
+    code = "maker_gone"
+    detail = "Quem pediu a operação já não pode pedir operações."
+
+
 class CheckerNotAPerson(Forbidden):
     """Four eyes are two people's: a program approves nothing."""
 
@@ -96,6 +103,7 @@ class People:
     """What the desk asks of those who know people."""
 
     cpf_of: approvals.FindCpf
+    still_acts: Callable[[Tx, Actor], Awaitable[bool]]
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
 
 
@@ -263,6 +271,8 @@ class Desk:
         if who.actor.kind != "person":
             raise CheckerNotAPerson
         await self._refuse_own(tx, row, who)
+        if not await self.people.still_acts(tx, row.maker):
+            await _fail(tx, row, who, MakerGone())
         assert row.payload is not None, "a pending operation has its order"
         act = ApprovedAct(
             row.maker,

@@ -13,6 +13,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_model
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import PendingOperation
+from carteira.kit.values.actor import Actor
 from carteira.kit.web.access import Who, acts, looks, reads, step_up
 from carteira.kit.web.approvals import Desk, DeskDep
 from carteira.kit.web.bodies import Body
@@ -70,20 +71,25 @@ class WholePendingOperationOut(PendingOperationOut):
 
 
 async def _shown(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
-    asked_for = {user_id for row in rows for user_id in (row.maker.user_id, row.checker_id) if user_id is not None}
-    names = await desk.people.names_of(tx, asked_for)
+    named = {found for row in rows for found in (_id_of(row.maker), row.checker_id) if found is not None}
+    names = await desk.people.names_of(tx, named)
     return [PendingOperationOut(**_members(row, names)) for row in rows]
 
 
+def _id_of(actor: Actor) -> UUID | None:
+    """Return the id of a person or client."""
+    return UUID(actor.id) if actor.kind in {"person", "client"} else None
+
+
 def _members(row: PendingOperation, names: Mapping[UUID, str]) -> dict[str, Any]:
-    maker_name = names.get(row.maker.user_id) if row.maker.user_id else None
+    maker_id = _id_of(row.maker)
     return {
         "id": row.id,
         "kind": row.kind,
         "status": row.status,
         "summary": row.summary,
         "amount": row.amount,
-        "maker": ActorOut(kind=row.maker_kind, id=row.maker_id, name=maker_name),
+        "maker": ActorOut(kind=row.maker_kind, id=row.maker_id, name=names.get(maker_id) if maker_id else None),
         "checker": CheckerOut(id=row.checker_id, name=names.get(row.checker_id)) if row.checker_id else None,
         "created_at": row.created_at,
         "expires_at": row.expires_at,
