@@ -2,7 +2,7 @@
 
 import pytest
 
-from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
+from carteira.kit.values.exact_json import JsonNumber, parse_exact_json, parse_strict_json
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "100.10", "1e2", "0.1E-7", "123456789012345678901234567890.123"])
@@ -19,3 +19,32 @@ def test_numbers_keep_their_text(number: str) -> None:
 def test_what_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_exact_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "NaN", "[Infinity]", '{"a": -Infinity}', '{"a": 1, "a": 1}', '{"a": {"b": 1, "b": 2}}', "[01]"),
+        *("{} {}", "[1e999]", "[-1e999]", r'["\ud800"]', r'{"a": ["\uDFFF"]}', r'{"\ud83d": 1}', r'["\ude00\ud83d"]'),
+        "[" * 100_000,
+        "[" + "9" * 5_000 + "]",
+    ],
+)
+def test_what_has_two_meanings_or_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_strict_json(text.encode())
+
+
+@pytest.mark.parametrize("body", [b'"\xff"', b"\xed\xa0\x80", '{"a": 1}'.encode("utf-16"), '"é"'.encode("latin-1")])
+def test_bytes_that_are_no_utf_8_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_strict_json(body)
+
+
+def test_plain_json_is_read_as_it_is() -> None:
+    text = r'{"a": [1, 1.5, -0, 1e2, true, null], "b": "\ud83d\ude00 é", "c": {"a": 12345678901234567890}}'
+    assert parse_strict_json(b"\xef\xbb\xbf" + text.encode()) == {
+        "a": [1, 1.5, 0, 100.0, True, None],
+        "b": "\U0001f600 é",
+        "c": {"a": 12345678901234567890},
+    }

@@ -21,11 +21,12 @@ from carteira.assistant.schemas import (
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/chatbot", tags=["assistant"])
+router = APIRouter(route_class=JsonRoute, prefix="/chatbot", tags=["assistant"])
 
 Writer = Annotated[Principal, claims("assistant:write")]
 _nobodys = reads("what the assistant knows is nobody's")

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from carteira import ledger
 from carteira.benefits import accounts, catalog, operations, queries, topups
@@ -36,15 +35,17 @@ from carteira.benefits.schemas import (
     TransactionOut,
 )
 from carteira.identity import ClientDep, IdentityDep
+from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
 
-transactions = APIRouter(prefix="/transactions", tags=["benefits"])
-router = APIRouter(prefix="/benefits", tags=["benefits"])
+transactions = APIRouter(route_class=JsonRoute, prefix="/transactions", tags=["benefits"])
+router = APIRouter(route_class=JsonRoute, prefix="/benefits", tags=["benefits"])
 
 Writer = Annotated[Principal, claims("benefits:write")]
 _nobodys = reads("the catalog is nobody's")
@@ -287,7 +288,7 @@ async def _read_lines(kind: str, body: bytes) -> list[Any]:
     if kind != "application/json":
         raise UnsupportedMediaType("Envie application/json ou text/csv.")
     try:
-        return _raw_list.validate_python(from_json(body, allow_inf_nan=False), strict=True)
+        return _raw_list.validate_python(parse_strict_json(body), strict=True)
     except (ValueError, ValidationError) as error:
         raise InvalidInput(errors=[{"field": "body", "message": "Envie uma lista JSON de créditos."}]) from error
 

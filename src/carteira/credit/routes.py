@@ -32,10 +32,11 @@ from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Who, acts, claims, looks
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/credit/{cpf}", tags=["credit"])
+router = APIRouter(route_class=JsonRoute, prefix="/credit/{cpf}", tags=["credit"])
 
 PathCpf = Annotated[Cpf, Path()]
 PurposeHeader = Annotated[Purpose, Header(alias="X-Purpose", description="Para que se consulta; fica registrado")]

@@ -13,10 +13,11 @@ from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.web.access import Claims, Principal, acts, looks
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/documents/reviews", tags=["documents"])
+router = APIRouter(route_class=JsonRoute, prefix="/documents/reviews", tags=["documents"])
 
 Reviewer = Annotated[Principal, Depends(Claims("documents:review"))]
 

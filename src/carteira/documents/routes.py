@@ -22,8 +22,10 @@ from carteira.documents.upload import MAX_FILE_BYTES, StoredFile, Upload
 from carteira.documents.vault import Vault
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import OperationInProgress, TextNotStorable
+from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -34,7 +36,7 @@ MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
 MAX_JSON_BYTES = 64 * 1024
 FORM_FIELDS = frozenset({"document_type", "document_number", "expires_on"})
 
-router = APIRouter(prefix="/documents", tags=["documents"])
+router = APIRouter(route_class=JsonRoute, prefix="/documents", tags=["documents"])
 
 _DATA_SCHEMA = DocumentIn.model_json_schema(ref_template="#/components/schemas/{model}")
 _DATA_SCHEMA.pop("$defs")  # `DocumentOut` brings them into the components
@@ -104,9 +106,11 @@ async def _read_data(request: Request) -> DocumentIn:
         if len(body) > MAX_JSON_BYTES:
             raise PayloadTooLarge
     try:
-        return DocumentIn.model_validate_json(body)
+        return DocumentIn.model_validate(parse_strict_json(body))
     except ValidationError as error:
         raise _invalid(error) from error
+    except ValueError as error:
+        raise InvalidInput(errors=[{"field": "body", "message": "O corpo não é um JSON válido."}]) from error
 
 
 async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:

@@ -11,6 +11,7 @@ from carteira.kit.values.clock import Instant, clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.ledger import operations, queries
@@ -25,7 +26,7 @@ from carteira.ledger.schemas import (
     StatementLineOut,
 )
 
-router = APIRouter(prefix="/ledger", tags=["ledger"])
+router = APIRouter(route_class=JsonRoute, prefix="/ledger", tags=["ledger"])
 
 
 async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queries.LedgerAccountView:

@@ -13,6 +13,7 @@ from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -37,9 +38,9 @@ from carteira.resellers.schemas import (
     write_month,
 )
 
-people = APIRouter(prefix="/resellers", tags=["resellers"])
-purchases = APIRouter(prefix="/purchases", tags=["resellers"])
-cashback = APIRouter(prefix="/cashback", tags=["resellers"])
+people = APIRouter(route_class=JsonRoute, prefix="/resellers", tags=["resellers"])
+purchases = APIRouter(route_class=JsonRoute, prefix="/purchases", tags=["resellers"])
+cashback = APIRouter(route_class=JsonRoute, prefix="/cashback", tags=["resellers"])
 
 Approver = Annotated[Principal, claims("purchases:approve")]
 OfCpf = Annotated[Cpf | None, Query(description="De outro revendedor, com a permissão `purchases:read`")]

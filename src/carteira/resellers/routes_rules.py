@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.transaction import TxDep
 from carteira.resellers import configuration, operations
 from carteira.resellers.schemas import (
@@ -20,7 +21,7 @@ from carteira.resellers.schemas import (
     TiersOut,
 )
 
-router = APIRouter(prefix="/cashback", tags=["resellers"])
+router = APIRouter(route_class=JsonRoute, prefix="/cashback", tags=["resellers"])
 _approver = claims("purchases:approve")
 Approver = Annotated[Principal, claims("purchases:approve")]
 

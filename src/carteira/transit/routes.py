@@ -10,6 +10,7 @@ from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.transit import operations, queries, service, taps
@@ -30,8 +31,8 @@ from carteira.transit.schemas import (
     TapsOut,
 )
 
-cards_router = APIRouter(prefix="/transport-cards", tags=["transit"])
-transit_router = APIRouter(prefix="/transit", tags=["transit"])
+cards_router = APIRouter(route_class=JsonRoute, prefix="/transport-cards", tags=["transit"])
+transit_router = APIRouter(route_class=JsonRoute, prefix="/transit", tags=["transit"])
 
 
 async def _free_recharges(request: Request) -> bool:

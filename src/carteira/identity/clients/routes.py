@@ -24,10 +24,11 @@ from carteira.identity.clients.schemas import (
 from carteira.identity.public_address import base_address
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, public, reads
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 Writer = Annotated[Principal, claims("clients:write")]
 _machines = reads("clients are machines")

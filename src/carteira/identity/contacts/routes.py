@@ -13,8 +13,9 @@ from carteira.identity.errors import ContactLinkRefused
 from carteira.identity.pages import DONE, Act, answer_page, ask_page, page_response
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 _LINK = "/auth/contacts"
 _linked = public("the sealed link is the proof: only the message holds it")

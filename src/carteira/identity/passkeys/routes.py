@@ -12,10 +12,11 @@ from carteira.identity.runtime import IdentityDep
 from carteira.identity.sessions.client import ClientDep, answer_tokens
 from carteira.identity.sessions.schemas import TokensOut
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/auth/passkeys", tags=["identity"])
+router = APIRouter(route_class=JsonRoute, prefix="/auth/passkeys", tags=["identity"])
 
 
 @router.post("/register/options", summary="Começar a guardar uma chave de acesso")

@@ -13,10 +13,11 @@ from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, acts, claims, looks
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/users", tags=["identity"])
+router = APIRouter(route_class=JsonRoute, prefix="/users", tags=["identity"])
 
 Prover = Annotated[Principal, claims("identity:prove")]
 

@@ -11,8 +11,9 @@ from carteira.identity.recovery.schemas import RecoveryIn, RecoveryVerifyIn, Res
 from carteira.identity.runtime import IdentityDep
 from carteira.identity.sessions.client import ClientDep
 from carteira.kit.web.access import public
+from carteira.kit.web.json_route import JsonRoute
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 
 @router.post(

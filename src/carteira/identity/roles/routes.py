@@ -8,10 +8,11 @@ from carteira.identity.roles import service as roles
 from carteira.identity.roles.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleClaimsIn, RoleIn, RolePatch, WholeRoleOut
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 Writer = Annotated[Principal, claims("users:write")]
 RoleId = Annotated[int, Path(ge=1, le=2**31 - 1)]

@@ -9,10 +9,11 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import answer_tokens
 from carteira.identity.sessions.schemas import RefreshIn, SessionOut, TokensOut
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 
 @router.post(

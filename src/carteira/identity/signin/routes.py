@@ -12,9 +12,10 @@ from carteira.identity.signin import service, totp
 from carteira.identity.signin import step_up as steps
 from carteira.identity.signin.schemas import ChallengeOut, CodeIn, EnrolmentOut, MfaIn, RecoveryCodesOut, StepUpIn
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 
 @router.get("/.well-known/jwks.json", summary="Chaves públicas", dependencies=[public("keys to verify with")])

@@ -23,12 +23,13 @@ from carteira.identity.social.schemas import (
     SocialRegisterIn,
 )
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
 
 COOKIE = "carteira_social"
 
-router = APIRouter(prefix="/auth", tags=["identity"])
+router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
 
 
 @router.get(

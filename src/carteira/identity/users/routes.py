@@ -35,10 +35,11 @@ from carteira.identity.users.service import NewPerson, may_see_cpf, require_self
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/users", tags=["identity"])
+router = APIRouter(route_class=JsonRoute, prefix="/users", tags=["identity"])
 
 Reader = Annotated[Principal, claims("users:read")]
 Writer = Annotated[Principal, claims("users:write")]

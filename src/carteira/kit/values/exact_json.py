@@ -1,7 +1,14 @@
-"""JSON of which money is read: numbers keep their text, and what a lenient reader lets pass is refused."""
+"""JSON without what a lenient reader lets pass: names that stand twice, NaN and Infinity, halves of surrogate pairs.
+
+One reader gives plain values, for the bodies of routes; the other keeps the text of numbers, of which money is read.
+"""
 
 import json
+import math
+import re
 from typing import Any, NoReturn
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonNumber(str):
@@ -21,9 +28,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-_decoder = json.JSONDecoder(
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+_exact = json.JSONDecoder(
     parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
+_strict = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
 def parse_exact_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -33,4 +48,21 @@ def parse_exact_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
         ValueError: it is not JSON, holds NaN or Infinity, or an object in it has a name twice.
         RecursionError: it is nested too deeply.
     """
-    return _decoder.decode(text)
+    return _exact.decode(text)
+
+
+def parse_strict_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text in UTF-8 (RFC 8259); a byte order mark before it is no matter.
+
+    Raises:
+        ValueError: it is not that; it holds NaN, Infinity, a number beyond a float or half of a surrogate pair; an
+            object in it has a name twice; or it is nested too deeply.
+    """
+    text = body.decode("utf-8-sig")
+    try:
+        content = _strict.decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if _SURROGATE.search(text):
+        json.dumps(content, ensure_ascii=False).encode()  # refuses halves, and is needed by hardly any text
+    return content

@@ -11,13 +11,14 @@ from pydantic import BaseModel, Field
 
 from carteira.kit.ops import metrics
 from carteira.kit.web.access import public
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import NotAuthenticated
 
 CHECK_SECONDS = 2.0
 Check = Callable[[FastAPI], Awaitable[object]]
 
 log = structlog.get_logger(__name__)
-router = APIRouter(prefix="/health", tags=["operation"])
+router = APIRouter(route_class=JsonRoute, prefix="/health", tags=["operation"])
 
 
 class Health(BaseModel):
@@ -69,7 +70,7 @@ async def _well(app: FastAPI, name: str, check: Check) -> bool | str:
 
 def metrics_router(token: str | None) -> APIRouter:
     """Return the route of Prometheus' metrics, open to whoever holds the token, or to everybody if there is none."""
-    scraped = APIRouter(include_in_schema=False)
+    scraped = APIRouter(route_class=JsonRoute, include_in_schema=False)
 
     @scraped.get("/metrics", dependencies=[public("Prometheus; METRICS_TOKEN closes it")])
     def get_metrics(request: Request) -> Response:

@@ -18,10 +18,11 @@ from carteira.kit.web.access import Who, acts, looks, reads, step_up
 from carteira.kit.web.approvals import Desk, DeskDep
 from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(prefix="/pending", tags=["operation"])
+router = APIRouter(route_class=JsonRoute, prefix="/pending", tags=["operation"])
 
 Status = Literal["pending", "approved", "refused", "expired", "failed"]
 Kind = Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$", description="Tipo da operação", examples=["benefits.credit"])]

@@ -1,0 +1,58 @@
+"""Every route that takes JSON reads it by the one strict reader, also those that read their bodies themselves."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from carteira.app import create_app
+from carteira.embedded import Endpoints
+from carteira.kit.web.json_route import JsonRoute
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.contract import openapi_document
+from tests.support.databases import NewDatabase
+
+PURCHASES = {"/transactions/authorizer", "/transactions/simulate"}
+"""The processor's bodies: what is wrong with them is an answer, and money is read from their text."""
+OPERATIONS = [
+    (method.upper(), path)
+    for path, operations in openapi_document()["paths"].items()
+    for method, operation in operations.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {}) and path not in PURCHASES
+]
+BODIES = [b'{"amount": 1, "amount": 2}', b'[{"a": {"b": 1, "b": 1}}]', b'{"a": NaN}', b'{"a": 1e999}', rb'["\ud800"]']
+
+
+@pytest.fixture(scope="module")
+async def app(
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningApp]:
+    stores = {"redis_url": endpoints.redis_url, "aws_endpoint_url": endpoints.aws_endpoint_url}
+    settings = settings_for(tmp_path_factory.mktemp("json"), database_url=new_database("json"), **stores)
+    async with running_app(settings) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=str)
+async def test_a_body_with_two_meanings_is_422(app: RunningApp, method: str, path: str) -> None:
+    url = path.replace("{cpf}", "52998224725").replace("{", "").replace("}", "")
+    for name in ("user_id", "document_id", "purchase_id", "client_id"):
+        url = url.replace(f"/{name}", "/01a21c5a-0000-7000-8000-000000000000")
+    headers = app.bearer("*") | {"Content-Type": "application/json"}
+    for body in BODIES:
+        answer = await app.client.request(method, url, content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), (body, answer.text)
+        assert answer.json()["errors"][0]["field"] == "body", answer.text
+
+
+def test_every_route_of_ours_is_one_that_reads_strictly(database_url: str, tmp_path: Path) -> None:
+    application = create_app(settings_for(tmp_path, database_url=database_url))
+    lenient = [
+        f"{sorted(route.methods or ())} {route.path}"
+        for route in iter_route_contexts(application.api.routes)
+        if isinstance(route.original_route, APIRoute)
+        and not isinstance(route.original_route, JsonRoute)
+        and (route.methods or set()) - {"GET", "HEAD"}
+    ]
+    assert not lenient, "name JsonRoute as the router's route_class"
