@@ -29,6 +29,8 @@ from carteira.settings import Settings
 HERE = Path(__file__).parents[1]
 PEAK_CONNECTIONS, PEAK_SECONDS, WARM_SECONDS = 256, 3.0, 8.0
 PARTS = ("server", "PostgreSQL", "together")
+Figures = tuple[float, float, float]
+"""Of each part."""
 
 
 @dataclass
@@ -89,19 +91,19 @@ def _stand(home: Path, accounts: int) -> None:
         sys.stdin.read()
 
 
-def _measure(stand: Stand, rate: float, seconds: float) -> tuple[float, float, float]:
-    """Return microseconds an authorization: the server's, PostgreSQL's, and together."""
+def _measure(stand: Stand, rate: float, seconds: float) -> Figures | None:
+    """Return microseconds an authorization (the server's, PostgreSQL's, together); None if some were turned away."""
     before = stand.used()
     result = open_loop(stand.url, rate, seconds, stand.requests)
     after = stand.used()
     approved = result.answers[APPROVED]
     if approved != len(result.latencies) or result.lost:
-        raise SystemExit(f"{stand.name}: {len(result.latencies) - approved} not approved, {result.lost} lost")
+        return None
     server, postgres = ((now - then) / approved * 1e6 for now, then in zip(after, before, strict=True))
     return server, postgres, server + postgres
 
 
-def _report(figures: dict[str, list[tuple[float, float, float]]], rate: float, out: Console) -> None:
+def _report(rounds: list[dict[str, Figures]], rate: float, out: Console) -> None:
     """Print each checkout's medians and the median ratio of the rounds' pairs, with the spreads."""
     table = Table(title=f"Processor time an authorization at {rate:,.0f}/s, µs: median (least to most)")
     for title in ("", *PARTS):
@@ -110,12 +112,12 @@ def _report(figures: dict[str, list[tuple[float, float, float]]], rate: float, o
     def spread(values: list[float], form: str) -> str:
         return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
-    columns = {name: list(zip(*rounds, strict=True)) for name, rounds in figures.items()}
-    for name, parts in columns.items():
+    for name in ("against", "here"):
+        parts = zip(*(measured[name] for measured in rounds), strict=True)
         table.add_row(name, *(spread(list(part), ".1f") for part in parts))
-    against, here = columns.values()
-    ratios = [[now / then for now, then in zip(*pair, strict=True)] for pair in zip(here, against, strict=True)]
-    table.add_row("here / against", *(spread(ratio, ".3f") for ratio in ratios))
+    pairs = [zip(measured["here"], measured["against"], strict=True) for measured in rounds]
+    ratios = zip(*([here / against for here, against in pair] for pair in pairs), strict=True)
+    table.add_row("here / against", *(spread(list(ratio), ".3f") for ratio in ratios))
     out.print(table)
 
 
@@ -134,7 +136,7 @@ def main() -> None:
     if options.against is None:
         parser.error("--against is needed")
     out = Console()
-    figures: dict[str, list[tuple[float, float, float]]] = {"against": [], "here": []}
+    rounds: list[dict[str, Figures]] = []
     with ExitStack() as stack:
         stands = []
         for name, checkout in (("against", options.against.resolve()), ("here", HERE)):
@@ -143,10 +145,18 @@ def main() -> None:
         for stand in stands:
             closed_loop(stand.url, PEAK_CONNECTIONS, WARM_SECONDS, stand.requests)
         rate = min(closed_loop(s.url, PEAK_CONNECTIONS, PEAK_SECONDS, s.requests).rate for s in stands) / 2
-        for number in range(options.rounds):
-            for stand in stands if number % 2 else reversed(stands):
-                figures[stand.name].append(_measure(stand, rate, options.seconds))
-    _report(figures, rate, out)
+        discarded = 0
+        while len(rounds) < options.rounds and discarded <= options.rounds:
+            order = stands if len(rounds) % 2 else stands[::-1]
+            measured = [(stand.name, _measure(stand, rate, options.seconds)) for stand in order]
+            whole = {name: figures for name, figures in measured if figures is not None}
+            if len(whole) == len(stands):
+                rounds.append(whole)
+            else:
+                discarded += 1
+    if rounds:
+        _report(rounds, rate, out)
+    out.print(f"rounds discarded, since the machine was too busy to take the load: {discarded}")
 
 
 if __name__ == "__main__":
