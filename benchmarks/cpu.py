@@ -28,6 +28,8 @@ from carteira.settings import Settings
 
 HERE = Path(__file__).parents[1]
 PEAK_CONNECTIONS, PEAK_SECONDS, WARM_SECONDS = 256, 3.0, 8.0
+CONNECTIONS = 64
+"""Of the open loop: to accept one costs as much as an authorization."""
 PARTS = ("server", "PostgreSQL", "together")
 Figures = tuple[float, float, float]
 """Of each part."""
@@ -91,16 +93,28 @@ def _stand(home: Path, accounts: int) -> None:
         sys.stdin.read()
 
 
-def _measure(stand: Stand, rate: float, seconds: float) -> Figures | None:
-    """Return microseconds an authorization (the server's, PostgreSQL's, together); None if some were turned away."""
-    before = stand.used()
-    result = open_loop(stand.url, rate, seconds, stand.requests)
-    after = stand.used()
-    approved = result.answers[APPROVED]
-    if approved != len(result.latencies) or result.lost:
-        return None
-    server, postgres = ((now - then) / approved * 1e6 for now, then in zip(after, before, strict=True))
-    return server, postgres, server + postgres
+def _round(stands: list[Stand], rate: float, slices: int) -> dict[str, Figures] | None:
+    """Return microseconds an authorization (the server's, PostgreSQL's, together) by stand.
+
+    Slices of a second in turns, first one and then the other first, so that what else the machine does meets both.
+    None if some were turned away.
+    """
+    used = {stand.name: [0.0, 0.0] for stand in stands}
+    approved = dict.fromkeys(used, 0)
+    for number in range(slices):
+        for stand in stands if number % 2 else stands[::-1]:
+            before = stand.used()
+            result = open_loop(stand.url, rate, 1.0, stand.requests, connections=CONNECTIONS)
+            for part, (now, then) in enumerate(zip(stand.used(), before, strict=True)):
+                used[stand.name][part] += now - then
+            if result.answers[APPROVED] != len(result.latencies) or result.lost:
+                return None
+            approved[stand.name] += len(result.latencies)
+    figures = {}
+    for name, count in approved.items():
+        server, postgres = (seconds / count * 1e6 for seconds in used[name])
+        figures[name] = (server, postgres, server + postgres)
+    return figures
 
 
 def _report(rounds: list[dict[str, Figures]], rate: float, out: Console) -> None:
@@ -126,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="another checkout (git worktree add /tmp/before TAG)")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=int, default=6, help="of load on each checkout in a round")
     parser.add_argument("--accounts", type=int, default=20_000)
     parser.add_argument("--stand", metavar="HOME", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -147,13 +161,11 @@ def main() -> None:
         rate = min(closed_loop(s.url, PEAK_CONNECTIONS, PEAK_SECONDS, s.requests).rate for s in stands) / 2
         discarded = 0
         while len(rounds) < options.rounds and discarded <= options.rounds:
-            order = stands if len(rounds) % 2 else stands[::-1]
-            measured = [(stand.name, _measure(stand, rate, options.seconds)) for stand in order]
-            whole = {name: figures for name, figures in measured if figures is not None}
-            if len(whole) == len(stands):
-                rounds.append(whole)
-            else:
+            figures = _round(stands, rate, options.seconds)
+            if figures is None:
                 discarded += 1
+            else:
+                rounds.append(figures)
     if rounds:
         _report(rounds, rate, out)
     out.print(f"rounds discarded, since the machine was too busy to take the load: {discarded}")
