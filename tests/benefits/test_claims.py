@@ -14,8 +14,8 @@ from carteira.kit.security import codes
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
-from tests.support.mail import code_in, mail_to, parts_of
-from tests.support.people import Person, register
+from tests.support.mail import body_of, code_in, mail_to, parts_of
+from tests.support.people import Person, new_person, register
 
 WRONG = "00000000"
 
@@ -163,7 +163,6 @@ async def test_rubbish_is_no_code(app: RunningApp) -> None:
     cpf = person.cpf
     account = await open_account(app, cpf, address())
     bodies: list[object] = [
-        {},
         {"code": 12345678},
         {"code": "1234567"},
         {"code": "١٢٣٤٥٦٧٨"},
@@ -227,3 +226,104 @@ async def test_a_job_whose_account_was_claimed_meanwhile_sends_nothing(app: Runn
         )
     await app.work_off()
     assert mail_to(endpoints.maildir, contact) == []
+
+
+async def proven(app: RunningApp) -> Person:
+    """A person whose CPF an operator has proven."""
+    person = await register(app)
+    answer = await app.person("identity:prove").post(
+        f"/users/{person.id}/cpf-proof", {"cpf": person.cpf, "paper": "cin"}
+    )
+    assert answer.status_code == 200, answer.text
+    return person
+
+
+async def test_who_proved_the_cpf_sees_what_waits_and_needs_no_code(app: RunningApp) -> None:
+    person, declared = await proven(app), await register(app)
+    account, other = await open_account(app, person.cpf, None), await open_account(app, declared.cpf, address())
+    listed = (await person.get("/benefits/waiting-accounts")).json()["items"]
+    assert [item["account"] for item in listed] == [account]
+    taken = await person.post(f"/benefits/accounts/{account}/claim/confirm", {})
+    assert (taken.status_code, taken.json()["account"]) == (200, account)
+    assert (await person.get("/benefits/waiting-accounts")).json()["items"] == []
+    assert (await person.post(f"/benefits/accounts/{other}/claim/confirm", {})).status_code == 404
+
+
+async def test_who_only_typed_the_cpf_sees_nothing_and_comes_by_the_code(app: RunningApp) -> None:
+    person = await register(app)
+    account = await open_account(app, person.cpf, address())
+    for answer in (
+        await person.get("/benefits/waiting-accounts"),
+        await person.post(f"/benefits/accounts/{account}/claim/confirm", {}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "cpf_not_proven")
+        assert account not in answer.text
+
+
+async def invited(app: RunningApp, endpoints: Endpoints, account: str, contact: str) -> str:
+    """Invite somebody to an account; return the token that came to its contact."""
+    asked = await app.person("benefits:write").post(f"/benefits/accounts/{account}/invite")
+    assert (asked.status_code, asked.content) == (202, b""), asked.text
+    await app.work_off()
+    assert endpoints.maildir is not None
+    words = body_of(mail_to(endpoints.maildir, contact)[-1], "plain").split()
+    return next(word for word in words if len(word) == 43)
+
+
+async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp, endpoints: Endpoints) -> None:
+    squatter, contact = await register(app), address()
+    account = await open_account(app, squatter.cpf, contact)
+    token = await invited(app, endpoints, account, contact)
+    body = {name: value for name, value in new_person().items() if name != "cpf"}
+    registered = await app.client.post("/users/register", json=body)
+    assert (registered.status_code, registered.json()["cpf_state"]) == (201, "none")
+    person = app.person(user_id=UUID(registered.json()["id"]))
+    taken = await person.post("/benefits/invitations/accept", {"token": token})
+    assert (taken.status_code, taken.json()["account"]) == (200, account), taken.text
+    assert (await person.get(f"/benefits/accounts/{account}")).status_code == 200
+    assert (await person.get("/users/me")).json()["cpf_state"] == "none", "the account, and nothing else"
+    for who in (person, squatter):
+        again = await who.post("/benefits/invitations/accept", {"token": token})
+        assert (again.status_code, again.json()["code"]) == (404, "invitation_over")
+    claimed = await app.person("benefits:write").post(f"/benefits/accounts/{account}/invite")
+    assert (claimed.status_code, claimed.json()["code"]) == (409, "already_claimed")
+
+
+async def test_an_invitation_is_for_the_cpf_of_the_account_and_the_newest_counts(
+    app: RunningApp, endpoints: Endpoints
+) -> None:
+    person, stranger, contact = await register(app), await register(app), address()
+    account = await open_account(app, person.cpf, contact)
+    former = await invited(app, endpoints, account, contact)
+    token = await invited(app, endpoints, account, contact)
+    refused = await stranger.post("/benefits/invitations/accept", {"token": token})
+    assert (refused.status_code, refused.json()["code"]) == (409, "cpf_differs")
+    for wrong in (former, "x" * 43):
+        answer = await person.post("/benefits/invitations/accept", {"token": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (404, "invitation_over")
+    clock.advance(timedelta(days=7))
+    late = await person.post("/benefits/invitations/accept", {"token": token})
+    assert (late.status_code, late.json()["code"]) == (404, "invitation_over")
+
+
+async def test_an_invitation_wants_the_claim_and_a_contact(app: RunningApp) -> None:
+    person = await register(app)
+    account = await open_account(app, person.cpf, None)
+    assert (await person.post(f"/benefits/accounts/{account}/invite")).status_code == 403
+    operator = app.person("benefits:write")
+    answer = await operator.post(f"/benefits/accounts/{account}/invite")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_contact")
+    assert (await operator.post(f"/benefits/accounts/c-{uuid4()}/invite")).status_code == 404
+
+
+async def test_many_who_bring_one_invitation_leave_one_with_the_account(app: RunningApp, endpoints: Endpoints) -> None:
+    contact = address()
+    account = await open_account(app, (await register(app)).cpf, contact)
+    token = await invited(app, endpoints, account, contact)
+    people = []
+    for _ in range(4):
+        body = {name: value for name, value in new_person().items() if name != "cpf"}
+        made = await app.client.post("/users/register", json=body)
+        people.append(app.person(user_id=UUID(made.json()["id"])))
+    answers = await asyncio.gather(*(who.post("/benefits/invitations/accept", {"token": token}) for who in people))
+    assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]

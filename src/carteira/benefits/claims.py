@@ -1,19 +1,22 @@
 """Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (rules.md).
 
 Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
-An account of another CPF, or of another person, is not there. The code is a one-time code (`kit.security.codes`).
+Who has proven the CPF sees the accounts that wait for it, and needs no code. An account of another CPF, or of another
+person, is not there. The code is a one-time code (`kit.security.codes`).
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity, ledger
 from carteira.benefits.accounts import balances
 from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoContact, WrongClaimCode
-from carteira.benefits.models import BenefitAccount, BenefitClaimCode
+from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitInvitation
 from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
@@ -34,6 +37,15 @@ from carteira.kit.web.problems import TooManyRequests
 _OLDEST = timedelta(minutes=20)
 """How long after its expiry a code that could not be sent is made anew."""
 _NOT_SENT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAccount:
+    """An account that an employer opened for a CPF, and that is nobody's yet."""
+
+    id: UUID
+    account: str
+    created_at: datetime
 
 
 async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = False) -> BenefitAccount:
@@ -102,17 +114,18 @@ async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | No
 
 
 async def confirm(
-    runtime: identity.Runtime, user_id: UUID, address: str, reference: str, code: str
+    runtime: identity.Runtime, user_id: UUID, address: str, reference: str, code: str | None
 ) -> BenefitAccountOut:
-    """Make an account, and the money in it, the person's.
+    """Make an account, and the money in it, the person's: by the code, or without one where their CPF is proven.
 
     Raises:
+        CpfNotProven: there is no code, and the CPF is not proven.
         BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
         WrongClaimCode: wrong, used, too late, or tried too often.
         LimitReached: the person, or their network address, tried too many wrong codes.
     """
     limits = [RateLimit.of(PER_ACCOUNT, "benefits.claim", user_id), RateLimit.of(WRONG_CODES, network(address))]
-    if codes.is_typed(codes.read_code(code)):
+    if code is not None and codes.is_typed(codes.read_code(code)):
         await runtime.limiter.check(*limits)
     try:
         async with runtime.database.transaction() as tx:
@@ -122,9 +135,29 @@ async def confirm(
         raise
 
 
-async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitAccountOut:
+async def waiting(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> Sequence[WaitingAccount]:
+    """List the accounts that wait for a person whose CPF is proven, oldest first.
+
+    Raises:
+        CpfNotProven: it is not; everybody else names the account, and comes by the code.
+    """
+    cpf = await identity.proven_cpf(tx, user_id)
+    if cpf is None:
+        raise identity.CpfNotProven
+    query = select(BenefitAccount).where(BenefitAccount.cpf == cpf, BenefitAccount.user_id.is_(None))
+    if after is not None:
+        query = query.where(BenefitAccount.id > after)
+    rows = await tx.scalars(query.order_by(BenefitAccount.id).limit(limit))
+    return [WaitingAccount(row.id, row.reference, row.created_at) for row in rows]
+
+
+async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str | None) -> BenefitAccountOut:
     """Lock the account, so that of many who confirm at once one is first."""
     account = await _claimable(tx, user_id, reference, lock=True)
+    if code is None:
+        if await identity.proven_cpf(tx, user_id) != account.cpf:
+            raise identity.CpfNotProven
+        return await make_theirs(tx, account, user_id, by="proof")
     row = await locked(tx, BenefitClaimCode, account.id)
     if row is None or row.user_id != user_id:
         raise WrongClaimCode
@@ -133,13 +166,19 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str) -> BenefitA
     row.tries = attempt.tries
     if not attempt.is_right:
         raise CommitThenRaise(WrongClaimCode())
+    return await make_theirs(tx, account, user_id, by="code")
+
+
+async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str) -> BenefitAccountOut:
+    """Make a locked account that is nobody's, and the money in it, a person's; codes and invitations to it are over."""
     account.user_id = user_id
-    await tx.delete(row)
     await tx.flush()
+    for table in (BenefitClaimCode, BenefitInvitation):
+        await tx.execute(delete(table).where(table.account_id == account.id))
     accounts_in_ledger = await ledger.accounts_of_holder(tx, account.id)
     await ledger.lock(
         tx, [account_in_ledger.id for account_in_ledger in accounts_in_ledger]
     )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
-    await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id))
+    await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id), by=by)
     return BenefitAccountOut(account=account.reference, balances=await balances(tx, account.id))

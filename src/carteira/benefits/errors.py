@@ -96,6 +96,13 @@ class AlreadyClaimed(Conflict):
     detail = "Esta conta já tem dono."
 
 
+class InvitationOver(NotFound):
+    """The invitation is unknown, used, replaced by a newer one or too old."""
+
+    code = "invitation_over"
+    detail = "Este convite não vale mais. Peça outro à sua empresa."
+
+
 class WrongClaimCode(InvalidInput):
     """The code is wrong, expired, or was tried too often."""
 

@@ -4,14 +4,20 @@ from uuid import UUID
 
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.benefits import claims
+from carteira.benefits import claims, invitations
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
 from carteira.kit.security.codes import MINUTES
 
-letters = EmailTemplates("carteira.benefits", {"claim_code": "Seu código para ligar a conta de benefícios"})
+letters = EmailTemplates(
+    "carteira.benefits",
+    {
+        "claim_code": "Seu código para ligar a conta de benefícios",
+        "invitation": "Convite para a sua conta de benefícios",
+    },
+)
 
 
 def claim_sms(code: str, link: str | None) -> str:
@@ -21,6 +27,11 @@ def claim_sms(code: str, link: str | None) -> str:
         f"Carteira: o código da sua conta de benefícios {what}. Vale por {MINUTES} minutos. "
         "Não passe este código a ninguém."
     )
+
+
+def invitation_sms(token: str) -> str:
+    """Give the text of an invitation's SMS."""
+    return f"Carteira: convite para a sua conta de benefícios: {token} Não passe a ninguém."
 
 
 def make_blueprint(mailer: Mailer, sms: Sms, link_base: str) -> Blueprint:
@@ -39,5 +50,19 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str) -> Blueprint:
             await mailer.send(message.to, letters.compose("claim_code", **message.values(link_base)))
         else:
             await sms.send(message.to, claim_sms(message.code, message.link(link_base)))
+
+    @blueprint.task(name="send_invitation", retry=RetryStrategy(max_attempts=5, exponential_wait=3), pass_context=True)
+    async def send_invitation(context: JobContext, account_id: str) -> None:
+        """Draw the token and send it to the recorded contact."""
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            message = await invitations.make_invitation(tx, UUID(account_id))
+        if message is None:
+            return
+        if message.is_email:
+            about = {"name": "", "account": message.account, "token": message.token, "days": invitations.DAYS}
+            await mailer.send(message.to, letters.compose("invitation", **about))
+        else:
+            await sms.send(message.to, invitation_sms(message.token))
 
     return blueprint

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, SmallInteger, Text, func
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
@@ -126,6 +126,19 @@ class BenefitReturn(Base):
     kind: Mapped[str] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class BenefitInvitation(Base):
+    """An employer's invitation to an account, sent to its recorded contact; who brings the token gets the account.
+
+    The token is drawn as it is sent, and kept as its SHA-256; until then there is none.
+    """
+
+    __tablename__ = "benefits_invitations"
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_accounts.id"), primary_key=True)
+    token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class BenefitClaimCode(Base):

@@ -9,7 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError
 
 from carteira import ledger
-from carteira.benefits import accounts, catalog, operations, queries, topups
+from carteira.benefits import accounts, catalog, invitations, operations, queries, topups
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
@@ -26,6 +26,7 @@ from carteira.benefits.schemas import (
     ClaimCodeIn,
     CreditIn,
     CreditOut,
+    InvitationIn,
     MerchantIn,
     MerchantName,
     MerchantOut,
@@ -33,6 +34,7 @@ from carteira.benefits.schemas import (
     ReturnOut,
     SimulationOut,
     TransactionOut,
+    WaitingAccountOut,
 )
 from carteira.identity import ClientDep, IdentityDep
 from carteira.kit.values.exact_json import parse_strict_json
@@ -186,11 +188,39 @@ async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Respo
     return Response(status_code=202)
 
 
+@router.get("/waiting-accounts", summary="Contas abertas para o meu CPF")
+async def list_waiting(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[WaitingAccountOut]:
+    """Lista as contas que empresas abriram para o CPF e ainda não têm dono; só para quem tem o CPF comprovado."""
+    rows = await claiming.waiting(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, lambda row: row.id).map(WaitingAccountOut.model_validate)
+
+
+@router.post(
+    "/accounts/{account}/invite",
+    status_code=202,
+    summary="Convidar o titular",
+    dependencies=[claims("benefits:write"), acts("benefit_invited")],
+)
+async def invite(account: Reference, runtime: IdentityDep) -> Response:
+    """Manda um convite ao contato cadastrado: para quem não tem CPF no cadastro, ou cujo CPF está em outra conta."""
+    await invitations.invite(runtime, account)
+    return Response(status_code=202)
+
+
+@router.post("/invitations/accept", summary="Usar um convite")
+async def accept_invitation(body: InvitationIn, tx: TxDep, who: Who) -> BenefitAccountOut:
+    """Com o convite recebido (7 dias, um só uso), a conta e o saldo passam a ser seus. Não comprova o CPF."""
+    return await invitations.accept(tx, who.user_id, body.token)
+
+
 @router.post("/accounts/{account}/claim/confirm", summary="Ligar a conta")
 async def confirm_claim(
     account: Reference, body: ClaimCodeIn, who: Who, runtime: IdentityDep, client: ClientDep
 ) -> BenefitAccountOut:
-    """Com o código recebido (10 minutos, um uso, cinco tentativas), ou o do link, a conta e o saldo são seus."""
+    """Com o código recebido (10 minutos, um uso, cinco tentativas), ou o do link, a conta e o saldo são seus.
+
+    Quem tem o CPF comprovado não precisa do código.
+    """
     return await claiming.confirm(runtime, who.user_id, client.address, account, body.code)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.ops.cooperative import dump_json
@@ -65,9 +65,24 @@ class BenefitAccountOut(BaseModel):
 
 
 class ClaimCodeIn(Body):
-    """The code that came to the account's contact."""
+    """The code that came to the account's contact; none where the CPF is proven."""
 
-    code: MessageCode
+    code: MessageCode | None = Field(None, description="Dispensável para quem tem o CPF comprovado")
+
+
+class InvitationIn(Body):
+    """The invitation that came to the account's contact."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class WaitingAccountOut(BaseModel):
+    """An account that waits for the person of its CPF."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    account: str
+    created_at: datetime
 
 
 class CreditIn(Body):

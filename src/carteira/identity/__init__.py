@@ -26,7 +26,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
-from carteira.identity.errors import ClaimNotFound, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.errors import ClaimNotFound, CpfDiffers, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
 from carteira.identity.fields import Email, FullName, Password
 from carteira.identity.proof.service import proven_among, proven_cpf
 from carteira.identity.roles.service import take_on
@@ -44,6 +44,7 @@ __all__ = [
     "ClaimNotFound",
     "Client",
     "ClientDep",
+    "CpfDiffers",
     "CpfNotProven",
     "CpfTaken",
     "Email",

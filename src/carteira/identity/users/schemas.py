@@ -16,11 +16,11 @@ from carteira.kit.web.bodies import Body
 
 
 class RegisterIn(Body):
-    """Who registers."""
+    """Who registers; without a CPF they sign in by e-mail, and tell it later."""
 
     full_name: FullName
     email: Email
-    cpf: Cpf
+    cpf: Cpf | None = None
     birth_date: BirthDate
     phone: Phone
     password: Password

@@ -1,0 +1,108 @@
+"""An employer's invitation: a way into a benefit account for somebody whose CPF another account has, or who has none.
+
+The token goes to the contact that the employer recorded. Who brings it gets that account and nothing else, as with the
+code of a claim; it proves nothing of a CPF.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import identity
+from carteira.benefits import claims
+from carteira.benefits.accounts import find
+from carteira.benefits.errors import AlreadyClaimed, InvitationOver, NoContact
+from carteira.benefits.models import BenefitAccount, BenefitInvitation
+from carteira.benefits.schemas import BenefitAccountOut
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.security.opaque_tokens import digest, new_token
+from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.problems import TooManyRequests
+
+DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationMessage:
+    """What a job sends: the token, to whom, and of which account."""
+
+    to: str
+    """An e-mail address, or else a phone."""
+    token: str = field(repr=False)
+    account: str
+
+    @property
+    def is_email(self) -> bool:
+        """Whether it goes by e-mail; by SMS otherwise."""
+        return "@" in self.to
+
+
+async def invite(runtime: identity.Runtime, reference: str) -> None:
+    """Have an invitation sent to an account's recorded contact; a former one is good no more.
+
+    Raises:
+        BenefitAccountNotFound: there is no such account.
+        AlreadyClaimed: it is somebody's.
+        NoContact: none is recorded.
+        LimitReached, TooManyRequests: too many were sent.
+    """
+    async with runtime.database.transaction() as tx:
+        account = await find(tx, reference)
+        if account.user_id is not None:
+            raise AlreadyClaimed
+        if account.contact is None:
+            raise NoContact
+    limits = [RateLimit.of(item, "benefits.invite", account.id) for item in (PER_RECOVERY, PER_RECOVERY_DAY)]
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
+        raise TooManyRequests(60)
+    async with runtime.database.transaction() as tx:
+        fresh = {"token_hash": None, "expires_at": clock.now() + timedelta(days=DAYS)}
+        await tx.execute(
+            insert(BenefitInvitation)
+            .values(account_id=account.id, **fresh)
+            .on_conflict_do_update(index_elements=["account_id"], set_=fresh)
+        )
+        await audit.record(tx, "benefit_invited", subject=account.person, account_id=str(account.id))
+        await jobs.defer(tx, "benefits:send_invitation", account_id=str(account.id))
+
+
+async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:
+    """Draw an invitation's token, anew if sending failed; None if it may go to nobody any more. A job calls it."""
+    account = await locked(tx, BenefitAccount, account_id)
+    row = await locked(tx, BenefitInvitation, account_id)
+    if account is None or row is None or account.user_id is not None or account.contact is None:
+        return None
+    if row.expires_at <= clock.now():
+        return None
+    token = new_token()
+    row.token_hash = digest(token)
+    await tx.flush()
+    return InvitationMessage(account.contact, token, account.reference)
+
+
+async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:
+    """Make the account of an invitation, and the money in it, the person's.
+
+    Raises:
+        InvitationOver: unknown, used, replaced or too old, or the account is somebody's.
+        CpfDiffers: the person told or proved another CPF than the one that the employer opened the account for.
+    """
+    brought = digest(token)
+    account_id = await tx.scalar(select(BenefitInvitation.account_id).where(BenefitInvitation.token_hash == brought))
+    account = None if account_id is None else await locked(tx, BenefitAccount, account_id)
+    row = None if account is None else await locked(tx, BenefitInvitation, account.id)
+    if account is None or row is None or row.token_hash != brought or row.expires_at <= clock.now():
+        raise InvitationOver
+    if account.user_id is not None:
+        raise InvitationOver
+    person = await identity.person(tx, user_id)
+    if None not in {person.cpf, account.cpf} and person.cpf != account.cpf:
+        raise identity.CpfDiffers("A conta foi aberta para outro CPF. Fale com a empresa que a criou.")
+    return await claims.make_theirs(tx, account, user_id, by="invitation")
