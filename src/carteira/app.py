@@ -90,6 +90,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         development=settings.environment == "development",
         outage_seconds=settings.session_outage_seconds,
         second_factor=settings.needs_second_factor,
+        registrations_per_hour=None if settings.registrations_per_hour == "none" else settings.registrations_per_hour,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         mail_from=settings.mail_from,
         sms_url=settings.sms_url,

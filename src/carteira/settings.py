@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     session_history_days: int = Field(
         90, ge=1, le=3650, description="Days that sessions are kept, and listed nowhere, after they ended."
     )
+    registrations_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
+        600,
+        description="People who may register from one network in an hour, or `none` for any number; in development "
+        "this machine has no limit.",
+    )
     users_export_days: int = Field(
         7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )

@@ -1,6 +1,5 @@
 """What identity's verbs work with in one server process, made in the lifespan and kept on `app.state.identity`."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -13,9 +12,10 @@ from carteira.identity.proof.service import CpfFollower
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.social.providers import Provider, ProviderName
 from carteira.identity.trail.queries import IdsOf
-from carteira.identity.users.passwords import PARALLEL_HASHES
+from carteira.identity.users.passwords import PARALLEL_CHECKS, PARALLEL_HASHES, WAITING_CHECKS, WAITING_HASHES
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.ops.turns import Turns
 from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest, Sealer
 from carteira.kit.security.tokens import SigningKeys
@@ -45,8 +45,12 @@ class Runtime:
     """Modules that keep a person's CPF beside their own rows."""
     providers: Mapping[ProviderName, Provider] = field(default_factory=dict)
     """Where people may sign in elsewhere."""
-    guesses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL_HASHES))
+    guesses: Turns = field(default_factory=lambda: Turns("sign_in", at_once=PARALLEL_CHECKS, waiting=WAITING_CHECKS))
     """Password guesses under way; a guess looks at its limit once its turn has come, so that a burst passes none."""
+    registrations: Turns = field(
+        default_factory=lambda: Turns("registration", at_once=PARALLEL_HASHES, waiting=WAITING_HASHES)
+    )
+    """Registrations whose password is being hashed."""
 
 
 async def authenticate(request: Request, token: str) -> Principal:

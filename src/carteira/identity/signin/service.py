@@ -1,8 +1,9 @@
 """Sign-in by password, and the second factor behind it.
 
 Only failures count: ten per account and three hundred per address in a quarter of an hour. What an attacker uses up is
-the limit of devices that the account does not know: a known device has its own, and where a second factor is on, a
-person goes on to it whether or not the password fits, so that the challenge tells an attacker nothing.
+the limit of devices that the account does not know: a known device has its own, whatever its address has used up, and
+where a second factor is on, a person goes on to it whether or not the password fits, so that the challenge tells an
+attacker nothing.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
-from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
+from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, PER_JUNK, RateLimit, network
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
@@ -60,8 +61,9 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     told, person = _account_limits(runtime, candidate, username, client)
     has_totp = candidate is not None and candidate.has_totp
-    async with runtime.guesses:
-        await runtime.limiter.check(address)
+    async with runtime.guesses.turn():
+        if not (candidate and candidate.knows_device):  # one that is known has a limit of its own
+            await runtime.limiter.check(address)
         used_up = await runtime.limiter.is_reached(told)
         if used_up and not has_totp:
             await runtime.limiter.check(told)
@@ -170,25 +172,32 @@ async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Cl
         WrongCode: the code or the token is wrong, used, or too late.
         LimitReached: too many wrong codes lately.
     """
-    address = RateLimit.of(PER_ADDRESS, network(client.address))
-    await runtime.limiter.check(address)
-    async with runtime.database.transaction() as tx:
-        user_id = await tx.scalar(
-            select(MfaChallenge.user_id).where(
-                MfaChallenge.token_hash == digest(mfa_token), MfaChallenge.genuine, MfaChallenge.used_at.is_(None)
-            )
-        )
-    limits = [address]
-    if user_id is not None:
-        # Only who has the password gets here, so that a stranger cannot use this limit up.
-        limits.append(RateLimit.of(PER_ACCOUNT, "code", user_id))
-        await runtime.limiter.check(*limits)
+    limit = await _code_limit(runtime, mfa_token, client)
+    await runtime.limiter.check(limit)
     try:
         async with runtime.database.transaction() as tx:
             return await _finish(tx, runtime, mfa_token, code, client)
     except WrongCode:
-        await runtime.limiter.count(*limits)
+        await runtime.limiter.count(limit)
         raise
+
+
+async def _code_limit(runtime: Runtime, mfa_token: str, client: Client) -> RateLimit:
+    """Give the limit that a wrong code counts against, of which no other way of signing in knows.
+
+    Only who has the password has a genuine challenge, so that a stranger cannot use its limit up; one that is not has a
+    limit of the same size, so that the two cannot be told apart. A token of no challenge is counted by its address.
+    """
+    async with runtime.database.transaction() as tx:
+        found = await tx.execute(
+            select(MfaChallenge.user_id, MfaChallenge.genuine).where(
+                MfaChallenge.token_hash == digest(mfa_token), MfaChallenge.used_at.is_(None)
+            )
+        )
+        challenge = found.one_or_none()
+    if challenge is None:
+        return RateLimit.of(PER_JUNK, network(client.address))
+    return RateLimit.of(PER_ACCOUNT, "code" if challenge.genuine else "no code", challenge.user_id)
 
 
 async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:

@@ -42,7 +42,7 @@ async def by_password(runtime: Runtime, who: Principal, password: str) -> Sessio
             raise CodeNeeded
         user = await tx.get_one(User, who.user_id)
         known = user.password_hash
-    async with runtime.guesses:
+    async with runtime.guesses.turn():
         await runtime.limiter.check(*limits)
         fits, _ = await verify_password(password, known)
         if not fits:

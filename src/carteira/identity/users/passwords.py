@@ -16,8 +16,11 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 MIN_LENGTH = 8
 MAX_LENGTH = 200
 GENERATED_LENGTH = 20
-PARALLEL_HASHES = 2
-"""Each takes 64 MiB and, for a while, a core: more at once would only starve the requests that need none."""
+PARALLEL_CHECKS, PARALLEL_HASHES = 2, 1
+"""Each takes 64 MiB and, for a while, a core: more at once would only starve the requests that need none. New passwords
+have a thread of their own, so that who registers keeps nobody from signing in."""
+WAITING_CHECKS, WAITING_HASHES = 32, 16
+"""How many more may wait: some two seconds' work."""
 
 _BRAZILIAN = (
     "mudar123 senha123 senha1234 senha12345 senha2024 senha2025 senha2026 brasil123 brasil2022 brasil2024 brasil2026 "
@@ -29,7 +32,8 @@ _BRAZILIAN = (
 )
 
 _hasher = PasswordHash((Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4),))
-_threads = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
+_checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check")
+_hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
 
 
 @cache
@@ -75,8 +79,8 @@ def _normal(password: str) -> str:
 
 
 async def hash_password(password: str) -> str:
-    """Hash a password with Argon2id in a thread; at most two run at once in a process."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, _normal(password))
+    """Hash a new password with Argon2id in a thread."""
+    return await asyncio.get_running_loop().run_in_executor(_hashing, _hasher.hash, _normal(password))
 
 
 @cache
@@ -98,9 +102,9 @@ async def verify_password(password: str, known: str | None) -> tuple[bool, str |
     """
     if len(password) > MAX_LENGTH:
         password, known = "", None
-    return await asyncio.get_running_loop().run_in_executor(_threads, _verify, password, known)
+    return await asyncio.get_running_loop().run_in_executor(_checking, _verify, password, known)
 
 
 async def warm_up() -> None:
     """Make the hash of nobody before the first person asks, so that the first one takes no longer."""
-    await asyncio.get_running_loop().run_in_executor(_threads, _nobodys_hash)
+    await asyncio.get_running_loop().run_in_executor(_checking, _nobodys_hash)

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from limits import RateLimitItemPerHour
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -48,7 +49,14 @@ from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
-from carteira.kit.security.rate_limits import PER_ACCOUNT, PER_ADDRESS, RateLimit, network
+from carteira.kit.security.rate_limits import (
+    PER_ACCOUNT,
+    PER_ADDRESS,
+    LimitReached,
+    RateLimit,
+    is_loopback,
+    network,
+)
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -97,8 +105,8 @@ def taken(error: IntegrityError) -> Conflict:
     raise error
 
 
-async def prepare_password(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> str:
-    """Check a new password's rules and give its hash. Takes a while, so call it outside of a transaction.
+def insist_on_rules(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> None:
+    """Check a new password's rules.
 
     Raises:
         WeakPassword: it breaks rules, each named.
@@ -106,6 +114,15 @@ async def prepare_password(password: str, *, field: str = "password", personal: 
     broken = passwords.broken_rules(password, personal=personal)
     if broken:
         raise WeakPassword(broken, field=field)
+
+
+async def prepare_password(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> str:
+    """Check a new password's rules and give its hash. Takes a while, so call it outside of a transaction.
+
+    Raises:
+        WeakPassword: it breaks rules, each named.
+    """
+    insist_on_rules(password, field=field, personal=personal)
     return await passwords.hash_password(password)
 
 
@@ -164,15 +181,20 @@ async def register_person(
     """Add somebody who registers themselves, and do what belongs to it in the same transaction.
 
     The password is hashed before the transaction begins: it takes a while. Taken addresses and CPFs are counted against
-    the network address: who asks for one after the other is looking for people.
+    the network address: who asks for one after the other is looking for people. So is every registration whose password
+    is hashed, within limits that a school or an employer does not reach.
 
     Raises:
-        LimitReached: the address has asked for too many that are taken.
+        LimitReached: the address has asked for too many that are taken, or for too many.
+        Busy: too many register at this moment.
         WeakPassword, EmailTaken, CpfTaken.
     """
     limit = RateLimit.of(PER_ADDRESS, "register", network(address))
     await runtime.limiter.check(limit)
-    password_hash = await prepare_password(password, personal=(person.email, person.cpf))
+    insist_on_rules(password, personal=(person.email, person.cpf))
+    await _count_registration(runtime, address)
+    async with runtime.registrations.turn():
+        password_hash = await passwords.hash_password(password)
     try:
         async with runtime.database.transaction() as tx:
             user_id = await add_person(tx, person, password_hash=password_hash)
@@ -180,6 +202,21 @@ async def register_person(
     except (EmailTaken, CpfTaken):
         await runtime.limiter.count(limit)
         raise
+
+
+async def _count_registration(runtime: Runtime, address: str) -> None:
+    """Count a registration against its network.
+
+    Raises:
+        LimitReached: the network has none left in this hour.
+    """
+    most = runtime.config.registrations_per_hour
+    if most is None or (runtime.config.development and is_loopback(address)):
+        return
+    limit = RateLimit.of(RateLimitItemPerHour(most, namespace="carteira:registrations"), network(address))
+    if not await runtime.limiter.count(limit):
+        await runtime.limiter.check(limit)
+        raise LimitReached(1)  # the window ended between the two looks
 
 
 async def _live(tx: Tx, user_id: UUID) -> User:
@@ -280,7 +317,7 @@ async def change_password(runtime: Runtime, who: Principal, current: str, new: s
     async with runtime.database.transaction() as tx:
         user = await _live(tx, who.user_id)
         known, personal = user.password_hash, (user.email, user.cpf)
-    async with runtime.guesses:
+    async with runtime.guesses.turn():
         await runtime.limiter.check(limit)
         fits, _ = await passwords.verify_password(current, known)
         if not fits:

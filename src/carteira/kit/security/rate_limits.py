@@ -22,6 +22,8 @@ from carteira.kit.outbound.redis import PatientRedis
 WINDOW_MINUTES = 15
 PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")
 PER_ADDRESS = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:address")
+PER_JUNK = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:junk")
+"""Second factors of sign-ins that never were: nobody's failures but their address's own."""
 PER_RECOVERY = RateLimitItemPerMinute(5, WINDOW_MINUTES, namespace="carteira:recovery")
 PER_RECOVERY_DAY = RateLimitItemPerMinute(20, 24 * 60, namespace="carteira:recovery-day")
 WRONG_CODES = RateLimitItemPerHour(100, namespace="carteira:codes")
@@ -61,6 +63,14 @@ def network(address: str) -> str:
     if parsed.version == 4:  # noqa: PLR2004 - IP's own number
         return str(parsed)
     return str(ipaddress.ip_network((int(parsed) >> _HOST_BITS_V6 << _HOST_BITS_V6, _HOST_BITS_V6)))
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def truncated_network(address: str) -> str:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable, is_connection_lost
+from carteira.kit.ops.turns import Busy
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security.approvals import DailyCeilingReached, OperationChanged, OwnOperation
 from carteira.kit.security.audit_trail import AuditDown
@@ -195,6 +196,14 @@ class DependencyDown(Problem):
         super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
 
 
+class BusyProblem(DependencyDown):
+    """More is asked for than can be worked on soon (503); `Retry-After` says for how many seconds."""
+
+    code = "busy"
+    title = "Serviço ocupado"
+    detail = "Há pedidos demais agora. Tente de novo em instantes."
+
+
 class DatabaseDownProblem(DependencyDown):
     """PostgreSQL does not answer (503)."""
 
@@ -242,6 +251,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     DatabaseDown: lambda _: DatabaseDownProblem(),
     OperationInProgress: lambda _: OperationInProgressProblem(),
     TextNotStorable: lambda _: InvalidInput("Um texto enviado tem um caractere que não pode ser guardado."),
+    Busy: lambda fact: BusyProblem(retry_after_seconds=fact.retry_after_seconds),
     ServiceDown: lambda _: DependencyDown(),
     AuditDown: lambda _: AuditDownProblem(),
     InvalidToken: lambda _: NotAuthenticated("Sua sessão não é válida ou expirou. Entre de novo."),
