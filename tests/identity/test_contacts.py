@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -337,3 +338,51 @@ async def test_the_wait_is_a_setting(start_app: Callable[..., Awaitable[RunningA
     await confirm_email(app, endpoints, new)
     clock.advance(timedelta(hours=1, seconds=1))
     assert await codes_go_to(app, endpoints, new, new, person.email) == [new]
+
+
+@pytest.fixture
+def strict(app: RunningApp) -> RunningApp:
+    """The application, as careful as production with people whom operators change."""
+    runtime = app.api.state.identity
+    app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
+    return app
+
+
+async def test_in_production_an_operator_changes_no_contact_alone(
+    strict: RunningApp, endpoints: Endpoints, person: Person
+) -> None:
+    maker, checker, new = strict.person("users:write"), strict.person("users:write"), new_person()["email"]
+    path = f"/users/{person.id}"
+    for body in ({"email": new}, {"phone": PHONE}, {"phone": None}):
+        assert (await maker.call("PATCH", path, json=body)).status_code == 202, body
+    waiting = (await maker.call("PUT", path, json={"full_name": "Maria Nova", "email": new})).json()["pending"]
+    assert waiting["kind"] == "identity.person_change"
+    assert ("email", person.email) in await contacts_of(strict, person), "nothing changed"
+    assert (await maker.call("PATCH", path, json={"full_name": "Maria Outra"})).status_code == 200, (
+        "what recovers nothing"
+    )
+    pending = f"/pending/{waiting['id']}"
+    assert (await maker.post(f"{pending}/approve")).json()["code"] == "own_operation"
+    theirs = strict.person("users:write", user_id=person.id)
+    assert (await theirs.post(f"{pending}/approve")).json()["code"] == "own_operation"
+    assert (await strict.person("money:approve").post(f"{pending}/approve")).status_code == 404
+    assert (await checker.post(f"{pending}/approve")).status_code == 200
+    assert (await states_of(strict, person))["email", new] == "unconfirmed", "the wait holds for operators too"
+    assert (await act(strict, "undo", await undo_link(strict, endpoints, person.email))).status_code == 200
+    async with strict.database.transaction() as tx:
+        query = text("SELECT actor_id, details FROM audit_log WHERE action = 'user_changed' AND subject_id = :id")
+        rows = (await tx.execute(query, {"id": person.id})).all()
+    assert [(row.actor_id, row.details.get("approved_by")) for row in rows] == [
+        (maker.id, None),
+        (maker.id, str(checker.id)),
+    ]
+
+
+async def test_an_address_taken_meanwhile_fails_the_operation(strict: RunningApp, person: Person) -> None:
+    new = new_person()["email"]
+    body = {"email": new}
+    waiting = (await strict.person("users:write").call("PATCH", f"/users/{person.id}", json=body)).json()["pending"]
+    await register(strict, email=new)
+    failed = await strict.person("users:write").post(f"/pending/{waiting['id']}/approve")
+    assert (failed.status_code, failed.json()["reason"]["code"]) == (409, "email_taken")
+    assert ("email", person.email) in await contacts_of(strict, person)

@@ -100,6 +100,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.social.routes import router as social
     from carteira.identity.trail.routes import router as trail
     from carteira.identity.users import queries
+    from carteira.identity.users.by_operator import operation as person_change
     from carteira.identity.users.passwords import warm_up
     from carteira.identity.users.routes import router as users
     from carteira.kit.outbound.http import Http
@@ -139,7 +140,10 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
         name="identity",
         routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients, trail),
         jobs=make_blueprint(config),
-        operations=(cpf_proof(cpf_followers, two_to_move=not config.development),),
+        operations=(
+            cpf_proof(cpf_followers, two_to_move=not config.development),
+            person_change(config, cpf_followers),
+        ),
         followers=(audit_chain.follower,),
         lifespan=lifespan,
         observe=audit_checks.observe,

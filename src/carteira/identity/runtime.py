@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,6 +24,16 @@ from carteira.kit.web.access import Principal
 
 Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
 Eraser = Callable[[Tx, UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """What a change of a person needs of the process, or of the operation that carries it out later."""
+
+    sealer: Sealer
+    wait: timedelta
+    """For how long a changed contact point does not recover the account."""
+    cpf_followers: Sequence[CpfFollower] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,12 @@ class Runtime:
         default_factory=lambda: Turns("registration", at_once=PARALLEL_HASHES, waiting=WAITING_HASHES)
     )
     """Registrations whose password is being hashed."""
+
+    @property
+    def changing(self) -> Changing:
+        """What a change of a person needs."""
+        wait = timedelta(hours=self.config.contact_change_hours)
+        return Changing(self.sealer, wait, self.cpf_followers)
 
 
 async def authenticate(request: Request, token: str) -> Principal:

@@ -1,6 +1,5 @@
 """Contact points change, are confirmed by a link, and a change is undone by whoever reads the former one."""
 
-from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from carteira.identity.contacts import links
 from carteira.identity.contacts.points import ContactPoint, Kind, former_of, points_of, recovering, recovers
 from carteira.identity.errors import ContactConfirmed, ContactLinkRefused, ContactNotFound, EmailTaken
 from carteira.identity.models import ContactChange, KnownDevice, MfaChallenge, User
-from carteira.identity.runtime import Runtime
+from carteira.identity.runtime import Changing, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.search_text import search_text_of
@@ -24,7 +23,7 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import TooManyRequests
 
 
-async def change(tx: Tx, runtime: Runtime, user: User, kind: Kind, value: str | None) -> None:
+async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str | None) -> None:
     """Put a contact point in the place of a locked person's, tell the former one, and ask the new one to confirm.
 
     The former one goes on being what the account is recovered by until the new one is confirmed and
@@ -44,7 +43,6 @@ async def change(tx: Tx, runtime: Runtime, user: User, kind: Kind, value: str | 
         await tx.flush()
         return
     setattr(user, f"{kind}_confirmed_at", now if value is None else None)
-    wait = timedelta(hours=runtime.config.contact_change_hours)
     if row is None:
         row = ContactChange(
             id=uuid7(),
@@ -53,15 +51,15 @@ async def change(tx: Tx, runtime: Runtime, user: User, kind: Kind, value: str | 
             former=present,
             former_confirmed_at=confirmed,
             changed_at=now,
-            recovers_from=now + wait,
+            recovers_from=now + changing.wait,
         )
         tx.add(row)
     else:  # the one between never recovered: its reader is told, and may undo nothing
-        row.changed_at, row.recovers_from = now, now + wait
+        row.changed_at, row.recovers_from = now, now + changing.wait
         if present is not None:
-            await _tell(tx, runtime, row, present, may_undo=False)
+            await _tell(tx, changing, row, present, may_undo=False)
     await tx.flush()
-    await _tell_former(tx, runtime, user, row)
+    await _tell_former(tx, changing, user, row)
     if value is not None:
         await jobs.defer(tx, "identity:send_contact_confirmation", user_id=str(user.id), kind=kind)
 
@@ -71,24 +69,24 @@ def differs(one: str | None, other: str | None) -> bool:
     return (one or "").lower() != (other or "").lower()
 
 
-async def _tell_former(tx: Tx, runtime: Runtime, user: User, row: ContactChange) -> None:
+async def _tell_former(tx: Tx, changing: Changing, user: User, row: ContactChange) -> None:
     """Tell the former contact point, and of a phone the e-mail address too, since a phone may be stolen or new."""
     if row.former is not None:
-        await _tell(tx, runtime, row, row.former)
+        await _tell(tx, changing, row, row.former)
     if row.kind == "phone":
         address = recovering(await points(tx, user, "email"))
         if address is not None:
-            await _tell(tx, runtime, row, address.value)
+            await _tell(tx, changing, row, address.value)
 
 
-async def _tell(tx: Tx, runtime: Runtime, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
+async def _tell(tx: Tx, changing: Changing, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
     """Have a contact point told. The queue's table holds nothing personal: the address is sealed."""
     await jobs.defer(
         tx,
         "identity:tell_contact_changed",
         user_id=str(row.user_id),
         kind=row.kind,
-        to=runtime.sealer.seal(row.user_id, to.encode()).hex(),
+        to=changing.sealer.seal(row.user_id, to.encode()).hex(),
         change_id=str(row.id) if may_undo else None,
     )
 

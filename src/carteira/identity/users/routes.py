@@ -10,12 +10,13 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from carteira.identity.roles import service as roles
 from carteira.identity.roles.grants import require_may_grant_role
 from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, RoleOut
-from carteira.identity.runtime import IdentityDep
+from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep
+from carteira.identity.sessions.service import Client
 from carteira.identity.trail import queries as trail
 from carteira.identity.trail.schemas import DataAccessOut
-from carteira.identity.users import export, passwords, queries, suspension
+from carteira.identity.users import by_operator, export, passwords, queries, suspension
 from carteira.identity.users import service as people
 from carteira.identity.users.schemas import (
     ConsentIn,
@@ -33,11 +34,17 @@ from carteira.identity.users.schemas import (
 )
 from carteira.identity.users.service import NewPerson, may_see_cpf, require_self_or
 from carteira.kit.security import audit
+from carteira.kit.security.approvals import MustWait
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
+from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
+
+TWO_FOR_CONTACTS: dict[int | str, dict[str, Any]] = {
+    202: {"model": WaitingOut, "description": "Contato de outra pessoa, em produção: espera um segundo operador"}
+}
 
 router = APIRouter(route_class=JsonRoute, prefix="/users", tags=["identity"])
 
@@ -214,28 +221,52 @@ async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
-async def _change(
-    identity: IdentityDep, client: ClientDep, who: Principal, user_id: UUID, body: UserPut | UserPatch
-) -> UserOut:
+async def _change(  # noqa: PLR0913, PLR0917 - what the two routes were given
+    identity: Runtime, desk: Desk, client: Client, who: Principal, user_id: UUID, body: UserPut | UserPatch
+) -> object:
     changes = body.model_dump(exclude_unset=True)
-    view = await people.change_person(identity, client.address, who, user_id, changes)
+    try:
+        view = await people.change_person(identity, client.address, who, user_id, changes)
+    except MustWait as wait:
+        order = by_operator.PersonChangeOrder(user_id=user_id, changes=body.model_dump(mode="json", exclude_unset=True))
+        what = by_operator.operation(identity.config, identity.cpf_followers)
+        async with identity.database.transaction() as tx:
+            waiting = await desk.propose(tx, what, order, who.actor, summary=wait.summary, gains=wait.gains)
+        return JSONResponse(jsonable_encoder(waiting.body), waiting.status)
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
-@router.put("/{user_id}", summary="Alterar um usuário", dependencies=[acts("user_changed")])
-async def put_user(user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
+@router.put(
+    "/{user_id}",
+    summary="Alterar um usuário",
+    response_model=UserOut,
+    responses=TWO_FOR_CONTACTS,
+    dependencies=[acts("user_changed")],
+)
+async def put_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
+) -> object:
     """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH."""
-    return await _change(identity, client, who, user_id, body)
+    return await _change(identity, desk, client, who, user_id, body)
 
 
-@router.patch("/{user_id}", summary="Alterar parte dos dados de um usuário", dependencies=[acts("user_changed")])
-async def patch_user(user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep) -> UserOut:
+@router.patch(
+    "/{user_id}",
+    summary="Alterar parte dos dados de um usuário",
+    response_model=UserOut,
+    responses=TWO_FOR_CONTACTS,
+    dependencies=[acts("user_changed")],
+)
+async def patch_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
+) -> object:
     """Altera só os campos enviados.
 
     O próprio e-mail ou telefone pede uma entrada recente. O contato anterior é avisado, pode desfazer a troca e ainda
-    recupera a conta até o novo ser confirmado e o prazo passar: veja `contacts`.
+    recupera a conta até o novo ser confirmado e o prazo passar: veja `contacts`. O contato de outra pessoa, em
+    produção, espera a aprovação de um segundo operador (202).
     """
-    return await _change(identity, client, who, user_id, body)
+    return await _change(identity, desk, client, who, user_id, body)
 
 
 @router.delete("/{user_id}", status_code=204, summary="Apagar um usuário", dependencies=[acts("user_erased")])

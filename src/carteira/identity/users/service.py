@@ -1,6 +1,6 @@
 """People: registration, creation, change, password, consents, export of everything held, and erasure (LGPD)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from carteira.identity.config import GENERATED_PASSWORD_DAYS
 from carteira.identity.contacts import service as contacts
-from carteira.identity.contacts.points import KINDS
+from carteira.identity.contacts.points import KINDS, Kind
 from carteira.identity.errors import (
     CpfIsFixed,
     CpfTaken,
@@ -38,10 +38,11 @@ from carteira.identity.models import (
     UserClaim,
 )
 from carteira.identity.proof import service as proofs
+from carteira.identity.proof.service import CpfFollower
 from carteira.identity.roles import service as roles
 from carteira.identity.roles.grants import keep_an_administrator, require_not_above
 from carteira.identity.roles.shipped import CITIZEN
-from carteira.identity.runtime import Runtime
+from carteira.identity.runtime import Changing, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
 from carteira.identity.users.queries import PersonView, person
@@ -49,6 +50,7 @@ from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
+from carteira.kit.security.approvals import Gains, MustWait
 from carteira.kit.security.rate_limits import (
     PER_ACCOUNT,
     PER_ADDRESS,
@@ -219,7 +221,12 @@ async def _count_registration(runtime: Runtime, address: str) -> None:
         raise LimitReached(1)  # the window ended between the two looks
 
 
-async def _live(tx: Tx, user_id: UUID) -> User:
+async def live(tx: Tx, user_id: UUID) -> User:
+    """Return a person, locked.
+
+    Raises:
+        UserNotFound: there is none, or they were erased.
+    """
     user = await locked(tx, User, user_id)
     if user is None or user.erased_at is not None:
         raise UserNotFound
@@ -250,6 +257,7 @@ async def change_person(
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
         LimitReached: too many that are taken were asked for.
         ClaimsBeyondYours: another person holds claims that whoever changes them lacks.
+        MustWait: in production, another's contact point wants a second person.
     """
     limits = [
         RateLimit.of(PER_ACCOUNT, "taken", who.id),
@@ -268,41 +276,67 @@ async def _change_person(
     tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any]
 ) -> PersonView:
     require_self_or(who, user_id, "users:write")
-    user = await _live(tx, user_id)
+    user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
         raise CpfIsFixed
+    if _moved(user, changes):
+        if who.id == user_id:
+            who.require_recent_sign_in()
+        elif not runtime.config.development:
+            summary = f"Trocar o contato da pessoa {user_id}"
+            raise MustWait(0, summary, Gains.of(user_id, user.cpf), None)
+    await write_changes(tx, runtime.changing, user, changes, actor=who.id)
+    return await person(tx, user_id)
+
+
+def _moved(user: User, changes: Mapping[str, Any]) -> list[Kind]:
+    return [kind for kind in KINDS if kind in changes and contacts.differs(getattr(user, kind), changes[kind])]
+
+
+async def write_changes(  # noqa: PLR0913 - what changes, and who did it
+    tx: Tx,
+    changing: Changing,
+    user: User,
+    changes: Mapping[str, Any],
+    *,
+    actor: UUID | None,
+    approved_by: UUID | None = None,
+) -> None:
+    """Write what changes of a locked person; whoever calls it has asked whether it may.
+
+    Raises:
+        EmailTaken, CpfTaken: another person has it.
+    """
+    moved = _moved(user, changes)
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
-    moved = [kind for kind in KINDS if kind in changed and contacts.differs(getattr(user, kind), changes[kind])]
-    if moved and who.id == user_id:
-        who.require_recent_sign_in()
     for name in set(changed) - set(moved):
         setattr(user, name, changes[name])
     if "cpf" in changed:
-        await _begin_anew_with_cpf(tx, runtime, user)
+        await _begin_anew_with_cpf(tx, changing.cpf_followers, user)
     try:
         for kind in moved:
-            await contacts.change(tx, runtime, user, kind, changes[kind])
+            await contacts.change(tx, changing, user, kind, changes[kind])
         user.search_text = search_text_of(user.full_name, user.email)
         user.updated_at = clock.now()
         await tx.flush()
     except IntegrityError as error:
         raise taken(error) from error
     if "email" in moved:
-        await contacts.require_free(tx, user_id, changes["email"])
-    await audit.record(tx, "user_changed", actor=who.id, subject=user_id, fields=changed)
-    return await person(tx, user_id)
+        await contacts.require_free(tx, user.id, changes["email"])
+    second: dict[str, Any] = {} if approved_by is None else {"approved_by": str(approved_by)}
+    await audit.record(tx, "user_changed", actor=actor, subject=user.id, fields=changed, **second)
 
 
-async def _begin_anew_with_cpf(tx: Tx, runtime: Runtime, user: User) -> None:
+async def _begin_anew_with_cpf(tx: Tx, followers: Sequence[CpfFollower], user: User) -> None:
     """Leave nothing that was proven of a person's former CPF, and tell those who keep it beside their own rows."""
     user.cpf_moved_at = None
     try:
         await proofs.unprove(tx, user)
     except IntegrityError as error:
         raise taken(error) from error
-    await proofs.follow(tx, runtime.cpf_followers, user.id, user.cpf)
+    await proofs.follow(tx, followers, user.id, user.cpf)
 
 
 async def change_password(runtime: Runtime, who: Principal, current: str, new: str) -> None:
@@ -315,7 +349,7 @@ async def change_password(runtime: Runtime, who: Principal, current: str, new: s
     """
     limit = RateLimit.of(PER_ACCOUNT, "current", who.user_id)
     async with runtime.database.transaction() as tx:
-        user = await _live(tx, who.user_id)
+        user = await live(tx, who.user_id)
         known, personal = user.password_hash, (user.email, user.cpf)
     async with runtime.guesses.turn():
         await runtime.limiter.check(limit)
@@ -327,7 +361,7 @@ async def change_password(runtime: Runtime, who: Principal, current: str, new: s
         raise WeakPassword(["A nova senha deve ser diferente da atual."], field="new_password")
     fresh = await prepare_password(new, field="new_password", personal=personal)
     async with runtime.database.transaction() as tx:
-        user = await _live(tx, who.user_id)
+        user = await live(tx, who.user_id)
         if user.password_hash != known:
             raise WrongCurrentPassword
         await set_password(tx, runtime, user, fresh, keep_session=who.session_id)
@@ -364,7 +398,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
         RecentSignInRequired: one's own account wants a recent sign-in.
     """
     require_self_or(who, user_id, "users:write")
-    user = await _live(tx, user_id)
+    user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
     if who.id == user_id:
         who.require_step_up()
