@@ -138,3 +138,14 @@ def test_the_documents_key_rotates_while_files_are_served(carteira: Carteira, cl
         assert httpx.get(link).content == pdf()
     (tmp_path / "keys" / "documents.json").write_text("rubbish")
     assert "não pôde ser trocada" in carteira("documents", "rotate-key", code=1).stderr
+
+
+def test_an_administrator_is_invited(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
+    done = carteira("admin", "create", "--email", "chefe@exemplo.com.br", "--name", "Helena Dias")
+    assert "/auth/invitation?token=" in done.stdout
+    token = done.stdout.strip().rpartition("=")[2]
+    with running_server(tmp_path, workers=1, database_url=cli_url, carteira_modules="none") as server:
+        opened = httpx.post(f"{server.url}/auth/invitation/start", data={"token": token})
+        assert opened.json()["email"] == "chefe@exemplo.com.br"
+    carteira("admin", "create", "--email", "chefe", "--name", "Helena Dias", code=1)
+    carteira("admin", "create", "--email", "x@exemplo.com.br", "--name", "Helena", code=1)

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from carteira.cli import (
+    admin,
     audit,
     credit,
     database,
@@ -35,6 +36,7 @@ for command in (
 ):
     app.command()(command)
 for name, group in (
+    ("admin", admin.app),
     ("ledger", ledger.app),
     ("audit", audit.app),
     ("sandbox", sandbox.app),

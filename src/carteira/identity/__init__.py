@@ -26,8 +26,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
-from carteira.identity.errors import ClaimNotFound, CpfDiffers, CpfNotProven, CpfTaken, EmailTaken, UserNotFound
+from carteira.identity.errors import (
+    AccountSuspended,
+    ClaimNotFound,
+    CpfDiffers,
+    CpfNotProven,
+    CpfTaken,
+    EmailTaken,
+    UserNotFound,
+)
 from carteira.identity.fields import Email, FullName, Password
+from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
+from carteira.identity.invitations.service import invite_administrator, send_invitation
 from carteira.identity.proof.service import proven_among, proven_cpf
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
@@ -40,7 +50,11 @@ from carteira.identity.users.queries import PersonView, find_person, names, pers
 from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
 
+INVITATION_DAYS = _INVITATION_LIFETIME.days
+
 __all__ = [
+    "INVITATION_DAYS",
+    "AccountSuspended",
     "ClaimNotFound",
     "Client",
     "ClientDep",
@@ -66,6 +80,7 @@ __all__ = [
     "authenticate",
     "export_users",
     "find_person",
+    "invite_administrator",
     "module",
     "names",
     "person",
@@ -74,6 +89,7 @@ __all__ = [
     "proven_cpf",
     "register_person",
     "seed",
+    "send_invitation",
     "start_session",
     "still_acts",
     "take_on",
@@ -87,6 +103,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     """
     from carteira.identity.clients.routes import router as clients
     from carteira.identity.contacts.routes import router as contacts
+    from carteira.identity.invitations.routes import router as invitations
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
     from carteira.identity.proof.by_operator import operation as cpf_proof
@@ -138,7 +155,20 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
 
     return Module(
         name="identity",
-        routers=(signin, sessions, recovery, passkeys, social, contacts, proof, users, roles, clients, trail),
+        routers=(
+            signin,
+            sessions,
+            recovery,
+            passkeys,
+            invitations,
+            social,
+            contacts,
+            proof,
+            users,
+            roles,
+            clients,
+            trail,
+        ),
         jobs=make_blueprint(config),
         operations=(
             cpf_proof(cpf_followers, two_to_move=not config.development),

@@ -145,6 +145,13 @@ class LastAdministrator(Conflict):
     detail = "Esta é a última pessoa que administra. Torne outra administradora antes."
 
 
+class InvitationOver(NotAuthenticated):
+    """The invitation's link is unknown, used or too old."""
+
+    code = "invitation_over"
+    detail = "Este convite não vale mais. Peça outro a quem administra o servidor."
+
+
 class SuspendsThemself(Conflict):
     """Somebody would suspend themself."""
 

@@ -12,6 +12,7 @@ from carteira.identity.contacts import links
 from carteira.identity.contacts import service as contacts
 from carteira.identity.contacts.points import Kind
 from carteira.identity.errors import UserNotFound
+from carteira.identity.invitations import service as invitations
 from carteira.identity.passkeys import service as passkeys
 from carteira.identity.recovery import service as recovery
 from carteira.identity.sessions import service as sessions
@@ -189,6 +190,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
+            await invitations.forget_old(tx)
             await sessions.forget_old(tx, days=config.session_days_kept)
             await service.forget_old(tx)
             await recovery.forget_old(tx)

@@ -304,6 +304,19 @@ class SocialRegistration(Base):
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0", default=0)
 
 
+class Invitation(Base):
+    """Somebody who may become an administrator by a link; there is one of a person at most."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (Index("ix_invitations_expires_at", "expires_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER), unique=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    expires_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
 class Recovery(Base):
     """A password recovery that was asked for; without a user nobody is known by what was typed."""
 

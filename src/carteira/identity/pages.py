@@ -41,6 +41,11 @@ def code_page(code: str) -> str:
     return _PAGE.format(title="Seu código", text=text, form=f"<p><code>{escape(code)}</code></p>")
 
 
+def page_of(title: str, text: str, form: str) -> str:
+    """Write a page; `form` is HTML whose values its caller has escaped."""
+    return _PAGE.format(title=escape(title), text=escape(text), form=form)
+
+
 def ask_page(act: Act, token: str) -> str:
     """Write the page that asks before it does."""
     title, text, button = _ASK[act]

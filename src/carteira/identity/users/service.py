@@ -24,6 +24,7 @@ from carteira.identity.errors import (
 from carteira.identity.models import (
     Consent,
     ContactChange,
+    Invitation,
     KnownDevice,
     MfaChallenge,
     Passkey,
@@ -59,6 +60,7 @@ from carteira.kit.security.rate_limits import (
     is_loopback,
     network,
 )
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
@@ -78,6 +80,7 @@ _ERASED = (
     Recovery,
     Consent,
     ContactChange,
+    Invitation,
 )
 """What goes with a person, beside their row's content."""
 
@@ -136,7 +139,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     role_id: int | None = None,
     must_change_password: bool = False,
     email_confirmed: bool = False,
-    actor: UUID | None = None,
+    actor: Actor | UUID | None = None,
     user_id: UUID | None = None,
 ) -> UUID:
     """Add a person with a role ("cidadão" if none is named) and what it grants; give their id.

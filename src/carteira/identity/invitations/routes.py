@@ -1,0 +1,92 @@
+"""Invitations over HTTP: opened and accepted by the holder of the link, in a browser or by a program."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse
+
+from carteira.identity.errors import InvalidCode, InvitationOver, WeakPassword
+from carteira.identity.invitations import pages, service
+from carteira.identity.invitations.schemas import InvitationAcceptedOut, InvitationOut
+from carteira.identity.pages import page_response
+from carteira.identity.runtime import IdentityDep
+from carteira.kit.web.access import public
+
+router = APIRouter(prefix="/auth/invitation", tags=["identity"])
+
+_linked = public("the holder of an invitation's link")
+_BROWSER: dict[str, Any] = {"text/html": {}}
+_LENGTH = 200
+FormToken = Annotated[str, Form(min_length=1, max_length=_LENGTH)]
+
+
+def _page(text: str, status: int = 200) -> HTMLResponse:
+    """Answer with a page that nobody keeps, and whose address goes nowhere."""
+    answer = page_response(text, status)
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _in_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+@router.get("", summary="Abrir o link de um convite", response_class=HTMLResponse, dependencies=[_linked])
+async def begin(token: Annotated[str, Query(min_length=1, max_length=_LENGTH)]) -> HTMLResponse:
+    """Mostra uma página que pergunta antes de começar; por si só nada faz."""
+    return _page(pages.begin_page(token))
+
+
+@router.post(
+    "/start",
+    summary="Começar a aceitar um convite",
+    response_model=None,
+    responses={200: {"model": InvitationOut, "content": _BROWSER}},
+    dependencies=[_linked],
+)
+async def start(token: FormToken, request: Request, identity: IdentityDep) -> InvitationOut | HTMLResponse:
+    """Mostra o que ativa o autenticador. Em um navegador, responde uma página."""
+    try:
+        async with identity.database.transaction() as tx:
+            opened = await service.open_invitation(tx, identity, token)
+    except InvitationOver as over:
+        if _in_browser(request):
+            return _page(pages.over_page(over.detail), over.status)
+        raise
+    if _in_browser(request):
+        return _page(pages.accept_page(token, opened))
+    enrolment = opened.enrolment
+    return InvitationOut(
+        full_name=opened.full_name,
+        email=opened.email,
+        secret=enrolment.secret if enrolment else None,
+        otpauth_uri=enrolment.otpauth_uri if enrolment else None,
+        qr_svg=enrolment.qr_svg if enrolment else None,
+    )
+
+
+@router.post(
+    "/accept",
+    summary="Aceitar um convite",
+    response_model=None,
+    responses={200: {"model": InvitationAcceptedOut, "content": _BROWSER}},
+    dependencies=[_linked],
+)
+async def accept(
+    token: FormToken,
+    password: Annotated[str, Form(min_length=1, max_length=1000, json_schema_extra={"format": "password"})],
+    code: Annotated[str, Form(min_length=1, max_length=40)],
+    request: Request,
+    identity: IdentityDep,
+) -> InvitationAcceptedOut | HTMLResponse:
+    """Define a senha, ativa o autenticador com um código dele e dá o papel de administrador. Vale uma vez."""
+    try:
+        codes = await service.accept(identity, token, password, code)
+    except (InvalidCode, InvitationOver, WeakPassword) as problem:
+        if not _in_browser(request):
+            raise
+        told = " ".join(error["message"] for error in problem.errors) or problem.detail
+        over = isinstance(problem, InvitationOver)
+        return _page(pages.over_page(told) if over else pages.again_page(token, told), problem.status)
+    return _page(pages.done_page(codes)) if _in_browser(request) else InvitationAcceptedOut(recovery_codes=codes)
