@@ -47,7 +47,7 @@ def modules_of(settings: Settings) -> list[Module]:
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy,
-            jwt_secret=settings.jwt_secret.get_secret_value(),
+            processor=benefits.ProcessorSecrets(settings.jwt_secrets, settings.processor_token_seconds),
             mailer=mailer,
             sms=sms_of(config.sms_url, config.sms_token, config.home),
             link_base=config.link_base,

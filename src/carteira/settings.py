@@ -46,6 +46,11 @@ def _in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
     )
 
 
+def _split(text: str) -> tuple[str, ...]:
+    """Give what stands between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
@@ -94,7 +99,14 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr = Field(
         SecretStr(DEVELOPMENT_JWT_SECRET),
-        description="HS256 secret of the card processor's tokens for the authorizer, 32 bytes or more.",
+        description="HS256 secret of the card processor's tokens for the authorizer, 32 bytes or more; several, "
+        "comma-separated, while it is rotated: the first signs, each verifies.",
+    )
+    processor_token_seconds: int = Field(
+        0,
+        ge=0,
+        description="For how long a token of the card processor may be good, from its `iat` (without one, from when it "
+        "is seen) to its `exp`; 0: for any time.",
     )
     access_token_key_file: Path | None = Field(
         None, description="PEM file of the Ed25519 key that signs people's tokens; empty: made in the home folder."
@@ -301,14 +313,21 @@ class Settings(BaseSettings):
             raise ValueError("CLAMD_URL must be set with MALWARE_SCAN=required")
         return self
 
+    @field_validator("jwt_secret")
+    @classmethod
+    def _some_secret(cls, given: SecretStr) -> SecretStr:
+        if not _split(given.get_secret_value()):
+            raise ValueError("JWT_SECRET names no secret")
+        return given
+
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:
         if self.environment != "production":
             return self
         wrong = []
-        secret = self.jwt_secret.get_secret_value()
-        if secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < 32:  # noqa: PLR2004 - RFC 7518, section 3.2
-            wrong.append("JWT_SECRET must be a secret of 32 bytes or more")
+        weak = (secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < 32 for secret in self.jwt_secrets)  # noqa: PLR2004 - RFC 7518, section 3.2
+        if any(weak):
+            wrong.append("JWT_SECRET must be a secret of 32 bytes or more, or several, comma-separated")
         if self.debug:
             wrong.append("DEBUG must be off")
         if self.operators_second_factor == "off":
@@ -366,6 +385,11 @@ class Settings(BaseSettings):
         """Whether people recharge their transport cards without a payment."""
         said = self.recharge_without_payment
         return self.environment == "development" if said is None else said
+
+    @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The secrets of the card processor's tokens: the first signs, each verifies."""
+        return _split(self.jwt_secret.get_secret_value())
 
     @property
     def modules(self) -> frozenset[str]:

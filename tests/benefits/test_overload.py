@@ -83,7 +83,7 @@ def _authorization(account: object) -> Authorization:
 async def lane() -> tuple[FastLane, Queue, Gate]:
     gate = Gate()
     queue = Queue(cast("Authorizer", gate))
-    return FastLane(queue, ProcessorTokens(SECRET)), queue, gate
+    return FastLane(queue, ProcessorTokens([SECRET])), queue, gate
 
 
 async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[FastLane, Queue, Gate]) -> None:

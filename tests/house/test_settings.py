@@ -86,7 +86,9 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
         Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
 
 
-@pytest.mark.parametrize("change", [{"jwt_secret": "short"}, {"debug": True}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"jwt_secret": "short"}, {"jwt_secret": "x" * 32 + ",short"}, {"debug": True}], ids=str
+)
 def test_production_refuses_what_is_weak(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=r"must be"):
         Settings.model_validate(PRODUCTION | change)

@@ -15,6 +15,7 @@ Sources: rules.md, benefits; ADR 0003.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 
@@ -34,6 +35,7 @@ from carteira.kit.outbound.sms import Sms
 
 __all__ = [
     "BenefitAccountView",
+    "ProcessorSecrets",
     "StrategyName",
     "accounts_of_person",
     "balances",
@@ -49,7 +51,15 @@ __all__ = [
 _BULK_BODY_BYTES = 8 * 1024 * 1024
 
 
-def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms, link_base: str) -> Module:
+@dataclass(frozen=True, slots=True)
+class ProcessorSecrets:
+    """What the card processor's tokens are verified with, each for so many seconds at most; 0: for any time."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    most_seconds: int = 0
+
+
+def module(*, strategy: StrategyName, processor: ProcessorSecrets, mailer: Mailer, sms: Sms, link_base: str) -> Module:
     """Hand benefits to the composition root; codes go out by `mailer` and `sms`, links among them under `link_base`."""
     from carteira.benefits.authorizer import fast_lane
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
@@ -58,7 +68,7 @@ def module(*, strategy: StrategyName, jwt_secret: str, mailer: Mailer, sms: Sms,
     from carteira.benefits.people import erase_person, export_person, ids_of_person
     from carteira.benefits.routes import router, transactions
 
-    tokens = ProcessorTokens(jwt_secret)
+    tokens = ProcessorTokens(processor.secrets, most_seconds=processor.most_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

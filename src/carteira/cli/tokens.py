@@ -38,6 +38,6 @@ async def find(url: str, email: str) -> identity.PersonView | None:
 
 
 def processor(settings: Settings, ttl: timedelta) -> str:
-    """Sign a card processor's token for the authorizer: HS256 with `JWT_SECRET` and nothing but `exp`."""
-    key = OctKey.import_key(settings.jwt_secret.get_secret_value())
+    """Sign a card processor's token for the authorizer: HS256 with the first of `JWT_SECRET` and nothing but `exp`."""
+    key = OctKey.import_key(settings.jwt_secrets[0])
     return jwt.encode({"alg": "HS256"}, {"exp": int(time.time() + ttl.total_seconds())}, key, algorithms=["HS256"])

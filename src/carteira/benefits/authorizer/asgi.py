@@ -6,12 +6,13 @@ join a batch.
 
 import time
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import OctKey
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import Receive, Scope, Send
@@ -32,6 +33,8 @@ from carteira.kit.web.edge import take_request_id
 PATH: Final = "/transactions/authorizer"
 MAX_BODY_BYTES: Final = 16_384
 MAX_TOKENS: Final = 1_024
+_LAST_INSTANT: Final = 253_402_300_799
+"""The last second of the year 9999, in Unix time."""
 
 BODIES: Final = {code: b'{"code":"%s"}' % code.encode() for code in Code}
 _CODES: Final = {code.value: code for code in Code}
@@ -52,13 +55,15 @@ log = structlog.get_logger(__name__)
 
 
 class ProcessorTokens:
-    """The processor's bearer tokens: HS256 under `JWT_SECRET`, `exp` required (rules.md, benefits).
+    """The processor's bearer tokens: HS256 under one of `JWT_SECRET`'s values, `exp` required (rules.md, benefits).
 
     A verified token is remembered until it expires, so that its signature is computed once.
     """
 
-    def __init__(self, secret: str) -> None:
-        self._key = OctKey.import_key(secret)
+    def __init__(self, secrets: Sequence[str], *, most_seconds: int = 0) -> None:
+        """Take the secrets, and for how long a token may be good, from its `iat` or else from now; 0: for any time."""
+        self._keys = [OctKey.import_key(secret) for secret in secrets]
+        self._most_seconds = most_seconds
         self._registry = jwt.JWTClaimsRegistry(exp={"essential": True})
         self._expiries: OrderedDict[bytes, float] = OrderedDict()
 
@@ -78,14 +83,26 @@ class ProcessorTokens:
         return expires_at
 
     def _verify(self, token: bytes) -> float:
-        try:
-            decoded = jwt.decode(token, self._key, algorithms=["HS256"])
-            self._registry.validate(decoded.claims)
-            if "aud" in decoded.claims:
-                return 0.0  # a token for somebody else, whoever signed it
-            return float(decoded.claims["exp"])
-        except (JoseError, ValueError, TypeError):
+        for key in self._keys:
+            try:
+                decoded = jwt.decode(token, key, algorithms=["HS256"])
+                self._registry.validate(decoded.claims)
+            except BadSignatureError:
+                continue
+            except (JoseError, ValueError, TypeError, OverflowError):
+                return 0.0
+            return self._expiry(decoded.claims)
+        return 0.0
+
+    def _expiry(self, content: Mapping[str, Any]) -> float:
+        if "aud" in content:
+            return 0.0  # a token for somebody else, whoever signed it
+        expires_at = content["exp"]
+        if not expires_at <= _LAST_INSTANT:  # no date that there is, or no number at all
             return 0.0
+        if self._most_seconds and expires_at - content.get("iat", time.time()) > self._most_seconds:
+            return 0.0
+        return float(expires_at)
 
 
 def observe(code: Code, reason: str, seconds: float) -> None:
