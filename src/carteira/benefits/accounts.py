@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
+from carteira.benefits import employers
 from carteira.benefits.errors import (
     BenefitAccountExists,
     BenefitAccountNotFound,
@@ -25,6 +26,7 @@ from carteira.benefits.schemas import (
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
@@ -39,6 +41,7 @@ class BenefitAccountView:
     user_id: UUID | None
     cpf: str | None
     contact: str | None
+    employer_id: UUID
 
     @property
     def person(self) -> UUID:
@@ -56,19 +59,36 @@ async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountV
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     if row is None:
         raise BenefitAccountNotFound
-    return BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact)
+    return view_of(row)
+
+
+def view_of(row: BenefitAccount) -> BenefitAccountView:
+    """Make what leaves the module out of an account."""
+    return BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact, row.employer_id)
+
+
+async def find_for(tx: Tx, reference: str, actor: Actor) -> BenefitAccountView:
+    """Give an account to who acts by claim, if it is of an employer of theirs.
+
+    Raises:
+        BenefitAccountNotFound: there is none, or it is another employer's.
+    """
+    account = await find(tx, reference)
+    if not (await employers.reach_of(tx, actor)).includes(account.employer_id):
+        raise BenefitAccountNotFound
+    return account
 
 
 async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = None) -> BenefitAccountView:
-    """Give an account to its owner or to who may read benefits; to others it is not there.
+    """Give an account to its owner or to who may read benefits of its employer; to others it is not there.
 
     `look` is the action that it is shown for, recorded if it is another's.
 
     Raises:
-        BenefitAccountNotFound: there is none, or it is another person's.
+        BenefitAccountNotFound: there is none, or it is another person's or another employer's.
     """
     account = await find(tx, reference)
-    if not who.may("benefits:read") and (account.user_id is None or account.user_id != who.user_id):
+    if account.user_id != who.id and not await employers.reads(tx, who, account.employer_id):
         raise BenefitAccountNotFound
     if look is not None:
         await audit.record_looks(tx, look, [account.person])
@@ -112,6 +132,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     Raises:
         BenefitAccountExists: the reference is taken.
         UnknownCategory: a balance names a category that is not configured.
+        EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
         MustWait, DailyCeilingReached: what it begins with is above what one operator does alone, or in a day.
     """
     names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
@@ -119,9 +140,17 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     if unknown:
         errors = [{"field": f"balances.{name}", "message": "Categoria desconhecida."} for name in unknown]
         raise UnknownCategory(errors=errors)
+    employer_id = await employers.chosen_for_opening(tx, act.actor, body.employer_id)
     opened = await tx.scalar(
         insert(BenefitAccount)
-        .values(id=uuid7(), reference=body.account, cpf=body.cpf, user_id=body.user_id, contact=body.contact)
+        .values(
+            id=uuid7(),
+            reference=body.account,
+            cpf=body.cpf,
+            user_id=body.user_id,
+            contact=body.contact,
+            employer_id=employer_id,
+        )
         .on_conflict_do_nothing(index_elements=["reference"])
         .returning(BenefitAccount.id)
     )
@@ -129,7 +158,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         raise BenefitAccountExists
     total = sum(body.balances.values())
     summary = f"Abrir a conta {body.account} com {format_brl(total)} de saldo inicial"
-    await act.weigh(tx, amount=total, summary=summary, gains=Gains.of(body.user_id, body.cpf))
+    await act.weigh(tx, amount=total, summary=summary, gains=Gains.of(body.user_id, body.cpf), scope=employer_id)
     for name in names:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):
@@ -142,6 +171,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         approved_by=act.approved_by,
         subject=body.user_id or opened,
         account_id=str(opened),
+        employer=str(employer_id),
         amount=sum(body.balances.values()),
     )
-    return BenefitAccountOut(account=body.account, balances=await balances(tx, opened))
+    return BenefitAccountOut(account=body.account, employer_id=employer_id, balances=await balances(tx, opened))

@@ -181,4 +181,6 @@ async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str
     )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
     await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id), by=by)
-    return BenefitAccountOut(account=account.reference, balances=await balances(tx, account.id))
+    return BenefitAccountOut(
+        account=account.reference, employer_id=account.employer_id, balances=await balances(tx, account.id)
+    )

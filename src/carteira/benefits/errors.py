@@ -1,6 +1,6 @@
 """What benefits refuses over HTTP."""
 
-from carteira.kit.web.problems import Conflict, InvalidInput, NotFound, Refusal
+from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 
 
 class BenefitAccountNotFound(NotFound):
@@ -115,3 +115,48 @@ class BulkTopUpRejected(InvalidInput):
 
     code = "bulk_rejected"
     detail = "Nenhum crédito foi feito: há linhas com erro."
+
+
+class EmployerNotFound(NotFound):
+    """There is no such employer, or it is none of those that the caller is bound to."""
+
+    code = "employer_not_found"
+    detail = "Empresa não encontrada."
+
+
+class CnpjTaken(Conflict):
+    """An employer of this CNPJ exists."""
+
+    code = "cnpj_taken"
+    detail = "Já existe uma empresa com este CNPJ."
+
+
+class EmployerRequired(InvalidInput):
+    """The caller is bound to several employers and named none."""
+
+    code = "employer_required"
+
+    def __init__(self) -> None:
+        message = "Você está vinculado a mais de uma empresa: diga qual."
+        super().__init__(errors=[{"field": "employer_id", "message": message}])
+
+
+class MemberNotFound(NotFound):
+    """There is no such person or client, or they are not bound to this employer."""
+
+    code = "member_not_found"
+    detail = "Pessoa ou cliente não encontrado, ou sem vínculo com esta empresa."
+
+
+class OwnBinding(Conflict):
+    """Nobody binds themselves."""
+
+    code = "own_binding"
+    detail = "Outra pessoa precisa fazer o seu vínculo."
+
+
+class CatalogIsEverybodys(Forbidden):
+    """Categories and merchants are all employers': who is bound to some does not change them."""
+
+    code = "catalog_is_everybodys"
+    detail = "Categorias e estabelecimentos valem para todas as empresas: quem está vinculado a uma não os muda."

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity
 from carteira.benefits import claims
-from carteira.benefits.accounts import find
+from carteira.benefits.accounts import find_for
 from carteira.benefits.errors import AlreadyClaimed, InvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
 from carteira.benefits.schemas import BenefitAccountOut
@@ -22,6 +22,7 @@ from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
@@ -43,17 +44,17 @@ class InvitationMessage:
         return "@" in self.to
 
 
-async def invite(runtime: identity.Runtime, reference: str) -> None:
+async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> None:
     """Have an invitation sent to an account's recorded contact; a former one is good no more.
 
     Raises:
-        BenefitAccountNotFound: there is no such account.
+        BenefitAccountNotFound: there is no such account, or it is another employer's.
         AlreadyClaimed: it is somebody's.
         NoContact: none is recorded.
         LimitReached, TooManyRequests: too many were sent.
     """
     async with runtime.database.transaction() as tx:
-        account = await find(tx, reference)
+        account = await find_for(tx, reference, actor)
         if account.user_id is not None:
             raise AlreadyClaimed
         if account.contact is None:

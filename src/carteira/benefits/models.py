@@ -1,13 +1,59 @@
 """The tables of benefits. Balances are not here: each category of an account is a ledger account."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.outbox import XID_DEFAULT
+
+FIRST_EMPLOYER = UUID("01980000-0000-7000-8000-0000000000e1")
+"""Whose accounts are that name no employer: those of releases before there were employers."""
+
+
+class Employer(Base):
+    """A company that opens benefit accounts. The first one is told its CNPJ by whoever runs the product."""
+
+    __tablename__ = "benefits_employers"
+    __table_args__ = (CheckConstraint("cnpj ~ '^[0-9A-Z]{12}[0-9]{2}$'", name="cnpj"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    cnpj: Mapped[str | None] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    prefunded: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether it pays in before it tops up."""
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class EmployerMember(Base):
+    """An operator or a client that is bound to an employer, or was: who was ever bound stays bound."""
+
+    __tablename__ = "benefits_employer_members"
+    __table_args__ = (
+        CheckConstraint("member_kind IN ('person', 'client')", name="member_kind"),
+        Index("ix_benefits_employer_members_member_id", "member_id"),
+    )
+
+    employer_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_employers.id"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
+    member_kind: Mapped[Literal["person", "client"]] = mapped_column(Text)
+    bound_at: Mapped[datetime] = mapped_column(INSTANT)
+    bound_by: Mapped[UUID]
+    ended_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
 class BenefitAccount(Base):
@@ -18,6 +64,7 @@ class BenefitAccount(Base):
         CheckConstraint("reference ~ '^[A-Za-z0-9._:-]{1,64}$'", name="reference"),
         Index("ix_benefits_accounts_cpf", "cpf", postgresql_where="cpf IS NOT NULL"),
         Index("ix_benefits_accounts_user_id", "user_id", postgresql_where="user_id IS NOT NULL"),
+        Index("ix_benefits_accounts_employer_id_id", "employer_id", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -26,6 +73,9 @@ class BenefitAccount(Base):
     user_id: Mapped[UUID | None]
     contact: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
+    employer_id: Mapped[UUID] = mapped_column(
+        ForeignKey("benefits_employers.id"), server_default=text(f"'{FIRST_EMPLOYER}'")
+    )
 
 
 class BenefitCategory(Base):

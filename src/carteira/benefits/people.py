@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import and_, delete, false, or_, select
 
 from carteira import identity
-from carteira.benefits import queries
+from carteira.benefits import employers, queries
 from carteira.benefits.accounts import balances
-from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision
+from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision, Employer
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import PageRequest
@@ -34,6 +34,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         exported.append(
             {
                 "account": account.reference,
+                "employer": (await tx.get_one(Employer, account.employer_id)).name,
                 "cpf": account.cpf,
                 "contact": account.contact,
                 "created_at": account.created_at,
@@ -64,4 +65,5 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     for account in accounts:
         account.user_id = account.cpf = account.contact = None
     await tx.flush()
+    await employers.forget_member(tx, user_id)
     await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))

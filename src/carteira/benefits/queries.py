@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, or_, select
 
 from carteira import ledger
-from carteira.benefits import catalog
-from carteira.benefits.accounts import BenefitAccountView, persons, visible
+from carteira.benefits import catalog, employers
+from carteira.benefits.accounts import BenefitAccountView, persons, view_of, visible
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
@@ -82,18 +82,17 @@ def as_transaction(row: BenefitDecision) -> TransactionOut:
 
 
 async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> TransactionOut:
-    """Give one decision to the account's owner or to who may read benefits.
+    """Give one decision to the account's owner or to who may read benefits of its employer.
 
     Raises:
-        TransactionNotFound: there is none, or it is another person's.
+        TransactionNotFound: there is none, or it is another person's or another employer's.
     """
     row = await tx.get(BenefitDecision, transaction_id)
-    if row is None:
+    account = None if row is None else await tx.get(BenefitAccount, row.account_id)
+    if row is None or account is None:
         raise TransactionNotFound
-    if not who.may("benefits:read"):
-        owner = await tx.scalar(select(BenefitAccount.user_id).where(BenefitAccount.id == row.account_id))
-        if owner is None or owner != who.user_id:
-            raise TransactionNotFound
+    if account.user_id != who.id and not await employers.reads(tx, who, account.employer_id):
+        raise TransactionNotFound
     await _record_looks(tx, "transaction_read", [row])
     return as_transaction(row)
 
@@ -106,7 +105,7 @@ async def _record_looks(tx: Tx, action: str, rows: Sequence[BenefitDecision]) ->
 async def transactions(
     tx: Tx, who: Principal, *, account: str | None, code: str | None, asked: PageRequest[UUID]
 ) -> Page[TransactionOut]:
-    """List decisions, newest first: of one account, of all of mine, or of everybody for who may read benefits.
+    """List decisions, newest first: of one account, of all of mine, or of all of an employer's for who may read them.
 
     Each person whose decision is shown to another is looked at.
 
@@ -117,8 +116,10 @@ async def transactions(
     if account is not None:
         query = query.where(BenefitDecision.account_id == (await visible(tx, account, who)).id)
     elif not who.may("benefits:read"):
-        mine = select(BenefitAccount.id).where(BenefitAccount.user_id == who.user_id)
-        query = query.where(BenefitDecision.account_id.in_(mine))
+        query = query.where(BenefitDecision.account_id.in_(_accounts(BenefitAccount.user_id == who.user_id)))
+    elif (reach := await employers.reach_of(tx, who.actor)).employers is not None:
+        theirs = or_(BenefitAccount.employer_id.in_(reach.employers), BenefitAccount.user_id == who.id)
+        query = query.where(BenefitDecision.account_id.in_(_accounts(theirs)))
     if code is not None:
         query = query.where(BenefitDecision.code == code)
         if code != Code.APPROVED:
@@ -130,10 +131,14 @@ async def transactions(
     return page.map(as_transaction)
 
 
+def _accounts(which: ColumnElement[bool]) -> Select[UUID]:
+    return select(BenefitAccount.id).where(which)
+
+
 async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
     """Give the accounts that are a person's, oldest first."""
     rows = await tx.scalars(select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id))
-    return [BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact) for row in rows]
+    return [view_of(row) for row in rows]
 
 
 async def statement(

@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from carteira import ledger
+from carteira.benefits import employers
 from carteira.benefits.accounts import persons
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.errors import (
@@ -25,20 +26,23 @@ from carteira.benefits.schemas import (
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import format_brl
 
 
-async def _approved(tx: Tx, transaction_id: UUID) -> BenefitDecision:
+async def _approved(tx: Tx, transaction_id: UUID, actor: Actor) -> BenefitDecision:
     """Lock an approved transaction for giving money back.
 
     Raises:
-        TransactionNotFound: there is none.
+        TransactionNotFound: there is none, or it is another employer's.
         TransactionNotApproved: it moved nothing.
         AlreadyReturned: its entry was reversed in the ledger.
     """
     decision = await tx.get(BenefitDecision, transaction_id)
-    if decision is None:
+    account = None if decision is None else await tx.get(BenefitAccount, decision.account_id)
+    reach = await employers.reach_of(tx, actor)
+    if decision is None or account is None or not reach.includes(account.employer_id):
         raise TransactionNotFound
     if decision.code != Code.APPROVED:
         raise TransactionNotApproved
@@ -59,7 +63,8 @@ async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int, 
     account = await tx.get_one(BenefitAccount, decision.account_id)
     does = "Estornar" if kind == "reversal" else "Devolver"
     summary = f"{does} {format_brl(amount)} de uma compra da conta {account.reference}"
-    await act.weigh(tx, amount=amount, summary=summary, gains=Gains.of(account.user_id, account.cpf))
+    gains = Gains.of(account.user_id, account.cpf)
+    await act.weigh(tx, amount=amount, summary=summary, gains=gains, scope=account.employer_id)
     holder = await ledger.accounts_of_holder(tx, decision.account_id)
     target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
     description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
@@ -108,7 +113,7 @@ async def reverse(tx: Tx, transaction_id: UUID, act: Act) -> ReturnOut:
         AlreadyReturned: it was reversed, or a part of it refunded.
         MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
-    decision = await _approved(tx, transaction_id)
+    decision = await _approved(tx, transaction_id, act.actor)
     if await _returned(tx, transaction_id):
         raise AlreadyReturned
     return await _give_back(tx, decision, "reversal", decision.amount or 0, act)
@@ -121,7 +126,7 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> 
         AlreadyReturned: less is left than is asked for.
         MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
-    decision = await _approved(tx, transaction_id)
+    decision = await _approved(tx, transaction_id, act.actor)
     left = (decision.amount or 0) - await _returned(tx, transaction_id)
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:

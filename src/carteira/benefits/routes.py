@@ -13,6 +13,7 @@ from carteira.benefits import accounts, catalog, invitations, operations, querie
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
+from carteira.benefits.errors import CatalogIsEverybodys
 from carteira.benefits.schemas import (
     AccountIn,
     AuthorizationIn,
@@ -51,6 +52,15 @@ router = APIRouter(route_class=JsonRoute, prefix="/benefits", tags=["benefits"])
 
 Writer = Annotated[Principal, claims("benefits:write")]
 _nobodys = reads("the catalog is nobody's")
+
+
+async def _not_bound(who: Writer) -> None:
+    """Keep those who are bound to an employer from what is every employer's."""
+    if who.scopes is not None:
+        raise CatalogIsEverybodys
+
+
+_unbound = Depends(_not_bound)
 Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
 
 _authorization_body = {
@@ -166,7 +176,9 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
 async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
     view = await accounts.visible(tx, account, who, look="benefit_account_read")
-    return BenefitAccountOut(account=view.reference, balances=await accounts.balances(tx, view.id))
+    return BenefitAccountOut(
+        account=view.reference, employer_id=view.employer_id, balances=await accounts.balances(tx, view.id)
+    )
 
 
 @router.get("/accounts/{account}/statement", summary="Extrato", dependencies=[looks("benefit_statement_read")])
@@ -199,11 +211,11 @@ async def list_waiting(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(B
     "/accounts/{account}/invite",
     status_code=202,
     summary="Convidar o titular",
-    dependencies=[claims("benefits:write"), acts("benefit_invited")],
+    dependencies=[acts("benefit_invited")],
 )
-async def invite(account: Reference, runtime: IdentityDep) -> Response:
+async def invite(account: Reference, who: Writer, runtime: IdentityDep) -> Response:
     """Manda um convite ao contato cadastrado: para quem não tem CPF no cadastro, ou cujo CPF está em outra conta."""
-    await invitations.invite(runtime, account)
+    await invitations.invite(runtime, account, who.actor)
     return Response(status_code=202)
 
 
@@ -338,7 +350,7 @@ async def get_category(category: Annotated[CategoryName, Path()], tx: TxDep) -> 
 @router.put(
     "/categories/{category}",
     summary="Criar ou mudar uma categoria",
-    dependencies=[claims("benefits:write"), acts("benefit_category_set")],
+    dependencies=[_unbound, acts("benefit_category_set")],
 )
 async def put_category(category: Annotated[CategoryName, Path()], body: CategoryIn, tx: TxDep) -> CategoryOut:
     """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria."""
@@ -354,7 +366,7 @@ async def list_merchants(tx: TxDep) -> list[MerchantOut]:
 @router.put(
     "/merchants",
     summary="Criar ou mudar um estabelecimento",
-    dependencies=[claims("benefits:write"), acts("benefit_merchant_set")],
+    dependencies=[_unbound, acts("benefit_merchant_set")],
 )
 async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC de um estabelecimento pelo nome; caixa e espaços repetidos não importam."""
@@ -372,7 +384,7 @@ async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
 @router.put(
     "/merchants/{name:path}",
     summary="Criar ou mudar um estabelecimento",
-    dependencies=[claims("benefits:write"), acts("benefit_merchant_set")],
+    dependencies=[_unbound, acts("benefit_merchant_set")],
 )
 async def put_named_merchant(name: Annotated[MerchantName, Path()], body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
@@ -385,7 +397,7 @@ async def put_named_merchant(name: Annotated[MerchantName, Path()], body: Mercha
     "/merchants/{name:path}",
     status_code=204,
     summary="Tirar",
-    dependencies=[claims("benefits:write"), acts("benefit_merchant_removed")],
+    dependencies=[_unbound, acts("benefit_merchant_removed")],
 )
 async def delete_merchant(name: str, tx: TxDep) -> Response:
     """Tira um estabelecimento da lista."""

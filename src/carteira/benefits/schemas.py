@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.actor import Actor
+from carteira.kit.values.cnpj import Cnpj
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
 from carteira.kit.web.bodies import Body
@@ -38,7 +39,55 @@ Contact = Annotated[
     ),
 ]
 Description = Annotated[str, Field(min_length=1, max_length=200)]
+EmployerName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+        examples=["Padaria Central Ltda."],
+    ),
+    AfterValidator(str.strip),
+]
 InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+
+
+class EmployerIn(Body):
+    """A new employer."""
+
+    cnpj: Cnpj
+    name: EmployerName
+    prefunded: StrictBool = Field(default=False, description="Se a empresa deposita antes de creditar")
+
+
+class EmployerPatch(Body):
+    """What changes of an employer."""
+
+    cnpj: Cnpj | None = None
+    name: EmployerName | None = None
+    prefunded: StrictBool | None = None
+
+
+class EmployerOut(BaseModel):
+    """An employer."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    cnpj: str | None = Field(description="14 caracteres; nulo na primeira empresa até ser informado")
+    name: str = Field(examples=["Padaria Central Ltda."])
+    prefunded: bool
+    created_at: datetime
+
+
+class MemberOut(BaseModel):
+    """An operator or a client that is bound to an employer."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID = Field(description="O id da pessoa ou o client_id")
+    kind: Literal["person", "client"]
+    bound_at: datetime
 
 
 class AccountIn(Body):
@@ -48,6 +97,9 @@ class AccountIn(Body):
     cpf: Cpf | None = None
     user_id: UUID | None = None
     contact: Contact | None = None
+    employer_id: UUID | None = Field(
+        default=None, description="A empresa; sem ela, a de quem abre ou, para quem não está vinculado, a primeira"
+    )
     balances: dict[CategoryName, InitialBalance] = Field(default_factory=dict, examples=[{"FOOD": 50_000, "CASH": 0}])
 
     @model_validator(mode="after")
@@ -61,6 +113,7 @@ class BenefitAccountOut(BaseModel):
     """A benefit account with its balances."""
 
     account: str
+    employer_id: UUID
     balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
 
 

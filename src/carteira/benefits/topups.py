@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
@@ -9,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
 from carteira import ledger
-from carteira.benefits.accounts import find, gains_of
-from carteira.benefits.authorizer import batch
+from carteira.benefits.accounts import find, find_for, gains_of
+from carteira.benefits.employers import EVERYBODYS, Reach, reach_of
 from carteira.benefits.errors import (
     BenefitAccountNotFound,
     BulkTopUpRejected,
@@ -27,7 +28,7 @@ from carteira.benefits.schemas import (
     CreditIn,
     CreditOut,
 )
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops.cooperative import PIECE, pieces
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
@@ -44,29 +45,51 @@ Wanted = tuple[str, str]
 """An account's reference and a category."""
 
 
-async def _find_wanted(tx: Tx, wanted: Collection[Wanted]) -> tuple[set[str], dict[Wanted, UUID]]:
-    """Find the references that exist and the ledger account of each (reference, category), and lock none of them.
+@dataclass(slots=True)
+class _Found:
+    """What there is of what is wanted: references, their employers, and the ledger account of each wanted category."""
+
+    references: set[str] = field(default_factory=set)
+    employers: set[UUID] = field(default_factory=set)
+    accounts: dict[Wanted, UUID] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> UUID | None:
+        """The employer, where all accounts have the same."""
+        return next(iter(self.employers)) if len(self.employers) == 1 else None
+
+
+_FIND = """
+    SELECT reference, id, employer_id FROM benefits_accounts
+    WHERE reference = ANY($1::text[]) AND ($2::uuid[] IS NULL OR employer_id = ANY($2::uuid[]))
+"""
+
+
+async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Found:
+    """Find the accounts within reach and the ledger account of each (reference, category), and lock none of them.
 
     A category that was configured after an account was opened gets its ledger account at its first top-up; in order, so
     that no two transactions wait for each other.
     """
     names = set(await tx.scalars(select(BenefitCategory.name)))
-    known: set[str] = set()
-    accounts: dict[Wanted, UUID] = {}
+    found = _Found()
+    reached = None if reach.employers is None else list(reach.employers)
     missing: list[tuple[Wanted, UUID]] = []
     async for piece in pieces(wanted):
-        ids = await batch.find_accounts(tx, list({reference for reference, _ in piece}))
-        known.update(ids)
+        rows = await fetch(tx, _FIND, list({reference for reference, _ in piece}), reached)
+        ids = {reference: account_id for reference, account_id, _ in rows}
+        found.references.update(ids)
+        found.employers.update(employer_id for _, _, employer_id in rows)
         held = {one: (ids[one[0]], LEDGER_KIND + one[1]) for one in piece if one[0] in ids and one[1] in names}
-        found = await ledger.find_held(tx, held.values())
-        accounts |= {one: found[account] for one, account in held.items() if account in found}
-        missing += [(one, account[0]) for one, account in held.items() if account not in found]
+        there = await ledger.find_held(tx, held.values())
+        found.accounts |= {one: there[account] for one, account in held.items() if account in there}
+        missing += [(one, account[0]) for one, account in held.items() if account not in there]
     for (reference, category), holder_id in sorted(missing):
         view = await find(tx, reference, keep=True)  # its owner must not change meanwhile
-        accounts[reference, category] = await ledger.open_account(
+        found.accounts[reference, category] = await ledger.open_account(
             tx, LEDGER_KIND + category, holder_id=holder_id, owner_id=view.user_id
         )
-    return known, accounts
+    return found
 
 
 async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
@@ -77,13 +100,14 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         UnknownCategory: the category is not configured.
         MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
-    view = await find(tx, reference)
-    _, accounts = await _find_wanted(tx, [(reference, body.category)])
-    account_id = accounts.get((reference, body.category))
+    view = await find_for(tx, reference, act.actor)
+    found = await _find_wanted(tx, [(reference, body.category)], EVERYBODYS)
+    account_id = found.accounts.get((reference, body.category))
     if account_id is None:
         raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
     summary = f"Creditar {format_brl(body.amount)} em {body.category} da conta {reference}"
-    await act.weigh(tx, amount=body.amount, summary=summary, gains=Gains.of(view.user_id, view.cpf))
+    gains = Gains.of(view.user_id, view.cpf)
+    await act.weigh(tx, amount=body.amount, summary=summary, gains=gains, scope=view.employer_id)
     entry = credit_entry(account_id, body.amount, body.description, key=act.key)
     book = await ledger.lock(tx, [account_id])
     book.post(entry)
@@ -159,7 +183,7 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
     if not 0 < len(raw_lines) <= MAX_BULK_LINES:
         message = f"Envie de 1 a {MAX_BULK_LINES} linhas."
         raise InvalidInput(errors=[{"field": "body", "message": message}])
-    results, due = await _judge(tx, raw_lines)
+    results, due, scope = await _judge(tx, raw_lines, await reach_of(tx, act.actor))
     if atomic and len(due) < len(results):
         await _reject(results)
     total = sum(amount for _, _, amount, _ in due)
@@ -168,6 +192,7 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
         amount=total,
         summary=f"Creditar {len(due)} linhas de um lote, {format_brl(total)} no total",
         gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
+        scope=scope,
     )
     await _post(tx, due, act)
     failed = len(results) - len(due)
@@ -183,24 +208,26 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
     return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
 
 
-async def _judge(tx: Tx, raw_lines: Sequence[object]) -> tuple[list[BulkCreditResult], list[Credit]]:
-    """Give each line's result, if it comes to that, and what there is to post."""
+async def _judge(
+    tx: Tx, raw_lines: Sequence[object], reach: Reach
+) -> tuple[list[BulkCreditResult], list[Credit], UUID | None]:
+    """Give each line's result, if it comes to that, what there is to post, and whose accounts these are if one's."""
     numbered = pieces(enumerate(raw_lines, 1), PIECE // 2)  # a bad line takes its time to describe
     checked = [_check(number, raw) async for piece in numbered for number, raw in piece]
-    known, accounts = await _find_wanted(tx, {line[:2] for line in checked if isinstance(line, tuple)})
+    found = await _find_wanted(tx, {line[:2] for line in checked if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
     due: list[Credit] = []
     async for piece in pieces(checked):
         for line in piece:
             if isinstance(line, BulkCreditResult):
                 results.append(line)
-            elif account_id := accounts.get(line[:2]):
+            elif account_id := found.accounts.get(line[:2]):
                 due.append((account_id, entry_id := uuid7(), line[2], line[3]))
                 results.append(_credited(len(results) + 1, line[0], entry_id))
             else:
-                problem = UnknownCategory() if line[0] in known else BenefitAccountNotFound()
+                problem = UnknownCategory() if line[0] in found.references else BenefitAccountNotFound()
                 results.append(_failed(len(results) + 1, line[0], problem))
-    return results, due
+    return results, due, found.scope
 
 
 async def _post(tx: Tx, due: list[Credit], act: Act) -> None:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import prometheus_client
 
-from carteira.http_server.refusals import Reason
+from carteira.http_server.refusals import Refused
 from carteira.kit.web.client_address import TrustedProxies, network_of
 
 MAX_HEAD_BYTES = 65_536
@@ -42,7 +42,7 @@ class Connections:
         self._total = 0
         self._by_network: Counter[str] = Counter()
 
-    def admit(self, address: str) -> Reason | None:
+    def admit(self, address: str) -> Refused | None:
         """Count a connection; give why it is one too many. Each is to be `release`d, also where it was too many."""
         self._total += 1
         open_connections.inc()
@@ -50,8 +50,8 @@ class Connections:
         if network is not None:
             self._by_network[network] += 1
             if self._by_network[network] > self.bounds.max_connections_per_address:
-                return Reason.TOO_MANY_OF_ADDRESS
-        return Reason.TOO_MANY if self._total > self.bounds.max_connections else None
+                return Refused.TOO_MANY_OF_ADDRESS
+        return Refused.TOO_MANY if self._total > self.bounds.max_connections else None
 
     def release(self, address: str) -> None:
         """Count a connection no more."""

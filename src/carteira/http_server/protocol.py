@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from carteira.http_server.application import Application
 from carteira.http_server.connections import MAX_HEAD_BYTES, MAX_HEAD_LINES, Bounds, Connections, refused
-from carteira.http_server.refusals import ANSWERS, Reason
+from carteira.http_server.refusals import ANSWERS, Refused
 
 MAX_HELD_BYTES = 65_536
 MIN_PROGRESS = 1024
@@ -157,7 +157,7 @@ class LaneProtocol(HttpToolsProtocol):
             self._searched = max(0, len(head) - len(_HEAD_END) + 1)
             return b""
         if end < 0 or head.count(b"\n", 0, end) >= MAX_HEAD_LINES:
-            self._refuse(Reason.HEAD_TOO_LARGE)
+            self._refuse(Refused.HEAD_TOO_LARGE)
             return b""
         whole, rest = bytes(head[: end + len(_HEAD_END)]), bytes(head[end + len(_HEAD_END) :])
         self._parse_head(_UPGRADE.sub(b"\nignored", whole))
@@ -171,7 +171,7 @@ class LaneProtocol(HttpToolsProtocol):
         super().data_received(head)
         self._parses_head = False
         if self._reading and self._body_left == 0 and not self._refused:
-            self._refuse(Reason.NOT_HTTP)  # to the parser it is no whole head
+            self._refuse(Refused.NOT_HTTP)  # to the parser it is no whole head
 
     def _take_body(self, data: bytes) -> bytes:
         """Parse bytes of a body, up to where it may end; give what is behind."""
@@ -187,7 +187,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._sent += len(piece)
         super().data_received(piece)
         if self._reading and self._sent > MAX_HEAD_BYTES + 8 * self._delivered:
-            self._refuse(Reason.HEAD_TOO_LARGE)  # chunks that are all extensions and trailers
+            self._refuse(Refused.HEAD_TOO_LARGE)  # chunks that are all extensions and trailers
         elif self._reading and self._is_idle():
             self._throw_away(len(piece))
         return data[len(piece) :]
@@ -294,13 +294,13 @@ class LaneProtocol(HttpToolsProtocol):
         if self._due > self.loop.time():
             self._watch = self.loop.call_at(self._due, self._look)
         elif not self._reading:
-            self._refuse(Reason.HEAD_TIMEOUT if self._head else Reason.SILENT)
+            self._refuse(Refused.HEAD_TIMEOUT if self._head else Refused.SILENT)
         elif self._is_excused() or self._was_excused or self._delivered - self._delivered_before >= MIN_PROGRESS:
             self._was_excused = self._is_excused()
             self._delivered_before = self._delivered
             self._expect()
         else:
-            refused.labels(Reason.BODY_STALLED.value).inc()
+            refused.labels(Refused.BODY_STALLED.value).inc()
             self.transport.abort()
 
     def _is_excused(self) -> bool:
@@ -325,16 +325,16 @@ class LaneProtocol(HttpToolsProtocol):
             self._stalled = self.loop.call_later(STALL_SECONDS, self._give_up)
 
     def _give_up(self) -> None:
-        refused.labels(Reason.NOT_READING.value).inc()
+        refused.labels(Refused.NOT_READING.value).inc()
         self.transport.abort()
 
     # Refusals
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Refuse what is no HTTP."""
-        self._refuse(Reason.NOT_HTTP)
+        self._refuse(Refused.NOT_HTTP)
 
-    def _refuse(self, reason: Reason) -> None:
+    def _refuse(self, reason: Refused) -> None:
         """Say why, if an answer can be read as that, and close once the client had time to read it.
 
         To close at once, with bytes unread, would reset the connection and take the answer away.

@@ -47,7 +47,7 @@ class TooManyConnections(Problem):
         super().__init__(headers={"Retry-After": "5"})
 
 
-class Reason(StrEnum):
+class Refused(StrEnum):
     """Why a connection is closed."""
 
     HEAD_TOO_LARGE = "head_too_large"
@@ -69,10 +69,10 @@ def _answer(problem: Problem) -> bytes:
 
 
 ANSWERS = {
-    Reason.HEAD_TOO_LARGE: _answer(HeadTooLarge()),
-    Reason.HEAD_TIMEOUT: _answer(HeadTimedOut()),
-    Reason.NOT_HTTP: _answer(NotHttp()),
-    Reason.TOO_MANY: _answer(TooManyConnections()),
-    Reason.TOO_MANY_OF_ADDRESS: _answer(TooManyConnections()),
+    Refused.HEAD_TOO_LARGE: _answer(HeadTooLarge()),
+    Refused.HEAD_TIMEOUT: _answer(HeadTimedOut()),
+    Refused.NOT_HTTP: _answer(NotHttp()),
+    Refused.TOO_MANY: _answer(TooManyConnections()),
+    Refused.TOO_MANY_OF_ADDRESS: _answer(TooManyConnections()),
 }
 """The whole answers; a connection that was silent is closed without one."""

@@ -25,6 +25,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from carteira.identity.clients.service import kind_of, people_behind
 from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.errors import (
     AccountSuspended,
@@ -44,6 +45,7 @@ from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
 from carteira.identity.sessions.client import ClientDep
 from carteira.identity.sessions.service import Client, Tokens, start_session
+from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.queries import PersonView, find_person, names, person, still_acts
@@ -74,6 +76,7 @@ __all__ = [
     "Password",
     "PersonView",
     "Runtime",
+    "SessionStandings",
     "Tokens",
     "UserNotFound",
     "add_person",
@@ -81,8 +84,10 @@ __all__ = [
     "export_users",
     "find_person",
     "invite_administrator",
+    "kind_of",
     "module",
     "names",
+    "people_behind",
     "person",
     "prepare_password",
     "proven_among",
@@ -111,7 +116,6 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.recovery.routes import router as recovery
     from carteira.identity.roles.routes import router as roles
     from carteira.identity.sessions.routes import router as sessions
-    from carteira.identity.sessions.standing import SessionStandings
     from carteira.identity.signin.routes import router as signin
     from carteira.identity.social.providers import make_providers
     from carteira.identity.social.routes import router as social
@@ -129,6 +133,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     cpf_followers = [other.follow_cpf for other in others if other.follow_cpf is not None]
     ids_of = [other.ids_of_person for other in others if other.ids_of_person is not None]
+    bindings = [other.bindings for other in others if other.bindings is not None]
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
 
     @asynccontextmanager
@@ -139,7 +144,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
             config=config,
             database=app.state.database,
             ring=ring,
-            access=SessionStandings(ring, app.state.database, app.state.redis, config),
+            access=SessionStandings(ring, app.state.database, app.state.redis, config, bindings),
             limiter=Limiter(app.state.redis),
             sealer=Sealer(config.sealing_key),
             strangers=KeyedDigest(config.sealing_key, "identity:strangers"),

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from carteira.kit.db.outbox import Follower
 from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Bindings
 from carteira.kit.web.approvals import Operation
 
 
@@ -48,6 +49,8 @@ class Module:
     and what it is without."""
     operations: Sequence[Operation[Any]] = ()
     """Kinds of operations that may have to wait for a second person."""
+    bindings: Bindings | None = None
+    """How the module binds people and clients to what they work for."""
     observe: Callable[[Tx], Awaitable[None]] | None = None
     """Sets the metrics that only the database knows; the worker calls it every few seconds."""
     ids_of_person: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None

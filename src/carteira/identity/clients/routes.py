@@ -23,7 +23,7 @@ from carteira.identity.clients.schemas import (
 )
 from carteira.identity.public_address import base_address
 from carteira.identity.runtime import IdentityDep
-from carteira.kit.web.access import Principal, acts, claims, public, reads
+from carteira.kit.web.access import Principal, acts, claims, public, reads, step_up
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
@@ -96,7 +96,7 @@ async def token(request: Request, identity: IdentityDep, response: Response) -> 
     return ClientTokenOut(access_token=given.access_token, expires_in=given.expires_in, scope=given.scope)
 
 
-@router.post("/clients", status_code=201, summary="Criar um cliente", dependencies=[acts("client_added")])
+@router.post("/clients", status_code=201, summary="Criar um cliente", dependencies=[acts("client_added"), step_up()])
 async def add_client(body: ClientIn, tx: TxDep, who: Writer, response: Response) -> NewClientOut:
     """Cria um cliente (uma máquina), com um segredo mostrado só desta vez ou com a chave pública dele.
 
@@ -128,7 +128,7 @@ async def get_client(client_id: UUID, tx: TxDep) -> ClientOut:
     return ClientOut.model_validate(await service.client(tx, client_id))
 
 
-@router.patch("/clients/{client_id}", summary="Alterar um cliente", dependencies=[acts("client_changed")])
+@router.patch("/clients/{client_id}", summary="Alterar um cliente", dependencies=[acts("client_changed"), step_up()])
 async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
     """Muda nome, redes e validade; vale na hora, também para os tokens já dados."""
     changes = body.model_dump(exclude_unset=True)
@@ -141,7 +141,7 @@ async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Write
 @router.put(
     "/clients/{client_id}/claims",
     summary="Definir as permissões de um cliente",
-    dependencies=[acts("client_claims_set")],
+    dependencies=[acts("client_claims_set"), step_up()],
 )
 async def put_claims(client_id: UUID, body: ClientClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
     """Troca todas as permissões do cliente; vale na hora. Só se dá permissão que se tem."""
@@ -160,7 +160,7 @@ async def delete_client(client_id: UUID, tx: TxDep, who: Writer, identity: Ident
     "/clients/{client_id}/credentials",
     status_code=201,
     summary="Trocar a credencial de um cliente",
-    dependencies=[acts("client_credential_added")],
+    dependencies=[acts("client_credential_added"), step_up()],
 )
 async def add_credential(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
     client_id: UUID, body: CredentialIn, tx: TxDep, who: Writer, identity: IdentityDep, response: Response

@@ -17,7 +17,7 @@ from carteira.identity.errors import (
     CredentialNotFound,
     TooManyCredentials,
 )
-from carteira.identity.models import Claim
+from carteira.identity.models import Claim, User
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
@@ -352,6 +352,15 @@ async def revoke_credential(
     await tx.flush()
     access.changed(tx, client_id)
     await audit.record(tx, "client_credential_revoked", actor=who.id, subject=client_id, credential=str(credential_id))
+
+
+async def kind_of(tx: Tx, some_id: UUID) -> Literal["person", "client"] | None:
+    """Tell whether an id is a person's or a client's; None if it is nobody's, or theirs who was erased or revoked."""
+    if await tx.scalar(select(User.id).where(User.id == some_id, User.erased_at.is_(None))):
+        return "person"
+    if await tx.scalar(select(ClientRow.id).where(ClientRow.id == some_id, ClientRow.revoked_at.is_(None))):
+        return "client"
+    return None
 
 
 async def people_behind(tx: Tx, client_id: UUID) -> frozenset[UUID]:

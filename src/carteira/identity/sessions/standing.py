@@ -13,7 +13,7 @@ Redis that says so has been up all the time, and so has forgotten no mark. docs/
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
@@ -35,7 +35,7 @@ from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.security.rate_limits import is_within
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import Principal, SignIn
+from carteira.kit.web.access import EVERY_CLAIM, Bindings, Principal, SignIn
 from carteira.kit.web.problems import NotAuthenticated
 
 SELF_SERVICE = frozenset({"reseller"})
@@ -113,6 +113,8 @@ class _Standing:
     expires_at: datetime | None
     networks: tuple[str, ...]
     """Where a client may come from; none: anywhere."""
+    scopes: frozenset[UUID] | None
+    """What they are bound to; None: not bound."""
     must_change_password: bool
     read_at: float
     marks: _Marks | None
@@ -132,13 +134,21 @@ def _mark(user_id: UUID) -> str:
 class SessionStandings:
     """Authenticates requests and tells all processes of changes."""
 
-    def __init__(self, ring: SigningKeys, database: Database, redis: Redis | None, config: IdentityConfig) -> None:
+    def __init__(
+        self,
+        ring: SigningKeys,
+        database: Database,
+        redis: Redis | None,
+        config: IdentityConfig,
+        bindings: Sequence[Bindings] = (),
+    ) -> None:
         self.ring = ring
         self._database = database
         self._redis = PatientRedis(redis, "sessions", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
         self._development = config.development
         self._outage_seconds = config.outage_seconds
         self._needs_second_factor = config.second_factor
+        self._bindings = bindings
         self._cache: dict[_Key, _Standing] = {}
         self._untold: dict[str, object] = {}
         self._database_away_until = 0.0
@@ -168,7 +178,9 @@ class SessionStandings:
         withheld = frozenset[str]()
         if self._needs_second_factor and (standing.sign_in is None or standing.sign_in.second_factor_at is None):
             withheld = standing.claims - SELF_SERVICE
-        return Principal(subject, standing.claims - withheld, session_id, withheld, standing.sign_in)
+        return Principal(
+            subject, standing.claims - withheld, session_id, withheld, standing.sign_in, scopes=standing.scopes
+        )
 
     async def _live(self, key: _Key) -> _Standing:
         """Give a standing that holds now.
@@ -187,7 +199,7 @@ class SessionStandings:
         if not is_within(request.client.host if request.client else "", standing.networks):
             raise NotAuthenticated
         narrowed = standing.claims if scope is None else standing.claims & frozenset(str(scope).split())
-        return Principal(key.id, narrowed, kind="client")
+        return Principal(key.id, narrowed, kind="client", scopes=standing.scopes)
 
     def _operator(self, user_id: UUID, claims: object) -> Principal:
         """Take a token that carries its own claims (`carteira token`), in development only."""
@@ -216,15 +228,18 @@ class SessionStandings:
         run = await self._run() if marks is not None else None
         async with self._database.transaction() as tx:
             row = (await tx.execute(_STATEMENTS[key.kind], {"id": key.id, "via": key.via})).one_or_none()
+            if row is not None:
+                claims, scopes = await self._bound(tx, key.id, frozenset(row.claims))
         self._database_answered()
         self._cache.pop(key, None)
         if row is None:
             return None
         standing = _Standing(
-            frozenset(row.claims),
+            claims,
             _sign_in(row) if key.kind == "person" else None,
             row.expires_at,
             tuple(row.networks),
+            scopes,
             row.must_change_password,
             now,
             marks,
@@ -264,6 +279,18 @@ class SessionStandings:
             log.warning("database away: known sessions go on")
         stale_standings.inc()
         return known
+
+    async def _bound(
+        self, tx: Tx, subject: UUID, held: frozenset[str]
+    ) -> tuple[frozenset[str], frozenset[UUID] | None]:
+        """Give what is left of somebody's claims where they are bound, and what to."""
+        scopes: frozenset[UUID] | None = None
+        for binding in self._bindings:
+            bound_to = await binding.of(tx, subject)
+            if bound_to is not None:
+                held = binding.claims if EVERY_CLAIM in held else held & (binding.claims | SELF_SERVICE)
+                scopes = bound_to | (scopes or frozenset())
+        return held, scopes
 
     def _database_answered(self) -> None:
         self._database_away_until = 0.0

@@ -167,7 +167,9 @@ async def still_acts(tx: Tx, actor: Actor) -> bool:
         return user is None or (user.suspended_at is None and user.erased_at is None)
     if actor.kind == "client":
         client = await tx.get(ClientRow, UUID(actor.id))
-        return client is None or (client.revoked_at is None and (client.expires_at or clock.now()) >= clock.now())
+        if client is None:
+            return True
+        return client.revoked_at is None and (client.expires_at is None or client.expires_at > clock.now())
     return True
 
 

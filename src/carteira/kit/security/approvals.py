@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -374,10 +375,12 @@ async def expire(tx: Tx, *, limit: int = 100) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What somebody may see of the operations: those of some kinds, and their own."""
+    """What somebody may see of the operations: those of some kinds, within what they are bound to, and their own."""
 
     kinds: Collection[str]
     maker: Actor
+    scopes: Collection[UUID] | None = None
+    """None: they are not bound."""
 
 
 async def listed(  # noqa: PLR0913 - what may be asked for
@@ -385,7 +388,9 @@ async def listed(  # noqa: PLR0913 - what may be asked for
 ) -> Sequence[PendingOperation]:
     """List operations, the newest first, without what they ask for and what came of it."""
     mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
-    query = select(PendingOperation).where(or_(PendingOperation.kind.in_(seen.kinds), mine))
+    in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
+    theirs = and_(PendingOperation.kind.in_(seen.kinds), in_scope)
+    query = select(PendingOperation).where(or_(theirs, mine))
     if status is not None:
         query = query.where(PendingOperation.status == status)
     if kind is not None:

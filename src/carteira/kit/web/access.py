@@ -17,6 +17,7 @@ from fastapi.params import Depends as DependsMarker
 from fastapi.security import OAuth2PasswordBearer
 from prometheus_client import Counter
 
+from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
@@ -94,6 +95,8 @@ class Principal:
     sign_in: SignIn | None = None
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
     kind: Literal["person", "client"] = "person"
+    scopes: frozenset[UUID] | None = None
+    """What they are bound to (employers): what belongs to anybody else is not there for them. None: not bound."""
 
     @property
     def user_id(self) -> UUID:
@@ -161,6 +164,17 @@ class Principal:
     @property
     def _has_second_factor(self) -> bool:
         return self.sign_in is not None and (self.sign_in.has_authenticator or self.sign_in.has_passkey)
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """How a module binds people and clients to what they work for; they then hold no claims but those named.
+
+    `of(tx, id)` gives what somebody is bound to; None if they are not bound.
+    """
+
+    of: Callable[[Tx, UUID], Awaitable[frozenset[UUID] | None]]
+    claims: frozenset[str]
 
 
 Authenticate = Callable[[Request, str], Awaitable[Principal]]

@@ -5,7 +5,7 @@ A module declares each kind as an `Operation` and hands it to the composition ro
 operation that always takes two goes through `desk.propose`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
@@ -98,6 +98,10 @@ class Operation(Generic[Order]):
     show: Callable[[Order], object] | None = None
 
 
+async def _nobody(_tx: Tx, _client_id: UUID) -> Collection[UUID]:
+    return ()
+
+
 @dataclass(frozen=True)
 class People:
     """What the desk asks of those who know people."""
@@ -105,6 +109,8 @@ class People:
     cpf_of: approvals.FindCpf
     still_acts: Callable[[Tx, Actor], Awaitable[bool]]
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
+    behind: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] = _nobody
+    """Who can act as a client, by its id."""
 
 
 class OperationOut(BaseModel):
@@ -226,7 +232,7 @@ class Desk:
     def seen_by(self, who: Principal) -> approvals.Seen:
         """Say which operations somebody may see: their own, and those of kinds that they may approve."""
         kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
-        return approvals.Seen(kinds, who.actor)
+        return approvals.Seen(kinds, who.actor, who.scopes)
 
     def shown(self, row: PendingOperation) -> object:
         """Give, for orjson, what a checker is shown of an order; None once it is decided, or if the module is off."""
@@ -253,6 +259,8 @@ class Desk:
         if row.maker == who.actor:
             return row
         if operation is None or not (who.may(operation.claim) or {operation.claim, EVERY_CLAIM} & who.withheld):
+            raise PendingNotFound
+        if who.scopes is not None and row.scope not in who.scopes:
             raise PendingNotFound
         who.require(operation.claim)
         return row
@@ -343,8 +351,12 @@ class Desk:
     async def _refuse_own(self, tx: Tx, row: PendingOperation, who: Principal) -> None:
         cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
         gains = who.user_id in row.gaining_users or (cpf is not None and self._digest(cpf) in row.gaining_cpfs)
-        if gains or row.maker == who.actor:
+        if gains or row.maker == who.actor or await self._is_behind(tx, row.maker, who):
             raise approvals.OwnOperation
+
+    async def _is_behind(self, tx: Tx, maker: Actor, who: Principal) -> bool:
+        """Tell whether a client asked for it that the caller made: a machine is no other person than its maker."""
+        return maker.kind == "client" and who.user_id in await self.people.behind(tx, UUID(maker.id))
 
 
 _PARTICIPLE = {

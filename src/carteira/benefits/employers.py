@@ -1,0 +1,267 @@
+"""Employers: each benefit account belongs to one, and an operator or a client that is bound to some sees these alone.
+
+Who was ever bound is bound: without an employer left they see nothing, until they are bound anew or released by an
+administrator. Whoever was never bound (an administrator, a person with their own account) is not held by this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from carteira import identity
+from carteira.benefits.errors import (
+    CnpjTaken,
+    EmployerNotFound,
+    EmployerRequired,
+    MemberNotFound,
+    OwnBinding,
+)
+from carteira.benefits.models import FIRST_EMPLOYER, Employer, EmployerMember
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Bindings, Principal
+
+CLAIMS = frozenset({"benefits:read", "benefits:write", "money:approve"})
+"""What somebody bound may, of their employers' things; other claims take no effect while they are bound."""
+
+
+class Reach(NamedTuple):
+    """Whose accounts somebody reaches by claim."""
+
+    employers: frozenset[UUID] | None
+    """None: everybody's."""
+
+    def includes(self, employer_id: UUID) -> bool:
+        """Tell whether an employer's things are there for them."""
+        return self.employers is None or employer_id in self.employers
+
+
+EVERYBODYS = Reach(None)
+
+
+@dataclass(frozen=True, slots=True)
+class EmployerView:
+    """An employer."""
+
+    id: UUID
+    cnpj: str | None
+    name: str
+    prefunded: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """An operator or a client that is bound to an employer."""
+
+    id: UUID
+    kind: Literal["person", "client"]
+    bound_at: datetime
+
+
+def _view(row: Employer) -> EmployerView:
+    return EmployerView(row.id, row.cnpj, row.name, row.prefunded, row.created_at)
+
+
+async def bound_to(tx: Tx, member_id: UUID) -> frozenset[UUID] | None:
+    """Give the employers that somebody is bound to; None if they never were."""
+    rows = (
+        await tx.execute(
+            select(EmployerMember.employer_id, EmployerMember.ended_at).where(EmployerMember.member_id == member_id)
+        )
+    ).all()
+    return frozenset(row.employer_id for row in rows if row.ended_at is None) if rows else None
+
+
+BINDINGS = Bindings(bound_to, CLAIMS)
+
+
+async def reach_of(tx: Tx, actor: Actor) -> Reach:
+    """Give whose accounts an actor reaches by claim; jobs, commands and the processor everybody's."""
+    if actor.kind not in {"person", "client"}:
+        return EVERYBODYS
+    return Reach(await bound_to(tx, UUID(actor.id)))
+
+
+async def reads(tx: Tx, who: Principal, employer_id: UUID) -> bool:
+    """Tell whether somebody may read the benefits of an employer's accounts."""
+    return who.may("benefits:read") and (await reach_of(tx, who.actor)).includes(employer_id)
+
+
+async def chosen_for_opening(tx: Tx, actor: Actor, asked: UUID | None) -> UUID:
+    """Give the employer that an account is opened for, which stays as it is until the transaction ends.
+
+    Raises:
+        EmployerNotFound: there is none, or it is none of the actor's.
+        EmployerRequired: the actor is bound to several, and none was named.
+    """
+    reach = await reach_of(tx, actor)
+    if asked is None:
+        if reach.employers is None:
+            return FIRST_EMPLOYER
+        if len(reach.employers) > 1:
+            raise EmployerRequired
+        [asked] = reach.employers or [None]
+    if asked is None or not reach.includes(asked) or await tx.get(Employer, asked) is None:
+        raise EmployerNotFound
+    return asked
+
+
+async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None = None) -> list[EmployerView]:
+    """Give the employers that are there for somebody, oldest first."""
+    reach = await reach_of(tx, who.actor)
+    query = select(Employer).order_by(Employer.id).limit(limit)
+    if reach.employers is not None:
+        query = query.where(Employer.id.in_(reach.employers))
+    if after is not None:
+        query = query.where(Employer.id > after)
+    return [_view(row) for row in await tx.scalars(query)]
+
+
+async def find(tx: Tx, who: Principal, employer_id: UUID) -> EmployerView:
+    """Give an employer.
+
+    Raises:
+        EmployerNotFound: there is none, or it is none of theirs.
+    """
+    row = await tx.get(Employer, employer_id)
+    if row is None or not (await reach_of(tx, who.actor)).includes(employer_id):
+        raise EmployerNotFound
+    return _view(row)
+
+
+async def add(tx: Tx, *, cnpj: str, name: str, prefunded: bool, employer_id: UUID | None = None) -> EmployerView:
+    """Add an employer.
+
+    Raises:
+        CnpjTaken: there is one of this CNPJ.
+    """
+    row = Employer(id=employer_id or uuid7(), cnpj=cnpj, name=name, prefunded=prefunded, created_at=clock.now())
+    tx.add(row)
+    await _flush(tx)
+    await audit.record(tx, "employer_added", subject=row.id)
+    return _view(row)
+
+
+async def seed(tx: Tx, employer_id: UUID, *, cnpj: str, name: str) -> UUID:
+    """Add a demo employer, or name the first one, and give its id; what has a CNPJ stays, and so does who has this."""
+    there = await tx.scalar(select(Employer.id).where(Employer.cnpj == cnpj))
+    if there is not None:
+        return there
+    row = await tx.get(Employer, employer_id)
+    if row is None:
+        await add(tx, cnpj=cnpj, name=name, prefunded=False, employer_id=employer_id)
+    elif row.cnpj is None:
+        await change(tx, employer_id, {"cnpj": cnpj, "name": name})
+    return employer_id
+
+
+async def change(tx: Tx, employer_id: UUID, changes: Mapping[str, Any]) -> EmployerView:
+    """Change an employer's CNPJ, its name, and whether it is pre-funded.
+
+    Raises:
+        EmployerNotFound, CnpjTaken.
+    """
+    row = await locked(tx, Employer, employer_id)
+    if row is None:
+        raise EmployerNotFound
+    for name, value in changes.items():
+        setattr(row, name, value)
+    await _flush(tx)
+    await audit.record(tx, "employer_changed", subject=employer_id, fields=sorted(changes))
+    return _view(row)
+
+
+async def _flush(tx: Tx) -> None:
+    try:
+        await tx.flush()
+    except IntegrityError as error:
+        raise CnpjTaken from error
+
+
+async def members(tx: Tx, employer_id: UUID, *, limit: int, after: UUID | None = None) -> list[MemberView]:
+    """Give who is bound to an employer, by id.
+
+    Raises:
+        EmployerNotFound: there is no such employer.
+    """
+    if await tx.get(Employer, employer_id) is None:
+        raise EmployerNotFound
+    query = (
+        select(EmployerMember)
+        .where(EmployerMember.employer_id == employer_id, EmployerMember.ended_at.is_(None))
+        .order_by(EmployerMember.member_id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(EmployerMember.member_id > after)
+    return [MemberView(row.member_id, row.member_kind, row.bound_at) for row in await tx.scalars(query)]
+
+
+async def bind(
+    tx: Tx, access: identity.SessionStandings, who: Principal, employer_id: UUID, member_id: UUID
+) -> MemberView:
+    """Bind an operator or a client to an employer, at once, for their open sessions and tokens too.
+
+    Raises:
+        EmployerNotFound, MemberNotFound.
+        OwnBinding: nobody binds themselves.
+    """
+    if who.id == member_id:
+        raise OwnBinding
+    if await locked(tx, Employer, employer_id) is None:
+        raise EmployerNotFound
+    kind = await identity.kind_of(tx, member_id)
+    if kind is None:
+        raise MemberNotFound
+    fresh = {"member_kind": kind, "bound_at": clock.now(), "bound_by": who.id, "ended_at": None}
+    await tx.execute(
+        insert(EmployerMember)
+        .values(employer_id=employer_id, member_id=member_id, **fresh)
+        .on_conflict_do_update(
+            index_elements=["employer_id", "member_id"], set_=fresh, where=EmployerMember.ended_at.is_not(None)
+        )
+    )
+    access.changed(tx, member_id)
+    await audit.record(tx, "employer_member_bound", subject=member_id, employer=str(employer_id))
+    row = await tx.get_one(EmployerMember, (employer_id, member_id), populate_existing=True)
+    return MemberView(row.member_id, row.member_kind, row.bound_at)
+
+
+async def unbind(
+    tx: Tx,
+    access: identity.SessionStandings,
+    employer_id: UUID,
+    member_id: UUID,
+    *,
+    release: bool,
+) -> None:
+    """End a binding, at once. With `release` it is forgotten: if it was the last one, its member is not bound any more.
+
+    Raises:
+        MemberNotFound: nobody of this id is bound to such an employer, or, to release, ever was.
+    """
+    row = await locked(tx, EmployerMember, (employer_id, member_id))
+    if row is None or (row.ended_at is not None and not release):
+        raise MemberNotFound
+    if release:
+        await tx.delete(row)
+    else:
+        row.ended_at = clock.now()
+    await tx.flush()
+    access.changed(tx, member_id)
+    await audit.record(tx, "employer_member_unbound", subject=member_id, employer=str(employer_id), released=release)
+
+
+async def forget_member(tx: Tx, user_id: UUID) -> None:
+    """Forget a person's bindings, as they are erased."""
+    await tx.execute(delete(EmployerMember).where(EmployerMember.member_id == user_id))

@@ -1,0 +1,53 @@
+"""CNPJ, the Brazilian number of a company: twelve letters or digits, and two digits that check them."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from validate_docbr import CNPJ as CnpjRules  # noqa: N811 - the library's name is a constant to no one
+
+_FORMAT = re.compile(
+    r"[0-9A-Z]{12}[0-9]{2}|[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}", re.ASCII | re.IGNORECASE
+)
+_rules = CnpjRules()
+
+
+class InvalidCnpj(ValueError):
+    """A text is not a CNPJ: wrong shape, or its check digits do not fit."""
+
+
+def parse_cnpj(text: str) -> str:
+    """Read a CNPJ, numeric or alphanumeric, with or without its marks, into its fourteen characters.
+
+    Raises:
+        InvalidCnpj: wrong shape, all characters alike, or wrong check digits.
+    """
+    if not _FORMAT.fullmatch(text.strip()):
+        raise InvalidCnpj("CNPJ inválido.")
+    characters = re.sub(r"[^0-9A-Z]", "", text.upper())
+    if not _rules.validate(characters):
+        raise InvalidCnpj("CNPJ inválido.")
+    return characters
+
+
+def _validate(text: str) -> str:
+    try:
+        return parse_cnpj(text)
+    except InvalidCnpj as error:
+        raise PydanticCustomError("invalid_cnpj", "CNPJ inválido.") from error
+
+
+Cnpj = Annotated[
+    str,
+    AfterValidator(_validate),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^([0-9A-Za-z]{12}\d{2}|[0-9A-Za-z]{2}(\.[0-9A-Za-z]{3}){2}/[0-9A-Za-z]{4}-\d{2})$",
+            "description": "CNPJ, numérico ou alfanumérico, com ou sem pontos, barra e traço",
+            "examples": ["11.222.333/0001-81", "12.ABC.345/01DE-35"],
+        }
+    ),
+]
+"""A wire CNPJ, normalised to fourteen characters; wrong ones are 422."""

@@ -1,0 +1,311 @@
+"""Employers: whose an account is, and that who is bound to one finds nothing of another's, by any route."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from carteira.benefits.models import FIRST_EMPLOYER
+from carteira.embedded import Endpoints
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.contract import openapi_document
+from tests.support.databases import NewDatabase
+from tests.support.machines import new_acting
+from tests.support.people import Person, new_cpf, register, sign_in
+
+EMPLOYERS = "/benefits/employers"
+CNPJ_A, CNPJ_B = "11.222.333/0001-81", "12.abc.345/01de-35"
+
+
+@pytest.fixture(scope="module")
+async def app(
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningApp]:
+    settings = settings_for(
+        tmp_path_factory.mktemp("home"),
+        database_url=new_database("employers"),
+        redis_url=endpoints.redis_url,
+        carteira_modules="benefits",
+        limit_top_ups="1000",
+        limit_opening_balances="none",
+    )
+    async with running_app(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def administrator(app: RunningApp) -> Person:
+    return app.operator()
+
+
+async def made(answer: Any) -> Any:  # noqa: ANN401 - any JSON
+    assert answer.status_code in {200, 201, 202}, answer.text
+    return answer.json()
+
+
+async def bind(administrator: Person, employer: str, member: UUID) -> None:
+    await made(await administrator.call("PUT", f"{EMPLOYERS}/{employer}/members/{member}"))
+
+
+@pytest.fixture(scope="module")
+async def employers(administrator: Person) -> tuple[str, str]:
+    a = await made(await administrator.post(EMPLOYERS, {"cnpj": CNPJ_A, "name": "Padaria Central Ltda."}))
+    b = await made(await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B, "name": "Mercado da Vila", "prefunded": True}))
+    assert (a["cnpj"], b["cnpj"], b["prefunded"]) == ("11222333000181", "12ABC34501DE35", True)
+    return a["id"], b["id"]
+
+
+Things = dict[str, str]
+
+
+async def things_of(app: RunningApp, administrator: Person, employer: str) -> Things:
+    """Return one of everything that is an employer's, by the name under which paths know it."""
+    reference = f"e-{uuid4()}"
+    opened = {"account": reference, "cpf": new_cpf(), "employer_id": employer, "balances": {"CASH": 50_000}}
+    assert (await made(await administrator.post("/benefits/accounts", opened)))["employer_id"] == employer
+    bought = await app.client.post(AUTHORIZER, content=purchase(reference), headers=processor_headers())
+    assert bought.json() == {"code": "00"}
+    listed = await made(await administrator.get("/transactions", account=reference))
+    waits = await made(
+        await administrator.post(f"/benefits/accounts/{reference}/credits", {"category": "CASH", "amount": 5_000})
+    )
+    return {
+        "account": reference,
+        "transaction_id": listed["items"][0]["id"],
+        "operation_id": waits["pending"]["id"],
+        "employer_id": employer,
+        "member_id": str(uuid4()),
+        "category": "FOOD",
+        "name": "UBER EATS",
+    }
+
+
+@pytest.fixture(scope="module")
+async def own(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Things:
+    return await things_of(app, administrator, employers[0])
+
+
+@pytest.fixture(scope="module")
+async def others(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Things:
+    return await things_of(app, administrator, employers[1])
+
+
+@pytest.fixture(scope="module")
+async def approver(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Person:
+    """An operator who is bound to the first employer, in a session of their own, and holds more than that opens."""
+    person = await register(app)
+    held = ["benefits:read", "benefits:write", "money:approve", "ledger:read", "users:read", "employers:write"]
+    known = {
+        claim["description"]: claim["id"]
+        for claim in (await made(await administrator.get("/claims", limit=100)))["items"]
+    }
+    given = await administrator.call(
+        "PUT", f"/users/{person.id}/claims", json={"claim_ids": [known[name] for name in held]}
+    )
+    assert given.status_code == 200, given.text
+    await bind(administrator, employers[0], person.id)
+    return await sign_in(person)
+
+
+@pytest.fixture(scope="module")
+async def erp(administrator: Person, employers: tuple[str, str]) -> Person:
+    """A client that is bound to the first employer."""
+    machine = await new_acting(administrator, "benefits:read", "benefits:write", "ledger:read")
+    await bind(administrator, employers[0], machine.id)
+    return machine
+
+
+@pytest.fixture(scope="module")
+def bounds(approver: Person, erp: Person) -> dict[str, Person]:
+    return {"approver": approver, "erp": erp}
+
+
+BODIES: dict[str, object] = {
+    "POST /benefits/accounts/{account}/credits": {"category": "CASH", "amount": 1},
+    "POST /benefits/accounts/{account}/claim/confirm": {"code": "12345678"},
+    "PATCH /benefits/employers/{employer_id}": {"name": "Outra"},
+}
+OF_AN_EMPLOYER = [
+    (method.upper(), path)
+    for path, operations in openapi_document()["paths"].items()
+    if re.search(r"^/(benefits|transactions|pending)\b.*\{(account|transaction_id|operation_id|employer_id)\}", path)
+    for method in operations
+]
+PERSONS_OWN = {"/benefits/accounts/{account}/claim", "/benefits/accounts/{account}/claim/confirm"}
+"""What a person asks for their own account: a client is told that it is none."""
+
+
+def at(path: str, things: Things) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: things[found[1]], path)
+
+
+@pytest.mark.parametrize(("method", "path"), OF_AN_EMPLOYER, ids=str)
+@pytest.mark.parametrize("kind", ["erp", "approver"])
+async def test_nothing_of_another_employer_is_there(
+    bounds: dict[str, Person], others: Things, method: str, path: str, kind: str
+) -> None:
+    bound = bounds[kind]
+    answer = await bound.call(method, at(path, others), json=BODIES.get(f"{method} {path}"))
+    lacks_claim = path.startswith(EMPLOYERS + "/") and (method != "GET" or "members" in path)
+    if lacks_claim or (kind == "erp" and path in PERSONS_OWN):
+        assert answer.status_code == 403, answer.text
+    else:
+        assert answer.status_code == 404, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/benefits/accounts/{account}",
+        "/benefits/accounts/{account}/statement",
+        "/transactions/{transaction_id}",
+        "/benefits/employers/{employer_id}",
+    ],
+)
+@pytest.mark.parametrize("kind", ["erp", "approver"])
+async def test_what_is_their_employers_is_there(bounds: dict[str, Person], own: Things, path: str, kind: str) -> None:
+    bound = bounds[kind]
+    answer = await bound.get(at(path, own))
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("kind", ["erp", "approver"])
+async def test_lists_and_bodies_name_nothing_of_another_employer(
+    bounds: dict[str, Person], own: Things, others: Things, kind: str
+) -> None:
+    bound = bounds[kind]
+    transactions = (await made(await bound.get("/transactions", limit=100)))["items"]
+    assert {item["account"] for item in transactions} == {own["account"]}
+    assert (await bound.get("/transactions", account=others["account"])).status_code == 404
+    assert [item["id"] for item in (await made(await bound.get(EMPLOYERS)))["items"]] == [own["employer_id"]]
+    asked = await bound.call("POST", "/transactions/simulate", content=purchase(others["account"]))
+    assert asked.status_code == 404
+    assert (await bound.call("POST", "/transactions/simulate", content=purchase(own["account"]))).status_code == 200
+    lines = [{"account": one["account"], "category": "CASH", "amount": 5} for one in (own, others)]
+    results = (await made(await bound.post("/benefits/credits", lines)))["results"]
+    assert [line["status"] for line in results] == ["credited", "failed"]
+    assert results[1]["code"] == "benefit_account_not_found"
+    body = {"account": f"e-{uuid4()}", "cpf": new_cpf(), "employer_id": others["employer_id"]}
+    assert (await bound.post("/benefits/accounts", body)).status_code == 404
+    opened = await made(await bound.post("/benefits/accounts", {"account": f"e-{uuid4()}", "cpf": new_cpf()}))
+    assert opened["employer_id"] == own["employer_id"], "bound to one, theirs it is"
+
+
+async def test_pending_operations_are_their_employers(approver: Person, own: Things, others: Things) -> None:
+    listed = {item["id"] for item in (await made(await approver.get("/pending", limit=100)))["items"]}
+    assert own["operation_id"] in listed
+    assert others["operation_id"] not in listed
+    done = await approver.post(f"/pending/{own['operation_id']}/approve")
+    assert done.status_code == 200, done.text
+
+
+async def test_who_is_bound_holds_no_claims_but_those_of_their_employers_things(approver: Person, erp: Person) -> None:
+    for path in ("/users", "/ledger/reconciliation", f"/users/{uuid4()}"):
+        assert (await approver.get(path)).status_code == 403, path
+    assert (await erp.get("/ledger/reconciliation")).status_code == 403
+    for bound in (approver, erp):
+        for method, path, body in (
+            ("PUT", "/benefits/categories/FOOD", {"mccs": ["5411"], "regime": "pat"}),
+            ("PUT", "/benefits/merchants", {"name": "UBER EATS", "mcc": "5812"}),
+            ("PUT", "/benefits/merchants/UBER%20EATS", {"mcc": "5812"}),
+            ("DELETE", "/benefits/merchants/UBER%20EATS", None),
+            ("POST", EMPLOYERS, {"cnpj": "11.444.777/0001-61", "name": "Nova"}),
+        ):
+            answer = await bound.call(method, path, json=body)
+            assert answer.status_code == 403, (path, answer.text)
+        assert (await bound.get("/benefits/categories")).status_code == 200
+    assert (await approver.get("/users/me")).status_code == 200, "what is a person's own stays theirs"
+
+
+async def test_a_binding_holds_at_once_and_its_end_leaves_nothing(
+    administrator: Person, employers: tuple[str, str], own: Things, others: Things
+) -> None:
+    machine = await new_acting(administrator, "benefits:read", "benefits:write")
+    first, second = (f"/benefits/accounts/{one['account']}" for one in (own, others))
+
+    async def seen() -> list[int]:
+        return [(await machine.get(path)).status_code for path in (first, second)]
+
+    assert await seen() == [200, 200], "not bound: an administrator's machine"
+    await bind(administrator, employers[0], machine.id)
+    assert await seen() == [200, 404]
+    await bind(administrator, employers[1], machine.id)
+    assert await seen() == [200, 200]
+    body: dict[str, object] = {"account": f"e-{uuid4()}", "cpf": new_cpf()}
+    several = await machine.post("/benefits/accounts", body)
+    assert (several.status_code, several.json()["errors"][0]["field"]) == (422, "employer_id")
+    assert (await machine.post("/benefits/accounts", body | {"employer_id": employers[1]})).status_code == 201
+    paths = [f"{EMPLOYERS}/{employer}/members/{machine.id}" for employer in employers]
+    for path in paths:
+        assert (await administrator.call("DELETE", path)).status_code == 204
+    assert await seen() == [404, 404], "without an employer left they see nothing"
+    assert (await machine.post("/benefits/accounts", {"account": f"e-{uuid4()}", "cpf": new_cpf()})).status_code == 404
+    assert (await administrator.call("DELETE", paths[0])).status_code == 404
+    for path in paths:
+        assert (await administrator.call("DELETE", path + "?release=true")).status_code == 204
+    assert await seen() == [200, 200]
+
+
+async def test_who_binds(app: RunningApp, administrator: Person, employers: tuple[str, str], erp: Person) -> None:
+    path = f"{EMPLOYERS}/{employers[0]}/members"
+    assert (await administrator.call("PUT", f"{path}/{administrator.id}")).json()["code"] == "own_binding"
+    assert (await administrator.call("PUT", f"{path}/{uuid4()}")).json()["code"] == "member_not_found"
+    nowhere = await administrator.call("PUT", f"{EMPLOYERS}/{uuid4()}/members/{erp.id}")
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "employer_not_found")
+    assert (await app.person("benefits:write").call("PUT", f"{path}/{erp.id}")).status_code == 403
+    again = await administrator.call("PUT", f"{path}/{erp.id}")
+    assert again.status_code == 200, "binding again changes nothing"
+    listed = (await made(await administrator.get(path)))["items"]
+    assert {"id": str(erp.id), "kind": "client", "bound_at": again.json()["bound_at"]} in listed
+
+
+async def test_employers_are_told_apart_by_their_cnpj(administrator: Person, employers: tuple[str, str]) -> None:
+    again = await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B.upper(), "name": "Outra"})
+    assert (again.status_code, again.json()["code"]) == (409, "cnpj_taken")
+    for wrong in ("11.222.333/0001-82", "12.ABC.345/01DE-36", "1", "00000000000000", "529.982.247-25"):
+        answer = await administrator.post(EMPLOYERS, {"cnpj": wrong, "name": "Outra"})
+        assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, "CNPJ inválido."), wrong
+    path = f"{EMPLOYERS}/{employers[0]}"
+    assert (await administrator.call("PATCH", path, json={"cnpj": CNPJ_B})).status_code == 409
+    changed = await made(await administrator.call("PATCH", path, json={"name": "Padaria Central", "prefunded": True}))
+    assert (changed["name"], changed["prefunded"], changed["cnpj"]) == ("Padaria Central", True, "11222333000181")
+    assert (await administrator.call("PATCH", f"{EMPLOYERS}/{uuid4()}", json={"name": "X"})).status_code == 404
+
+
+async def test_an_account_that_names_no_employer_is_the_first_ones(app: RunningApp, administrator: Person) -> None:
+    opened = await made(await administrator.post("/benefits/accounts", {"account": f"e-{uuid4()}", "cpf": new_cpf()}))
+    assert opened["employer_id"] == str(FIRST_EMPLOYER)
+    insert = """
+        INSERT INTO benefits_accounts (id, reference, cpf) VALUES (:id, :reference, :cpf) RETURNING employer_id
+    """
+    async with app.database.transaction() as tx:  # as a server of the release before does
+        values = {"id": uuid4(), "reference": f"e-{uuid4()}", "cpf": new_cpf()}
+        assert await tx.scalar(text(insert), values) == FIRST_EMPLOYER
+    unknown = {"account": f"e-{uuid4()}", "cpf": new_cpf(), "employer_id": str(uuid4())}
+    assert (await administrator.post("/benefits/accounts", unknown)).json()["code"] == "employer_not_found"
+
+
+async def test_a_machine_is_no_other_person_than_who_made_it(
+    app: RunningApp, administrator: Person, own: Things
+) -> None:
+    maker, another = app.operator(), app.operator()
+    machine = await new_acting(maker, "benefits:read", "benefits:write")
+    top_up = {"category": "CASH", "amount": 5_000}
+    waits = await machine.post(f"/benefits/accounts/{own['account']}/credits", top_up, key="june")
+    assert waits.status_code == 202
+    again = await machine.post(f"/benefits/accounts/{own['account']}/credits", top_up, key="june")
+    assert (again.status_code, again.json()) == (202, waits.json()), "a machine's keys are its own"
+    path = f"/pending/{waits.json()['pending']['id']}"
+    refused = await maker.post(path + "/approve")
+    assert (refused.status_code, refused.json()["code"]) == (403, "own_operation"), refused.text
+    assert (await machine.post(path + "/approve")).status_code == 403
+    done = await another.post(path + "/approve")
+    assert (done.status_code, done.json()["maker"]["kind"]) == (200, "client"), done.text
+    waits = await machine.post(f"/benefits/accounts/{own['account']}/credits", top_up)
+    back = await machine.post(f"/pending/{waits.json()['pending']['id']}/refuse")
+    assert (back.status_code, back.json()["status"]) == (200, "refused"), "its own it takes back"
+    assert (await administrator.get(path)).json()["checker"]["id"] == str(another.id)
