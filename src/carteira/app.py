@@ -51,6 +51,7 @@ def modules_of(settings: Settings) -> list[Module]:
             mailer=mailer,
             sms=sms_of(config.sms_url, config.sms_token, config.home),
             link_base=config.link_base,
+            decision_years_kept=settings.decision_years,
         ),
         "documents": lambda: documents.module(
             home=settings.carteira_home,
@@ -75,6 +76,7 @@ def modules_of(settings: Settings) -> list[Module]:
             free_recharges=settings.recharges_are_free,
             vectors=settings.assistant_vectors,
             eager=settings.environment == "production",
+            question_days_kept=settings.question_days,
         ),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
@@ -100,6 +102,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         export_days_kept=settings.users_export_days,
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,
+        answer_days_kept=settings.idempotency_days,
         public_url=settings.public_url,
         google=_google(settings),
         meta=_meta(settings),

@@ -150,6 +150,22 @@ class Settings(BaseSettings):
         le=100,
         description="Years that rows of the audit are kept: acts, and who looked at whom; 5 at least.",
     )
+    decision_years: int = Field(
+        10,
+        ge=5,
+        le=100,
+        description="Years that the authorizer's declined decisions are kept, 5 at least; approved ones stay for good.",
+    )
+    idempotency_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        description="Days that answers under an `Idempotency-Key` are kept whole; then only ids and numbers of those "
+        "that moved money.",
+    )
+    question_days: int = Field(
+        90, ge=1, le=3650, description="Days that questions which the assistant could not answer are kept."
+    )
     session_history_days: int = Field(
         90, ge=1, le=3650, description="Days that sessions are kept, and listed nowhere, after they ended."
     )

@@ -23,12 +23,20 @@ from carteira.kit.module import Module
 __all__ = ["module"]
 
 
-def module(*, modules: frozenset[str], free_recharges: bool = True, vectors: bool = True, eager: bool = True) -> Module:
+def module(
+    *,
+    modules: frozenset[str],
+    free_recharges: bool = True,
+    vectors: bool = True,
+    eager: bool = True,
+    question_days_kept: int = 90,
+) -> Module:
     """Hand the assistant to the composition root.
 
     `modules` are the optional modules that are on; `free_recharges` says whether a card is recharged without a payment;
     `vectors` loads the sentence encoder where it is installed. Learning
     takes some seconds of a processor: `eager` does it when the server starts, otherwise with the first conversation.
+    Questions that were not answered are kept for `question_days_kept`.
     """
     from carteira.assistant import routes
     from carteira.assistant.conversation import Assistant
@@ -58,7 +66,7 @@ def module(*, modules: frozenset[str], free_recharges: bool = True, vectors: boo
     return Module(
         name="assistant",
         routers=(routes.router,),
-        jobs=blueprint(Assistant(brain, modules, None)),
+        jobs=blueprint(Assistant(brain, modules, None), question_days_kept=question_days_kept),
         lifespan=lifespan,
         readiness={"assistant": understands},
         export_person=export_person,

@@ -7,7 +7,7 @@ from carteira.assistant.conversation import Assistant
 from carteira.kit.db.engine import Database
 
 
-def blueprint(assistant: Assistant) -> Blueprint:
+def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
     """Make the jobs."""
     jobs = Blueprint()
 
@@ -27,6 +27,6 @@ def blueprint(assistant: Assistant) -> Blueprint:
         """Delete old unanswered questions, every night."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            await unanswered.forget_old(tx)
+            await unanswered.forget_old(tx, days=question_days_kept)
 
     return jobs

@@ -58,7 +58,7 @@ async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
 
 
 @router.post("/chat", summary="Conversar")
-@idempotent()
+@idempotent(money=False)
 async def chat(body: ChatIn, who: Who, assistant: ReadyAssistantDep, tx: TxDep) -> ChatOut:
     """Responde a uma mensagem: o número de uma opção ou português simples. "voltar" e "sair" valem sempre."""
     return ChatOut.model_validate(await assistant.chat(tx, who, body.message, body.file_id))

@@ -14,8 +14,6 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
-KEPT = timedelta(days=90)
-
 
 async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
     """Keep a question, with the titles of the topics that came nearest."""
@@ -45,9 +43,10 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
     await audit.record(tx, "assistant_question_dismissed", question_id=str(question_id))
 
 
-async def forget_old(tx: Tx) -> int:
-    """Delete what is older than `KEPT`; give how many. A job calls it."""
+async def forget_old(tx: Tx, *, days: int) -> int:
+    """Delete what is older than so many days; give how many. A job calls it."""
+    before = clock.now() - timedelta(days=days)
     gone = await tx.scalars(
-        delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < clock.now() - KEPT).returning(ChatbotUnanswered.id)
+        delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < before).returning(ChatbotUnanswered.id)
     )
     return len(gone.all())

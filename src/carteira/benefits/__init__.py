@@ -62,8 +62,19 @@ class ProcessorSecrets:
     most_seconds: int = 0
 
 
-def module(*, strategy: StrategyName, processor: ProcessorSecrets, mailer: Mailer, sms: Sms, link_base: str) -> Module:
-    """Hand benefits to the composition root; codes go out by `mailer` and `sms`, links among them under `link_base`."""
+def module(  # noqa: PLR0913 - what the composition root decides
+    *,
+    strategy: StrategyName,
+    processor: ProcessorSecrets,
+    mailer: Mailer,
+    sms: Sms,
+    link_base: str,
+    decision_years_kept: int = 10,
+) -> Module:
+    """Hand benefits to the composition root; codes go out by `mailer` and `sms`, links among them under `link_base`.
+
+    Declined decisions are kept for `decision_years_kept`.
+    """
     from carteira.benefits.authorizer import fast_lane
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
@@ -93,7 +104,7 @@ def module(*, strategy: StrategyName, processor: ProcessorSecrets, mailer: Maile
         gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
         body_limits={"/benefits/credits": _BULK_BODY_BYTES},
         lifespan=lifespan,
-        jobs=make_blueprint(mailer, sms, link_base),
+        jobs=make_blueprint(mailer, sms, link_base, decision_years_kept=decision_years_kept),
         operations=OPERATIONS,
         ids_of_person=ids_of_person,
         bindings=employers.BINDINGS,

@@ -5,6 +5,7 @@ from uuid import UUID
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.benefits import claims, invitations
+from carteira.benefits.authorizer import decisions
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
@@ -34,7 +35,7 @@ def invitation_sms(token: str) -> str:
     return f"Carteira: convite para a sua conta de benefícios: {token} Não passe a ninguém."
 
 
-def make_blueprint(mailer: Mailer, sms: Sms, link_base: str) -> Blueprint:
+def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_kept: int) -> Blueprint:
     """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
     blueprint = Blueprint()
 
@@ -64,5 +65,15 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str) -> Blueprint:
             await mailer.send(message.to, letters.compose("invitation", **about))
         else:
             await sms.send(message.to, invitation_sms(message.token))
+
+    @blueprint.periodic(cron="25 6 * * *")
+    @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)
+    async def forget_declined(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Delete declined decisions that are older than they are kept, in short transactions."""
+        database: Database = context.additional_context["database"]
+        while True:
+            async with database.transaction() as tx:
+                if await decisions.forget_declined(tx, years=decision_years_kept) == 0:
+                    return
 
     return blueprint

@@ -73,6 +73,8 @@ class IdentityConfig:
     """How many daily exports are kept; 0 makes none."""
     audit_years_kept: int = 10
     """How many years rows of the audit are kept; five at least."""
+    answer_days_kept: int = 30
+    """How many days answers under an idempotency key are kept whole."""
     session_days_kept: int = 90
     """How many days sessions are kept after they ended."""
     public_url: str | None = None

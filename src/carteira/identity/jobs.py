@@ -26,6 +26,7 @@ from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor
+from carteira.kit.web import idempotency
 
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
@@ -54,6 +55,7 @@ def make_blueprint(config: IdentityConfig) -> Blueprint:
     _add_contacts(blueprint, config)
     _add_upkeep(blueprint, config)
     _add_audit(blueprint, config)
+    _add_answers(blueprint, config)
     return blueprint
 
 
@@ -199,6 +201,16 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
             await clients.forget_old(tx)
+
+
+def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:
+    """Add the end of what was answered under an idempotency key."""
+
+    @blueprint.periodic(cron="20 6 * * *")
+    @blueprint.task(name="forget_answers", queueing_lock="identity.forget_answers", pass_context=True)
+    async def forget_answers(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        database: Database = context.additional_context["database"]
+        await idempotency.forget_answers(database, days=config.answer_days_kept)
 
 
 def _add_audit(blueprint: Blueprint, config: IdentityConfig) -> None:

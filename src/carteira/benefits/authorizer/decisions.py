@@ -1,12 +1,14 @@
 """Decisions as rows: written, found again by their transaction ids, and settled when a commit is in doubt."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.rules import Decision
 from carteira.kit.db.session import LeanTx, Tx, fetch
+from carteira.kit.values.clock import clock
 
 _DECISION_COLUMNS = ", ".join(Decision._fields)
 _ANSWERED = f"SELECT {_DECISION_COLUMNS} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
@@ -51,3 +53,18 @@ async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
     await fetch(tx, _TAKE_ID, [refusal])
     ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
     return bool(reason == Reason.UNAVAILABLE)
+
+
+_FORGET = """
+    DELETE FROM benefits_decisions WHERE id IN (
+        SELECT id FROM benefits_decisions WHERE code <> '00' AND created_at < $1 ORDER BY id LIMIT 1000)
+    RETURNING id
+"""
+
+
+async def forget_declined(tx: Tx, *, years: int) -> int:
+    """Delete up to 1,000 declined decisions that are older than so many years; give how many. A job calls it.
+
+    The database lets none younger than five years go, and no approved one: those are the ledger's entries, explained.
+    """
+    return len(await fetch(tx, _FORGET, clock.now() - timedelta(days=366 * years)))

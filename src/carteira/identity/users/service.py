@@ -63,6 +63,7 @@ from carteira.kit.security.rate_limits import (
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web import idempotency
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import Conflict
 
@@ -420,6 +421,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     await tx.execute(update(Session).where(Session.user_id == user_id).values(device="", network=""))
     for table in _ERASED:
         await tx.execute(delete(table).where(table.user_id == user_id))
+    await idempotency.forget_caller(tx, user_id)
     await audit.record(tx, "user_erased", actor=who.id, subject=user_id)
 
 

@@ -2,29 +2,36 @@
 
 The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer. Other
 failures that are committed (`CommitThenRaise`) leave what they wrote and no record: the key may try again.
+
+A record of money stays for good, so that its key never moves anything again; after some weeks its answer loses its
+texts and keeps ids and numbers. Other records are deleted then. Erasing a person deletes theirs.
 """
 
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Annotated, Any, ParamSpec
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
-from sqlalchemy import LargeBinary, SmallInteger, Text, delete, func, select, update
+from sqlalchemy import Boolean, LargeBinary, SmallInteger, Text, delete, false, func, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
 from carteira.kit.web.transaction import TxDep
 
@@ -41,7 +48,7 @@ class IdempotencyKeyReused(InvalidInput):
 
 
 class IdempotencyRecord(Base):
-    """A key's first request and its answer; kept for good."""
+    """A key's first request and its answer; `reduced` is one that has lost its texts."""
 
     __tablename__ = "idempotency_keys"
 
@@ -51,6 +58,8 @@ class IdempotencyRecord(Base):
     status: Mapped[int | None] = mapped_column(SmallInteger)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
+    money: Mapped[bool] = mapped_column(Boolean, server_default=true())
+    reduced: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class _Call:
     caller: str
     key: str | None
     operation: str
+    money: bool = True
 
     async def answer(self, payload: object, work: Callable[[], Awaitable[object]], status: int) -> Response:
         """Do the work and answer its result as JSON with `status`; a `Refusal` under a key is an answer too.
@@ -81,7 +91,7 @@ class _Call:
         fingerprint = await self._fingerprint(payload)
         claimed = await self.tx.scalar(
             insert(IdempotencyRecord)
-            .values(caller=self.caller, key=self.key, fingerprint=fingerprint)
+            .values(caller=self.caller, key=self.key, fingerprint=fingerprint, money=self.money)
             .on_conflict_do_nothing()
             .returning(IdempotencyRecord.key)
         )
@@ -110,7 +120,7 @@ class _Call:
         record = await self.tx.scalar(
             select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
         )
-        assert record is not None, "rows of idempotency_keys are never deleted"
+        assert record is not None, "what was claimed a moment ago is weeks from its deletion"
         assert record.status is not None, "a claimed key commits with its answer"
         if record.fingerprint != fingerprint:
             raise IdempotencyKeyReused
@@ -154,14 +164,17 @@ _PARAMETER = "idempotent_call"
 
 
 def idempotent(
-    *, status: int = 200, payload: Callable[[Mapping[str, Any]], object] = lambda arguments: arguments.get("body")
+    *,
+    status: int = 200,
+    payload: Callable[[Mapping[str, Any]], object] = lambda arguments: arguments.get("body"),
+    money: bool = True,
 ) -> Callable[[Callable[P, Awaitable[object]]], Callable[P, Awaitable[Response]]]:
     """Decorate a route whose work, under an `Idempotency-Key`, is done at most once per caller and key.
 
     The route takes `TxDep`, in which the key's record is written. `status` is what the route declares for success.
     `payload` picks what a repetition must have in common with the first request, besides method and address, out of the
     route's arguments: its `body` if not told otherwise. What has been parsed from JSON or CSV may be a list. A route
-    that returns bytes has written its JSON itself.
+    that returns bytes has written its JSON itself. What moves no money (`money=False`) may be forgotten some day.
     """
 
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
@@ -169,7 +182,7 @@ def idempotent(
         async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
             call = kwargs.pop(_PARAMETER)
             assert isinstance(call, _Call), "FastAPI resolves it"
-            return await call.answer(payload(kwargs), lambda: route(*args, **kwargs), status)
+            return await replace(call, money=money).answer(payload(kwargs), lambda: route(*args, **kwargs), status)
 
         # FastAPI reads the signature: the route's own, for the document, and the call, resolved after who asks.
         signature = inspect.signature(route)
@@ -180,3 +193,62 @@ def idempotent(
         return once
 
     return decorate
+
+
+_WALKED = 2_000
+_CODES = frozenset({"code", "type", "kind", "status", "category", "result"})
+"""Members whose texts are the product's own words, not somebody's."""
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def numbers_of(answer: object, member: str = "") -> object:
+    """Return an answer without its texts: numbers, ids, instants and the product's codes stay, all else is empty."""
+    if isinstance(answer, dict):
+        return {name: numbers_of(value, name) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [numbers_of(value, member) for value in answer]
+    if not isinstance(answer, str) or _is_id_or_instant(answer):
+        return answer
+    return answer if member in _CODES and _CODE.fullmatch(answer) else ""
+
+
+def _is_id_or_instant(value: str) -> bool:
+    for read in (UUID, datetime.fromisoformat):
+        try:
+            read(value)
+        except ValueError:
+            continue
+        return not value.isdecimal()
+    return False
+
+
+async def forget_answers(database: Database, *, days: int) -> int:
+    """Take the texts out of answers that are older than so many days, and delete those that moved no money.
+
+    It walks the records in short transactions; give how many it changed.
+    """
+    before, place, changed = clock.now() - timedelta(days=days), ("", ""), 0
+    record = IdempotencyRecord
+    identity = tuple_(record.caller, record.key)
+    while True:
+        async with database.transaction() as tx:
+            walked = select(record.caller, record.key, record.created_at, record.money, record.reduced)
+            rows = (await tx.execute(walked.where(identity > place).order_by(identity).limit(_WALKED))).all()
+            due = [row for row in rows if row.created_at < before and not (row.money and row.reduced)]
+            for row in due:
+                mine = (record.caller == row.caller, record.key == row.key)
+                if row.money:
+                    body = await tx.scalar(select(record.body).where(*mine))
+                    kept = orjson.dumps(numbers_of(orjson.loads(body))) if body else body
+                    await tx.execute(update(record).where(*mine).values(body=kept, reduced=True))
+                else:
+                    await tx.execute(delete(record).where(*mine))
+        if not rows:
+            return changed
+        changed += len(due)
+        place = (rows[-1].caller, rows[-1].key)
+
+
+async def forget_caller(tx: Tx, caller: UUID) -> None:
+    """Delete a person's records: they are erased, and ask for nothing again."""
+    await tx.execute(delete(IdempotencyRecord).where(IdempotencyRecord.caller == str(caller)))
