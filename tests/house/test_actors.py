@@ -90,14 +90,14 @@ async def benefits_move(town: Town) -> None:
 
 
 async def transit_moves(town: Town) -> None:
-    by_person, bus = Actor.person(town.person.id), town.app.person("transit:validate")
+    by_person, bus = Actor.person(town.person.id), await new_acting(town.operator, "transit:validate")
     number = (await town.person.get("/transport-cards")).json()["items"][0]["card_number"]
     await accepted(town.person, f"/transport-cards/{number}/recharge", {"amount": 500})
     await accepted(town.person, f"/transport-cards/{number}/debit", {"amount": 400})
     assert await town.posted() == {("transit.recharge", by_person), ("transit.debit", by_person)}
     tapped = {"id": str(uuid4()), "card_number": number, "amount": 300, "tapped_at": datetime.now(UTC).isoformat()}
     await accepted(bus, "/transit/taps", {"taps": [tapped]})
-    assert await town.posted() == {("transit.tap", Actor.person(bus.id))}
+    assert await town.posted() == {("transit.tap", Actor("client", str(bus.id)))}
     await accepted(town.person, f"/transport-cards/{number}/recharge", {"amount": 1_000})
     assert await town.posted() == {("transit.recharge", by_person), ("transit.debt_payment", by_person)}
     other = (await accepted(town.person, "/transport-cards"))["card_number"]
