@@ -116,6 +116,8 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.recovery.routes import router as recovery
     from carteira.identity.roles.routes import router as roles
     from carteira.identity.sessions.routes import router as sessions
+    from carteira.identity.sessions.standing import SessionStandings
+    from carteira.identity.signin.factor_reset import operation as factor_reset
     from carteira.identity.signin.routes import router as signin
     from carteira.identity.social.providers import make_providers
     from carteira.identity.social.routes import router as social
@@ -136,6 +138,8 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     bindings = [other.bindings for other in others if other.bindings is not None]
     erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
 
+    running: list[Runtime] = []
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ring = SigningKeys(config.signing_key)
@@ -154,6 +158,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
             ids_of=ids_of,
             providers=make_providers(config, http),
         )
+        running.append(app.state.identity)
         await warm_up()
         yield
         await http.close()
@@ -178,6 +183,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
         operations=(
             cpf_proof(cpf_followers, two_to_move=not config.development),
             person_change(config, cpf_followers),
+            factor_reset(lambda: running[-1].access),
         ),
         followers=(audit_chain.follower,),
         lifespan=lifespan,

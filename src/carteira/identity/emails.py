@@ -13,6 +13,7 @@ letters = EmailTemplates(
         "way_added": "Uma nova forma de entrar na sua conta",
         "cpf_proven": "Seu CPF foi comprovado",
         "cpf_moved": "O CPF saiu da sua conta",
+        "factor_reset": "O segundo fator da sua conta foi apagado",
         "invitation": "Convite para administrar a Carteira",
         "link_code": "Seu código para ligar uma conta",
     },

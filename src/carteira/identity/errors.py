@@ -152,6 +152,13 @@ class InvitationOver(NotAuthenticated):
     detail = "Este convite não vale mais. Peça outro a quem administra o servidor."
 
 
+class NoSecondFactor(Conflict):
+    """There is nothing to reset."""
+
+    code = "no_second_factor"
+    detail = "Esta pessoa não tem um segundo fator."
+
+
 class SuspendsThemself(Conflict):
     """Somebody would suspend themself."""
 

@@ -105,6 +105,14 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
             for address in _addresses(found):
                 await mailer.send(address, message)
 
+    @blueprint.task(name="tell_factor_reset", retry=_RETRY, pass_context=True)
+    async def tell_factor_reset(context: JobContext, user_id: str) -> None:
+        found = await _find(context.additional_context["database"], user_id)
+        if found is not None:
+            message = emails.compose("factor_reset", name=found.full_name.split()[0])
+            for address in _addresses(found):
+                await mailer.send(address, message)
+
 
 def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages about contact points. Links are made in the job, so that only the message holds them."""

@@ -14,6 +14,7 @@ from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep
 from carteira.identity.sessions.service import Client
+from carteira.identity.signin import factor_reset
 from carteira.identity.trail import queries as trail
 from carteira.identity.trail.schemas import DataAccessOut
 from carteira.identity.users import by_operator, export, passwords, queries, suspension
@@ -284,6 +285,19 @@ async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep)
 async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Encerra todas as sessões do usuário, na hora."""
     await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.id)
+
+
+@router.post(
+    "/{user_id}/second-factor/reset",
+    status_code=202,
+    summary="Apagar o segundo fator perdido de um usuário",
+    response_model=WaitingOut,
+    dependencies=[step_up(), acts("second_factor_reset")],
+)
+async def reset_second_factor(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep, desk: DeskDep) -> object:
+    """Espera um segundo operador; aprovado, apaga autenticador e chaves de acesso e encerra todas as sessões."""
+    waiting = await factor_reset.propose(tx, desk, identity.access, who, user_id)
+    return JSONResponse(jsonable_encoder(waiting.body), waiting.status)
 
 
 @router.put("/{user_id}/suspension", summary="Suspender um usuário", dependencies=[acts("user_suspended")])

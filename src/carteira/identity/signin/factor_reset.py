@@ -1,0 +1,91 @@
+"""A lost second factor is reset by two operators: authenticator, recovery codes and passkeys go, and all sessions end.
+
+The person signs in by password from then on, holds nothing but their own rights, and enrols a new factor.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import delete, exists, or_, select
+
+from carteira.identity.errors import NoSecondFactor, UserNotFound
+from carteira.identity.models import MfaChallenge, Passkey, RecoveryCode, Totp, User
+from carteira.identity.roles.grants import require_not_above
+from carteira.identity.sessions import service as sessions
+from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.idempotency import Answered
+
+CLAIM = "users:write"
+SUMMARY = "Apagar o segundo fator perdido de uma pessoa"
+
+
+class FactorResetOrder(BaseModel):
+    """Whose second factor is lost."""
+
+    user_id: UUID
+
+
+class FactorResetOut(BaseModel):
+    """Whose second factor was reset."""
+
+    user_id: UUID
+
+
+def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorResetOrder]:
+    """Make the operation, which is only ever proposed; the standings are those of the server that carries it out."""
+
+    async def run(tx: Tx, order: FactorResetOrder, act: Act) -> FactorResetOut:
+        """Forget a person's second factors and end their sessions, as two operators ask.
+
+        Raises:
+            UserNotFound: there is no such person any more.
+            OwnOperation: it is the checker's own.
+        """
+        user = await _live(tx, order.user_id)
+        await act.weigh(tx, amount=0, summary=SUMMARY, gains=Gains.of(user.id, user.cpf))
+        for table in (Totp, RecoveryCode, Passkey, MfaChallenge):
+            await tx.execute(delete(table).where(table.user_id == user.id))
+        ended = await sessions.revoke_all(tx, standings(), user.id)
+        await audit.record(
+            tx,
+            "second_factor_reset",
+            actor=act.actor,
+            subject=user.id,
+            approved_by=act.approved_by,
+            sessions=ended,
+        )
+        await jobs.defer(tx, "identity:tell_factor_reset", user_id=str(user.id))
+        return FactorResetOut(user_id=user.id)
+
+    return Operation("identity.factor_reset", FactorResetOrder, run, claim=CLAIM)
+
+
+async def propose(tx: Tx, desk: Desk, standings: SessionStandings, who: Principal, user_id: UUID) -> Answered:
+    """Ask for a person's factors to be reset; a second operator, who is not the person, approves.
+
+    Raises:
+        UserNotFound, ClaimsBeyondYours.
+        NoSecondFactor: they have none.
+    """
+    user = await _live(tx, user_id)
+    await require_not_above(tx, who, user_id)
+    has = select(or_(exists().where(Totp.user_id == user_id), exists().where(Passkey.user_id == user_id)))
+    if not await tx.scalar(has):
+        raise NoSecondFactor
+    order = FactorResetOrder(user_id=user_id)
+    gains = Gains.of(user_id, user.cpf)
+    return await desk.propose(tx, operation(lambda: standings), order, who.actor, summary=SUMMARY, gains=gains)
+
+
+async def _live(tx: Tx, user_id: UUID) -> User:
+    user = await locked(tx, User, user_id)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    return user
