@@ -50,6 +50,11 @@ def carteira(cli_url: str, tmp_path: Path) -> Callable[..., subprocess.Completed
 Carteira = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def test_everybody_is_signed_out_only_if_that_is_said(carteira: Carteira) -> None:
+    assert "--everyone" in carteira("users", "sign-out", code=1).stderr
+    assert carteira("users", "sign-out", "--everyone").stdout == "0 sessões encerradas\n"
+
+
 def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:
     done = carteira("users", "export", "--format", "csv", "pessoas.csv")
     assert done.stdout.startswith(f"{len(demo.PEOPLE)} pessoas em pessoas.csv")

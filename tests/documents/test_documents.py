@@ -3,6 +3,7 @@ import base64
 import json
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from carteira.kit.values.clock import clock
 from tests.support import files
 from tests.support.app import RunningApp
 from tests.support.documents import FIELDS, FILE_PART, TYPE_PART, StoredBytes, download, form, upload
-from tests.support.people import Person
+from tests.support.people import Person, register, sign_in
 
 
 async def test_a_document_is_kept_and_given_back(app: RunningApp, stored: StoredBytes) -> None:
@@ -232,6 +233,20 @@ async def test_a_link_ends_and_opens_one_document_only(app: RunningApp) -> None:
     assert (await person.client.get(link["url"][:-2])).status_code == 403
     clock.advance(timedelta(minutes=5, seconds=1))
     assert (await person.client.get(link["url"])).status_code == 403
+
+
+async def test_a_link_ends_with_the_session_that_asked_for_it(app: RunningApp) -> None:
+    person = await sign_in(await register(app))
+    other = await sign_in(replace(person))
+    document_id = (await upload(person, files.pdf())).json()["id"]
+    mine, theirs = [(await one.post(f"/documents/{document_id}/link")).json()["url"] for one in (person, other)]
+    assert [(await app.client.get(url)).status_code for url in (mine, theirs)] == [200, 200]
+    ended = await app.client.post("/auth/logout", json={"refresh_token": person.tokens["refresh_token"]})
+    assert ended.status_code == 204
+    assert [(await app.client.get(url)).status_code for url in (mine, theirs)] == [403, 200]
+    assert (await other.call("DELETE", "/auth/sessions")).status_code == 204
+    gone = await app.client.get(theirs)
+    assert (gone.status_code, gone.json()["code"]) == (403, "link_refused")
 
 
 async def test_on_s3_the_bytes_are_not_the_files_either(on_s3: RunningApp) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -250,3 +251,26 @@ async def test_an_operator_ends_a_persons_sessions(app: RunningApp, person: Pers
     assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401
     unknown = await app.client.delete(f"/users/{uuid4()}/sessions", headers=writer)
     assert unknown.status_code == 404
+
+
+async def test_where_the_address_is_https_the_device_is_this_hosts_alone(
+    start_app: Callable[..., Awaitable[RunningApp]],
+) -> None:
+    plain, https = await start_app(), await start_app(public_url="https://carteira.exemplo.com.br")
+    person = await register(plain)
+    given = (await login(plain, person.cpf, PASSWORD)).headers["set-cookie"]
+    assert re.match(r"carteira_device=[^;]+; HttpOnly; Max-Age=34560000; Path=/auth; SameSite=lax$", given)
+    stranger = https.at(random_address())
+    given = (await login(https, person.cpf, PASSWORD, http=stranger)).headers["set-cookie"]
+    found = re.match(
+        r"__Host-carteira_device=([^;]+); HttpOnly; Max-Age=34560000; Path=/; SameSite=lax; Secure$", given
+    )
+    assert found
+    for _ in range(10):
+        assert (await login(https, person.cpf, "Errada123", http=https.at(random_address()))).status_code == 401
+    for cookie in (f"__Host-carteira_device={found[1]}", f"carteira_device={found[1]}"):
+        known = https.at(random_address())
+        known.headers["Cookie"] = cookie
+        answer = await login(https, person.cpf, PASSWORD, http=known)
+        assert answer.status_code == 200, "also a device that was known before the address was https"
+        assert "set-cookie" not in answer.headers

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from carteira.identity.sessions import standing
+from carteira.identity.sessions.everybody import sign_everybody_out
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -253,3 +254,22 @@ async def test_the_one_read_longest_ago_makes_room(
         assert await look(app, someone) == 200
     async with away(app):
         assert [await look(app, someone) for someone in (person, second, third)] == [200, 503, 200]
+
+
+async def test_everybody_is_signed_out_at_once_in_every_process(
+    start_app: Callable[..., Awaitable[RunningApp]],
+) -> None:
+    here, there = await start_app(), await start_app()
+    people = [await sign_in(await register(here)) for _ in range(2)]
+    for app in (here, there):
+        for person in people:
+            assert (await app.client.get("/users/me", headers=person.headers)).status_code == 200
+    ended = await sign_everybody_out(here.database, here.api.state.redis, here.api.state.identity.config)
+    assert ended >= 2
+    for app in (here, there):
+        for person in people:
+            assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401
+            again = await app.client.post("/auth/refresh", json={"refresh_token": person.tokens["refresh_token"]})
+            assert again.status_code == 401
+    assert await sign_everybody_out(here.database, here.api.state.redis, here.api.state.identity.config) == 0
+    await sign_in(people[0])

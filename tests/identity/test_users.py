@@ -60,11 +60,25 @@ async def test_each_broken_password_rule_is_named(app: RunningApp) -> None:
     ]
 
 
-@pytest.mark.parametrize("password", ["Password1", "Mudar123", "Flamengo10"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("Password1", "Mudar123", "Flamengo10", "Mudar@123", "Flamengo2026", "Brasil2026!", "2026Brasil", "S3nha2026"),
+        *("P@ssw0rd1", "Verão2026", "Junho/2026", "__Maria1990__"),
+    ],
+)
 async def test_the_commonest_passwords_are_refused(app: RunningApp, password: str) -> None:
     answer = await app.client.post("/users/register", json=new_person() | {"password": password})
     assert answer.status_code == 422
     assert answer.json()["code"] == "weak_password"
+
+
+@pytest.mark.parametrize(
+    "password", ["Girassol7amarelo", "Quarta4senha", "Bom dia vizinho 1", "Xk29vmQ1", "Sol9Lua4Mar"]
+)
+async def test_what_is_more_than_a_word_is_taken(app: RunningApp, password: str) -> None:
+    answer = await app.client.post("/users/register", json=new_person() | {"password": password})
+    assert answer.status_code == 201, answer.text
 
 
 async def test_the_same_email_or_cpf_is_a_conflict_whatever_its_shape(app: RunningApp) -> None:

@@ -1,5 +1,6 @@
-"""`carteira users …`: people, exported."""
+"""`carteira users …`: people exported, and everybody signed out."""
 
+import asyncio
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
 from carteira.kit.ops.progress import Progress
+from carteira.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Pessoas.")
 
@@ -51,3 +53,31 @@ async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) 
                 tx, "users_exported", actor=Actor("command", "users export"), format=form.value
             )
     return written
+
+
+@app.command("sign-out")
+def sign_out(
+    *, everyone: Annotated[bool, typer.Option("--everyone", help="Encerra as sessões de todas as pessoas.")] = False
+) -> None:
+    """Encerra todas as sessões, na hora: depois de um vazamento, junto com a troca da chave."""
+    if not everyone:
+        fail("diga --everyone; as sessões de uma pessoa se encerram em DELETE /users/{id}/sessions")
+    settings = settings_here()
+    database_of(settings)
+    ended = asyncio.run(_sign_out(settings))
+    out.print(f"{ended} sessões encerradas", highlight=False)
+
+
+async def _sign_out(settings: Settings) -> int:
+    from carteira import identity
+    from carteira.app import identity_config
+    from carteira.kit.db.engine import open_database
+    from carteira.kit.outbound import redis
+
+    connection = redis.connect(str(settings.redis_url)) if settings.redis_url else None
+    try:
+        async with open_database(settings.database()) as database:
+            return await identity.sign_everybody_out(database, connection, identity_config(settings))
+    finally:
+        if connection is not None:
+            await connection.aclose()

@@ -1,6 +1,7 @@
 """Sealed links: short-lived, for one purpose, bound to what they name. Nothing is stored for them.
 
-A token is authenticated and encrypted: whoever is shown a proof learns no id from its address.
+A link to a file ends with the session that asked for it. A token is authenticated and encrypted: whoever is shown a
+proof learns no id from its address.
 """
 
 import base64
@@ -10,14 +11,20 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from carteira import identity
 from carteira.documents.errors import LinkRefused
 from carteira.documents.keys import MasterKeyRing
+from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
 
 Purpose = Literal["file", "proof"]
 LIFETIME: dict[Purpose, timedelta] = {"file": timedelta(minutes=5), "proof": timedelta(minutes=10)}
 MAX_TOKEN = 256
 _UUID_BYTES = 16
+
+File = tuple[UUID, UUID, UUID]
+"""Whose, which document, which version."""
 
 
 def sign(ring: MasterKeyRing, purpose: Purpose, *ids: UUID) -> tuple[str, datetime]:
@@ -45,3 +52,29 @@ def read(ring: MasterKeyRing, purpose: Purpose, token: str) -> list[UUID]:
         raise LinkRefused
     rest = content[8:]
     return [UUID(bytes=rest[start : start + _UUID_BYTES]) for start in range(0, len(rest), _UUID_BYTES)]
+
+
+def sign_file(ring: MasterKeyRing, who: Principal, file: File) -> tuple[str, datetime]:
+    """Make a token for a file, good while the session goes on in which it was asked for."""
+    asked_in = () if who.session_id is None else (who.session_id,)
+    return sign(ring, "file", *file, *asked_in)
+
+
+def read_file(ring: MasterKeyRing, token: str) -> tuple[UUID, UUID, UUID, UUID | None]:
+    """Give the file that a token names, and the session that asked for it; None: a token of no session did.
+
+    Raises:
+        LinkRefused: as `read`.
+    """
+    owner_id, document_id, version_id, *asked_in = read(ring, "file", token)
+    return owner_id, document_id, version_id, asked_in[0] if asked_in else None
+
+
+async def require_live(tx: Tx, session_id: UUID | None) -> None:
+    """Insist that the session that asked for a link goes on.
+
+    Raises:
+        LinkRefused: it is over.
+    """
+    if session_id is not None and not await identity.session_is_live(tx, session_id):
+        raise LinkRefused

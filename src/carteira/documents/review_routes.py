@@ -56,7 +56,7 @@ async def make_review_link(document_id: UUID, request: Request, tx: TxDep, who: 
     """Dá a quem confere um link que baixa o arquivo atual e vale por cinco minutos."""
     owner_id, version_id = await reviews.file_to_review(tx, who.user_id, document_id)
     await audit.record_looks(tx, "document_file_read", [owner_id])
-    token, expires_at = links.sign(vault.ring, "file", owner_id, document_id, version_id)
+    token, expires_at = links.sign_file(vault.ring, who, (owner_id, document_id, version_id))
     return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
 
 

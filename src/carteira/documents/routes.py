@@ -301,7 +301,7 @@ async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
 ) -> LinkOut:
     """Dá um link que baixa o arquivo e vale por cinco minutos."""
     version_id = await service.current_version(tx, who.user_id, document_id, version)
-    token, expires_at = links.sign(vault.ring, "file", who.user_id, document_id, version_id)
+    token, expires_at = links.sign_file(vault.ring, who, (who.user_id, document_id, version_id))
     return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
 
 
@@ -333,12 +333,13 @@ async def get_file(
     vault: VaultDep,
 ) -> Response:
     """Entrega o arquivo como download, decifrado à medida que sai."""
-    ids = links.read(vault.ring, "file", token)
-    if ids[1] != document_id:
+    owner_id, linked_id, version_id, asked_in = links.read_file(vault.ring, token)
+    if linked_id != document_id:
         raise LinkRefused
     database: Database = request.app.state.database
     async with database.transaction() as tx:
-        file = await service.open_file(tx, vault.ring, *ids)
+        await links.require_live(tx, asked_in)
+        file = await service.open_file(tx, vault.ring, owner_id, document_id, version_id)
     segments = file.read(vault.storage)
     first = await anext(segments)  # what is missing or damaged is told before an answer begins
 

@@ -44,7 +44,8 @@ from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
 from carteira.identity.sessions.client import ClientDep
-from carteira.identity.sessions.service import Client, Tokens, start_session
+from carteira.identity.sessions.everybody import sign_everybody_out
+from carteira.identity.sessions.service import Client, Tokens, session_is_live, start_session
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
@@ -95,6 +96,8 @@ __all__ = [
     "register_person",
     "seed",
     "send_invitation",
+    "session_is_live",
+    "sign_everybody_out",
     "start_session",
     "still_acts",
     "take_on",

@@ -83,3 +83,8 @@ class IdentityConfig:
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
     govbr: GovBrConfig | None = None
+
+    @property
+    def https(self) -> bool:
+        """Whether people reach the server over TLS; in production always."""
+        return not self.development or (self.public_url or "").startswith("https://")

@@ -48,6 +48,12 @@ def _born(day: date) -> date:
     return day
 
 
+def _seen(text: str) -> str:
+    if not trim(text):
+        raise PydanticCustomError("invalid_text", "Envie um texto que se possa ver.")
+    return text
+
+
 def _phone(text: str) -> str:
     if not re.fullmatch(r"[0-9]{10,11}", text):
         raise PydanticCustomError("invalid_phone", "O telefone deve ter 10 ou 11 dígitos.")
@@ -61,7 +67,11 @@ Phone = Annotated[str, Field(max_length=50, examples=["11987654321"]), AfterVali
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]
 Token = Annotated[str, Field(min_length=1, max_length=200)]
-Description = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+Description = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
+    AfterValidator(_seen),
+]
 Id = Annotated[int, Field(strict=True, ge=1, le=_INT32)]
 
 

@@ -5,18 +5,21 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS
-from carteira.identity.runtime import Runtime
+from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions.schemas import TokensOut
 from carteira.identity.sessions.service import Client, Tokens
+from carteira.kit.web.cookies import HostCookie
 
-COOKIE = "carteira_device"
+COOKIE = HostCookie("carteira_device", "/auth", DEVICE_DAYS * 86_400)
 _DEVICE_LENGTH = 200
 _TOKEN_LENGTH = 100
 
 
-def _client(request: Request) -> Client:
+def _client(request: Request, runtime: IdentityDep) -> Client:
     agent = "".join(character for character in request.headers.get("user-agent", "") if character.isprintable())
-    token = request.cookies.get(COOKIE, "")
+    https = runtime.config.https
+    # A device of before the address was https goes on being known by its plain cookie.
+    token = COOKIE.read(request, https=https) or COOKIE.read(request, https=False)
     return Client(
         device=agent[:_DEVICE_LENGTH],
         address=request.client.host if request.client else "",
@@ -31,15 +34,7 @@ ClientDep = Annotated[Client, Depends(_client)]
 def answer_tokens(runtime: Runtime, response: Response, tokens: Tokens) -> TokensOut:
     """Shape a session's tokens and give the device its secret: what every way of signing in answers with."""
     if tokens.device_token is not None:
-        response.set_cookie(
-            COOKIE,
-            tokens.device_token,
-            max_age=DEVICE_DAYS * 86_400,
-            path="/auth",
-            secure=not runtime.config.development,
-            httponly=True,
-            samesite="lax",
-        )
+        COOKIE.set(response, tokens.device_token, https=runtime.config.https)
     return TokensOut(
         access_token=tokens.access_token,
         expires_in=ACCESS_SECONDS,

@@ -281,6 +281,31 @@ async def sign_out_everywhere(tx: Tx, access: SessionStandings, user_id: UUID, *
     await audit.record(tx, "signed_out_everywhere", actor=actor, subject=user_id, sessions=ended)
 
 
+async def session_is_live(tx: Tx, session_id: UUID) -> bool:
+    """Tell whether a session goes on: it was not ended, has not expired, and nobody suspended its person."""
+    query = (
+        select(Session.id)
+        .join(User, User.id == Session.user_id)
+        .where(
+            Session.id == session_id,
+            Session.revoked_at.is_(None),
+            Session.expires_at > clock.now(),
+            User.erased_at.is_(None),
+            User.suspended_at.is_(None),
+        )
+    )
+    return await tx.scalar(query) is not None
+
+
+async def end_all(tx: Tx, *, limit: int) -> int:
+    """End up to so many sessions, of whomever, and give how many; the caller tells all processes."""
+    some = select(Session.id).where(Session.revoked_at.is_(None)).order_by(Session.id).limit(limit).with_for_update()
+    ended = await tx.scalars(
+        update(Session).where(Session.id.in_(some)).values(revoked_at=clock.now()).returning(Session.id)
+    )
+    return len(ended.all())
+
+
 async def forget_old(tx: Tx, *, days: int = 90) -> int:
     """Delete sessions, with their tokens, that ended long ago; give how many. A job calls it."""
     bound = clock.now() - timedelta(days=days)

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Cookie, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from carteira.identity.public_address import BaseDep
@@ -23,11 +23,12 @@ from carteira.identity.social.schemas import (
     SocialRegisterIn,
 )
 from carteira.kit.web.access import Who, public
+from carteira.kit.web.cookies import HostCookie
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
 
-COOKIE = "carteira_social"
+COOKIE = HostCookie("carteira_social", "/auth", social.ATTEMPT_SECONDS)
 
 router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
 
@@ -43,15 +44,7 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
     """Leva o navegador ao provedor; a volta deve ser no mesmo navegador, em até dez minutos."""
     departure = await social.begin(identity, base, provider, client)
     response = RedirectResponse(departure.url, 302)
-    response.set_cookie(
-        COOKIE,
-        departure.browser,
-        max_age=social.ATTEMPT_SECONDS,
-        path="/auth",
-        secure=not identity.config.development,
-        httponly=True,
-        samesite="lax",
-    )
+    COOKIE.set(response, departure.browser, https=identity.config.https)
     return response
 
 
@@ -66,16 +59,17 @@ async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
     identity: IdentityDep,
     base: BaseDep,
     client: ClientDep,
+    request: Request,
     response: Response,
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str | None, Query(max_length=4000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
-    browser: Annotated[str, Cookie(alias=COOKIE, max_length=200)] = "",
 ) -> TokensOut | ChallengeOut | RegistrationTokenOut:
     """Responde os tokens, ou `mfa_required`, ou um `registration_token` se a conta não está ligada a ninguém."""
+    browser = COOKIE.read(request, https=identity.config.https)
     arrival = social.CallbackResult(state=state, browser=browser, code=code, error=error)
     answer = await social.callback(identity, base, provider, arrival, client)
-    response.delete_cookie(COOKIE, path="/auth", secure=not identity.config.development, httponly=True, samesite="lax")
+    COOKIE.delete(response, https=identity.config.https)
     if isinstance(answer, social.Registration):
         return RegistrationTokenOut(
             registration_token=answer.token,

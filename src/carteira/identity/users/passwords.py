@@ -31,6 +31,18 @@ _BRAZILIAN = (
     "acesso123 acesso1234 bemvindo1 bemvindo123 trocar123 primeiro1 empresa123 banco123 dinheiro1 cartao123"
 )
 
+_WORDS = (
+    "senha mudar trocar brasil carteira banco dinheiro cartao acesso admin administrador usuario teste primeiro "
+    "empresa bemvindo familia amor vida jesus deus cristo deusefiel flamengo corinthians palmeiras saopaulo "
+    "santos vasco gremio internacional cruzeiro botafogo fluminense bahia fortaleza atletico athletico janeiro "
+    "fevereiro marco abril maio junho julho agosto setembro outubro novembro dezembro segunda terca quarta quinta "
+    "sexta sabado domingo verao outono inverno primavera maria jose joao ana antonio francisco carlos paulo pedro "
+    "lucas gabriel eduardo rodrigo fernanda mariana juliana camila rafaela leticia beatriz password qwerty abcd "
+    "abcdef"
+)
+_MOST_AROUND_A_WORD = 8
+_LEET = str.maketrans("@4301$5!7", "aaeoissit")
+
 _hasher = PasswordHash((Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4),))
 _checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check")
 _hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
@@ -42,6 +54,19 @@ def _common() -> frozenset[str]:
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - large, and needed only by who sets a password
 
     return frozenset({*FREQUENCY_LISTS["passwords"], *_BRAZILIAN.split()})
+
+
+@cache
+def _words() -> frozenset[str]:
+    return frozenset({*_WORDS.split(), *(word for word in _common() if word.isalpha())})
+
+
+def _is_a_word_with_signs(folded: str) -> bool:
+    """Return whether a password is one common word with digits and signs around it: "Brasil2026!", "Mudar@123"."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(sign))
+    word = plain.strip("".join({sign for sign in plain if not sign.isalpha()}))
+    around = len(plain) - len(word)
+    return around <= _MOST_AROUND_A_WORD and bool({word, word.translate(_LEET)} & _words())
 
 
 def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> list[str]:
@@ -59,7 +84,8 @@ def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> lis
     if not any(character.isdigit() for character in password):
         broken.append("A senha deve ter pelo menos um número.")
     folded = password.casefold()
-    if not broken and (folded in _common() or folded in {(text or "").casefold() for text in personal}):
+    own = {(text or "").casefold() for text in personal}
+    if not broken and (folded in _common() or folded in own or _is_a_word_with_signs(folded)):
         broken.append("Esta senha é fácil de adivinhar. Escolha outra.")
     return broken
 

@@ -1,0 +1,48 @@
+"""Cookies that only this host sets and reads, kept from scripts and from other sites' posts.
+
+Where people reach the server over https the name begins with `__Host-`: browsers then take it from this host alone,
+over TLS and for every path, so that no neighbour under the same domain can plant one (RFC 6265bis, section 4.1.3.2).
+"""
+
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+
+_PREFIX = "__Host-"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCookie:
+    """A cookie by its plain name; `path` holds where there is no TLS."""
+
+    name: str
+    path: str
+    seconds: int
+
+    def read(self, request: Request, *, https: bool) -> str:
+        """Return what the browser sent, or nothing."""
+        return request.cookies.get(self._name(https=https), "")
+
+    def set(self, response: Response, value: str, *, https: bool) -> None:
+        """Give it to the browser."""
+        response.set_cookie(
+            self._name(https=https),
+            value,
+            max_age=self.seconds,
+            path=self._path(https=https),
+            secure=https,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def delete(self, response: Response, *, https: bool) -> None:
+        """Take it back."""
+        response.delete_cookie(
+            self._name(https=https), path=self._path(https=https), secure=https, httponly=True, samesite="lax"
+        )
+
+    def _name(self, *, https: bool) -> str:
+        return _PREFIX + self.name if https else self.name
+
+    def _path(self, *, https: bool) -> str:
+        return "/" if https else self.path
