@@ -12,6 +12,7 @@ from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import processor_headers, purchase
 from tests.support.credit import PURPOSE, fill_bases
 from tests.support.databases import NewDatabase
+from tests.support.machines import new_acting
 from tests.support.people import Person, new_person, register, sign_in
 
 ROLE = {"role_id": 2}
@@ -241,6 +242,18 @@ async def test_a_person_sees_in_one_stream_who_looked_in_any_module(
     stranger = await sign_in(await register(app))
     theirs = (await stranger.get("/users/me/accesses", limit=100)).json()["items"]
     assert str(operator.id) not in {item["actor_id"] for item in theirs}, "nobody looked at them"
+
+
+async def test_a_machine_that_looks_is_named(app: RunningApp, citizen: Citizen) -> None:
+    machine = await new_acting(app.operator(), "users:read")
+    assert (await machine.get(f"/users/{citizen.person.id}")).status_code == 200
+    (seen,) = [
+        item
+        for item in (await citizen.person.get("/users/me/accesses", limit=100)).json()["items"]
+        if item["actor_id"] == str(machine.id)
+    ]
+    named = (await app.operator().get(f"/clients/{machine.id}")).json()["name"]
+    assert (seen["actor_kind"], seen["actor_name"], seen["actor_role"]) == ("client", named, None)
 
 
 async def test_a_look_at_oneself_leaves_no_row(citizen: Citizen) -> None:

@@ -28,7 +28,7 @@ _FORMER_LOOKS = (
     "document_file_read",
 )
 """Looks from before a row said that it is one."""
-_EVERYBODY = ("users_exported", "users_reported", "credit_exported")
+_EVERYBODY = ("users_exported", "users_reported")
 """Looks at all people at once, which name none."""
 
 

@@ -38,6 +38,8 @@ from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 CpfState = Literal["proven", "declared", "none", "moved"]
 """`moved`: it was proven to be another person's, and this account waits for its right one."""
 _INT32 = 2**31 - 1
+_EXPORTED_AUDIT = 10_000
+"""An operator may have done very much: their newest acts, and looks at them, are in their export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +289,8 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     records = await tx.scalars(
         select(AuditRecord)
         .where(or_(AuditRecord.subject_id == user_id, AuditRecord.actor_id == user_id))
-        .order_by(AuditRecord.id)
+        .order_by(AuditRecord.id.desc())
+        .limit(_EXPORTED_AUDIT)
     )
     codes_left = await tx.scalar(
         select(func.count())
