@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
 from carteira.kit.outbound import redis
@@ -243,6 +244,11 @@ def create_app(settings: Settings) -> Application:
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
     """Give the worker's jobs by namespace: the kit's own and the modules'."""
     return {"kit": approvals_jobs.blueprint} | {module.name: module.jobs for module in modules if module.jobs}
+
+
+def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:
+    """Give what the worker looks at every few seconds: the kit's own and the modules'."""
+    return [approvals_jobs.observe, *(module.observe for module in modules if module.observe)]
 
 
 def _desk(settings: Settings, modules: list[Module]) -> Desk:

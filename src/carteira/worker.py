@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
-from carteira.app import blueprints_of, modules_of
+from carteira.app import blueprints_of, modules_of, observers_of
 from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
@@ -48,7 +48,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    rounds = _Rounds(database, [module.observe for module in modules if module.observe is not None])
+    rounds = _Rounds(database, observers_of(modules))
     status = WorkerStatus(
         bound, {"database": rounds.ask_database, "rounds": rounds.are_done}, metrics_token=settings.metrics_bearer()
     )

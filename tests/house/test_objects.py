@@ -128,6 +128,7 @@ async def things(app: RunningApp) -> Things:
         "credential_id": str(uuid4()),
         # What is the operators': a stranger lacks the claim, whatever is named.
         "claim_id": "1",
+        "role_id": "1",
         "category": "FOOD",
         "name": "UBER EATS",
         "slug": "esqueci-senha",

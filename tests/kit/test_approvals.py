@@ -16,7 +16,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, Gains
-from carteira.kit.security.approvals_jobs import pending_operations, tell_waiting
+from carteira.kit.security.approvals_jobs import observe, pending_oldest_seconds, pending_operations
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
@@ -391,9 +391,12 @@ async def test_what_waited_too_long_is_not_approved(case: Desk) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "pending_expired")
     assert (await case.see(operation))["status"] == "expired"
     async with case.database.transaction() as tx:
+        await observe(tx)
+        assert pending_operations.labels("tests.gift")._value.get() >= 1  # noqa: SLF001 - the library's only way
+        assert pending_oldest_seconds.labels("tests.gift")._value.get() >= HOURS.total_seconds()  # noqa: SLF001
         while await approvals.expire(tx):
             pass
-        await tell_waiting(tx)
+        await observe(tx)
     assert (await case.see(other))["status"] == "expired"
     assert (await case.decide(other)).json()["code"] == "pending_expired"
     assert pending_operations.labels("tests.gift")._value.get() == 0  # noqa: SLF001 - the library's only way

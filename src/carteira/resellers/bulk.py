@@ -150,7 +150,6 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
     approvals = await configuration.auto_approved(
         tx, [view.cpf or "" for view in [*context.known.values(), *([own] if own else [])]]
     )
-    now = clock.now()
     for number, raw in enumerate(raw_lines, 1):
         try:
             line = _parse(raw)
@@ -159,26 +158,12 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
         except Problem as problem:
             results.append(_failed(number, str(raw.get("code", "")), problem))
             continue
-        small = approved_up_to is None or line.amount <= approved_up_to
         approved = (
-            small
+            (approved_up_to is None or line.amount <= approved_up_to)
             and reseller.user_id in context.earning
             and any(approval.cpf == reseller.cpf and configuration.holds(approval, month) for approval in approvals)
         )
-        values.append(
-            {
-                "id": uuid7(),
-                "reseller_id": reseller.id,
-                "code": line.code,
-                "amount": line.amount,
-                "purchased_on": line.date,
-                "month": month,
-                "status": APPROVED if approved else PENDING,
-                "created_by": who.id,
-                "created_at": now,
-                "decided_at": now if approved else None,
-            }
-        )
+        values.append(_row(line, reseller, month, who, approved=approved))
         results.append(
             BulkPurchaseResult(
                 line=number,
@@ -198,6 +183,24 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
         amount=summary.amount,
     )
     return summary
+
+
+def _row(
+    line: BulkPurchaseIn, reseller: ResellerView, month: date, who: Principal, *, approved: bool
+) -> dict[str, Any]:
+    now = clock.now()
+    return {
+        "id": uuid7(),
+        "reseller_id": reseller.id,
+        "code": line.code,
+        "amount": line.amount,
+        "purchased_on": line.date,
+        "month": month,
+        "status": APPROVED if approved else PENDING,
+        "created_by": who.id,
+        "created_at": now,
+        "decided_at": now if approved else None,
+    }
 
 
 def _digits(cpf: str) -> str:

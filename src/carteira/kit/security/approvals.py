@@ -400,12 +400,11 @@ async def listed(  # noqa: PLR0913 - what may be asked for
     return (await tx.scalars(query.order_by(PendingOperation.id.desc()).limit(limit))).all()
 
 
-async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime | None]]:
-    """Give, for each kind that there was ever an operation of, how many wait and since when the oldest does."""
-    is_pending = PendingOperation.status == PENDING
-    query = select(
-        PendingOperation.kind,
-        func.count().filter(is_pending),
-        func.min(PendingOperation.created_at).filter(is_pending),
-    ).group_by(PendingOperation.kind)
+async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime]]:
+    """Give, for each kind of which some wait, how many do, and since when the oldest does."""
+    query = (
+        select(PendingOperation.kind, func.count(), func.min(PendingOperation.created_at))
+        .where(PendingOperation.status == PENDING)
+        .group_by(PendingOperation.kind)
+    )
     return [(kind, count, oldest) for kind, count, oldest in await tx.execute(query)]

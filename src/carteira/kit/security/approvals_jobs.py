@@ -27,19 +27,23 @@ blueprint = Blueprint()
 @blueprint.periodic(cron="* * * * *")
 @blueprint.task(name="expire_pending", queueing_lock="kit.expire_pending", pass_context=True)
 async def expire_pending(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """End what nobody approved in time, each minute, in short transactions, and tell how much waits."""
+    """End what nobody approved in time, each minute, in short transactions."""
     database: Database = context.additional_context["database"]
     while True:
         async with database.transaction() as tx:
             if await approvals.expire(tx) == 0:
-                break
-    async with database.transaction() as tx:
-        await tell_waiting(tx)
+                return
 
 
-async def tell_waiting(tx: Tx) -> None:
-    """Set the metrics of what waits; a kind whose last operation was decided waits for nobody."""
+_told: set[str] = set()
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metrics of what waits; a kind that was told of and waits no more is told as nothing."""
+    waiting = {kind: (count, oldest) for kind, count, oldest in await approvals.waiting(tx)}
     now = clock.now()
-    for kind, count, oldest in await approvals.waiting(tx):
+    _told.update(waiting)
+    for kind in _told:
+        count, oldest = waiting.get(kind, (0, now))
         pending_operations.labels(kind).set(count)
-        pending_oldest_seconds.labels(kind).set((now - oldest).total_seconds() if oldest else 0)
+        pending_oldest_seconds.labels(kind).set((now - oldest).total_seconds())
