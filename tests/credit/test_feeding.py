@@ -65,10 +65,11 @@ async def _movement(analyst: Person, cpf: str) -> tuple[list[tuple[str, str, int
 
 
 async def _open_card(app: RunningApp, analyst: Person, cpf: str) -> tuple[Person, str]:
-    """Register a person with a transport card; give their hands and the card's path."""
+    """Register a person whose CPF is proven, with a transport card; give their hands and the card's path."""
     role = (await _ok(analyst.call("GET", "/roles")))["items"][0]["id"]
     body = {"full_name": "Rita Passageira", "email": f"{uuid4()}@exemplo.com.br", "cpf": cpf, "role_id": role}
     made = await _ok(analyst.call("POST", "/users", json=body))
+    await _ok(analyst.call("POST", f"/users/{made['id']}/cpf-proof", json={"cpf": cpf, "paper": "cin"}))
     rider = analyst_of(app, user_id=UUID(made["id"]))
     (card,) = (await rider.call("GET", "/transport-cards")).json()["items"]
     return rider, f"/transport-cards/{card['card_number']}"

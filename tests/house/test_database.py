@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -20,6 +20,7 @@ from carteira.ledger import chain
 from tests.support.databases import NewDatabase, open_database
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import overwrite, verified
+from tests.support.people import new_cpf
 
 MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['URL'])"
 
@@ -231,3 +232,51 @@ def test_the_printed_sql_builds_the_same(
         connection.execute(ddl.encode())
     command.check(schema.alembic_config(url))
     assert checks_in(url) == checks_of_models()
+
+
+APPROVED_CPFS = """
+    SELECT cpf, valid_until IS NULL FROM resellers_auto_approvals ORDER BY cpf
+"""
+
+
+def add_person(server: psycopg.Connection, cpf: str) -> UUID:
+    user_id = uuid4()
+    server.execute(
+        "INSERT INTO users (id, full_name, email, cpf, role_id, created_at, updated_at)"
+        " VALUES (%s, 'Maria da Silva', %s, %s, 1, now(), now())",
+        (user_id, f"{user_id}@exemplo.com.br", cpf),
+    )
+    return user_id
+
+
+def test_people_of_before_are_declared_and_operators_lists_stay(new_empty_database: Callable[[], str]) -> None:
+    url, cpf, listed = new_empty_database(), new_cpf(), new_cpf()
+    schema.migrate(url, "0018")
+    with psycopg.connect(url, autocommit=True) as server:
+        user_id = add_person(server, cpf)
+        assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", True)], "each database was born with it"
+        server.execute(
+            "INSERT INTO resellers_auto_approvals (id, cpf, valid_from) VALUES (%s, %s, '2026-01-01')",
+            (uuid4(), listed),
+        )
+        schema.migrate(url)
+        row = server.execute("SELECT cpf, cpf_proven_at FROM users WHERE id = %s", (user_id,)).fetchone()
+        assert row == (cpf, None)
+        assert server.execute(APPROVED_CPFS).fetchall() == [(listed, True)]
+        # What a server of the release before writes goes on: a CPF that changes, and an erasure.
+        server.execute("UPDATE users SET cpf_proven_at = now(), cpf_proven_by = 'operator' WHERE id = %s", (user_id,))
+        server.execute("UPDATE users SET cpf = %s WHERE id = %s", (new_cpf(), user_id))
+        assert server.execute("SELECT cpf_proven_at FROM users WHERE id = %s", (user_id,)).fetchone() == (None,)
+        server.execute("UPDATE users SET cpf_proven_at = now(), cpf_proven_by = 'operator' WHERE id = %s", (user_id,))
+        server.execute(
+            "UPDATE users SET full_name = NULL, email = NULL, cpf = NULL, erased_at = now() WHERE id = %s", (user_id,)
+        )
+
+
+def test_an_approval_that_an_operator_ended_stays(new_empty_database: Callable[[], str]) -> None:
+    url = new_empty_database()
+    schema.migrate(url, "0018")
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("UPDATE resellers_auto_approvals SET valid_until = '2026-12-01'")
+        schema.migrate(url)
+        assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", False)]

@@ -249,3 +249,30 @@ async def test_in_production_too_one_person_proves_what_moves_from_nobody(strict
     themselves = strict.person("identity:prove", user_id=person.id)
     assert (await prove(themselves, person, new_cpf(), 403))["code"] == "own_cpf_proof"
     assert (await prove(operator, person, new_cpf(), 409))["code"] == "cpf_differs"
+
+
+async def test_two_who_typed_each_others_cpf_and_prove_their_own_at_once(app: RunningApp) -> None:
+    """Each proof takes from the other's account what the other's takes from it: they lock in one order."""
+    operator = prover(app)
+    for _ in range(5):
+        one, other = await register(app), await register(app)
+        answers = await asyncio.gather(
+            operator.post(f"/users/{one.id}/cpf-proof", {"cpf": other.cpf, "paper": "rg"}),
+            operator.post(f"/users/{other.id}/cpf-proof", {"cpf": one.cpf, "paper": "rg"}),
+        )
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert (await one.get("/users/me")).json()["cpf"] == other.cpf
+        assert (await other.get("/users/me")).json()["cpf"] == one.cpf
+
+
+async def test_a_proof_and_registrations_with_the_cpf_at_once_leave_it_with_one(app: RunningApp) -> None:
+    cpf, rightful = new_cpf(), await without_cpf(app)
+    proof = prover(app).post(f"/users/{rightful.id}/cpf-proof", {"cpf": cpf, "paper": "rg"})
+    bodies = [new_person() | {"cpf": cpf} for _ in range(3)]
+    proven, *registered = await asyncio.gather(proof, *(app.client.post("/users/register", json=b) for b in bodies))
+    assert proven.status_code in {200, 409}
+    assert sum(answer.status_code == 201 for answer in registered) <= 1
+    if proven.status_code == 409:
+        assert proven.json()["code"] == "cpf_taken"
+        await prove(prover(app), rightful, cpf)
+    assert (await rightful.get("/users/me")).json()["cpf"] == cpf

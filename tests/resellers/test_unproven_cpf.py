@@ -5,6 +5,7 @@ from datetime import date
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text as sql
 
 from carteira.resellers.sandbox import Sandbox
 from carteira.settings import Settings
@@ -109,6 +110,15 @@ def test_production_refuses_unless_it_says_otherwise(settings: Settings) -> None
     production = settings.model_copy(update={"environment": "production"})
     assert production.unproven_cpf_policy == "refuse"
     assert production.model_copy(update={"unproven_cpf": "allow"}).unproven_cpf_policy == "allow"
+
+
+async def test_a_reseller_whose_cpf_changed_long_ago_is_not_in_the_way(app: RunningApp) -> None:
+    behind, rightful = await registered(app), await registered(app)
+    async with app.database.transaction() as tx:  # as releases that followed no change left it
+        await tx.execute(sql("UPDATE users SET cpf = NULL WHERE id = :id"), {"id": behind.id})
+    rightful.cpf = behind.cpf
+    await prove(app, rightful)
+    assert (await rightful.buy(1_000, new_month()))["cpf"] == behind.cpf
 
 
 async def test_who_proves_a_cpf_gets_it_and_the_former_reseller_keeps_what_they_earned(app: RunningApp) -> None:

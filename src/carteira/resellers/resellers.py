@@ -173,7 +173,12 @@ async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerView:
 
 
 async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
-    """Keep a reseller's CPF as their person's is now; purchases and cashback stay with the reseller."""
+    """Keep a reseller's CPF as their person's is now; purchases and cashback stay with the reseller.
+
+    A CPF is one person's, so that whoever else still has it here is behind: their own changed before this followed.
+    """
+    if cpf is not None:
+        await tx.execute(update(Reseller).where(Reseller.cpf == cpf, Reseller.user_id != user_id).values(cpf=None))
     await tx.execute(update(Reseller).where(Reseller.user_id == user_id).values(cpf=cpf))
 
 

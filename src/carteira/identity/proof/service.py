@@ -23,6 +23,7 @@ from carteira.identity.errors import (
     UserNotFound,
 )
 from carteira.identity.models import CpfDispute, SocialAccount, User
+from carteira.identity.proof.metrics import cpf_proofs
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
@@ -104,6 +105,7 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
     holder = next(iter(rows.values()), None)
     if holder is not None and holder.cpf_proven_at is not None:
         await _open_case(tx, holder.id, user.id, proof)
+        cpf_proofs.labels(proof.by, "disputed").inc()
         return "disputed"
     if holder is not None:
         await _leave(tx, followers, holder, to=user.id)
@@ -130,7 +132,9 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
     )
     if proof.by != "demo":
         await jobs.defer(tx, "identity:tell_cpf_proven", user_id=str(user.id))
-    return "proven" if holder is None else "moved"
+    outcome: Outcome = "proven" if holder is None else "moved"
+    cpf_proofs.labels(proof.by, outcome).inc()
+    return outcome
 
 
 async def follow(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, cpf: str | None) -> None:
