@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import RowMapping, text
 
 from carteira.embedded import Endpoints
+from carteira.identity.clients.service import PEOPLE_ONLY
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import processor_headers, purchase
 from tests.support.credit import PURPOSE, fill_bases
@@ -311,3 +312,32 @@ async def test_a_rollback_leaves_no_row(app: RunningApp, operator: Person) -> No
     answer = await operator.call("POST", "/users", json=body, headers={"X-Request-ID": request_id})
     assert answer.status_code == 409
     assert await rows_of(app, request_id) == []
+
+
+@pytest.fixture
+async def machine(app: RunningApp) -> Person:
+    """A client with every claim that a client may hold, which says what it looks for."""
+    maker = app.operator()
+    known = {claim["description"] for claim in (await maker.get("/claims", limit=100)).json()["items"]}
+    machine = await new_acting(maker, *sorted(known - PEOPLE_ONLY))
+    machine.headers |= PURPOSE
+    return machine
+
+
+async def test_a_client_does_and_sees_the_same_under_its_own_name(
+    app: RunningApp, machine: Person, citizen: Citizen
+) -> None:
+    async def ask(calls: list[Call]) -> None:
+        for method, path, body, action in calls:
+            request_id = str(uuid4())
+            done = await machine.call(method, path, json=body, headers={"X-Request-ID": request_id})
+            assert done.status_code < 300, (method, path, done.text)
+            rows = [row for row in await rows_of(app, request_id) if row["action"] == action]
+            assert {(row["actor_kind"], row["actor_id"], row["session_id"]) for row in rows} == {
+                ("client", machine.id, None)
+            }, path
+
+    await ask(looks_at(citizen))
+    seen = (await citizen.person.get("/users/me/accesses", limit=100)).json()["items"]
+    assert {(item["actor_id"], item["actor_kind"]) for item in seen} >= {(str(machine.id), "client")}
+    await ask(acts_on(citizen))

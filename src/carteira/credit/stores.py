@@ -177,7 +177,7 @@ class Stores:
             CpfNotProven: the caller's CPF, whichever it is, is not proven to be theirs.
             Forbidden: the CPF is another person's.
         """
-        proven = await self.proven_cpf(tx, who.user_id)
+        proven = await self.proven_cpf(tx, who.id)
         if proven != cpf and not who.may("credit:audit"):
             raise identity.CpfNotProven if proven is None else Forbidden
         await audit.record_looks(

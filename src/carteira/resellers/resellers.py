@@ -91,7 +91,7 @@ async def is_reseller(tx: Tx, user_id: UUID) -> bool:
 
 async def is_one(tx: Tx, who: Principal) -> bool:
     """Tell whether a signed-in person is a reseller and holds the claim."""
-    return who.may(CLAIM) and await _one(tx, Reseller.user_id == who.user_id) is not None
+    return who.may(CLAIM) and await _one(tx, Reseller.user_id == who.id) is not None
 
 
 async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
