@@ -80,6 +80,10 @@ async def test_each_claim_waits_for_the_second_factor(app: RunningApp) -> None:
             assert answer.json()["enrol_at"] == "/auth/totp"
             tried += 1
     assert tried >= 50
+    for path in ("/benefits/accounts/123", f"/users/{demo.PERSON_ID}", "/transactions/simulate"):
+        method = "POST" if path.endswith("simulate") else "GET"
+        answer = await administrator.call(method, path, json=PURCHASE if method == "POST" else None)
+        assert answer.json()["code"] == "second_factor_required", "a verb that asks for a claim says the same"
 
 
 async def test_where_it_is_off_no_claim_waits(app: RunningApp) -> None:

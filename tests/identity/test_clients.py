@@ -453,7 +453,7 @@ async def test_nobody_hands_a_client_what_they_do_not_hold(app: RunningApp, oper
     manager = app.person("clients:write", "clients:read", "users:read")
     wanted, more = ["users:read"], ["users:read", "users:export"]
     answer = await manager.post("/clients", {"name": "ERP", "claims": more})
-    assert (answer.status_code, answer.json()["code"]) == (403, "claim_not_held")
+    assert (answer.status_code, answer.json()["code"]) == (403, "claims_beyond_yours")
     made = await manager.post("/clients", {"name": "ERP", "claims": wanted})
     assert made.status_code == 201
     own = f"/clients/{made.json()['id']}"
@@ -467,7 +467,7 @@ async def test_nobody_hands_a_client_what_they_do_not_hold(app: RunningApp, oper
         ("PATCH", path, {"networks": []}),
     ):
         answer = await manager.call(method, where, json=body)
-        assert (answer.status_code, answer.json()["code"]) == (403, "claim_not_held"), where
+        assert (answer.status_code, answer.json()["code"]) == (403, "claims_beyond_yours"), where
     assert len((await operator.get(path)).json()["credentials"]) == 1
     lessened = await manager.call("PUT", path + "/claims", json={"claims": wanted})
     assert (lessened.status_code, lessened.json()["claims"]) == (200, ["users:read"]), (

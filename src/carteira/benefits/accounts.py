@@ -89,6 +89,7 @@ async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = 
     """
     account = await find(tx, reference)
     if account.user_id != who.id and not await employers.reads(tx, who, account.employer_id):
+        who.require("benefits:read", otherwise=BenefitAccountNotFound())
         raise BenefitAccountNotFound
     if look is not None:
         await audit.record_looks(tx, look, [account.person])

@@ -428,13 +428,6 @@ class TooManyCredentials(Conflict):
     detail = "O cliente já tem duas credenciais válidas. Encerre uma antes, ou crie a nova com overlap_hours 0."
 
 
-class ClaimNotHeld(Forbidden):
-    """Somebody hands on a claim that they do not hold."""
-
-    code = "claim_not_held"
-    detail = "Você só pode dar permissões que você mesmo tem."
-
-
 class ClaimForPeopleOnly(Forbidden):
     """The claim stands for a person's own judgement, and a machine was to be given it."""
 

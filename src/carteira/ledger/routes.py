@@ -33,7 +33,7 @@ async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queri
     """Give an account to its owner or to who may read the ledger, which is recorded; to others it is not there."""
     account = await queries.account(tx, account_id)
     if not who.may("ledger:read") and (account.owner_id is None or account.owner_id != who.user_id):
-        raise AccountNotFound
+        who.require("ledger:read", otherwise=AccountNotFound())
     await audit.record_looks(tx, look, [account.owner_id or account.holder_id], account_id=str(account_id))
     return account
 

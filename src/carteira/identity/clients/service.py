@@ -12,12 +12,12 @@ from carteira.identity.clients.models import ClientAssertion, ClientClaim, Clien
 from carteira.identity.errors import (
     ClaimForPeopleOnly,
     ClaimNotFound,
-    ClaimNotHeld,
     ClientNotFound,
     CredentialNotFound,
     TooManyCredentials,
 )
 from carteira.identity.models import Claim, User
+from carteira.identity.roles.grants import require_may_grant
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
@@ -154,12 +154,11 @@ def _require_held(who: Principal, claims: Collection[str]) -> None:
     """Insist that who hands claims on holds them, and that a machine may.
 
     Raises:
-        ClaimForPeopleOnly, ClaimNotHeld.
+        ClaimForPeopleOnly, ClaimsBeyondYours.
     """
     if PEOPLE_ONLY.intersection(claims):
         raise ClaimForPeopleOnly
-    if not all(who.may(claim) for claim in claims):
-        raise ClaimNotHeld
+    require_may_grant(who, claims)
 
 
 async def _live(tx: Tx, client_id: UUID) -> ClientRow:
@@ -179,12 +178,11 @@ async def _changeable(tx: Tx, who: Principal, client_id: UUID) -> ClientRow:
 
     Raises:
         ClientNotFound: there is none, or it was revoked.
-        ClaimNotHeld: it holds a claim that they do not.
+        ClaimsBeyondYours: it holds a claim that they do not.
     """
     row = await _live(tx, client_id)
     held = [description for _, _, description in await claims_of(tx, [client_id])]
-    if not all(who.may(description) for description in held):
-        raise ClaimNotHeld
+    require_may_grant(who, held)
     return row
 
 
@@ -201,7 +199,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     """Add a client with its first credential; give it, and its secret where no public key was given.
 
     Raises:
-        ClaimNotFound, ClaimForPeopleOnly, ClaimNotHeld.
+        ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
     """
     known = await _known(tx, claims)
     _require_held(who, known)
@@ -253,7 +251,7 @@ async def change_client(
     """Change a client's name, networks and end; it holds at once, for its tokens too.
 
     Raises:
-        ClientNotFound, ClaimNotHeld.
+        ClientNotFound, ClaimsBeyondYours.
     """
     row = await _changeable(tx, who, client_id)
     for name, value in changes.items():
@@ -270,7 +268,7 @@ async def set_claims(
     """Put claims in the place of those that a client holds; who does so holds those that come.
 
     Raises:
-        ClientNotFound, ClaimNotFound, ClaimForPeopleOnly, ClaimNotHeld.
+        ClientNotFound, ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
     """
     await _live(tx, client_id)
     held = {description for _, _, description in await claims_of(tx, [client_id])}
@@ -309,7 +307,7 @@ async def add_credential(  # noqa: PLR0913 - what it is, and until when the form
     """Give a client a credential in the place of the one in use, which goes on for `overlap`; without one it ends now.
 
     Raises:
-        ClientNotFound, ClaimNotHeld.
+        ClientNotFound, ClaimsBeyondYours.
         TooManyCredentials: two are valid already.
     """
     await _changeable(tx, who, client_id)

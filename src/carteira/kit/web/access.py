@@ -21,7 +21,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
-from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired
+from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired, Problem
 
 EVERY_CLAIM = "*"
 OWN_CLAIMS = frozenset({"reseller"})
@@ -121,18 +121,18 @@ class Principal:
             request.by_claim = True
         return granted
 
-    def require(self, claim: str) -> None:
-        """Insist on a claim.
+    def require(self, claim: str, *, otherwise: Problem | None = None) -> None:
+        """Insist on a claim; where its lack is told as something else (a 404), `otherwise` says as what.
 
         Raises:
-            Forbidden: it was not granted.
+            Forbidden: it was not granted, or the problem of `otherwise`.
             SecondFactorRequired: it was, and waits for the session's second factor.
         """
         if self.may(claim):
             return
         if claim in self.withheld or EVERY_CLAIM in self.withheld:
             raise SecondFactorRequired(enrolled=self._has_second_factor)
-        raise Forbidden
+        raise otherwise or Forbidden()
 
     def require_recent_sign_in(self) -> None:
         """Insist that the person was there within the last quarter of an hour, for what a stolen session must not do.
