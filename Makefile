@@ -71,8 +71,16 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
+# Where they cannot be had, the tests behind them are skipped and say so.
+proxies: ## Install Debian's nginx and Caddy for the tests behind a proxy (as root)
+	@{ command -v nginx && command -v caddy; } >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "Installing nginx and Caddy …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends nginx-light caddy >/dev/null; } || \
+	  echo "No nginx or no Caddy: the tests behind them will be skipped (apt-get install nginx-light caddy)"
+
 # The whole suite runs in two processes; a part of it starts sooner in one.
-test: install-dev $(if $(T)$(K),,browser) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
+test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
 	@$(BIN)/python -m pytest $(if $(T)$(K),,-n 2 --dist worksteal) $(T) $(if $(K),-k "$(K)")
 
 test-unit: install-dev ## Only the tests that need no server

@@ -30,6 +30,7 @@ from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress, TrustedProxies
+from carteira.kit.web.public_address import UnderRootPath
 from carteira.settings import Settings
 
 DESCRIPTION = """
@@ -60,7 +61,6 @@ def modules_of(settings: Settings) -> list[Module]:
             key_file=settings.documents_key_file,
             create_key=settings.environment == "development",
             aws_endpoint_url=settings.aws_endpoint_url,
-            public_url=settings.public_url,
             scanner_url=settings.clamd_url if settings.malware_scan == "required" else None,
             holder_name=name_of,
         ),
@@ -99,12 +99,11 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         sms_url=settings.sms_url,
         sms_token=settings.sms_token.get_secret_value() if settings.sms_token else None,
         contact_change_hours=settings.contact_change_hours,
-        link_base=(settings.public_url or f"http://localhost:{settings.port}").rstrip("/"),
+        link_base=settings.public_url or f"http://localhost:{settings.port}{settings.root_path}",
         export_days_kept=settings.users_export_days,
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,
         answer_days_kept=settings.idempotency_days,
-        public_url=settings.public_url,
         google=_google(settings),
         meta=_meta(settings),
         govbr=_govbr(settings),
@@ -208,8 +207,10 @@ def create_app(settings: Settings) -> Application:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
     )
     api.state.settings = settings
+    api.state.public_url = settings.public_url
     api.state.authenticate = identity.authenticate
     api.state.desk = _desk(settings, modules)
     api.state.readiness = _readiness(settings, modules)
@@ -225,10 +226,11 @@ def create_app(settings: Settings) -> Application:
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     openapi.install(api, without_problems=gates)
     app = edge.Edge(
-        versions.Versions(api),
+        versions.Versions(UnderRootPath(api, settings.root_path)),
         max_body_bytes=settings.max_body_bytes,
         body_limits={prefix: limit for module in modules for prefix, limit in module.body_limits.items()},
         timeout_seconds=settings.request_timeout_seconds,
+        https=(settings.public_url or "").startswith("https://"),
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
     )
     bounds = Bounds(
@@ -238,7 +240,7 @@ def create_app(settings: Settings) -> Application:
         max_connections_per_address=settings.max_connections_per_address,
         trusted=TrustedProxies.parse(settings.trusted_proxies or "none"),
     )
-    return Application(api, ClientAddress(app, bounds.trusted), gates, bounds)
+    return Application(api, ClientAddress(app, bounds.trusted), gates, bounds, settings.root_path)
 
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -242,7 +243,16 @@ class Settings(BaseSettings):
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
     )
     public_url: str | None = Field(
-        None, description="Address that people reach the server at, for links and QR codes; empty: the request's own."
+        None,
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$",
+        description="Address that people reach the server at, with `ROOT_PATH`, for all links and QR codes; empty: in "
+        "development the request's own.",
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Prefix that a proxy serves this server under (`/carteira`), whether it takes it off or leaves it "
+        "on.",
     )
     documents_url: str | None = Field(
         None,
@@ -315,6 +325,17 @@ class Settings(BaseSettings):
         TrustedProxies.parse(text or "none")
         return text
 
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        return url.rstrip("/") if url else url
+
+    @model_validator(mode="after")
+    def _addresses_agree(self) -> Self:
+        if self.public_url is not None and urlsplit(self.public_url).path != self.root_path:
+            raise ValueError("PUBLIC_URL must end with ROOT_PATH, and with nothing else")
+        return self
+
     @field_validator("carteira_modules")
     @classmethod
     def _known_modules(cls, text: str) -> str:
@@ -357,6 +378,7 @@ class Settings(BaseSettings):
                 "identity_key_file",
                 "smtp_url",
                 "sms_url",
+                "public_url",
                 "trusted_proxies",
             )
             if getattr(self, name) is None

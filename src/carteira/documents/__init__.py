@@ -100,7 +100,6 @@ def module(  # noqa: PLR0913 - one argument per setting
     key_file: Path | None = None,
     create_key: bool = True,
     aws_endpoint_url: str | None = None,
-    public_url: str | None = None,
     scanner_url: str | None = None,
     holder_name: HolderName = _nameless,
 ) -> Module:
@@ -117,7 +116,6 @@ def module(  # noqa: PLR0913 - one argument per setting
         key_file or key_file_in(home),
         create_key,
         aws_endpoint_url,
-        public_url,
         holder_name,
         Scanner(scanner_url) if scanner_url else None,
     )

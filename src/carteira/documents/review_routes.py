@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 
 from carteira.documents import links, reviews
-from carteira.documents.routes import VaultDep, address
+from carteira.documents.routes import VaultDep
 from carteira.documents.schemas import DocumentRefusalIn, LinkOut, ReviewedDocumentOut, ReviewIn, WaitingDocumentOut
 from carteira.documents.service import DocumentState, DocumentView
 from carteira.documents.vault import Vault
@@ -15,6 +15,7 @@ from carteira.kit.security import audit
 from carteira.kit.web.access import Claims, Principal, acts, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.public_address import public_address
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/documents/reviews", tags=["documents"])
@@ -57,7 +58,7 @@ async def make_review_link(document_id: UUID, request: Request, tx: TxDep, who: 
     owner_id, version_id = await reviews.file_to_review(tx, who.user_id, document_id)
     await audit.record_looks(tx, "document_file_read", [owner_id])
     token, expires_at = links.sign_file(vault.ring, who, (owner_id, document_id, version_id))
-    return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
+    return LinkOut(url=public_address(request) + f"/documents/{document_id}/file?token={token}", expires_at=expires_at)
 
 
 @router.post(

@@ -28,6 +28,7 @@ from carteira.kit.web.access import Who, public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
+from carteira.kit.web.public_address import public_address
 from carteira.kit.web.transaction import TxDep
 from carteira.kit.web.validation import describe
 
@@ -86,11 +87,6 @@ def _vault(request: Request) -> Vault:
 
 
 VaultDep = Annotated[Vault, Depends(_vault)]
-
-
-def address(request: Request, vault: Vault, path: str) -> str:
-    """Give the public address of a path."""
-    return (vault.public_url or str(request.base_url)).rstrip("/") + path
 
 
 async def _read_data(request: Request) -> DocumentIn:
@@ -302,7 +298,7 @@ async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     """Dá um link que baixa o arquivo e vale por cinco minutos."""
     version_id = await service.current_version(tx, who.user_id, document_id, version)
     token, expires_at = links.sign_file(vault.ring, who, (who.user_id, document_id, version_id))
-    return LinkOut(url=address(request, vault, f"/documents/{document_id}/file?token={token}"), expires_at=expires_at)
+    return LinkOut(url=public_address(request) + f"/documents/{document_id}/file?token={token}", expires_at=expires_at)
 
 
 @router.post("/{document_id}/proof", summary="Pedir uma comprovação")
@@ -313,7 +309,7 @@ async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, v
     """
     await service.insist_on_provable(tx, who.user_id, document_id)
     token, expires_at = links.sign(vault.ring, "proof", who.user_id, document_id)
-    url = address(request, vault, f"/documents/proofs/{token}")
+    url = public_address(request) + f"/documents/proofs/{token}"
     image = BytesIO()
     segno.make_qr(url, error="m").save(image, kind="svg", xmldecl=False, scale=4)
     return ProofOut(url=url, expires_at=expires_at, qr_svg=image.getvalue().decode())

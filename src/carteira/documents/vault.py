@@ -18,7 +18,6 @@ class Vault:
     key_file: Path
     create_key: bool
     aws_endpoint_url: str | None
-    public_url: str | None
     holder_name: HolderName
     scanner: Scanner | None = None
 

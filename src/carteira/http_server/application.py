@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira.http_server.connections import Bounds, Connections
 from carteira.kit.module import ConnectionLane
+from carteira.kit.web.public_address import without_root_path
 
 
 class Application:
@@ -15,11 +16,19 @@ class Application:
     Before even those, `http_server.protocol` offers data to the `lane` that a module may put on the app's state.
     """
 
-    def __init__(self, api: FastAPI, app: ASGIApp, gates: Mapping[str, ASGIApp], bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        api: FastAPI,
+        app: ASGIApp,
+        gates: Mapping[str, ASGIApp],
+        bounds: Bounds | None = None,
+        root_path: str = "",
+    ) -> None:
         self.api = api
         self.connections = Connections(bounds or Bounds())
         self._app = app
         self._gates = gates
+        self._root_path = root_path
 
     @property
     def lane(self) -> ConnectionLane | None:
@@ -30,6 +39,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""
         if scope["type"] == "http":
+            scope = without_root_path(scope, self._root_path)
             path: str = scope["path"]
             for prefix, gate in self._gates.items():
                 if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:

@@ -77,9 +77,6 @@ class IdentityConfig:
     """How many days answers under an idempotency key are kept whole."""
     session_days_kept: int = 90
     """How many days sessions are kept after they ended."""
-    public_url: str | None = None
-    """Where people reach the server: what passkeys are bound to and providers send people back to. Without it the
-    request's own address counts, in development only."""
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
     govbr: GovBrConfig | None = None
@@ -87,4 +84,4 @@ class IdentityConfig:
     @property
     def https(self) -> bool:
         """Whether people reach the server over TLS; in production always."""
-        return not self.development or (self.public_url or "").startswith("https://")
+        return not self.development or self.link_base.startswith("https://")

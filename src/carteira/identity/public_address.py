@@ -1,33 +1,17 @@
-"""Where people reach this server: what passkeys are bound to, and where providers send people back to."""
+"""What passkeys are bound to, and where providers send people back to: the server's public address."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
-from carteira.identity.errors import SignInUnavailable
 from carteira.identity.passkeys.service import Site
-from carteira.identity.runtime import IdentityDep
+from carteira.kit.web.public_address import public_address
 
 _OWN_PORTS = {"http": 80, "https": 443}
 
-
-def base_address(identity: IdentityDep, request: Request) -> str | None:
-    """Give `PUBLIC_URL`, or in development the request's own address: its Host is whatever the client says."""
-    if identity.config.public_url is not None:
-        return identity.config.public_url.rstrip("/")
-    return f"{request.url.scheme}://{request.url.netloc}" if identity.config.development else None
-
-
-def _base(identity: IdentityDep, request: Request) -> str:
-    base = base_address(identity, request)
-    if base is None:
-        raise SignInUnavailable
-    return base
-
-
-BaseDep = Annotated[str, Depends(_base)]
-"""A route parameter: `PUBLIC_URL`, or in development the request's own address."""
+BaseDep = Annotated[str, Depends(public_address)]
+"""A route parameter: the server's public address."""
 
 
 def _site(base: BaseDep) -> Site:

@@ -12,6 +12,7 @@ from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
+from carteira.kit.web.client_address import client_address
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
@@ -56,8 +57,7 @@ async def register_reseller(
     request: Request, identity: IdentityDep, visitor: Visitor, body: ResellerIn | None = None
 ) -> ResellerOut:
     """Cadastra uma pessoa como revendedora. Quem já tem cadastro envia o seu token e nenhum corpo."""
-    address = request.client.host if request.client else ""
-    return await registration.register(identity, address, visitor, body)
+    return await registration.register(identity, client_address(request), visitor, body)
 
 
 @purchases.post("", status_code=201, summary="Registrar uma compra", dependencies=[acts("purchase_registered")])

@@ -21,11 +21,12 @@ from carteira.identity.clients.schemas import (
     NewClientOut,
     NewCredentialOut,
 )
-from carteira.identity.public_address import base_address
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, public, reads, step_up
+from carteira.kit.web.client_address import client_address
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.public_address import public_address
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
@@ -85,12 +86,12 @@ async def token(request: Request, identity: IdentityDep, response: Response) -> 
     asked = grant.read_request(
         request.headers.get("content-type", ""), await request.body(), request.headers.get("authorization", "")
     )
-    base = base_address(identity, request)
+    base = public_address(request)
     given = await grant.grant(
         identity,
         asked,
-        address=request.client.host if request.client else "",
-        audiences=() if base is None else (base, base + TOKEN_PATH),
+        address=client_address(request),
+        audiences=(base, base + TOKEN_PATH),
     )
     response.headers["Cache-Control"] = "no-store"
     return ClientTokenOut(access_token=given.access_token, expires_in=given.expires_in, scope=given.scope)

@@ -8,6 +8,7 @@ from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS
 from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions.schemas import TokensOut
 from carteira.identity.sessions.service import Client, Tokens
+from carteira.kit.web.client_address import client_address
 from carteira.kit.web.cookies import HostCookie
 
 COOKIE = HostCookie("carteira_device", "/auth", DEVICE_DAYS * 86_400)
@@ -22,7 +23,7 @@ def _client(request: Request, runtime: IdentityDep) -> Client:
     token = COOKIE.read(request, https=https) or COOKIE.read(request, https=False)
     return Client(
         device=agent[:_DEVICE_LENGTH],
-        address=request.client.host if request.client else "",
+        address=client_address(request),
         device_token=token if 0 < len(token) <= _TOKEN_LENGTH else None,
     )
 

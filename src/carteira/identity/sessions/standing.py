@@ -36,7 +36,9 @@ from carteira.kit.security.rate_limits import is_within
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import EVERY_CLAIM, Bindings, Principal, SignIn
+from carteira.kit.web.client_address import client_address
 from carteira.kit.web.problems import NotAuthenticated
+from carteira.kit.web.public_address import route_path
 
 SELF_SERVICE = frozenset({"reseller"})
 """Claims that anybody may take on: they take effect without a second factor, and who gives them need not hold them."""
@@ -173,7 +175,7 @@ class SessionStandings:
         if session_id is None:
             return self._operator(subject, content.get("claims", ()))
         standing = await self._live(_Key("person", subject, session_id))
-        if standing.must_change_password and (request.method, request.url.path) != _ALLOWED_BEFORE_CHANGE:
+        if standing.must_change_password and (request.method, route_path(request)) != _ALLOWED_BEFORE_CHANGE:
             raise PasswordChangeRequired
         withheld = frozenset[str]()
         if self._needs_second_factor and (standing.sign_in is None or standing.sign_in.second_factor_at is None):
@@ -196,7 +198,7 @@ class SessionStandings:
     async def _client(self, request: Request, key: _Key, scope: object) -> Principal:
         """Take a client's token, which may be narrowed to a scope of claims; clients have no second factor."""
         standing = await self._live(key)
-        if not is_within(request.client.host if request.client else "", standing.networks):
+        if not is_within(client_address(request), standing.networks):
             raise NotAuthenticated
         narrowed = standing.claims if scope is None else standing.claims & frozenset(str(scope).split())
         return Principal(key.id, narrowed, kind="client", scopes=standing.scopes)

@@ -1,7 +1,11 @@
 """`/docs` and `/redoc`, served by ourselves: their scripts come out of a package, from no other host."""
 
+import base64
+import hashlib
+import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
@@ -11,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from carteira.kit.web.access import public
 
 ASSETS = "/assets/docs"
+_INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: FastAPI) -> None:
@@ -20,32 +25,67 @@ def install(app: FastAPI) -> None:
     everyone = [public("the contract is no secret")]
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=everyone)
-    async def openapi() -> JSONResponse:
-        return JSONResponse(app.openapi())
+    async def openapi(request: Request) -> JSONResponse:
+        return JSONResponse(_under(_root(request), app.openapi()))
 
     @app.get("/docs", include_in_schema=False, dependencies=everyone)
     async def docs(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        return get_swagger_ui_html(
-            openapi_url=f"{root}/openapi.json",
-            title=app.title,
-            swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
-            oauth2_redirect_url=f"{root}/docs/oauth2-redirect",
+        root = _root(request)
+        return _guarded(
+            get_swagger_ui_html(
+                openapi_url=f"{root}/openapi.json",
+                title=app.title,
+                swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
+                swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
+                swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
+                oauth2_redirect_url=f"{root}/docs/oauth2-redirect",
+            )
         )
 
     @app.get("/docs/oauth2-redirect", include_in_schema=False, dependencies=everyone)
     async def oauth2_redirect() -> HTMLResponse:
-        return get_swagger_ui_oauth2_redirect_html()
+        return _guarded(get_swagger_ui_oauth2_redirect_html())
 
     @app.get("/redoc", include_in_schema=False, dependencies=everyone)
     async def redoc(request: Request) -> HTMLResponse:
-        root = request.scope.get("root_path", "")
-        return get_redoc_html(
-            openapi_url=f"{root}/openapi.json",
-            title=app.title,
-            redoc_js_url=f"{root}{ASSETS}/redoc.standalone.js",
-            redoc_favicon_url=f"{root}{ASSETS}/favicon.png",
-            with_google_fonts=False,
+        root = _root(request)
+        return _guarded(
+            get_redoc_html(
+                openapi_url=f"{root}/openapi.json",
+                title=app.title,
+                redoc_js_url=f"{root}{ASSETS}/redoc.standalone.js",
+                redoc_favicon_url=f"{root}{ASSETS}/favicon.png",
+                with_google_fonts=False,
+            )
         )
+
+
+def _root(request: Request) -> str:
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
+def _under(root: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Give the document as it is under a prefix: where its paths begin, and where Authorize asks."""
+    if not root:
+        return document
+    components = document["components"]
+    schemes = {
+        name: scheme
+        | {"flows": {kind: flow | {"tokenUrl": root + flow["tokenUrl"]} for kind, flow in scheme["flows"].items()}}
+        if "flows" in scheme
+        else scheme
+        for name, scheme in components["securitySchemes"].items()
+    }
+    return document | {"servers": [{"url": root}], "components": components | {"securitySchemes": schemes}}
+
+
+def _guarded(page: HTMLResponse) -> HTMLResponse:
+    """Let a page run its own scripts, told by their digests, and those of this host; nothing goes anywhere else."""
+    digests = (hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(bytes(page.body)))
+    own = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    page.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' {own}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    return page

@@ -23,7 +23,10 @@ _SECURITY_HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 ]
+_HSTS = (b"strict-transport-security", b"max-age=63072000")
+"""Two years, for this host: whether it is true of others of the domain is their operator's to say."""
 
 
 class _BodyTooLarge(HTTPException):
@@ -61,7 +64,7 @@ class Edge:
     error that nobody handled a plain 500 problem, logged with its trace.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a setting each
         self,
         app: ASGIApp,
         *,
@@ -69,8 +72,10 @@ class Edge:
         body_limits: Mapping[str, int],
         timeout_seconds: float,
         time_limits: Mapping[str, float] | None = None,
+        https: bool = False,
     ) -> None:
         self.app = app
+        self._headers = [*_SECURITY_HEADERS, _HSTS] if https else _SECURITY_HEADERS
         self.max_body_bytes = max_body_bytes
         self.body_limits = body_limits
         self.timeout_seconds = timeout_seconds
@@ -95,7 +100,7 @@ class Edge:
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
-                    *(header for header in _SECURITY_HEADERS if header[0] not in present),
+                    *(header for header in self._headers if header[0] not in present),
                 ]
             await send(message)
 

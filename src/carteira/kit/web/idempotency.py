@@ -33,6 +33,7 @@ from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
+from carteira.kit.web.public_address import route_path
 from carteira.kit.web.transaction import TxDep
 
 P = ParamSpec("P")
@@ -157,7 +158,7 @@ async def _call(
 ) -> _Call:
     principal = getattr(request.state, "principal", None)
     caller = str(principal.id) if principal else "anonymous"
-    return _Call(tx, caller, idempotency_key, f"{request.method} {request.url.path}?{request.url.query}")
+    return _Call(tx, caller, idempotency_key, f"{request.method} {route_path(request)}?{request.url.query}")
 
 
 _PARAMETER = "idempotent_call"
