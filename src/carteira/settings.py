@@ -384,9 +384,9 @@ class Settings(BaseSettings):
             if getattr(self, name) is None
         )
         wrong.extend(
-            f"{name.upper()}_CLIENT_SECRET and PUBLIC_URL must be set with {name.upper()}_CLIENT_ID"
+            f"{name.upper()}_CLIENT_SECRET must be set with {name.upper()}_CLIENT_ID"
             for name in ("google", "meta", "govbr")
-            if getattr(self, f"{name}_client_id") and not (getattr(self, f"{name}_client_secret") and self.public_url)
+            if getattr(self, f"{name}_client_id") and not getattr(self, f"{name}_client_secret")
         )
         if "documents" in self.modules:
             wrong.extend(
