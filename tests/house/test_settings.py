@@ -109,7 +109,7 @@ def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
 @pytest.mark.parametrize("name", ["google", "meta", "govbr"])
 def test_a_provider_in_production_wants_its_secret(name: str) -> None:
     whole = {f"{name}_client_id": "id", f"{name}_client_secret": "s"}
-    assert Settings.model_validate(PRODUCTION | whole)
+    assert Settings.model_validate(PRODUCTION | whole).environment == "production"
     with pytest.raises(ValidationError, match="must be set with"):
         Settings.model_validate(PRODUCTION | {f"{name}_client_id": "id"})
 
