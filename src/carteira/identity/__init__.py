@@ -22,6 +22,7 @@ arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -39,7 +40,7 @@ from carteira.identity.errors import (
 from carteira.identity.fields import Email, FullName, Password
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
-from carteira.identity.proof.service import proven_among, proven_cpf
+from carteira.identity.proof.service import CpfFollower, proven_among, proven_cpf
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
@@ -52,6 +53,9 @@ from carteira.identity.users.export import export_users
 from carteira.identity.users.queries import PersonView, find_person, names, person, still_acts
 from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
+
+if TYPE_CHECKING:
+    from carteira.kit.outbound.http import Http
 
 INVITATION_DAYS = _INVITATION_LIFETIME.days
 
@@ -104,6 +108,37 @@ __all__ = [
 ]
 
 
+def _cpf_followers(others: Sequence[Module]) -> list[CpfFollower]:
+    return [other.follow_cpf for other in others if other.follow_cpf is not None]
+
+
+def _runtime(app: FastAPI, config: IdentityConfig, others: Sequence[Module], http: "Http") -> Runtime:
+    """Make what identity's verbs work with in this process."""
+    from carteira.identity.social.providers import make_providers
+    from carteira.identity.users import queries
+    from carteira.kit.security.rate_limits import Limiter
+    from carteira.kit.security.sealing import KeyedDigest, Sealer
+    from carteira.kit.security.tokens import SigningKeys
+
+    ring = SigningKeys(config.signing_key)
+    exporters = {other.name: other.export_person for other in others if other.export_person is not None}
+    bindings = [other.bindings for other in others if other.bindings is not None]
+    return Runtime(
+        config=config,
+        database=app.state.database,
+        ring=ring,
+        access=SessionStandings(ring, app.state.database, app.state.redis, config, bindings),
+        limiter=Limiter(app.state.redis),
+        sealer=Sealer(config.sealing_key),
+        strangers=KeyedDigest(config.sealing_key, "identity:strangers"),
+        exporters={"identity": queries.export_person, **exporters},
+        erasers={other.name: other.erase_person for other in others if other.erase_person is not None},
+        cpf_followers=_cpf_followers(others),
+        ids_of=[other.ids_of_person for other in others if other.ids_of_person is not None],
+        providers=make_providers(config, http),
+    )
+
+
 def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     """Hand identity to the composition root.
 
@@ -119,10 +154,8 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.recovery.routes import router as recovery
     from carteira.identity.roles.routes import router as roles
     from carteira.identity.sessions.routes import router as sessions
-    from carteira.identity.sessions.standing import SessionStandings
     from carteira.identity.signin.factor_reset import operation as factor_reset
     from carteira.identity.signin.routes import router as signin
-    from carteira.identity.social.providers import make_providers
     from carteira.identity.social.routes import router as social
     from carteira.identity.trail.routes import router as trail
     from carteira.identity.users import queries
@@ -131,36 +164,14 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     from carteira.identity.users.routes import router as users
     from carteira.kit.outbound.http import Http
     from carteira.kit.security import audit_chain, audit_checks
-    from carteira.kit.security.rate_limits import Limiter
-    from carteira.kit.security.sealing import KeyedDigest, Sealer
-    from carteira.kit.security.tokens import SigningKeys
 
-    exporters = {other.name: other.export_person for other in others if other.export_person is not None}
-    cpf_followers = [other.follow_cpf for other in others if other.follow_cpf is not None]
-    ids_of = [other.ids_of_person for other in others if other.ids_of_person is not None]
-    bindings = [other.bindings for other in others if other.bindings is not None]
-    erasers = {other.name: other.erase_person for other in others if other.erase_person is not None}
-
+    cpf_followers = _cpf_followers(others)
     running: list[Runtime] = []
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        ring = SigningKeys(config.signing_key)
         http = Http()
-        app.state.identity = Runtime(
-            config=config,
-            database=app.state.database,
-            ring=ring,
-            access=SessionStandings(ring, app.state.database, app.state.redis, config, bindings),
-            limiter=Limiter(app.state.redis),
-            sealer=Sealer(config.sealing_key),
-            strangers=KeyedDigest(config.sealing_key, "identity:strangers"),
-            exporters={"identity": queries.export_person, **exporters},
-            erasers=erasers,
-            cpf_followers=cpf_followers,
-            ids_of=ids_of,
-            providers=make_providers(config, http),
-        )
+        app.state.identity = _runtime(app, config, others, http)
         running.append(app.state.identity)
         await warm_up()
         yield

@@ -11,8 +11,9 @@ from carteira.identity.invitations.schemas import InvitationAcceptedOut, Invitat
 from carteira.identity.pages import page_response
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import public
+from carteira.kit.web.json_route import JsonRoute
 
-router = APIRouter(prefix="/auth/invitation", tags=["identity"])
+router = APIRouter(route_class=JsonRoute, prefix="/auth/invitation", tags=["identity"])
 
 _linked = public("the holder of an invitation's link")
 _BROWSER: dict[str, Any] = {"text/html": {}}

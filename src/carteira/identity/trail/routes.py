@@ -11,10 +11,11 @@ from carteira.identity.trail.schemas import AuditOut
 from carteira.kit.security import audit
 from carteira.kit.values.clock import Instant
 from carteira.kit.web.access import claims, looks
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
-router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=JsonRoute, tags=["identity"])
 LOOK = "audit_read"
 
 Action = Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$", description="O que foi feito ou visto", max_length=64)]
