@@ -296,6 +296,10 @@ async def test_the_audit_is_read_by_claim_by_ids_and_in_pages(
     until = (await auditor.get(path, actor=str(operator.id), to=at)).json()["items"]
     assert {item["id"] for item in found} <= {item["id"] for item in since}
     assert not {item["id"] for item in found} & {item["id"] for item in until}
+    ever = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}
+    assert (await auditor.get(path, subject=str(citizen.person.id), action="user_read", **ever)).json()["items"] == [
+        found[1]
+    ]
     first = (await auditor.get(path, limit=1)).json()
     second = (await auditor.get(path, limit=1, cursor=first["next_cursor"])).json()
     assert second["items"][0]["id"] < first["items"][0]["id"]

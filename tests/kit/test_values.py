@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import Clock, business_day, business_month
 from carteira.kit.values.cpf import Cpf, InvalidCpf, format_cpf, mask_cpf, parse_cpf
-from carteira.kit.values.ids import uuid7
+from carteira.kit.values.ids import first_uuid7, uuid7
 from carteira.kit.web.access import Principal
 
 
@@ -101,3 +101,10 @@ def test_a_business_day_is_that_of_sao_paulo() -> None:
     assert (business_day(midnight), business_month(midnight)) == (date(2027, 3, 1), date(2027, 3, 1))
     summer_time = datetime(2018, 12, 1, 2, 0, tzinfo=UTC)  # UTC-2 in those days
     assert business_day(summer_time) == date(2018, 12, 1)
+
+
+def test_the_first_id_of_an_instant_is_below_those_made_since() -> None:
+    now = time.time()
+    made = uuid7()
+    assert first_uuid7(now - 1) < first_uuid7(now - 0.001) < made < first_uuid7(time.time() + 1)
+    assert first_uuid7(-62_135_596_800) < made < first_uuid7(253_402_300_799)

@@ -12,6 +12,7 @@ from carteira.identity.clients.models import ClientRow
 from carteira.identity.models import Role, User
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.ids import first_uuid7
 
 IdsOf = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
 """Tells under which ids, beside the user's, a module records looks at a person."""
@@ -28,6 +29,8 @@ _FORMER_LOOKS = (
     "document_file_read",
 )
 """Looks from before a row said that it is one."""
+_SKEW_SECONDS = 86_400
+"""An id is older or younger than its row by less than that."""
 _EVERYBODY = ("users_exported", "users_reported")
 """Looks at all people at once, which name none."""
 
@@ -127,10 +130,13 @@ async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None
         query = query.where(AuditRecord.subject_id == asked.subject)
     if asked.action is not None:
         query = query.where(AuditRecord.action == asked.action)
+    # Ids are made in the order of time, and are what the rows are found by.
     if asked.since is not None:
-        query = query.where(AuditRecord.created_at >= asked.since)
+        begin = first_uuid7(asked.since.timestamp() - _SKEW_SECONDS)
+        query = query.where(AuditRecord.created_at >= asked.since, AuditRecord.id >= begin)
     if asked.until is not None:
-        query = query.where(AuditRecord.created_at < asked.until)
+        end = first_uuid7(asked.until.timestamp() + _SKEW_SECONDS)
+        query = query.where(AuditRecord.created_at < asked.until, AuditRecord.id < end)
     if before is not None:
         query = query.where(AuditRecord.id < before)
     return [

@@ -36,6 +36,12 @@ def uuid7() -> uuid.UUID:
     return made
 
 
+def first_uuid7(timestamp: float) -> uuid.UUID:
+    """Return the least UUIDv7 of a Unix time in seconds: all that were made before it sort below."""
+    made: uuid.UUID = UUID(_ID.pack(max(int(timestamp * 1_000), 0) << 16 | _VERSION, _VARIANT))
+    return made
+
+
 def uuid5(namespace: uuid.UUID, name: str) -> uuid.UUID:
     """Make the UUIDv5 of a name."""
     made: uuid.UUID = UUID(uuid.uuid5(namespace, name).bytes)
