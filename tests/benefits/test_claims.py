@@ -288,7 +288,7 @@ async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp
     assert (await person.get("/users/me")).json()["cpf_state"] == "none", "the account, and nothing else"
     for who in (person, squatter):
         again = await who.post("/benefits/invitations/accept", {"token": token})
-        assert (again.status_code, again.json()["code"]) == (404, "invitation_over")
+        assert (again.status_code, again.json()["code"]) == (404, "benefit_invitation_over")
     claimed = await app.person("benefits:write").post(f"/benefits/accounts/{account}/invite")
     assert (claimed.status_code, claimed.json()["code"]) == (409, "already_claimed")
 
@@ -304,10 +304,10 @@ async def test_an_invitation_is_for_the_cpf_of_the_account_and_the_newest_counts
     assert (refused.status_code, refused.json()["code"]) == (409, "cpf_differs")
     for wrong in (former, "x" * 43):
         answer = await person.post("/benefits/invitations/accept", {"token": wrong})
-        assert (answer.status_code, answer.json()["code"]) == (404, "invitation_over")
+        assert (answer.status_code, answer.json()["code"]) == (404, "benefit_invitation_over")
     clock.advance(timedelta(days=7))
     late = await person.post("/benefits/invitations/accept", {"token": token})
-    assert (late.status_code, late.json()["code"]) == (404, "invitation_over")
+    assert (late.status_code, late.json()["code"]) == (404, "benefit_invitation_over")
 
 
 async def test_an_invitation_wants_the_claim_and_a_contact(app: RunningApp) -> None:

@@ -96,10 +96,10 @@ class AlreadyClaimed(Conflict):
     detail = "Esta conta já tem dono."
 
 
-class BenefitInvitationOver(NotFound):
+class BenefitBenefitInvitationOver(NotFound):
     """The invitation is unknown, used, replaced by a newer one or too old."""
 
-    code = "invitation_over"
+    code = "benefit_invitation_over"
     detail = "Este convite não vale mais. Peça outro à sua empresa."
 
 
