@@ -107,7 +107,9 @@ async def test_the_story_of_a_person(  # noqa: PLR0915 - one story, told in orde
         tokens = await ok(http.post("/auth/mfa", json=body))
         writer = app.bearer("*")
         await ok(http.get("/users", headers=bearer(tokens)), 403)
-        await ok(http.put(f"/users/{user_id}/role", json={"role_id": 2}, headers=writer))
+        roles = (await ok(http.get("/roles", headers=writer, params={"limit": 100}))).json()["items"]
+        attendant = next(role["id"] for role in roles if role["description"] == "atendente")
+        await ok(http.put(f"/users/{user_id}/role", json={"role_id": attendant}, headers=writer))
         await ok(http.get("/users", headers=bearer(tokens)))
         await ok(http.put(f"/users/{user_id}/role", json={"role_id": 1}, headers=writer))
         await ok(http.get("/users", headers=bearer(tokens)), 403)
