@@ -12,6 +12,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy import text
 
 from carteira import demo
+from carteira.benefits.models import FIRST_EMPLOYER
 from carteira.embedded import Endpoints
 from carteira.modules import OPTIONAL_MODULES
 from tests.support import files
@@ -126,6 +127,8 @@ async def things(app: RunningApp) -> Things:
         "cpf": str(demo.PERSON.cpf),
         "client_id": str(uuid4()),
         "credential_id": str(uuid4()),
+        "employer_id": str(FIRST_EMPLOYER),
+        "member_id": str(demo.PERSON_ID),
         # What is the operators': a stranger lacks the claim, whatever is named.
         "claim_id": "1",
         "role_id": "1",
