@@ -280,3 +280,51 @@ def test_an_approval_that_an_operator_ended_stays(new_empty_database: Callable[[
         server.execute("UPDATE resellers_auto_approvals SET valid_until = '2026-12-01'")
         schema.migrate(url)
         assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", False)]
+
+
+HELD = """
+    SELECT claims.description, from_role FROM user_claims JOIN claims ON claims.id = claim_id
+    WHERE user_id = %s ORDER BY 1
+"""
+
+
+def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: Callable[[], str]) -> None:
+    """Validators keep the claim that an operator had made for them, administrators get what is new."""
+    url = new_empty_database()
+    schema.migrate(url, "0024")
+    with psycopg.connect(url, autocommit=True) as server:
+        administrator, validator, auditor = uuid4(), uuid4(), uuid4()
+        server.execute(
+            "INSERT INTO claims (description) VALUES ('transit:validate'), ('portal:ver'), ('*'), ('audit:read')"
+        )
+        server.execute("INSERT INTO roles (description) VALUES ('auditor')")
+        for user_id, role in ((administrator, "administrador"), (validator, "cidadão"), (auditor, "auditor")):
+            server.execute(
+                "INSERT INTO users (id, full_name, email, role_id, created_at, updated_at)"
+                " SELECT %s, 'Ana Pereira', %s, id, now(), now() FROM roles WHERE description = %s",
+                (user_id, f"{user_id}@exemplo.com.br", role),
+            )
+        for user_id, claim in (
+            (administrator, "users:write"),
+            (validator, "transit:validate"),
+            (validator, "portal:ver"),
+            (validator, "*"),
+            (validator, "audit:read"),
+        ):
+            server.execute(
+                "INSERT INTO user_claims (user_id, claim_id) SELECT %s, id FROM claims WHERE description = %s",
+                (user_id, claim),
+            )
+        schema.migrate(url)
+        held: dict[str, bool] = dict(server.execute(HELD, (administrator,)).fetchall())
+        assert held["users:write"] is False, "what was given directly is not the role's now"
+        assert {"transit:validate", "users:suspend", "audit:read", "documents:review"} <= held.keys()
+        assert [row[0] for row in server.execute(HELD, (validator,))] == ["*", "portal:ver", "transit:validate"], (
+            "a word that became the product's right is not kept by who had the word"
+        )
+        assert server.execute(HELD, (auditor,)).fetchall() == [], "an operator's own role stays as it was"
+        own = server.execute("SELECT built_in FROM roles WHERE description = 'auditor'").fetchone()
+        assert own == (False,)
+        server.execute("UPDATE claims SET active = false WHERE description = '*'")
+        with pytest.raises(psycopg.Error, match=r"no claim is called \*"):
+            server.execute("UPDATE claims SET description = '*' WHERE description = 'portal:ver'")
