@@ -11,7 +11,7 @@ from joserfc.jwk import OctKey
 from carteira.app import access_key_path
 from carteira.kit.security import tokens
 from carteira.kit.values.clock import clock
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, FOOD, processor_token, purchase
 from tests.support.chat import MENU
 from tests.support.files import pdf

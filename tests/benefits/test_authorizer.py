@@ -5,7 +5,7 @@ import httpx
 import pytest
 from joserfc.jwk import OctKey
 
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.app import RunningApp
 from tests.support.benefits import (
     AUTHORIZER,

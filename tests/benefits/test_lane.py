@@ -14,7 +14,7 @@ from carteira.benefits.schemas import AccountIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.security.approvals import Act
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER

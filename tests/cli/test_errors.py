@@ -89,4 +89,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_wrong(tmp_path: Path) -> None:
-    assert failing(tmp_path, "serve", port="oitenta").startswith("Erro: PORT: ")
+    assert failing(tmp_path, "serve", port="oitenta") == "Erro: PORT: Envie um número inteiro."
+    assert failing(tmp_path, "serve", environment="production").startswith("Erro: DATABASE_URL precisa ser definida; ")
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ENVIROMENT=production\nPORT=oitenta\n")
+    assert "PORT" in failing(tmp_path, "serve")
+    (tmp_path / ".env").write_text("ENVIROMENT=production\nDATABASE_URL=postgresql://ana@127.0.0.1:1/banco\n")
+    first, *_, second = failing(tmp_path, "ledger", "reconcile").splitlines()
+    assert first == "Atenção: ENVIROMENT não é uma configuração: seria ENVIRONMENT?"
+    assert second.startswith("Erro: não foi possível falar com o PostgreSQL em 127.0.0.1:1/banco")
+
+
+def test_a_file_of_settings_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("MAIL_FROM=não@exemplo\n".encode("cp1252"))
+    assert failing(tmp_path, "serve") == "Erro: o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."

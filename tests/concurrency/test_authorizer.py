@@ -17,7 +17,7 @@ from carteira.benefits import topups
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.security.approvals import Act
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import (
     AUTHORIZER,
     assert_reconciled,

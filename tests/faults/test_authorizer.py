@@ -28,7 +28,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.security.approvals import Act
 from carteira.ledger import chain
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import TESTER

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from carteira.settings import Settings
+from carteira.settings import Settings, production
 from tests.support.source import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "settings.md"
@@ -46,9 +46,10 @@ def test_the_example_lists_every_setting_and_changes_none() -> None:
 
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
-    "jwt_secret": "x" * 32,
-    "database_url": "postgresql://carteira@db/carteira",
-    "redis_url": "redis://cache/0",
+    "jwt_secret": "0123456789abcdef0123456789abcdef",
+    "database_url": "postgresql://carteira@db/carteira?sslmode=verify-full",
+    "redis_url": "rediss://cache/0",
+    "metrics_token": "a-token-of-prometheus",
     "access_token_key_file": "/run/secrets/access.pem",
     "identity_key_file": "/run/secrets/identity.key",
     "smtp_url": "smtps://carteira@mail",
@@ -88,11 +89,51 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"jwt_secret": "short"}, {"jwt_secret": "x" * 32 + ",short"}, {"debug": True}], ids=str
+    "change",
+    [
+        {"jwt_secret": "short"},
+        {"jwt_secret": "0123456789abcdef0123456789abcdef,short"},
+        {"jwt_secret": "a" * 32},
+        {"debug": True},
+        {"operators_second_factor": "off"},
+        {"database_url": "postgresql://carteira@db/carteira"},
+        {"database_url": "postgresql://carteira@db/carteira?sslmode=prefer"},
+        {"database_url": "postgresql://carteira@127.0.0.1,db/carteira"},
+        {"redis_url": "redis://cache/0"},
+        {"smtp_url": "smtp://carteira@mail"},
+        {"sms_url": "http://sms.example/send"},
+        {"base_url_cashback": "http://cashback.example"},
+        {"meta_token_url": "http://graph.example/token"},
+    ],
+    ids=str,
 )
-def test_production_refuses_what_is_weak(change: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=r"must be"):
+def test_production_refuses_what_is_weak_and_what_crosses_a_network_in_clear(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change)).upper()):
         Settings.model_validate(PRODUCTION | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"database_url": "postgresql://carteira@db/carteira", "database_insecure": True},
+        {"database_url": "postgresql://carteira@127.0.0.1/carteira"},
+        {"database_url": "postgresql://carteira@%2Frun%2Fpostgresql/carteira"},
+        {"redis_url": "redis://cache/0", "redis_insecure": True},
+        {"redis_url": "redis://localhost/0"},
+        {"smtp_url": "smtp://mail?starttls=true"},
+        {"smtp_url": "smtp://mail", "smtp_insecure": True},
+        {"metrics_token": None, "metrics_open": True},
+    ],
+    ids=str,
+)
+def test_production_takes_what_stays_here_and_what_is_said_to_be_meant(change: dict[str, object]) -> None:
+    assert Settings.model_validate(PRODUCTION | change).environment == "production"
+
+
+def test_misspelt_settings_are_found_and_others_left_alone() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    names = ["ENVIROMENT", "database_ulr", "PATH", "HOSTNAME", "HOME", "PGHOST", "PORT", "port", "LANG", "SHLVL"]
+    assert production.misspelt(names, known) == {"ENVIROMENT": "ENVIRONMENT", "database_ulr": "DATABASE_URL"}
 
 
 def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
@@ -110,7 +151,7 @@ def test_limits_are_numbers_or_none_and_only_of_modules_that_are_on() -> None:
 def test_a_provider_in_production_wants_its_secret(name: str) -> None:
     whole = {f"{name}_client_id": "id", f"{name}_client_secret": "s"}
     assert Settings.model_validate(PRODUCTION | whole).environment == "production"
-    with pytest.raises(ValidationError, match="must be set with"):
+    with pytest.raises(ValidationError, match="precisa ser definida com"):
         Settings.model_validate(PRODUCTION | {f"{name}_client_id": "id"})
 
 
@@ -128,5 +169,5 @@ def test_modules_are_chosen_by_name(text: str, modules: set[str]) -> None:
     assert modules <= Settings(carteira_modules=text).modules
     if text != "all":
         assert Settings(carteira_modules=text).modules == modules
-    with pytest.raises(ValidationError, match="unknown modules"):
+    with pytest.raises(ValidationError, match="módulos desconhecidos"):
         Settings(carteira_modules="benefits,casino")

@@ -15,7 +15,7 @@ from carteira.benefits.schemas import AccountIn
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
-from carteira.settings import DEVELOPMENT_JWT_SECRET
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.ledger import TESTER
 from tests.support.people import Person
 

@@ -54,7 +54,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        sentence = errors.sentence_of(error, os.environ.get("DATABASE_URL"))
+        sentence = errors.sentence_of(error, terminal.written("DATABASE_URL"))
         if sentence is None:
             raise
         terminal.say(sentence)

@@ -3,12 +3,14 @@
 What is none of these is a fault of ours, and ends with a stack trace.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from carteira.kit.web.validation import describe
 from carteira.settings import InsecureProduction
 
 _NO_DATABASE, _NO_TABLE, _NO_RIGHT, _WRONG_PASSWORD = "3D000", "42P01", "42501", "28P01"
@@ -37,8 +39,8 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
     """
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors())
+    if isinstance(error, ValidationError | UnicodeDecodeError):
+        return _of_settings(error)
     chain = list(_chain(error))
     if any(type(link).__name__ == "DatabaseDown" or _is_driver(link) for link in chain):
         return _of_database(chain, _place(database_url))
@@ -50,6 +52,23 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
             f"{error}"
         )
     return None
+
+
+def _of_settings(error: ValidationError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."
+    return "; ".join(_of_setting(item) for item in error.errors())
+
+
+def _of_setting(error: Mapping[str, Any]) -> str:
+    """Name the setting and its rule; what production refuses names its settings itself."""
+    own = (error.get("ctx") or {}).get("error")
+    if isinstance(own, InsecureProduction):
+        return str(own)
+    described = describe(error)
+    if not described["field"]:
+        return str(own)
+    return f"{described['field'].upper()}: {own or described['message']}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

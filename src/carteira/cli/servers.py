@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli import launcher
-from carteira.cli.terminal import out, settings_here
+from carteira.cli.terminal import name_misspelt, out, settings_here
 from carteira.settings import Settings
 
 
@@ -19,6 +19,7 @@ def run(
 ) -> None:
     """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
     settings = Settings()
+    name_misspelt(settings)
     if debug:
         settings = settings.model_copy(update={"debug": True, "log_level": "debug"})
     launcher.run(settings, out)

@@ -1,19 +1,22 @@
 """What the commands share: settings, errors that end a command, spinners and bars."""
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
 import typer
+from dotenv import dotenv_values
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from carteira.cli import launcher
+from carteira.cli.errors import CommandFailed
 from carteira.kit.ops.progress import Progress
-from carteira.settings import Settings
+from carteira.settings import Settings, production
 
 T = TypeVar("T")
 out = Console()
@@ -24,9 +27,36 @@ def settings_here() -> Settings:
     """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent.
 
     Raises:
+        CommandFailed: in production, one is misspelt.
         InsecureProduction, ValidationError: they are wrong.
     """
-    return launcher.settings_of_running_server()
+    settings = launcher.settings_of_running_server()
+    name_misspelt(settings)
+    return settings
+
+
+def written(name: str) -> str | None:
+    """Return what stands under a name in the environment, or else in `.env`, if that can be read."""
+    try:
+        return os.environ.get(name) or dotenv_values(".env").get(name)
+    except ValueError:  # another encoding than UTF-8
+        return None
+
+
+def name_misspelt(settings: Settings) -> None:
+    """Name what looks like a setting and is none, in the environment and in `.env`; production does not start with it.
+
+    Raises:
+        CommandFailed: in production, one is misspelt.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    found = production.misspelt({**dotenv_values(".env"), **os.environ}, known)
+    if not found:
+        return
+    names = "; ".join(f"{name} não é uma configuração: seria {meant}?" for name, meant in sorted(found.items()))
+    if settings.environment == "production":
+        raise CommandFailed(names)
+    err.print(f"[yellow]Atenção:[/] {escape(names)}", soft_wrap=True, highlight=False)
 
 
 def say(message: str) -> None:

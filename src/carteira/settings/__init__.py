@@ -10,8 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from carteira.kit.values.limits import Limit
 from carteira.kit.web.client_address import TrustedProxies
 from carteira.modules import OPTIONAL_MODULES
+from carteira.settings import production
+from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 
-DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
@@ -83,8 +84,14 @@ class Settings(BaseSettings):
     database_url: PostgresDsn | None = Field(
         None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
     )
+    database_insecure: bool = Field(
+        False, description="PostgreSQL on another host is reached without TLS, which production refuses otherwise."
+    )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
     redis_url: RedisDsn | None = Field(None, description="Redis or Valkey; empty: `carteira run` starts its own.")
+    redis_insecure: bool = Field(
+        False, description="Redis on another host is reached without TLS, which production refuses otherwise."
+    )
     aws_endpoint_url: str | None = Field(
         None, description="DynamoDB and S3 endpoint; empty: `carteira run` starts its own (in production: AWS itself)."
     )
@@ -132,6 +139,9 @@ class Settings(BaseSettings):
         None,
         description="Mail server (`smtp://user:password@host:port?starttls=true`, `smtps://…`); empty: "
         "`carteira run` starts its own, which keeps mail in a Maildir.",
+    )
+    smtp_insecure: bool = Field(
+        False, description="A mail server on another host is reached without TLS, which production refuses otherwise."
     )
     mail_from: str = Field("nao-responda@carteira.localhost", description="Sender's address of e-mails.")
     sms_url: str | None = Field(
@@ -238,6 +248,9 @@ class Settings(BaseSettings):
         description="Whether a CPF that was only typed is approved automatically, has accumulated cashback and takes "
         "purchases that operators enter: `allow` or `refuse`; empty: `allow` in development, `refuse` in production.",
     )
+    metrics_open: bool = Field(
+        False, description="`/metrics` asks for no token; production wants it said where there is none."
+    )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -341,69 +354,30 @@ class Settings(BaseSettings):
     def _known_modules(cls, text: str) -> str:
         unknown = {name.strip() for name in text.split(",")} - {*OPTIONAL_MODULES, "all", "none", ""}
         if unknown:
-            raise ValueError(f"unknown modules: {', '.join(sorted(unknown))}; known: {', '.join(OPTIONAL_MODULES)}")
+            raise ValueError(f"módulos desconhecidos: {', '.join(sorted(unknown))}; há {', '.join(OPTIONAL_MODULES)}")
         return text
 
     @model_validator(mode="after")
     def _scanner_is_known(self) -> Self:
         if self.malware_scan == "required" and self.clamd_url is None:
-            raise ValueError("CLAMD_URL must be set with MALWARE_SCAN=required")
+            raise ValueError("CLAMD_URL precisa ser definida com MALWARE_SCAN=required")
         return self
 
     @field_validator("jwt_secret")
     @classmethod
     def _some_secret(cls, given: SecretStr) -> SecretStr:
         if not _split(given.get_secret_value()):
-            raise ValueError("JWT_SECRET names no secret")
+            raise ValueError("JWT_SECRET não tem nenhum segredo")
         return given
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:
-        if self.environment != "production":
-            return self
-        wrong = []
-        weak = (secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < 32 for secret in self.jwt_secrets)  # noqa: PLR2004 - RFC 7518, section 3.2
-        if any(weak):
-            wrong.append("JWT_SECRET must be a secret of 32 bytes or more, or several, comma-separated")
-        if self.debug:
-            wrong.append("DEBUG must be off")
-        if self.operators_second_factor == "off":
-            wrong.append("OPERATORS_SECOND_FACTOR must be required")
-        wrong.extend(
-            f"{name.upper()} must be set"
-            for name in (
-                "database_url",
-                "redis_url",
-                "access_token_key_file",
-                "identity_key_file",
-                "smtp_url",
-                "sms_url",
-                "public_url",
-                "trusted_proxies",
-            )
-            if getattr(self, name) is None
-        )
-        wrong.extend(
-            f"{name.upper()}_CLIENT_SECRET must be set with {name.upper()}_CLIENT_ID"
-            for name in ("google", "meta", "govbr")
-            if getattr(self, f"{name}_client_id") and not getattr(self, f"{name}_client_secret")
-        )
-        if "documents" in self.modules:
-            wrong.extend(
-                f"{name.upper()} must be set"
-                for name in ("documents_url", "documents_key_file")
-                if getattr(self, name) is None
-            )
-        if "credit" in self.modules and self.credit_key_file is None:
-            wrong.append("CREDIT_KEY_FILE must be set")
-        wrong.extend(f"{name.upper()} must be set (a number or none)" for name in self._limits_not_said())
-        if "transit" in self.modules and self.recharge_without_payment is None:
-            wrong.append("RECHARGE_WITHOUT_PAYMENT must be set")
-        if wrong:
+        if self.environment == "production" and (wrong := list(production.faults(self))):
             raise InsecureProduction("; ".join(wrong))
         return self
 
-    def _limits_not_said(self) -> list[str]:
+    def limits_not_said(self) -> list[str]:
+        """Return the names of the limits of the modules that are on for which nothing is said."""
         on = {*self.modules, "ledger"}
         names = [f"{what}_{name}" for name, module in LIMITS.items() if module in on for what in ("limit", "daily")]
         return [name for name in names if name != "daily_tiers" and getattr(self, name) is None]

@@ -1,0 +1,137 @@
+"""What production refuses of the settings, each in a Portuguese sentence that names the setting."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from carteira.settings import Settings
+
+DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
+_SECRET_BYTES = 32
+"""RFC 7518, section 3.2, for HS256."""
+_DIFFERENT_BYTES = 10
+"""A secret of fewer different bytes was typed, not drawn: of 32 random hex digits fewer than 10 differ in one of
+2,000."""
+_ALIKE = 0.85
+_ADDRESSES = (
+    "sms_url",
+    "base_url_cashback",
+    "google_issuer",
+    "govbr_issuer",
+    "meta_authorize_url",
+    "meta_token_url",
+    "meta_user_url",
+)
+_TLS_MODES = {"require", "verify-ca", "verify-full"}
+
+
+def faults(settings: "Settings") -> Iterator[str]:
+    """Name everything that production does not start with."""
+    yield from _unset(settings)
+    yield from _weak(settings)
+    yield from _in_clear(settings)
+
+
+def _unset(settings: "Settings") -> Iterator[str]:
+    names = [
+        "database_url",
+        "redis_url",
+        "access_token_key_file",
+        "identity_key_file",
+        "smtp_url",
+        "sms_url",
+        "public_url",
+        "trusted_proxies",
+    ]
+    if "documents" in settings.modules:
+        names += ["documents_url", "documents_key_file"]
+    if "credit" in settings.modules:
+        names += ["credit_key_file"]
+    if "transit" in settings.modules:
+        names += ["recharge_without_payment"]
+    yield from (f"{name.upper()} precisa ser definida" for name in names if getattr(settings, name) is None)
+    yield from (
+        f"{name.upper()} precisa ser definida (um número de centavos, ou none)" for name in settings.limits_not_said()
+    )
+    for name in ("google", "meta", "govbr"):
+        if getattr(settings, f"{name}_client_id") and not getattr(settings, f"{name}_client_secret"):
+            yield f"{name.upper()}_CLIENT_SECRET precisa ser definida com {name.upper()}_CLIENT_ID"
+
+
+def _weak(settings: "Settings") -> Iterator[str]:
+    if any(
+        secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < _SECRET_BYTES or len(set(secret)) < _DIFFERENT_BYTES
+        for secret in settings.jwt_secrets
+    ):
+        yield (
+            "JWT_SECRET precisa ser um segredo sorteado de 32 bytes ou mais (openssl rand -hex 32), ou vários, "
+            "separados por vírgula"
+        )
+    if settings.debug:
+        yield "DEBUG precisa ficar desligada"
+    if settings.operators_second_factor == "off":
+        yield "OPERATORS_SECOND_FACTOR precisa ser required"
+    if settings.metrics_token is None and not settings.metrics_open:
+        yield "METRICS_TOKEN precisa ser definida, ou METRICS_OPEN=true dizer que /metrics fica aberta"
+
+
+def _in_clear(settings: "Settings") -> Iterator[str]:
+    """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
+    if settings.database_url is not None and not settings.database_insecure:
+        url = urlsplit(str(settings.database_url))
+        modes = parse_qs(url.query).get("sslmode", ["prefer"])
+        hosts = [host["host"] for host in settings.database_url.hosts()]
+        if modes[-1] not in _TLS_MODES and not all(_is_here(host) for host in hosts):
+            yield (
+                "DATABASE_URL precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
+                "DATABASE_INSECURE=true diz que a rede é de confiança"
+            )
+    redis = None if settings.redis_insecure else settings.redis_url
+    if redis is not None and redis.scheme == "redis" and not _is_here(redis.host):
+        yield "REDIS_URL precisa ser rediss:// fora desta máquina, ou REDIS_INSECURE=true diz que a rede é de confiança"
+    if settings.smtp_url is not None and not settings.smtp_insecure:
+        mail = urlsplit(settings.smtp_url.get_secret_value())
+        starttls = parse_qs(mail.query).get("starttls", ["false"])[-1].lower() in {"1", "true"}
+        if mail.scheme != "smtps" and not starttls and not _is_here(mail.hostname):
+            yield (
+                "SMTP_URL precisa ser smtps:// ou ter starttls=true fora desta máquina, ou SMTP_INSECURE=true diz que "
+                "a rede é de confiança"
+            )
+    for name in (
+        "sms_url",
+        "base_url_cashback",
+        "google_issuer",
+        "meta_authorize_url",
+        "meta_token_url",
+        "meta_user_url",
+    ):
+        address = urlsplit(getattr(settings, name) or "")
+        if address.scheme == "http" and not _is_here(address.hostname):
+            yield f"{name.upper()} precisa ser https:// fora desta máquina"
+
+
+def _is_here(host: str | None) -> bool:
+    """Tell whether a host is this machine: a loopback address, or a Unix socket's folder."""
+    if host is None or host == "localhost" or host.startswith(("/", "%2F")):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def misspelt(names: "Iterable[str]", known: "Collection[str]") -> dict[str, str]:
+    """Return the names that are none of the known and look like one, each with that one."""
+    found = {}
+    for name in names:
+        if name.upper() in known:
+            continue
+        alike = get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE)
+        if alike:
+            found[name] = alike[0]
+    return found
