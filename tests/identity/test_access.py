@@ -23,6 +23,8 @@ async def test_losing_a_role_holds_at_once_in_every_process(start_app: Callable[
     here, there = await start_app(), await start_app()
     person = await sign_in(await register(here))
     writer = here.bearer("*")
+    another = await register(here)  # the last administrator stays one
+    await here.client.put(f"/users/{another.id}/role", json={"role_id": ADMINISTRATOR}, headers=writer)
     for _ in range(3):
         given = await here.client.put(f"/users/{person.id}/role", json={"role_id": ADMINISTRATOR}, headers=writer)
         assert given.status_code == 200
