@@ -96,7 +96,7 @@ class AlreadyClaimed(Conflict):
     detail = "Esta conta já tem dono."
 
 
-class BenefitBenefitInvitationOver(NotFound):
+class BenefitInvitationOver(NotFound):
     """The invitation is unknown, used, replaced by a newer one or too old."""
 
     code = "benefit_invitation_over"

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from carteira import identity
 from carteira.benefits import claims
 from carteira.benefits.accounts import find_for
-from carteira.benefits.errors import AlreadyClaimed, BenefitBenefitInvitationOver, NoContact
+from carteira.benefits.errors import AlreadyClaimed, BenefitInvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
 from carteira.benefits.schemas import BenefitAccountOut
 from carteira.kit.db import jobs
@@ -92,7 +92,7 @@ async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:
     """Make the account of an invitation, and the money in it, the person's.
 
     Raises:
-        BenefitBenefitInvitationOver: unknown, used, replaced or too old, or the account is somebody's.
+        BenefitInvitationOver: unknown, used, replaced or too old, or the account is somebody's.
         CpfDiffers: the person told or proved another CPF than the one that the employer opened the account for.
     """
     brought = digest(token)
@@ -100,9 +100,9 @@ async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:
     account = None if account_id is None else await locked(tx, BenefitAccount, account_id)
     row = None if account is None else await locked(tx, BenefitInvitation, account.id)
     if account is None or row is None or row.token_hash != brought or row.expires_at <= clock.now():
-        raise BenefitBenefitInvitationOver
+        raise BenefitInvitationOver
     if account.user_id is not None:
-        raise BenefitBenefitInvitationOver
+        raise BenefitInvitationOver
     person = await identity.person(tx, user_id)
     if None not in {person.cpf, account.cpf} and person.cpf != account.cpf:
         raise identity.CpfDiffers("A conta foi aberta para outro CPF. Fale com a empresa que a criou.")
