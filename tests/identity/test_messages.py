@@ -57,7 +57,7 @@ def test_without_a_provider_messages_go_to_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_name_is_no_markup_in_an_email() -> None:
-    message = emails.compose("recovery", name="<b>Maria</b>", code="123456", minutes=10)
+    message = emails.compose("recovery", name="<b>Maria</b>", code="123456", link=None, minutes=10)
     assert "<b>" not in message.html
     assert "<b>Maria</b>" in message.text
     assert '<html lang="pt-BR">' in message.html
