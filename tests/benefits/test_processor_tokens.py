@@ -58,7 +58,7 @@ def test_the_first_secret_signs_and_each_verifies() -> None:
     assert ProcessorTokens([NEW]).expiry(signed) > time.time()
     assert ProcessorTokens([OLD]).expiry(signed) == 0
     assert ProcessorTokens([OLD, NEW]).expiry(signed) > time.time()
-    with pytest.raises(ValueError, match="no secret"):
+    with pytest.raises(ValueError, match="nenhum segredo"):
         settings_for(Path(), jwt_secret=" , ")
 
 
