@@ -103,7 +103,12 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
         {"smtp_url": "smtp://carteira@mail"},
         {"sms_url": "http://sms.example/send"},
         {"base_url_cashback": "http://cashback.example"},
+        {"google_issuer": "http://accounts.example"},
+        {"govbr_issuer": "http://sso.example"},
+        {"govbr_api_url": "http://api.example"},
+        {"meta_authorize_url": "http://www.example/oauth"},
         {"meta_token_url": "http://graph.example/token"},
+        {"meta_user_url": "http://graph.example/me"},
     ],
     ids=str,
 )

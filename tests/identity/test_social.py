@@ -220,6 +220,14 @@ async def test_a_provider_that_is_down_is_503(start_app: Callable[..., Awaitable
     assert (await dead.client.get("/auth/google/login")).json()["code"] == "provider_down"
 
 
+async def test_another_issuers_document_is_not_taken(
+    start_app: Callable[..., Awaitable[RunningApp]], provider: Provider
+) -> None:
+    app = await start_app(**pointing_at(provider.url) | {"google_issuer": f"{provider.url}/another"})
+    answer = await app.client.get("/auth/google/login")
+    assert (answer.status_code, answer.json()["code"]) == (503, "provider_down")
+
+
 async def test_what_the_provider_does_not_tell_is_asked_for(provider: Provider, browser: httpx.AsyncClient) -> None:
     subject = uuid4().hex
     provider.knows(subject, name="Mononome", email="isto não é um e-mail", email_verified=True)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
@@ -116,6 +117,7 @@ async def test_every_answer_is_hardened(client: httpx.AsyncClient) -> None:
     for path in ("/conflict", "/broken", "/nowhere", f"/things/{uuid4()}"):
         headers = (await client.get(path)).headers
         assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+        assert (headers["x-frame-options"], headers["referrer-policy"]) == ("DENY", "no-referrer")
 
 
 async def test_a_body_over_the_limit_is_413_by_its_length(client: httpx.AsyncClient) -> None:
@@ -234,6 +236,17 @@ async def test_every_claim_named_is_needed(client: httpx.AsyncClient) -> None:
     assert set(tried.values()) == {200, 403}
     response = await client.get("/guarded", headers={"Authorization": f"Bearer {someone}"})
     problem(response, 403, "forbidden")
+
+
+async def test_the_line_of_a_request_says_who_asked_and_of_the_next_one_too(client: httpx.AsyncClient) -> None:
+    someone = uuid4()
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        await client.get("/guarded", headers={"Authorization": f"Bearer {someone}"})
+        await client.get("/guarded")
+    told = [
+        (line["status"], line.get("actor_kind"), line.get("actor_id")) for line in lines if line["event"] == "request"
+    ]
+    assert told == [(403, "person", str(someone)), (401, None, None)]
 
 
 async def test_only_http_is_bounded() -> None:

@@ -35,7 +35,8 @@ async def test_answers_have_a_policy_and_over_tls_say_to_stay_there(database_url
         async with running_app(settings) as app:
             for path in ("/health", "/nowhere", "/users/me", "/openapi.json"):
                 answer = await app.client.get(path)
-                assert answer.headers["content-security-policy"] == "frame-ancestors 'none'"
+                policy = answer.headers["content-security-policy"].split("; ")
+                assert {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} <= set(policy)
                 is_told = answer.headers.get("strict-transport-security") == "max-age=63072000"
                 assert is_told == (settings is not plain)
 
@@ -74,3 +75,14 @@ async def test_a_slash_too_many_is_no_address(database_url: str, tmp_path: Path)
         for method in ("GET", "DELETE", "POST", "PUT"):
             answer = await app.client.request(method, "/users/", headers={"Host": "evil.example"})
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_folders_are_not_listed_and_requests_not_traced(database_url: str, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, database_url=database_url, carteira_modules="none")
+    async with running_app(settings) as app:
+        for folder in ("/assets", "/assets/", "/assets/docs", "/assets/docs/", "/assets/docs/../.."):
+            assert (await app.client.get(folder)).status_code == 404
+        for path in ("/health", "/users/me", "/docs"):
+            answer = await app.client.request("TRACE", path, headers={"X-Told": "nobody"})
+            assert answer.status_code == 405
+            assert "nobody" not in answer.text

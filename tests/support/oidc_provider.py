@@ -34,6 +34,8 @@ class Strict:
         if environ["PATH_INFO"] == "/seen":
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._seen).encode()]
+        # Whoever asks at an issuer of this name is told of the one whose document it is.
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/another")
         if environ["PATH_INFO"].startswith("/confiabilidades/"):
             return self._levels_of(environ, start_response)
         environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("public_profile", "profile")  # Meta's word

@@ -23,6 +23,7 @@ _ADDRESSES = (
     "base_url_cashback",
     "google_issuer",
     "govbr_issuer",
+    "govbr_api_url",
     "meta_authorize_url",
     "meta_token_url",
     "meta_user_url",
@@ -102,14 +103,7 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
                 "SMTP_URL precisa ser smtps:// ou ter starttls=true fora desta máquina, ou SMTP_INSECURE=true diz que "
                 "a rede é de confiança"
             )
-    for name in (
-        "sms_url",
-        "base_url_cashback",
-        "google_issuer",
-        "meta_authorize_url",
-        "meta_token_url",
-        "meta_user_url",
-    ):
+    for name in _ADDRESSES:
         address = urlsplit(getattr(settings, name) or "")
         if address.scheme == "http" and not _is_here(address.hostname):
             yield f"{name.upper()} precisa ser https:// fora desta máquina"

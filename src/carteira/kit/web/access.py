@@ -194,6 +194,7 @@ async def _visitor(request: Request, token: Annotated[str | None, Depends(_beare
     authenticate: Authenticate = request.app.state.authenticate
     principal = await authenticate(request, token)
     request.state.principal = principal
+    structlog.contextvars.bind_contextvars(actor_kind=principal.actor.kind, actor_id=principal.actor.id)
     with audit.during(principal.actor, principal.session_id) as left:
         yield principal
     kind: Acts | Looks | Reads | None = getattr(request.state, "kind", None)

@@ -23,10 +23,9 @@ _SECURITY_HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 ]
-_PAGE_POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Of a page that has no policy of its own."""
-_DATA_POLICY = b"frame-ancestors 'none'"
+"""Of what says nothing of its own."""
 _HSTS = (b"strict-transport-security", b"max-age=63072000")
 """Two years, for this host: whether it is true of others of the domain is their operator's to say."""
 
@@ -98,13 +97,11 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                present = dict(message["headers"])
-                is_page = present.get(b"content-type", b"").startswith(b"text/html")
-                policy = (b"content-security-policy", _PAGE_POLICY if is_page else _DATA_POLICY)
+                present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
-                    *(header for header in (*self._headers, policy) if header[0] not in present),
+                    *(header for header in self._headers if header[0] not in present),
                 ]
             await send(message)
 
