@@ -238,7 +238,10 @@ async def test_every_claim_named_is_needed(client: httpx.AsyncClient) -> None:
     problem(response, 403, "forbidden")
 
 
-async def test_the_line_of_a_request_says_who_asked_and_of_the_next_one_too(client: httpx.AsyncClient) -> None:
+async def test_the_line_of_a_request_says_who_asked_and_of_the_next_one_too(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carteira.kit.web.edge.log", structlog.get_logger("carteira.http"))  # one that is not cached
     someone = uuid4()
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         await client.get("/guarded", headers={"Authorization": f"Bearer {someone}"})
