@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type is what there is, and what the checks run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -54,11 +55,13 @@ def test_every_target_explains_itself() -> None:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make on our Makefile in a folder of its own."""
+    """Run make on our Makefile in a folder of its own, as from a shell: `make test` may have started us."""
     makefile = str(ROOT / "Makefile")
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
     return subprocess.run(  # noqa: S603 - argv is ours
         ["make", "-f", makefile, *arguments],  # noqa: S607 - the make of whoever runs the tests
         cwd=folder,
+        env=shell,
         check=False,
         capture_output=True,
         text=True,

@@ -97,6 +97,7 @@ def _of_database(chain: list[BaseException], where: str) -> str | None:
     return _UNREACHABLE.format(where=where) if lost else None
 
 
+# By their names: importing the drivers takes longer than most commands.
 _LOST = {"DatabaseDown", "OperationalError", "InterfaceError", "ConnectionDoesNotExistError", "ConnectionTimeout"}
 
 

@@ -42,7 +42,7 @@ async def queue(
 async def _row(tx: Tx, operator: UUID, document_id: UUID, *, lock: bool = False) -> Document:
     query = select(Document).where(Document.id == document_id)
     if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
+        query = query.with_for_update()
     row = await tx.scalar(query)
     if row is None:
         raise DocumentNotFound

@@ -93,7 +93,7 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
     """
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK, func.hashtext(proof.cpf))))
     query = select(User).where((User.id == user_id) | (User.cpf == proof.cpf)).order_by(User.id).with_for_update()
-    rows = {row.id: row for row in await tx.scalars(query.execution_options(populate_existing=True))}
+    rows = {row.id: row for row in await tx.scalars(query)}
     user = rows.pop(user_id, None)
     if user is None or user.erased_at is not None:
         raise UserNotFound
