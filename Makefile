@@ -73,7 +73,7 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 
 # Where they cannot be had, the tests behind them are skipped and say so.
 proxies: ## Install Debian's nginx and Caddy for the tests behind a proxy (as root)
-	@{ command -v nginx && command -v caddy; } >/dev/null || \
+	@{ PATH="$$PATH:/usr/sbin" command -v nginx && command -v caddy; } >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  echo "Installing nginx and Caddy …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends nginx-light caddy >/dev/null; } || \

@@ -21,6 +21,8 @@ CLIENT = "127.0.7.5"
 """Where the client asks from: no proxy's address."""
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "Host": "evil.example"}
 
+PATH = "/usr/sbin:/usr/bin:/bin"
+"""Debian's nginx stands where the path of ordinary users does not lead."""
 NGINX = """
 user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
@@ -90,7 +92,7 @@ def proxied(
     request: pytest.FixtureRequest, new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
 ) -> Iterator[Proxied]:
     proxy, _, case = str(request.param).partition(", ")
-    if shutil.which(proxy) is None:
+    if shutil.which(proxy, path=PATH) is None:
         pytest.skip(f"NO {proxy.upper()}: nothing was proven behind it (`make proxies`)")
     port, prefix = free_port(), CASES[case][0]
     url = f"http://127.0.0.1:{port}{prefix}"
@@ -106,7 +108,7 @@ def proxied(
     ) as server:
         upstream = int(server.url.rpartition(":")[2])
         log = (tmp_path / "proxy.log").open("wb")
-        env = {"HOME": str(tmp_path), "PATH": "/usr/sbin:/usr/bin:/bin"}
+        env = {"HOME": str(tmp_path), "PATH": PATH}
         running = subprocess.Popen(  # noqa: S603 - argv is ours
             command(proxy, tmp_path, port, upstream, case), stdout=log, stderr=log, env=env, cwd=tmp_path
         )

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
+from carteira import ledger
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.actor import Actor
@@ -261,16 +262,10 @@ class AuthorizationOut(BaseModel):
     code: Literal["00", "51", "07"]
 
 
-class BenefitStatementLineOut(BaseModel):
+class BenefitStatementLineOut(ledger.LedgerMovementOut):
     """One movement of a benefit account."""
 
-    entry_id: UUID
     category: str
-    kind: str
-    description: str | None
-    amount: int
-    balance_after: int | None
-    posted_at: datetime
     actor: Actor | None = Field(description="Quem moveu o dinheiro; para quem tem `benefits:read` e para si")
     approved_by: UUID | None = Field(description="Quem aprovou, se pediu duas pessoas; para quem tem `benefits:read`")
 

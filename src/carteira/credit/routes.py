@@ -154,12 +154,17 @@ async def delete_base_b(request: Request, cpf: PathCpf, precondition: Preconditi
     return Response(status_code=204)
 
 
-@router.get("/base-c", summary="Ler a base C", dependencies=[claims("credit:c:read"), looks("credit_base_c_read")])
-async def get_base_c(request: Request, cpf: PathCpf) -> BaseCOut:
+@router.get(
+    "/base-c",
+    summary="Ler a base C",
+    response_model=BaseCOut,
+    dependencies=[claims("credit:c:read"), looks("credit_base_c_read")],
+)
+async def get_base_c(request: Request, cpf: PathCpf) -> Response:
     """Mostra a última consulta, a movimentação financeira e a última compra com cartão."""
     content = await _stores(request).c.read_json(cpf)
     await _trail(request).look("credit_base_c_read", _person(request, cpf))
-    return Response(content, media_type="application/json")  # type: ignore[return-value] # the annotation documents it
+    return Response(content, media_type="application/json")
 
 
 @router.post(

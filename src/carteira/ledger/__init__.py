@@ -47,6 +47,7 @@ from carteira.ledger.queries import (
     statement_page,
 )
 from carteira.ledger.recorder import Holders, Recorder, Records
+from carteira.ledger.schemas import LedgerMovementOut
 from carteira.ledger.service import (
     accounts_held,
     assign_owner,
@@ -83,6 +84,7 @@ __all__ = [
     "Holders",
     "InsufficientFunds",
     "LedgerAccountView",
+    "LedgerMovementOut",
     "LineKey",
     "NewEntry",
     "Posting",

@@ -31,8 +31,8 @@ class LedgerBalanceOut(BaseModel):
     at: datetime
 
 
-class StatementLineOut(BaseModel):
-    """One line of a statement."""
+class LedgerMovementOut(BaseModel):
+    """One movement of an account, as every statement shows it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -42,6 +42,11 @@ class StatementLineOut(BaseModel):
     amount: int = Field(description="Positivo entra, negativo sai; em centavos")
     balance_after: int | None
     posted_at: datetime
+
+
+class StatementLineOut(LedgerMovementOut):
+    """One line of a statement."""
+
     actor: Actor | None = Field(description="Quem moveu o dinheiro; para quem tem `ledger:read` e para si")
     approved_by: UUID | None = Field(description="Quem aprovou, se pediu duas pessoas; para quem tem `ledger:read`")
 

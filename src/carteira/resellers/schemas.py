@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from carteira import identity
+from carteira import identity, ledger
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.money import MAX_AMOUNT, Amount
 from carteira.kit.web.bodies import Body
@@ -203,15 +203,8 @@ class CashbackBalanceOut(BaseModel):
     balance: int
 
 
-class CashbackStatementLineOut(BaseModel):
+class CashbackStatementLineOut(ledger.LedgerMovementOut):
     """One movement of cashback."""
-
-    entry_id: UUID
-    kind: str
-    description: str | None
-    amount: int = Field(description="Positivo entra, negativo sai; em centavos")
-    balance_after: int | None
-    posted_at: datetime
 
 
 class MonthOut(BaseModel):

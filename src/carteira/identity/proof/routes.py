@@ -46,20 +46,21 @@ async def close_dispute(dispute_id: UUID, tx: TxDep, who: Prover) -> None:
 @router.post(
     "/{user_id}/cpf-proof",
     summary="Comprovar o CPF de uma pessoa",
-    responses=dict(MAY_WAIT),
+    response_model=CpfProofOut,
+    responses=MAY_WAIT,
     dependencies=[acts("cpf_proven", "cpf_disputed")],
 )
 @idempotent()
 async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     user_id: UUID, body: CpfProofIn, tx: TxDep, who: Prover, identity: IdentityDep, desk: DeskDep
-) -> CpfProofOut:
+) -> object:
     """Registra que a pessoa e o documento foram vistos. Se outra conta só digitou este CPF, ele sai dela.
 
     Nesse caso, em produção, uma segunda pessoa confirma (202).
     """
     what = by_operator.operation(identity.cpf_followers, two_to_move=not identity.config.development)
     order = by_operator.CpfProofOrder(user_id=user_id, cpf=body.cpf, paper=body.paper)
-    return await by_operator.carry_out(tx, desk, what, order, who)  # type: ignore[return-value] # or 202
+    return await by_operator.carry_out(tx, desk, what, order, who)
 
 
 @router.delete(

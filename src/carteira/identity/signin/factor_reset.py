@@ -9,13 +9,14 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import delete, exists, or_, select
 
-from carteira.identity.errors import NoSecondFactor, UserNotFound
-from carteira.identity.models import MfaChallenge, Passkey, RecoveryCode, Totp, User
+from carteira.identity.errors import NoSecondFactor
+from carteira.identity.models import MfaChallenge, Passkey, RecoveryCode, Totp
 from carteira.identity.roles.grants import require_not_above
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.identity.users.service import live
 from carteira.kit.db import jobs
-from carteira.kit.db.session import Tx, locked
+from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.web.access import Principal
@@ -48,7 +49,7 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
             UserNotFound: there is no such person any more.
             OwnOperation: it is the checker's own.
         """
-        user = await _live(tx, order.user_id)
+        user = await live(tx, order.user_id)
         await act.weigh(tx, amount=0, summary=SUMMARY, gains=Gains.of(user.id, user.cpf))
         for table in (Totp, RecoveryCode, Passkey, MfaChallenge):
             await tx.execute(delete(table).where(table.user_id == user.id))
@@ -74,7 +75,7 @@ async def propose(tx: Tx, desk: Desk, standings: SessionStandings, who: Principa
         UserNotFound, ClaimsBeyondYours.
         NoSecondFactor: they have none.
     """
-    user = await _live(tx, user_id)
+    user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
     has = select(or_(exists().where(Totp.user_id == user_id), exists().where(Passkey.user_id == user_id)))
     if not await tx.scalar(has):
@@ -82,10 +83,3 @@ async def propose(tx: Tx, desk: Desk, standings: SessionStandings, who: Principa
     order = FactorResetOrder(user_id=user_id)
     gains = Gains.of(user_id, user.cpf)
     return await desk.propose(tx, operation(lambda: standings), order, who.actor, summary=SUMMARY, gains=gains)
-
-
-async def _live(tx: Tx, user_id: UUID) -> User:
-    user = await locked(tx, User, user_id)
-    if user is None or user.erased_at is not None:
-        raise UserNotFound
-    return user

@@ -142,13 +142,11 @@ async def put_password(body: PasswordIn, who: Who, identity: IdentityDep) -> Non
     await people.change_password(identity, who, body.current_password, body.new_password)
 
 
-@router.get("/me/data", summary="Tudo o que há sobre mim")
-async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> dict[str, Any]:
+@router.get("/me/data", summary="Tudo o que há sobre mim", response_model=dict[str, Any])
+async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> JSONResponse:
     """Baixa tudo o que a plataforma guarda sobre a pessoa (LGPD, art. 18, II e V)."""
     content = jsonable_encoder(await people.everything_about(tx, identity, who.user_id))
-    return JSONResponse(  # type: ignore[return-value] # FastAPI passes a Response on
-        content, headers={"Content-Disposition": 'attachment; filename="meus-dados.json"'}
-    )
+    return JSONResponse(content, headers={"Content-Disposition": 'attachment; filename="meus-dados.json"'})
 
 
 @router.get("/me/accesses", summary="Quem consultou os meus dados")

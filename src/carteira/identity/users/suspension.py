@@ -5,12 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import delete
 
-from carteira.identity.errors import SuspendsThemself, UserNotFound
-from carteira.identity.models import MfaChallenge, User
+from carteira.identity.errors import SuspendsThemself
+from carteira.identity.models import MfaChallenge
 from carteira.identity.roles.grants import keep_an_administrator, require_not_above
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.standing import SessionStandings
-from carteira.kit.db.session import Tx, locked
+from carteira.identity.users.service import live
+from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
@@ -28,7 +29,7 @@ async def suspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUI
     """
     if who.id == user_id:
         raise SuspendsThemself
-    user = await _live(tx, user_id)
+    user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
     await keep_an_administrator(tx, user_id)
     user.suspended_at = user.suspended_at or clock.now()
@@ -44,16 +45,9 @@ async def unsuspend(tx: Tx, access: SessionStandings, who: Principal, user_id: U
     Raises:
         UserNotFound, ClaimsBeyondYours.
     """
-    user = await _live(tx, user_id)
+    user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
     user.suspended_at = None
     await tx.flush()
     await sessions.revoke_all(tx, access, user_id)
     await audit.record(tx, "user_unsuspended", actor=who.id, subject=user_id)
-
-
-async def _live(tx: Tx, user_id: UUID) -> User:
-    user = await locked(tx, User, user_id)
-    if user is None or user.erased_at is not None:
-        raise UserNotFound
-    return user
