@@ -68,9 +68,11 @@ def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, 
         assert b"maria@exemplo.com.br" in book.read("xl/worksheets/sheet1.xml")
     with psycopg.connect(cli_url) as connection:
         audited = connection.execute(
-            "SELECT details ->> 'format' FROM audit_log WHERE action = 'users_exported' ORDER BY id"
+            "SELECT details ->> 'format', actor_name, count(DISTINCT subject_id), count(*) FROM audit_log "
+            "WHERE action = 'users_exported' GROUP BY 1, 2 ORDER BY 1"
         ).fetchall()
-    assert audited == [("csv",), ("xlsx",)]
+    people = len(demo.PEOPLE)
+    assert audited == [(form, "users export", people, people) for form in ("csv", "xlsx")]
     assert "não pôde ser escrito" in carteira("users", "export", "/proc/pessoas.xlsx", code=1).stderr
 
 

@@ -9,7 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
+from carteira.identity.users import export
 from carteira.identity.users.export import export_daily, export_users
+from carteira.kit.security import audit
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.ids import uuid7
 from tests.support.app import RunningApp
 from tests.support.ledger import TESTER
 from tests.support.people import Person, new_person, register, sign_in
@@ -109,9 +113,53 @@ async def test_the_audit_knows_sign_ins_claims_exports_and_looks(app: RunningApp
         rows = await tx.scalars(
             text("SELECT action FROM audit_log WHERE subject_id = :id ORDER BY id"), {"id": person.id}
         )
-        assert rows.all() == ["user_added", "sign_in", "sign_in_failed", "claims_given", "claims_taken", "user_read"]
-        exports = await tx.scalar(text("SELECT count(*) FROM audit_log WHERE action = 'users_exported'"))
-        assert exports
+        acts = ["user_added", "sign_in", "sign_in_failed", "claims_given", "claims_taken"]
+        assert rows.all() == [*acts, "user_read", "users_exported"]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+async def test_an_export_is_a_look_at_each_person_in_it_but_oneself(app: RunningApp, person: Person, form: str) -> None:
+    admin = await register(app)
+    given = await app.client.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=app.bearer("*"))
+    assert given.status_code == 200
+    await sign_in(admin)
+    request_id = str(uuid7())
+    shown = await app.client.get(
+        "/users/export", params={"format": form}, headers=admin.headers | {"X-Request-ID": request_id}
+    )
+    assert shown.status_code == 200
+    late = await register(app)
+    async with app.database.transaction() as tx:
+        rows = await tx.execute(
+            text("SELECT subject_id, actor_id, session_id, look FROM audit_log WHERE request_id = :id"),
+            {"id": request_id},
+        )
+        looks = {row.subject_id: (row.actor_id, row.session_id is not None, row.look) for row in rows}
+        people = set(await tx.scalars(text("SELECT id FROM users WHERE erased_at IS NULL")))
+    assert set(looks) == people - {admin.id, late.id}
+    assert set(looks.values()) == {(admin.id, True, True)}
+    answer = await app.client.get("/users/me/accesses", headers=person.headers)
+    assert [item["actor_id"] for item in answer.json()["items"]].count(str(admin.id)) == 1
+    await sign_in(late)
+    answer = await app.client.get("/users/me/accesses", headers=late.headers)
+    assert str(admin.id) not in [item["actor_id"] for item in answer.json()["items"]]
+
+
+async def test_who_hangs_up_was_shown_what_they_were_given(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        await register(app)
+    monkeypatch.setattr(export, "_BATCH", 2)
+    reader = Actor.person(uuid7())
+    pieces = export.csv_chunks(app.database, audit.look("users_exported", actor=reader), show_cpf=False)
+    await anext(pieces)
+    given = list(csv.reader(io.StringIO((await anext(pieces)).decode())))
+    await pieces.aclose()
+    async with app.database.transaction() as tx:
+        rows = await tx.scalars(
+            text("SELECT subject_id FROM audit_log WHERE actor_id = :id ORDER BY id"), {"id": reader.id}
+        )
+        assert [str(shown) for shown in rows] == [row[0] for row in given]
+    assert len(given) == 2
 
 
 async def test_export_as_csv_is_masked_and_safe_in_a_spreadsheet(app: RunningApp, person: Person) -> None:
@@ -145,7 +193,7 @@ async def test_export_as_xlsx_opens_as_one(app: RunningApp, person: Person) -> N
 async def test_the_command_reports_progress_and_the_daily_export_keeps_some(app: RunningApp, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     written = await export_users(
-        app.database, tmp_path / "u.csv", form="csv", progress=lambda done, total: told.append((done, total))
+        app.database, tmp_path / "u.csv", form="csv", look=None, progress=lambda done, total: told.append((done, total))
     )
     assert told[-1] == (written, written)
     for day in range(1, 5):

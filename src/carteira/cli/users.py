@@ -36,7 +36,7 @@ def export_users(
 
 
 async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) -> int:
-    """Write everybody to a file, CPFs masked, and the fact to the audit; return how many there were.
+    """Write everybody to a file, CPFs masked, and a look at each to the audit; return how many there were.
 
     Raises:
         OSError: the file cannot be written.
@@ -47,12 +47,8 @@ async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) 
     from carteira.kit.values.actor import Actor
 
     async with open_database(url) as database:
-        written = await identity.export_users(database, path, form=form.value, progress=progress)
-        async with database.transaction() as tx:
-            await audit.record_look_at_everybody(
-                tx, "users_exported", actor=Actor("command", "users export"), format=form.value
-            )
-    return written
+        look = audit.look("users_exported", actor=Actor("command", "users export"), format=form.value)
+        return await identity.export_users(database, path, form=form.value, look=look, progress=progress)
 
 
 @app.command("sign-out")

@@ -5,7 +5,7 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from carteira.identity.models import User
 from carteira.identity.users.queries import PersonView, people, view_of
 from carteira.kit.db.engine import Database
 from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.security.audit import Look
 from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.cpf import mask_cpf
 
@@ -43,8 +44,6 @@ _BATCH = 1_000
 _CHUNK_BYTES = 65_536
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHEET_ROWS = 1_048_575
-
-"""Told how many rows are written and how many there are."""
 
 
 def _instant(at: datetime) -> str:
@@ -72,13 +71,18 @@ def _plain(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-async def _batches(database: Database) -> AsyncIterator[Sequence[PersonView]]:
-    """Read the people in short transactions, so that a slow reader holds nothing open."""
+async def _batches(database: Database, look: Look | None) -> AsyncIterator[Sequence[PersonView]]:
+    """Read the people in short transactions, so that a slow reader holds nothing open.
+
+    Each records whom it gives, so that who hangs up was shown those only, and nobody is shown unrecorded.
+    """
     after: UUID | None = None
     while True:
         async with database.transaction() as tx:
             query = people().order_by(User.id).limit(_BATCH)
             rows = [view_of(row) for row in await tx.execute(query if after is None else query.where(User.id > after))]
+            if look is not None:
+                await look.at(tx, [row.id for row in rows])
         if rows:
             yield rows
         if len(rows) < _BATCH:
@@ -98,10 +102,10 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-async def csv_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[bytes]:
+async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
     """Give the CSV piece by piece (RFC 4180, UTF-8 with the mark by which spreadsheets know it)."""
     yield _MARK + _csv([COLUMNS])
-    async for batch in _batches(database):
+    async for batch in _batches(database, look):
         rows = [_row(person, show_cpf=show_cpf) for person in batch]
         yield await asyncio.to_thread(_csv, rows)
 
@@ -136,18 +140,25 @@ class _Book:
         self._book.close()
 
 
-async def export_users(
-    database: Database, path: Path, *, form: Format, show_cpf: bool = False, progress: Progress = no_progress
+async def export_users(  # noqa: PLR0913 - what a file is made of
+    database: Database,
+    path: Path,
+    *,
+    form: Format,
+    look: Look | None,
+    show_cpf: bool = False,
+    progress: Progress = no_progress,
 ) -> int:
     """Write the users to a file, readable by its owner only, whole or not at all; give how many there were.
 
-    Memory stays the same however many there are. `progress` is for the command's bar.
+    Memory stays the same however many there are. `look` is whose look at them it is, if it is anybody's; `progress` is
+    for the command's bar.
     """
     total = await count(database)
     written = 0
     file = await asyncio.to_thread(_File, path, form)
     try:
-        async for batch in _batches(database):
+        async for batch in _batches(database, look):
             rows = [_row(person, show_cpf=show_cpf) for person in batch]
             await asyncio.to_thread(file.write, rows)
             written += len(rows)
@@ -186,11 +197,11 @@ class _File:
         self._part.unlink(missing_ok=True)
 
 
-async def xlsx_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[bytes]:
+async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
     """Give the XLSX piece by piece, from a temporary file that is gone at the end, whoever hangs up."""
     with tempfile.TemporaryDirectory(prefix="carteira-export-") as folder:
         path = Path(folder) / "usuarios.xlsx"
-        await export_users(database, path, form="xlsx", show_cpf=show_cpf)
+        await export_users(database, path, form="xlsx", look=look, show_cpf=show_cpf)
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
                 yield chunk
@@ -199,7 +210,7 @@ async def xlsx_chunks(database: Database, *, show_cpf: bool) -> AsyncIterator[by
 async def export_daily(database: Database, folder: Path, *, days_kept: int) -> Path:
     """Write the day's export, CPFs masked, and delete those older than the days kept. A job calls it."""
     path = folder / f"usuarios-{clock.today().isoformat()}.xlsx"
-    await export_users(database, path, form="xlsx")
+    await export_users(database, path, form="xlsx", look=None)
     await asyncio.to_thread(_delete_old, folder, days_kept)
     return path
 

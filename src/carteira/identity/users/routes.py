@@ -200,12 +200,11 @@ async def get_export(
 ) -> StreamingResponse:
     """Exporta todos os usuários, sem senhas; o CPF sai inteiro só com a permissão `users:cpf`. Pede entrada recente."""
     show_cpf = who.may("users:cpf")
-    async with identity.database.transaction() as tx:
-        await audit.record_look_at_everybody(tx, "users_exported", format=form, cpf=show_cpf)
+    look = audit.look("users_exported", format=form, cpf=show_cpf)
     make = export.csv_chunks if form == "csv" else export.xlsx_chunks
     name = f"usuarios-{clock.today().isoformat()}.{form}"
     return StreamingResponse(
-        make(identity.database, show_cpf=show_cpf),
+        make(identity.database, look, show_cpf=show_cpf),
         media_type=export.MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

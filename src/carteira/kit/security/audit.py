@@ -15,7 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import BigInteger, Boolean, Index, Text, false, text
+from sqlalchemy import BigInteger, Boolean, Index, Text, bindparam, false, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -176,6 +176,49 @@ async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
         await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look under way: `at` writes whom it shows, a batch at a time, also when its request has ended (a stream).
+
+    Attributes:
+        row: What all of its rows say.
+    """
+
+    row: dict[str, Any]
+
+    def rows(self, subjects: Iterable[UUID | None]) -> list[dict[str, Any]]:
+        """Return a row for each person; none for oneself, nor for who was erased (None)."""
+        others = (one for one in dict.fromkeys(subjects) if one and one != self.row["actor_id"])
+        return [self.row | {"id": uuid7(), "subject_id": one} for one in others]
+
+    async def at(self, tx: Tx, subjects: Iterable[UUID | None]) -> None:
+        """Write that these people are shown, in one statement."""
+        if rows := self.rows(subjects):
+            ids = {"ids": [row["id"] for row in rows], "subjects": [row["subject_id"] for row in rows]}
+            await tx.execute(_INSERT_LOOKS, self.row | ids)
+
+
+_INSERT_LOOKS = text("""
+    INSERT INTO audit_log (id, actor_kind, actor_id, actor_name, session_id, request_id, subject_id, action, details,
+                           created_at, look)
+    SELECT one.id, :actor_kind, CAST(:actor_id AS uuid), :actor_name, CAST(:session_id AS uuid), :request_id,
+           one.subject_id, :action, :details, CAST(:created_at AS timestamptz), true
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:subjects AS uuid[])) AS one (id, subject_id)
+""").bindparams(bindparam("details", type_=JSONB))
+
+
+def look(
+    action: str,
+    *,
+    actor: By = FROM_REQUEST,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> Look:
+    """Begin a look at people who are known only as they are read; their rows go into the transactions that read."""
+    if request := _request.get():
+        request.looked = True
+    return Look(_row(action, actor, None, details) | {"look": True})
+
+
 async def record_looks(
     tx: Tx,
     action: str,
@@ -189,20 +232,12 @@ async def record_looks(
     A look at oneself leaves none, nor does one at somebody who was erased (None). It goes into the transaction that
     reads: the answer leaves after the commit, so that nothing is shown unrecorded.
     """
-    await write(tx, look_rows(action, subjects, actor=actor, **details))
+    await look(action, actor=actor, **details).at(tx, subjects)
 
 
-async def record_look_at_everybody(
-    tx: Tx,
-    action: str,
-    *,
-    actor: By = FROM_REQUEST,
-    **details: Any,  # noqa: ANN401 - any JSON
-) -> None:
-    """Write that somebody takes everybody's data with them: one row, which each person there is shown."""
-    if request := _request.get():
-        request.looked = True
-    await write(tx, [_row(action, actor, None, details) | {"look": True}])
+async def record_look_at_everybody(tx: Tx, action: str, *, actor: By, **details: Any) -> None:  # noqa: ANN401 - any JSON
+    """Write that everybody's data were put where nobody has looked yet (a job's file): one row, which all are shown."""
+    await write(tx, [look(action, actor=actor, **details).row])
 
 
 def look_rows(
@@ -213,7 +248,4 @@ def look_rows(
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> list[dict[str, Any]]:
     """Return the rows of `record_looks`, for whoever writes them elsewhere."""
-    if request := _request.get():
-        request.looked = True
-    rows = (_row(action, actor, subject, details) | {"look": True} for subject in dict.fromkeys(subjects) if subject)
-    return [row for row in rows if row["subject_id"] != row["actor_id"]]
+    return look(action, actor=actor, **details).rows(subjects)
