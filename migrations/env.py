@@ -1,7 +1,9 @@
 """Alembic's environment: one linear history over all modules' tables, online with psycopg or as SQL text."""
 
+import time
+
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 from carteira.kit.db.base import Base
 from carteira.schema import load_models
@@ -28,11 +30,18 @@ def _offline() -> None:
         context.run_migrations()
 
 
+def _take_turn(connection: Connection) -> None:
+    """Wait for the lock without a statement that waits: an index that is made concurrently waits for each of those."""
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+        connection.rollback()
+        time.sleep(0.1)
+
+
 def _online() -> None:
     url: str = context.config.attributes["url"]
     engine = create_engine("postgresql+psycopg://" + url.partition("://")[2])
     with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        _take_turn(connection)
         # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again.
         connection.execute(text("SET lock_timeout = '5s'"))
         connection.commit()

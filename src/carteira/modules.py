@@ -11,6 +11,7 @@ LAYERS = ("foundation", "papers", "products", "dialogue", "notices")
 """From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
 
 KIT_TABLES = (
+    "carteira.kit.db.positions",
     "carteira.kit.db.outbox",
     "carteira.kit.web.idempotency",
     "carteira.kit.security.approvals",

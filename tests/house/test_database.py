@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
@@ -17,6 +18,7 @@ from carteira.embedded import Endpoints
 from carteira.kit.db import outbox
 from carteira.kit.db.base import Base
 from carteira.ledger import chain
+from tests.support.clusters import run
 from tests.support.databases import NewDatabase, open_database
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import overwrite, verified
@@ -230,14 +232,14 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
 
 
 def test_the_printed_sql_builds_the_same(
-    new_empty_database: Callable[[], str], capsys: pytest.CaptureFixture[str]
+    new_empty_database: Callable[[], str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     schema.print_sql()
     ddl = capsys.readouterr().out
     assert "CREATE TABLE ledger_postings" in ddl
     url = new_empty_database()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(ddl.encode())
+    (tmp_path / "schema.sql").write_text(ddl)
+    run("psql", "--set=ON_ERROR_STOP=1", "--no-psqlrc", f"--file={tmp_path / 'schema.sql'}", url)
     command.check(schema.alembic_config(url))
     assert checks_in(url) == checks_of_models()
 

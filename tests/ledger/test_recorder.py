@@ -29,7 +29,7 @@ async def _notes(ledger_database: Database) -> AsyncIterator[None]:
     """What a module would have: a table, its composite type and a guard. Committed, since statements are kept."""
     async with ledger_database.transaction() as tx:
         for statement in (
-            "CREATE TABLE test_notes (id bigint GENERATED ALWAYS AS IDENTITY, said text, number integer)",
+            "CREATE TABLE test_notes (id bigint GENERATED ALWAYS AS IDENTITY, said text, number integer, xid bigint)",
             "CREATE TYPE test_note AS (number integer, said text)",
             """CREATE FUNCTION test_require_seven(known bigint) RETURNS boolean LANGUAGE plpgsql AS $$
                BEGIN

@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
-from carteira.kit.db.outbox import XID_DEFAULT
 
 FIRST_EMPLOYER = UUID("01980000-0000-7000-8000-0000000000e1")
 """Whose accounts are that name no employer: those of releases before there were employers."""
@@ -139,7 +139,7 @@ class BenefitDecision(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
     external_id: Mapped[str | None] = mapped_column(Text)
     account_id: Mapped[UUID | None]
     account: Mapped[str] = mapped_column(Text)
@@ -171,7 +171,7 @@ class BenefitReturn(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
     decision_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_decisions.id"))
     kind: Mapped[str] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(BigInteger)

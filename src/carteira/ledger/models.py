@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, SmallInteger, Text, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
-from carteira.kit.db.outbox import XID_DEFAULT
 
 
 class LedgerAccount(Base):
@@ -19,6 +19,7 @@ class LedgerAccount(Base):
         CheckConstraint("may_go_negative OR balance - held >= 0", name="funds"),
         CheckConstraint("held >= 0", name="held"),
         Index("ix_ledger_accounts_owner_id", "owner_id", postgresql_where="owner_id IS NOT NULL"),
+        Index("ix_ledger_accounts_is_system", "id", postgresql_where="is_system"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -49,7 +50,7 @@ class LedgerEntry(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
     kind: Mapped[str] = mapped_column(Text)
     description: Mapped[str | None] = mapped_column(Text)
     key: Mapped[str | None] = mapped_column(Text)

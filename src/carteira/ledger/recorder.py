@@ -29,8 +29,8 @@ class Recorder(Generic[Row]):
     both.
 
     Args:
-        table: The table that takes the rows.
-        columns: Its columns, in the order of a row's fields.
+        table: The table that takes the rows; its `xid` takes the position of the transaction, asked for once.
+        columns: Its other columns, in the order of a row's fields.
         row_type: The composite type in the database with the same fields.
         guard: A function in the database that is called once with the `known` of `record`. It returns true, or raises
             so that neither the book nor the rows are written.
@@ -40,8 +40,8 @@ class Recorder(Generic[Row]):
         self._guard = guard
         guarded = f"(SELECT {guard}($9)) AND " if guard else ""
         self._statement = f"""{WRITE}
-    INSERT INTO {table} ({", ".join(columns)})
-    SELECT new.* FROM unnest($8::{row_type}[]) AS new
+    INSERT INTO {table} (xid, {", ".join(columns)})
+    SELECT (SELECT position_now()), new.* FROM unnest($8::{row_type}[]) AS new
 WHERE {guarded}(SELECT count(*) FROM written) = 1"""  # noqa: S608 - names from constants of the modules
 
     def record(self, rows: Sequence[Row], known: object = None) -> Records:

@@ -433,7 +433,7 @@ async def roll_up(tx: Tx) -> int:
     """
     result = await tx.execute(
         text("""
-        WITH horizon AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xid),
+        WITH horizon AS (SELECT position_horizon() AS xid),
         account AS (
             SELECT id, rolled_up_to FROM ledger_accounts WHERE is_system ORDER BY id FOR UPDATE
         ),
@@ -451,6 +451,7 @@ async def roll_up(tx: Tx) -> int:
             rolled_up_to = (SELECT xid FROM horizon)
         FROM account
         WHERE ledger_accounts.id = account.id AND EXISTS (SELECT FROM moved)
+          AND account.rolled_up_to < (SELECT xid FROM horizon)
         RETURNING ledger_accounts.id
         """)
     )

@@ -24,8 +24,8 @@ RECORDER: Final = ledger.Recorder[Decision](
 )
 """Writes decisions with the book they were taken on, unless the catalog is another than the one that they know."""
 _RECORD = f"""
-    INSERT INTO benefits_decisions ({_DECISION_COLUMNS})
-    SELECT new.* FROM unnest($1::benefits_new_decision[]) AS new
+    INSERT INTO benefits_decisions (xid, {_DECISION_COLUMNS})
+    SELECT (SELECT position_now()), new.* FROM unnest($1::benefits_new_decision[]) AS new
 """  # noqa: S608 - constants
 _TAKE_ID = _RECORD + "ON CONFLICT (id) DO NOTHING"
 

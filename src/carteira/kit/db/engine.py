@@ -5,12 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
+from carteira.kit.db import positions
 from carteira.kit.db.errors import (
+    RESTORED,
     CommitThenRaise,
     DatabaseDown,
     OperationInProgress,
@@ -54,6 +57,8 @@ class Database:
                 "server_settings": _SERVER_SETTINGS,
             },
         )
+        event.listen(self.engine.sync_engine, "connect", _look)
+        event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._lean = LeanPool(url, size=pool_size, server_settings=_SERVER_SETTINGS)
 
@@ -100,6 +105,15 @@ class Database:
         """Give a connection on which each statement is a transaction of its own; see `LeanPool.statements`."""
         return self._lean.statements()
 
+    async def look_at_positions(self) -> None:
+        """See to it that the positions hold, as each new connection does, for whoever keeps connections for long.
+
+        Raises:
+            DatabaseDown: it cannot be found out, or the offset cannot be raised now.
+        """
+        async with self.lean_statements() as connection:
+            await positions.look(connection)
+
     async def ping(self) -> None:
         """Ask PostgreSQL for a sign of life.
 
@@ -113,6 +127,17 @@ class Database:
         """Close every connection."""
         await self.engine.dispose()
         await self._lean.close()
+
+
+def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
+    """Look at the positions before a new connection is used."""
+    connection.run_async(positions.look)
+
+
+def _give_up_restored(context: ExceptionContext) -> None:
+    """Give up the pool's connections to a database that was exchanged; new ones look at the one that is there now."""
+    if sqlstate_of(context.original_exception) == RESTORED:
+        context.is_disconnect = True
 
 
 @asynccontextmanager

@@ -34,20 +34,27 @@ class CommitUnknown(DatabaseDown):
     """PostgreSQL went away: whether what was under way took place has to be looked up."""
 
 
+RESTORED = "CA201"
+"""The SQLSTATE of a write into a database that was exchanged under the connection (`kit.db.positions`)."""
+
+
 def sqlstate_of(error: BaseException) -> str | None:
     """Give the SQLSTATE of an error of either kind of transaction."""
     return cast("str | None", getattr(getattr(error, "orig", error), "sqlstate", None))
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether an error means that PostgreSQL is unreachable or went away, not that the statement was wrong."""
+    """Tell whether an error means that PostgreSQL is unreachable, went away or is another by now.
+
+    It does not if the statement was wrong.
+    """
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, InterfaceError):
             return True
         return error.__cause__ is not None and is_connection_lost(error.__cause__)
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = error.sqlstate or ""
-        return sqlstate.startswith(("08", "57P", "53")) or sqlstate == "25006"
+        return sqlstate.startswith(("08", "57P", "53")) or sqlstate in {"25006", RESTORED}
     if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
         return is_connection_lost(error.__cause__)
     return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)

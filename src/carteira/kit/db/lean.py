@@ -7,7 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from carteira.kit.db.errors import CommitUnknown, DatabaseDown, is_connection_lost
+from carteira.kit.db import positions
+from carteira.kit.db.errors import RESTORED, CommitUnknown, DatabaseDown, is_connection_lost, sqlstate_of
 from carteira.kit.db.session import LeanTx
 
 _LEAN_SETTINGS = {
@@ -81,6 +82,8 @@ class LeanPool:
                     if not connection.is_closed():
                         self._idle.append(connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            if sqlstate_of(error) == RESTORED:
+                await self.close()  # new connections look at the database that is there now
             if is_connection_lost(error):
                 raise lost from error
             raise
@@ -90,9 +93,11 @@ class LeanPool:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        return await asyncpg.connect(**self._options)
+        connection = await asyncpg.connect(**self._options)
+        await positions.look(connection)
+        return connection
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection that is not in use."""
         while self._idle:
             await self._idle.pop().close()

@@ -1,8 +1,8 @@
 """Events: what one module must tell another. Written in the transaction that makes them true, read in commit order.
 
-Any table with `xid` (the writing transaction) and `id` (time-ordered) can be followed: the outbox below, the ledger's
-entries, the authorizer's decisions. A reader takes only rows of transactions below the horizon of all that are still
-open (`pg_snapshot_xmin`), so none can appear behind its place later. Subscribers are idempotent.
+Any table with `xid` (the writing transaction's position) and `id` (time-ordered) can be followed: the outbox below, the
+ledger's entries, the authorizer's decisions. A reader takes only rows of transactions below the horizon of all that are
+still open (`kit.db.positions`), so none can appear behind its place later. Subscribers are idempotent.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,16 +11,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Index, RowMapping, Text, func, literal_column, select, text, tuple_
+from sqlalchemy import BigInteger, Index, RowMapping, Text, func, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
 
+from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import uuid7
 
-XID_DEFAULT = text("(pg_current_xact_id()::text::bigint)")
 NOTHING = UUID(int=0)
 
 Handler = Callable[[Tx, Sequence[RowMapping]], Awaitable[None]]
@@ -33,7 +33,7 @@ class Event(Base):
     __table_args__ = (Index("ix_events_xid_id", "xid", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
     topic: Mapped[str] = mapped_column(Text)
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     occurred_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
@@ -78,14 +78,13 @@ async def follow(tx: Tx, follower: Follower) -> int:
     if place is None:
         return 0
     source = follower.source.c
-    horizon: ColumnElement[int] = literal_column("(pg_snapshot_xmin(pg_current_snapshot())::text::bigint)")
     rows = (
         (
             await tx.execute(
                 select(follower.source)
                 .where(
                     tuple_(source.xid, source.id) > tuple_(place.xid, place.last_id),
-                    source.xid < horizon,
+                    source.xid < positions.HORIZON,
                 )
                 .order_by(source.xid, source.id)
                 .limit(follower.batch)

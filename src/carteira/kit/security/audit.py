@@ -19,8 +19,8 @@ from sqlalchemy import BigInteger, Boolean, Index, Text, bindparam, false, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
+from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
-from carteira.kit.db.outbox import XID_DEFAULT
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
@@ -44,7 +44,7 @@ class AuditRecord(Base):
     action: Mapped[str] = mapped_column(Text)
     details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(INSTANT)
-    xid: Mapped[int] = mapped_column(BigInteger, server_default=XID_DEFAULT)
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
     actor_kind: Mapped[str | None] = mapped_column(Text)
     session_id: Mapped[UUID | None]
     request_id: Mapped[str | None] = mapped_column(Text)

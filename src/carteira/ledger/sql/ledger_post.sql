@@ -33,7 +33,7 @@ DECLARE
     moved integer;
     versions_ahead bigint[]; -- how far the accounts were moved on since the book was read
     balances_ahead bigint[];
-    mine constant bigint := pg_current_xact_id()::text::bigint; -- as the default, but once
+    mine constant bigint := position_now(); -- as the default, but once
 BEGIN
     IF (SELECT coalesce(sum(change), 0) FROM unnest(moves))
        <> (SELECT coalesce(sum(amount), 0) FROM unnest(lines) WHERE seq IS NOT NULL) THEN

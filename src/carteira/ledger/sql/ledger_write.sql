@@ -17,7 +17,7 @@ CREATE FUNCTION ledger_write(
 DECLARE
     stamp timestamptz;
     written integer;
-    mine constant bigint := pg_current_xact_id()::text::bigint; -- as the default, but once
+    mine constant bigint := position_now(); -- as the default, but once
 BEGIN
     IF NOT locked THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
         PERFORM FROM ledger_accounts WHERE id IN (SELECT new.id FROM unnest(balances) AS new)

