@@ -1,5 +1,6 @@
 """Every route that takes JSON reads it by the one strict reader, also those that read their bodies themselves."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -44,6 +45,23 @@ async def test_a_body_with_two_meanings_is_422(app: RunningApp, method: str, pat
         answer = await app.client.request(method, url, content=body, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input"), (body, answer.text)
         assert answer.json()["errors"][0]["field"] == "body", answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (method.upper(), path)
+        for path, operations in openapi_document()["paths"].items()
+        for method in operations
+        if path != "/transactions/authorizer"
+    ],
+    ids=str,
+)
+async def test_a_query_that_says_something_twice_is_422(app: RunningApp, method: str, path: str) -> None:
+    url = re.sub(r"{\w+}", "1", path)
+    answer = await app.client.request(method, f"{url}?limit=1&limit=2", headers=app.bearer("*"))
+    assert answer.status_code == 422, answer.text
+    assert {"field": "limit", "message": "Este parâmetro aparece mais de uma vez."} in answer.json()["errors"]
 
 
 def test_every_route_of_ours_is_one_that_reads_strictly(database_url: str, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ PRODUCTION: dict[str, Any] = {
     "public_url": "https://carteira.exemplo.com.br",
     "documents_url": "s3://documents",
     "documents_key_file": "/run/secrets/documents.json",
+    "malware_scan": "off",
     "credit_key_file": "/run/secrets/credit.json",
     "limit_top_ups": "none",
     "limit_opening_balances": "none",

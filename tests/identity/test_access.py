@@ -3,6 +3,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,10 +12,11 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey
 
 from carteira.app import access_key_file
+from carteira.identity.proof.service import CpfProof, prove
 from carteira.identity.sessions import standing
 from carteira.kit.security import tokens
 from tests.support.app import RunningApp
-from tests.support.people import Person, register, sign_in
+from tests.support.people import PASSWORD, Person, register, sign_in
 
 ADMINISTRATOR, CITIZEN = 2, 1
 
@@ -143,3 +145,19 @@ def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
         tokens.SigningKeys(path).verify(old)
     tokens.rotate(path)
     assert not retired.exists()
+
+
+async def test_a_demo_person_is_for_development_only(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = await sign_in(await register(app))
+    async with app.database.transaction() as tx:
+        await prove(tx, (), person.id, CpfProof(person.cpf, "demo"))
+    login = {"username": person.cpf, "password": PASSWORD}
+    tokens = (await app.client.post("/auth/login", data=login)).json()
+    runtime = app.api.state.identity
+    monkeypatch.setattr(app.api.state, "identity", replace(runtime, config=replace(runtime.config, development=False)))
+    refused = await app.client.post("/auth/login", data=login)
+    assert (refused.status_code, refused.json()["code"]) == (403, "demo_account")
+    refreshed = await app.client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert refreshed.status_code == 401, "nor does a session of development go on"
+    real = await sign_in(await register(app))
+    assert (await real.get("/users/me")).status_code == 200

@@ -201,8 +201,8 @@ async def test_refusals_are_counted_by_address_and_shut_no_client_out(
 KEYS: dict[str, Callable[[], Key]] = {
     "ES256": lambda: ECKey.generate_key("P-256"),
     "Ed25519": lambda: OKPKey.generate_key("Ed25519"),
-    "PS256": lambda: RSAKey.generate_key(2048),
-    "RS256": lambda: RSAKey.generate_key(2048),
+    "PS256": lambda: RSAKey.generate_key(3072),
+    "RS256": lambda: RSAKey.generate_key(3072),
 }
 
 
@@ -300,7 +300,7 @@ async def test_used_assertions_are_forgotten_once_they_are_over(
 @pytest.mark.parametrize(
     "key",
     [
-        generate_private_key(65537, 1024)  # noqa: S505 - it is to be refused
+        generate_private_key(65537, 2048)
         .public_key()
         .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         .decode(),
@@ -317,7 +317,7 @@ async def test_used_assertions_are_forgotten_once_they_are_over(
         17,
     ],
     ids=[
-        "RSA of 1024 bits",
+        "RSA of 2048 bits",
         "P-384",
         "X25519",
         "private",

@@ -1,5 +1,8 @@
 """Two operators reset a lost second factor; neither is the person, and nobody resets who holds more."""
 
+import pytest
+from sqlalchemy import text
+
 from carteira.embedded import Endpoints
 from tests.identity.test_second_factor import add_passkey, enrol
 from tests.support.app import RunningApp
@@ -9,7 +12,7 @@ from tests.support.people import PASSWORD, Person, register, sign_in
 
 
 async def proposed(person: Person, maker: Person) -> str:
-    answer = await maker.post(f"/users/{person.id}/second-factor/reset")
+    answer = await maker.post(f"/users/{person.id}/second-factor/reset", {"paper": "rg"})
     assert answer.status_code == 202, answer.text
     assert answer.json()["pending"]["kind"] == "identity.factor_reset"
     return f"/pending/{answer.json()['pending']['id']}/approve"
@@ -33,17 +36,29 @@ async def test_two_operators_reset_a_lost_factor(app: RunningApp, endpoints: End
     assert (await person.get("/auth/passkeys")).json()["items"] == []
     await enrol(person)
     await app.work_off()
+    async with app.database.transaction() as tx:
+        query = text("SELECT details FROM audit_log WHERE action = 'second_factor_reset' AND subject_id = :id")
+        details = (await tx.execute(query, {"id": person.id})).scalar_one()
+    assert (details["paper"], details["approved_by"]) == ("rg", str(checker.id)), "how they knew who it was is kept"
     assert any("segundo fator" in str(mail["Subject"]) for mail in mail_to(endpoints.maildir, person.email))
 
 
 async def test_who_has_no_factor_or_holds_more_is_not_reset(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     maker = app.person("users:write")
-    answer = await maker.post(f"/users/{person.id}/second-factor/reset")
+    answer = await maker.post(f"/users/{person.id}/second-factor/reset", {"paper": "rg"})
     assert (answer.status_code, answer.json()["code"]) == (409, "no_second_factor")
     await enrol(person)
     role = (await app.operator().get("/roles", limit=100)).json()["items"]
     auditor = next(item["id"] for item in role if item["description"] == "auditor")
     await app.operator().call("PUT", f"/users/{person.id}/role", json={"role_id": auditor})
-    answer = await maker.post(f"/users/{person.id}/second-factor/reset")
+    answer = await maker.post(f"/users/{person.id}/second-factor/reset", {"paper": "rg"})
     assert (answer.status_code, answer.json()["code"]) == (403, "claims_beyond_yours")
+
+
+@pytest.mark.parametrize("body", [None, {}, {"paper": "she told me"}])
+async def test_nobody_is_reset_unseen(app: RunningApp, body: dict[str, str] | None) -> None:
+    person = await sign_in(await register(app))
+    await enrol(person)
+    answer = await app.person("users:write").post(f"/users/{person.id}/second-factor/reset", body)
+    assert answer.status_code == 422

@@ -246,10 +246,19 @@ async def test_the_line_of_a_request_says_who_asked_and_of_the_next_one_too(
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         await client.get("/guarded", headers={"Authorization": f"Bearer {someone}"})
         await client.get("/guarded")
+        await client.get("/nowhere")
+        await client.get(f"/things/{someone}")
     told = [
-        (line["status"], line.get("actor_kind"), line.get("actor_id")) for line in lines if line["event"] == "request"
+        (line["status"], line.get("actor_kind"), line.get("actor_id"), line.get("problem"))
+        for line in lines
+        if line["event"] == "request"
     ]
-    assert told == [(403, "person", str(someone)), (401, None, None)]
+    assert told == [
+        (403, "person", str(someone), "forbidden"),
+        (401, None, None, "not_authenticated"),
+        (404, None, None, "not_found"),
+        (200, None, None, None),
+    ]
 
 
 async def test_only_http_is_bounded() -> None:

@@ -286,6 +286,13 @@ class AccountSuspended(Forbidden):
     detail = "O seu acesso está suspenso. Fale com o atendimento."
 
 
+class DemoAccount(Forbidden):
+    """A demo person, whose password everybody knows, signs in to production."""
+
+    code = "demo_account"
+    detail = "Esta conta é de demonstração e não entra em produção."
+
+
 class TotpAlreadyOn(Conflict):
     """The authenticator is on already."""
 

@@ -274,8 +274,10 @@ class Settings(BaseSettings):
     documents_key_file: Path | None = Field(
         None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
     )
-    malware_scan: Literal["off", "required"] = Field(
-        "off", description="`required`: no file is taken without the word of the scanner at `CLAMD_URL`."
+    malware_scan: Literal["off", "required"] | None = Field(
+        None,
+        description="`required`: no file is taken without the word of the scanner at `CLAMD_URL`; `off`: none is "
+        "asked. Production has to say which; development asks none.",
     )
     clamd_url: str | None = Field(
         None,

@@ -50,7 +50,7 @@ def _unset(settings: "Settings") -> Iterator[str]:
         "trusted_proxies",
     ]
     if "documents" in settings.modules:
-        names += ["documents_url", "documents_key_file"]
+        names += ["documents_url", "documents_key_file", "malware_scan"]
     if "credit" in settings.modules:
         names += ["credit_key_file"]
     if "transit" in settings.modules:

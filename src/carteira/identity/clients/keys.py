@@ -15,7 +15,8 @@ ALGORITHMS = ("ES256", "Ed25519", "PS256", "RS256")
 SigningKey = ECKey | OKPKey | RSAKey
 _KINDS: dict[str, type[SigningKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _CURVES = {"EC": "P-256", "OKP": "Ed25519"}
-_RSA_BITS = range(2048, 8193)
+_RSA_BITS = range(3072, 8193)
+"""128 bits of security (NIST SP 800-57); keys that were registered before go on."""
 
 
 class UnfitKey(ValueError):
@@ -26,7 +27,7 @@ def read_public_key(given: str | dict[str, Any]) -> dict[str, Any]:
     """Give a public key, PEM or JWK, as the JWK that is stored.
 
     Raises:
-        UnfitKey: unreadable, private, or neither Ed25519, P-256 nor RSA of 2,048 to 8,192 bits.
+        UnfitKey: unreadable, private, or neither Ed25519, P-256 nor RSA of 3,072 to 8,192 bits.
     """
     with catch_warnings():
         simplefilter("error", SecurityWarning)  # what the library warns of is no key for us

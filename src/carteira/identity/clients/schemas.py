@@ -34,7 +34,7 @@ def _public_key(given: object) -> object:
         return read_public_key(given)
     except UnfitKey as error:
         raise PydanticCustomError(
-            "invalid_public_key", "Envie só a chave pública, em JWK ou PEM: Ed25519, P-256 ou RSA de 2048 bits ou mais."
+            "invalid_public_key", "Envie só a chave pública, em JWK ou PEM: Ed25519, P-256 ou RSA de 3072 bits ou mais."
         ) from error
 
 

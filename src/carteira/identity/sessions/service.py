@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 
 from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS, REFRESH_DAYS, SESSION_DAYS
-from carteira.identity.errors import AccountSuspended, SessionNotFound, SessionOver, UserNotFound
+from carteira.identity.errors import AccountSuspended, DemoAccount, SessionNotFound, SessionOver, UserNotFound
 from carteira.identity.models import KnownDevice, RefreshToken, Session, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
@@ -76,6 +76,7 @@ async def start_session(
     Raises:
         UserNotFound: there is no such person.
         AccountSuspended: an operator suspended them.
+        DemoAccount: they are a demo person, and this is production.
     """
     now = clock.now()
     user = await tx.get(User, user_id, populate_existing=True)
@@ -83,6 +84,8 @@ async def start_session(
         raise UserNotFound
     if user.suspended_at is not None:
         raise AccountSuspended
+    if _is_demo_in_production(runtime, user):
+        raise DemoAccount
     session = Session(
         id=uuid7(),
         user_id=user_id,
@@ -108,6 +111,11 @@ async def start_session(
         user.must_change_password,
         device_token,
     )
+
+
+def _is_demo_in_production(runtime: Runtime, user: User) -> bool:
+    """Tell whether somebody whose password is printed at every first start wants in where it matters."""
+    return user.cpf_proven_by == "demo" and not runtime.config.development
 
 
 def _access_token(runtime: Runtime, session: Session) -> str:
@@ -186,7 +194,7 @@ async def refresh(runtime: Runtime, token: str) -> Tokens:
         session.seen_at = now
         fresh = await _new_refresh_token(tx, session)
         user = await tx.get_one(User, session.user_id)
-        if user.suspended_at is not None:
+        if user.suspended_at is not None or _is_demo_in_production(runtime, user):
             raise SessionOver
         return Tokens(session.user_id, session.id, _access_token(runtime, session), fresh, user.must_change_password)
 

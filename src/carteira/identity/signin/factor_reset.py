@@ -11,6 +11,7 @@ from sqlalchemy import delete, exists, or_, select
 
 from carteira.identity.errors import NoSecondFactor
 from carteira.identity.models import MfaChallenge, Passkey, RecoveryCode, Totp
+from carteira.identity.proof.schemas import Paper
 from carteira.identity.roles.grants import require_not_above
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.standing import SessionStandings
@@ -28,9 +29,11 @@ SUMMARY = "Apagar o segundo fator perdido de uma pessoa"
 
 
 class FactorResetOrder(BaseModel):
-    """Whose second factor is lost."""
+    """Whose second factor is lost, and how the operator who asks knows that it is they."""
 
     user_id: UUID
+    paper: Paper | None = None
+    """The paper with a photo that was compared with the face; None in what waited since before it was asked for."""
 
 
 class FactorResetOut(BaseModel):
@@ -61,6 +64,7 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
             subject=user.id,
             approved_by=act.approved_by,
             sessions=ended,
+            paper=order.paper,
         )
         await jobs.defer(tx, "identity:tell_factor_reset", user_id=str(user.id))
         return FactorResetOut(user_id=user.id)
@@ -68,8 +72,10 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
     return Operation("identity.factor_reset", FactorResetOrder, run, claim=CLAIM)
 
 
-async def propose(tx: Tx, desk: Desk, standings: SessionStandings, who: Principal, user_id: UUID) -> Answered:
-    """Ask for a person's factors to be reset; a second operator, who is not the person, approves.
+async def propose(  # noqa: PLR0913, PLR0917 - what the route was given
+    tx: Tx, desk: Desk, standings: SessionStandings, who: Principal, user_id: UUID, paper: Paper
+) -> Answered:
+    """Ask for a person's factors to be reset, whom the operator saw; a second one, who is not the person, approves.
 
     Raises:
         UserNotFound, ClaimsBeyondYours.
@@ -80,6 +86,6 @@ async def propose(tx: Tx, desk: Desk, standings: SessionStandings, who: Principa
     has = select(or_(exists().where(Totp.user_id == user_id), exists().where(Passkey.user_id == user_id)))
     if not await tx.scalar(has):
         raise NoSecondFactor
-    order = FactorResetOrder(user_id=user_id)
+    order = FactorResetOrder(user_id=user_id, paper=paper)
     gains = Gains.of(user_id, user.cpf)
     return await desk.propose(tx, operation(lambda: standings), order, who.actor, summary=SUMMARY, gains=gains)

@@ -25,7 +25,7 @@ from carteira.kit.values.clock import clock
 STEP_SECONDS = 30
 RECOVERY_CODES = 10
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no 0, O, 1, I: people copy these by hand
-_GROUPS, _GROUP_LENGTH = 4, 6  # 120 bits: a plain hash is enough to keep them
+_GROUPS, _GROUP_LENGTH = 4, 7  # 140 bits: a plain hash is enough to keep them
 _TOTP_DIGITS = 6
 
 Factor = Literal["totp", "recovery_code"]

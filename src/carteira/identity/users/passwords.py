@@ -15,7 +15,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 MIN_LENGTH = 8
 MAX_LENGTH = 200
-GENERATED_LENGTH = 20
+GENERATED_LENGTH = 22
 PARALLEL_CHECKS, PARALLEL_HASHES = 2, 1
 """Each takes 64 MiB and, for a while, a core: more at once would only starve the requests that need none. New passwords
 have a thread of their own, so that who registers keeps nobody from signing in."""
@@ -91,7 +91,7 @@ def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> lis
 
 
 def generate() -> str:
-    """Make a strong password that keeps the rules: 20 letters and digits, about 118 bits."""
+    """Make a strong password that keeps the rules: 22 letters and digits, more than 128 bits."""
     alphabet = string.ascii_letters + string.digits
     while True:
         password = "".join(secrets.choice(alphabet) for _ in range(GENERATED_LENGTH))

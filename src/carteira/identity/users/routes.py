@@ -22,6 +22,7 @@ from carteira.identity.users import service as people
 from carteira.identity.users.schemas import (
     ConsentIn,
     ConsentOut,
+    FactorResetIn,
     NewUserIn,
     NewUserOut,
     PasswordIn,
@@ -291,9 +292,14 @@ async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: Ident
     response_model=WaitingOut,
     dependencies=[step_up(), acts("second_factor_reset")],
 )
-async def reset_second_factor(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep, desk: DeskDep) -> object:
-    """Espera um segundo operador; aprovado, apaga autenticador e chaves de acesso e encerra todas as sessões."""
-    waiting = await factor_reset.propose(tx, desk, identity.access, who, user_id)
+async def reset_second_factor(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    user_id: UUID, body: FactorResetIn, tx: TxDep, who: Writer, identity: IdentityDep, desk: DeskDep
+) -> object:
+    """Pede quem viu a pessoa e o documento dela. Espera um segundo operador.
+
+    Aprovado, apaga autenticador e chaves de acesso e encerra todas as sessões.
+    """
+    waiting = await factor_reset.propose(tx, desk, identity.access, who, user_id, body.paper)
     return JSONResponse(jsonable_encoder(waiting.body), waiting.status)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from carteira.identity.fields import BirthDate, Email, FullName, Id, Password, Phone
+from carteira.identity.proof.schemas import Paper
 from carteira.identity.proof.service import ProvenBy
 from carteira.identity.roles.schemas import RoleOut
 from carteira.identity.users.queries import CpfState, PersonView
@@ -24,6 +25,12 @@ class RegisterIn(Body):
     birth_date: BirthDate
     phone: Phone
     password: Password
+
+
+class FactorResetIn(Body):
+    """What the operator saw who asks for a lost second factor to be reset."""
+
+    paper: Paper = Field(description="O documento com foto que foi comparado com o rosto")
 
 
 class NewUserIn(Body):

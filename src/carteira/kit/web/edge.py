@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from carteira.kit.ops import metrics
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.problems import DatabaseDownProblem, PayloadTooLarge, Problem, RequestTimedOut, problem_of
+from carteira.kit.web.problems import answer as answer_of
 
 log = structlog.get_logger("carteira.http")
 
@@ -109,7 +110,7 @@ class Edge:
         try:
             problem = await self._serve(scope, receive, answer)
             if problem is not None and not status:
-                await problem.response()(scope, receive, answer)
+                await answer_of(problem)(scope, receive, answer)
         finally:
             metrics.requests_under_way.dec()
             seconds = time.perf_counter() - began
@@ -181,4 +182,4 @@ def unhandled(error: Exception) -> Problem:
 
 async def on_exception(_request: Request, error: Exception) -> Response:
     """Answer for the framework's own last resort; the edge sees the same error again and only counts it."""
-    return problem_of(error).response()
+    return answer_of(problem_of(error))

@@ -1,10 +1,12 @@
-"""Routes read their JSON bodies by one strict reader: a name that stands twice must not have two meanings."""
+"""Routes read what they are sent strictly: a name that stands twice, in a body or a query, has two meanings or none."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from carteira.kit.values.exact_json import parse_strict_json
@@ -24,13 +26,24 @@ class _Request(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route of ours; every router names it as its `route_class`."""
+    """A route of ours; every router names it as its `route_class`. No parameter of a query is a list."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the request on as one that reads JSON strictly."""
+        """Hand the request on as one that reads JSON strictly, unless its query says something twice."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            _insist_on_one_meaning(request)
             return await handler(_Request(request.scope, request.receive))
 
         return handle
+
+
+def _insist_on_one_meaning(request: Request) -> None:
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        message = "Este parâmetro aparece mais de uma vez."
+        raise RequestValidationError(
+            [{"type": "invalid_repeated", "loc": ("query", name), "msg": message} for name in twice]
+        )

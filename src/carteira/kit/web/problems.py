@@ -316,19 +316,25 @@ def from_validation_error(error: RequestValidationError) -> InvalidInput:
     return InvalidInput(errors=[describe(item) for item in error.errors()])
 
 
+def answer(problem: Problem) -> Response:
+    """Make the HTTP answer, and name the problem in the log line of its request: refusals are told apart there."""
+    structlog.contextvars.bind_contextvars(problem=problem.code)
+    return problem.response()
+
+
 def install(app: FastAPI) -> None:
     """Make every error leave the app as a problem, and never as a stack trace."""
 
     async def on_expected(_request: Request, error: Exception) -> Response:
-        return problem_of(error).response()
+        return answer(problem_of(error))
 
     async def on_http_exception(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return from_http_exception(error).response()
+        return answer(from_http_exception(error))
 
     async def on_validation_error(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return from_validation_error(error).response()
+        return answer(from_validation_error(error))
 
     for kind in EXPECTED:
         app.add_exception_handler(kind, on_expected)
