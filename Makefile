@@ -72,12 +72,14 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
 # Where they cannot be had, the tests behind them are skipped and say so.
-proxies: ## Install Debian's nginx and Caddy for the tests behind a proxy (as root)
-	@{ PATH="$$PATH:/usr/sbin" command -v nginx && command -v caddy; } >/dev/null || \
+proxies: ## Install Debian's nginx, Caddy and PgBouncer for the tests behind them (as root)
+	@{ PATH="$$PATH:/usr/sbin" command -v nginx && command -v caddy && PATH="$$PATH:/usr/sbin" command -v pgbouncer; } \
+	  >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "Installing nginx and Caddy …" && apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends nginx-light caddy >/dev/null; } || \
-	  echo "No nginx or no Caddy: the tests behind them will be skipped (apt-get install nginx-light caddy)"
+	  echo "Installing nginx, Caddy and PgBouncer …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends \
+	    nginx-light caddy pgbouncer >/dev/null; } || \
+	  echo "No nginx, Caddy or PgBouncer: tests will be skipped (apt-get install nginx-light caddy pgbouncer)"
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")

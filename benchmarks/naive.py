@@ -16,12 +16,13 @@ from carteira.benefits.authorizer.request import parse_authorization
 from carteira.benefits.authorizer.rules import Catalog, decide
 from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.benefits.models import BenefitAccount, BenefitDecision
-from carteira.kit.db.engine import async_url
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerPosting
 
-engine = create_async_engine(async_url(os.environ["DATABASE_URL"]), pool_size=32, max_overflow=0)
+engine = create_async_engine(
+    "postgresql+asyncpg://" + os.environ["DATABASE_URL"].partition("://")[2], pool_size=32, max_overflow=0
+)
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 catalog = Catalog(1, {}, {"5411": "FOOD", "5412": "FOOD", "5811": "MEAL", "5812": "MEAL"}, {})
 app = FastAPI()

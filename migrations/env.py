@@ -1,10 +1,13 @@
 """Alembic's environment: one linear history over all modules' tables, online with psycopg or as SQL text."""
 
 import time
+from functools import partial
 
+import psycopg
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.base import Base
 from carteira.schema import load_models
 
@@ -38,8 +41,8 @@ def _take_turn(connection: Connection) -> None:
 
 
 def _online() -> None:
-    url: str = context.config.attributes["url"]
-    engine = create_engine("postgresql+psycopg://" + url.partition("://")[2])
+    address = DatabaseAddress.parse(context.config.attributes["url"])
+    engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, address.conninfo))
     with engine.connect() as connection:
         _take_turn(connection)
         # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again.

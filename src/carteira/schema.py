@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from carteira.kit.db.address import DatabaseAddress
 from carteira.modules import TABLE_OWNERS
 
 
@@ -37,7 +38,7 @@ def alembic_config(url: str | None = None) -> Config:
 def is_current(url: str) -> bool:
     """Tell whether the database is at the last revision, without loading any module's tables."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    with psycopg.connect("postgresql://" + url.partition("://")[2]) as connection:
+    with psycopg.connect(DatabaseAddress.parse(url).conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return False
         return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head,)]

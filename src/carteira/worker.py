@@ -114,7 +114,7 @@ async def _work_off(
 ) -> None:
     """Run the queue's worker; begin again when the database comes back."""
     while not stop.is_set():
-        app = App(connector=PsycopgConnector(conninfo=settings.database(), min_size=1, max_size=4))
+        app = App(connector=PsycopgConnector(conninfo=database.address.conninfo, min_size=1, max_size=4))
         for name, blueprint in blueprints.items():
             jobs.add_tasks(app, blueprint, namespace=name)
         try:

@@ -47,7 +47,7 @@ def test_the_example_lists_every_setting_and_changes_none() -> None:
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
     "jwt_secret": "0123456789abcdef0123456789abcdef",
-    "database_url": "postgresql://carteira@db/carteira?sslmode=verify-full",
+    "database_url": "postgresql://carteira@db/carteira?sslmode=verify-full&sslrootcert=system",
     "redis_url": "rediss://cache/0",
     "metrics_token": "a-token-of-prometheus",
     "access_token_key_file": "/run/secrets/access.pem",

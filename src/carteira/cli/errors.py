@@ -6,10 +6,10 @@ What is none of these is a fault of ours, and ends with a stack trace.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from carteira.kit.db.address import AddressRefused, DatabaseAddress
 from carteira.kit.web.validation import describe
 from carteira.settings import InsecureProduction
 
@@ -25,6 +25,10 @@ _BY_SQLSTATE = {
     "55P03": "outra operação segura o que esta precisa em {where}: tente de novo.",
 }
 _UNREACHABLE = "não foi possível falar com o PostgreSQL em {where}: está no ar? Confira DATABASE_URL."
+_NOT_TRUSTED = (
+    "o certificado do PostgreSQL em {where} não foi aceito: confira sslmode e sslrootcert de DATABASE_URL, e o nome da "
+    "máquina."
+)
 _DRIVERS = ("asyncpg.", "psycopg.", "sqlalchemy.")
 
 
@@ -39,7 +43,7 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
     """
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
-    if isinstance(error, ValidationError | UnicodeDecodeError):
+    if isinstance(error, ValidationError | UnicodeDecodeError | AddressRefused):
         return _of_settings(error)
     chain = list(_chain(error))
     if any(type(link).__name__ == "DatabaseDown" or _is_driver(link) for link in chain):
@@ -54,7 +58,9 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
     return None
 
 
-def _of_settings(error: ValidationError | UnicodeDecodeError) -> str:
+def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -> str:
+    if isinstance(error, AddressRefused):
+        return f"DATABASE_URL: {error}"
     if isinstance(error, UnicodeDecodeError):
         return "o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."
     return "; ".join(_of_setting(item) for item in error.errors())
@@ -93,6 +99,8 @@ def _of_database(chain: list[BaseException], where: str) -> str | None:
         return _BY_SQLSTATE[_NO_DATABASE].format(where=where)
     if "password authentication failed" in said:
         return _BY_SQLSTATE[_WRONG_PASSWORD].format(where=where)
+    if any("SSL" in type(link).__name__ for link in chain) or "certificate" in said:
+        return _NOT_TRUSTED.format(where=where)
     lost = any(isinstance(link, OSError) or type(link).__name__ in _LOST for link in chain)
     return _UNREACHABLE.format(where=where) if lost else None
 
@@ -102,8 +110,7 @@ _LOST = {"DatabaseDown", "OperationalError", "InterfaceError", "ConnectionDoesNo
 
 
 def _place(database_url: str | None) -> str:
-    if database_url is None:
+    try:
+        return DatabaseAddress.parse(database_url or "").place if database_url else "DATABASE_URL"
+    except AddressRefused:
         return "DATABASE_URL"
-    parts = urlsplit(database_url)
-    host = parts.netloc.rpartition("@")[2] or "um soquete local"
-    return f"{host}{parts.path}"

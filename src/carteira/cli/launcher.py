@@ -66,7 +66,7 @@ def run(settings: Settings, out: Console) -> None:
         raise CommandFailed(str(error)) from error
     try:
         environment = {
-            "DATABASE_URL": endpoints.database_url or str(settings.database_url),
+            "DATABASE_URL": endpoints.database_url or settings.database(),
             "REDIS_URL": endpoints.redis_url or str(settings.redis_url),
             "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url or str(settings.aws_endpoint_url),
             "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),

@@ -43,6 +43,7 @@ _SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "unix_socket_directories": "",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     # Personal data stays out of the log: neither the failed statement nor "Key (cpf)=(…)" is written.
     "log_min_error_statement": "panic",
@@ -140,8 +141,8 @@ class PostgresServer(Server):
             raise ServerFailed(self.title, f"initdb falhou, código {status}", self.log, self._log_tail(log_start))
 
     def launch(self, port: int) -> subprocess.Popen[bytes]:
-        """Spawn the postmaster: TCP on loopback, no Unix socket."""
-        settings = self._settings | {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": ""}
+        """Spawn the postmaster: TCP on loopback, and no Unix socket unless the settings say where."""
+        settings = self._settings | {"listen_addresses": HOST, "port": str(port)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return process.spawn(
             [str(self.placement.programs / "postgres"), "-D", self.proof, *arguments],

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
+from pydantic import Field, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
 from carteira.kit.web.client_address import TrustedProxies
 from carteira.modules import OPTIONAL_MODULES
@@ -81,8 +82,10 @@ class Settings(BaseSettings):
         description=f"Modules to serve, comma-separated ({_MODULE_NAMES}), or `all` or `none`; identity, ledger and "
         "kit always are.",
     )
-    database_url: PostgresDsn | None = Field(
-        None, description="PostgreSQL 16 or newer (`postgresql://…`); empty: `carteira run` starts its own."
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL 18 or newer (`postgresql://…`, with the options of libpq); empty: `carteira run` "
+        "starts its own.",
     )
     database_insecure: bool = Field(
         False, description="PostgreSQL on another host is reached without TLS, which production refuses otherwise."
@@ -334,6 +337,13 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_understood(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            DatabaseAddress.parse(url.get_secret_value())
+        return url
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str | None) -> str | None:
@@ -430,7 +440,7 @@ class Settings(BaseSettings):
         """
         if self.database_url is None:
             raise LookupError("DATABASE_URL is not set and no embedded PostgreSQL runs: start one with `carteira run`")
-        return str(self.database_url)
+        return self.database_url.get_secret_value()
 
     def metrics_bearer(self) -> str | None:
         """Return the token that `/metrics` asks for, if there is one."""

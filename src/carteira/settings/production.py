@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from carteira.kit.db.address import DatabaseAddress
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -28,7 +30,6 @@ _ADDRESSES = (
     "meta_token_url",
     "meta_user_url",
 )
-_TLS_MODES = {"require", "verify-ca", "verify-full"}
 
 
 def faults(settings: "Settings") -> Iterator[str]:
@@ -84,10 +85,8 @@ def _weak(settings: "Settings") -> Iterator[str]:
 def _in_clear(settings: "Settings") -> Iterator[str]:
     """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
     if settings.database_url is not None and not settings.database_insecure:
-        url = urlsplit(str(settings.database_url))
-        modes = parse_qs(url.query).get("sslmode", ["prefer"])
-        hosts = [host["host"] for host in settings.database_url.hosts()]
-        if modes[-1] not in _TLS_MODES and not all(_is_here(host) for host in hosts):
+        database = DatabaseAddress.parse(settings.database_url.get_secret_value())
+        if not database.demands_tls and not all(_is_here(host.name) for host in database.hosts):
             yield (
                 "DATABASE_URL precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
                 "DATABASE_INSECURE=true diz que a rede é de confiança"
@@ -111,7 +110,7 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
 
 def _is_here(host: str | None) -> bool:
     """Tell whether a host is this machine: a loopback address, or a Unix socket's folder."""
-    if host is None or host == "localhost" or host.startswith(("/", "%2F")):
+    if host is None or host == "localhost" or host.startswith("/"):
         return True
     try:
         return ip_address(host.strip("[]")).is_loopback

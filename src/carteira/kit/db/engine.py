@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from carteira.kit.db import positions
+from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
     RESTORED,
     CommitThenRaise,
@@ -25,42 +28,37 @@ from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
 
 _SERVER_SETTINGS = {
-    "application_name": "carteira",
     "timezone": "UTC",
     "lock_timeout": "5000",
     "statement_timeout": "30000",
     "idle_in_transaction_session_timeout": "60000",
     "jit": "off",
 }
-"""Of every connection; times in milliseconds."""
-
-
-def async_url(url: str) -> str:
-    """Name the asyncpg driver in a plain `postgresql://` URL."""
-    _, _, rest = url.partition("://")
-    return f"postgresql+asyncpg://{rest}"
+"""Of every connection, where `options` of the address do not say otherwise; times in milliseconds."""
 
 
 class Database:
-    """The pool of connections and the one place where transactions begin and end."""
+    """The pool of connections and the one place where transactions begin and end.
+
+    Raises:
+        AddressRefused: the URL is not one that every connection can honour.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.address = DatabaseAddress.parse(url)
         self.engine: AsyncEngine = create_async_engine(
-            async_url(url),
+            "postgresql+asyncpg://",
+            async_creator=partial(connect, self.address, _SERVER_SETTINGS),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=True,
             hide_parameters=True,  # an error's text goes to the log, a statement's values do not
-            connect_args={
-                "timeout": 5,
-                "server_settings": _SERVER_SETTINGS,
-            },
         )
         event.listen(self.engine.sync_engine, "connect", _look)
         event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
-        self._lean = LeanPool(url, size=pool_size, server_settings=_SERVER_SETTINGS)
+        self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:

@@ -8,9 +8,12 @@ from typing import Any
 import asyncpg
 
 from carteira.kit.db import positions
+from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import RESTORED, CommitUnknown, DatabaseDown, is_connection_lost, sqlstate_of
 from carteira.kit.db.session import LeanTx
 
+COMMAND_SECONDS = 35
 _LEAN_SETTINGS = {
     "lock_timeout": "50",
     "plan_cache_mode": "force_generic_plan",
@@ -28,13 +31,9 @@ class LeanPool:
     The driver's own pool costs more than a small statement does.
     """
 
-    def __init__(self, url: str, *, size: int, server_settings: Mapping[str, str]) -> None:
-        self._options: dict[str, Any] = {
-            "dsn": "postgresql://" + url.partition("://")[2],
-            "timeout": 10,
-            "command_timeout": 35,
-            "server_settings": {**server_settings, **_LEAN_SETTINGS},
-        }
+    def __init__(self, address: DatabaseAddress, *, size: int, server_settings: Mapping[str, str]) -> None:
+        self._address = address
+        self._settings = {**server_settings, **_LEAN_SETTINGS}
         self._begin = f"BEGIN; SET LOCAL lock_timeout = {server_settings['lock_timeout']}"
         self._places = asyncio.Semaphore(size)
         self._idle: list[asyncpg.Connection] = []
@@ -93,7 +92,7 @@ class LeanPool:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        connection = await asyncpg.connect(**self._options)
+        connection = await connect(self._address, self._settings, command_timeout=COMMAND_SECONDS)
         await positions.look(connection)
         return connection
 
