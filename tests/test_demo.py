@@ -55,6 +55,10 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, ap
         assert (me["id"], me["role"]["description"]) == (str(one.id), one.role)
         if one.role in ROLES:
             assert set(me["claims"]) == ROLES[one.role]
+        if one.role == "RH":
+            for account, status in (("123", 200), ("456", 404)):  # bound to the employer of one of them
+                answer = await app.client.get(f"/benefits/accounts/{account}", headers=headers)
+                assert answer.status_code == status, answer.text
     assert {one.role for one in demo.PEOPLE} == {*ROLES, *FIXED}
     async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []

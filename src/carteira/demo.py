@@ -62,6 +62,10 @@ async def seed(url: str, modules: Collection[str]) -> None:
             await identity.seed(tx, one.id, one.person, password_hash=password_hash, role=one.role)
         for entry in _with_demo(modules):
             await getattr(importlib.import_module(entry.door), entry.demo)(tx, PERSON_ID)
+        if "benefits" in modules:
+            hr = next(one.id for one in PEOPLE if one.role == "RH")
+            benefits = importlib.import_module("carteira.benefits")
+            await benefits.seed_operator(tx, hr, bound_by=ADMINISTRATOR_ID)
 
 
 def credentials(modules: Collection[str]) -> list[str]:

@@ -78,7 +78,9 @@ async def test_a_verb_that_asks_for_a_claim_says_the_same(operator: Person, app:
 
 async def test_who_lacks_the_claim_is_not_told_of_a_second_factor(app: RunningApp) -> None:
     person = await sign_in(await register(app))
-    assert refused(await person.get("/users")) == (403, "forbidden")
+    answer = await person.get("/users")
+    assert refused(answer) == (403, "forbidden")
+    assert (answer.json()["claim"], "`users:read`" in answer.json()["detail"]) == ("users:read", True)
 
 
 async def test_a_second_session_shows_the_code_that_the_first_enrolled(app: RunningApp, operator: Person) -> None:

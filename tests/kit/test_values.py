@@ -13,7 +13,9 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import Clock, business_day, business_month
 from carteira.kit.values.cpf import Cpf, InvalidCpf, format_cpf, mask_cpf, parse_cpf
 from carteira.kit.values.ids import first_uuid7, uuid7
+from carteira.kit.values.texts import counted
 from carteira.kit.web.access import Principal
+from carteira.kit.web.validation import describe
 
 
 @pytest.mark.parametrize("text", ["52998224725", "529.982.247-25", " 529.982.247-25 ", "153.509.460-56"])
@@ -108,3 +110,12 @@ def test_the_first_id_of_an_instant_is_below_those_made_since() -> None:
     made = uuid7()
     assert first_uuid7(now - 1) < first_uuid7(now - 0.001) < made < first_uuid7(time.time() + 1)
     assert first_uuid7(-62_135_596_800) < made < first_uuid7(253_402_300_799)
+
+
+def test_choices_are_told_in_portuguese() -> None:
+    error = {"type": "literal_error", "loc": ("query", "status"), "ctx": {"expected": "'a', 'b' or 'c'"}}
+    assert describe(error) == {"field": "status", "message": "Valor fora da lista: 'a', 'b' ou 'c'."}
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(number, "linha") for number in (0, 1, 2)] == ["0 linhas", "1 linha", "2 linhas"]

@@ -31,7 +31,7 @@ from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.ledger_kinds import PURCHASE
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
-from carteira.benefits.seed import seed
+from carteira.benefits.seed import seed, seed_operator
 from carteira.kit.module import ConnectionLane, Module
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
@@ -47,6 +47,7 @@ __all__ = [
     "purchase_events",
     "return_events",
     "seed",
+    "seed_operator",
     "statement",
     "transactions",
 ]

@@ -165,6 +165,20 @@ async def seed(tx: Tx, employer_id: UUID, *, cnpj: str, name: str) -> UUID:
     return employer_id
 
 
+async def seed_member(tx: Tx, employer_id: UUID, person_id: UUID, *, bound_by: UUID) -> None:
+    """Bind a demo person to an employer, unless they were ever bound, or erased."""
+    if await identity.kind_of(tx, person_id) is None or await bound_to(tx, person_id) is not None:
+        return
+    row = EmployerMember(
+        employer_id=employer_id, member_id=person_id, member_kind="person", bound_at=clock.now(), bound_by=bound_by
+    )
+    tx.add(row)
+    await tx.flush()
+    await audit.record(
+        tx, "employer_member_bound", actor=Actor("command", "seed"), subject=person_id, employer=str(employer_id)
+    )
+
+
 async def change(tx: Tx, employer_id: UUID, changes: Mapping[str, Any]) -> EmployerView:
     """Change an employer's CNPJ, its name, and whether it is pre-funded.
 

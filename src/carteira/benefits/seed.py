@@ -36,3 +36,10 @@ async def seed(tx: Tx, person_id: UUID) -> None:
         except BenefitAccountNotFound:
             body = AccountIn(account=reference, user_id=person_id, balances=BALANCES, employer_id=ids[employer_id])
             await accounts.open_account(tx, body, Act(Actor("command", "seed")))
+
+
+async def seed_operator(tx: Tx, person_id: UUID, *, bound_by: UUID) -> None:
+    """Bind a demo operator of HR to the first demo employer, unless they were ever bound, or erased."""
+    cnpj, name = EMPLOYERS[FIRST_EMPLOYER]
+    employer_id = await employers.seed(tx, FIRST_EMPLOYER, cnpj=cnpj, name=name)
+    await employers.seed_member(tx, employer_id, person_id, bound_by=bound_by)

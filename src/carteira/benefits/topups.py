@@ -35,6 +35,7 @@ from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
+from carteira.kit.values.texts import counted
 from carteira.kit.web.problems import InvalidInput, Problem
 from carteira.kit.web.validation import describe
 
@@ -190,7 +191,7 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
     await act.weigh(
         tx,
         amount=total,
-        summary=f"Creditar {len(due)} linhas de um lote, {format_brl(total)} no total",
+        summary=f"Creditar {counted(len(due), 'linha')} de um lote, {format_brl(total)} no total",
         gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
         scope=scope,
     )

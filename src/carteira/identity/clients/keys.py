@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-ALGORITHMS = ("ES256", "Ed25519", "PS256", "RS256")
+ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
+"""`EdDSA` is what many libraries still call Ed25519, the one curve that we take of it (RFC 9864, section 2.2)."""
 SigningKey = ECKey | OKPKey | RSAKey
 _KINDS: dict[str, type[SigningKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _CURVES = {"EC": "P-256", "OKP": "Ed25519"}

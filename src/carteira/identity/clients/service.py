@@ -145,8 +145,8 @@ async def _known(tx: Tx, claims: Collection[str]) -> dict[str, int]:
         row.description: row.id
         for row in await tx.execute(select(Claim.description, Claim.id).where(Claim.description.in_(set(claims))))
     }
-    if len(found) != len(set(claims)):
-        raise ClaimNotFound
+    if unknown := sorted(set(claims) - set(found)):
+        raise ClaimNotFound(f"Não há a permissão {', '.join(unknown)}.", claims=unknown)
     return found
 
 
@@ -156,8 +156,10 @@ def _require_held(who: Principal, claims: Collection[str]) -> None:
     Raises:
         ClaimForPeopleOnly, ClaimsBeyondYours.
     """
-    if PEOPLE_ONLY.intersection(claims):
-        raise ClaimForPeopleOnly
+    if forbidden := sorted(PEOPLE_ONLY.intersection(claims)):
+        raise ClaimForPeopleOnly(
+            f"Só pessoas podem ter {', '.join(forbidden)}: um cliente (máquina) não pode.", claims=forbidden
+        )
     require_may_grant(who, claims)
 
 

@@ -16,3 +16,8 @@ def trim(text: str) -> str:
     while start < end and is_blank(text[end - 1]):
         end -= 1
     return text[start:end]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, whose plural in Portuguese ends with an "s"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -125,14 +125,14 @@ class Principal:
         """Insist on a claim; where its lack is told as something else (a 404), `otherwise` says as what.
 
         Raises:
-            Forbidden: it was not granted, or the problem of `otherwise`.
+            Forbidden: it was not granted, which `claim` names; or the problem of `otherwise`.
             SecondFactorRequired: it was, and waits for the session's second factor.
         """
         if self.may(claim):
             return
         if claim in self.withheld or EVERY_CLAIM in self.withheld:
             raise SecondFactorRequired(enrolled=self._has_second_factor)
-        raise otherwise or Forbidden()
+        raise otherwise or Forbidden(f"Você não tem permissão para fazer isso: falta `{claim}`.", claim=claim)
 
     def require_recent_sign_in(self) -> None:
         """Insist that the person was there within the last quarter of an hour, for what a stolen session must not do.

@@ -29,8 +29,8 @@ _MESSAGES = {
     "less_than_equal": "O valor deve ser no máximo {le}.",
     "too_short": "Envie pelo menos {min_length} item(ns).",
     "too_long": "Envie no máximo {max_length} itens.",
-    "enum": "Valor fora da lista: {expected}.",
-    "literal_error": "Valor fora da lista: {expected}.",
+    "enum": "Valor fora da lista: {choices}.",
+    "literal_error": "Valor fora da lista: {choices}.",
     "uuid_type": "Identificador inválido.",
     "uuid_parsing": "Identificador inválido.",
     "date_type": "Data inválida: use AAAA-MM-DD.",
@@ -55,7 +55,9 @@ def describe(error: Mapping[str, Any]) -> dict[str, str]:
     if kind.startswith(_CUSTOM):
         message = error["msg"]
     else:
-        message = _MESSAGES.get(kind, "Valor inválido.").format_map(_Blank(error.get("ctx") or {}))
+        said = error.get("ctx") or {}
+        told = _Blank(said, choices=str(said.get("expected", "")).replace(" or ", " ou "))
+        message = _MESSAGES.get(kind, "Valor inválido.").format_map(told)
     return {"field": "body" if kind.startswith("json_") else ".".join(location), "message": message}
 
 
