@@ -122,7 +122,7 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
     books: Database, monkeypatch: pytest.MonkeyPatch, *, done: bool
 ) -> None:
     account, name = await open_account(books, CASH=100), f"tx-{uuid4()}"
-    database = CutOff(books.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), done=done)
+    database = CutOff(books.address.conninfo, done=done)
     authorizer = Authorizer(database)
     with monkeypatch.context() as patched:
         database.lose_next(patched)

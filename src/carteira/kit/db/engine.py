@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import URL, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -47,7 +47,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.address = DatabaseAddress.parse(url)
         self.engine: AsyncEngine = create_async_engine(
-            "postgresql+asyncpg://",
+            URL.create("postgresql+asyncpg", database=self.address.database),
             async_creator=partial(connect, self.address, _SERVER_SETTINGS),
             pool_size=pool_size,
             max_overflow=0,
