@@ -71,15 +71,15 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
-# Where they cannot be had, the tests behind them are skipped and say so.
-proxies: ## Install Debian's nginx, Caddy and PgBouncer for the tests behind them (as root)
-	@{ PATH="$$PATH:/usr/sbin" command -v nginx && command -v caddy && PATH="$$PATH:/usr/sbin" command -v pgbouncer; } \
-	  >/dev/null || \
+# Where they cannot be had, the tests that need them are skipped and say so.
+PROXIES := nginx-light caddy pgbouncer prometheus
+proxies: ## Install Debian's nginx, Caddy, PgBouncer and Prometheus for the tests with them (as root)
+	@(for server in nginx caddy pgbouncer prometheus; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "Installing nginx, Caddy and PgBouncer …" && apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends \
-	    nginx-light caddy pgbouncer >/dev/null; } || \
-	  echo "No nginx, Caddy or PgBouncer: tests will be skipped (apt-get install nginx-light caddy pgbouncer)"
+	  echo "Installing nginx, Caddy, PgBouncer and Prometheus …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
+	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")

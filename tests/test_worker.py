@@ -1,72 +1,33 @@
 """`carteira worker` as an operator sees it: its state, its metrics and its log."""
 
-import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase
-from tests.support.server import clean_environment, free_port
+from tests.support.server import clean_environment
 from tests.support.waiting import wait_until
+from tests.support.worker import Worker, running_worker
 
 pytestmark = pytest.mark.integration
-
-
-class Worker:
-    """A worker in a process of its own."""
-
-    def __init__(self, home: Path, **settings: object) -> None:
-        self.port = free_port()
-        self.log = home / "worker.log"
-        env = clean_environment(home, worker_port=self.port, environment="development", **settings)
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
-
-    def get(self, path: str, **headers: str) -> httpx.Response | None:
-        """Ask it, if it listens already."""
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
-        except httpx.TransportError:
-            return None
-
-    def text(self, path: str, **headers: str) -> str:
-        """Return what it answers; nothing while it does not listen."""
-        answer = self.get(path, **headers)
-        return "" if answer is None else answer.text
-
-    def stop(self) -> int:
-        """Stop it as an operator would and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def lines(self) -> list[dict[str, object]]:
-        """Return what it logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
 def worker(tmp_path: Path, endpoints: Endpoints, new_database: NewDatabase) -> Iterator[Worker]:
     """A worker that has done its first round."""
-    worker = Worker(
+    with running_worker(
         tmp_path,
         database_url=new_database("worker"),
         redis_url=endpoints.redis_url,
         aws_endpoint_url=endpoints.aws_endpoint_url,
         smtp_url=endpoints.smtp_url,
         metrics_token="a-token-of-prometheus",
-    )
-    try:
+    ) as worker:
         yield worker
-    finally:
-        worker.process.kill()
-        worker.process.wait()
 
 
 def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:

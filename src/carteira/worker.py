@@ -25,7 +25,6 @@ from carteira.settings import Settings
 
 IDLE_SECONDS = 0.25
 DOWN_SECONDS = 2.0
-LAG_EVERY_SECONDS = 5.0
 ROUND_SECONDS = 5.0
 SEEN_SECONDS = 30.0
 """A worker that has not done a round for so long is not ready."""
@@ -48,11 +47,11 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    rounds = _Rounds(database, observers_of(modules))
+    followers = [follower for module in modules for follower in module.followers]
+    rounds = _Rounds(database, observers_of(modules), followers)
     status = WorkerStatus(
         bound, {"database": rounds.ask_database, "rounds": rounds.are_done}, metrics_token=settings.metrics_bearer()
     )
-    followers = [follower for module in modules for follower in module.followers]
     work = {
         "jobs": _work_off(settings, blueprints_of(modules), database, stop),
         "rounds": rounds.run(stop),
@@ -72,9 +71,12 @@ async def run(settings: Settings) -> None:
 class _Rounds:
     """What the worker looks at every few seconds, whatever its jobs and followers are doing."""
 
-    def __init__(self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]]) -> None:
+    def __init__(
+        self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]], followers: Sequence[Follower]
+    ) -> None:
         self._database = database
         self._observers = observers
+        self._followers = followers
         self._done_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,6 +96,10 @@ class _Rounds:
             queue = await jobs.queue_state(tx)
             for observe in self._observers:
                 await observe(tx)
+            for follower in self._followers:  # here and not where they follow: one that fails is told of too
+                lag = await outbox.lag(tx, follower)
+                metrics.follower_lag.labels(follower.name).set(lag.rows)
+                metrics.follower_oldest.labels(follower.name).set(lag.oldest_seconds)
         metrics.jobs_waiting.set(queue.waiting)
         metrics.job_oldest.set(queue.oldest_seconds)
         metrics.jobs_failed.set(queue.failed)
@@ -161,17 +167,11 @@ async def _rescue(app: App, stop: asyncio.Event) -> None:
 
 async def _follow(database: Database, follower: Follower, stop: asyncio.Event) -> None:
     """Read a follower's table until told to stop; a batch that fails is tried again, and nothing is skipped."""
-    lag_at = 0.0
-    loop = asyncio.get_running_loop()
     while not stop.is_set():
         try:
             async with database.transaction() as tx:
                 handled = await outbox.follow(tx, follower)
             metrics.follower_rows.labels(follower.name).inc(handled)
-            if loop.time() - lag_at > LAG_EVERY_SECONDS:
-                lag_at = loop.time()
-                async with database.transaction() as tx:
-                    metrics.follower_lag.labels(follower.name).set(await outbox.lag(tx, follower))
             if not handled:
                 await _pause(stop, IDLE_SECONDS)
         except DatabaseDown:

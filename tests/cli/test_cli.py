@@ -156,3 +156,23 @@ def test_an_administrator_is_invited(carteira: Carteira, cli_url: str, tmp_path:
         assert opened.json()["email"] == "chefe@exemplo.com.br"
     carteira("admin", "create", "--email", "chefe", "--name", "Helena Dias", code=1)
     carteira("admin", "create", "--email", "x@exemplo.com.br", "--name", "Helena", code=1)
+
+
+def test_jobs_that_were_given_up_are_run_again_or_dropped(carteira: Carteira, cli_url: str) -> None:
+    with psycopg.connect(cli_url) as connection:
+        rows = connection.execute(
+            """INSERT INTO procrastinate_jobs (queue_name, task_name, status, attempts)
+               SELECT 'default', 'kit:given_up', 'failed', 8 FROM generate_series(1, 3) RETURNING id"""
+        ).fetchall()
+    first, second, third = (row[0] for row in rows)
+    listed = carteira("jobs", "failed").stdout
+    assert f"{first}  kit:given_up  8 tentativas" in listed
+    assert listed.endswith("3 trabalho(s) abandonado(s).\n")
+    assert "diga o número" in carteira("jobs", "retry", code=2).stderr
+    assert carteira("jobs", "drop", str(third)).stdout == "Apagado.\n"
+    assert carteira("jobs", "drop", str(third), code=1).stdout.startswith("Não há trabalho abandonado com o número")
+    assert carteira("jobs", "retry", str(first)).stdout == "1 trabalho(s) de volta à fila.\n"
+    assert carteira("jobs", "retry", "--all").stdout == "1 trabalho(s) de volta à fila.\n"
+    with psycopg.connect(cli_url) as connection:
+        waiting = connection.execute("SELECT id FROM procrastinate_jobs WHERE status = 'todo' AND task_name ~ 'given'")
+        assert {row[0] for row in waiting} == {first, second}

@@ -41,7 +41,7 @@ class Reader:
 
     async def waiting(self, database: Database) -> int:
         async with database.transaction() as tx:
-            return await lag(tx, self.follower)
+            return (await lag(tx, self.follower)).rows
 
 
 async def publish(database: Database, *names: str) -> None:

@@ -118,3 +118,41 @@ async def test_what_becomes_of_a_job_is_counted_and_logged(queue: tuple[App, Dat
     assert {(line["event"], line["task"]) for line in lines} >= {("job done", "kit:good"), ("job failed", "kit:bad")}
     for task, outcome in (("kit:good", "done"), ("kit:bad", "failed")):
         assert metrics.jobs_total.labels(task, outcome)._value.get() == 1  # noqa: SLF001 - as the library tests itself
+
+
+async def test_jobs_that_were_given_up_are_listed_run_again_and_dropped(queue: tuple[App, Database, str]) -> None:
+    _, database, url = queue
+    for task, lock in (("alone", None), ("sweep", "sweep"), ("sweep", "sweep"), ("unwanted", None)):
+        await _begin(url, task, silent=0, queueing_lock=lock)
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE procrastinate_jobs SET status = 'failed', attempts = 8"))
+        given_up = await jobs.failed(tx)
+    assert [(job.task, job.attempts) for job in given_up] == [
+        ("alone", 8),
+        ("sweep", 8),
+        ("sweep", 8),
+        ("unwanted", 8),
+    ]
+    async with database.transaction() as tx:
+        assert await jobs.drop(tx, given_up[-1].id)
+        assert not await jobs.drop(tx, given_up[-1].id)
+        assert await jobs.retry(tx, given_up[0].id) == 1
+        assert await jobs.retry(tx, given_up[0].id) == 0, "it waits already"
+        assert await jobs.retry(tx, None) == 2, "of two equal ones the newer is run"
+    assert await _jobs(database) == [("alone", "todo"), ("sweep", "todo")]
+    async with database.transaction() as tx:
+        state = await jobs.queue_state(tx)
+    assert (state.waiting, state.failed, state.oldest_seconds < 300) == (2, 0, True)
+
+
+async def test_a_failed_job_whose_equal_waits_is_dropped_when_it_is_to_run_again(
+    queue: tuple[App, Database, str],
+) -> None:
+    _, database, url = queue
+    await _begin(url, "sweep", silent=0, queueing_lock="sweep")
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE procrastinate_jobs SET status = 'failed'"))
+        await jobs.defer(tx, "sweep", queueing_lock="sweep")
+        [given_up] = await jobs.failed(tx)
+        assert await jobs.retry(tx, given_up.id) == 1
+    assert await _jobs(database) == [("sweep", "todo")]

@@ -56,7 +56,7 @@ def serve_sandbox(port: int, *, token: str) -> None:
 def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Module:
     """Hand resellers to the composition root; `unproven_cpf` says what a CPF that was only typed earns."""
     from carteira.resellers import routes, routes_rules
-    from carteira.resellers.jobs import blueprint
+    from carteira.resellers.jobs import blueprint, observe
     from carteira.resellers.operations import OPERATIONS
 
     @asynccontextmanager
@@ -70,6 +70,7 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
         name="resellers",
         routers=(routes.people, routes.purchases, routes.cashback, routes_rules.router),
         jobs=blueprint,
+        observe=observe,
         operations=OPERATIONS,
         body_limits={"/purchases/bulk": _BULK_BODY_BYTES},
         lifespan=lifespan,

@@ -4,6 +4,7 @@ import structlog
 from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.resellers import metrics, months
 from carteira.resellers.errors import MonthHasPending
@@ -22,7 +23,7 @@ async def close_due_months(context: JobContext, timestamp: int) -> None:  # noqa
 
 
 async def close_all_due(database: Database) -> int:
-    """Close what is due and give how many months still wait for a decision."""
+    """Close what is due and return how many months still wait for a decision."""
     async with database.transaction() as tx:
         due = await months.due(tx)
     overdue = 0
@@ -35,5 +36,9 @@ async def close_all_due(database: Database) -> int:
             log.warning("month not closed", month=write_month(month), pending=waiting.extra["pending"])
         else:
             log.info("month closed", month=write_month(month), resellers=closed.resellers)
-    metrics.overdue_months.set(overdue)
     return overdue
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metric of the months that wait for a decision."""
+    metrics.overdue_months.set(await months.count_overdue(tx))

@@ -190,3 +190,11 @@ async def due(tx: Tx) -> list[date]:
             months.append(month)
         month = next_month(month)
     return months
+
+
+async def count_overdue(tx: Tx) -> int:
+    """Count the months whose closing day has come and that cannot be closed, as a purchase in them is undecided."""
+    pending = select(func.count(Purchase.month.distinct())).where(
+        Purchase.month.in_(await due(tx)), Purchase.status == "pending"
+    )
+    return (await tx.execute(pending)).scalar_one()

@@ -16,7 +16,7 @@ from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
@@ -139,3 +139,56 @@ async def queue_state(tx: Tx) -> QueueState:
     """Return how the queue stands."""
     row = (await tx.execute(_STATE)).one()
     return QueueState(row.waiting, float(row.oldest_seconds), row.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job that was given up and is kept."""
+
+    id: int
+    task: str
+    attempts: int
+    failed_at: datetime
+
+
+_FAILED = text("""
+    SELECT job.id, job.task_name AS task, job.attempts, coalesce(max(event.at), now()) AS failed_at
+    FROM procrastinate_jobs job LEFT JOIN procrastinate_events event ON event.job_id = job.id
+    WHERE job.status = 'failed' GROUP BY job.id ORDER BY job.id
+""")
+_DROP_EQUALS = text("""
+    DELETE FROM procrastinate_jobs job
+    WHERE status = 'failed' AND (CAST(:id AS bigint) IS NULL OR id = :id) AND EXISTS (
+        SELECT 1 FROM procrastinate_jobs equal
+        WHERE equal.queueing_lock = job.queueing_lock
+          AND (equal.status = 'todo' OR CAST(:id AS bigint) IS NULL AND equal.status = 'failed' AND equal.id > job.id)
+    ) RETURNING id
+""")
+_RETRY = text("""
+    UPDATE procrastinate_jobs SET status = 'todo', attempts = 0, abort_requested = false, scheduled_at = now()
+    WHERE status = 'failed' AND (CAST(:id AS bigint) IS NULL OR id = :id) RETURNING id
+""")
+_DROP = text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND id = :id RETURNING id")
+
+
+async def failed(tx: Tx) -> list[FailedJob]:
+    """List the jobs that were given up, the oldest first."""
+    return [FailedJob(row.id, row.task, row.attempts, row.failed_at) for row in await tx.execute(_FAILED)]
+
+
+async def retry(tx: Tx, job_id: int | None) -> int:
+    """Put a job that was given up back into the queue, or all of them; return how many.
+
+    One whose equal (by `queueing_lock`) waits already is dropped, and counts.
+    """
+    dropped = await _changed(tx, _DROP_EQUALS, job_id)
+    return dropped + await _changed(tx, _RETRY, job_id)
+
+
+async def drop(tx: Tx, job_id: int) -> bool:
+    """Delete a job that was given up; return whether there was one."""
+    return await _changed(tx, _DROP, job_id) == 1
+
+
+async def _changed(tx: Tx, statement: TextClause, job_id: int | None) -> int:
+    return len((await tx.execute(statement, {"id": job_id})).all())

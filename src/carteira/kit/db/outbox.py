@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, RowMapping, Text, func, select, tuple_
+from sqlalchemy import BigInteger, Index, RowMapping, Text, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
@@ -19,9 +19,11 @@ from sqlalchemy.sql import FromClause
 from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
-from carteira.kit.values.ids import uuid7
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import made_at, uuid7
 
 NOTHING = UUID(int=0)
+_MOST_COUNTED = 10_000
 
 Handler = Callable[[Tx, Sequence[RowMapping]], Awaitable[None]]
 
@@ -99,10 +101,20 @@ async def follow(tx: Tx, follower: Follower) -> int:
     return len(rows)
 
 
-async def lag(tx: Tx, follower: Follower) -> int:
-    """Count the rows that the follower has not handled yet, up to 10,000."""
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What a follower has not handled yet: how many rows, 10,000 at most, and for how long the oldest is there."""
+
+    rows: int
+    oldest_seconds: float
+
+
+async def lag(tx: Tx, follower: Follower) -> Lag:
+    """Measure how far the follower is behind. A row's id is time-ordered, and says when the row was made."""
     place = await tx.get(FollowerPlace, follower.name)
     source = follower.source.c
     after = tuple_(place.xid, place.last_id) if place else tuple_(0, NOTHING)
-    waiting = select(source.id).where(tuple_(source.xid, source.id) > after).limit(10_000).subquery()
-    return await tx.scalar(select(func.count()).select_from(waiting)) or 0
+    waiting = select(source.id).where(tuple_(source.xid, source.id) > after).limit(_MOST_COUNTED).subquery()
+    rows, oldest = (await tx.execute(select(func.count(), func.min(cast(waiting.c.id, Text))))).one()
+    seconds = clock.now().timestamp() - made_at(UUID(oldest)) if oldest else 0.0
+    return Lag(rows, max(0.0, seconds))

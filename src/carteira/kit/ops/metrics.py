@@ -34,6 +34,12 @@ follower_lag = Gauge(
     ["follower"],
     multiprocess_mode="mostrecent",
 )
+follower_oldest = Gauge(
+    "carteira_follower_oldest_seconds",
+    "For how long the oldest event is there that a follower has not handled yet; 0 if there is none",
+    ["follower"],
+    multiprocess_mode="mostrecent",
+)
 follower_rows = Counter("carteira_follower_rows", "Events that a follower handled", ["follower"])
 worker_seen_at = Gauge(
     "carteira_worker_seen_timestamp_seconds", "When a worker last did a round", multiprocess_mode="mostrecent"

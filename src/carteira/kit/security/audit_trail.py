@@ -38,7 +38,7 @@ _INSERT = """
 """
 
 spooled = Gauge(
-    "carteira_audit_spooled", "Files with rows of the audit that wait for PostgreSQL", multiprocess_mode="max"
+    "carteira_audit_spooled", "Files with rows of the audit that wait for PostgreSQL", multiprocess_mode="livemax"
 )
 log = structlog.get_logger(__name__)
 

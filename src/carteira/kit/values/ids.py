@@ -42,6 +42,11 @@ def first_uuid7(timestamp: float) -> uuid.UUID:
     return made
 
 
+def made_at(made: uuid.UUID) -> float:
+    """Return the Unix time in seconds at which a UUIDv7 was made."""
+    return (made.int >> 80) / 1_000
+
+
 def uuid5(namespace: uuid.UUID, name: str) -> uuid.UUID:
     """Make the UUIDv5 of a name."""
     made: uuid.UUID = UUID(uuid.uuid5(namespace, name).bytes)

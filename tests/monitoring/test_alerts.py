@@ -1,0 +1,362 @@
+"""Every alert fires when what it is about happens, in the documented layout: Prometheus, a server, a worker.
+
+The rules are those of `deploy/monitoring/`, with their times made short. Faults are real but for one: that a request
+leaves no row in the audit would be an error in the code, so that its counter is recorded.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from carteira import schema
+from carteira.embedded import EmbeddedServers
+from carteira.kit.security import tokens
+from carteira.kit.values.ids import first_uuid7, uuid7
+from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.databases import on_server
+from tests.support.people import new_cpf, new_person, random_address
+from tests.support.prometheus import (
+    MONITORING,
+    Prometheus,
+    is_installed,
+    recorded_metrics,
+    running_prometheus,
+)
+from tests.support.server import Server, free_port, running_server
+from tests.support.waiting import wait_until
+from tests.support.worker import Worker, running_worker
+
+TOKEN = "a-token-of-prometheus"
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not is_installed(), reason="NO PROMETHEUS: no alert was seen to fire (`make proxies`)"),
+]
+
+
+@dataclass
+class World:
+    """What runs."""
+
+    servers: EmbeddedServers
+    server: Server
+    worker: Worker
+    prometheus: Prometheus
+    recorded: list[str]
+    client: httpx.Client
+    operator: dict[str, str]
+    stack: ExitStack
+
+    def sql(self, *statements: str, **values: object) -> None:
+        """Run statements as nobody but the owner of the machine can: without triggers."""
+        url = on_server(self.servers.endpoints.superuser_url, "carteira")
+        with psycopg.connect(url) as connection:
+            connection.execute("SET session_replication_role = replica")
+            for statement in statements:
+                connection.execute(statement.encode(), values)
+
+    def run_job(self, task: str, **more: object) -> None:
+        args = {"timestamp": int(time.time())} if task != "kit:unknown" else {}
+        self.sql(
+            """INSERT INTO procrastinate_jobs (queue_name, task_name, args, lock, scheduled_at)
+               VALUES ('default', %(task)s, %(args)s, %(lock)s, %(at)s)""",
+            **{"task": task, "args": Jsonb(args), "lock": None, "at": None} | more,
+        )
+
+    def account(self, balance: int) -> str:
+        """Open a benefit account."""
+        name = f"m-{uuid4()}"
+        body = {"account": name, "user_id": str(uuid4()), "balances": {"CASH": balance}}
+        answer = self.client.post("/benefits/accounts", json=body, headers=self.operator)
+        assert answer.status_code == 201, answer.text
+        return name
+
+    def buy(self, account: str, reais: str = "1.00") -> str:
+        answer = self.client.post(AUTHORIZER, content=purchase(account, reais), headers=processor_headers())
+        code: str = answer.json()["code"]
+        return code
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("alerts")
+    with ExitStack() as stack:
+        servers = stack.enter_context(EmbeddedServers(home / "embedded", aws=False))
+        schema.migrate(servers.endpoints.database_url)
+        settings = {
+            "database_url": servers.endpoints.database_url,
+            "redis_url": servers.endpoints.redis_url,
+            "carteira_modules": "benefits,resellers",
+            "base_url_cashback": f"http://127.0.0.1:{free_port()}",
+            "token_cashback": "none-listens-there",
+            "metrics_token": TOKEN,
+            "trusted_proxies": "127.0.0.1",
+            "limit_top_ups": 100,
+            "pending_hours": 720,
+        }
+        server = stack.enter_context(running_server(home, workers=1, **settings))
+        (home / "worker").mkdir()
+        worker = stack.enter_context(running_worker(home / "worker", **settings))
+        port, recorded = stack.enter_context(recorded_metrics())
+        ports = {"carteira": int(server.url.rpartition(":")[2]), "carteira-worker": worker.port, "recorded": port}
+        (home / "prometheus").mkdir()
+        prometheus = stack.enter_context(running_prometheus(home / "prometheus", ports, token=TOKEN))
+        client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        key = tokens.load_or_create_key(home / "keys" / "access-token.pem")
+        token = tokens.sign(key, subject=str(uuid4()), ttl_seconds=6000, claims={"claims": ["*"]})
+        operator = {"Authorization": f"Bearer {token}"}
+        yield World(servers, server, worker, prometheus, recorded, client, operator, stack.enter_context(ExitStack()))
+
+
+Act = Callable[[], object]
+"""Goes on with a fault while the alert is waited for."""
+
+
+def done() -> None:
+    """Nothing goes on: it has happened."""
+
+
+def slow_purchases(world: World) -> Act:
+    account = world.account(1_000_000)
+    assert world.buy(account) == "00"
+    url = on_server(world.servers.endpoints.superuser_url, "carteira")
+    connection = psycopg.connect(url)
+    world.stack.callback(connection.close)
+    held = """SELECT 1 FROM ledger_accounts JOIN benefits_accounts ON holder_id = benefits_accounts.id
+              WHERE reference = %s FOR UPDATE OF ledger_accounts"""
+    connection.execute(held, [account])
+    assert world.buy(account) == "07", "its account stays locked for longer than a request waits"
+    connection.close()
+    return lambda: world.buy(account)
+
+
+def without_token(world: World) -> Act:
+    def ask() -> None:
+        for _ in range(10):
+            assert world.client.post(AUTHORIZER, content=purchase("123")).json() == {"code": "07"}
+
+    return ask
+
+
+def poor_purchases(world: World) -> Act:
+    account = world.account(1)
+    return lambda: [world.buy(account, "50.00") for _ in range(3)]
+
+
+def cashback_asked(world: World) -> Act:
+    query = {"cpf": new_cpf()}
+    return lambda: world.client.get("/cashback/accumulated", params=query, headers=world.operator)
+
+
+def undecided_month(world: World) -> Act:
+    person = new_person()
+    reseller = {name: person[name] for name in ("full_name", "cpf", "email", "password")}
+    assert world.client.post("/resellers", json=reseller).status_code == 201
+    bought = {"code": "NF-1", "amount": 1000, "date": "2024-03-10", "cpf": person["cpf"]}
+    assert world.client.post("/purchases", json=bought, headers=world.operator).status_code == 201
+    return done
+
+
+def old_operation(world: World) -> Act:
+    top_up = {"account": world.account(0), "category": "CASH", "amount": 5000}
+    path = f"/benefits/accounts/{top_up.pop('account')}/credits"
+    answer = world.client.post(path, json=top_up, headers=world.operator | {"Idempotency-Key": str(uuid4())})
+    assert answer.status_code == 202, answer.text
+    world.sql("UPDATE pending_operations SET created_at = now() - interval '25 hours'")
+    return done
+
+
+def many_events(world: World) -> Act:
+    """Have another session keep a follower's place while events come; it does so to the end."""
+    url = on_server(world.servers.endpoints.superuser_url, "carteira")
+    connection = psycopg.connect(url)
+    world.stack.callback(connection.close)
+    connection.execute("SELECT 1 FROM event_followers WHERE name = 'notices' FOR UPDATE")
+    insert_events(world, *(uuid7() for _ in range(1001)))
+    return done
+
+
+def old_event(world: World) -> Act:
+    insert_events(world, first_uuid7(time.time() - 1200))
+    return done
+
+
+def insert_events(world: World, *ids: UUID) -> None:
+    url = on_server(world.servers.endpoints.superuser_url, "carteira")
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO events (id, topic, payload) VALUES (%s, 'test', '{}')", [(id_,) for id_ in ids])
+
+
+def late_job(world: World) -> Act:
+    """Have a job wait for another with the same lock, under a worker that will say for an hour that it lives."""
+    world.sql(
+        "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 hour')",
+        """INSERT INTO procrastinate_jobs (queue_name, task_name, status, lock, worker_id)
+           SELECT 'default', 'kit:long', 'doing', 'held', max(id) FROM procrastinate_workers""",
+    )
+    world.run_job("ledger:roll_up", lock="held", at=datetime.now(UTC) - timedelta(minutes=10))
+    return done
+
+
+def failed_job(world: World) -> Act:
+    world.run_job("kit:unknown")
+    return done
+
+
+def guessed_codes(world: World) -> Act:
+    cpf = new_cpf()
+    asked = world.client.post("/password-recovery", json={"cpf": cpf})
+    assert asked.status_code == 202, asked.text
+
+    def guess() -> None:
+        for _ in range(60):
+            headers = {"X-Forwarded-For": random_address()}
+            body = {"cpf": cpf, "code": "00000000"}
+            answer = world.client.post("/password-recovery/verify", json=body, headers=headers)
+            assert answer.status_code in {400, 401, 422, 429}, answer.text
+
+    return guess
+
+
+def wrong_balance(world: World) -> Act:
+    world.account(500)
+    world.sql("UPDATE ledger_accounts SET balance = balance + 1 WHERE balance = 500")
+    world.run_job("ledger:reconcile")
+    return done
+
+
+def unchecked_ledger(world: World) -> Act:
+    world.sql("UPDATE ledger_checks SET checked_at = now() - interval '27 hours'")
+    return done
+
+
+def altered_audit(world: World) -> Act:
+    world.sql("UPDATE audit_log SET action = 'altered' WHERE id = (SELECT min(id::text)::uuid FROM audit_log)")
+    world.run_job("identity:verify_audit")
+    return done
+
+
+def unverified_audit(world: World) -> Act:
+    world.sql("UPDATE audit_checks SET checked_at = now() - interval '49 hours'")
+    return done
+
+
+def missing_audit(world: World) -> Act:
+    """Record what a server tells after the first such request: a series that was not there before."""
+    world.recorded.append('carteira_audit_missing_total{route="/benefits/accounts"} 1.0')
+    return done
+
+
+def postgresql_stops(world: World) -> Act:
+    world.servers.postgres.stop()
+    return lambda: world.buy("123")
+
+
+def errors(world: World) -> Act:
+    return lambda: world.client.get("/users", headers=world.operator).status_code == 503
+
+
+def spooled_audit(world: World) -> Act:
+    folder = world.server.home / "audit"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{uuid4()}.json").write_text("[]")
+    return done
+
+
+def worker_stops(world: World) -> Act:
+    world.worker.process.kill()
+    return done
+
+
+def server_stops(world: World) -> Act:
+    world.server.process.terminate()
+    return done
+
+
+def never_checked(_world: World) -> Act:
+    return done
+
+
+FRESH = {"LedgerNeverChecked": never_checked, "AuditNeverVerified": never_checked}
+"""What is so before the first night."""
+CAUSES: dict[str, Callable[[World], Act]] = {
+    "AuthorizerSlow": slow_purchases,
+    "ProcessorNotAuthenticated": without_token,
+    "DeclinesUnusual": poor_purchases,
+    "CashbackServiceDown": cashback_asked,
+    "MonthOverdue": undecided_month,
+    "PendingOperationOld": old_operation,
+    "FollowerBehind": many_events,
+    "FollowerStuck": old_event,
+    "JobsLate": late_job,
+    "JobsFailed": failed_job,
+    "CodesGuessed": guessed_codes,
+    "LedgerWrong": wrong_balance,
+    "LedgerNotChecked": unchecked_ledger,
+    "AuditTampered": altered_audit,
+    "AuditNotVerified": unverified_audit,
+    "AuditMissing": missing_audit,
+    # PostgreSQL is down from here on
+    "AuthorizerRefusing": postgresql_stops,
+    "ErrorsHigh": errors,
+    "AuditSpooled": spooled_audit,
+    "WorkerDown": worker_stops,
+    "CarteiraDown": server_stops,
+}
+"""The alerts in the order in which their causes bear each other."""
+
+
+def fires(world: World, alert: str, go_on: Act) -> bool:
+    go_on()
+    return alert in world.prometheus.firing()
+
+
+@pytest.mark.parametrize("alert", FRESH)
+def test_an_alert_fires_that_nothing_was_proven_yet(world: World, alert: str) -> None:
+    wait_until(lambda: fires(world, alert, done), f"{alert} fires", 60)
+
+
+def test_none_fires_while_all_is_well(world: World) -> None:
+    for job in ("ledger:reconcile", "ledger:verify", "identity:verify_audit"):
+        world.run_job(job)
+    account = world.account(1_000_000)
+
+    def is_well() -> bool:
+        assert world.buy(account) == "00"
+        measured = world.prometheus.value("count(rate(carteira_authorizations_total[5s])) + min(up)")
+        return measured == 2 and not world.prometheus.firing()
+
+    wait_until(is_well, "everything is measured and nothing fires", 60)
+    names = {alert["labels"]["alertname"] for alert in world.prometheus.ask("alerts")["alerts"]}
+    assert not names
+
+
+@pytest.mark.parametrize("alert", CAUSES)
+def test_an_alert_fires_when_what_it_is_about_happens(world: World, alert: str) -> None:
+    assert alert not in world.prometheus.firing() or alert in {"AuthorizerRefusing", "ErrorsHigh"}
+    go_on = CAUSES[alert](world)
+    wait_until(lambda: fires(world, alert, go_on), f"{alert} fires", 90)
+
+
+def test_every_rule_is_made_to_fire() -> None:
+    rules = re.findall(r"- alert: (\w+)", (MONITORING / "alerts.yml").read_text())
+    assert sorted(rules) == sorted({**FRESH, **CAUSES})
+    assert len(rules) == len(set(rules))
+
+
+def test_a_rule_of_a_metric_that_is_not_there_would_be_found() -> None:
+    """Each metric that a rule, or the dashboard, goes by is one that the product has."""
+    known = set(re.findall(r"`(carteira_\w+)`", Path(MONITORING.parents[1], "docs/reference/metrics.md").read_text()))
+    for file in ("alerts.yml", "grafana-dashboard.json"):
+        used = re.findall(r"\bcarteira_\w+", (MONITORING / file).read_text())
+        assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} - known == set()

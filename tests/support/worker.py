@@ -1,0 +1,57 @@
+"""A real worker: `carteira worker` in a process of its own, as an operator runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.server import clean_environment, free_port
+
+
+class Worker:
+    """A worker in a process of its own."""
+
+    def __init__(self, home: Path, **settings: object) -> None:
+        self.port = free_port()
+        self.log = home / "worker.log"
+        env = clean_environment(home, worker_port=self.port, environment="development", **settings)
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
+
+    def get(self, path: str, **headers: str) -> httpx.Response | None:
+        """Ask it, if it listens already."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        except httpx.TransportError:
+            return None
+
+    def text(self, path: str, **headers: str) -> str:
+        """Return what it answers; nothing while it does not listen."""
+        answer = self.get(path, **headers)
+        return "" if answer is None else answer.text
+
+    def stop(self) -> int:
+        """Stop it as an operator would and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return what it logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def running_worker(home: Path, **settings: object) -> Iterator[Worker]:
+    """Run a worker for as long as the block lasts, and kill it then if it still runs."""
+    worker = Worker(home, **settings)
+    try:
+        yield worker
+    finally:
+        worker.process.kill()
+        worker.process.wait()
