@@ -1,13 +1,15 @@
-"""The table of security controls is whole: each requirement of the standard once, each test that it names exists."""
+"""The table of security controls is whole: each requirement of the standard once; tests that such pages name exist."""
 
 import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.source import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "asvs.md"
-STATES = {"yes", "partly", "not yet", "—"}
+STATES = {"yes", "partly", "not yet", "otherwise", "operator", "—"}
 ROW = re.compile(r"^\| (\d+\.\d+\.\d+) \| (.+?) \| (.+?) \| (.+) \|$", re.MULTILINE)
 PROOF = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 LINK = re.compile(r"\[[^\[\]]*\]\([^)]*\)")
@@ -42,11 +44,20 @@ def test_each_row_has_a_state_and_a_proof_that_fits_it() -> None:
     assert not unproven, "a control that is there names its test, or says in brackets why it needs none"
 
 
-def test_each_test_that_the_table_names_exists() -> None:
-    named = PROOF.findall(PAGE.read_text())
+@pytest.mark.parametrize("page", ["reference/asvs.md", "reference/data.md", "explanation/security.md"])
+def test_each_test_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    named = PROOF.findall(text)
     assert named
     assert not [f"{file}::{test}" for file, test in named if not _has(ROOT / "tests" / file, test)]
-    assert len(named) == PAGE.read_text().count("::test_"), "each test is named with its file"
+    assert len(named) == text.count("::test_"), "each test is named with its file"
+
+
+def test_what_security_says_names_its_proof() -> None:
+    text = (ROOT / "docs" / "explanation" / "security.md").read_text()
+    said = re.findall(r"^- \*\*.+?(?=\n- |\n\n)", text, re.MULTILINE | re.DOTALL)
+    assert len(said) > 5
+    assert not [one for one in said if not PROOF.search(one)]
 
 
 def _has(file: Path, test: str) -> bool:

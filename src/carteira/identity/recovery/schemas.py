@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from carteira.identity.fields import Code, Named, Password, Token
 from carteira.kit.web.bodies import Body
@@ -11,7 +11,9 @@ from carteira.kit.web.bodies import Body
 class RecoveryIn(Named):
     """For whom a code is asked."""
 
-    channel: Literal["email", "sms"] = "email"
+    channel: Literal["email", "sms"] = Field(
+        "email", description="Um SMS chega a quem tiver o número, também por um chip trocado: prefira o e-mail"
+    )
 
 
 class RecoveryVerifyIn(Named):
