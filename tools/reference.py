@@ -23,7 +23,7 @@ from carteira.identity.sessions.standing import SELF_SERVICE
 from carteira.kit.web.access import Claims
 from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
-from carteira.modules import REGISTRY
+from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -154,15 +154,16 @@ def errors() -> str:
 
 def events() -> str:
     """Write the topics of the outbox, and which tables are followed."""
+    emitted = [("kit", KIT_EMITS), *((entry.name, entry.emits) for entry in REGISTRY)]
     rows = [
         (
             code(topic),
             code(*payload),
-            entry.name,
+            name,
             ", ".join(reader.name for reader in REGISTRY if topic in reader.follows),
         )
-        for entry in sorted(REGISTRY, key=lambda entry: entry.name)
-        for topic, payload in sorted(entry.emits.items())
+        for name, emits in emitted
+        for topic, payload in emits.items()
     ]
     followers = [
         (code(follower.name), code(_table_of(follower.source)), module.name)
@@ -172,7 +173,7 @@ def events() -> str:
     return (
         "# Events\n\nEvents are rows of the outbox (`events`), written in the transaction that makes them true and "
         "read in commit order. Payloads hold ids, not personal data; who follows them is told each at least once.\n\n"
-        + table(("topic", "payload", "who emits it", "who acts on it"), rows)
+        + table(("topic", "payload", "who emits it", "who acts on it"), sorted(rows))
         + "\n\n## Followers\n\nAny table with `xid` and `id` is followed likewise.\n\n"
         + table(("follower", "table", "module"), sorted(followers))
     )

@@ -81,7 +81,8 @@ def modules_of(settings: Settings) -> list[Module]:
         ),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
-    return [identity.module(config, others), *others, notices.module(mailer)]
+    made = [identity.module(config, others), *others]
+    return [*made, notices.module(mailer, made)]
 
 
 def identity_config(settings: Settings) -> identity.IdentityConfig:

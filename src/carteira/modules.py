@@ -23,6 +23,10 @@ KIT_TABLES = (
 """The files of the kit that own tables."""
 
 
+KIT_EMITS = {"operations.decided": ("operation_id",)}
+"""The topics that the kit puts into the outbox, each with the keys of its payload."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleEntry:
     """One module of the product.
@@ -150,6 +154,7 @@ REGISTRY = (
             "documents.expiring",
             "documents.refused",
             "documents.reviewed",
+            "operations.decided",
             "resellers.cashback_credited",
             "resellers.purchase_approved",
             "resellers.purchase_rejected",

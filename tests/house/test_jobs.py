@@ -17,6 +17,7 @@ pytestmark = pytest.mark.unit
 START = datetime(2026, 3, 10, 11, 59, 58, tzinfo=UTC)
 EVERY = {
     "kit:expire_pending": timedelta(minutes=1),
+    "notices:tell_approvers": timedelta(minutes=10),
     "assistant:forget_stale": timedelta(minutes=10),
     "ledger:expire_holds": timedelta(seconds=10),
     "ledger:roll_up": timedelta(seconds=10),

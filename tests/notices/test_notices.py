@@ -10,7 +10,7 @@ from sqlalchemy import text
 from carteira import documents
 from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
-from carteira.modules import REGISTRY
+from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.notices import STALE
 from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
@@ -37,7 +37,8 @@ async def app(notices_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIt
 
 async def check_payloads(app: RunningApp) -> None:
     """Compare what was emitted with what the registry tells of each topic."""
-    keys = {topic: sorted(payload) for entry in REGISTRY for topic, payload in entry.emits.items()}
+    told = [KIT_EMITS, *(entry.emits for entry in REGISTRY)]
+    keys = {topic: sorted(payload) for emits in told for topic, payload in emits.items()}
     async with app.database.transaction() as tx:
         rows = await tx.execute(
             text(

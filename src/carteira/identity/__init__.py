@@ -50,7 +50,7 @@ from carteira.identity.sessions.service import Client, Tokens, session_is_live, 
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
-from carteira.identity.users.queries import PersonView, find_person, names, person, still_acts
+from carteira.identity.users.queries import PersonView, find_person, holders_of, names, person, still_acts
 from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
 from carteira.kit.module import Module
 
@@ -88,6 +88,7 @@ __all__ = [
     "authenticate",
     "export_users",
     "find_person",
+    "holders_of",
     "invite_administrator",
     "kind_of",
     "module",

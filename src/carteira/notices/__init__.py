@@ -1,12 +1,16 @@
-"""Notices: the e-mails that events of the modules call for. It stands above the modules, so that none knows of mail.
+"""Notices: the e-mails that events of the modules call for, and what waits for a second person.
+
+It stands above the modules, so that none knows of mail.
 
 It owns nothing. A follower of the outbox defers one job for each event that a person is told of, in the transaction
 that moves its place, so that an event is told once; the job reads what is true when it sends and tells nobody who is
-gone. Events older than `STALE` are passed over: news of last month is none.
+gone. Events older than `STALE` are passed over: news of last month is none. What waits for a second person is told to
+those who may approve it, ten minutes' worth in one e-mail.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from procrastinate import Blueprint, JobContext, RetryStrategy
 from sqlalchemy import RowMapping
@@ -20,6 +24,7 @@ from carteira.kit.outbound.mail import Mailer
 from carteira.kit.values.clock import clock
 from carteira.notices import letters
 from carteira.notices.letters import Addressed, Told
+from carteira.notices.operations import Approvers, of_decided, of_waiting
 
 __all__ = ["STALE", "TOPICS", "module"]
 
@@ -31,6 +36,7 @@ TOPICS: dict[str, tuple[str, Write]] = {
     "documents.expiring": ("tell_document_expiring", letters.of_document),
     "documents.refused": ("tell_document_refused", letters.of_refused_document),
     "documents.reviewed": ("tell_document_reviewed", letters.of_reviewed_document),
+    "operations.decided": ("tell_operation_decided", of_decided),
     "resellers.cashback_credited": ("tell_cashback_credited", letters.of_cashback),
     "resellers.purchase_approved": ("tell_purchase_approved", letters.of_decided_purchase),
     "resellers.purchase_rejected": ("tell_purchase_rejected", letters.of_decided_purchase),
@@ -41,11 +47,12 @@ TOPICS: dict[str, tuple[str, Write]] = {
 """What people are told of: the job of each topic, and what writes its letter."""
 
 
-def module(mailer: Mailer) -> Module:
-    """Hand the follower and its jobs to the composition root."""
+def module(mailer: Mailer, others: Sequence[Module]) -> Module:
+    """Hand the follower and its jobs to the composition root; the others' operations are those that may wait."""
     blueprint = Blueprint()
     for task, write in TOPICS.values():
         _add_job(blueprint, mailer, task, write)
+    _add_waiting(blueprint, mailer, Approvers.of(others))
     return Module(
         name="notices",
         jobs=blueprint,
@@ -72,3 +79,24 @@ def _add_job(blueprint: Blueprint, mailer: Mailer, task: str, write: Write) -> N
             letter = await write(tx, event)
         if letter is not None:
             await mailer.send(*letter, message_id=event_id)
+
+
+def _add_waiting(blueprint: Blueprint, mailer: Mailer, approvers: Approvers) -> None:
+    """Add what tells those who may approve an operation that some wait, each in an e-mail of their own."""
+
+    @blueprint.periodic(cron="*/10 * * * *")
+    @blueprint.task(name="tell_approvers", queueing_lock="notices.tell_approvers", pass_context=True)
+    async def tell_approvers(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            for user_id, ids in (await approvers.untold(tx)).items():
+                told = [str(operation_id) for operation_id in ids]
+                await jobs.defer(tx, "notices:tell_operations_waiting", user_id=str(user_id), operations=told)
+
+    @blueprint.task(name="tell_operations_waiting", retry=_RETRY, pass_context=True)
+    async def tell_operations_waiting(context: JobContext, user_id: str, operations: list[str]) -> None:
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            letter = await of_waiting(tx, UUID(user_id), [UUID(one) for one in operations])
+        if letter is not None:
+            await mailer.send(*letter)

@@ -159,6 +159,17 @@ async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
     return {found: name for found, name in await tx.execute(people.union_all(clients)) if name is not None}
 
 
+async def holders_of(tx: Tx, claim: str) -> Sequence[UUID]:
+    """Give the people whom an active claim was granted, but those who were suspended or erased."""
+    held = (
+        select(UserClaim.user_id)
+        .join(Claim, Claim.id == UserClaim.claim_id)
+        .where(Claim.description == claim, Claim.active)
+    )
+    there = (User.erased_at.is_(None), User.suspended_at.is_(None))
+    return (await tx.scalars(select(User.id).where(User.id.in_(held), *there).order_by(User.id))).all()
+
+
 async def still_acts(tx: Tx, actor: Actor) -> bool:
     """Tell whether who asked for something may go on asking: no person who was suspended or erased, no ended client.
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column, undefer_group
 
+from carteira.kit.db import outbox
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor, ActorKind
@@ -77,6 +78,8 @@ class PendingOperation(Base):
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    told_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When those who may approve it were told that it waits."""
 
     @property
     def maker(self) -> Actor:
@@ -351,11 +354,14 @@ async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:
 async def end(  # noqa: PLR0913 - what becomes of an operation
     tx: Tx, row: PendingOperation, status: str, *, checker: UUID | None, outcome: str | None, carried_out: int = 0
 ) -> None:
-    """Write down what became of a locked operation; what was not carried out counts against no day any more."""
+    """Write down what became of a locked operation; what was not carried out counts against no day any more.
+
+    Who asked for it is told by who follows `operations.decided`.
+    """
     await _give_back(tx, row, row.amount - carried_out)
     row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
     row.payload, row.gaining_cpfs = None, []
-    await tx.flush()
+    await outbox.emit(tx, "operations.decided", {"operation_id": str(row.id)})
 
 
 async def expire(tx: Tx, *, limit: int = 100) -> int:
@@ -371,6 +377,29 @@ async def expire(tx: Tx, *, limit: int = 100) -> int:
     for row in rows:
         await end(tx, row, EXPIRED, checker=None, outcome=None)
     return len(rows)
+
+
+async def take_untold(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]:
+    """Give what waits and nobody was told of yet, the oldest first, and count it as told."""
+    due = await tx.scalars(
+        select(PendingOperation)
+        .where(PendingOperation.status == PENDING, PendingOperation.told_at.is_(None))
+        .order_by(PendingOperation.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = due.all()
+    for row in rows:
+        row.told_at = clock.now()
+    await tx.flush()
+    return rows
+
+
+async def still_waiting(tx: Tx, ids: Collection[UUID]) -> Sequence[PendingOperation]:
+    """Give those of some operations that wait still, the oldest first."""
+    waits = and_(PendingOperation.status == PENDING, PendingOperation.expires_at > clock.now())
+    query = select(PendingOperation).where(PendingOperation.id.in_(ids), waits).order_by(PendingOperation.id)
+    return (await tx.scalars(query)).all()
 
 
 @dataclass(frozen=True, slots=True)

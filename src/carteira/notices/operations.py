@@ -1,0 +1,114 @@
+"""Operations that wait for a second person: who is told that some do, and their makers what became of them."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+from babel.dates import format_datetime
+
+from carteira import identity
+from carteira.kit.db.session import Tx
+from carteira.kit.module import Module
+from carteira.kit.outbound.email_templates import EmailTemplates
+from carteira.kit.security import approvals
+from carteira.kit.security.approvals import PendingOperation
+from carteira.kit.values.clock import SAO_PAULO
+from carteira.kit.web.access import Bindings
+from carteira.notices.letters import Addressed, Told
+
+LISTED = 20
+"""Operations that one e-mail lists; of the others it says how many they are."""
+_letters = EmailTemplates(
+    "carteira.notices",
+    {
+        "operation_decided": "Uma operação que você pediu foi decidida",
+        "operations_waiting": "Há operações à espera da sua aprovação",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Approvers:
+    """Who may approve what: the claim of each kind of operation, and what people are bound to."""
+
+    claims: Mapping[str, str]
+    bindings: Sequence[Bindings]
+
+    @classmethod
+    def of(cls, modules: Sequence[Module]) -> "Approvers":
+        """Learn it from the modules that are on."""
+        claims = {operation.kind: operation.claim for module in modules for operation in module.operations}
+        return cls(claims, [module.bindings for module in modules if module.bindings is not None])
+
+    async def untold(self, tx: Tx) -> Mapping[UUID, Sequence[UUID]]:
+        """Take the operations that nobody was told of, and give those that each person may approve."""
+        rows = await approvals.take_untold(tx)
+        told: dict[UUID, list[UUID]] = defaultdict(list)
+        for claim in {self.claims[row.kind] for row in rows if row.kind in self.claims}:
+            due = [row for row in rows if self.claims.get(row.kind) == claim]
+            for user_id in await identity.holders_of(tx, claim):
+                may, scopes = await self._reach(tx, user_id, claim)
+                theirs = [row.id for row in due if may and _is_for(row, user_id, scopes)]
+                if theirs:
+                    told[user_id] += theirs
+        return told
+
+    async def _reach(self, tx: Tx, user_id: UUID, claim: str) -> tuple[bool, frozenset[UUID] | None]:
+        """Tell whether a holder's claim takes effect, and within what; None: within everything."""
+        may, scopes = True, None
+        for binding in self.bindings:
+            bound_to = await binding.of(tx, user_id)
+            if bound_to is not None:
+                may, scopes = may and claim in binding.claims, bound_to | (scopes or frozenset())
+        return may, scopes
+
+
+def _is_for(row: PendingOperation, user_id: UUID, scopes: frozenset[UUID] | None) -> bool:
+    """Tell whether somebody may approve an operation: it is within their reach, and neither theirs nor their gain."""
+    own = row.maker.id == str(user_id) or user_id in row.gaining_users
+    return not own and (scopes is None or row.scope in scopes)
+
+
+async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | None:
+    """Write to somebody who may approve operations that these wait, unless all were decided by now."""
+    rows = await approvals.still_waiting(tx, ids)
+    try:
+        person = await identity.person(tx, user_id)
+    except identity.UserNotFound:
+        return None
+    if not rows:
+        return None
+    return person.email, _letters.compose(
+        "operations_waiting",
+        name=person.full_name.split()[0],
+        many=len(rows) > 1,
+        number=len(rows),
+        summaries=[row.summary for row in rows[:LISTED]],
+        more=max(len(rows) - LISTED, 0),
+        until=format_datetime(
+            min(row.expires_at for row in rows).astimezone(SAO_PAULO), "d 'de' MMMM, HH:mm", locale="pt_BR"
+        ),
+    )
+
+
+async def of_decided(tx: Tx, event: Told) -> Addressed | None:
+    """Write to the person who asked for an operation what became of it; not of what they took back themselves."""
+    row = await approvals.find(tx, UUID(event["operation_id"]))
+    if row is None or row.maker_kind != "person" or str(row.checker_id) == row.maker_id:
+        return None
+    try:
+        person = await identity.person(tx, UUID(row.maker_id))
+    except identity.UserNotFound:
+        return None
+    names = await identity.names(tx, [row.checker_id]) if row.checker_id else {}
+    outcome = orjson.loads(row.outcome) if row.outcome and row.status != approvals.APPROVED else {}
+    return person.email, _letters.compose(
+        "operation_decided",
+        name=person.full_name.split()[0],
+        summary=row.summary,
+        status=row.status,
+        by=names.get(row.checker_id, "outra pessoa") if row.checker_id else None,
+        reason=outcome.get("reason") or outcome.get("detail"),
+    )
