@@ -26,6 +26,8 @@ from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.audit_trail import AuditTrail
+from carteira.kit.security.look_limits import LookLimit
+from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
 from carteira.kit.web.approvals import Desk, People
@@ -192,6 +194,8 @@ def create_app(settings: Settings) -> Application:
             app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
+            if settings.looks_per_hour != "none":
+                app.state.look_limit = LookLimit(Limiter(app.state.redis), settings.looks_per_hour)
             app.state.audit_trail = AuditTrail(app.state.database, settings.carteira_home / "audit")
             delivering = asyncio.create_task(app.state.audit_trail.deliver_for_ever(), name="audit")
             stack.callback(delivering.cancel)

@@ -9,6 +9,8 @@ from sqlalchemy import RowMapping, text
 
 from carteira.embedded import Endpoints
 from carteira.identity.clients.service import PEOPLE_ONLY
+from carteira.kit.security.look_limits import LookLimit
+from carteira.kit.security.rate_limits import Limiter
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import processor_headers, purchase
 from tests.support.credit import PURPOSE, fill_bases
@@ -345,3 +347,24 @@ async def test_a_client_does_and_sees_the_same_under_its_own_name(
     seen = (await citizen.person.get("/users/me/accesses", limit=100)).json()["items"]
     assert {(item["actor_id"], item["actor_kind"]) for item in seen} >= {(str(machine.id), "client")}
     await ask(acts_on(citizen))
+
+
+async def test_who_has_looked_at_too_many_people_in_an_hour_waits(
+    app: RunningApp, operator: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.api.state, "look_limit", LookLimit(Limiter(app.api.state.redis), 3))
+    people = [await register(app, full_name="Valdete Vista") for _ in range(5)]
+    for _ in range(2):  # the second page is whole, and leaves nobody
+        page = await operator.get("/users", q="valdete", limit=2)
+        assert len(page.json()["items"]) == 2, page.text
+    request_id = str(uuid4())
+    refused = await operator.call("GET", f"/users/{people[0].id}", headers={"X-Request-ID": request_id})
+    assert (refused.status_code, refused.json()["code"]) == (429, "looks_used_up")
+    assert 0 < int(refused.headers["Retry-After"]) <= 3_600
+    assert await rows_of(app, request_id) == []
+    assert (await operator.get(f"/users/{operator.id}")).status_code == 200, "what is their own"
+    assert (await operator.get("/ledger/reconciliation")).status_code == 200, "what is nobody's"
+    assert (await operator.get("/users/export", format="csv")).status_code == 200, "what is a claim of its own"
+    assert (await app.person("users:read").get(f"/users/{people[0].id}")).status_code == 200, "nor is it others'"
+    machine = await new_acting(app.operator(), "users:read")
+    assert all([(await machine.get(f"/users/{one.id}")).status_code == 200 for one in people])

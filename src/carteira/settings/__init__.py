@@ -188,6 +188,10 @@ class Settings(BaseSettings):
         description="People who may register from one network in an hour, or `none` for any number; in development "
         "this machine has no limit.",
     )
+    looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
+        2_000,
+        description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",
+    )
     users_export_days: int = Field(
         7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )

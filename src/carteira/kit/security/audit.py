@@ -64,6 +64,8 @@ class Request:
         looked: Whether looks were recorded, be it for nobody.
         by_claim: Whether a claim opened what was asked for.
         nothing_done: Whether it was answered without doing anything: a refusal, or an answer given again.
+        shown: How many other people it has shown.
+        wait_seconds: For how long it shows nobody else, since its actor has looked at too many; None: it may.
     """
 
     actor: Actor
@@ -72,6 +74,16 @@ class Request:
     looked: bool = False
     by_claim: bool = False
     nothing_done: bool = False
+    shown: int = 0
+    wait_seconds: int | None = None
+
+
+class TooManyLooks(Exception):
+    """Somebody has looked at as many people as they may for now."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
 
 
 _request: ContextVar[Request | None] = ContextVar("audit_request", default=None)
@@ -187,8 +199,16 @@ class Look:
     row: dict[str, Any]
 
     def rows(self, subjects: Iterable[UUID | None]) -> list[dict[str, Any]]:
-        """Return a row for each person; none for oneself, nor for who was erased (None)."""
-        others = (one for one in dict.fromkeys(subjects) if one and one != self.row["actor_id"])
+        """Return a row for each person; none for oneself, nor for who was erased (None).
+
+        Raises:
+            TooManyLooks: there are such, and the request may show nobody else. A stream, whose request is over, may.
+        """
+        others = [one for one in dict.fromkeys(subjects) if one and one != self.row["actor_id"]]
+        if others and (request := _request.get()):
+            if request.wait_seconds is not None:
+                raise TooManyLooks(request.wait_seconds)
+            request.shown += len(others)
         return [self.row | {"id": uuid7(), "subject_id": one} for one in others]
 
     async def at(self, tx: Tx, subjects: Iterable[UUID | None]) -> None:

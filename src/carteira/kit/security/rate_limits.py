@@ -127,6 +127,12 @@ class Limiter:
         """Count a failure; False if one of the limits was reached already."""
         return all([await self._ask("hit", limit) for limit in limits])
 
-    async def _ask(self, verb: str, limit: RateLimit) -> Any:  # noqa: ANN401 - as the verb answers
-        answer = await self._redis.ask(lambda _: getattr(self._shared, verb)(limit.item, limit.key))
-        return await getattr(self._local, verb)(limit.item, limit.key) if answer is None else answer
+    async def spend(self, limit: RateLimit, amount: int) -> None:
+        """Count so much at once, of which what is beyond the limit uses it up."""
+        left = (await self._ask("get_window_stats", limit)).remaining
+        if left > 0:
+            await self._ask("hit", limit, cost=min(amount, left))
+
+    async def _ask(self, verb: str, limit: RateLimit, **more: int) -> Any:  # noqa: ANN401 - as the verb answers
+        answer = await self._redis.ask(lambda _: getattr(self._shared, verb)(limit.item, limit.key, **more))
+        return await getattr(self._local, verb)(limit.item, limit.key, **more) if answer is None else answer

@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired, Problem
@@ -197,11 +198,21 @@ async def _visitor(request: Request, token: Annotated[str | None, Depends(_beare
     structlog.contextvars.bind_contextvars(actor_kind=principal.actor.kind, actor_id=principal.actor.id)
     with audit.during(principal.actor, principal.session_id) as left:
         yield principal
+    if left.shown and (limit := _look_limit(request, principal)):
+        await limit.count(principal.id, left.shown)
     kind: Acts | Looks | Reads | None = getattr(request.state, "kind", None)
     if not (left.nothing_done or (kind.fits(left) if kind else not left.by_claim)):
         route = getattr(request.scope.get("route"), "path", "")
         audit_missing.labels(route).inc()
         log.error("audit missing", route=route, method=request.method, acts=left.acts, looked=left.looked)
+
+
+def _look_limit(request: Request, principal: Principal) -> LookLimit | None:
+    """Return what bounds the people whom somebody is shown; machines and who holds no claims have no bound."""
+    if principal.kind != "person" or not principal.claims - OWN_CLAIMS:
+        return None
+    limit: LookLimit | None = getattr(request.app.state, "look_limit", None)
+    return limit
 
 
 Visitor = Annotated[Principal | None, Depends(_visitor, scope="function")]
@@ -277,9 +288,11 @@ class Looks:
     def __init__(self, action: str) -> None:
         self.action = action
 
-    async def __call__(self, request: Request) -> None:
-        """Say so for the request."""
+    async def __call__(self, request: Request, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
+        """Say so for the request, and whether it may show anybody."""
         request.state.kind = self
+        if (limit := _look_limit(request, principal)) and (left := audit.current()):
+            left.wait_seconds = await limit.wait(principal.id)
 
     def fits(self, left: audit.Request) -> bool:
         """Tell whether a request that succeeded left what it has to."""

@@ -19,6 +19,7 @@ from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotSto
 from carteira.kit.ops.turns import Busy
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security.approvals import DailyCeilingReached, OperationChanged, OwnOperation
+from carteira.kit.security.audit import TooManyLooks
 from carteira.kit.security.audit_trail import AuditDown
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
@@ -175,6 +176,14 @@ class TooManyRequests(Problem):
         super().__init__(detail, headers={"Retry-After": str(max(1, retry_after_seconds))})
 
 
+class LooksUsedUp(TooManyRequests):
+    """An operator was shown as many people as one is in an hour (429)."""
+
+    code = "looks_used_up"
+    title = "Consultas demais"
+    detail = "Você já consultou dados de muitas pessoas nesta hora. Espere um pouco e tente de novo."
+
+
 class RequestTimedOut(Problem):
     """The request's body did not arrive, or its work did not end, in time."""
 
@@ -256,6 +265,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     AuditDown: lambda _: AuditDownProblem(),
     InvalidToken: lambda _: NotAuthenticated("Sua sessão não é válida ou expirou. Entre de novo."),
     LimitReached: lambda fact: TooManyRequests(fact.retry_after_seconds),
+    TooManyLooks: lambda fact: LooksUsedUp(fact.retry_after_seconds),
     DailyCeilingReached: lambda fact: DailyCeilingProblem(
         f"Esta operação passa do teto diário: restam {format_brl(fact.left)} hoje.", left=fact.left
     ),
