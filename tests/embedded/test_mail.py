@@ -8,7 +8,8 @@ import pytest
 from carteira.embedded import EmbeddedServers
 from carteira.kit.outbound.mail import Mailer, MailNotConfigured, Message
 
-MESSAGE = Message("Olá", "Código 123", "<p>Código 123</p>")
+LINK = "http://localhost:8000/auth/contacts/confirm?token=" + "Aa0_-" * 20
+MESSAGE = Message("Olá", f"Código 123\n{LINK}\n", f'<p>Código 123: <a href="{LINK}">é meu</a></p>')
 
 
 @pytest.mark.integration
@@ -25,6 +26,9 @@ async def test_mail_lands_in_the_maildir_and_stays(tmp_path: Path) -> None:
         received = sorted(file.read_text() for file in (servers.mail.maildir / "new").iterdir())
     assert len(received) == 2
     assert sum("To: maria@exemplo.com.br" in mail for mail in received) == 1
+    for mail in received:
+        assert f"\nCódigo 123\n{LINK}\n" in mail, "a link is copied as it stands in the file"
+        assert f'<a href="{LINK}">é meu</a>' in mail
 
 
 @pytest.mark.integration

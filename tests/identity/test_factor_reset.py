@@ -43,6 +43,23 @@ async def test_two_operators_reset_a_lost_factor(app: RunningApp, endpoints: End
     assert any("segundo fator" in str(mail["Subject"]) for mail in mail_to(endpoints.maildir, person.email))
 
 
+async def test_who_decides_sees_whom_it_is_about_and_to_ask_twice_asks_once(app: RunningApp) -> None:
+    person = await sign_in(await register(app))
+    await enrol(person)
+    maker, other = app.person("users:write"), app.person("users:write")
+    path = await proposed(person, maker)
+    assert await proposed(person, maker) == path
+    assert await proposed(person, other) == path, "it waits already: who asks for it anew may approve it"
+    seen = (await other.get(path.removesuffix("/approve"))).json()
+    assert seen["about"] == [{"id": str(person.id), "name": "Maria Açucena da Silva"}]
+    assert (await maker.get(path.removesuffix("/approve"))).json()["about"] is None
+    decided = await other.post(path)
+    assert (decided.status_code, decided.json()["about"]) == (200, None)
+    await sign_in(person)
+    await enrol(person)
+    assert await proposed(person, maker) != path, "another loss is another operation"
+
+
 async def test_who_has_no_factor_or_holds_more_is_not_reset(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     maker = app.person("users:write")

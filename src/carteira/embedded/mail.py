@@ -49,7 +49,7 @@ class MailServer(Server):
         return process.spawn(
             [
                 *(sys.executable, "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{port}"),
-                *("-c", "aiosmtpd.handlers.Mailbox", str(self.maildir)),
+                *("-c", "carteira.embedded.readable_mailbox.ReadableMailbox", str(self.maildir)),
             ],
             cwd=self.maildir.parent,
             env=process.server_environment(),

@@ -77,6 +77,8 @@ async def propose(  # noqa: PLR0913, PLR0917 - what the route was given
 ) -> Answered:
     """Ask for a person's factors to be reset, whom the operator saw; a second one, who is not the person, approves.
 
+    While one waits it is answered again: a second approval, days later, would take the factor enrolled in between.
+
     Raises:
         UserNotFound, ClaimsBeyondYours.
         NoSecondFactor: they have none.
@@ -86,6 +88,9 @@ async def propose(  # noqa: PLR0913, PLR0917 - what the route was given
     has = select(or_(exists().where(Totp.user_id == user_id), exists().where(Passkey.user_id == user_id)))
     if not await tx.scalar(has):
         raise NoSecondFactor
+    reset = operation(lambda: standings)
+    if (waits := await desk.waiting_for(tx, reset, user_id)) is not None:
+        return waits
     order = FactorResetOrder(user_id=user_id, paper=paper)
     gains = Gains.of(user_id, user.cpf)
-    return await desk.propose(tx, operation(lambda: standings), order, who.actor, summary=SUMMARY, gains=gains)
+    return await desk.propose(tx, reset, order, who.actor, summary=SUMMARY, gains=gains)

@@ -18,7 +18,7 @@ from carteira.kit.web.transaction import TxDep
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 LOOK = "audit_read"
 
-Action = Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$", description="O que foi feito ou visto", max_length=64)]
+Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="O que foi feito ou visto", max_length=64)]
 
 
 @router.get("/audit", summary="Auditoria", dependencies=[claims("audit:read"), looks(LOOK)])
@@ -26,7 +26,7 @@ async def list_audit(  # noqa: PLR0913, PLR0917 - a route's parameters are its c
     tx: TxDep,
     actor: Annotated[UUID | None, Query(description="Quem fez")] = None,
     subject: Annotated[UUID | None, Query(description="De quem é; só ids, nunca um CPF")] = None,
-    action: Action | None = None,
+    action: Action = None,
     since: Annotated[Instant | None, Query(alias="from", description="Desde este instante RFC 3339")] = None,
     until: Annotated[Instant | None, Query(alias="to", description="Antes deste instante RFC 3339")] = None,
     asked: PageRequest[UUID] = page_of(BY_ID),

@@ -21,7 +21,9 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     func,
+    literal,
     or_,
     select,
     true,
@@ -393,6 +395,18 @@ async def take_untold(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]
         row.told_at = clock.now()
     await tx.flush()
     return rows
+
+
+async def waiting_for(tx: Tx, kind: str, user_id: UUID) -> PendingOperation | None:
+    """Give an operation of a kind about a person that waits already; the newest of several."""
+    query = (
+        select(PendingOperation)
+        .where(PendingOperation.status == PENDING, PendingOperation.expires_at > clock.now())
+        .where(PendingOperation.kind == kind, literal(user_id) == any_(PendingOperation.gaining_users))
+        .order_by(PendingOperation.id.desc())
+        .limit(1)
+    )
+    return await tx.scalar(query)
 
 
 async def still_waiting(tx: Tx, ids: Collection[UUID]) -> Sequence[PendingOperation]:

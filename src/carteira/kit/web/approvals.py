@@ -226,8 +226,16 @@ class Desk:
             pending_id=str(row.id),
             amount=amount or None,
         )
-        told = OperationOut(id=row.id, kind=row.kind, expires_at=row.expires_at)
-        return Answered(202, WaitingOut(pending=told))
+        return _waits(row)
+
+    @staticmethod
+    async def waiting_for(tx: Tx, operation: Operation[Any], user_id: UUID) -> Answered | None:
+        """Give the answer 202 of an operation about a person that waits already: to ask twice asks once."""
+        row = await approvals.waiting_for(tx, operation.kind, user_id)
+        if row is None:
+            return None
+        audit.nothing_done()
+        return _waits(row)
 
     def seen_by(self, who: Principal) -> approvals.Seen:
         """Say which operations somebody may see: their own, and those of kinds that they may approve."""
@@ -242,6 +250,12 @@ class Desk:
         if operation.show is None:
             return orjson.Fragment(row.payload)
         return operation.show(operation.order.model_validate_json(row.payload))
+
+    def may_decide(self, who: Principal, row: PendingOperation) -> bool:
+        """Tell whether somebody is a person who may approve what waits, and is not its maker."""
+        operation = self._operations.get(row.kind)
+        waits = row.status == approvals.PENDING and row.maker != who.actor
+        return waits and who.kind == "person" and operation is not None and who.may(operation.claim)
 
     async def find(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
         """Give an operation to its maker or to who may approve it.
@@ -357,6 +371,10 @@ class Desk:
     async def _is_behind(self, tx: Tx, maker: Actor, who: Principal) -> bool:
         """Tell whether a client asked for it that the caller made: a machine is no other person than its maker."""
         return maker.kind == "client" and who.user_id in await self.people.behind(tx, UUID(maker.id))
+
+
+def _waits(row: PendingOperation) -> Answered:
+    return Answered(202, WaitingOut(pending=OperationOut(id=row.id, kind=row.kind, expires_at=row.expires_at)))
 
 
 _PARTICIPLE = {

@@ -25,7 +25,11 @@ from carteira.kit.web.transaction import TxDep
 router = APIRouter(route_class=JsonRoute, prefix="/pending", tags=["operation"])
 
 Status = Literal["pending", "approved", "refused", "expired", "failed"]
-Kind = Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$", description="Tipo da operação", examples=["benefits.credit"])]
+_NAMED = 100
+"""People whom an operation names; a bulk file may be about thousands."""
+Kind = Annotated[
+    str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="Tipo da operação", examples=["benefits.credit"])
+]
 
 
 class RefusalIn(Body):
@@ -64,11 +68,21 @@ class PendingOperationOut(BaseModel):
     decided_at: datetime | None = None
 
 
+class AboutOut(BaseModel):
+    """A person whom an operation is about."""
+
+    id: UUID
+    name: str | None = None
+
+
 class WholePendingOperationOut(PendingOperationOut):
     """An operation with what it asks for, while it waits, and what came of it."""
 
     order: Any = Field(None, description="O que foi pedido; `null` depois de decidida")
     outcome: Any = Field(None, description="O que a operação respondeu, o motivo da recusa ou da falha")
+    about: list[AboutOut] | None = Field(
+        None, description="De quem é, ou quem ganha, até 100 pessoas; só para quem pode aprovar, e enquanto espera"
+    )
 
 
 async def _shown(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
@@ -108,7 +122,7 @@ async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its
     who: Who,
     desk: DeskDep,
     status: Annotated[Status | None, Query(description="Sem ele, todas")] = None,
-    kind: Kind | None = None,
+    kind: Kind = None,
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[PendingOperationOut]:
     """Lista, da mais nova à mais antiga, as operações que a pessoa pediu e as que ela pode aprovar."""
@@ -122,10 +136,17 @@ async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its
 OperationId = Annotated[UUID, Path(description="O `id` que o 202 respondeu")]
 
 
-async def _whole(tx: Tx, desk: Desk, row: PendingOperation) -> bytes:
+async def _about(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
+    """Name whom an operation is about, so that its checker knows whom they decide on."""
+    names = await desk.people.names_of(tx, row.gaining_users[:_NAMED])
+    return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
+
+
+async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
     """Write an operation as JSON; what it asks for and what came of it may be megabytes, and are JSON already."""
     (shown,) = await _shown(tx, desk, [row])
     whole = shown.model_dump(mode="json") | {
+        "about": about,
         "order": desk.shown(row),
         "outcome": None if row.outcome is None else orjson.Fragment(row.outcome),
     }
@@ -142,7 +163,8 @@ async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: Desk
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
     row = await desk.find(tx, who, operation_id)
     await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))
-    return Response(await _whole(tx, desk, row), media_type="application/json")
+    about = await _about(tx, desk, row) if desk.may_decide(who, row) else None
+    return Response(await _whole(tx, desk, row, about), media_type="application/json")
 
 
 @router.post(
