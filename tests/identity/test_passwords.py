@@ -32,6 +32,17 @@ def test_every_common_password_that_keeps_the_rules_is_refused() -> None:
     assert not [word for word in fit if passwords.broken_rules(word) != [EASY]]
 
 
+def test_words_of_the_installation_are_refused_however_they_are_written() -> None:
+    guesses = ["Pão2026!!", "Paodeacucar1", "PÃODEAÇÚCAR7", "P@odeacucar99"]
+    assert [passwords.broken_rules(guess) for guess in guesses] == [[]] * 4
+    passwords.forbid(["Pão", "Pão de Açúcar"])
+    try:
+        assert [passwords.broken_rules(guess) for guess in guesses] == [[EASY]] * 4
+        assert passwords.broken_rules("Xk29vmQ1") == []
+    finally:
+        passwords.forbid([])
+
+
 async def test_passwords_are_kept_as_argon2id_of_these_parameters() -> None:
     kept = await passwords.hash_password("Girassol7amarelo")
     assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

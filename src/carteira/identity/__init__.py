@@ -116,11 +116,12 @@ def _cpf_followers(others: Sequence[Module]) -> list[CpfFollower]:
 def _runtime(app: FastAPI, config: IdentityConfig, others: Sequence[Module], http: "Http") -> Runtime:
     """Make what identity's verbs work with in this process."""
     from carteira.identity.social.providers import make_providers
-    from carteira.identity.users import queries
+    from carteira.identity.users import passwords, queries
     from carteira.kit.security.rate_limits import Limiter
     from carteira.kit.security.sealing import KeyedDigest, Sealer
     from carteira.kit.security.tokens import SigningKeys
 
+    passwords.forbid(config.password_words)
     ring = SigningKeys(config.signing_key)
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     bindings = [other.bindings for other in others if other.bindings is not None]

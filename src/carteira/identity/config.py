@@ -59,6 +59,8 @@ class IdentityConfig:
     """Whether claims take effect only in sessions that have shown a second factor."""
     outage_seconds: float = 600
     """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
+    password_words: tuple[str, ...] = ()
+    """Words that no password is made of: names of company and product."""
     registrations_per_hour: int | None = 600
     """How many people may register from one network in an hour; None: any number."""
     smtp_url: str | None = None

@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         description="People who may register from one network in an hour, or `none` for any number; in development "
         "this machine has no limit.",
     )
+    password_words: str = Field(
+        "",
+        description="Words that no password is made of, comma-separated, beside the common ones: the names of your "
+        "company and product.",
+    )
     looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         2_000,
         description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",

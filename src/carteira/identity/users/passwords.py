@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import string
 import unicodedata
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -61,12 +62,26 @@ def _words() -> frozenset[str]:
     return frozenset({*_WORDS.split(), *(word for word in _common() if word.isalpha())})
 
 
+_own_words: frozenset[str] = frozenset()
+
+
+def forbid(words: Iterable[str]) -> None:
+    """Refuse what an operator's people would try first, the names of company and product, as common words are."""
+    global _own_words  # noqa: PLW0603 - one installation a process
+    _own_words = frozenset("".join(sign for sign in _plain(word.casefold()) if sign.isalpha()) for word in words)
+
+
+def _plain(folded: str) -> str:
+    return "".join(sign for sign in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(sign))
+
+
 def _is_a_word_with_signs(folded: str) -> bool:
     """Return whether a password is one common word with digits and signs around it: "Brasil2026!", "Mudar@123"."""
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(sign))
+    plain = _plain(folded)
     word = plain.strip("".join({sign for sign in plain if not sign.isalpha()}))
     around = len(plain) - len(word)
-    return around <= _MOST_AROUND_A_WORD and bool({word, word.translate(_LEET)} & _words())
+    words = {word, word.translate(_LEET)}
+    return around <= _MOST_AROUND_A_WORD and bool(words & _words() or words & _own_words)
 
 
 def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> list[str]:
