@@ -144,8 +144,24 @@ def naive(home: Path, endpoints: Endpoints, *, strategy: str, workers: int) -> A
     return _serving(command, port, home, endpoints, {})
 
 
+def floor(home: Path, endpoints: Endpoints) -> AbstractContextManager[str]:
+    """Run what ordinary routes are measured against, in one process."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.floor:app", "--port", str(port), "--log-level", "warning"]
+    command += ["--no-access-log", "--loop", "uvloop", "--http", "httptools"]
+    return _serving(command, port, home, endpoints, {}, ready="/health")
+
+
 @contextmanager
-def _serving(command: list[str], port: int, home: Path, endpoints: Endpoints, more: Mapping[str, str]) -> Iterator[str]:
+def _serving(  # noqa: PLR0913 - what a command needs
+    command: list[str],
+    port: int,
+    home: Path,
+    endpoints: Endpoints,
+    more: Mapping[str, str],
+    *,
+    ready: str = "/health/ready",
+) -> Iterator[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(_SOURCE / "src"), str(_SOURCE)]),
@@ -157,7 +173,7 @@ def _serving(command: list[str], port: int, home: Path, endpoints: Endpoints, mo
     }
     process = subprocess.Popen(command, env=environment)
     try:
-        await_health(f"http://127.0.0.1:{port}/health/ready")
+        await_health(f"http://127.0.0.1:{port}{ready}")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)

@@ -1,23 +1,29 @@
 """Structured logs: one line an event, with the request's id and trace, and without personal data or secrets."""
 
+import json
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, TextIO
 
+import orjson
 import structlog
 from opentelemetry import trace
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
-    # A CPF may hang on an underscore, but not on letters or digits: ids and amounts are not CPFs.
-    (re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
-    (re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),
-    (re.compile(r"://([^:/@\s]*):([^@/\s]+)@"), r"://\1:[secret]@"),
+    # What each pattern needs a text to hold; a CPF may hang on an underscore, but not on letters or digits: ids and
+    # amounts are not CPFs.
+    ("", re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
+    ("@", re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
+    ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),
+    ("://", re.compile(r"://([^:/@\s]*):([^@/\s]+)@"), r"://\1:[secret]@"),
     # PostgreSQL repeats the values that it refused: a whole row, or a key.
     (
+        "(",
         re.compile(
             r"(Failing row contains|Key \([^)]*\)=) ?\(.*?\)(?= already exists| is not present|\.\s*$)",
             re.DOTALL | re.MULTILINE,
@@ -30,15 +36,21 @@ _KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "sp
 
 def scrub(text: str) -> str:
     """Take CPFs, e-mail addresses, tokens and passwords in URLs out of a text."""
-    for pattern, replacement in _PERSONAL:
-        text = pattern.sub(replacement, text)
+    for needed, pattern, replacement in _PERSONAL:
+        if needed in text:
+            text = pattern.sub(replacement, text)
     return text
+
+
+@lru_cache(maxsize=1_024)
+def _names_a_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _scrub_value(name: str, value: Any) -> Any:  # noqa: ANN401 - log values are anything
     if name in _KEPT:
         return value
-    if _SECRET_NAMES.search(name) and value is not None:
+    if value is not None and _names_a_secret(name):
         return "[secret]"
     if isinstance(value, str):
         return scrub(value)
@@ -46,7 +58,14 @@ def _scrub_value(name: str, value: Any) -> Any:  # noqa: ANN401 - log values are
         return {key: _scrub_value(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_scrub_value("", item) for item in value]
-    return value if isinstance(value, int | float | bool) or value is None else scrub(str(value))
+    return value if isinstance(value, int | float | bool) or value is None else scrub(_text_of(value))
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a value that cannot say what it is must not fail who logs it
+        return f"[{type(value).__name__}]"
 
 
 def _scrub_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -62,27 +81,49 @@ def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -
     return event
 
 
+class _Lines:
+    """Structlog's last step: writes whole lines to a stream, without the standard library's records in between."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self.name = name
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write a line; one that cannot be written fails nobody's request."""
+        with suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:  # an integer of more than 64 bits, half a character
+        return json.dumps(event)
+
+
 def configure(*, level: str = "info", form: str = "json") -> None:
-    """Send structlog's and the standard library's records through one chain to standard error."""
-    shared: list[structlog.types.Processor] = [
+    """Send structlog's events and the standard library's records to standard error, in one form and scrubbed alike."""
+    stream = sys.stderr
+    described: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
     ]
-    last: list[structlog.types.Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+    written: list[structlog.types.Processor] = [
         structlog.processors.format_exc_info,
         _scrub_event,
+        _json_line if form == "json" else structlog.dev.ConsoleRenderer(colors=stream.isatty()),
     ]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    handler = logging.StreamHandler(stream)
+    removed = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=described, processors=[removed, *written])
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -93,13 +134,8 @@ def configure(*, level: str = "info", form: str = "json") -> None:
         logging.getLogger(owned).handlers = []
         logging.getLogger(owned).propagate = True
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*described, *written],
+        logger_factory=lambda *name: _Lines(name[0] if name else "carteira", stream),
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=True,
     )

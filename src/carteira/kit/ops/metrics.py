@@ -8,6 +8,7 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter as Count
+from collections import defaultdict
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -60,47 +61,67 @@ jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", 
 TELL_SECONDS = 0.01
 
 
-class Tally:
-    """Counts what happened and how long it took, and tells the metrics a hundred times a second at most.
+_tallies: list["Tally"] = []
 
-    A value that processes share costs more than a microsecond to change: too much for each of thousands a second.
+
+class Tally:
+    """Counts what happened and how long it took, and reports to the metrics a hundred times a second at most.
+
+    A value that processes share costs more than a microsecond to change: too much for each of thousands a second. The
+    histogram has as labels the first of the counter's, or none.
     """
 
     def __init__(self, counter: Counter, histogram: Histogram) -> None:
         self._counter = counter
-        self._buckets = histogram._buckets  # noqa: SLF001 - the library has no way to observe several at once
-        self._sum = histogram._sum  # noqa: SLF001
-        self._bounds = histogram._upper_bounds  # noqa: SLF001
-        self._children: dict[tuple[str, ...], Counter] = {}
+        self._histogram = histogram
+        self._shared = len(histogram._labelnames)  # noqa: SLF001 - the library has no way to observe several at once
+        self._bounds = [*map(float, histogram._kwargs["buckets"]), float("inf")]  # noqa: SLF001
+        self._counters: dict[tuple[str, ...], Counter] = {}
+        self._histograms: dict[tuple[str, ...], Histogram] = {}
         self._events: Count[tuple[str, ...]] = Count()
-        self._places: Count[int] = Count()
-        self._seconds = 0.0
+        self._places: Count[tuple[tuple[str, ...], int]] = Count()
+        self._seconds: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._due = 0.0
+        _tallies.append(self)
 
     def add(self, labels: tuple[str, ...], seconds: float) -> None:
         """Count something that took so many seconds; in a running event loop."""
         if not self._events or time.perf_counter() > self._due:  # late: the event loop of the last timer has ended
             self._due = time.perf_counter() + 1
-            asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self.report)
         self._events[labels] += 1
-        self._places[bisect_left(self._bounds, seconds)] += 1
-        self._seconds += seconds
+        shared = labels[: self._shared]
+        self._places[shared, bisect_left(self._bounds, seconds)] += 1
+        self._seconds[shared] += seconds
 
-    def _tell(self) -> None:
+    def report(self) -> None:
+        """Report what was counted since the last time."""
         events, places, seconds = self._events, self._places, self._seconds
-        self._events, self._places, self._seconds = Count(), Count(), 0.0
+        self._events, self._places, self._seconds = Count(), Count(), defaultdict(float)
         for labels, count in events.items():
-            child = self._children.get(labels)
-            if child is None:
-                child = self._children[labels] = self._counter.labels(*map(str, labels))
-            child.inc(count)
-        for place, count in places.items():
-            self._buckets[place].inc(count)
-        self._sum.inc(seconds)
+            counter = self._counters.get(labels)
+            if counter is None:
+                counter = self._counters[labels] = self._counter.labels(*map(str, labels))
+            counter.inc(count)
+        for (labels, place), count in places.items():
+            self._child(labels)._buckets[place].inc(count)  # noqa: SLF001 - as above
+        for labels, total in seconds.items():
+            self._child(labels)._sum.inc(total)  # noqa: SLF001 - as above
+
+    def _child(self, labels: tuple[str, ...]) -> Histogram:
+        child = self._histograms.get(labels)
+        if child is None:
+            child = self._histograms[labels] = self._histogram.labels(*labels) if labels else self._histogram
+        return child
+
+
+requests = Tally(requests_total, request_seconds)
 
 
 def render() -> bytes:
     """Give the metrics of all processes in Prometheus' text format."""
+    for tally in _tallies:
+        tally.report()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

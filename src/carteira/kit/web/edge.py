@@ -115,8 +115,7 @@ class Edge:
             metrics.requests_under_way.dec()
             seconds = time.perf_counter() - began
             route = _route(scope)
-            metrics.requests_total.labels(scope["method"], route, str(status)).inc()
-            metrics.request_seconds.labels(scope["method"], route).observe(seconds)
+            metrics.requests.add((scope["method"], route, str(status)), seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:

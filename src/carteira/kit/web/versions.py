@@ -5,13 +5,13 @@ There is one so far. Rewriting for older clients comes with the first change tha
 
 from datetime import date
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carteira.kit.web.problems import Problem
 
 VERSION = date(2026, 11, 22)
 HEADER = "api-version"
+_VERSION_HEADER = (HEADER.encode(), VERSION.isoformat().encode())
 
 
 class UnknownVersion(Problem):
@@ -41,14 +41,14 @@ class Versions:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = next((value for name, value in scope["headers"] if name == HEADER.encode()), None)
+        wanted = next((value for name, value in scope["headers"] if name == _VERSION_HEADER[0]), None)
         if wanted is not None and not _is_known(wanted):
             await UnknownVersion().response()(scope, receive, send)
             return
 
         async def name_version(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = VERSION.isoformat()
+                message["headers"] = [*message["headers"], _VERSION_HEADER]
             await send(message)
 
         await self.app(scope, receive, name_version)

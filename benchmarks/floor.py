@@ -1,0 +1,135 @@
+"""What ordinary routes are measured against: the least that FastAPI and asyncpg can do, and what a beginner writes.
+
+`/cards/…` is the floor: one statement a request, no sign-in, no ledger, no key, no event. `/toy/…` is the toy: an ORM
+session a request that reads, changes and writes, and loses updates. Neither is part of the product.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+from uuid import UUID, uuid4
+
+import asyncpg
+from fastapi import Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel
+from sqlalchemy import BigInteger, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from carteira.kit.db.engine import async_url
+
+CARDS = 10_000
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS floor_cards (number text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
+    CREATE TABLE IF NOT EXISTS floor_moves (id uuid PRIMARY KEY, number text, amount bigint, at timestamptz)
+"""
+_DEBIT = """
+    WITH taken AS (
+        UPDATE floor_cards SET balance = balance - $2 WHERE number = $1 AND balance >= $2 RETURNING balance
+    ), moved AS (INSERT INTO floor_moves SELECT $3, $1, -$2, clock_timestamp() FROM taken)
+    SELECT balance FROM taken
+"""
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class FloorCard(_Base):
+    """A card of the toy."""
+
+    __tablename__ = "floor_cards"
+    number: Mapped[str] = mapped_column(primary_key=True)
+    balance: Mapped[int] = mapped_column(BigInteger)
+
+
+class FloorMove(_Base):
+    """A movement of the toy."""
+
+    __tablename__ = "floor_moves"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class Amount(BaseModel):
+    """Centavos."""
+
+    amount: int
+
+
+class Balance(BaseModel):
+    """A card's balance in centavos."""
+
+    card_number: str
+    balance: int
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    url = os.environ["DATABASE_URL"]
+    engine = create_async_engine(async_url(url), pool_size=10, max_overflow=0)
+    app.state.sessions = async_sessionmaker(engine)
+    async with asyncpg.create_pool(url, min_size=8, max_size=10) as pool:
+        app.state.pool = pool
+        await pool.execute(_TABLES)
+        rows = [(f"{number:016d}",) for number in range(CARDS)]
+        await pool.executemany("INSERT INTO floor_cards VALUES ($1, 1000000000000) ON CONFLICT DO NOTHING", rows)
+        yield
+    await engine.dispose()
+
+
+app = FastAPI(lifespan=_lifespan)
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    """Answer."""
+    return {"status": "ok"}
+
+
+@app.get("/cards/{number}/balance")
+async def balance(number: str, request: Request) -> Balance:
+    """Read a balance by one statement."""
+    found = await request.app.state.pool.fetchval("SELECT balance FROM floor_cards WHERE number = $1", number)
+    if found is None:
+        raise HTTPException(404)
+    return Balance(card_number=number, balance=found)
+
+
+@app.post("/cards/{number}/debit")
+async def debit(number: str, body: Amount, request: Request) -> Balance:
+    """Debit a card by one statement."""
+    left = await request.app.state.pool.fetchval(_DEBIT, number, body.amount, uuid4())
+    if left is None:
+        raise HTTPException(400)
+    return Balance(card_number=number, balance=left)
+
+
+async def _session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with request.app.state.sessions.begin() as session:
+        yield session
+
+
+Session = Annotated[AsyncSession, Depends(_session, scope="function")]
+
+
+@app.get("/toy/{number}/balance")
+async def toy_balance(number: str, session: Session) -> Balance:
+    """Read a balance by an ORM session."""
+    card = await session.scalar(select(FloorCard).where(FloorCard.number == number))
+    if card is None:
+        raise HTTPException(404)
+    return Balance(card_number=card.number, balance=card.balance)
+
+
+@app.post("/toy/{number}/debit")
+async def toy_debit(number: str, body: Amount, session: Session) -> Balance:
+    """Read a card, change it, write it."""
+    card = await session.scalar(select(FloorCard).where(FloorCard.number == number))
+    if card is None or card.balance < body.amount:
+        raise HTTPException(400)
+    card.balance -= body.amount
+    session.add(FloorMove(id=uuid4(), number=number, amount=-body.amount))
+    return Balance(card_number=number, balance=card.balance)
