@@ -17,8 +17,6 @@ from sqlalchemy import BigInteger, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from carteira.kit.db.engine import async_url
-
 CARDS = 10_000
 _TABLES = """
     CREATE TABLE IF NOT EXISTS floor_cards (number text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
@@ -69,7 +67,7 @@ class Balance(BaseModel):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     url = os.environ["DATABASE_URL"]
-    engine = create_async_engine(async_url(url), pool_size=10, max_overflow=0)
+    engine = create_async_engine("postgresql+asyncpg://" + url.partition("://")[2], pool_size=10, max_overflow=0)
     app.state.sessions = async_sessionmaker(engine)
     async with asyncpg.create_pool(url, min_size=8, max_size=10) as pool:
         app.state.pool = pool

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,7 +50,9 @@ class Case:
     where: str = "product"
 
 
-def _ask(url: str, body: dict[str, object] | None = None, *, form: bool = False, token: str = "") -> dict[str, object]:
+def _ask(
+    url: str, body: Mapping[str, object] | None = None, *, form: bool = False, token: str = ""
+) -> dict[str, object]:
     data = None
     if body is not None:
         data = urllib.parse.urlencode(body).encode() if form else json.dumps(body).encode()
@@ -90,9 +92,7 @@ def _write(url: str, method: str, path: str, *, body: bytes = b"", head: str = "
 
 
 def _reads(url: str, path: str, people: Sequence[Person]) -> Requests:
-    one = [
-        _write(url, "GET", path.format(card=p.card), head=f"Authorization: Bearer {p.token}\r\n") for p in people
-    ]
+    one = [_write(url, "GET", path.format(card=p.card), head=f"Authorization: Bearer {p.token}\r\n") for p in people]
     return itertools.cycle(one)
 
 

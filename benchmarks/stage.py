@@ -153,7 +153,7 @@ def floor(home: Path, endpoints: Endpoints) -> AbstractContextManager[str]:
 
 
 @contextmanager
-def _serving(  # noqa: PLR0913 - what a command needs
+def _serving(
     command: list[str],
     port: int,
     home: Path,

@@ -29,7 +29,7 @@ from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest
-from carteira.kit.web import docs, edge, health, openapi, pending, problems, versions
+from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress, TrustedProxies
 from carteira.kit.web.public_address import UnderRootPath
@@ -223,12 +223,8 @@ def create_app(settings: Settings) -> Application:
     problems.install(api)
     api.add_exception_handler(Exception, edge.on_exception)
     docs.install(api)
-    api.include_router(health.router)
-    api.include_router(pending.router)
-    api.include_router(health.metrics_router(settings.metrics_bearer()))
-    for module in modules:
-        for router in module.routers:
-            api.include_router(router)
+    own = [health.router, pending.router, health.metrics_router(settings.metrics_bearer())]
+    routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     openapi.install(api, without_problems=gates)
     app = edge.Edge(

@@ -25,6 +25,7 @@ from carteira.kit.web.access import Principal, acts, claims
 from carteira.kit.web.approvals import CLAIM, DeskDep, Operation, People
 from carteira.kit.web.approvals import Desk as DeskOfTheKit
 from carteira.kit.web.idempotency import REPLAYED, idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
@@ -75,7 +76,7 @@ async def give(tx: Tx, order: Gift, act: Act) -> dict[str, Any]:
 GIVE = Operation("tests.gift", Gift, give, limit="gifts")
 FREE = Operation("tests.free", Gift, give, limit="free")
 OTHER = Operation("tests.other", Gift, give, limit="gifts", claim="other:approve")
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 Giver = Annotated[Principal, claims("gifts:write")]
 
 

@@ -17,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from carteira.kit.web.access import Principal, Who, claims, public, reads
 from carteira.kit.web.edge import Edge
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import Conflict
 from tests.support.client import client_of
 from tests.support.kit_app import application
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 anyone = [public("a test")]
 STREAM_LIMIT_SECONDS = 0.6
 

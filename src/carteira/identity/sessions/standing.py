@@ -31,6 +31,7 @@ from carteira.identity.errors import PasswordChangeRequired, SessionOver
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx, after_commit
+from carteira.kit.ops.gathered import Gathered
 from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.security.rate_limits import is_within
 from carteira.kit.security.tokens import SigningKeys
@@ -152,6 +153,7 @@ class SessionStandings:
         self._needs_second_factor = config.second_factor
         self._bindings = bindings
         self._cache: dict[_Key, _Standing] = {}
+        self._questions = Gathered(self._ask_marks)
         self._untold: dict[str, object] = {}
         self._database_away_until = 0.0
         self._going_on = False
@@ -302,12 +304,17 @@ class SessionStandings:
 
     async def _marks(self, user_id: UUID) -> _Marks | None:
         """Give the marks of a person and of everyone; None: Redis is not there, or has still to be told of a change."""
+        return await self._questions.ask(_mark(user_id))
 
-        async def get(redis: Redis) -> _Marks:
+    async def _ask_marks(self, marks: Sequence[str]) -> Sequence[_Marks | None]:
+        """Ask Redis for marks, in one trip for all requests that wait for some."""
+
+        async def get(redis: Redis) -> Sequence[_Marks]:
             await self._tell(redis)
-            return tuple(await redis.mget(_mark(user_id), _EVERYONE))
+            everyone, *values = await redis.mget(_EVERYONE, *marks)
+            return [(value, everyone) for value in values]
 
-        return await self._redis.ask(get)
+        return await self._redis.ask(get) or [None] * len(marks)
 
     async def _run(self) -> str | None:
         """Name the run of the Redis server: another one after each restart and failover."""

@@ -5,6 +5,7 @@ The card processor's HS256 tokens are another kind (`benefits`): neither side ac
 
 import base64
 import binascii
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ _RETIRED = ".retired.pem"
 RETIRED_SECONDS = 25 * 3600
 """A retired key verifies for a little longer than the longest-lived token (a developer's, 24 hours) lives."""
 _LOOK_SECONDS = 1.0
+_REMEMBERED = 20_000
+"""Tokens; the one verified longest ago goes first."""
 
 
 class InvalidToken(Exception):
@@ -74,6 +77,7 @@ class SigningKeys:
         self._looked_at = 0.0
         self._stamp = (0, 0)
         self._keys: dict[str, OKPKey] = {}
+        self._verified: dict[bytes, dict[str, Any]] = {}
         self._current = load_or_create_key(path)
         self._refresh()
 
@@ -93,6 +97,7 @@ class SigningKeys:
         ]
         self._keys = {str(key.kid): key for key in [self._current, *retired]}
         self._stamp = (status.st_mtime_ns, status.st_ino)
+        self._verified.clear()
 
     @property
     def current(self) -> OKPKey:
@@ -106,16 +111,27 @@ class SigningKeys:
         return {"keys": [key.as_dict(private=False) for key in self._keys.values()]}
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Give an access token's content, checked with the key that it names.
+        """Return an access token's content, checked with the key that it names; it is not the caller's to change.
+
+        A token's signature is computed once: its digest is remembered until it expires or the keys change.
 
         Raises:
             InvalidToken: unknown key, or anything that `verify` refuses.
         """
         self._refresh()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        content = self._verified.get(digest)
+        if content is not None and time.time() < content["exp"]:
+            return content
         key = self._keys.get(_kid(token))
         if key is None:
             raise InvalidToken
-        return verify(key, token)
+        content = verify(key, token)
+        self._verified.pop(digest, None)
+        if len(self._verified) >= _REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = content
+        return content
 
 
 def _kid(token: str) -> str:

@@ -254,17 +254,21 @@ class StepUp:
         principal.require_step_up()
 
 
-class Public:
+class Said:
+    """What only says something of a route, to the reader, to tests and to `JsonRoute`; a request resolves nothing."""
+
+    async def __call__(self) -> None:
+        """Do nothing."""
+
+
+class Public(Said):
     """Route access: anyone. The reason is for the reader and for the test that walks the routes."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
-    async def __call__(self) -> None:
-        """Let everybody pass."""
 
-
-class Acts:
+class Acts(Said):
     """Route kind: it does something by a claim. Its verb records exactly one of these actions, where it does it.
 
     What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out.
@@ -272,10 +276,6 @@ class Acts:
 
     def __init__(self, *actions: str) -> None:
         self.actions = actions
-
-    async def __call__(self, request: Request) -> None:
-        """Say so for the request."""
-        request.state.kind = self
 
     def fits(self, left: audit.Request) -> bool:
         """Tell whether a request that succeeded left what it has to."""
@@ -289,8 +289,7 @@ class Looks:
         self.action = action
 
     async def __call__(self, request: Request, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
-        """Say so for the request, and whether it may show anybody."""
-        request.state.kind = self
+        """Find out whether it may show anybody."""
         if (limit := _look_limit(request, principal)) and (left := audit.current()):
             left.wait_seconds = await limit.wait(principal.id)
 
@@ -299,15 +298,11 @@ class Looks:
         return left.looked or self.action in left.acts
 
 
-class Reads:
+class Reads(Said):
     """Route kind: it shows machines or totals, nobody's data. It leaves no row; the reason is for the reader."""
 
     def __init__(self, why: str) -> None:
         self.why = why
-
-    async def __call__(self, request: Request) -> None:
-        """Say so for the request."""
-        request.state.kind = self
 
     def fits(self, left: audit.Request) -> bool:
         """Tell whether a request that succeeded left what it has to."""

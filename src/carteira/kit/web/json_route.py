@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request, Response
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from carteira.kit.values.exact_json import parse_strict_json
+from carteira.kit.web.access import Acts, Looks, Reads, Said
 
 
 class _Request(Request):
@@ -29,11 +31,23 @@ class JsonRoute(APIRoute):
     """A route of ours; every router names it as its `route_class`. No parameter of a query is a list."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the request on as one that reads JSON strictly, unless its query says something twice."""
+        """Hand the request on as one that reads JSON strictly, unless its query says something twice.
+
+        What only says something of the route is not resolved anew with each request.
+        """
+        whole = self.dependant
+        calls = [dependency.call for dependency in whole.dependencies]
+        kind = next((call for call in calls if isinstance(call, Acts | Looks | Reads)), None)
+        self.dependant = replace(
+            whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Said)]
+        )
         handler = super().get_route_handler()
+        self.dependant = whole
 
         async def handle(request: Request) -> Response:
-            _insist_on_one_meaning(request)
+            if request.scope["query_string"]:
+                _insist_on_one_meaning(request)
+            request.state.kind = kind
             return await handler(_Request(request.scope, request.receive))
 
         return handle

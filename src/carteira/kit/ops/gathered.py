@@ -1,0 +1,47 @@
+"""Questions of many requests, asked together: a trip for all that wait, instead of one for each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class Gathered(Generic[Question, Answer]):
+    """Asks what has come while the last trip was under way, in one trip.
+
+    A question never joins a trip that has begun, so that its answer is not older than the question. Each asks for
+    itself where there is no load: the first trip begins at once.
+    """
+
+    def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
+        """Take what asks for several at once and returns as many answers, in their order."""
+        self._ask_all = ask_all
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._trips: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Question) -> Answer:
+        """Return the answer; raise what the trip raised."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((question, answer))
+        if self._trips is None or self._trips.done() or self._trips.get_loop() is not loop:
+            self._trips = loop.create_task(self._travel(), name="gathered questions")
+        return await answer
+
+    async def _travel(self) -> None:
+        while self._waiting:
+            asked, self._waiting = self._waiting, []
+            try:
+                answers = await self._ask_all([question for question, _ in asked])
+            except BaseException as error:
+                for _, future in asked:
+                    if not future.done():
+                        future.set_exception(error) if isinstance(error, Exception) else future.cancel()
+                if not isinstance(error, Exception):
+                    raise
+                continue
+            for (_, future), answer in zip(asked, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
