@@ -1,5 +1,6 @@
 """PostgreSQL clusters of a test's own, and PostgreSQL's programs: to dump, restore, replicate and upgrade."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import psycopg
 
 from carteira.embedded import process
 from carteira.embedded.home import Home
-from carteira.embedded.postgres import PostgresServer
+from carteira.embedded.postgres import SUPERUSER, PostgresServer
 from tests.support.databases import on_server
 
 PROGRAM_SECONDS = 120
@@ -42,13 +43,40 @@ def run(program: str, *arguments: str) -> None:
 
 
 class Cluster:
-    """A running cluster with the role `carteira`, and as few transactions behind it as initdb leaves."""
+    """A cluster with the role `carteira`, and as few transactions behind it as initdb leaves.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Its home.
+        like: A cluster whose passwords it shares, because its data come from there.
+    """
+
+    def __init__(self, folder: Path, *, like: "Cluster | None" = None) -> None:
         self.home = Home(folder)
         self.home.acquire()
+        if like is not None:
+            shutil.copy(like.home.folder / "credentials.json", folder)
         self.server = PostgresServer(self.home, {"fsync": "off", "full_page_writes": "off"})
-        self.server.start()
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.server.placement.data
+
+    def run_as_owner(self, program: str, *arguments: str, cwd: Path | None = None) -> None:
+        """Run a program of PostgreSQL's as whoever owns the data.
+
+        Raises:
+            AssertionError: it fails; the text is what it said.
+        """
+        log = self.home.folder / f"{program}.log"
+        child = process.spawn(
+            [str(self.server.placement.programs / program), *arguments],
+            run_as=self.server.placement.run_as,
+            cwd=cwd or self.data.parent,
+            env={**process.server_environment(), "PGPASSWORD": self.home.password(SUPERUSER)},
+            log=log,
+        )
+        assert child.wait(PROGRAM_SECONDS) == 0, log.read_text()
 
     @property
     def superuser_url(self) -> str:
@@ -90,9 +118,10 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster for as long as the block lasts."""
+    """Run a cluster of its own for as long as the block lasts."""
     running = Cluster(folder)
     try:
+        running.server.start()
         yield running
     finally:
         running.close()

@@ -43,8 +43,10 @@ def databases(endpoints: Endpoints, worker_id: str) -> Iterator[NewDatabase]:
 async def open_database(url: str, pool_size: int) -> AsyncIterator[Database]:
     """Open a database for as long as the block lasts."""
     database = Database(url, pool_size=pool_size)
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

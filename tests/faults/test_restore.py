@@ -1,0 +1,287 @@
+"""Databases that are restored, exchanged, promoted or upgraded go on: nothing unheard, none accused, no money apart.
+
+On clusters of the test's own, with PostgreSQL's programs, as an operator would.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
+
+from carteira import schema
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown, OperationInProgress
+from tests.support import databases
+from tests.support.clusters import Cluster, cluster, run
+from tests.support.ledger import open_system_accounts
+from tests.support.traffic import Ears, offset, proven, write, written
+
+pytestmark = [pytest.mark.integration]
+LOOKED = "positions looked at after a restore"
+SPENT = 20_000
+"""How many transactions the first cluster has behind it; the second one none."""
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with a past, and a migrated template for databases."""
+    with cluster(tmp_path_factory.mktemp("first")) as running:
+        running.spend_ids(SPENT)
+        schema.migrate(running.create("migrated"))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A new cluster."""
+    with cluster(tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def server(url: str) -> AsyncIterator[Database]:
+    """The database as a server opens it."""
+    async with databases.open_database(url, pool_size=6) as database:
+        yield database
+
+
+@pytest.fixture
+async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, Ears]]:
+    """A database in the first cluster that has seen traffic, and who heard of it."""
+    first.execute("DROP DATABASE IF EXISTS lived_in WITH (FORCE)", "CREATE DATABASE lived_in TEMPLATE migrated")
+    first.execute("ALTER DATABASE lived_in OWNER TO carteira")
+    async with server(first.url("lived_in")) as database:
+        async with database.transaction() as tx:
+            await open_system_accounts(tx)
+        for _ in range(2):
+            await write(database)
+        ears = Ears()
+        await ears.listen(database)
+        yield database, ears
+
+
+async def go_on(database: Database, ears: Ears) -> None:
+    """Write from several connections at once, and hear all of it once."""
+    await asyncio.gather(*(write(database) for _ in range(4)))
+    await ears.listen(database)
+    await ears.assert_all_heard(database)
+
+
+async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_first(
+    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path
+) -> None:
+    database, ears = lived_in
+    heads = await proven(database)
+    await write(database)  # is not heard of before the dump
+    dump = first.dump("lived_in", tmp_path / "first.dump")
+
+    with capture_logs() as logs:
+        second.restore(dump, "postgres", "--create")
+        async with server(second.url("lived_in")) as restored:
+            assert await offset(restored) > SPENT / 2
+            await go_on(restored, ears)
+            heads = await proven(restored, *heads)
+            raised = await offset(restored)
+    assert [line["raised"] for line in logs if line["event"] == LOOKED] == [raised]
+
+    with capture_logs() as logs:
+        async with server(second.url("lived_in")) as again:
+            await go_on(again, ears)
+            heads = await proven(again, *heads)
+            assert await offset(again) == raised, "once is enough"
+    assert [line for line in logs if line["event"] == LOOKED] == []
+
+    second.execute("ALTER DATABASE lived_in RENAME TO moved")
+    dump = second.dump("moved", tmp_path / "second.dump")
+    first.create("back")
+    async with server(first.restore(dump, "back")) as back:
+        await go_on(back, ears)
+        await proven(back, *heads)
+        assert await offset(back) == raised, "the first cluster's ids are the higher ones"
+
+
+async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second: Cluster, tmp_path: Path) -> None:
+    url = first.create("former")
+    schema.migrate(url, "0033")
+    with psycopg.connect(url, autocommit=True) as former:
+        former.execute(
+            "CREATE FUNCTION position_now() RETURNS bigint LANGUAGE sql RETURN pg_current_xact_id()::text::bigint"
+        )
+        former.execute(
+            "CREATE FUNCTION position_horizon() RETURNS bigint LANGUAGE sql STABLE"
+            " RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+        )
+        async with server(url) as database:  # asks as the release before did
+            async with database.transaction() as tx:
+                await open_system_accounts(tx)
+            await write(database)
+            ears = Ears()
+            await ears.listen(database)
+            heads = await proven(database)
+            await write(database)
+        former.execute("DROP FUNCTION position_now, position_horizon")
+    run("pg_dump", f"--file={tmp_path / 'former.sql'}", "--no-owner", url)
+    moved = second.create("former")
+    second.execute("GRANT CREATE ON SCHEMA public TO carteira", database="former")
+    run("psql", "--no-psqlrc", f"--file={tmp_path / 'former.sql'}", "--quiet", moved)
+    schema.migrate(moved)
+    async with server(moved) as restored:
+        assert await offset(restored) > SPENT / 2
+        await go_on(restored, ears)
+        await proven(restored, *heads)
+
+
+async def test_servers_that_find_a_restored_database_at_once_raise_it_once(
+    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path
+) -> None:
+    database, ears = lived_in
+    heads = await proven(database)
+    second.create("at_once")
+    url = second.restore(first.dump("lived_in", tmp_path / "dump"), "at_once")
+    with capture_logs() as logs:
+        async with server(url) as one, server(url) as two, server(url) as three:
+            await asyncio.gather(*(write(each) for each in (one, two, three, one, two, three)))
+            await ears.listen(two)
+            await ears.assert_all_heard(one)
+            await proven(three, *heads)
+            raised = await offset(one)
+    assert [line["raised"] for line in logs if line["event"] == LOOKED and line["raised"]] == [raised]
+
+
+@pytest.mark.parametrize("how", ["in_place", "dropped", "renamed"])
+async def test_a_server_goes_on_while_its_database_is_exchanged_under_it(
+    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path, how: str
+) -> None:
+    """Writers never pause: whatever they write into the database that is there in the end is heard of."""
+    database, ears = lived_in
+    heads = await proven(database)
+    dump = first.dump("lived_in", tmp_path / "dump")
+    url = second.create("exchanged")
+    schema.migrate(url)
+    stop = asyncio.Event()
+
+    async def keep_writing(serving: Database) -> None:
+        while not stop.is_set():
+            try:
+                async with serving.transaction() as tx:
+                    await outbox.emit(tx, "test.kept_writing", {})
+                async with serving.lean_transaction() as lean:
+                    await lean.fetch("SELECT position_now()")
+            except (DatabaseDown, OperationInProgress, DBAPIError, asyncpg.PostgresError):
+                await asyncio.sleep(0.01)
+
+    async with server(url) as serving:
+        writers = [asyncio.create_task(keep_writing(serving)) for _ in range(4)]
+        await asyncio.to_thread(EXCHANGES[how], second, dump)
+        try:
+            for _ in range(3):
+                await until_written(serving)
+        finally:
+            stop.set()
+        await asyncio.gather(*writers)
+        await go_on(serving, ears)
+        await proven(serving, *heads)
+        assert await offset(serving) > SPENT / 2
+
+
+def _in_place(cluster: Cluster, dump: Path) -> None:
+    cluster.restore(dump, "exchanged", "--clean", "--if-exists")
+
+
+def _dropped(cluster: Cluster, dump: Path) -> None:
+    cluster.create("exchanged")
+    cluster.restore(dump, "exchanged")
+
+
+def _renamed(cluster: Cluster, dump: Path) -> None:
+    cluster.create("exchanged_new")
+    cluster.restore(dump, "exchanged_new")
+    cluster.execute(
+        "ALTER DATABASE exchanged ALLOW_CONNECTIONS false",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'exchanged'",
+        "DROP DATABASE exchanged WITH (FORCE)",
+        "ALTER DATABASE exchanged_new RENAME TO exchanged",
+    )
+
+
+EXCHANGES = {"in_place": _in_place, "dropped": _dropped, "renamed": _renamed}
+
+
+async def until_written(database: Database) -> None:
+    """Wait until the writers have written something new."""
+    before = len((await written(database))["events"])
+    async with asyncio.timeout(60):
+        while len((await written(database))["events"]) == before:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_replica_that_is_promoted_goes_on_as_it_was(
+    lived_in: tuple[Database, Ears], first: Cluster, tmp_path: Path
+) -> None:
+    database, ears = lived_in
+    heads = await proven(database)
+    replica = Cluster(tmp_path / "replica", like=first)
+    try:
+        primary = f"host=127.0.0.1 port={first.server.port} user=postgres"
+        first.run_as_owner(
+            "pg_basebackup", "-D", str(replica.data), "-R", "--checkpoint=fast", "-d",
+            f"{primary} password={first.home.password('postgres')}",
+        )  # fmt: skip
+        replica.server.start()
+        with capture_logs() as logs:
+            async with server(replica.url("lived_in")) as standby:
+                await standby.ping()  # a connection that was made before the promotion stays
+                await write(database)
+                first.server.stop()  # once the standby has all
+                with psycopg.connect(replica.url("lived_in", superuser=True), autocommit=True) as operator:
+                    operator.execute("SELECT pg_promote()")
+                await go_on(standby, ears)
+                await proven(standby, *heads)
+                assert await offset(standby) == 0
+        assert [line for line in logs if line["event"] == LOOKED] == []
+    finally:
+        replica.close()
+        first.server.start()
+
+
+async def test_a_cluster_that_is_upgraded_in_place_goes_on_as_it_was(
+    lived_in: tuple[Database, Ears], first: Cluster, tmp_path: Path
+) -> None:
+    database, ears = lived_in
+    heads = await proven(database)
+    upgraded = Cluster(tmp_path / "upgraded", like=first)
+    upgraded.home.log_path("postgres")
+    upgraded.server.prepare()
+    first.server.stop()
+    try:
+        trusting = [shutil.copy(each.data / "pg_hba.conf", each.data / "pg_hba.kept") for each in (first, upgraded)]
+        for kept in trusting:
+            Path(kept).with_name("pg_hba.conf").write_text("local all all trust\n")
+        programs = str(first.server.placement.programs)
+        first.run_as_owner(
+            "pg_upgrade", "--username=postgres", "-b", programs, "-B", programs, "-d", str(first.data), "-D",
+            str(upgraded.data), "--copy", cwd=upgraded.data.parent,
+        )  # fmt: skip
+        for kept in trusting:
+            shutil.move(kept, Path(kept).with_name("pg_hba.conf"))
+        upgraded.server.start()
+        with capture_logs() as logs:
+            async with server(upgraded.url("lived_in")) as there:
+                await go_on(there, ears)
+                await proven(there, *heads)
+                assert await offset(there) == 0
+                async with there.transaction() as tx:
+                    assert await tx.scalar(text("SELECT table_id = tableoid FROM positions"))
+        assert [line for line in logs if line["event"] == LOOKED] == []
+    finally:
+        upgraded.close()
+        first.server.start()
