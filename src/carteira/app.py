@@ -12,7 +12,19 @@ from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
 from procrastinate import Blueprint
 
-from carteira import __version__, assistant, benefits, credit, documents, identity, ledger, notices, resellers, transit
+from carteira import (
+    __version__,
+    assistant,
+    benefits,
+    credit,
+    documents,
+    identity,
+    ledger,
+    notices,
+    resellers,
+    transit,
+    web,
+)
 from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
@@ -84,7 +96,7 @@ def modules_of(settings: Settings) -> list[Module]:
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     made = [identity.module(config, others), *others]
-    return [*made, notices.module(mailer, made)]
+    return [*made, web.module(), notices.module(mailer, made)]
 
 
 def identity_config(settings: Settings) -> identity.IdentityConfig:
@@ -143,6 +155,20 @@ def _govbr(settings: Settings) -> identity.GovBrConfig | None:
         settings.govbr_issuer,
         settings.govbr_api_url,
         settings.govbr_level,
+    )
+
+
+def web_config(settings: Settings) -> web.WebConfig:
+    """Choose what the pages need of the settings."""
+    config = identity_config(settings)
+    providers = {"govbr": config.govbr, "google": config.google, "meta": config.meta}
+    return web.WebConfig(
+        modules=settings.modules,
+        https=config.https,
+        root_path=settings.root_path,
+        providers=tuple(name for name, provider in providers.items() if provider is not None),
+        free_recharges=settings.recharges_are_free,
+        demonstration=config.development,
     )
 
 
@@ -220,8 +246,10 @@ def create_app(settings: Settings) -> Application:
     api.state.authenticate = identity.authenticate
     api.state.desk = _desk(settings, modules)
     api.state.readiness = _readiness(settings, modules)
-    problems.install(api)
-    api.add_exception_handler(Exception, edge.on_exception)
+    api.state.web = web.renderer(web_config(settings))
+    answer = web.answer_with(api.state.web)
+    problems.install(api, answer)
+    api.add_exception_handler(Exception, edge.last_resort(answer))
     docs.install(api)
     own = [health.router, pending.router, health.metrics_router(settings.metrics_bearer())]
     routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
@@ -234,6 +262,7 @@ def create_app(settings: Settings) -> Application:
         timeout_seconds=settings.request_timeout_seconds,
         https=(settings.public_url or "").startswith("https://"),
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
+        answer=answer,
     )
     bounds = Bounds(
         head_seconds=settings.head_timeout_seconds,

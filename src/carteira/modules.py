@@ -7,7 +7,7 @@ are compared with it (`tests/house/test_modules.py`). A new module is told here 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LAYERS = ("foundation", "papers", "products", "dialogue", "notices")
+LAYERS = ("foundation", "papers", "products", "dialogue", "pages", "notices")
 """From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
 
 KIT_TABLES = (
@@ -145,6 +145,12 @@ REGISTRY = (
         layer="dialogue",
         tables=("models",),
         paths=("/chatbot",),
+    ),
+    ModuleEntry(
+        "web",
+        layer="pages",
+        optional=False,
+        paths=("/", "/app", "/static"),
     ),
     ModuleEntry(
         "notices",

@@ -1,4 +1,7 @@
-"""Every route that takes JSON reads it by the one strict reader, also those that read their bodies themselves."""
+"""Every route that takes JSON reads it by the one strict reader, also those that read their bodies themselves.
+
+Pages take forms; the few that take JSON of a script read it by the same reader.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +13,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from carteira.app import create_app
 from carteira.embedded import Endpoints
 from carteira.kit.web.json_route import JsonRoute
+from carteira.web.routing import PageRoute
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
@@ -70,7 +74,7 @@ def test_every_route_of_ours_is_one_that_reads_strictly(database_url: str, tmp_p
         f"{sorted(route.methods or ())} {route.path}"
         for route in iter_route_contexts(application.api.routes)
         if isinstance(route.original_route, APIRoute)
-        and not isinstance(route.original_route, JsonRoute)
+        and not isinstance(route.original_route, JsonRoute | PageRoute)
         and (route.methods or set()) - {"GET", "HEAD"}
     ]
     assert not lenient, "name JsonRoute as the router's route_class"

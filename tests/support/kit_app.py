@@ -52,7 +52,7 @@ def application(
     api.state.database = database
     api.state.desk = desk or desk_without_limits()
     problems.install(api)
-    api.add_exception_handler(Exception, edge.on_exception)
+    api.add_exception_handler(Exception, edge.last_resort())
     for router in routers:
         api.include_router(router)
     return edge.Edge(

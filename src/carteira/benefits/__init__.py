@@ -29,6 +29,7 @@ from carteira.benefits.authorizer.explain import name_category
 from carteira.benefits.authorizer.strategies import StrategyName
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.ledger_kinds import PURCHASE
+from carteira.benefits.own import OwnBenefit, OwnDecision, benefits_of_person, decisions_of_person, own_decisions
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed, seed_operator
@@ -38,12 +39,17 @@ from carteira.kit.outbound.sms import Sms
 
 __all__ = [
     "BenefitAccountView",
+    "OwnBenefit",
+    "OwnDecision",
     "ProcessorSecrets",
     "StrategyName",
     "accounts_of_person",
     "balances",
+    "benefits_of_person",
+    "decisions_of_person",
     "module",
     "name_category",
+    "own_decisions",
     "purchase_events",
     "return_events",
     "seed",

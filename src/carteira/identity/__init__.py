@@ -35,23 +35,55 @@ from carteira.identity.errors import (
     CpfNotProven,
     CpfTaken,
     EmailTaken,
+    SessionOver,
     UserNotFound,
+    WeakPassword,
+    WrongCredentials,
 )
-from carteira.identity.fields import Email, FullName, Password
+from carteira.identity.fields import BirthDate, Code, Email, FullName, Password, Phone, Token
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
+from carteira.identity.passkeys.service import Site
+from carteira.identity.passkeys.service import login_options as passkey_sign_in_options
+from carteira.identity.passkeys.service import sign_in as passkey_sign_in
 from carteira.identity.proof.service import CpfFollower, proven_among, proven_cpf
+from carteira.identity.public_address import BaseDep, SiteDep
+from carteira.identity.recovery.service import ask as ask_recovery
+from carteira.identity.recovery.service import reset as reset_password
+from carteira.identity.recovery.service import verify as verify_recovery
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
-from carteira.identity.sessions.client import ClientDep
+from carteira.identity.sessions.client import ClientDep, remember_device
+from carteira.identity.sessions.cookies import SessionCookies
 from carteira.identity.sessions.everybody import sign_everybody_out
-from carteira.identity.sessions.service import Client, Tokens, session_is_live, start_session
+from carteira.identity.sessions.service import (
+    IDLE_MINUTES,
+    KEPT_SECONDS,
+    Client,
+    Tokens,
+    give_cookie,
+    session_is_live,
+    sign_browser_out,
+    start_session,
+)
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.identity.signin.service import Challenge, finish_sign_in, sign_in
+from carteira.identity.signin.step_up import by_code as confirm_by_code
+from carteira.identity.signin.step_up import by_passkey as confirm_by_passkey
+from carteira.identity.signin.step_up import by_password as confirm_by_password
+from carteira.identity.social.providers import ProviderName
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
+from carteira.identity.users.passwords import broken_rules
 from carteira.identity.users.queries import PersonView, find_person, holders_of, names, person, still_acts
-from carteira.identity.users.service import NewPerson, add_person, prepare_password, register_person
+from carteira.identity.users.service import (
+    NewPerson,
+    add_person,
+    change_password,
+    prepare_password,
+    register_person,
+)
 from carteira.kit.module import Module
 
 if TYPE_CHECKING:
@@ -60,11 +92,17 @@ if TYPE_CHECKING:
 INVITATION_DAYS = _INVITATION_LIFETIME.days
 
 __all__ = [
+    "IDLE_MINUTES",
     "INVITATION_DAYS",
+    "KEPT_SECONDS",
     "AccountSuspended",
+    "BaseDep",
+    "BirthDate",
+    "Challenge",
     "ClaimNotFound",
     "Client",
     "ClientDep",
+    "Code",
     "CpfDiffers",
     "CpfNotProven",
     "CpfTaken",
@@ -80,32 +118,56 @@ __all__ = [
     "NewPerson",
     "Password",
     "PersonView",
+    "Phone",
+    "ProviderName",
     "Runtime",
+    "SessionCookies",
+    "SessionOver",
     "SessionStandings",
+    "Site",
+    "SiteDep",
+    "Token",
     "Tokens",
     "UserNotFound",
+    "WeakPassword",
+    "WrongCredentials",
     "add_person",
+    "ask_recovery",
     "authenticate",
+    "broken_rules",
+    "change_password",
+    "confirm_by_code",
+    "confirm_by_passkey",
+    "confirm_by_password",
     "export_users",
     "find_person",
+    "finish_sign_in",
+    "give_cookie",
     "holders_of",
     "invite_administrator",
     "kind_of",
     "module",
     "names",
+    "passkey_sign_in",
+    "passkey_sign_in_options",
     "people_behind",
     "person",
     "prepare_password",
     "proven_among",
     "proven_cpf",
     "register_person",
+    "remember_device",
+    "reset_password",
     "seed",
     "send_invitation",
     "session_is_live",
+    "sign_browser_out",
     "sign_everybody_out",
+    "sign_in",
     "start_session",
     "still_acts",
     "take_on",
+    "verify_recovery",
 ]
 
 
@@ -122,14 +184,16 @@ def _runtime(app: FastAPI, config: IdentityConfig, others: Sequence[Module], htt
     from carteira.kit.security.tokens import SigningKeys
 
     passwords.forbid(config.password_words)
-    ring = SigningKeys(config.signing_key)
-    exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     bindings = [other.bindings for other in others if other.bindings is not None]
+    ring = SigningKeys(config.signing_key)
+    access = SessionStandings(ring, app.state.database, app.state.redis, config, bindings)
+    exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     return Runtime(
         config=config,
         database=app.state.database,
         ring=ring,
-        access=SessionStandings(ring, app.state.database, app.state.redis, config, bindings),
+        access=access,
+        cookies=SessionCookies(app.state.database, access),
         limiter=Limiter(app.state.redis),
         sealer=Sealer(config.sealing_key),
         strangers=KeyedDigest(config.sealing_key, "identity:strangers"),

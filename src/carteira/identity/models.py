@@ -173,6 +173,19 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
 
+class SessionCookie(Base):
+    """What a browser's session is known by, as its SHA-256; unseen for so many seconds it no longer counts."""
+
+    __tablename__ = "session_cookies"
+    __table_args__ = (Index("ix_session_cookies_session_id", "session_id"),)
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    idle_seconds: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    seen_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
 class KnownDevice(Base):
     """A device that a person signed in from; its secret, as SHA-256, gets them past a limit that others used up."""
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from carteira.identity.config import IdentityConfig
 from carteira.identity.proof.service import CpfFollower
+from carteira.identity.sessions.cookies import SessionCookies
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.social.providers import Provider, ProviderName
 from carteira.identity.trail.queries import IdsOf
@@ -44,6 +45,7 @@ class Runtime:
     database: Database
     ring: SigningKeys
     access: SessionStandings
+    cookies: SessionCookies
     limiter: Limiter
     sealer: Sealer
     strangers: KeyedDigest

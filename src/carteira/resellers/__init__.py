@@ -24,12 +24,14 @@ from carteira.resellers.cashback_service import ServiceConfig, connected
 from carteira.resellers.proof import UnprovenCpf
 from carteira.resellers.queries import DecidedPurchase, credited, decided_purchase, own_month
 from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
+from carteira.resellers.schemas import MonthOut
 from carteira.resellers.seed import seed
 from carteira.resellers.service import SPEND, refuse_if_spent
 
 __all__ = [
     "CLAIM",
     "DecidedPurchase",
+    "MonthOut",
     "ServiceConfig",
     "credited",
     "decided_purchase",

@@ -11,7 +11,7 @@ from carteira.identity.sessions.service import Client, Tokens
 from carteira.kit.web.client_address import client_address
 from carteira.kit.web.cookies import HostCookie
 
-COOKIE = HostCookie("carteira_device", "/auth", DEVICE_DAYS * 86_400)
+COOKIE = HostCookie("carteira_device", "/", DEVICE_DAYS * 86_400)
 _DEVICE_LENGTH = 200
 _TOKEN_LENGTH = 100
 
@@ -32,10 +32,15 @@ ClientDep = Annotated[Client, Depends(_client)]
 """A route parameter: the client."""
 
 
-def answer_tokens(runtime: Runtime, response: Response, tokens: Tokens) -> TokensOut:
-    """Shape a session's tokens and give the device its secret: what every way of signing in answers with."""
+def remember_device(runtime: Runtime, response: Response, tokens: Tokens) -> None:
+    """Give the device its secret, where it has none yet."""
     if tokens.device_token is not None:
         COOKIE.set(response, tokens.device_token, https=runtime.config.https)
+
+
+def answer_tokens(runtime: Runtime, response: Response, tokens: Tokens) -> TokensOut:
+    """Shape a session's tokens and give the device its secret: what every way of signing in answers with."""
+    remember_device(runtime, response, tokens)
     return TokensOut(
         access_token=tokens.access_token,
         expires_in=ACCESS_SECONDS,

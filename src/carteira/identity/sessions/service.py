@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 
 from carteira.identity.config import ACCESS_SECONDS, DEVICE_DAYS, REFRESH_DAYS, SESSION_DAYS
 from carteira.identity.errors import AccountSuspended, DemoAccount, SessionNotFound, SessionOver, UserNotFound
-from carteira.identity.models import KnownDevice, RefreshToken, Session, User
+from carteira.identity.models import KnownDevice, RefreshToken, Session, SessionCookie, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.errors import CommitThenRaise
@@ -25,6 +25,9 @@ GRACE_SECONDS = 10
 _SECOND = frozenset({"totp", "recovery_code", "passkey"})
 """Methods that show a second factor; a passkey verifies its person and so is both."""
 _DEVICES_KEPT = 20
+IDLE_MINUTES = 30
+KEPT_SECONDS = SESSION_DAYS * 86_400
+"""How long a browser that is to stay signed in keeps its cookie; others until they are closed."""
 
 Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta", "govbr"]
 
@@ -208,12 +211,40 @@ async def _revoke(tx: Tx, access: SessionStandings, session: Session) -> None:
 async def sign_out(tx: Tx, access: SessionStandings, token: str) -> None:
     """End the session of a refresh token; an unknown token is no error."""
     session_id = await tx.scalar(select(RefreshToken.session_id).where(RefreshToken.token_hash == digest(token)))
-    if session_id is None:
-        return
+    if session_id is not None:
+        await end_session(tx, access, session_id)
+
+
+async def end_session(tx: Tx, access: SessionStandings, session_id: UUID) -> None:
+    """End a session as its person asks; one that is over is no error."""
     session = await locked_one(tx, Session, session_id)
     if session.revoked_at is None:
         await _revoke(tx, access, session)
         await audit.record(tx, "sign_out", actor=session.user_id, subject=session.user_id, session=str(session.id))
+
+
+async def give_cookie(tx: Tx, session_id: UUID, *, keep: bool) -> str:
+    """Make the secret of a browser's cookie for a session that has just begun."""
+    token, now = new_token(), clock.now()
+    idle = timedelta(days=REFRESH_DAYS) if keep else timedelta(minutes=IDLE_MINUTES)
+    tx.add(
+        SessionCookie(
+            token_hash=digest(token),
+            session_id=session_id,
+            idle_seconds=int(idle.total_seconds()),
+            created_at=now,
+            seen_at=now,
+        )
+    )
+    await tx.flush()
+    return token
+
+
+async def sign_browser_out(tx: Tx, access: SessionStandings, token: str) -> None:
+    """End the session of a cookie; an unknown one is no error."""
+    session_id = await tx.scalar(select(SessionCookie.session_id).where(SessionCookie.token_hash == digest(token)))
+    if session_id is not None:
+        await end_session(tx, access, session_id)
 
 
 async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[SessionView]:

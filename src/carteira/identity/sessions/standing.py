@@ -176,14 +176,27 @@ class SessionStandings:
             return await self._client(request, _Key("client", subject, credential_id), content.get("scope"))
         if session_id is None:
             return self._operator(subject, content.get("claims", ()))
-        standing = await self._live(_Key("person", subject, session_id))
-        if standing.must_change_password and (request.method, route_path(request)) != _ALLOWED_BEFORE_CHANGE:
+        return await self.principal(
+            subject,
+            session_id,
+            only_to_change_password=(request.method, route_path(request)) == _ALLOWED_BEFORE_CHANGE,
+        )
+
+    async def principal(self, user_id: UUID, session_id: UUID, *, only_to_change_password: bool = False) -> Principal:
+        """Give who acts in a session, as it stands now.
+
+        Raises:
+            NotAuthenticated: the session is over.
+            PasswordChangeRequired: the session may only change its generated password, and asks for something else.
+        """
+        standing = await self._live(_Key("person", user_id, session_id))
+        if standing.must_change_password and not only_to_change_password:
             raise PasswordChangeRequired
         withheld = frozenset[str]()
         if self._needs_second_factor and (standing.sign_in is None or standing.sign_in.second_factor_at is None):
             withheld = standing.claims - SELF_SERVICE
         return Principal(
-            subject, standing.claims - withheld, session_id, withheld, standing.sign_in, scopes=standing.scopes
+            user_id, standing.claims - withheld, session_id, withheld, standing.sign_in, scopes=standing.scopes
         )
 
     async def _live(self, key: _Key) -> _Standing:

@@ -28,7 +28,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
 
-COOKIE = HostCookie("carteira_social", "/auth", social.ATTEMPT_SECONDS)
+COOKIE = HostCookie("carteira_social", "/", social.ATTEMPT_SECONDS)
 
 router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
 

@@ -184,16 +184,30 @@ Authenticate = Callable[[Request, str], Awaitable[Principal]]
 _bearer = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
+ByCookie = Callable[[Request], Awaitable[Principal | None]]
+"""Who asks for a page, by their cookie; None: nobody is signed in. Routes of pages set it as `request.state.by_cookie`;
+a bearer token opens no page, and a cookie nothing of the API."""
+
+
+async def _principal(request: Request, token: str | None) -> Principal | None:
+    by_cookie: ByCookie | None = getattr(request.state, "by_cookie", None)
+    if by_cookie is not None:
+        return await by_cookie(request)
+    if not token:
+        return None
+    authenticate: Authenticate = request.app.state.authenticate
+    return await authenticate(request, token)
+
+
 async def _visitor(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> AsyncIterator[Principal | None]:
     """Authenticate who sends a token; what they leave in the audit is by them, and compared with what the route says.
 
     "function" scope, as the transaction's: it ends before the answer is sent.
     """
-    if not token:
+    principal = await _principal(request, token)
+    if principal is None:
         yield None
         return
-    authenticate: Authenticate = request.app.state.authenticate
-    principal = await authenticate(request, token)
     request.state.principal = principal
     structlog.contextvars.bind_contextvars(actor_kind=principal.actor.kind, actor_id=principal.actor.id)
     with audit.during(principal.actor, principal.session_id) as left:

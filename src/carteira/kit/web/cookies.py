@@ -13,11 +13,11 @@ _PREFIX = "__Host-"
 
 @dataclass(frozen=True, slots=True)
 class HostCookie:
-    """A cookie by its plain name; `path` holds where there is no TLS."""
+    """A cookie by its plain name; `path` holds where there is no TLS, and `seconds` None until the browser closes."""
 
     name: str
     path: str
-    seconds: int
+    seconds: int | None
 
     def read(self, request: Request, *, https: bool) -> str:
         """Return what the browser sent, or nothing."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -13,8 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carteira.kit.ops import metrics
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.problems import DatabaseDownProblem, PayloadTooLarge, Problem, RequestTimedOut, problem_of
-from carteira.kit.web.problems import answer as answer_of
+from carteira.kit.web.problems import (
+    Answer,
+    DatabaseDownProblem,
+    PayloadTooLarge,
+    Problem,
+    RequestTimedOut,
+    as_json,
+    problem_of,
+)
 
 log = structlog.get_logger("carteira.http")
 
@@ -75,9 +82,11 @@ class Edge:
         timeout_seconds: float,
         time_limits: Mapping[str, float] | None = None,
         https: bool = False,
+        answer: Answer = as_json,
     ) -> None:
         self.app = app
         self._headers = [*_SECURITY_HEADERS, _HSTS] if https else _SECURITY_HEADERS
+        self._answer = answer
         self.max_body_bytes = max_body_bytes
         self.body_limits = body_limits
         self.timeout_seconds = timeout_seconds
@@ -110,7 +119,7 @@ class Edge:
         try:
             problem = await self._serve(scope, receive, answer)
             if problem is not None and not status:
-                await answer_of(problem)(scope, receive, answer)
+                await self._answer(Request(scope), problem)(scope, receive, answer)
         finally:
             metrics.requests_under_way.dec()
             seconds = time.perf_counter() - began
@@ -179,6 +188,10 @@ def unhandled(error: Exception) -> Problem:
     return problem
 
 
-async def on_exception(_request: Request, error: Exception) -> Response:
-    """Answer for the framework's own last resort; the edge sees the same error again and only counts it."""
-    return answer_of(problem_of(error))
+def last_resort(answer: Answer = as_json) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Make the framework's own last resort; the edge sees the same error again and only counts it."""
+
+    async def on_exception(request: Request, error: Exception) -> Response:
+        return answer(request, problem_of(error))
+
+    return on_exception

@@ -149,6 +149,37 @@ def _json(result: object, status: int) -> Response:
     return Response(content, answered.status, media_type="application/json")
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What came of work that is done at most once; `first_at` is when it was first asked for, if it was before."""
+
+    response: Response
+    first_at: datetime | None
+
+
+async def once(  # noqa: PLR0913 - what makes two requests one
+    tx: Tx,
+    caller: UUID,
+    key: str,
+    *,
+    operation: str,
+    payload: object,
+    work: Callable[[], Awaitable[object]],
+    money: bool = True,
+) -> Once:
+    """Do the work of a form at most once per caller and key, as `idempotent` does that of a route.
+
+    Raises:
+        IdempotencyKeyReused: the key belongs to another request.
+    """
+    call = _Call(tx, str(caller), key, operation, money)
+    response = await call.answer(payload, work, 200)
+    if REPLAYED not in response.headers:
+        return Once(response, None)
+    mine = (IdempotencyRecord.caller == call.caller, IdempotencyRecord.key == key)
+    return Once(response, await tx.scalar(select(IdempotencyRecord.created_at).where(*mine)))
+
+
 async def _call(
     request: Request,
     tx: TxDep,

@@ -326,25 +326,34 @@ def from_validation_error(error: RequestValidationError) -> InvalidInput:
     return InvalidInput(errors=[describe(item) for item in error.errors()])
 
 
-def answer(problem: Problem) -> Response:
-    """Make the HTTP answer, and name the problem in the log line of its request: refusals are told apart there."""
+Answer = Callable[[Request, Problem], Response]
+"""How a problem is told to who asks: as JSON, or to a person's browser as a page."""
+
+
+def name_in_log(problem: Problem) -> None:
+    """Name a problem in the log line of its request: refusals are told apart there."""
     structlog.contextvars.bind_contextvars(problem=problem.code)
+
+
+def as_json(_request: Request, problem: Problem) -> Response:
+    """Tell a problem as `application/problem+json`."""
+    name_in_log(problem)
     return problem.response()
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, answer: Answer = as_json) -> None:
     """Make every error leave the app as a problem, and never as a stack trace."""
 
-    async def on_expected(_request: Request, error: Exception) -> Response:
-        return answer(problem_of(error))
+    async def on_expected(request: Request, error: Exception) -> Response:
+        return answer(request, problem_of(error))
 
-    async def on_http_exception(_request: Request, error: Exception) -> Response:
+    async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(from_http_exception(error))
+        return answer(request, from_http_exception(error))
 
-    async def on_validation_error(_request: Request, error: Exception) -> Response:
+    async def on_validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(from_validation_error(error))
+        return answer(request, from_validation_error(error))
 
     for kind in EXPECTED:
         app.add_exception_handler(kind, on_expected)

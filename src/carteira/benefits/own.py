@@ -1,0 +1,95 @@
+"""What a person reads of their own benefits: whose accounts they have, and each decision with its figures."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, text
+
+from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.models import BenefitAccount, BenefitDecision, Employer
+from carteira.kit.db.session import Tx
+from carteira.kit.values.ids import first_uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBenefit:
+    """A benefit account of a person and the employer that gives it."""
+
+    account_id: UUID
+    reference: str
+    employer: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDecision:
+    """What was answered to a purchase of a person's, with what they need to understand it; amounts in centavos."""
+
+    id: UUID
+    account_id: UUID
+    amount: int | None
+    merchant: str | None
+    code: str
+    reason: str
+    category_tried: str | None
+    category_used: str | None
+    fallback: bool
+    short_by: int | None
+    created_at: datetime
+
+    @property
+    def approved(self) -> bool:
+        """Whether money moved."""
+        return self.code == Code.APPROVED
+
+    @property
+    def lacked(self) -> bool:
+        """Whether it was refused for want of balance."""
+        return self.code == Code.INSUFFICIENT
+
+
+async def benefits_of_person(tx: Tx, user_id: UUID) -> list[OwnBenefit]:
+    """Give a person's accounts, the oldest first."""
+    query = (
+        select(BenefitAccount.id, BenefitAccount.reference, Employer.name)
+        .join(Employer, Employer.id == BenefitAccount.employer_id)
+        .where(BenefitAccount.user_id == user_id)
+        .order_by(BenefitAccount.id)
+    )
+    return [OwnBenefit(*row) for row in await tx.execute(query)]
+
+
+# An account's decisions are walked from the newest on, so that the two kinds do not hide each other.
+_DECISIONS = text("""
+    SELECT decision.id, decision.account_id, decision.amount, decision.merchant, decision.code, decision.reason,
+           decision.category_tried, decision.category_used, decision.fallback, decision.short_by, decision.created_at
+    FROM benefits_accounts account
+    CROSS JOIN LATERAL (
+        (SELECT * FROM benefits_decisions
+         WHERE account_id = account.id AND code = '00' AND id >= :since AND id < :until ORDER BY id DESC LIMIT :limit)
+        UNION ALL
+        (SELECT * FROM benefits_decisions
+         WHERE account_id = account.id AND code <> '00' AND id >= :since AND id < :until ORDER BY id DESC LIMIT :limit)
+    ) decision
+    WHERE account.user_id = :user_id
+    ORDER BY decision.id DESC
+""")
+
+
+async def decisions_of_person(
+    tx: Tx, user_id: UUID, *, since: datetime, until: datetime, limit: int
+) -> list[OwnDecision]:
+    """Give a person's decisions of a time, newest first: of each account up to `limit` approved and `limit` refused."""
+    bounds = {"since": first_uuid7(since.timestamp()), "until": first_uuid7(until.timestamp())}
+    rows = await tx.execute(_DECISIONS, {"user_id": user_id, "limit": limit, **bounds})
+    return [OwnDecision(*row) for row in rows]
+
+
+async def own_decisions(tx: Tx, user_id: UUID, decision_ids: Collection[UUID]) -> dict[UUID, OwnDecision]:
+    """Give those of a person's decisions that have these ids."""
+    mine: ColumnElement[bool] = BenefitDecision.account_id.in_(
+        select(BenefitAccount.id).where(BenefitAccount.user_id == user_id)
+    )
+    rows = await tx.scalars(select(BenefitDecision).where(BenefitDecision.id.in_(decision_ids), mine))
+    return {row.id: OwnDecision(**{item.name: getattr(row, item.name) for item in fields(OwnDecision)}) for row in rows}

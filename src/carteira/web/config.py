@@ -1,0 +1,21 @@
+"""What the composition root hands to the pages."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The pages' settings."""
+
+    modules: frozenset[str]
+    """The optional modules that are on: what is off has no entry, no block and no page."""
+    https: bool
+    """Whether people reach the server over TLS: cookies are then `__Host-` and Secure."""
+    root_path: str = ""
+    """The prefix that a proxy in front serves under; every address on a page begins with it."""
+    providers: tuple[str, ...] = ()
+    """Where people may sign in elsewhere, in the order of the buttons: `govbr`, `google`, `meta`."""
+    free_recharges: bool = False
+    """Whether a person's recharge of a transport card needs no payment."""
+    demonstration: bool = False
+    """Whether this is a development server: the console says so."""

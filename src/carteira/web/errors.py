@@ -1,0 +1,80 @@
+"""Problems as pages: what a person's browser is told where a client of the API gets `application/problem+json`."""
+
+from collections.abc import Callable
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+
+from carteira.kit.web.access import RecentSignInRequired, SecondFactorRequired
+from carteira.kit.web.problems import InvalidInput, NotAuthenticated, NotFound, Problem, as_json, name_in_log
+from carteira.kit.web.public_address import route_path
+from carteira.web.browser import browser_of
+from carteira.web.page import page_before, sign_in_address
+from carteira.web.rendering import Renderer
+
+PAGES = ("/app", "/console")
+_SERVER_ERROR = 500
+
+
+def wants_page(request: Request) -> bool:
+    """Tell whether a person's browser asks: it names HTML, or asks for a page's address and does not name JSON."""
+    accept = request.headers.get("accept", "")
+    if "text/html" in accept:
+        return True
+    path = route_path(request)
+    under = path == "/" or any(path == page or path.startswith(f"{page}/") for page in PAGES)
+    return under and "application/json" not in accept
+
+
+def answer_with(renderer: Renderer) -> Callable[[Request, Problem], Response]:
+    """Make what tells problems: as pages to people, as JSON to clients."""
+
+    def answer(request: Request, problem: Problem) -> Response:
+        if not wants_page(request):
+            return as_json(request, problem)
+        name_in_log(problem)
+        return _page(renderer, request, problem)
+
+    return answer
+
+
+def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
+    path = route_path(request)
+    own = any(path == page or path.startswith(f"{page}/") for page in PAGES)
+    root = renderer.config.root_path
+    browser = browser_of(request, https=renderer.config.https)
+    if own and isinstance(problem, NotAuthenticated):
+        return _on(request, sign_in_address(request, root, was_signed_in=browser.was_signed_in))
+    if own and problem.code == "password_change_required":
+        return _on(request, f"{root}/app/nova-senha")
+    if own and isinstance(problem, RecentSignInRequired | SecondFactorRequired) and "enrol_at" not in problem.extra:
+        back = path if request.method == "GET" else page_before(request, root)
+        return _on(request, f"{root}/app/confirmar?para={back}")
+    if own and request.method == "GET" and isinstance(problem, InvalidInput):
+        problem = NotFound()  # an address that nobody was given
+    body = problem.body()
+    status: int = body["status"]
+    response = renderer.answer(
+        browser,
+        "error.html",
+        {
+            "status": status,
+            "code": problem.code,
+            "detail": problem.detail,
+            "support": body["request_id"][-8:],
+            "safe": request.method == "GET",
+            "own": own,
+            "again": request.url.path if request.method == "GET" else "",
+        },
+        status=status,
+    )
+    for name, value in problem.headers.items():
+        if name.lower() != "www-authenticate":
+            response.headers[name] = value
+    return response
+
+
+def _on(request: Request, address: str) -> Response:
+    if request.headers.get("hx-request") == "true":
+        return Response(headers={"HX-Redirect": address, "Cache-Control": "no-store"})
+    return RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})

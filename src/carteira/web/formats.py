@@ -1,0 +1,169 @@
+"""Amounts, days and names as people read them; every instant is São Paulo's."""
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+from markupsafe import Markup
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.values.clock import SAO_PAULO, business_day, clock
+from carteira.kit.values.money import MAX_AMOUNT
+
+_WEEKDAYS = (
+    "segunda-feira",
+    "terça-feira",
+    "quarta-feira",
+    "quinta-feira",
+    "sexta-feira",
+    "sábado",
+    "domingo",
+)
+_MONTHS = (
+    "janeiro",
+    "fevereiro",
+    "março",
+    "abril",
+    "maio",
+    "junho",
+    "julho",
+    "agosto",
+    "setembro",
+    "outubro",
+    "novembro",
+    "dezembro",
+)
+_REAIS = re.compile(r"(?:R\$)?\s*([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,11})(?:,([0-9]{1,2}))?", re.ASCII)
+_MORNING, _NOON, _EVENING = 5, 12, 18
+
+
+def number(centavos: int) -> str:
+    """Write centavos without their sign or currency: `1.234,56`."""
+    whole, cents = divmod(abs(centavos), 100)
+    return f"{whole:,}".replace(",", ".") + f",{cents:02d}"
+
+
+def plain_money(centavos: int) -> str:
+    """Write centavos in a sentence, with spaces that do not break: `R$ 1.234,56`."""
+    sign = "− " if centavos < 0 else ""
+    return f"{sign}R$ {number(centavos)}"
+
+
+def money(centavos: int, kind: str = "", sign: str = "") -> Markup:
+    """Write centavos as a figure of a page; `sign` stands before it (`− ` or `+ `)."""
+    sign = sign or ("− " if centavos < 0 else "")
+    classes = f"money {kind}".strip()
+    return Markup('<data class="{}" value="{}">{}<span class="money__cur">R$</span> {}</data>').format(
+        classes, centavos, sign, number(centavos)
+    )
+
+
+def read_reais(text: str) -> int:
+    """Read an amount as people type it (`20`, `20,5`, `1.200,50`, `R$ 20`) into centavos.
+
+    Raises:
+        ValueError: it is no positive amount of at most `MAX_AMOUNT`.
+    """
+    match = _REAIS.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text[:20])
+    whole, cents = match.groups()
+    centavos = int(whole.replace(".", "")) * 100 + int((cents or "").ljust(2, "0"))
+    if not 0 < centavos <= MAX_AMOUNT:
+        raise ValueError(text[:20])
+    return centavos
+
+
+def _reais(text: str) -> int:
+    try:
+        return read_reais(text)
+    except ValueError as error:
+        raise PydanticCustomError("invalid_amount", "Escreva um valor em reais, como 20 ou 20,50.") from error
+
+
+Reais = Annotated[str, AfterValidator(_reais)]
+"""A form's amount in reais; its value is centavos, an `int`."""
+
+
+def in_sao_paulo(instant: datetime) -> datetime:
+    """Give an instant with São Paulo's clock."""
+    return instant.astimezone(SAO_PAULO)
+
+
+def hour(instant: datetime) -> str:
+    """Write the time of day: `14h09`, `9h`."""
+    local = in_sao_paulo(instant)
+    return f"{local.hour}h{local.minute:02d}" if local.minute else f"{local.hour}h"
+
+
+def _day_of_month(day: date) -> str:
+    return "1º" if day.day == 1 else str(day.day)
+
+
+def long_day(day: date) -> str:
+    """Write a day: `25 de novembro`, with its year unless it is this one."""
+    year = "" if day.year == clock.today().year else f" de {day.year}"
+    return f"{_day_of_month(day)} de {_MONTHS[day.month - 1]}{year}"
+
+
+def full_day(day: date) -> str:
+    """Write a day with its weekday: `quarta-feira, 25 de novembro`."""
+    return f"{_WEEKDAYS[day.weekday()]}, {long_day(day)}"
+
+
+def relative_day(day: date) -> str:
+    """Write a day as one speaks of it: `hoje`, `ontem`, or in full."""
+    today = clock.today()
+    if day == today:
+        return "hoje"
+    return "ontem" if day == today - timedelta(days=1) else full_day(day)
+
+
+def short_day(day: date) -> str:
+    """Write a day as figures: `25/11/2026`."""
+    return f"{day:%d/%m/%Y}"
+
+
+def month_name(month: date) -> str:
+    """Write a month: `novembro`, with its year unless it is this one."""
+    name = _MONTHS[month.month - 1]
+    return name if month.year == clock.today().year else f"{name} de {month.year}"
+
+
+def short_month(month: date) -> str:
+    """Write a month in three letters: `nov`."""
+    return _MONTHS[month.month - 1][:3]
+
+
+def moment(instant: datetime) -> str:
+    """Write an instant: `hoje às 14h09`, `25 de novembro às 9h`."""
+    day = business_day(instant)
+    said = relative_day(day) if day >= clock.today() - timedelta(days=1) else long_day(day)
+    return f"{said} às {hour(instant)}"
+
+
+def greeting(instant: datetime) -> str:
+    """Greet by the hour of São Paulo."""
+    now = in_sao_paulo(instant).hour
+    if _MORNING <= now < _NOON:
+        return "Bom dia"
+    return "Boa tarde" if _NOON <= now < _EVENING else "Boa noite"
+
+
+def first_name(full_name: str) -> str:
+    """Give the name that one is greeted by."""
+    return full_name.split(maxsplit=1)[0] if full_name.split() else ""
+
+
+def initials(full_name: str) -> str:
+    """Give the first letters of the first and the last name."""
+    parts = full_name.split()
+    if not parts:
+        return "?"
+    return (parts[0][0] + (parts[-1][0] if len(parts) > 1 else "")).upper()
+
+
+def capital(text: str) -> str:
+    """Begin a sentence: the first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]

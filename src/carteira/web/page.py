@@ -1,0 +1,202 @@
+"""What a page's route works with: who asks, the form that came, and the ways to answer.
+
+A route takes `OpenPage` (anyone; it also names `public("why")`) or `SignedPage` (whoever is signed in; a stranger is
+led to sign in and back). Verbs run in `page.database.transaction()`, not in a request's own transaction: a refusal is
+caught outside of it and drawn into the form.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from carteira import identity
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.security.rate_limits import LimitReached
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web import idempotency
+from carteira.kit.web.access import Principal, RecentSignInRequired, SecondFactorRequired, Visitor, Who
+from carteira.kit.web.problems import NotAuthenticated, Problem, problem_of
+from carteira.kit.web.public_address import route_path
+from carteira.web import forms
+from carteira.web.browser import Browser
+from carteira.web.formats import hour
+from carteira.web.forms import FormBody, Reading
+from carteira.web.rendering import Renderer, browser_at, is_local, renderer_of
+
+M = TypeVar("M", bound=FormBody)
+REFUSALS = (Problem, LimitReached)
+"""What a route catches of a verb, to draw its form again; all else becomes a page of errors."""
+ONCE = "pedido"
+"""The hidden field that makes two sendings of a form one."""
+_KEY_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class WebPage:
+    """A request for a page."""
+
+    request: Request
+    browser: Browser
+    renderer: Renderer
+    visitor: Principal | None
+    client: identity.Client
+
+    @property
+    def who(self) -> Principal:
+        """Who is signed in.
+
+        Raises:
+            NotAuthenticated: nobody is.
+        """
+        if self.visitor is None:
+            raise NotAuthenticated
+        return self.visitor
+
+    @property
+    def user_id(self) -> UUID:
+        """The id of who is signed in."""
+        return self.who.user_id
+
+    @property
+    def database(self) -> Database:
+        """The process's database."""
+        found: Database = self.request.app.state.database
+        return found
+
+    @property
+    def identity(self) -> identity.Runtime:
+        """What identity's verbs take."""
+        found: identity.Runtime = self.request.app.state.identity
+        return found
+
+    def has(self, module: str) -> bool:
+        """Tell whether an optional module is on."""
+        return module in self.renderer.config.modules
+
+    async def form(self, kind: type[M]) -> Reading[M]:
+        """Read the form that came, into a model or its errors."""
+        return forms.read(kind, await self.request.form())
+
+    def show(self, template: str, *, block: str | None = None, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
+        """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone."""
+        part = block if self.request.headers.get("hx-request") == "true" else None
+        return self.renderer.answer(self.browser, template, self._shared() | values, block=part, status=status)
+
+    def _shared(self) -> dict[str, Any]:
+        return {
+            "path": route_path(self.request),
+            "once": str(uuid7()),
+            "who": self.visitor,
+            "form": forms.EMPTY,
+            "reseller": self.visitor is not None and "reseller" in self.visitor.claims,
+        }
+
+    def go(self, path: str, message: str = "") -> Response:
+        """Send the browser on to a page of ours, with a sentence that it says there; as the answer to a form."""
+        response = self.redirect(self.renderer.config.root_path + path)
+        if message:
+            self.browser.leave_message(response, message)
+        return response
+
+    def again(self, template: str, form: Reading[M], error: Exception, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
+        """Draw a form again with why a verb refused (one of `REFUSALS`); what asks for another page first goes there.
+
+        Raises:
+            Problem: a recent sign-in, a second factor or another password is wanted first, or the session is over.
+        """
+        problem = problem_of(error)
+        if isinstance(problem, RecentSignInRequired | SecondFactorRequired | identity.SessionOver):
+            raise problem
+        status = 422 if problem.status == 401 else problem.status  # noqa: PLR2004 - 401 would ask for a bearer token
+        return self.show(template, status=status, form=form.failed(problem), **values)
+
+    def redirect(self, address: str) -> Response:
+        """Send the browser on; htmx is told by a header, since it would follow a redirect itself."""
+        if self.request.headers.get("hx-request") == "true":
+            return Response(headers={"HX-Redirect": address, "Cache-Control": "no-store"})
+        return RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
+
+    def next_page(self, wanted: str, otherwise: str = "/app") -> str:
+        """Give the page to go on to: the one that was wanted, if it is one of ours."""
+        return wanted if is_local(wanted) else otherwise
+
+    async def once(self, work: Callable[[Tx], Awaitable[object]], *, payload: object, money: bool = True) -> "Outcome":
+        """Do what a form asks for once, however often it is sent, in a transaction of its own.
+
+        The key is the form's hidden field, made as it was drawn. What refuses (`Refusal`) is an answer too.
+
+        Raises:
+            Problem: the work failed in another way; nothing is done, and the form may be sent again.
+        """
+        key = (await self.request.form()).get(ONCE)
+        key = key[:_KEY_LENGTH] if isinstance(key, str) and key else str(uuid7())
+        async with self.database.transaction() as tx:
+            done = await idempotency.once(
+                tx,
+                self.user_id,
+                f"page:{key}",
+                operation=f"{self.request.method} {route_path(self.request)}",
+                payload=payload,
+                work=lambda: work(tx),
+                money=money,
+            )
+        body: Any = orjson.loads(done.response.body) if done.response.body else {}
+        refused = body["detail"] if done.response.status_code >= 400 else ""  # noqa: PLR2004 - HTTP's own bound
+        again = f"Já recebemos este pedido às {hour(done.first_at)}." if done.first_at else ""
+        return Outcome(body, refused, again)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a form's work."""
+
+    body: Any
+    refused: str
+    """Why it was refused; empty: it was done."""
+    again: str
+    """That it came before, and when; empty: it is the first time."""
+
+    def said(self, done: str) -> str:
+        """Give what to say: what was done now, or that it was asked for before."""
+        return self.again or done
+
+
+def _open(request: Request, visitor: Visitor, client: identity.ClientDep) -> WebPage:
+    return WebPage(request, browser_at(request), renderer_of(request), visitor, client)
+
+
+def _signed(request: Request, who: Who, client: identity.ClientDep) -> WebPage:
+    return WebPage(request, browser_at(request), renderer_of(request), who, client)
+
+
+OpenPage = Annotated[WebPage, Depends(_open)]
+"""A parameter of a route that is open to anyone: its page, with who is signed in, if anybody."""
+SignedPage = Annotated[WebPage, Depends(_signed)]
+"""A parameter of a route for whoever is signed in: its page."""
+
+
+def sign_in_address(request: Request, root_path: str, *, was_signed_in: bool) -> str:
+    """Give where a stranger signs in, and comes back from to the page that they asked for."""
+    if request.method == "GET":
+        query = request.url.query
+        wanted = route_path(request) + (f"?{query}" if query else "")
+    else:
+        wanted = page_before(request, root_path)
+    address = f"{root_path}/app/entrar"
+    asked = [f"para={quote(wanted, safe='/')}"] if is_local(wanted) and wanted != "/app" else []
+    asked += ["saiu=tempo"] if was_signed_in else []
+    return address + ("?" + "&".join(asked) if asked else "")
+
+
+def page_before(request: Request, root_path: str) -> str:
+    """Give the page that a form was sent from, as the browser names it; `/app`, where it does not or is not ours."""
+    parts = urlsplit(request.headers.get("referer", ""))
+    path = parts.path.removeprefix(root_path) + (f"?{parts.query}" if parts.query else "")
+    return path if parts.netloc == request.headers.get("host") and is_local(path) else "/app"

@@ -1,0 +1,21 @@
+"""Every router of pages: a new area is added here, and its entry in `wallet/navigation.py`."""
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from carteira.web import assets
+from carteira.web.public import front
+from carteira.web.wallet import confirm, home, menu, recover, register, sign_in
+
+ROUTERS: tuple[APIRouter, ...] = (
+    assets.router,
+    front.router,
+    sign_in.router,
+    register.router,
+    recover.router,
+    confirm.router,
+    menu.router,
+    home.router,
+)
+PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
+"""The addresses that there are, for links that are drawn only where they lead somewhere."""

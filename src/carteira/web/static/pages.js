@@ -1,0 +1,72 @@
+// What makes pages nicer where scripts run; nothing here makes anything possible that a form cannot do.
+
+// Buttons that show a password are drawn hidden: without this script they would do nothing.
+for (const button of document.querySelectorAll("[data-reveal]")) {
+  const field = document.getElementById(button.dataset.reveal);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const shown = field.type === "text";
+    field.type = shown ? "password" : "text";
+    button.setAttribute("aria-pressed", String(!shown));
+  });
+  field.form?.addEventListener("submit", () => { field.type = "password"; });
+}
+
+// Each rule of a password ticks as it is met: a first impression, the server decides.
+for (const list of document.querySelectorAll("[data-rules]")) {
+  const field = document.getElementById(list.dataset.rules);
+  const met = {
+    length: (text) => text.length >= Number(list.dataset.least),
+    upper: (text) => /\p{Lu}/u.test(text),
+    digit: (text) => /\p{Nd}/u.test(text),
+  };
+  const look = () => {
+    for (const item of list.querySelectorAll("[data-rule]")) {
+      item.toggleAttribute("data-met", met[item.dataset.rule](field.value));
+    }
+  };
+  field.addEventListener("input", look);
+  look();
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    button.lastChild.textContent = "Copiado";
+  });
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+
+// A form on its way says so, and a second click does nothing; coming back by the back button, it is as it was.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (event.defaultPrevented || !button || button.matches("[data-quiet]")) return;
+  if (button.getAttribute("aria-busy") === "true") { event.preventDefault(); return; }
+  button.setAttribute("aria-busy", "true");
+});
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+});
+
+// A select that filters acts at once; the button that does it otherwise goes.
+for (const field of document.querySelectorAll("[data-submits]")) {
+  field.form.querySelector("[data-go]")?.setAttribute("hidden", "");
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+
+(document.querySelector("[data-focus]") ?? document.querySelector("[aria-invalid='true']"))?.focus();
+
+// Dialogs: an address of its own, loaded into the one <dialog> of the page where scripts run.
+const dialog = document.querySelector("dialog[data-sheet]");
+if (dialog && window.htmx) {
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (dialog.contains(event.target) || event.target === dialog) dialog.showModal();
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+}

@@ -1,0 +1,156 @@
+"""Movements: what happened to a person's money in all products, and what did not pass, told in one list."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby
+from uuid import UUID
+
+from carteira import benefits, ledger
+from carteira.kit.values.clock import business_day
+from carteira.web.formats import plain_money
+from carteira.web.wallet.pockets import Pocket, pocket_of
+
+_SMALL = frozenset({"a", "as", "da", "das", "de", "do", "dos", "e", "em", "o", "os"})
+_TITLES = {
+    "benefits.credit": "Crédito do benefício",
+    "benefits.purchase": "Compra",
+    "benefits.refund": "Reembolso",
+    "benefits.reversal": "Estorno",
+    "transit.recharge": "Recarga",
+    "transit.cash_recharge": "Recarga em dinheiro",
+    "transit.debit": "Viagem",
+    "transit.tap": "Viagem",
+    "transit.debt_payment": "Viagem que faltava pagar",
+    "transit.transfer": "Saldo entre cartões",
+    "resellers.cashback": "Cashback do mês",
+    "resellers.cashback_spend": "Cashback usado numa compra",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a purchase did not pass; amounts in centavos."""
+
+    lead: str
+    had: int | None
+    asked: int
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyMovement:
+    """One line: money that came or went (`amount` with its sign), or a purchase that did not pass (`why`)."""
+
+    id: UUID
+    at: datetime
+    title: str
+    pocket: Pocket | None
+    amount: int
+    balance_after: int | None = None
+    why: Why | None = None
+
+    @property
+    def day(self) -> date:
+        """The day of São Paulo that it is of."""
+        return business_day(self.at)
+
+    @property
+    def anchor(self) -> str:
+        """What an address names it by on the page."""
+        return f"m-{self.id}" + (f"-{self.pocket.key}" if self.pocket else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day's movements, and what they come to."""
+
+    day: date
+    movements: list[MoneyMovement]
+
+    @property
+    def total(self) -> int:
+        """What came less what went, in centavos."""
+        return sum(movement.amount for movement in self.movements if movement.why is None)
+
+
+def merchant_name(text: str) -> str:
+    """Write a merchant as people do: the name before the gap that the processor leaves, without its capitals."""
+    name = " ".join(re.split(r" {2,}", text.strip(), maxsplit=1)[0].split())
+    if not name.isupper():
+        return name
+    words = name.lower().split(" ")
+    return " ".join(
+        word if place and word in _SMALL else word[:1].upper() + word[1:] for place, word in enumerate(words)
+    )
+
+
+def of_lines(
+    lines: Iterable[ledger.StatementLine],
+    kinds: Mapping[UUID, str],
+    decisions: Mapping[UUID, benefits.OwnDecision],
+) -> list[MoneyMovement]:
+    """Make movements of the ledger's lines; `kinds` names each account's kind of money."""
+    made = []
+    for line in lines:
+        decision = decisions.get(line.entry_id)
+        title = (decision and decision.merchant) or line.description or _TITLES.get(line.kind) or "Estorno"
+        made.append(
+            MoneyMovement(
+                line.entry_id,
+                line.posted_at,
+                title if decision is None else merchant_name(title),
+                pocket_of(kinds[line.account_id]),
+                line.amount,
+                line.balance_after,
+            )
+        )
+    return made
+
+
+def of_refusals(decisions: Iterable[benefits.OwnDecision]) -> list[MoneyMovement]:
+    """Make movements of the purchases that did not pass."""
+    return [
+        MoneyMovement(
+            decision.id,
+            decision.created_at,
+            merchant_name(decision.merchant or "Compra"),
+            pocket_of(f"benefits.{decision.category_tried}") if decision.category_tried else None,
+            decision.amount or 0,
+            why=_why(decision),
+        )
+        for decision in decisions
+        if not decision.approved
+    ]
+
+
+def _why(decision: benefits.OwnDecision) -> Why:
+    asked = decision.amount or 0
+    if not decision.lacked or decision.category_tried is None:
+        lead = "Não passou por um problema no pedido da maquininha ou nosso, não seu."
+        return Why(lead, None, asked, "Nada foi cobrado. Tente de novo; se repetir, mande o código ao atendimento.")
+    pocket = pocket_of(f"benefits.{decision.category_tried}").name
+    short = decision.short_by or 0
+    lead = f"Faltaram {plain_money(short)} no saldo de {pocket}."
+    if decision.category_tried == "CASH":
+        lead = f"Faltaram {plain_money(short)} no saldo Livre."
+        rest = "Nada foi cobrado."
+    elif decision.fallback:
+        rest = "O saldo Livre também não cobria, e uma compra nunca é dividida entre dois saldos. Nada foi cobrado."
+    else:
+        rest = (
+            "Esta maquininha pediu para não usar o saldo Livre, e uma compra nunca é dividida entre dois saldos. "
+            "Nada foi cobrado."
+        )
+    return Why(lead, max(0, asked - short), asked, rest)
+
+
+def newest_first(movements: Iterable[MoneyMovement]) -> list[MoneyMovement]:
+    """Sort movements of several sources."""
+    return sorted(movements, key=lambda movement: (movement.at, movement.id), reverse=True)
+
+
+def by_day(movements: Iterable[MoneyMovement]) -> list[Day]:
+    """Put sorted movements under their days."""
+    return [Day(day, list(found)) for day, found in groupby(movements, key=lambda movement: movement.day)]

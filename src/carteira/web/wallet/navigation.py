@@ -1,0 +1,52 @@
+"""The wallet's entries. One whose module is off, or whose page there is not, is not shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from carteira.kit.web.access import Principal
+from carteira.web.config import WebConfig
+
+PHONE, WIDE, APART = "nav__phone", "nav__wide", "nav__wide nav__gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the bar and of the menu: on the phone `PHONE` only, beside it `WIDE` only, else both."""
+
+    path: str
+    icon: str
+    name: str
+    place: str = ""
+    module: str = ""
+    claim: str = ""
+
+    def is_current(self, path: str) -> bool:
+        """Tell whether a page stands under this entry."""
+        return path == self.path or (self.path != "/app" and path.startswith(f"{self.path}/"))
+
+
+ENTRIES = (
+    Entry("/app", "home", "Início"),
+    Entry("/app/extrato", "list", "Extrato"),
+    Entry("/app/transporte", "bus", "Transporte", module="transit"),
+    Entry("/app/documentos", "doc", "Documentos", module="documents"),
+    Entry("/app/menu", "menu", "Menu", PHONE),
+    Entry("/app/beneficios", "coins", "Benefícios", WIDE, module="benefits"),
+    Entry("/app/vendas", "percent", "Vendas e cashback", WIDE, module="resellers"),
+    Entry("/app/assistente", "chat", "Assistente", WIDE, module="assistant"),
+    Entry("/app/avisos", "bell", "Avisos", WIDE),
+    Entry("/app/dados", "shield", "Meus dados", APART),
+    Entry("/app/acesso", "key", "Acesso e segurança", WIDE),
+    Entry("/app/menu", "gear", "Ajustes e sair", WIDE),
+)
+
+
+def navigation(config: WebConfig, known: frozenset[str]) -> Callable[[Principal | None], list[Entry]]:
+    """Make what a template asks for the entries of a person; `known` are the paths of the pages that there are."""
+    there = [entry for entry in ENTRIES if entry.path in known and (not entry.module or entry.module in config.modules)]
+
+    def of(who: Principal | None) -> list[Entry]:
+        held = frozenset[str]() if who is None else who.claims
+        return [entry for entry in there if not entry.claim or entry.claim in held]
+
+    return of

@@ -1,0 +1,178 @@
+"""A browser's session: its cookie, who may send its forms, its end, and what a shared computer is left with."""
+
+from datetime import timedelta
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from carteira.kit.values.clock import clock
+from carteira.web import csrf
+from carteira.web.rendering import is_local
+from tests.support.app import RunningApp
+from tests.support.pages import PlainBrowser, Shown
+from tests.support.people import register, sign_in
+
+
+def cookies_set(shown: Shown) -> dict[str, str]:
+    found = [header.partition("=") for header in shown.answer.headers.get_list("set-cookie")]
+    return {name: rest for name, _, rest in found}
+
+
+async def live_sessions(app: RunningApp, user_id: UUID) -> int:
+    query = text("SELECT count(*) FROM sessions WHERE user_id = :id AND revoked_at IS NULL")
+    async with app.database.transaction() as tx:
+        return await tx.scalar(query, {"id": user_id}) or 0
+
+
+async def test_a_person_signs_in_sees_their_home_and_signs_out(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    home = await browser.sign_in(person)
+    assert home.status == 200
+    assert "Maria" in home.text
+    assert home.answer.headers["cache-control"] == "no-store"
+    menu = await browser.open("/app/menu")
+    out = await browser.send(menu, "/app/sair")
+    assert out.answer.headers["clear-site-data"] == '"cache", "storage"'
+    assert "Max-Age=0" in cookies_set(out)["carteira_session"]
+    assert (await browser.get("/app")).answer.headers["location"] == "/app/entrar"
+
+
+async def test_a_session_that_was_ended_opens_nothing_with_its_old_cookie(
+    app: RunningApp, browser: PlainBrowser
+) -> None:
+    person = await register(app)
+    await browser.sign_in(person)
+    old = browser.client.cookies["carteira_session"]
+    await browser.send(await browser.open("/app/menu"), "/app/sair")
+    browser.client.cookies.set("carteira_session", old, domain="carteira.local", path="/")
+    answer = await browser.get("/app/menu")
+    assert answer.status == 303
+    assert answer.answer.headers["location"].startswith("/app/entrar?para=/app/menu")
+    assert "Você ficou um tempo sem usar" in (await browser.follow(answer)).text
+
+
+async def test_signing_out_elsewhere_ends_the_browsers_session_at_once(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    await browser.sign_in(person)
+    assert (await browser.get("/app/menu")).status == 200
+    by_token = await sign_in(person, app.client)
+    assert (await by_token.call("DELETE", "/auth/sessions")).status_code == 204
+    assert (await browser.get("/app/menu")).status == 303
+
+
+async def test_a_browser_that_is_idle_too_long_is_signed_out(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - as another process, which has not seen it
+    clock.advance(timedelta(minutes=31))
+    assert (await browser.get("/app/menu")).status == 303
+
+
+async def test_a_browser_that_stays_signed_in_keeps_its_cookie(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    page = await browser.open("/app/entrar")
+    sent = await browser.send(page, "/app/entrar", username=person.cpf, password=person.password, keep="sim")
+    assert "Max-Age=2592000" in cookies_set(sent)["carteira_session"]
+    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - as another process, which has not seen it
+    clock.advance(timedelta(days=6))
+    assert (await browser.get("/app/menu")).status == 200
+
+
+async def test_a_new_sign_in_gets_a_new_cookie_and_ends_the_session_before(
+    app: RunningApp, browser: PlainBrowser
+) -> None:
+    first, second = await register(app), await register(app)
+    browser.client.cookies.set("carteira_session", "chosen-by-somebody-else", domain="carteira.local", path="/")
+    await browser.sign_in(first)
+    given = browser.client.cookies["carteira_session"]
+    assert given != "chosen-by-somebody-else"
+    page = await browser.open("/app/nova-senha")
+    assert page.status == 200
+    assert await live_sessions(app, first.id) == 1
+    form = (await browser.open("/app/menu")).form("/app/sair").fields
+    answer = await browser.client.post(
+        "/app/entrar", data={"csrf": form["csrf"], "username": second.cpf, "password": second.password}
+    )
+    assert answer.status_code == 303
+    assert browser.client.cookies["carteira_session"] != given
+    assert await live_sessions(app, first.id) == 0
+
+
+async def test_a_cookie_opens_nothing_of_the_api_and_a_token_no_page(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    await browser.sign_in(person)
+    answer = await browser.client.get("/users/me", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+    bearer = await sign_in(person, app.client)
+    assert (await app.client.get("/app/menu", headers=bearer.headers)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "https://outro.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_another_sites_form_is_refused_even_with_the_token(
+    app: RunningApp, browser: PlainBrowser, headers: dict[str, str]
+) -> None:
+    await browser.sign_in(await register(app))
+    form = (await browser.open("/app/menu")).form("/app/sair").fields
+    answer = await browser.client.post("/app/sair", data=form, headers=headers)
+    assert answer.status_code == 403
+    assert (await browser.get("/app/menu")).status == 200
+
+
+async def test_a_form_needs_its_browsers_own_token(app: RunningApp, browser: PlainBrowser) -> None:
+    other = PlainBrowser(app)
+    await browser.sign_in(await register(app))
+    foreign = (await other.open("/app/entrar")).form("/app/entrar").fields["csrf"]
+    for token in (foreign, "", "x" * 88, "é"):
+        answer = await browser.client.post("/app/sair", data={"csrf": token})
+        assert answer.status_code == 403, token
+        assert "aberta tempo demais" in answer.text
+    assert (await browser.client.post("/app/sair")).status_code == 403
+    await other.client.aclose()
+
+
+async def test_a_token_looks_another_each_time_and_is_the_same(browser: PlainBrowser) -> None:
+    tokens = {(await browser.open("/app/entrar")).form("/app/entrar").fields["csrf"] for _ in range(3)}
+    assert len(tokens) == 3
+    secret = browser.client.cookies["carteira_visitor"]
+    assert all(csrf.fits(secret, token) for token in tokens)
+
+
+async def test_who_signs_in_comes_back_to_the_page_they_asked_for(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    page = await browser.open("/app/menu")
+    assert page.answer.url.path == "/app/entrar"
+    sent = await browser.send(page, "/app/entrar", username=person.email.upper(), password=person.password)
+    assert sent.answer.headers["location"] == "/app/menu"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://outro.example",
+        "//outro.example",
+        "/\\outro.example",
+        "/app/../../x",
+        "/appx",
+        "javascript:alert(1)",
+        "/app\t/x",
+        "/auth/login",
+        "/application",
+    ],
+)
+async def test_no_link_leads_anywhere_else(app: RunningApp, browser: PlainBrowser, wanted: str) -> None:
+    assert not is_local(wanted)
+    person = await register(app)
+    page = await browser.get("/app/entrar?para=" + quote(wanted, safe=""))
+    sent = await browser.send(page, "/app/entrar", username=person.cpf, password=person.password, para=wanted)
+    assert sent.answer.headers["location"] == "/app"
+    assert (await browser.get("/app/entrar?para=" + quote(wanted, safe=""))).answer.headers["location"] == "/app"
