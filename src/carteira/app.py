@@ -40,7 +40,7 @@ from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.security.rate_limits import Limiter
-from carteira.kit.security.sealing import KeyedDigest
+from carteira.kit.security.sealing import KeyedDigest, Sealer
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress, TrustedProxies
@@ -285,12 +285,21 @@ def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]
 
 
 def _desk(settings: Settings, modules: list[Module]) -> Desk:
+    bindings = [module.bindings for module in modules if module.bindings is not None]
+    key = identity_config(settings).sealing_key
     return Desk(
         [operation for module in modules for operation in module.operations],
         settings.limits,
         lasts=timedelta(hours=settings.pending_hours),
-        people=People(cpf_of, identity.still_acts, names_of, identity.people_behind),
-        digest=KeyedDigest(identity_config(settings).sealing_key, "pending operations: cpf"),
+        people=People(
+            cpf_of,
+            identity.still_may(bindings),
+            names_of,
+            identity.people_behind,
+            insist_on_cpf=identity.insist_on_proof if settings.unproven_cpf_policy == "refuse" else None,
+        ),
+        digest=KeyedDigest(key, "pending operations: cpf"),
+        sealer=lambda: Sealer(key),
     )
 
 

@@ -263,6 +263,30 @@ async def test_who_binds(app: RunningApp, administrator: Person, employers: tupl
     assert {"id": str(erp.id), "kind": "client", "bound_at": again.json()["bound_at"]} in listed
 
 
+async def test_nobody_takes_an_operators_claims_away_by_binding_them(
+    app: RunningApp, administrator: Person, employers: tuple[str, str]
+) -> None:
+    """Who is bound holds nothing but benefits' claims: that is for who holds theirs, and one administrator stays."""
+    path = f"{EMPLOYERS}/{employers[0]}/members"
+    roles = (await administrator.get("/roles", limit=100)).json()["items"]
+    role = next(item["id"] for item in roles if item["description"] == "administrador")
+    first, second = await sign_in(await register(app)), await sign_in(await register(app))
+    for person in (first, second):
+        given = await administrator.call("PUT", f"/users/{person.id}/role", json={"role_id": role})
+        assert given.status_code == 200
+    less = await app.person("employers:write").call("PUT", f"{path}/{first.id}")
+    assert (less.status_code, less.json()["code"]) == (403, "claims_beyond_yours")
+    assert (await administrator.call("PUT", f"{path}/{first.id}")).status_code == 200
+    last = await administrator.call("PUT", f"{path}/{second.id}")
+    assert (last.status_code, last.json()["code"]) == (409, "last_administrator"), "the bound one counts no more"
+    for method, where in (("DELETE", f"/users/{second.id}"), ("DELETE", f"/users/{second.id}/claims")):
+        answer = await administrator.call(method, where)
+        assert answer.json()["code"] == "last_administrator", where
+    assert (await second.get("/users")).status_code == 200
+    assert (await administrator.call("DELETE", f"{path}/{first.id}?release=true")).status_code == 204
+    assert (await administrator.call("PUT", f"{path}/{second.id}")).status_code == 200
+
+
 async def test_employers_are_told_apart_by_their_cnpj(administrator: Person, employers: tuple[str, str]) -> None:
     again = await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B.upper(), "name": "Outra"})
     assert (again.status_code, again.json()["code"]) == (409, "cnpj_taken")

@@ -32,8 +32,14 @@ GRANTS = {
     ("PUT", "/users/{user_id}/role"),
     ("GET", "/users/export"),
     ("POST", "/pending/{operation_id}/approve"),
+    ("POST", "/users/{user_id}/second-factor/reset"),
+    ("POST", "/users/{user_id}/cpf-proof"),
+    ("DELETE", "/users/{user_id}/cpf-proof"),
+    ("POST", "/users/cpf-disputes/{dispute_id}/close"),
+    ("PUT", "/benefits/employers/{employer_id}/members/{member_id}"),
+    ("DELETE", "/benefits/employers/{employer_id}/members/{member_id}"),
 }
-"""Routes that a stolen session must not use: grants, exports, approvals."""
+"""Routes that a stolen session must not use: grants, exports, approvals, whose a CPF is, whom somebody works for."""
 GRANTING = ("/roles", "/claims", "/users/{user_id}/role", "/users/{user_id}/claims")
 PURCHASE = {
     "account": "123",

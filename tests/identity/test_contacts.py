@@ -15,7 +15,10 @@ from sqlalchemy import text
 
 from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
+from tests.identity.test_passkeys import add as add_passkey
+from tests.identity.test_passkeys import enter, options_of
 from tests.support.app import RunningApp
+from tests.support.authenticator import Authenticator
 from tests.support.mail import body_of, mail_to
 from tests.support.people import PASSWORD, Person, new_person, random_address, register, sign_in
 
@@ -167,7 +170,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
     assert (await person.get("/users/me")).status_code == 200, "opening the page does nothing"
     done = await act(app, "undo", token)
     assert done.status_code == 200
-    assert "Redefina a sua senha" in done.json()["detail"]
+    assert "a senha foi anulada" in done.json()["detail"]
     assert (await person.get("/users/me")).status_code == 401
     assert await states_of(app, person) == {
         ("email", person.email): "registered",
@@ -176,7 +179,32 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
     assert await codes_go_to(app, endpoints, person.email, new, person.email) == [person.email]
     again = await act(app, "undo", token, accept="text/html")
     assert (again.status_code, "não vale mais" in again.text) == (422, True)
+
+
+async def test_not_me_takes_away_what_a_thief_added_to_sign_in_by(
+    app: RunningApp, endpoints: Endpoints, person: Person
+) -> None:
+    """Whoever changed it had a session and the password, and added passkeys before the change and behind it."""
+    old, before, behind = Authenticator(), Authenticator(), Authenticator()
+    await add_passkey(app, person, old)
+    clock.advance(WAIT + timedelta(minutes=1))
     await sign_in(person)
+    await add_passkey(app, person, before)
+    await change(person, email=new_person()["email"])
+    await change(person, email=new_person()["email"])
+    token = await undo_link(app, endpoints, person.email)
+    clock.advance(timedelta(minutes=1))
+    await add_passkey(app, person, behind)
+    assert (await app.client.post("/password-recovery", json={"email": person.email})).status_code == 202
+    assert (await act(app, "undo", token)).status_code == 200
+    assert (await enter(app, before.get(await options_of(app)))).status_code == 401
+    assert (await enter(app, behind.get(await options_of(app)))).status_code == 401
+    assert (await enter(app, old.get(await options_of(app)))).status_code == 200, "what was there long before stays"
+    login = {"username": person.cpf, "password": person.password}
+    assert (await app.client.post("/auth/login", data=login)).status_code == 401, "the password fits no more"
+    async with app.database.transaction() as tx:
+        left = text("SELECT count(*) FROM password_recoveries WHERE user_id = :id")
+        assert await tx.scalar(left, {"id": person.id}) == 0, "no code that was sent before resets it"
 
 
 async def test_not_me_is_over_after_the_wait(app: RunningApp, endpoints: Endpoints, person: Person) -> None:

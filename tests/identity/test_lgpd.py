@@ -2,18 +2,21 @@ import csv
 import io
 import zipfile
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
-from carteira.identity.users import export
+from carteira.identity.users import by_operator, export
+from carteira.identity.users.by_operator import PersonChangeOrder
 from carteira.identity.users.export import export_daily, export_users
 from carteira.kit.security import audit
+from carteira.kit.security.approvals import Gains
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.approvals import Desk, WaitingOut
 from tests.support.app import RunningApp
 from tests.support.ledger import TESTER
 from tests.support.people import Person, new_person, register, sign_in
@@ -79,6 +82,33 @@ async def test_nothing_of_an_erased_person_is_left_in_any_table(app: RunningApp,
                 assert person.cpf not in row, table
     again = await app.client.post("/users/register", json=new_person() | {"email": person.email, "cpf": person.cpf})
     assert again.status_code == 201, "the person may come back"
+
+
+async def waiting_for(app: RunningApp, person: Person, email: str) -> str:
+    """Have a change of a person's e-mail address wait, as production does; return the pending operation's id."""
+    desk: Desk = app.api.state.desk
+    what = by_operator.operation(app.api.state.identity.config, ())
+    order = PersonChangeOrder(user_id=person.id, changes={"email": email})
+    async with app.database.transaction() as tx:
+        told = await desk.propose(
+            tx, what, order, Actor.person(uuid4()), summary="Trocar o contato", gains=Gains.of(person.id, person.cpf)
+        )
+    assert isinstance(told.body, WaitingOut)
+    return str(told.body.pending.id)
+
+
+async def test_what_waits_for_a_person_is_downloaded_and_ends_as_they_are_erased(
+    app: RunningApp, person: Person
+) -> None:
+    email = new_person()["email"]
+    operation = await waiting_for(app, person, email)
+    (held,) = (await person.get("/users/me/data")).json()["pending_operations"]
+    assert (held["id"], held["status"], held["for_you"], held["asked_by_you"]) == (operation, "pending", True, False)
+    assert held["order"]["changes"] == {"email": email}
+    assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
+    async with app.database.transaction() as tx:
+        query = text("SELECT status, payload, outcome FROM pending_operations WHERE id = :id")
+        assert tuple((await tx.execute(query, {"id": operation})).one()) == ("expired", None, None)
 
 
 async def test_everything_held_is_downloaded_without_secrets(app: RunningApp, person: Person, purse: UUID) -> None:

@@ -9,7 +9,10 @@ from sqlalchemy import text
 
 from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
+from tests.identity.test_passkeys import add as add_passkey
+from tests.identity.test_passkeys import enter, options_of
 from tests.support.app import RunningApp
+from tests.support.authenticator import Authenticator
 from tests.support.mail import body_of, mail_to
 from tests.support.people import Person, new_person, random_address, register, sign_in
 
@@ -52,6 +55,29 @@ async def test_recovery_by_email_to_the_end(app: RunningApp, endpoints: Endpoint
     await sign_in(person)
     await app.work_off()
     assert mail_to(endpoints.maildir, person.email)[-1]["Subject"] == "Sua senha foi alterada"
+
+
+async def reset(app: RunningApp, endpoints: Endpoints, person: Person, password: str) -> None:
+    code = await code_sent(app, endpoints, person)
+    token = (await verify(app, code, email=person.email)).json()["reset_token"]
+    body = {"reset_token": token, "new_password": password}
+    assert (await app.client.post("/password-recovery/reset", json=body)).status_code == 204
+
+
+async def test_who_registered_with_anothers_address_keeps_no_way_in(
+    app: RunningApp, endpoints: Endpoints, person: Person
+) -> None:
+    """The first code that is used tells who reads the address; what was added before may be a stranger's."""
+    strangers = Authenticator()
+    await add_passkey(app, person, strangers)
+    await reset(app, endpoints, person, NEW)
+    assert (await enter(app, strangers.get(await options_of(app)))).status_code == 401
+    person.password = NEW
+    await sign_in(person)
+    own = Authenticator()
+    await add_passkey(app, person, own)
+    await reset(app, endpoints, person, "Terceira3senha")
+    assert (await enter(app, own.get(await options_of(app)))).status_code == 200, "by then it is known whose it is"
 
 
 async def test_recovery_by_sms(app: RunningApp, person: Person) -> None:

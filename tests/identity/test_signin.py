@@ -11,7 +11,7 @@ import pytest
 
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
-from tests.support.people import PASSWORD, Person, new_person, random_address, register, sign_in
+from tests.support.people import PASSWORD, Person, new_cpf, new_person, random_address, register, sign_in
 
 
 async def login(app: RunningApp, username: str, password: str, http: httpx.AsyncClient | None = None) -> httpx.Response:
@@ -237,6 +237,55 @@ async def test_sessions_are_listed_and_revoked_by_their_person_only(app: Running
     assert (await app.client.get("/users/me", headers=other.headers)).status_code == 401
     assert (await app.client.delete("/auth/sessions", headers=person.headers)).status_code == 204
     assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401
+
+
+async def test_a_stolen_session_ends_no_others(app: RunningApp, person: Person) -> None:
+    other = await sign_in(replace(person))
+    clock.advance(timedelta(minutes=16))
+    listed = (await app.client.get("/auth/sessions", headers=person.headers)).json()["items"]
+    paths = {item["current"]: f"/auth/sessions/{item['id']}" for item in listed}
+    for path in ("/auth/sessions", paths[False]):
+        answer = await app.client.delete(path, headers=person.headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "recent_sign_in_required"), path
+    assert (await app.client.get("/users/me", headers=other.headers)).status_code == 200
+    assert (await app.client.delete(paths[True], headers=person.headers)).status_code == 204, "their own they may leave"
+
+
+async def test_a_stolen_session_takes_no_data_along(person: Person) -> None:
+    clock.advance(timedelta(minutes=16))
+    answer = await person.get("/users/me/data")
+    assert (answer.status_code, answer.json()["code"]) == (403, "recent_sign_in_required")
+
+
+async def test_a_stolen_session_of_an_operator_changes_and_erases_nobody(app: RunningApp, person: Person) -> None:
+    operator = await sign_in(await register(app))
+    roles = (await app.operator().get("/roles", limit=100)).json()["items"]
+    role = next(item["id"] for item in roles if item["description"] == "administrador")
+    await app.operator().call("PUT", f"/users/{operator.id}/role", json={"role_id": role})
+    path = f"/users/{person.id}"
+    assert (await operator.call("PATCH", path, json={"phone": "21999990000"})).status_code == 200
+    clock.advance(timedelta(minutes=16))
+    for method, body in (
+        ("PATCH", {"phone": "21999990001"}),
+        ("PATCH", {"email": new_person()["email"]}),
+        ("PATCH", {"cpf": new_cpf()}),
+        ("DELETE", None),
+    ):
+        answer = await operator.call(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "recent_sign_in_required"), body
+    assert (await operator.call("PATCH", path, json={"full_name": "Maria da Silva"})).status_code == 200
+
+
+async def test_the_current_password_is_guessed_no_more_often_than_at_a_step_up(person: Person) -> None:
+    change = {"current_password": "Errada123x", "new_password": "Outra9senha"}
+    for _ in range(3):
+        for _ in range(10):
+            await person.call("PUT", "/users/me/password", json=change)
+        clock.advance(timedelta(minutes=16))
+        await sign_in(person)
+    right = change | {"current_password": person.password}
+    assert (await person.call("PUT", "/users/me/password", json=right)).status_code == 429, "thirty a day"
+    assert (await person.post("/auth/step-up", {"password": person.password})).status_code == 429, "and one limit"
 
 
 async def test_an_expired_session_is_over(app: RunningApp, person: Person) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import httpx
+import orjson
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -21,7 +23,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
 from carteira.kit.web import pending
-from carteira.kit.web.access import Principal, acts, claims
+from carteira.kit.web.access import Principal, SignIn, acts, claims
 from carteira.kit.web.approvals import CLAIM, DeskDep, Operation, People
 from carteira.kit.web.approvals import Desk as DeskOfTheKit
 from carteira.kit.web.idempotency import REPLAYED, idempotent
@@ -29,7 +31,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
-from tests.support.kit_app import application
+from tests.support.kit_app import SIGNED_IN, application, new_sealer
 
 ALONE, DAILY = 1_000, 5_000
 HOURS = timedelta(hours=72)
@@ -73,9 +75,9 @@ async def give(tx: Tx, order: Gift, act: Act) -> dict[str, Any]:
     return {"given": amount}
 
 
-GIVE = Operation("tests.gift", Gift, give, limit="gifts")
-FREE = Operation("tests.free", Gift, give, limit="free")
-OTHER = Operation("tests.other", Gift, give, limit="gifts", claim="other:approve")
+GIVE = Operation("tests.gift", Gift, give, "gifts:write", limit="gifts")
+FREE = Operation("tests.free", Gift, give, "gifts:write", limit="free")
+OTHER = Operation("tests.other", Gift, give, "gifts:write", limit="gifts", claim="other:approve")
 router = APIRouter(route_class=JsonRoute)
 Giver = Annotated[Principal, claims("gifts:write")]
 
@@ -106,10 +108,11 @@ async def cpf_of(_tx: Tx, user_id: UUID) -> str | None:
 
 
 GONE: set[str] = set()
+LOST: set[tuple[str, str]] = set()
 
 
-async def still_acts(_tx: Tx, actor: Actor) -> bool:
-    return actor.id not in GONE
+async def still_may(_tx: Tx, actor: Actor, claim: str) -> bool:
+    return actor.id not in GONE and (actor.id, claim) not in LOST
 
 
 async def names_of(_tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
@@ -121,8 +124,9 @@ def desk() -> DeskOfTheKit:
         [GIVE, FREE, OTHER],
         [Limit("gifts", ALONE, DAILY), Limit("free")],
         lasts=HOURS,
-        people=People(cpf_of, still_acts, names_of),
+        people=People(cpf_of, still_may, names_of),
         digest=lambda cpf: cpf.encode()[::-1],
+        sealer=new_sealer,
     )
 
 
@@ -356,6 +360,54 @@ async def test_what_somebody_asked_for_who_is_gone_since_is_not_done(case: Desk)
     assert (await case.decide(operation)).json()["reason"]["code"] == "maker_gone"
     assert (await case.see(operation))["status"] == "failed"
     assert await case.given() == []
+
+
+async def test_what_somebody_asked_for_who_has_lost_the_claim_since_is_not_done(case: Desk) -> None:
+    operation = await case.propose()
+    LOST.add((str(case.maker), "gifts:write"))
+    assert (await case.decide(operation)).json()["reason"]["code"] == "maker_gone"
+    assert (await case.see(operation))["status"] == "failed"
+    assert await case.given() == []
+
+
+async def test_what_waits_and_what_came_of_it_lies_sealed_and_its_people_read_it(case: Desk) -> None:
+    operation = await case.propose()
+
+    async def lies() -> str:
+        async with case.database.transaction() as tx:
+            query = text("SELECT row::text FROM pending_operations row WHERE id = :id")
+            return str(await tx.scalar(query, {"id": operation}))
+
+    assert case.case not in await lies()
+    assert (await case.see(operation))["order"]["case"] == case.case
+    assert (await case.decide(operation)).status_code == 200
+    assert '"given' not in await lies()
+    assert (await case.see(operation))["outcome"] == {"given": ALONE + 1}
+
+
+async def test_what_was_written_in_clear_before_is_read_and_approved(case: Desk) -> None:
+    operation = await case.propose()
+    async with case.database.transaction() as tx:
+        clear = orjson.dumps({"amount": ALONE + 1, "case": case.case}).decode()
+        query = text("UPDATE pending_operations SET payload = :clear WHERE id = :id")
+        await tx.execute(query, {"clear": clear, "id": operation})
+    assert (await case.see(operation))["order"]["case"] == case.case
+    assert (await case.decide(operation)).status_code == 200
+    assert await case.given() == [ALONE + 1]
+
+
+async def test_approving_asks_for_a_recent_sign_in(case: Desk) -> None:
+    operation = await case.propose()
+    old = SignIn(signed_in_at=clock.now() - timedelta(minutes=16))
+    SIGNED_IN[case.checker] = old
+    try:
+        answer = await case.decide(operation)
+        assert (answer.status_code, answer.json()["code"]) == (403, "recent_sign_in_required")
+        assert await case.given() == []
+        SIGNED_IN[case.checker] = replace(old, signed_in_at=clock.now())
+        assert (await case.decide(operation)).status_code == 200
+    finally:
+        del SIGNED_IN[case.checker]
 
 
 async def test_an_approval_that_breaks_leaves_the_operation_pending(case: Desk) -> None:

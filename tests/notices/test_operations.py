@@ -132,7 +132,7 @@ async def test_who_may_not_approve_is_told_nothing(app: RunningApp, endpoints: E
 
 
 async def test_makers_are_told_what_became_of_it(app: RunningApp, endpoints: Endpoints) -> None:
-    maker, checker = await register(app), await register(app)
+    maker, checker = await holder(app, "benefits:write"), await register(app)
     as_maker, as_checker = app.person("benefits:write", user_id=maker.id), app.person("*", user_id=checker.id)
     account = await account_of(app, await register(app))
     approved, refused, taken_back, late = [await propose(as_maker, account, LIMIT + n) for n in (1, 2, 3, 4)]

@@ -34,6 +34,7 @@ from carteira.kit.web.approvals import (
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.problems import Conflict
 from tests.support.databases import NewDatabase, open_database, rolled_back
+from tests.support.kit_app import new_sealer
 
 ALONE, DAILY, LASTS = 100, 300, timedelta(hours=30)
 PEOPLE = [Principal(uuid4(), frozenset({CLAIM})) for _ in range(5)]
@@ -83,13 +84,14 @@ class Model:
     fate: str = "well"
 
     def __post_init__(self) -> None:
-        self.operation = Operation("tests.model", Order, self.give, limit="model")
+        self.operation = Operation("tests.model", Order, self.give, "tests:give", limit="model")
         self.desk = Desk(
             [self.operation],
             [Limit("model", ALONE, DAILY)],
             lasts=LASTS,
             people=People(nobody, acting, nameless),
             digest=str.encode,
+            sealer=new_sealer,
         )
 
     async def give(self, tx: Tx, order: Order, act: Act) -> None:
@@ -191,7 +193,7 @@ async def nobody(_tx: Tx, _user_id: UUID) -> None:
     return None
 
 
-async def acting(_tx: Tx, _actor: Actor) -> bool:
+async def acting(_tx: Tx, _actor: Actor, _claim: str) -> bool:
     return True
 
 

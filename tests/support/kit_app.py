@@ -1,6 +1,8 @@
 """A small server out of the kit's parts, as `app.create_app` puts them together."""
 
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
@@ -8,17 +10,22 @@ from starlette.types import ASGIApp
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.security.sealing import Sealer
 from carteira.kit.web import edge, problems, versions
-from carteira.kit.web.access import Principal
+from carteira.kit.web.access import Principal, SignIn
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.problems import NotAuthenticated
+
+SIGNED_IN: dict[UUID, SignIn] = {}
+"""What the sessions of some have shown; everybody else has a token of no session."""
 
 
 async def authenticate(_request: Request, token: str) -> Principal:
     """Read a token of the tests: `<user id>` or `<user id>/claim,claim`."""
     user_id, _, claims = token.partition("/")
     try:
-        return Principal(UUID(user_id), frozenset(claims.split(",")) - {""})
+        found = UUID(user_id)
+        return Principal(found, frozenset(claims.split(",")) - {""}, sign_in=SIGNED_IN.get(found))
     except ValueError as error:
         raise NotAuthenticated from error
 
@@ -27,7 +34,13 @@ async def _nobody(_tx: Tx, _user_id: object) -> None:
     return None
 
 
-async def _acting(_tx: Tx, _actor: object) -> bool:
+def new_sealer() -> Sealer:
+    """Return a sealer under a key of its own."""
+    with TemporaryDirectory() as folder:
+        return Sealer(Path(folder) / "key")
+
+
+async def _acting(_tx: Tx, _actor: object, _claim: str) -> bool:
     return True
 
 
@@ -37,7 +50,8 @@ async def _nameless(_tx: Tx, _user_ids: object) -> dict[UUID, str]:
 
 def desk_without_limits() -> Desk:
     """Return a desk at which nothing waits."""
-    return Desk([], [], lasts=timedelta(hours=1), people=People(_nobody, _acting, _nameless), digest=str.encode)
+    people = People(_nobody, _acting, _nameless)
+    return Desk([], [], lasts=timedelta(hours=1), people=people, digest=str.encode, sealer=new_sealer)
 
 
 def application(

@@ -229,6 +229,8 @@ async def bind(
     Raises:
         EmployerNotFound, MemberNotFound.
         OwnBinding: nobody binds themselves.
+        ClaimsBeyondYours: the member holds more than who binds them, and would lose it.
+        LastAdministrator: nobody would be left who administrates.
     """
     if who.id == member_id:
         raise OwnBinding
@@ -237,6 +239,9 @@ async def bind(
     kind = await identity.kind_of(tx, member_id)
     if kind is None:
         raise MemberNotFound
+    if kind == "person":
+        await identity.require_not_above(tx, who, member_id)
+        await identity.keep_an_administrator(tx, access, member_id)
     fresh = {"member_kind": kind, "bound_at": clock.now(), "bound_by": who.id, "ended_at": None}
     await tx.execute(
         insert(EmployerMember)

@@ -63,11 +63,12 @@ def _without_contact(order: AccountIn) -> object:
     return shown | {"cpf": order.cpf and mask_cpf(order.cpf)}
 
 
+WRITES = "benefits:write"
 OPEN_ACCOUNT = Operation(
-    "benefits.open_account", AccountIn, _open_account, limit="opening_balances", show=_without_contact
+    "benefits.open_account", AccountIn, _open_account, WRITES, limit="opening_balances", show=_without_contact
 )
-CREDIT = Operation("benefits.credit", CreditOrder, _credit, limit="top_ups")
-CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, limit="top_ups")
-REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, limit="reversals")
-REFUND = Operation("benefits.refund", RefundOrder, _refund, limit="refunds")
+CREDIT = Operation("benefits.credit", CreditOrder, _credit, WRITES, limit="top_ups")
+CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, WRITES, limit="top_ups")
+REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, WRITES, limit="reversals")
+REFUND = Operation("benefits.refund", RefundOrder, _refund, WRITES, limit="refunds")
 OPERATIONS = (OPEN_ACCOUNT, CREDIT, CREDIT_MANY, REVERSE, REFUND)

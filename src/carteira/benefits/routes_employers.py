@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from carteira.benefits import employers
 from carteira.benefits.schemas import EmployerIn, EmployerOut, EmployerPatch, MemberOut
 from carteira.identity import IdentityDep
-from carteira.kit.web.access import Principal, acts, claims, reads
+from carteira.kit.web.access import Principal, acts, claims, reads, step_up
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
@@ -61,10 +61,13 @@ async def get_members(employer_id: UUID, tx: TxDep, asked: PageRequest[UUID] = p
 @router.put(
     "/{employer_id}/members/{member_id}",
     summary="Vincular um operador ou um cliente",
-    dependencies=[acts("employer_member_bound")],
+    dependencies=[step_up(), acts("employer_member_bound")],
 )
 async def put_member(employer_id: UUID, member_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> MemberOut:
-    """Vincula uma pessoa ou um cliente à empresa. Vinculado, só vê e muda o que é das suas empresas; vale na hora."""
+    """Vincula uma pessoa ou um cliente à empresa. Vinculado, só vê e muda o que é das suas empresas; vale na hora.
+
+    Ninguém vincula quem tem permissões que não tem, nem o último administrador. Pede uma entrada recente.
+    """
     return MemberOut.model_validate(await employers.bind(tx, identity.access, who, employer_id, member_id))
 
 
@@ -72,7 +75,7 @@ async def put_member(employer_id: UUID, member_id: UUID, tx: TxDep, who: Writer,
     "/{employer_id}/members/{member_id}",
     status_code=204,
     summary="Desvincular um operador ou um cliente",
-    dependencies=[acts("employer_member_unbound")],
+    dependencies=[step_up(), acts("employer_member_unbound")],
 )
 async def delete_member(
     employer_id: UUID,
@@ -82,5 +85,8 @@ async def delete_member(
     identity: IdentityDep,
     release: Annotated[bool, _release] = False,
 ) -> None:
-    """Encerra o vínculo, na hora. Quem fica sem empresa não vê nenhuma, até ser vinculado de novo ou liberado."""
+    """Encerra o vínculo, na hora. Quem fica sem empresa não vê nenhuma, até ser vinculado de novo ou liberado.
+
+    Pede uma entrada recente.
+    """
     await employers.unbind(tx, identity.access, employer_id, member_id, release=release)

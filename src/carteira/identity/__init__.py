@@ -46,11 +46,13 @@ from carteira.identity.invitations.service import invite_administrator, send_inv
 from carteira.identity.passkeys.service import Site
 from carteira.identity.passkeys.service import login_options as passkey_sign_in_options
 from carteira.identity.passkeys.service import sign_in as passkey_sign_in
-from carteira.identity.proof.service import CpfFollower, proven_among, proven_cpf
+from carteira.identity.proof.service import CpfFollower, insist_on_proof, proven_among, proven_cpf
 from carteira.identity.public_address import BaseDep, SiteDep
 from carteira.identity.recovery.service import ask as ask_recovery
 from carteira.identity.recovery.service import reset as reset_password
 from carteira.identity.recovery.service import verify as verify_recovery
+from carteira.identity.roles.grants import keep_an_administrator, require_not_above
+from carteira.identity.roles.holding import still_may
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed
@@ -76,7 +78,7 @@ from carteira.identity.social.providers import ProviderName
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.passwords import broken_rules
-from carteira.identity.users.queries import PersonView, find_person, holders_of, names, person, still_acts
+from carteira.identity.users.queries import PersonView, find_person, holders_of, names, person
 from carteira.identity.users.service import (
     NewPerson,
     add_person,
@@ -144,7 +146,9 @@ __all__ = [
     "finish_sign_in",
     "give_cookie",
     "holders_of",
+    "insist_on_proof",
     "invite_administrator",
+    "keep_an_administrator",
     "kind_of",
     "module",
     "names",
@@ -157,6 +161,7 @@ __all__ = [
     "proven_cpf",
     "register_person",
     "remember_device",
+    "require_not_above",
     "reset_password",
     "seed",
     "send_invitation",
@@ -165,7 +170,7 @@ __all__ = [
     "sign_everybody_out",
     "sign_in",
     "start_session",
-    "still_acts",
+    "still_may",
     "take_on",
     "verify_recovery",
 ]

@@ -23,14 +23,14 @@ _ASK: dict[Act, tuple[str, str, str]] = {
     "confirm": ("Confirmar o contato", "Confirme que este contato é seu.", "Confirmar"),
     "undo": (
         "Não fui eu",
-        "Desfaz a troca do contato da sua conta e encerra todas as sessões. Depois, redefina a sua senha.",
+        "Desfaz a troca, encerra todas as sessões e anula a senha. Depois, defina uma nova em “esqueci a senha”.",
         "Desfazer a troca",
     ),
 }
 DONE: dict[Act, str] = {
     "confirm": "Contato confirmado.",
-    "undo": "A troca foi desfeita e todas as sessões foram encerradas. Redefina a sua senha agora, em “esqueci a "
-    "senha”, e confira as suas formas de entrar.",
+    "undo": "A troca foi desfeita, todas as sessões foram encerradas e a senha foi anulada. Defina uma nova agora, em "
+    "“esqueci a senha”, e confira as suas formas de entrar.",
 }
 """What a person is told when it is done."""
 

@@ -47,5 +47,5 @@ async def _reverse(tx: Tx, order: EntryReversalOrder, act: Act) -> ReversalOut:
     return ReversalOut(id=reversal, reverses_id=order.entry_id)
 
 
-REVERSE = Operation("ledger.reversal", EntryReversalOrder, _reverse, limit="corrections")
+REVERSE = Operation("ledger.reversal", EntryReversalOrder, _reverse, "ledger:write", limit="corrections")
 OPERATIONS = (REVERSE,)

@@ -92,8 +92,11 @@ def _masked(order: AutoApprovalIn) -> object:
 
 APPROVALS = "purchase_approvals"
 """The limit of approvals, one by one and automatic."""
-APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, limit=APPROVALS)
-AUTO_APPROVE = Operation("resellers.auto_approval", AutoApprovalIn, _auto_approve, limit=APPROVALS, show=_masked)
-PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, limit="tiers")
-DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, limit="tiers")
+_APPROVES = "purchases:approve"
+APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, _APPROVES, limit=APPROVALS)
+AUTO_APPROVE = Operation(
+    "resellers.auto_approval", AutoApprovalIn, _auto_approve, _APPROVES, limit=APPROVALS, show=_masked
+)
+PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers")
+DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers")
 OPERATIONS = (APPROVE, AUTO_APPROVE, PUT_TIERS, DELETE_TIERS)

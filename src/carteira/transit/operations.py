@@ -17,5 +17,5 @@ async def _recharge(tx: Tx, order: CashRechargeOrder, act: Act) -> CashRechargeO
     return CashRechargeOut.model_validate(await service.recharge_for_cash(tx, order.card_number, order.amount, act))
 
 
-RECHARGE = Operation("transit.cash_recharge", CashRechargeOrder, _recharge, limit="cash_recharges")
+RECHARGE = Operation("transit.cash_recharge", CashRechargeOrder, _recharge, "transit:recharge", limit="cash_recharges")
 OPERATIONS = (RECHARGE,)

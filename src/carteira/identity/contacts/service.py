@@ -9,9 +9,10 @@ from sqlalchemy.orm import aliased
 from carteira.identity.contacts import links
 from carteira.identity.contacts.points import ContactPoint, Kind, former_of, points_of, recovering, recovers
 from carteira.identity.errors import ContactConfirmed, ContactLinkRefused, ContactNotFound, EmailTaken
-from carteira.identity.models import ContactChange, KnownDevice, MfaChallenge, User
+from carteira.identity.models import ContactChange, User
 from carteira.identity.runtime import Changing, Runtime
 from carteira.identity.sessions import service as sessions
+from carteira.identity.signin import ways
 from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
@@ -55,7 +56,7 @@ async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str 
         )
         tx.add(row)
     else:  # the one between never recovered: its reader is told, and may undo nothing
-        row.changed_at, row.recovers_from = now, now + changing.wait
+        row.recovers_from = now + changing.wait
         if present is not None:
             await _tell(tx, changing, row, present, may_undo=False)
     await tx.flush()
@@ -198,9 +199,12 @@ async def confirm(tx: Tx, runtime: Runtime, token: str) -> Kind:
 
 
 async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
-    """Undo a change while its wait lasts: the former contact point is back, and every session and device is forgotten.
+    """Undo a change while its wait lasts: the former contact point is back, and whoever changed it is out.
 
-    Who changed it may know the password: the person is told to set a new one. Return the kind.
+    They had a session, and may know the password: every session and known device ends, the password fits no more, and
+    passkeys and accounts at providers go that are younger than the change or were added within the wait before it. The
+    authenticator stays: it may be what keeps a stranger out who reads the former mailbox. The person sets a password
+    anew by a code to the former contact point. Return the kind.
 
     Raises:
         ContactLinkRefused: the link is not ours, the wait is over, or there is nothing to undo any more.
@@ -218,10 +222,12 @@ async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
     user.updated_at = clock.now()
     await tx.delete(row)
     await tx.flush()
+    user.password_hash = user.password_expires_at = None
+    user.must_change_password = False
+    gone = await ways.forget(tx, user.id, since=row.changed_at - runtime.changing.wait)
+    await ways.forget_what_is_under_way(tx, user.id)
     await sessions.revoke_all(tx, runtime.access, user.id)
-    for table in (KnownDevice, MfaChallenge):
-        await tx.execute(delete(table).where(table.user_id == user.id))
-    await audit.record(tx, "contact_change_undone", actor=None, subject=user.id, kind=kind)
+    await audit.record(tx, "contact_change_undone", actor=None, subject=user.id, kind=kind, ways_removed=gone)
     return kind
 
 

@@ -53,7 +53,7 @@ def operation(followers: Sequence[CpfFollower], *, two_to_move: bool) -> Operati
             raise MustWait(0, summary, gains, None)
         return CpfProofOut.of(await person(tx, order.user_id))
 
-    return Operation("identity.cpf_proof", CpfProofOrder, run, claim=CLAIM)
+    return Operation("identity.cpf_proof", CpfProofOrder, run, CLAIM, claim=CLAIM)
 
 
 async def carry_out(tx: Tx, desk: Desk, what: Operation[CpfProofOrder], order: CpfProofOrder, who: Principal) -> object:

@@ -10,7 +10,7 @@ from carteira.identity.proof import service as proofs
 from carteira.identity.proof.schemas import CpfDisputeOut, CpfProofIn, CpfProofOut
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.security import audit
-from carteira.kit.web.access import Principal, acts, claims, looks
+from carteira.kit.web.access import Principal, acts, claims, looks, step_up
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
@@ -36,7 +36,7 @@ async def list_disputes(tx: TxDep, _who: Prover, asked: PageRequest[UUID] = page
     "/cpf-disputes/{dispute_id}/close",
     status_code=204,
     summary="Encerrar um caso de CPF",
-    dependencies=[acts("cpf_dispute_closed")],
+    dependencies=[step_up(), acts("cpf_dispute_closed")],
 )
 async def close_dispute(dispute_id: UUID, tx: TxDep, who: Prover) -> None:
     """Encerra o caso: o CPF fica com quem está. Para movê-lo, retire a comprovação de um e comprove o outro."""
@@ -48,7 +48,7 @@ async def close_dispute(dispute_id: UUID, tx: TxDep, who: Prover) -> None:
     summary="Comprovar o CPF de uma pessoa",
     response_model=CpfProofOut,
     responses=MAY_WAIT,
-    dependencies=[acts("cpf_proven", "cpf_disputed")],
+    dependencies=[step_up(), acts("cpf_proven", "cpf_disputed")],
 )
 @idempotent()
 async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
@@ -56,7 +56,7 @@ async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its co
 ) -> object:
     """Registra que a pessoa e o documento foram vistos. Se outra conta só digitou este CPF, ele sai dela.
 
-    Nesse caso, em produção, uma segunda pessoa confirma (202).
+    Nesse caso, em produção, uma segunda pessoa confirma (202). Pede uma entrada recente.
     """
     what = by_operator.operation(identity.cpf_followers, two_to_move=not identity.config.development)
     order = by_operator.CpfProofOrder(user_id=user_id, cpf=body.cpf, paper=body.paper)
@@ -67,7 +67,7 @@ async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its co
     "/{user_id}/cpf-proof",
     status_code=204,
     summary="Retirar a comprovação de um CPF",
-    dependencies=[acts("cpf_proof_withdrawn")],
+    dependencies=[step_up(), acts("cpf_proof_withdrawn")],
 )
 async def withdraw_proof(user_id: UUID, tx: TxDep, who: Prover) -> None:
     """Desfaz uma comprovação errada: o CPF continua na conta, como um que só foi digitado."""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from carteira.identity.errors import (
     CpfDiffers,
     CpfDisputeNotFound,
+    CpfNotProven,
     CpfProofNotFound,
     CpfTaken,
     OwnCpfProof,
@@ -66,6 +67,20 @@ class CpfProof:
 async def proven_cpf(tx: Tx, user_id: UUID) -> str | None:
     """Return a person's CPF if it is proven to be theirs; None otherwise, or if they were erased."""
     return await tx.scalar(select(User.cpf).where(User.id == user_id, User.cpf_proven_at.is_not(None)))
+
+
+async def insist_on_proof(tx: Tx, user_id: UUID) -> None:
+    """Insist that a person's CPF is proven, where it has to be known for sure whose an operation is.
+
+    Raises:
+        CpfNotProven: it is not.
+    """
+    known = await tx.scalar(select(User.id).where(User.id == user_id))
+    if known is not None and await proven_cpf(tx, user_id) is None:
+        raise CpfNotProven(
+            "Para aprovar o que é de um CPF, comprove o seu: entre com uma conta gov.br prata ou ouro, ou apresente um "
+            "documento com foto a outro operador."
+        )
 
 
 async def proven_among(tx: Tx, user_ids: Collection[UUID]) -> frozenset[UUID]:

@@ -15,8 +15,10 @@ from carteira.identity.contacts.links import fingerprint
 from carteira.identity.contacts.points import Kind
 from carteira.identity.errors import WrongCode
 from carteira.identity.models import KnownDevice, Recovery, User
+from carteira.identity.proof.service import GOVBR
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.service import Client
+from carteira.identity.signin import ways
 from carteira.identity.users import service as people
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
@@ -137,6 +139,9 @@ async def _asked(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | No
 async def reset(runtime: Runtime, token: str, password: str, client: Client) -> None:
     """Set a new password by a reset token; every session ends, and every device becomes unknown.
 
+    Where no contact point of the account was confirmed before this recovery, somebody else may have registered it with
+    the person's address: what they can sign in by without the password goes, but for gov.br, which is the CPF's.
+
     Raises:
         WrongCode: the token is wrong, used or too late.
         WeakPassword: the password breaks rules; the token stays good.
@@ -158,6 +163,17 @@ async def reset(runtime: Runtime, token: str, password: str, client: Client) -> 
         person = await locked_one(tx, User, row.user_id)
         await people.set_password(tx, runtime, person, fresh)
         await tx.execute(delete(KnownDevice).where(KnownDevice.user_id == person.id))
+        if _is_first_proof(person, row):
+            gone = await ways.forget(tx, person.id, but=GOVBR)
+            if gone:
+                runtime.access.changed(tx, person.id)
+                await audit.record(tx, "ways_removed", actor=None, subject=person.id, ways=gone)
+
+
+def _is_first_proof(user: User, row: Recovery) -> bool:
+    """Tell whether this recovery is the first thing that shows who reads what the account is recovered by."""
+    confirmed = (user.email_confirmed_at, user.phone_confirmed_at)
+    return all(at is None or at >= row.created_at for at in confirmed)
 
 
 async def _live(tx: Tx, token: str) -> Recovery | None:

@@ -11,9 +11,11 @@ from sqlalchemy import ColumnElement, exists, func, or_, select
 
 from carteira.identity.errors import ClaimReserved, ClaimsBeyondYours, LastAdministrator
 from carteira.identity.models import Claim, Passkey, Role, RoleClaim, SocialAccount, User, UserClaim
+from carteira.identity.roles.holding import held
 from carteira.identity.roles.shipped import ADMINISTRATOR
-from carteira.identity.sessions.standing import SELF_SERVICE
+from carteira.identity.sessions.standing import SELF_SERVICE, SessionStandings
 from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 
@@ -69,14 +71,25 @@ async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
     """
     if who.id == user_id:
         return
-    held = await tx.scalars(
+    theirs = await tx.scalars(
         select(Claim.description)
         .join(UserClaim, UserClaim.claim_id == Claim.id)
         .where(UserClaim.user_id == user_id, Claim.active, or_(Claim.built_in, Claim.description == EVERY_CLAIM))
     )
-    lacking = sorted(claim for claim in set(held) - SELF_SERVICE if not who.may(claim))
+    lacking = sorted(claim for claim in set(theirs) - SELF_SERVICE if not who.may(claim))
     if lacking:
         raise ClaimsBeyondYours(lacking)
+
+
+async def require_maker_not_above(tx: Tx, maker: Actor, user_id: UUID) -> None:
+    """Insist the same of who asked for what is carried out now, by what both hold by now.
+
+    Raises:
+        ClaimsBeyondYours: the person holds more than the maker.
+    """
+    has = await held(tx, maker)
+    if has is not None and maker.id != str(user_id):
+        await require_not_above(tx, Principal(UUID(maker.id), has), user_id)
 
 
 def _administrates() -> ColumnElement[bool]:
@@ -96,8 +109,10 @@ def _administrates() -> ColumnElement[bool]:
     return User.erased_at.is_(None) & User.suspended_at.is_(None) & role & holds & or_(password, key, account)
 
 
-async def keep_an_administrator(tx: Tx, user_id: UUID) -> None:
+async def keep_an_administrator(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
     """Insist that another administrator is left, before this person stops being one. Their row is locked.
+
+    Who is bound to an employer administrates nothing while they are.
 
     Those who would take two administrators away at once come here one after the other, and the later one sees what the
     first did.
@@ -108,5 +123,8 @@ async def keep_an_administrator(tx: Tx, user_id: UUID) -> None:
     if await tx.scalar(select(User.id).where(User.id == user_id, _administrates())) is None:
         return
     await tx.execute(select(func.pg_advisory_xact_lock(_TURN)))
-    if await tx.scalar(select(User.id).where(User.id != user_id, _administrates()).limit(1)) is None:
-        raise LastAdministrator
+    others = await tx.scalars(select(User.id).where(User.id != user_id, _administrates()).order_by(User.id))
+    for other in others.all():
+        if not await access.is_bound(tx, other):
+            return
+    raise LastAdministrator

@@ -380,7 +380,7 @@ async def give_role(tx: Tx, access: SessionStandings, who: Principal, user_id: U
     await require_not_above(tx, who, user_id)
     require_may_grant(who, await claims_of_role(tx, role_id))
     if role.description != ADMINISTRATOR:
-        await keep_an_administrator(tx, user_id)
+        await keep_an_administrator(tx, access, user_id)
     former = user.role_id
     await change_role(tx, user, role_id)
     access.changed(tx, user_id)
@@ -466,7 +466,7 @@ async def take_claims(
     await require_not_above(tx, who, user_id)
     granting = await tx.scalar(select(Claim.id).where(Claim.description == GRANTING))
     if claim_id in (None, granting):
-        await keep_an_administrator(tx, user_id)
+        await keep_an_administrator(tx, access, user_id)
     query = delete(UserClaim).where(UserClaim.user_id == user_id)
     if claim_id is not None:
         query = query.where(UserClaim.claim_id == claim_id)

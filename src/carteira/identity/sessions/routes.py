@@ -42,11 +42,14 @@ async def get_sessions(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(B
 
 @router.delete("/auth/sessions", status_code=204, summary="Sair de todos os aparelhos")
 async def delete_sessions(tx: TxDep, who: Who, identity: IdentityDep) -> None:
-    """Encerra todas as sessões, inclusive esta."""
+    """Encerra todas as sessões, inclusive esta. Pede uma entrada recente; para sair só daqui, POST /auth/logout."""
+    who.require_step_up()
     await sessions.sign_out_everywhere(tx, identity.access, who.user_id, actor=who.user_id)
 
 
 @router.delete("/auth/sessions/{session_id}", status_code=204, summary="Encerrar uma sessão")
 async def delete_session(session_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
-    """Encerra uma das próprias sessões."""
+    """Encerra uma das próprias sessões. Outra que não esta pede uma entrada recente."""
+    if session_id != who.session_id:
+        who.require_step_up()
     await sessions.revoke_session(tx, identity.access, who.user_id, session_id)

@@ -309,6 +309,13 @@ class SessionStandings:
                 scopes = bound_to | (scopes or frozenset())
         return held, scopes
 
+    async def is_bound(self, tx: Tx, subject: UUID) -> bool:
+        """Tell whether somebody is bound to what they work for, and so holds few claims, whatever was given to them."""
+        for binding in self._bindings:
+            if await binding.of(tx, subject) is not None:
+                return True
+        return False
+
     def _database_answered(self) -> None:
         self._database_away_until = 0.0
         if self._going_on:

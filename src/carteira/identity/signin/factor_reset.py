@@ -12,7 +12,7 @@ from sqlalchemy import delete, exists, or_, select
 from carteira.identity.errors import NoSecondFactor
 from carteira.identity.models import MfaChallenge, Passkey, RecoveryCode, Totp
 from carteira.identity.proof.schemas import Paper
-from carteira.identity.roles.grants import require_not_above
+from carteira.identity.roles.grants import require_maker_not_above, require_not_above
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.users.service import live
@@ -50,9 +50,11 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
 
         Raises:
             UserNotFound: there is no such person any more.
+            ClaimsBeyondYours: they hold more by now than who asked for it.
             OwnOperation: it is the checker's own.
         """
         user = await live(tx, order.user_id)
+        await require_maker_not_above(tx, act.actor, user.id)
         await act.weigh(tx, amount=0, summary=SUMMARY, gains=Gains.of(user.id, user.cpf))
         for table in (Totp, RecoveryCode, Passkey, MfaChallenge):
             await tx.execute(delete(table).where(table.user_id == user.id))
@@ -69,7 +71,16 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
         await jobs.defer(tx, "identity:tell_factor_reset", user_id=str(user.id))
         return FactorResetOut(user_id=user.id)
 
-    return Operation("identity.factor_reset", FactorResetOrder, run, claim=CLAIM)
+    return Operation("identity.factor_reset", FactorResetOrder, run, CLAIM, claim=CLAIM, check=_check)
+
+
+async def _check(tx: Tx, order: FactorResetOrder, who: Principal) -> None:
+    """Let nobody approve what concerns a person who holds more than they do.
+
+    Raises:
+        ClaimsBeyondYours: the person does.
+    """
+    await require_not_above(tx, who, order.user_id)
 
 
 async def propose(  # noqa: PLR0913, PLR0917 - what the route was given

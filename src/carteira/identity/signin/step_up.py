@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from limits import RateLimitItemPerMinute
-
 from carteira.identity.errors import CodeNeeded, InvalidCode, PasskeyRefused, SessionOver, WrongCurrentPassword
 from carteira.identity.models import Session, User
 from carteira.identity.passkeys import service as passkeys
@@ -21,11 +19,8 @@ from carteira.identity.signin import totp
 from carteira.identity.users.passwords import verify_password
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
-from carteira.kit.security.rate_limits import PER_ACCOUNT, RateLimit
+from carteira.kit.security.rate_limits import presence_limits
 from carteira.kit.web.access import Principal, RecentSignInRequired
-
-_PER_DAY = RateLimitItemPerMinute(30, 24 * 60, namespace="carteira:step-up-day")
-"""Codes are short and a stolen session lives for days: beyond this many wrong answers a day only a sign-in helps."""
 
 
 async def by_password(runtime: Runtime, who: Principal, password: str) -> SessionView:
@@ -36,7 +31,7 @@ async def by_password(runtime: Runtime, who: Principal, password: str) -> Sessio
         WrongCurrentPassword, LimitReached, RecentSignInRequired, SessionOver.
     """
     session_id = _session_of(who)
-    limits = _limits(who.user_id)
+    limits = presence_limits(who.user_id)
     async with runtime.database.transaction() as tx:
         if await totp.is_on(tx, who.user_id):
             raise CodeNeeded
@@ -63,7 +58,7 @@ async def by_code(runtime: Runtime, who: Principal, code: str) -> SessionView:
         LimitReached, RecentSignInRequired, SessionOver.
     """
     session_id = _session_of(who)
-    limits = _limits(who.user_id)
+    limits = presence_limits(who.user_id)
     await runtime.limiter.check(*limits)
     try:
         async with runtime.database.transaction() as tx:
@@ -88,7 +83,7 @@ async def by_passkey(runtime: Runtime, site: Site, who: Principal, credential: M
         LimitReached, RecentSignInRequired, SessionOver.
     """
     session_id = _session_of(who)
-    limits = _limits(who.user_id)
+    limits = presence_limits(who.user_id)
     await runtime.limiter.check(*limits)
     try:
         assertion = await passkeys.challenged(runtime, credential)
@@ -104,11 +99,6 @@ def _session_of(who: Principal) -> UUID:
     if who.session_id is None:
         raise RecentSignInRequired
     return who.session_id
-
-
-def _limits(user_id: UUID) -> tuple[RateLimit, RateLimit]:
-    """Name limits of their own: who has but a stolen session uses up nobody's sign-in."""
-    return RateLimit.of(PER_ACCOUNT, "step-up", user_id), RateLimit.of(_PER_DAY, user_id)
 
 
 async def _shown(tx: Tx, runtime: Runtime, session_id: UUID, method: Method) -> SessionView:

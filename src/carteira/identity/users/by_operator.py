@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from carteira.identity.config import IdentityConfig
 from carteira.identity.proof.service import CpfFollower
+from carteira.identity.roles.grants import require_maker_not_above, require_not_above
 from carteira.identity.runtime import Changing
 from carteira.identity.users import service as people
 from carteira.identity.users.schemas import UserPatch
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.security.sealing import Sealer
+from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import Operation
 
 CLAIM = "users:write"
@@ -45,12 +47,23 @@ def operation(config: IdentityConfig, followers: Sequence[CpfFollower]) -> Opera
 
         Raises:
             UserNotFound, EmailTaken, CpfTaken.
+            ClaimsBeyondYours: the person holds more by now than who asked for it.
             OwnOperation: it is the checker's own data.
         """
         user = await people.live(tx, order.user_id)
+        await require_maker_not_above(tx, act.actor, user.id)
         await act.weigh(tx, amount=0, summary="", gains=Gains.of(order.user_id, user.cpf))
         changes = UserPatch.model_validate(order.changes).model_dump(exclude_unset=True)
         await people.write_changes(tx, changing(), user, changes, actor=act.actor.user_id, approved_by=act.approved_by)
         return PersonChangedOut(user_id=order.user_id)
 
-    return Operation("identity.person_change", PersonChangeOrder, run, claim=CLAIM)
+    return Operation("identity.person_change", PersonChangeOrder, run, CLAIM, claim=CLAIM, check=_check)
+
+
+async def _check(tx: Tx, order: PersonChangeOrder, who: Principal) -> None:
+    """Let nobody approve a change of a person who holds more than they do.
+
+    Raises:
+        ClaimsBeyondYours: the person does.
+    """
+    await require_not_above(tx, who, order.user_id)

@@ -31,7 +31,6 @@ from carteira.identity.users.login import by_login
 from carteira.identity.users.search_text import fold
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
-from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
@@ -168,22 +167,6 @@ async def holders_of(tx: Tx, claim: str) -> Sequence[UUID]:
     )
     there = (User.erased_at.is_(None), User.suspended_at.is_(None))
     return (await tx.scalars(select(User.id).where(User.id.in_(held), *there).order_by(User.id))).all()
-
-
-async def still_acts(tx: Tx, actor: Actor) -> bool:
-    """Tell whether who asked for something may go on asking: no person who was suspended or erased, no ended client.
-
-    Who has no row is a developer's token, which only development takes.
-    """
-    if actor.kind == "person":
-        user = await tx.get(User, actor.user_id)
-        return user is None or (user.suspended_at is None and user.erased_at is None)
-    if actor.kind == "client":
-        client = await tx.get(ClientRow, UUID(actor.id))
-        if client is None:
-            return True
-        return client.revoked_at is None and (client.expires_at is None or client.expires_at > clock.now())
-    return True
 
 
 async def find_person(tx: Tx, name: str) -> PersonView | None:

@@ -145,7 +145,8 @@ async def put_password(body: PasswordIn, who: Who, identity: IdentityDep) -> Non
 
 @router.get("/me/data", summary="Tudo o que há sobre mim", response_model=dict[str, Any])
 async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> JSONResponse:
-    """Baixa tudo o que a plataforma guarda sobre a pessoa (LGPD, art. 18, II e V)."""
+    """Baixa tudo o que a plataforma guarda sobre a pessoa (LGPD, art. 18, II e V). Pede uma entrada recente."""
+    who.require_step_up()
     content = jsonable_encoder(await people.everything_about(tx, identity, who.user_id))
     return JSONResponse(content, headers={"Content-Disposition": 'attachment; filename="meus-dados.json"'})
 
@@ -270,7 +271,10 @@ async def patch_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
 
 @router.delete("/{user_id}", status_code=204, summary="Apagar um usuário", dependencies=[acts("user_erased")])
 async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep) -> None:
-    """Apaga os dados pessoais em todos os módulos (LGPD, art. 18, VI). 409 enquanto houver saldo ou reserva."""
+    """Apaga os dados pessoais em todos os módulos (LGPD, art. 18, VI). 409 enquanto houver saldo ou reserva.
+
+    Pede uma entrada recente.
+    """
     await people.erase_user(tx, identity, who, user_id)
 
 

@@ -50,7 +50,7 @@ from carteira.identity.users.queries import PersonView, person
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
-from carteira.kit.security import audit
+from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Gains, MustWait
 from carteira.kit.security.rate_limits import (
     PER_ACCOUNT,
@@ -59,6 +59,7 @@ from carteira.kit.security.rate_limits import (
     RateLimit,
     is_loopback,
     network,
+    presence_limits,
 )
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
@@ -252,10 +253,10 @@ async def change_person(
 ) -> PersonView:
     """Change some of a person's full name, e-mail, CPF, birth date and phone, and give the person.
 
-    A person's own change of e-mail or phone wants a recent sign-in; `contacts.change` says what it comes to. A CPF once
-    set is changed by others only; a changed one is not proven, whatever the former was. Taken e-mail addresses and CPFs
-    are counted against the person and the network address, as at registration: who asks for one after the other is
-    looking for people.
+    A change of e-mail or phone, and an operator's of a CPF, wants a recent sign-in; `contacts.change` says what it
+    comes to. A CPF once set is changed by others only; a changed one is not proven, whatever the former was. Taken
+    e-mail addresses and CPFs are counted against the person and the network address, as at registration: who asks for
+    one after the other is looking for people.
 
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
@@ -285,7 +286,10 @@ async def _change_person(
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
         raise CpfIsFixed
-    if _moved(user, changes):
+    moved = _moved(user, changes)
+    if who.id != user_id and (moved or cpf != user.cpf):
+        who.require_step_up()
+    if moved:
         if who.id == user_id:
             who.require_recent_sign_in()
         elif not runtime.config.development:
@@ -346,20 +350,22 @@ async def _begin_anew_with_cpf(tx: Tx, followers: Sequence[CpfFollower], user: U
 async def change_password(runtime: Runtime, who: Principal, current: str, new: str) -> None:
     """Change one's own password and end one's other sessions.
 
+    Who has but a stolen session guesses no more often here than at a step-up, and uses up that limit with it.
+
     Raises:
         WrongCurrentPassword: the current one does not fit.
         WeakPassword: the new one breaks rules, or is the current one.
         LimitReached: the current one was wrong too often.
     """
-    limit = RateLimit.of(PER_ACCOUNT, "current", who.user_id)
+    limits = presence_limits(who.user_id)
     async with runtime.database.transaction() as tx:
         user = await live(tx, who.user_id)
         known, personal = user.password_hash, (user.email, user.cpf)
     async with runtime.guesses.turn():
-        await runtime.limiter.check(limit)
+        await runtime.limiter.check(*limits)
         fits, _ = await passwords.verify_password(current, known)
         if not fits:
-            await runtime.limiter.count(limit)
+            await runtime.limiter.count(*limits)
             raise WrongCurrentPassword
     if new == current:
         raise WeakPassword(["A nova senha deve ser diferente da atual."], field="new_password")
@@ -399,14 +405,13 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
         Forbidden: it is another person and `users:write` is missing, or they hold more.
         LastAdministrator: nobody would be left who administrates.
         Conflict: a module still holds money of theirs.
-        RecentSignInRequired: one's own account wants a recent sign-in.
+        RecentSignInRequired: it wants a recent sign-in.
     """
     require_self_or(who, user_id, "users:write")
     user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
-    if who.id == user_id:
-        who.require_step_up()
-    await keep_an_administrator(tx, user_id)
+    who.require_step_up()
+    await keep_an_administrator(tx, runtime.access, user_id)
     for erase in runtime.erasers.values():
         await erase(tx, user_id)
     citizen = await roles.id_of(tx, CITIZEN)
@@ -422,6 +427,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
     for table in _ERASED:
         await tx.execute(delete(table).where(table.user_id == user_id))
     await idempotency.forget_caller(tx, user_id)
+    await approvals.erase_person(tx, user_id)
     await audit.record(tx, "user_erased", actor=who.id, subject=user_id)
 
 
@@ -430,7 +436,8 @@ async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str,
     if await tx.scalar(select(User.id).where(User.id == user_id, User.erased_at.is_(None))) is None:
         raise UserNotFound
     await audit.record(tx, "data_downloaded", actor=user_id, subject=user_id)
-    return {name: await export(tx, user_id) for name, export in runtime.exporters.items()}
+    held = {name: await export(tx, user_id) for name, export in runtime.exporters.items()}
+    return held | {"pending_operations": await approvals.export_person(tx, runtime.sealer, user_id)}
 
 
 def may_see_cpf(who: Principal, user_id: UUID) -> bool:

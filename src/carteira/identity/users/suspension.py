@@ -31,7 +31,7 @@ async def suspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUI
         raise SuspendsThemself
     user = await live(tx, user_id)
     await require_not_above(tx, who, user_id)
-    await keep_an_administrator(tx, user_id)
+    await keep_an_administrator(tx, access, user_id)
     user.suspended_at = user.suspended_at or clock.now()
     await tx.flush()
     ended = await sessions.revoke_all(tx, access, user_id)

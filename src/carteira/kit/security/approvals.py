@@ -6,11 +6,14 @@ operator's day, or raises `MustWait`: whoever began the verb takes its work back
 pending. Once it is approved the same verb runs anew, with an act that knows its checker and refuses who gains.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import base64
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -35,20 +38,22 @@ from sqlalchemy.orm import Mapped, mapped_column, undefer_group
 from carteira.kit.db import outbox
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
+from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import clock
-from carteira.kit.values.ids import uuid7
 from carteira.kit.values.limits import Limit
 
 PENDING, APPROVED, REFUSED, EXPIRED, FAILED = "pending", "approved", "refused", "expired", "failed"
 _WHOLE = "whole"
+_SEALED = "sealed:"
 
 
 class PendingOperation(Base):
     """An operation that waits for its checker, or did.
 
-    `payload` (what it asks for) and `outcome` are JSON as text; `counted_on` is the day of its maker that `amount`
-    counts against. Once it is decided, payload and the digests of CPFs are gone.
+    `payload` (what it asks for) and `outcome` are JSON as text; sealed, but for the reason of a refusal or a failure.
+    `counted_on` is the day of its maker that `amount` counts against. Once it is decided, payload and the digests of
+    CPFs are gone.
     """
 
     __tablename__ = "pending_operations"
@@ -291,8 +296,9 @@ async def _give_back(tx: Tx, row: PendingOperation, amount: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An operation to be written down: what it is, who asks for it, and who gains (CPFs as keyed digests)."""
+    """An operation to be written down: what it is (sealed), who asks for it, and who gains (CPFs as keyed digests)."""
 
+    id: UUID
     kind: str
     payload: str
     summary: str
@@ -302,6 +308,18 @@ class Proposal:
     cpf_digests: Collection[bytes]
     limit: Limit | None = None
     scope: UUID | None = None
+
+
+def seal(sealer: Sealer, operation_id: UUID, content: str) -> str:
+    """Seal what an operation asks for or what came of it: either may name a CPF or an address."""
+    return _SEALED + base64.b64encode(sealer.seal(operation_id, content.encode())).decode()
+
+
+def opened(sealer: Sealer, row: PendingOperation, content: str | None) -> str | None:
+    """Return an operation's `payload` or `outcome` as JSON; None if it has none. What is older lies in clear."""
+    if content is None or not content.startswith(_SEALED):
+        return content
+    return sealer.open(row.id, base64.b64decode(content.removeprefix(_SEALED))).decode()
 
 
 async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> PendingOperation:
@@ -315,7 +333,7 @@ async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> Pending
         counted_on = await count(tx, proposal.maker, proposal.limit, proposal.amount)
     now = clock.now()
     row = PendingOperation(
-        id=uuid7(),
+        id=proposal.id,
         kind=proposal.kind,
         payload=proposal.payload,
         summary=proposal.summary,
@@ -364,6 +382,53 @@ async def end(  # noqa: PLR0913 - what becomes of an operation
     row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
     row.payload, row.gaining_cpfs = None, []
     await outbox.emit(tx, "operations.decided", {"operation_id": str(row.id)})
+
+
+async def export_person(tx: Tx, sealer: Sealer, user_id: UUID) -> Sequence[Mapping[str, Any]]:
+    """Return the operations that a person asked for, decided, or gains by, JSON-ready, the oldest first (LGPD).
+
+    What is asked for is in it where the person asked, or alone gains.
+    """
+    mine = and_(PendingOperation.maker_kind == "person", PendingOperation.maker_id == str(user_id))
+    gains = literal(user_id) == any_(PendingOperation.gaining_users)
+    query = select(PendingOperation).where(or_(mine, gains, PendingOperation.checker_id == user_id))
+    rows = await tx.scalars(query.order_by(PendingOperation.id).options(undefer_group(_WHOLE)))
+    return [_exported(sealer, row, user_id) for row in rows]
+
+
+def _exported(sealer: Sealer, row: PendingOperation, user_id: UUID) -> Mapping[str, Any]:
+    whole = row.maker.user_id == user_id or row.gaining_users == [user_id]
+    order = opened(sealer, row, row.payload) if whole else None
+    outcome = opened(sealer, row, row.outcome) if whole else None
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "summary": row.summary,
+        "amount": row.amount,
+        "status": row.status,
+        "asked_by_you": row.maker.user_id == user_id,
+        "decided_by_you": row.checker_id == user_id,
+        "for_you": user_id in row.gaining_users,
+        "order": None if order is None else orjson.loads(order),
+        "outcome": None if outcome is None else orjson.loads(outcome),
+        "created_at": row.created_at.isoformat(),
+        "decided_at": None if row.decided_at is None else row.decided_at.isoformat(),
+    }
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """End what waits and concerns an erased person alone, or was asked for by them; what came of such goes, too.
+
+    A batch that they are one of goes on: it names accounts, and is gone once it is decided.
+    """
+    theirs = or_(
+        and_(PendingOperation.maker_kind == "person", PendingOperation.maker_id == str(user_id)),
+        PendingOperation.gaining_users == [user_id],
+    )
+    waits = select(PendingOperation).where(theirs, PendingOperation.status == PENDING).order_by(PendingOperation.id)
+    for row in (await tx.scalars(waits.with_for_update())).all():
+        await end(tx, row, EXPIRED, checker=None, outcome=None)
+    await tx.execute(update(PendingOperation).where(theirs, PendingOperation.outcome.is_not(None)).values(outcome=None))
 
 
 async def expire(tx: Tx, *, limit: int = 100) -> int:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -26,6 +27,8 @@ PER_JUNK = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:junk"
 """Second factors of sign-ins that never were: nobody's failures but their address's own."""
 PER_RECOVERY = RateLimitItemPerMinute(5, WINDOW_MINUTES, namespace="carteira:recovery")
 PER_RECOVERY_DAY = RateLimitItemPerMinute(20, 24 * 60, namespace="carteira:recovery-day")
+_PRESENCE_DAY = RateLimitItemPerMinute(30, 24 * 60, namespace="carteira:step-up-day")
+"""Codes are short and a stolen session lives for days: beyond this many wrong answers a day only a sign-in helps."""
 WRONG_CODES = RateLimitItemPerHour(100, namespace="carteira:codes")
 """Wrong codes by message, a network address; a link's right code passes it."""
 _PATIENCE_SECONDS = 1.0
@@ -136,3 +139,11 @@ class Limiter:
     async def _ask(self, verb: str, limit: RateLimit, **more: int) -> Any:  # noqa: ANN401 - as the verb answers
         answer = await self._redis.ask(lambda _: getattr(self._shared, verb)(limit.item, limit.key, **more))
         return await getattr(self._local, verb)(limit.item, limit.key, **more) if answer is None else answer
+
+
+def presence_limits(user_id: UUID) -> tuple[RateLimit, RateLimit]:
+    """Return what wrong answers count against of who shows in a session that they are there, by whatever route.
+
+    They are limits of their own: who has but a stolen session uses up nobody's sign-in.
+    """
+    return RateLimit.of(PER_ACCOUNT, "step-up", user_id), RateLimit.of(_PRESENCE_DAY, user_id)

@@ -8,6 +8,7 @@ operation that always takes two goes through `desk.propose`.
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from uuid import UUID
 
@@ -20,8 +21,10 @@ from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
+from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
 from carteira.kit.values.limits import Limit
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.idempotency import Answered
@@ -64,10 +67,10 @@ class PendingFailed(Refusal):
 
 
 class MakerGone(Conflict):
-    """Who asked for it was suspended or erased, or is a client that was revoked: what they asked for is not done."""
+    """Who asked for it may no longer: suspended, erased, revoked, or without the claim. It is not done."""
 
     code = "maker_gone"
-    detail = "Quem pediu a operação já não pode pedir operações."
+    detail = "Quem pediu a operação já não pode pedi-la."
 
 
 class CheckerNotAPerson(Forbidden):
@@ -85,16 +88,20 @@ class Operation(Generic[Order]):
         kind: Its name, `module.what`.
         order: The shape of what is asked for; written down as JSON while it waits.
         run: The verb that carries it out, in the transaction that it is given. It weighs itself with the act.
+        asked_by: What its maker must hold, when it is asked for and still when it is approved.
         limit: Under which limit it is weighed; none if it is only ever proposed.
         claim: What its checker must hold.
+        check: What else its checker must be, which whoever fails is refused and leaves it pending.
         show: What a checker is shown of an order; all of it, if not told otherwise.
     """
 
     kind: str
     order: type[Order]
     run: Callable[[Tx, Order, Act], Awaitable[object]]
+    asked_by: str
     limit: str | None = None
     claim: str = CLAIM
+    check: Callable[[Tx, Order, Principal], Awaitable[None]] | None = None
     show: Callable[[Order], object] | None = None
 
 
@@ -107,10 +114,13 @@ class People:
     """What the desk asks of those who know people."""
 
     cpf_of: approvals.FindCpf
-    still_acts: Callable[[Tx, Actor], Awaitable[bool]]
+    still_may: Callable[[Tx, Actor, str], Awaitable[bool]]
+    """Whether who asked for something may go on asking for what a claim opens."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
     behind: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] = _nobody
     """Who can act as a client, by its id."""
+    insist_on_cpf: Callable[[Tx, UUID], Awaitable[None]] | None = None
+    """Raises where a checker's CPF is not known for sure, and so not whether they gain by it."""
 
 
 class OperationOut(BaseModel):
@@ -136,7 +146,7 @@ MAY_WAIT: dict[int | str, dict[str, Any]] = {
 class Desk:
     """Carries operations out, or has them wait, and decides those that wait."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with
         self,
         operations: Iterable[Operation[Any]],
         limits: Iterable[Limit],
@@ -144,12 +154,14 @@ class Desk:
         lasts: timedelta,
         people: People,
         digest: Callable[[str], bytes],
+        sealer: Callable[[], Sealer],
     ) -> None:
         self.people = people
         self._operations = {operation.kind: operation for operation in operations}
         self._limits = {limit.name: limit for limit in limits}
         self._lasts = lasts
         self._digest = digest
+        self._sealer = cache(sealer)
 
     async def carry_out(self, tx: Tx, operation: Operation[Order], order: Order, who: Principal) -> object:
         """Carry an operation out and give what its verb gives; above its limit write it down and answer 202.
@@ -204,9 +216,11 @@ class Desk:
         Raises:
             DailyCeilingReached: its amount is more than what is left of the maker's day.
         """
+        operation_id = uuid7()
         proposal = approvals.Proposal(
+            id=operation_id,
             kind=operation.kind,
-            payload=order.model_dump_json(),
+            payload=approvals.seal(self._sealer(), operation_id, order.model_dump_json()),
             summary=summary,
             amount=amount,
             maker=maker,
@@ -245,11 +259,17 @@ class Desk:
     def shown(self, row: PendingOperation) -> object:
         """Give, for orjson, what a checker is shown of an order; None once it is decided, or if the module is off."""
         operation = self._operations.get(row.kind)
-        if row.payload is None or operation is None:
+        payload = approvals.opened(self._sealer(), row, row.payload)
+        if payload is None or operation is None:
             return None
         if operation.show is None:
-            return orjson.Fragment(row.payload)
-        return operation.show(operation.order.model_validate_json(row.payload))
+            return orjson.Fragment(payload)
+        return operation.show(operation.order.model_validate_json(payload))
+
+    def outcome(self, row: PendingOperation) -> object:
+        """Give, for orjson, what came of an operation: its verb's answer, or the reason of a refusal or a failure."""
+        outcome = approvals.opened(self._sealer(), row, row.outcome)
+        return None if outcome is None else orjson.Fragment(outcome)
 
     def may_decide(self, who: Principal, row: PendingOperation) -> bool:
         """Tell whether somebody is a person who may approve what waits, and is not its maker."""
@@ -286,6 +306,7 @@ class Desk:
             PendingNotFound, PendingDecided, PendingExpired: there is nothing to approve (any more).
             Forbidden, CheckerNotAPerson: the claim is missing, or the caller is a program.
             OwnOperation: the caller made it, or gains by it.
+            Problem: of `People.insist_on_cpf`, where that is not sure; of the operation's own `check`.
             PendingFailed: its verb refused; the operation has failed, with the reason, and nothing moved.
         """
         row, operation = await self._undecided(tx, who, operation_id)
@@ -293,9 +314,13 @@ class Desk:
         if who.actor.kind != "person":
             raise CheckerNotAPerson
         await self._refuse_own(tx, row, who)
-        if not await self.people.still_acts(tx, row.maker):
-            await _fail(tx, row, who, MakerGone())
-        assert row.payload is not None, "a pending operation has its order"
+        if not await self.people.still_may(tx, row.maker, operation.asked_by):
+            await self._fail(tx, row, who, MakerGone())
+        payload = approvals.opened(self._sealer(), row, row.payload)
+        assert payload is not None, "a pending operation has its order"
+        order = operation.order.model_validate_json(payload)
+        if operation.check is not None:
+            await operation.check(tx, order, who)
         act = ApprovedAct(
             row.maker,
             who.user_id,
@@ -305,20 +330,25 @@ class Desk:
         )
         savepoint = await tx.begin_nested()
         try:
-            result = await operation.run(tx, operation.order.model_validate_json(row.payload), act)
+            result = await operation.run(tx, order, act)
         except (Problem, approvals.OperationChanged) as error:
             reason = problem_of(error)
             if reason.status >= 500:  # noqa: PLR2004 - HTTP's own bound
                 raise
             await savepoint.rollback()
-            await _fail(tx, row, who, reason)
+            await self._fail(tx, row, who, reason)
         carried_out = row.amount if act.weighed is None else act.weighed
         outcome = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
-        await approvals.end(
-            tx, row, approvals.APPROVED, checker=who.user_id, outcome=outcome.decode(), carried_out=carried_out
-        )
+        sealed = approvals.seal(self._sealer(), row.id, outcome.decode())
+        await approvals.end(tx, row, approvals.APPROVED, checker=who.user_id, outcome=sealed, carried_out=carried_out)
         await audit.record(tx, "operation_approved", operation=row.kind, pending_id=str(row.id))
         return row
+
+    async def _fail(self, tx: Tx, row: PendingOperation, who: Principal, reason: Problem) -> NoReturn:
+        told = {"code": reason.code, "detail": reason.detail}
+        outcome = orjson.dumps(told).decode()
+        await approvals.end(tx, row, approvals.FAILED, checker=who.user_id, outcome=outcome)
+        raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=told))
 
     async def refuse(self, tx: Tx, who: Principal, operation_id: UUID, reason: str | None) -> PendingOperation:
         """Refuse an operation, or take back one's own; nothing moves.
@@ -365,6 +395,8 @@ class Desk:
     async def _refuse_own(self, tx: Tx, row: PendingOperation, who: Principal) -> None:
         cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
         gains = who.user_id in row.gaining_users or (cpf is not None and self._digest(cpf) in row.gaining_cpfs)
+        if row.gaining_cpfs and self.people.insist_on_cpf is not None:
+            await self.people.insist_on_cpf(tx, who.user_id)
         if gains or row.maker == who.actor or await self._is_behind(tx, row.maker, who):
             raise approvals.OwnOperation
 
@@ -382,12 +414,6 @@ _PARTICIPLE = {
     approvals.REFUSED: "recusada",
     approvals.FAILED: "aprovada, sem sucesso,",
 }
-
-
-async def _fail(tx: Tx, row: PendingOperation, who: Principal, reason: Problem) -> NoReturn:
-    told = {"code": reason.code, "detail": reason.detail}
-    await approvals.end(tx, row, approvals.FAILED, checker=who.user_id, outcome=orjson.dumps(told).decode())
-    raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=told))
 
 
 async def _desk(request: Request) -> Desk:

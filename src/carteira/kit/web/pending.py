@@ -148,7 +148,7 @@ async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut
     whole = shown.model_dump(mode="json") | {
         "about": about,
         "order": desk.shown(row),
-        "outcome": None if row.outcome is None else orjson.Fragment(row.outcome),
+        "outcome": desk.outcome(row),
     }
     return orjson.dumps(whole, default=dump_model)
 
