@@ -20,7 +20,8 @@ from carteira.app import create_app, modules_of
 from carteira.cli import app as command_line
 from carteira.identity.roles.shipped import roles_of
 from carteira.identity.sessions.standing import SELF_SERVICE
-from carteira.kit.web.access import Claims
+from carteira.integration.looks import LOOKS
+from carteira.kit.web.access import Acts, Claims, Looks
 from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import KIT_EMITS, REGISTRY
@@ -231,7 +232,76 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
-PAGES = {"claims": claims, "errors": errors, "events": events, "metrics": metrics, "commands": commands}
+_RECORDS = {"record", "record_look", "record_looks", "record_look_at_everybody", "deliver"}
+
+
+def marked_actions() -> dict[str, tuple[str, set[str]]]:
+    """Give the actions that routes say they leave: what kind each is, and the routes."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for route in iter_route_contexts(create_app(Settings.model_validate({})).api.routes):
+        if not isinstance(route.original_route, APIRoute):
+            continue
+        for kind in _kinds(route.dependant):
+            for action in kind.actions if isinstance(kind, Acts) else (kind.action,):
+                told = found.setdefault(action, ("act" if isinstance(kind, Acts) else "look", set()))
+                told[1].update(f"{method} {route.path}" for method in route.methods or ())
+    return found
+
+
+def _kinds(dependant: Dependant) -> Iterator[Acts | Looks]:
+    if isinstance(dependant.call, Acts | Looks):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _kinds(inner)
+
+
+def _recorded() -> dict[str, set[str]]:
+    """Give the actions that the code writes out where it records them, and the files."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and _name(node.func) in _RECORDS and len(node.args) > 1:
+                told = node.args[1]
+                texts = [told] if isinstance(told, ast.Constant) else [getattr(told, part, None) for part in _CHOICE]
+                for text in texts:
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        found[text.value].add(path.relative_to(SOURCE).as_posix())
+    return found
+
+
+_CHOICE = ("body", "orelse")
+
+
+def audit_actions() -> str:
+    """Write the actions of the audit: what routes leave by claim, and what else is recorded."""
+    marked, recorded = marked_actions(), _recorded()
+    rows = [
+        (
+            code(action),
+            marked[action][0] if action in marked else "event",
+            "<br>".join(f"`{route}`" for route in sorted(marked[action][1])) if action in marked else "–",
+            code(*sorted(recorded[action])) if action in recorded else "–",
+            LOOKS.get(action, "–"),
+        )
+        for action in sorted({*marked, *recorded})
+    ]
+    return (
+        "# Actions of the audit\n\nWhat `GET /audit?action=` is asked for ([the audit](../explanation/audit.md)). An "
+        "act or a look is what a route leaves by claim; an event is what people do to their own account, what a job or "
+        "a command does, and what follows from an act. The last column is what `GET /users/me/accesses` tells the "
+        "person who was looked at.\n\n"
+        + table(("action", "kind", "routes that leave it by claim", "files that write it", "told as"), rows)
+    )
+
+
+PAGES = {
+    "audit-actions": audit_actions,
+    "claims": claims,
+    "errors": errors,
+    "events": events,
+    "metrics": metrics,
+    "commands": commands,
+}
 
 
 def page(name: str) -> str:

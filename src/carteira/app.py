@@ -28,6 +28,7 @@ from carteira import (
 from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
+from carteira.integration.looks import LOOKS
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -95,7 +96,7 @@ def modules_of(settings: Settings) -> list[Module]:
         ),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
-    made = [identity.module(config, others), *others]
+    made = [identity.module(config, others, LOOKS), *others]
     return [*made, web.module(), notices.module(mailer, made)]
 
 

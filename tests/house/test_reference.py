@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira.identity.roles import shipped
+from carteira.integration.looks import LOOKS
 from tools import reference
 
 
@@ -41,3 +42,9 @@ async def test_roles_bring_the_claims_that_the_page_tells(tx: AsyncSession) -> N
 def test_roles_of_the_product_bring_claims_that_it_asks_for() -> None:
     routes, verbs = reference.asked_for()
     assert frozenset().union(*shipped.ROLES.values()) <= {*routes, *verbs}
+
+
+def test_each_look_is_told_to_the_person_in_words() -> None:
+    looks = {action for action, (kind, _) in reference.marked_actions().items() if kind == "look"}
+    assert looks == set(LOOKS)
+    assert all(told[0].isupper() and "_" not in told for told in LOOKS.values())

@@ -182,7 +182,8 @@ async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp
     accesses = (await person.get("/users/me/accesses")).json()["items"]
     assert accesses == []  # deciding is an act, and shows in the audit; looking was not asked for
     await operator.get("/documents/reviews", state="refused", limit=100)
-    assert [item["action"] for item in (await person.get("/users/me/accesses")).json()["items"]] == ["document_listed"]
+    seen = (await person.get("/users/me/accesses")).json()["items"]
+    assert [(item["action"], item["what"]) for item in seen] == [("document_listed", "Um documento seu, em uma lista")]
 
 
 async def test_what_is_gone_renewed_or_old_is_not_told_of(app: RunningApp, endpoints: Endpoints) -> None:

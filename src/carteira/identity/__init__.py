@@ -20,7 +20,7 @@ Sources: rules.md, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Conn
 arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,9 @@ def _cpf_followers(others: Sequence[Module]) -> list[CpfFollower]:
     return [other.follow_cpf for other in others if other.follow_cpf is not None]
 
 
-def _runtime(app: FastAPI, config: IdentityConfig, others: Sequence[Module], http: "Http") -> Runtime:
+def _runtime(
+    app: FastAPI, config: IdentityConfig, others: Sequence[Module], looks: Mapping[str, str], http: "Http"
+) -> Runtime:
     """Make what identity's verbs work with in this process."""
     from carteira.identity.social.providers import make_providers
     from carteira.identity.users import passwords, queries
@@ -205,15 +207,17 @@ def _runtime(app: FastAPI, config: IdentityConfig, others: Sequence[Module], htt
         exporters={"identity": queries.export_person, **exporters},
         erasers={other.name: other.erase_person for other in others if other.erase_person is not None},
         cpf_followers=_cpf_followers(others),
+        looks=looks,
         ids_of=[other.ids_of_person for other in others if other.ids_of_person is not None],
         providers=make_providers(config, http),
     )
 
 
-def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
+def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str, str]) -> Module:
     """Hand identity to the composition root.
 
-    `others` are the modules that hold a part of a person: export and erasure go through them, in this order.
+    `others` are the modules that hold a part of a person: export and erasure go through them, in this order. `looks`
+    says what a person is told that others saw, by the action in the audit.
     """
     from carteira.identity.clients.routes import router as clients
     from carteira.identity.contacts.routes import router as contacts
@@ -242,7 +246,7 @@ def module(config: IdentityConfig, others: Sequence[Module]) -> Module:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         http = Http()
-        app.state.identity = _runtime(app, config, others, http)
+        app.state.identity = _runtime(app, config, others, looks, http)
         running.append(app.state.identity)
         await warm_up()
         yield

@@ -52,6 +52,8 @@ class Runtime:
     """What stands for a name that nobody has."""
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
+    looks: Mapping[str, str] = field(default_factory=dict)
+    """What a person is told that others saw, by the action in the audit."""
     ids_of: Sequence[IdsOf] = ()
     """Of modules that record looks at a person under other ids than the user's."""
     cpf_followers: Sequence[CpfFollower] = ()

@@ -14,6 +14,7 @@ class DataAccessOut(BaseModel):
 
     id: UUID
     action: str = Field(description="O que foi visto", examples=["credit_profile_read"])
+    what: str = Field(description="O mesmo, em português", examples=["Seu cadastro de crédito"])
     actor_kind: str | None = Field(description="`person`, `client` (uma máquina), `job` ou `command`")
     actor_id: UUID | None
     actor_name: str | None = Field(description="Nome de quem consultou")

@@ -1,5 +1,6 @@
 """People over HTTP: registration, one's own data, and others' by claim."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -157,7 +158,11 @@ async def get_accesses(
 ) -> Page[DataAccessOut]:
     """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
     rows = await trail.accesses_to(tx, who.user_id, identity.ids_of, limit=asked.limit + 1, before=asked.after)
-    return asked.page(rows, lambda row: row.id).map(DataAccessOut.model_validate)
+
+    def told(row: trail.DataAccessView) -> DataAccessOut:
+        return DataAccessOut(**asdict(row), what=identity.looks.get(row.action, "Seus dados"))
+
+    return asked.page(rows, lambda row: row.id).map(told)
 
 
 async def _consents(tx: TxDep, who: Principal) -> Page[ConsentOut]:
