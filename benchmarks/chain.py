@@ -83,7 +83,7 @@ async def _verify(url: str) -> tuple[int, float]:
     await database.close()
     if last.findings:
         raise SystemExit(f"the chain is broken: {last.findings[:3]}")
-    return last.entries, seconds
+    return last.rows, seconds
 
 
 def main() -> None:

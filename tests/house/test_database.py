@@ -219,7 +219,7 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
             await tx.execute(FOLLOWER_IS_THERE)
             assert await outbox.follow(tx, chain.follower) == 1
         result = await verified(database, expected=(1, sealed[0]))
-        assert (result.blocks, result.entries, result.tail, result.findings) == (2, 3, 0, [])
+        assert (result.height, result.rows, result.tail, result.findings) == (2, 3, 0, [])
         for entry in (entries[0], entries[2]):
             overwrite(
                 endpoints,
@@ -227,7 +227,7 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
                 "UPDATE ledger_entries SET actor_kind = 'person', actor_id = 'x' WHERE id = %(id)s",
                 id=entry,
             )
-        named = [(finding.what, finding.entry_id) for finding in (await verified(database)).findings]
+        named = [(finding.what, finding.row_id) for finding in (await verified(database)).findings]
         assert named == [("tampered", entries[0]), ("tampered", entries[2])]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.security import audit, audit_chain, audit_checks
-from carteira.kit.security.audit_chain import AuditVerification
+from carteira.kit.security.hash_chain import ChainVerification
 from carteira.kit.values.clock import clock
 from tests.support.databases import NewDatabase, open_database
 from tests.support.horizon import pass_horizon
@@ -43,7 +43,7 @@ async def record(database: Database, action: str, *, count: int = 3) -> None:
     await seal(database)
 
 
-async def verify(database: Database, expected: tuple[int, bytes] | None = None) -> AuditVerification:
+async def verify(database: Database, expected: tuple[int, bytes] | None = None) -> ChainVerification:
     async with database.transaction() as tx:
         async for result in audit_chain.verify(tx, expected=expected):
             last = result

@@ -48,12 +48,12 @@ async def entry_ids(database: Database) -> list[UUID]:
 
 
 def found(result: ledger.ChainVerification) -> set[tuple[str, UUID | None]]:
-    return {(finding.what, finding.entry_id) for finding in result.findings}
+    return {(finding.what, finding.row_id) for finding in result.findings}
 
 
 async def test_an_untouched_chain_is_whole_and_tells_its_tail(sealed: Database) -> None:
     result = await verified(sealed)
-    assert (result.blocks, result.entries, result.tail, result.findings) == (3, 25, 2, [])
+    assert (result.height, result.rows, result.tail, result.findings) == (3, 25, 2, [])
     assert result.tail_seconds > 0
     assert (await verified(sealed, expected=(3, result.head))).findings == []
     assert found(await verified(sealed, expected=(3, bytes(32)))) == {("broken_chain", None)}
@@ -154,4 +154,4 @@ async def test_two_sealers_at_once_seal_each_entry_once(sealed: Database) -> Non
     while await seal():
         pass
     result = await verified(sealed)
-    assert (result.entries, result.tail, result.findings) == (27, 0, [])
+    assert (result.rows, result.tail, result.findings) == (27, 0, [])

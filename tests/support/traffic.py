@@ -106,7 +106,7 @@ async def proven(database: Database, ledger_head: Head | None = None, audit_head
     assert (entries.findings, entries.tail) == ([], 0)
     assert (rows.findings, rows.tail) == ([], 0)
     assert reconciled.differences == []
-    return (entries.blocks, entries.head), (rows.height, rows.head)
+    return (entries.height, entries.head), (rows.height, rows.head)
 
 
 async def offset(database: Database) -> int:

@@ -7,7 +7,7 @@ import typer
 from carteira.cli.terminal import database_of, out, parse_head, run_quietly, settings_here
 
 if TYPE_CHECKING:
-    from carteira.kit.security.audit_chain import AuditVerification
+    from carteira.kit.security.hash_chain import ChainVerification
 
 app = typer.Typer(no_args_is_help=True, help="Conferências da auditoria.")
 
@@ -48,13 +48,14 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _verify(url: str, expected: tuple[int, bytes] | None) -> "AuditVerification":
+async def _verify(url: str, expected: tuple[int, bytes] | None) -> "ChainVerification":
     """Verify the hash chain in one snapshot."""
     from carteira.kit.db.engine import open_database
-    from carteira.kit.security import audit_chain
+    from carteira.kit.security.audit_chain import verify as verify_chain
+    from carteira.kit.security.hash_chain import ChainVerification
 
-    result = audit_chain.AuditVerification()
+    result = ChainVerification()
     async with open_database(url) as database, database.transaction() as tx:
-        async for so_far in audit_chain.verify(tx, expected=expected):
+        async for so_far in verify_chain(tx, expected=expected):
             result = so_far
     return result

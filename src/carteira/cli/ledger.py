@@ -51,12 +51,12 @@ def verify(
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("Conferindo a cadeia", total=total or None)
         result = asyncio.run(_verify(url, expected=head, progress=lambda done: progress.update(task, completed=done)))
-    head_now = f"{result.blocks}:{result.head.hex()}"
-    out.print(f"{result.blocks} blocos, {result.entries} lançamentos, cabeça {head_now}", soft_wrap=True)
+    head_now = f"{result.height}:{result.head.hex()}"
+    out.print(f"{result.height} blocos, {result.rows} lançamentos, cabeça {head_now}", soft_wrap=True)
     out.print(f"{result.tail} lançamentos ainda fora da cadeia, há {result.tail_seconds:.0f} s.")
     for finding in result.findings:
         where = f" no bloco {finding.height}" if finding.height is not None else ""
-        out.print(f"[red]{_FINDINGS[finding.what]}[/]{where}: {finding.entry_id or '-'}", highlight=False)
+        out.print(f"[red]{_FINDINGS[finding.what]}[/]{where}: {finding.row_id or '-'}", highlight=False)
     if result.findings:
         raise typer.Exit(1)
 
@@ -80,7 +80,7 @@ async def _verify(
     result = ledger.ChainVerification()
     async with open_database(url) as database, database.transaction() as tx:
         async for result in ledger.verify(tx, expected=expected):
-            progress(result.entries)
+            progress(result.rows)
     return result
 
 

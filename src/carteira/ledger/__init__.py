@@ -19,9 +19,10 @@ and triggers in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module
+from carteira.kit.security.hash_chain import ChainVerification, Finding
 from carteira.ledger import chain, checks
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
-from carteira.ledger.chain import ChainVerification, Finding, verify
+from carteira.ledger.chain import verify
 from carteira.ledger.errors import (
     AccountNotFound,
     EntryAlreadyReversed,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
@@ -15,8 +14,8 @@ from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
-from carteira.ledger import chain, queries
-from carteira.ledger.chain import LedgerBlock
+from carteira.ledger import queries
+from carteira.ledger.chain import CHAIN, LedgerBlock
 
 Check = Literal["reconcile", "verify"]
 
@@ -73,17 +72,8 @@ async def reconcile(database: Database) -> CheckResult:
 
 async def verify(database: Database) -> CheckResult:
     """Verify the whole hash chain, and keep the result; each finding is logged."""
-    result = chain.ChainVerification()
-    async with database.transaction() as tx:
-        async for so_far in chain.verify(tx):
-            result = so_far
-    for finding in result.findings:
-        log.error("ledger chain broken", what=finding.what, entry=_text(finding.entry_id), height=finding.height)
-    return await _keep(database, "verify", CheckResult(result.entries, len(result.findings)))
-
-
-def _text(entry_id: UUID | None) -> str | None:
-    return str(entry_id) if entry_id else None
+    result = await CHAIN.verify_and_log(database)
+    return await _keep(database, "verify", CheckResult(result.rows, len(result.findings)))
 
 
 async def _keep(database: Database, check: Check, result: CheckResult) -> CheckResult:

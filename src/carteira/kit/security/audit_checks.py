@@ -12,7 +12,8 @@ from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit_chain
-from carteira.kit.security.audit_chain import AuditBlock, AuditVerification
+from carteira.kit.security.audit_chain import CHAIN, AuditBlock
+from carteira.kit.security.hash_chain import ChainVerification
 from carteira.kit.values.clock import clock
 
 log = structlog.get_logger(__name__)
@@ -43,15 +44,9 @@ class AuditCheck(Base):
     findings: Mapped[int] = mapped_column(BigInteger)
 
 
-async def verify(database: Database) -> AuditVerification:
+async def verify(database: Database) -> ChainVerification:
     """Verify the whole chain, and keep the result; each finding is logged."""
-    result = AuditVerification()
-    async with database.transaction() as tx:
-        async for so_far in audit_chain.verify(tx):
-            result = so_far
-    for finding in result.findings:
-        row = str(finding.row_id) if finding.row_id else None
-        log.error("audit chain broken", what=finding.what, row=row, height=finding.height)
+    result = await CHAIN.verify_and_log(database)
     values = {"checked_at": clock.now(), "rows": result.rows, "findings": len(result.findings)}
     async with database.transaction() as tx:
         await tx.execute(

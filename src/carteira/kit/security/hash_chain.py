@@ -1,0 +1,235 @@
+"""Hash chains over tables: rows sealed in commit order, so that whoever changes the past is found and the row named.
+
+A follower seals rows in blocks: each block keeps, for each of its rows in order, the id and a digest of the row, and a
+hash over these and the hash of the block before. Digests are computed by SQL that stands in the code and not in the
+database, where whoever tampers could change it too.
+
+A chain proves nothing against somebody who rewrites all of it: keep the head that a verification gives somewhere else,
+and give it back to the next.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy import BigInteger, LargeBinary, RowMapping, TextClause, extract, func, select, text, tuple_
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql import FromClause
+
+from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import NOTHING, Follower
+from carteira.kit.db.session import Tx
+
+BLOCK_ROWS = 1_000
+DIGEST_BYTES = 16
+_SEAL_BYTES = 16 + DIGEST_BYTES
+GENESIS = bytes(32)
+
+log = structlog.get_logger(__name__)
+Place = tuple[int, UUID]
+"""Position and id of a row: its place in commit order."""
+
+
+class ChainBlock(Base):
+    """What the blocks of all chains have. Append-only.
+
+    `seals` holds 16 bytes of id and 16 of digest for each row, in order; None where the rows were forgotten since.
+    """
+
+    __abstract__ = True
+
+    height: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last_xid: Mapped[int] = mapped_column(BigInteger)
+    last_id: Mapped[UUID]
+    seals: Mapped[bytes | None] = mapped_column(LargeBinary)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
+
+    @property
+    def place(self) -> Place:
+        """The place of its last row."""
+        return self.last_xid, self.last_id
+
+    @property
+    def mark(self) -> bytes:
+        """What its hash is taken over besides the hash before and the seals."""
+        raise NotImplementedError
+
+    @property
+    def digests(self) -> TextClause:
+        """The query for `place, id, xid, digest` of the rows with `ids`, in the order of these."""
+        raise NotImplementedError
+
+    @property
+    def forgotten_early(self) -> bool:
+        """Whether its rows must still be there."""
+        return True
+
+    def link(self, previous: bytes) -> bytes:
+        """Return the hash that it has to have behind a block with the hash `previous`."""
+        return hashlib.sha256(previous + self.mark + (self.seals or b"")).digest()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it was sealed.
+
+    `what` is tampered, removed, added, reordered, broken_chain or forgotten_early.
+    """
+
+    what: str
+    row_id: UUID | None = None
+    height: int | None = None
+
+
+@dataclass
+class ChainVerification:
+    """The result of verifying a chain: the height and hash of its head, what was checked, and what is wrong.
+
+    `forgotten` is the height up to which rows went after their time, `tail` how many rows are not sealed yet, and
+    `tail_seconds` for how long.
+    """
+
+    height: int = 0
+    rows: int = 0
+    head: bytes = GENESIS
+    forgotten: int = 0
+    tail: int = 0
+    tail_seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain over a table.
+
+    Attributes:
+        name: The follower's that seals.
+        rows: The table, with `xid` and `id`.
+        instant: Its column that says since when a row is there.
+        begin: Makes a block, with what only blocks of this chain have, for rows in their order.
+    """
+
+    name: str
+    rows: FromClause
+    instant: str
+    block: type[ChainBlock]
+    begin: Callable[[Sequence[RowMapping]], ChainBlock]
+
+    @property
+    def follower(self) -> Follower:
+        """The follower that seals."""
+        return Follower(self.name, self.rows, self._seal, batch=BLOCK_ROWS)
+
+    async def _seal(self, tx: Tx, rows: Sequence[RowMapping]) -> None:
+        """Append a block with rows, in the order given."""
+        newest = select(self.block.height, self.block.hash).order_by(self.block.height.desc()).limit(1)
+        last = (await tx.execute(newest)).first()
+        block = self.begin(rows)
+        block.height = last.height + 1 if last else 1
+        block.last_xid, block.last_id = rows[-1]["xid"], rows[-1]["id"]
+        digests = await tx.execute(block.digests, {"ids": [row["id"] for row in rows]})
+        block.seals = b"".join(row.id.bytes + row.digest for row in digests)
+        block.hash = block.link(last.hash if last else GENESIS)
+        tx.add(block)
+        await tx.flush()
+        tx.expunge(block)
+
+    async def verify(self, tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncIterator[ChainVerification]:
+        """Verify it all in one snapshot; give the result so far after each block, the last one being the result.
+
+        `expected` is a head that was kept elsewhere: a height and the hash that the block at that height must have,
+        unless it went since.
+        """
+        await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        await tx.execute(text("SET LOCAL statement_timeout = 0"))
+        result = ChainVerification()
+        place: Place = (0, NOTHING)
+        async for block in self._blocks(tx):
+            if block.seals is None and result.height == 0:
+                result.forgotten = block.height
+                if block.forgotten_early:
+                    result.findings.append(Finding("forgotten_early", height=block.height))
+            else:
+                if block.height != result.height + 1 or block.hash != block.link(result.head):
+                    result.findings.append(Finding("broken_chain", height=block.height))
+                await _verify_block(tx, block, place, result)
+            if expected is not None and block.height == expected[0] and block.hash != expected[1]:
+                result.findings.append(Finding("broken_chain", height=block.height))
+            result.height, result.head, place = block.height, block.hash, block.place
+            yield result
+        if expected is not None and result.height < expected[0]:
+            result.findings.append(Finding("broken_chain", height=expected[0]))
+        await self._look_for_more(tx, place, result)
+        yield result
+
+    async def verify_and_log(self, database: Database) -> ChainVerification:
+        """Verify it all, and log each finding."""
+        async with database.transaction() as tx:
+            async for so_far in self.verify(tx):
+                result = so_far
+        for finding in result.findings:
+            row = str(finding.row_id) if finding.row_id else None
+            log.error("chain broken", chain=self.name, what=finding.what, row=row, height=finding.height)
+        return result
+
+    async def _blocks(self, tx: Tx) -> AsyncIterator[ChainBlock]:
+        height = 0
+        while True:
+            query = select(self.block).where(self.block.height > height).order_by(self.block.height).limit(1)
+            block = await tx.scalar(query)
+            if block is None:
+                return
+            yield block
+            height = block.height
+            tx.expunge(block)
+
+    async def _look_for_more(self, tx: Tx, place: Place, result: ChainVerification) -> None:
+        """Look for rows that were slipped in behind the chain's place, and measure the tail after it."""
+        columns = self.rows.c
+        row_place = tuple_(columns.xid, columns.id)
+        end = tuple_(*place)
+        sealed = await tx.scalar(select(func.count()).select_from(self.rows).where(row_place <= end)) or 0
+        if sealed > result.rows:
+            unknown = text(f"""
+                SELECT entry.id FROM {self.rows} entry WHERE (entry.xid, entry.id) <= (:xid, :id)
+                EXCEPT
+                SELECT encode(substr(seals, 1 + {_SEAL_BYTES} * place, 16), 'hex')::uuid
+                FROM {self.block.__table__}, generate_series(0, length(seals) / {_SEAL_BYTES} - 1) AS place
+                LIMIT 1000
+            """)  # noqa: S608 - names from constants
+            added = await tx.execute(unknown, {"xid": place[0], "id": place[1]})
+            result.findings += [Finding("added", row.id) for row in added]
+        since = func.clock_timestamp() - func.min(columns[self.instant])
+        tail = await tx.execute(
+            select(func.count(), func.coalesce(extract("epoch", since), 0))
+            .select_from(self.rows)
+            .where(row_place > end)
+        )
+        result.tail, seconds = tail.one()
+        result.tail_seconds = float(seconds)
+
+
+async def _verify_block(tx: Tx, block: ChainBlock, place: Place, result: ChainVerification) -> None:
+    """Compare a block's seals with the rows as they are now; `place` is where the block before ended."""
+    content = block.seals or b""
+    seals = [content[at : at + _SEAL_BYTES] for at in range(0, len(content), _SEAL_BYTES)]
+    ids = [UUID(bytes=seal[:16]) for seal in seals]
+    now = {row.id: row for row in await tx.execute(block.digests, {"ids": ids})}
+    for row_id, seal in zip(ids, seals, strict=True):
+        row = now.get(row_id)
+        if row is None:
+            result.findings.append(Finding("removed", row_id, block.height))
+            continue
+        if row.digest != seal[16:]:
+            result.findings.append(Finding("tampered", row_id, block.height))
+        if (row.xid, row_id) <= place:
+            result.findings.append(Finding("reordered", row_id, block.height))
+        place = max(place, (row.xid, row_id))
+    result.rows += len(ids)
+    if block.place != place and not result.findings:
+        result.findings.append(Finding("broken_chain", height=block.height))
