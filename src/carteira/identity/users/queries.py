@@ -65,11 +65,6 @@ class PersonView:
     contacts: list[ContactPoint]
 
     @property
-    def proven_cpf(self) -> str | None:
-        """The CPF, if it is proven to be theirs."""
-        return self.cpf if self.cpf_proven_at is not None else None
-
-    @property
     def cpf_state(self) -> "CpfState":
         """How the account stands to a CPF."""
         if self.cpf is not None:
