@@ -101,7 +101,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/benefits", "/transactions"),
         demo="seed",
-        demo_line="contas         123 e 456 (da Maria, em duas empresas); a Clara é RH da empresa da 123",
+        demo_line="contas         123 e 456 (da Maria); a Clara é RH da empresa da 123",
     ),
     ModuleEntry(
         "transit",

@@ -1,5 +1,6 @@
 """What waits for a second person reaches those who may approve it, and its maker what became of it."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ async def told(app: RunningApp, endpoints: Endpoints, person: Person, subject: s
     for mail in letters:
         plain, html = parts_of(mail)
         assert all(line[2:] in html for line in plain.splitlines() if line.startswith("- "))
+        assert subject != WAITING or re.search(r"operaç(ão espera|ões esperam) a aprovação", html)
     return [parts_of(mail)[0] for mail in letters]
 
 
