@@ -109,6 +109,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         development=settings.environment == "development",
         outage_seconds=settings.session_outage_seconds,
         second_factor=settings.needs_second_factor,
+        breached_passwords=settings.breached_passwords_file,
         password_words=tuple(word.strip() for word in settings.password_words.split(",") if word.strip()),
         registrations_per_hour=None if settings.registrations_per_hour == "none" else settings.registrations_per_hour,
         smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,

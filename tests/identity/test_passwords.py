@@ -1,6 +1,14 @@
 """The rules of passwords, each at its border, without a server."""
 
+import hashlib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
 from carteira.identity.users import passwords
+from carteira.identity.users.breached import BreachedPasswords
+from tests.support.app import settings_for
 
 TOO_SHORT = "A senha deve ter pelo menos 8 caracteres."
 EASY = "Esta senha é fácil de adivinhar. Escolha outra."
@@ -41,6 +49,34 @@ def test_words_of_the_installation_are_refused_however_they_are_written() -> Non
         assert passwords.broken_rules("Xk29vmQ1") == []
     finally:
         passwords.forbid([])
+
+
+def test_what_was_breached_is_refused_and_found_wherever_it_stands(tmp_path: Path) -> None:
+    known = [f"Vazada{number}senha" for number in range(257)]
+    hashes = sorted(hashlib.sha1(one.encode(), usedforsecurity=False).hexdigest().upper() for one in known)
+    file = tmp_path / "hashes"
+    for end in ("\n", "\r\n"):
+        file.write_bytes("".join(f"{one}:{place}{end}" for place, one in enumerate(hashes)).encode())
+        breached = BreachedPasswords(file)
+        assert [one for one in known if one not in breached] == []
+        assert [one for one in known if one + "x" in breached] == []
+    assert passwords.broken_rules("Vazada0senha") == []
+    passwords.refuse_breached(breached)
+    try:
+        assert passwords.broken_rules("Vazada0senha") == [
+            "Esta senha já apareceu em um vazamento de dados. Escolha outra."
+        ]
+        assert passwords.broken_rules("Vazada0senhas") == []
+    finally:
+        passwords.refuse_breached(())
+
+
+def test_a_file_that_is_no_list_of_hashes_is_told_as_the_settings_are_read(tmp_path: Path) -> None:
+    wrong = tmp_path / "words"
+    wrong.write_text("123456\n")
+    for file in (wrong, tmp_path / "missing"):
+        with pytest.raises(ValidationError, match="BREACHED_PASSWORDS_FILE"):
+            settings_for(tmp_path, breached_passwords_file=file)
 
 
 async def test_passwords_are_kept_as_argon2id_of_these_parameters() -> None:

@@ -186,11 +186,13 @@ def _runtime(
     """Make what identity's verbs work with in this process."""
     from carteira.identity.social.providers import make_providers
     from carteira.identity.users import passwords, queries
+    from carteira.identity.users.breached import BreachedPasswords
     from carteira.kit.security.rate_limits import Limiter
     from carteira.kit.security.sealing import KeyedDigest, Sealer
     from carteira.kit.security.tokens import SigningKeys
 
     passwords.forbid(config.password_words)
+    passwords.refuse_breached(() if config.breached_passwords is None else BreachedPasswords(config.breached_passwords))
     bindings = [other.bindings for other in others if other.bindings is not None]
     ring = SigningKeys(config.signing_key)
     access = SessionStandings(ring, app.state.database, app.state.redis, config, bindings)

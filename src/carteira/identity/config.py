@@ -61,6 +61,8 @@ class IdentityConfig:
     """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
     password_words: tuple[str, ...] = ()
     """Words that no password is made of: names of company and product."""
+    breached_passwords: Path | None = None
+    """A sorted file of the SHA-1 hashes of breached passwords, which none may be."""
     registrations_per_hour: int | None = 600
     """How many people may register from one network in an hour; None: any number."""
     smtp_url: str | None = None

@@ -1,5 +1,6 @@
 """Every setting of Carteira, read once from the environment (and `.env`) in the composition root."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -193,6 +194,11 @@ class Settings(BaseSettings):
         description="Words that no password is made of, comma-separated, beside the common ones: the names of your "
         "company and product.",
     )
+    breached_passwords_file: Path | None = Field(
+        None,
+        description="Sorted file of breached passwords' SHA-1 hashes, as Have I Been Pwned's downloader writes it; a "
+        "new password that is in it is refused.",
+    )
     looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         2_000,
         description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",
@@ -352,6 +358,19 @@ class Settings(BaseSettings):
         if url is not None:
             DatabaseAddress.parse(url.get_secret_value())
         return url
+
+    @field_validator("breached_passwords_file")
+    @classmethod
+    def _hashes(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                with file.open("rb") as lines:
+                    first = lines.readline(100)
+            except OSError as error:
+                raise ValueError("BREACHED_PASSWORDS_FILE não pode ser lido") from error
+            if not re.match(rb"[0-9A-Fa-f]{40}(:[0-9]+)?\r?\n", first):
+                raise ValueError("BREACHED_PASSWORDS_FILE tem um SHA-1 em hexadecimal por linha, em ordem")
+        return file
 
     @field_validator("trusted_proxies")
     @classmethod

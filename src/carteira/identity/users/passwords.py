@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import string
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -71,6 +71,15 @@ def forbid(words: Iterable[str]) -> None:
     _own_words = frozenset("".join(sign for sign in _plain(word.casefold()) if sign.isalpha()) for word in words)
 
 
+_breached: Container[str] = ()
+
+
+def refuse_breached(passwords: Container[str]) -> None:
+    """Refuse the passwords of a list of breached ones too, as they were typed there."""
+    global _breached  # noqa: PLW0603 - one installation a process
+    _breached = passwords
+
+
 def _plain(folded: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(sign))
 
@@ -102,6 +111,8 @@ def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> lis
     own = {(text or "").casefold() for text in personal}
     if not broken and (folded in _common() or folded in own or _is_a_word_with_signs(folded)):
         broken.append("Esta senha é fácil de adivinhar. Escolha outra.")
+    elif not broken and (password in _breached or _normal(password) in _breached):
+        broken.append("Esta senha já apareceu em um vazamento de dados. Escolha outra.")
     return broken
 
 
