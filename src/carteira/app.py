@@ -41,7 +41,7 @@ from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.security.rate_limits import Limiter
-from carteira.kit.security.sealing import KeyedDigest, Sealer
+from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress, TrustedProxies
@@ -203,7 +203,8 @@ def credit_config(settings: Settings) -> credit.CreditConfig:
 
 def access_key(settings: Settings) -> OKPKey:
     """Give the key that signs people's tokens; in development one is made in the home folder."""
-    return tokens.load_or_create_key(access_key_file(settings))
+    read = tokens.load_or_create_key if settings.environment == "development" else tokens.load_key
+    return read(access_key_file(settings))
 
 
 def access_key_path(home: Path) -> Path:
@@ -288,7 +289,7 @@ def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]
 
 def _desk(settings: Settings, modules: list[Module]) -> Desk:
     bindings = [module.bindings for module in modules if module.bindings is not None]
-    key = identity_config(settings).sealing_key
+    ring = identity_config(settings).sealing_ring()
     return Desk(
         [operation for module in modules for operation in module.operations],
         settings.limits,
@@ -300,8 +301,8 @@ def _desk(settings: Settings, modules: list[Module]) -> Desk:
             identity.people_behind,
             insist_on_cpf=identity.insist_on_proof if settings.unproven_cpf_policy == "refuse" else None,
         ),
-        digest=KeyedDigest(key, "pending operations: cpf"),
-        sealer=lambda: Sealer(key),
+        digests=KeyedDigest(ring, "pending operations: cpf").all,
+        sealer=ring,
     )
 
 

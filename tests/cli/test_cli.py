@@ -108,7 +108,7 @@ def test_the_access_keys_rotate_and_the_old_tokens_live_on(carteira: Carteira, c
             return token
 
         old = sign_in()
-        kid = carteira("keys", "rotate").stdout.strip().removeprefix("Nova chave: ")
+        kid = carteira("keys", "rotate", "tokens").stdout.strip().removeprefix("Nova chave: ")
         ring = AccessKeys(tmp_path / "keys" / "access-token.pem")
         assert (ring.current.kid, len(ring.public()["keys"])) == (kid, 2)
         assert me(old) == 200
@@ -135,16 +135,16 @@ def test_the_documents_key_rotates_while_files_are_served(carteira: Carteira, cl
         )
         assert stored.status_code == 201, stored.text
         before = MasterKeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
-        done = carteira("documents", "rotate-key")
+        done = carteira("keys", "rotate", "documents")
         after = MasterKeyRing(tmp_path / "keys" / "documents.json", create=False).active.id
         assert after != before
         assert done.stdout.startswith(f"Chave-mestra {after}: 1 arquivos")
-        assert "0 arquivos" in carteira("documents", "rotate-key", "--no-new").stdout
+        assert "0 arquivos" in carteira("keys", "rotate", "documents", "--no-new").stdout
         document_id = UUID(stored.json()["id"])
         link = httpx.post(f"{server.url}/documents/{document_id}/link", headers=headers).json()["url"]
         assert httpx.get(link).content == pdf()
     (tmp_path / "keys" / "documents.json").write_text("rubbish")
-    assert "não pôde ser trocada" in carteira("documents", "rotate-key", code=1).stderr
+    assert "não pôde ser trocada" in carteira("keys", "rotate", "documents", code=1).stderr
 
 
 def test_an_administrator_is_invited(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
         credit_table="commands",
     )
 
-    def carteira(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "carteira", "credit", *words]
+    def carteira(*words: str, group: str = "credit") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "carteira", group, *words]
         return subprocess.run(  # noqa: S603 - the command is ours
             command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
         )
@@ -41,7 +41,7 @@ def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
     few = carteira("train", "nowhere", "card.json")
     assert few.returncode == 1
     assert "Traceback" not in few.stderr
-    rotated = carteira("rotate-keys")
+    rotated = carteira("rotate", "credit", group="keys")
     assert rotated.returncode == 0, rotated.stderr
     verified = carteira("verify-accesses")
     assert (verified.returncode, verified.stdout.split()[0]) == (0, "0"), verified.stderr

@@ -21,7 +21,7 @@ COMMANDS = (
     ("ledger", "verify"),
     ("users", "export", "pessoas.csv"),
     ("credit", "verify-accesses"),
-    ("documents", "rotate-key"),
+    ("keys", "check"),
 )
 """One of each way to the database."""
 

@@ -32,8 +32,8 @@ SECONDS = 60
 
 @asynccontextmanager
 async def _running(env: dict[str, str], *words: str) -> AsyncIterator[None]:
-    """Run `carteira credit …` in a process of its own, which is killed where the block ends."""
-    command, null = (sys.executable, "-m", "carteira", "credit", *words), asyncio.subprocess.DEVNULL
+    """Run a command in a process of its own, which is killed where the block ends."""
+    command, null = (sys.executable, "-m", "carteira", *words), asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, env=env, stdout=null, stderr=null)
     try:
         yield
@@ -51,7 +51,7 @@ async def _until(reached: Callable[[], Awaitable[object]]) -> None:
 
 
 async def _run(env: dict[str, str], *words: str) -> str:
-    command, piped = (sys.executable, "-m", "carteira", "credit", *words), asyncio.subprocess.PIPE
+    command, piped = (sys.executable, "-m", "carteira", *words), asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, env=env, stdout=piped, stderr=piped)
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
@@ -84,12 +84,12 @@ async def test_a_rotation_killed_in_a_batch_ends_with_all_readable_and_none_on_t
         row = {"number": ROTATION_BATCH * 3 // 2}
         which = "SELECT id FROM credit_records ORDER BY id OFFSET :number LIMIT 1"
         await holder.execute(text(f"SELECT FROM credit_records WHERE id = ({which}) FOR UPDATE"), row)
-        async with _running(env, "rotate-keys"):
+        async with _running(env, "keys", "rotate", "credit"):
             await _until(waits)
     assert await by_key() == {"k1": 2 * ROTATION_BATCH, "k2": ROTATION_BATCH}
     for cpf in cpfs[:: ROTATION_BATCH // 2]:  # a server goes on meanwhile, on both keys
         await base_a.read(database, stores.keyring, cpf, READER)
-    assert f"k2: {2 * ROTATION_BATCH} registros" in await _run(env, "rotate-keys", "--no-new")
+    assert f"k2: {2 * ROTATION_BATCH} registros" in await _run(env, "keys", "rotate", "credit", "--no-new")
     assert await by_key() == {"k2": number}
     _forget_key(key_file, "k1")  # nothing needs it any more
     for index, cpf in enumerate(cpfs):
@@ -153,7 +153,7 @@ async def test_an_export_killed_half_way_ends_with_nobody_twice_and_nobody_missi
         aws_endpoint_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
     )
     folder = tmp_path / "people"
-    words = ("export", str(folder), "--segments", str(segments))
+    words = ("credit", "export", str(folder), "--segments", str(segments))
 
     async def halfway() -> bool:
         return bool(door.waiting) and _segments_done(folder) == pages

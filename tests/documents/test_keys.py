@@ -6,14 +6,17 @@ import pytest
 
 from carteira.documents import MasterKeyRing, links
 from carteira.documents.errors import FileDamaged, LinkRefused
-from carteira.documents.keys import KeyFileUnreadable, MasterKeyMissing
+from carteira.documents.keys import MasterKeyMissing
 from carteira.documents.sealing import FileSealer, new_data_key
+from carteira.kit.security.key_ring import KeyFileUnreadable
 from carteira.kit.values.clock import clock
 
 
 @pytest.fixture
 def ring(tmp_path: Path) -> MasterKeyRing:
-    return MasterKeyRing(tmp_path / "keys" / "documents.json", create=True)
+    made = MasterKeyRing(tmp_path / "keys" / "documents.json", create=True)
+    made.keys()
+    return made
 
 
 def test_a_key_is_wrapped_for_one_context(ring: MasterKeyRing) -> None:
@@ -58,12 +61,12 @@ def test_a_file_that_holds_no_keys_is_told_of(tmp_path: Path, text: str) -> None
     path = tmp_path / "documents.json"
     path.write_text(text)
     with pytest.raises(KeyFileUnreadable):
-        MasterKeyRing(path, create=False)
+        MasterKeyRing(path).keys()
 
 
 def test_without_its_file_the_ring_makes_none_up(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        MasterKeyRing(tmp_path / "documents.json", create=False)
+        MasterKeyRing(tmp_path / "documents.json").keys()
 
 
 def test_segments_cannot_be_changed_moved_cut_off_or_swapped() -> None:

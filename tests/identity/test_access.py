@@ -133,7 +133,7 @@ async def test_keys_rotate_and_old_tokens_stay_good(app: RunningApp, person: Per
 
 def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "access.pem"
-    ring = tokens.SigningKeys(path)
+    ring = tokens.SigningKeys(path, create=True)
     old = tokens.sign(ring.current, subject="x", ttl_seconds=60, claims={})
     tokens.rotate(path)
     retired = next(path.parent.glob("*.retired.pem"))

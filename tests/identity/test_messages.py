@@ -65,7 +65,7 @@ def test_a_name_is_no_markup_in_an_email() -> None:
 
 def test_a_sealed_secret_opens_for_its_owner_and_key_only(tmp_path: Path) -> None:
     owner = uuid7()
-    sealer = Sealer(tmp_path / "keys" / "identity.key")
+    sealer = Sealer(tmp_path / "keys" / "identity.key", create=True)
     sealed = sealer.seal(owner, b"segredo")
     assert Sealer(tmp_path / "keys" / "identity.key").open(owner, sealed) == b"segredo"
     assert (tmp_path / "keys" / "identity.key").stat().st_mode & 0o077 == 0
@@ -73,7 +73,7 @@ def test_a_sealed_secret_opens_for_its_owner_and_key_only(tmp_path: Path) -> Non
         with pytest.raises(ValueError, match="sealed with another key"):
             sealer.open(other, content)
     with pytest.raises(ValueError, match="sealed with another key"):
-        Sealer(tmp_path / "other.key").open(owner, sealed)
+        Sealer(tmp_path / "other.key", create=True).open(owner, sealed)
 
 
 def test_generated_passwords_keep_the_rules_and_differ() -> None:

@@ -125,8 +125,8 @@ def desk() -> DeskOfTheKit:
         [Limit("gifts", ALONE, DAILY), Limit("free")],
         lasts=HOURS,
         people=People(cpf_of, still_may, names_of),
-        digest=lambda cpf: cpf.encode()[::-1],
-        sealer=new_sealer,
+        digests=lambda cpf: [cpf.encode()[::-1]],
+        sealer=new_sealer(),
     )
 
 

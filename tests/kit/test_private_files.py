@@ -127,7 +127,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 def test_a_key_on_a_disk_that_cannot_be_written_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when an orchestrator mounts it."""
     signing = tokens.load_or_create_key(tmp_path / "access-token.pem")
-    Sealer(tmp_path / "sealing.key")
+    Sealer(tmp_path / "sealing.key").make()
 
     def read_only(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -136,4 +136,4 @@ def test_a_key_on_a_disk_that_cannot_be_written_is_only_read(tmp_path: Path, mon
         monkeypatch.setattr(os, name, read_only)
     again = tokens.load_or_create_key(tmp_path / "access-token.pem")
     assert again.thumbprint() == signing.thumbprint()
-    Sealer(tmp_path / "sealing.key")
+    assert Sealer(tmp_path / "sealing.key", create=True).active.key

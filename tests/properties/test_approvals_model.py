@@ -90,8 +90,8 @@ class Model:
             [Limit("model", ALONE, DAILY)],
             lasts=LASTS,
             people=People(nobody, acting, nameless),
-            digest=str.encode,
-            sealer=new_sealer,
+            digests=lambda cpf: [cpf.encode()],
+            sealer=new_sealer(),
         )
 
     async def give(self, tx: Tx, order: Order, act: Act) -> None:

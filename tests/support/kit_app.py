@@ -37,7 +37,9 @@ async def _nobody(_tx: Tx, _user_id: object) -> None:
 def new_sealer() -> Sealer:
     """Return a sealer under a key of its own."""
     with TemporaryDirectory() as folder:
-        return Sealer(Path(folder) / "key")
+        made = Sealer(Path(folder) / "key", create=True)
+        made.keys()
+        return made
 
 
 async def _acting(_tx: Tx, _actor: object, _claim: str) -> bool:
@@ -51,7 +53,9 @@ async def _nameless(_tx: Tx, _user_ids: object) -> dict[UUID, str]:
 def desk_without_limits() -> Desk:
     """Return a desk at which nothing waits."""
     people = People(_nobody, _acting, _nameless)
-    return Desk([], [], lasts=timedelta(hours=1), people=people, digest=str.encode, sealer=new_sealer)
+    return Desk(
+        [], [], lasts=timedelta(hours=1), people=people, digests=lambda cpf: [cpf.encode()], sealer=new_sealer()
+    )
 
 
 def application(

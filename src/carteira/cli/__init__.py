@@ -14,7 +14,6 @@ from carteira.cli import (
     credit,
     database,
     developer,
-    documents,
     errors,
     jobs,
     keys,
@@ -43,7 +42,6 @@ for name, group in (
     ("sandbox", sandbox.app),
     ("jobs", jobs.app),
     ("keys", keys.app),
-    ("documents", documents.app),
     ("users", users.app),
     ("credit", credit.app),
 ):

@@ -30,28 +30,6 @@ def _config(settings: Settings) -> "CreditConfig":
     return credit_config(settings)
 
 
-@app.command("rotate-keys")
-def rotate_keys(
-    new: Annotated[
-        bool, typer.Option("--new/--no-new", help="Cria a chave nova; sem ela, continua uma troca interrompida.")
-    ] = True,
-) -> None:
-    """Troca a chave da base A, com o servidor no ar; interrompida, continua com --no-new."""
-    from carteira import credit
-
-    settings = settings_here()
-    config, url = _config(settings), database_of(settings)
-    try:
-        result = run_with_bar(
-            "Trocando a chave da base A", lambda tell: credit.rotate_keys(config, url, new_key=new, progress=tell)
-        )
-    except (credit.KeyFileInvalid, OSError) as error:
-        fail(f"a chave não pôde ser trocada: {error}")
-    out.print(f"Chave {result.active}: {result.rotated} registros passaram para ela.", highlight=False)
-    if result.unreadable:
-        fail(f"{len(result.unreadable)} registros não abrem com nenhuma chave.")
-
-
 @app.command("verify-accesses")
 def verify_accesses(
     expect: Annotated[str | None, typer.Option(help="Cabeça guardada de uma conferência anterior.")] = None,

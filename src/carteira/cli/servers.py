@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli import launcher
+from carteira.cli.errors import CommandFailed
 from carteira.cli.terminal import name_misspelt, out, settings_here
 from carteira.settings import Settings
 
@@ -28,6 +29,7 @@ def run(
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
+    _refuse_faults(settings)
     launcher.check_address(settings.host, settings.port, "PORT")
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -40,9 +42,24 @@ def serve() -> None:
         start(settings)
 
 
+def _refuse_faults(settings: Settings) -> None:
+    """Refuse to start, outside of development, with key files that are missing, broken, or others may read.
+
+    Raises:
+        CommandFailed: it must not start.
+    """
+    if settings.environment == "development":
+        return
+    from carteira import key_rings
+
+    if wrong := list(key_rings.faults(settings)):
+        raise CommandFailed("; ".join(wrong))
+
+
 def worker() -> None:
     """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
     settings = settings_here()
+    _refuse_faults(settings)
     launcher.check_address(settings.worker_host, settings.worker_port, "WORKER_PORT")
     from carteira.worker import main
 

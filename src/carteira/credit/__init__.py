@@ -20,10 +20,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from carteira.credit.aws import AwsAccess
+from carteira.credit.base_a import count_by_key
 from carteira.credit.base_c import BureauQuery, Movement
 from carteira.credit.export import ExportMismatch, MissingLibrary
 from carteira.credit.ingest import EventSource, SubjectEvent, followers
-from carteira.credit.keys import KeyFileInvalid, add_key
+from carteira.credit.keys import KMS, KeyFileInvalid, add_key, create_key_file, read_key_file
 from carteira.credit.operations import (
     NotInProduction,
     export_people,
@@ -37,6 +38,7 @@ from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
 
 __all__ = [
+    "KMS",
     "AwsAccess",
     "BureauQuery",
     "CreditConfig",
@@ -51,10 +53,13 @@ __all__ = [
     "SubjectEvent",
     "TooFewPeople",
     "add_key",
+    "count_by_key",
+    "create_key_file",
     "export_people",
     "followers",
     "generate_people",
     "module",
+    "read_key_file",
     "rotate_keys",
     "train_scorecard",
     "verify_accesses",

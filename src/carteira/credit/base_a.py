@@ -160,6 +160,12 @@ async def erase(tx: Tx, keyring: Keyring, cpf: str) -> None:
     await tx.execute(delete(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)))
 
 
+async def count_by_key(tx: Tx) -> dict[str, int]:
+    """Return how many records each key-encryption key wraps, by its id."""
+    rows = await tx.execute(select(CreditRecord.wrapped_by, func.count()).group_by(CreditRecord.wrapped_by))
+    return dict(rows.tuples().all())
+
+
 @dataclass(frozen=True)
 class RecordKeyRotation:
     """What a rotation did; `unreadable` are the rows that do not open under any key at hand and stay as they are."""

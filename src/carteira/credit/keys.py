@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from carteira.credit.aws import Aws
 from carteira.credit.errors import KeyServiceDown, RecordUnreadable
-from carteira.kit.ops.private_files import create_private_file, replace_private_file
+from carteira.kit.ops.private_files import create_private_file, locked_folder, replace_private_file
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -75,24 +75,30 @@ def _content(file: KeyFile) -> bytes:
     return json.dumps(content, indent=2).encode()
 
 
+def create_key_file(path: Path) -> bool:
+    """Make a key file with fresh keys unless it is there; return whether this call did."""
+    fresh = KeyFile(secrets.token_bytes(KEY_BYTES), "k1", {"k1": secrets.token_bytes(KEY_BYTES)})
+    return create_private_file(path, _content(fresh))
+
+
 def load_or_create_key_file(path: Path) -> KeyFile:
-    """Read the key file; make one with fresh keys if there is none (development)."""
+    """Read the key file; make one if there is none (development). Raises as `read_key_file`."""
     if not path.exists():
-        fresh = KeyFile(secrets.token_bytes(KEY_BYTES), "k1", {"k1": secrets.token_bytes(KEY_BYTES)})
-        create_private_file(path, _content(fresh))
+        create_key_file(path)
     return read_key_file(path)
 
 
 def add_key(path: Path) -> str:
     """Add a fresh key-encryption key to the file and make it the active one; gives its id.
 
-    What is written from now on is wrapped by it; `rotate` moves what was written before.
+    What is written from now on is wrapped by it; `rotate` moves what was written before. Raises as `read_key_file`.
     """
-    file = load_or_create_key_file(path)
-    number = 1 + max((int(name[1:]) for name in file.keys if name[1:].isdigit()), default=0)
-    active = f"k{number}"
-    keys = {**file.keys, active: secrets.token_bytes(KEY_BYTES)}
-    replace_private_file(path, _content(KeyFile(file.index, active, keys)))
+    with locked_folder(path.parent):
+        file = read_key_file(path)
+        number = 1 + max((int(name[1:]) for name in file.keys if name[1:].isdigit()), default=0)
+        active = f"k{number}"
+        keys = {**file.keys, active: secrets.token_bytes(KEY_BYTES)}
+        replace_private_file(path, _content(KeyFile(file.index, active, keys)))
     return active
 
 

@@ -30,7 +30,7 @@ from fastapi import FastAPI
 from carteira.documents.errors import DocumentNotFound, FileMissing, TooManyDocuments
 from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
-from carteira.documents.maintenance import MasterKeyRotation, remove_orphans, rotate_master_key
+from carteira.documents.maintenance import MasterKeyRotation, count_by_key, remove_orphans, rotate_master_key
 from carteira.documents.service import (
     REMIND_DAYS,
     DocumentState,
@@ -62,6 +62,7 @@ __all__ = [
     "MasterKeyRotation",
     "TooManyDocuments",
     "Vault",
+    "count_by_key",
     "erase_person",
     "export_person",
     "key_file_in",

@@ -15,6 +15,7 @@ from carteira.documents.models import DocumentVersion
 from carteira.documents.service import wrapping_context
 from carteira.documents.storage import Storage
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.values.clock import clock
 
@@ -70,6 +71,12 @@ async def rotate_master_key(
     retired = ring.retire(used) if add_key else []
     log.info("master key rotated", rewrapped=done, unreadable=passed.unreadable, retired=len(retired))
     return MasterKeyRotation(active.id, done, passed.unreadable, retired)
+
+
+async def count_by_key(tx: Tx) -> dict[str, int]:
+    """Return how many files each master key wraps the keys of, by its id."""
+    rows = await tx.execute(select(DocumentVersion.key_id, func.count()).group_by(DocumentVersion.key_id))
+    return dict(rows.tuples().all())
 
 
 @dataclass(frozen=True)

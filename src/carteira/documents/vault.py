@@ -36,4 +36,4 @@ class Vault:
 
     def prepare(self) -> None:
         """Open both now, so that a wrong setting is told of at the start."""
-        _ = self.storage, self.ring
+        _ = self.storage, self.ring.keys()

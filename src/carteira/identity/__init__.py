@@ -70,6 +70,11 @@ from carteira.identity.sessions.service import (
     start_session,
 )
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.identity.signin.sealing_keys import (
+    SealingKeyRotation,
+    check_sealed,
+    rotate_sealing_key,
+)
 from carteira.identity.signin.service import Challenge, finish_sign_in, sign_in
 from carteira.identity.signin.step_up import by_code as confirm_by_code
 from carteira.identity.signin.step_up import by_passkey as confirm_by_passkey
@@ -123,6 +128,7 @@ __all__ = [
     "Phone",
     "ProviderName",
     "Runtime",
+    "SealingKeyRotation",
     "SessionCookies",
     "SessionOver",
     "SessionStandings",
@@ -138,6 +144,7 @@ __all__ = [
     "authenticate",
     "broken_rules",
     "change_password",
+    "check_sealed",
     "confirm_by_code",
     "confirm_by_passkey",
     "confirm_by_password",
@@ -163,6 +170,7 @@ __all__ = [
     "remember_device",
     "require_not_above",
     "reset_password",
+    "rotate_sealing_key",
     "seed",
     "send_invitation",
     "session_is_live",
@@ -188,13 +196,15 @@ def _runtime(
     from carteira.identity.users import passwords, queries
     from carteira.identity.users.breached import BreachedPasswords
     from carteira.kit.security.rate_limits import Limiter
-    from carteira.kit.security.sealing import KeyedDigest, Sealer
+    from carteira.kit.security.sealing import KeyedDigest
     from carteira.kit.security.tokens import SigningKeys
 
     passwords.forbid(config.password_words)
     passwords.refuse_breached(() if config.breached_passwords is None else BreachedPasswords(config.breached_passwords))
+    sealer = config.sealing_ring()
+    sealer.keys()  # a key file that is wrong or missing stops the start, not the first request
     bindings = [other.bindings for other in others if other.bindings is not None]
-    ring = SigningKeys(config.signing_key)
+    ring = SigningKeys(config.signing_key, create=config.development)
     access = SessionStandings(ring, app.state.database, app.state.redis, config, bindings)
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     return Runtime(
@@ -204,8 +214,8 @@ def _runtime(
         access=access,
         cookies=SessionCookies(app.state.database, access),
         limiter=Limiter(app.state.redis),
-        sealer=Sealer(config.sealing_key),
-        strangers=KeyedDigest(config.sealing_key, "identity:strangers"),
+        sealer=sealer,
+        strangers=KeyedDigest(sealer, "identity:strangers"),
         exporters={"identity": queries.export_person, **exporters},
         erasers={other.name: other.erase_person for other in others if other.erase_person is not None},
         cpf_followers=_cpf_followers(others),

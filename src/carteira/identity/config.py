@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from carteira.kit.security.sealing import Sealer
+
 ACCESS_SECONDS = 600
 REFRESH_DAYS = 7
 SESSION_DAYS = 30
@@ -52,7 +54,7 @@ class IdentityConfig:
     signing_key: Path
     """PEM file of the key that signs access tokens; retired keys lie beside it."""
     sealing_key: Path
-    """File of the key that seals authenticators' secrets at rest."""
+    """File of the keys that seal authenticators' secrets at rest."""
     development: bool = True
     """Takes operators' tokens that carry their own claims; cookies need no TLS."""
     second_factor: bool = False
@@ -84,6 +86,10 @@ class IdentityConfig:
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
     govbr: GovBrConfig | None = None
+
+    def sealing_ring(self) -> Sealer:
+        """Return the keys that seal authenticators' secrets; the file is made in development alone."""
+        return Sealer(self.sealing_key, create=self.development)
 
     @property
     def https(self) -> bool:

@@ -24,7 +24,6 @@ from carteira.kit.db.engine import Database
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import audit, audit_checks, codes
-from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor
 from carteira.kit.web import idempotency
 
@@ -127,7 +126,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is None:
             return
-        sealer = Sealer(config.sealing_key)
+        sealer = config.sealing_ring()
         address = sealer.open(UUID(user_id), bytes.fromhex(to)).decode()
         undo = None if change_id is None else f"{link}/undo?token={links.undo_token(sealer, UUID(change_id))}"
         if "@" in address:
@@ -148,7 +147,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
         value = None if found is None else getattr(found, kind)
         if found is None or value is None:
             return
-        token = links.confirm_token(Sealer(config.sealing_key), found.id, kind, value)
+        token = links.confirm_token(config.sealing_ring(), found.id, kind, value)
         confirm = f"{link}/confirm?token={token}"
         if kind == "email":
             letter = emails.compose(

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     )
     identity_key_file: Path | None = Field(
         None,
-        description="File of the key that seals authenticators' secrets (64 hex digits); empty: in the home folder.",
+        description="File of the keys that seal authenticators' secrets; empty: in the home folder.",
     )
     operators_second_factor: Literal["required", "off"] | None = Field(
         None,

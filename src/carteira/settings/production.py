@@ -65,11 +65,16 @@ def _unset(settings: "Settings") -> Iterator[str]:
             yield f"{name.upper()}_CLIENT_SECRET precisa ser definida com {name.upper()}_CLIENT_ID"
 
 
-def _weak(settings: "Settings") -> Iterator[str]:
-    if any(
+def has_weak_secret(settings: "Settings") -> bool:
+    """Tell whether a secret of `JWT_SECRET` is development's, too short, or typed."""
+    return any(
         secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < _SECRET_BYTES or len(set(secret)) < _DIFFERENT_BYTES
         for secret in settings.jwt_secrets
-    ):
+    )
+
+
+def _weak(settings: "Settings") -> Iterator[str]:
+    if has_weak_secret(settings):
         yield (
             "JWT_SECRET precisa ser um segredo sorteado de 32 bytes ou mais (openssl rand -hex 32), ou vários, "
             "separados por vírgula"

@@ -18,7 +18,7 @@ async def sign_everybody_out(database: Database, redis: Redis | None, config: Id
 
     All server processes know at once, as of any change of what people may. Sign-ins meanwhile may last.
     """
-    access = SessionStandings(SigningKeys(config.signing_key), database, redis, config)
+    access = SessionStandings(SigningKeys(config.signing_key, create=config.development), database, redis, config)
     total, ended = 0, _PIECE
     while ended == _PIECE:
         async with database.transaction() as tx:

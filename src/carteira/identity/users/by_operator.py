@@ -15,7 +15,6 @@ from carteira.identity.users import service as people
 from carteira.identity.users.schemas import UserPatch
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains
-from carteira.kit.security.sealing import Sealer
 from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import Operation
 
@@ -40,7 +39,7 @@ def operation(config: IdentityConfig, followers: Sequence[CpfFollower]) -> Opera
 
     @cache
     def changing() -> Changing:
-        return Changing(Sealer(config.sealing_key), timedelta(hours=config.contact_change_hours), followers)
+        return Changing(config.sealing_ring(), timedelta(hours=config.contact_change_hours), followers)
 
     async def run(tx: Tx, order: PersonChangeOrder, act: Act) -> PersonChangedOut:
         """Change a person's data, contact points among them, as two operators ask.

@@ -4,11 +4,14 @@ Each is written under another name, synced, and only then given its own: whoever
 there whole or not at all.
 """
 
+import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 _MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -30,6 +33,25 @@ def replace_private_file(path: Path, content: bytes) -> None:
     with _written(path, content) as fresh:
         fresh.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Be the only process that changes the files of a folder, as far as others ask too; wait for whoever does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def others_may(path: Path) -> Literal["read", "write"] | None:
+    """Return what others than a file's owner may do with it. Its group may read: so orchestrators mount secrets."""
+    mode = path.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "write"
+    return "read" if mode & stat.S_IROTH else None
 
 
 def sync_folder(folder: Path) -> None:

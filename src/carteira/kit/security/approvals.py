@@ -18,6 +18,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Date,
     Index,
     LargeBinary,
@@ -38,7 +39,7 @@ from sqlalchemy.orm import Mapped, mapped_column, undefer_group
 from carteira.kit.db import outbox
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
-from carteira.kit.security.sealing import Sealer
+from carteira.kit.security.sealing import SealedWalk, Sealer
 from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
@@ -382,6 +383,43 @@ async def end(  # noqa: PLR0913 - what becomes of an operation
     row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
     row.payload, row.gaining_cpfs = None, []
     await outbox.emit(tx, "operations.decided", {"operation_id": str(row.id)})
+
+
+async def count_sealed(tx: Tx) -> int:
+    """Return how many operations have something sealed."""
+    return await tx.scalar(select(func.count()).select_from(PendingOperation).where(_is_sealed())) or 0
+
+
+def _is_sealed() -> ColumnElement[bool]:
+    return or_(PendingOperation.payload.startswith(_SEALED), PendingOperation.outcome.startswith(_SEALED))
+
+
+async def walk_sealed(tx: Tx, ring: Sealer, after: UUID, *, limit: int, reseal: bool) -> SealedWalk:
+    """Open what is sealed of the operations after one, `limit` rows of them, and seal anew what is on a former key."""
+    query = (
+        select(PendingOperation)
+        .where(PendingOperation.id > after, _is_sealed())
+        .order_by(PendingOperation.id)
+        .limit(limit)
+        .options(undefer_group(_WHOLE))
+    )
+    found = SealedWalk()
+    for row in await tx.scalars(query.with_for_update() if reseal else query):
+        found += SealedWalk(last=row.id)
+        for column in ("payload", "outcome"):
+            content: str | None = getattr(row, column)
+            if content is None or not content.startswith(_SEALED):
+                continue
+            try:
+                clear, key = ring.unseal(row.id, base64.b64decode(content.removeprefix(_SEALED)))
+            except ValueError:
+                found += SealedWalk(unreadable=1, last=row.id)
+                continue
+            is_active = key == ring.active
+            found += SealedWalk(on_active=is_active, on_former=not is_active, last=row.id)
+            if reseal and not is_active:
+                setattr(row, column, seal(ring, row.id, clear.decode()))
+    return found
 
 
 async def export_person(tx: Tx, sealer: Sealer, user_id: UUID) -> Sequence[Mapping[str, Any]]:

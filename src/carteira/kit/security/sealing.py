@@ -1,62 +1,84 @@
-"""Secrets that must be read again, such as an authenticator's: sealed with AES-256-GCM."""
+"""Secrets that must be read again, such as an authenticator's: sealed with AES-256-GCM under the keys of a ring."""
 
 import hmac
 import os
-import secrets
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from carteira.kit.ops.private_files import create_private_file
+from carteira.kit.security.key_ring import KeyRing, RingKey
 
 _NONCE_BYTES = 12
-_KEY_BYTES = 32
 
 
-class Sealer:
+class Sealer(KeyRing):
     """Seals a person's secret so that it opens only for that person's row."""
 
-    def __init__(self, path: Path) -> None:
-        self._cipher = AESGCM(_load_or_create(path))
+    settling = timedelta(days=31)
+    """Longer than what is sealed and not sealed anew lives: links about contacts (720 hours) and waiting operations."""
 
     def seal(self, owner: UUID, secret: bytes) -> bytes:
-        """Encrypt, bound to the owner."""
+        """Encrypt, bound to the owner, under the active key."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret, owner.bytes)
+        return nonce + AESGCM(self.active.key).encrypt(nonce, secret, owner.bytes)
 
     def open(self, owner: UUID, sealed: bytes) -> bytes:
-        """Decrypt.
+        """Decrypt, under whichever key it was sealed.
 
         Raises:
             ValueError: another key or owner sealed it, or it was changed.
         """
-        try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
-        except InvalidTag as error:
-            raise ValueError("sealed with another key or for another owner") from error
+        return self.unseal(owner, sealed)[0]
+
+    def unseal(self, owner: UUID, sealed: bytes) -> tuple[bytes, RingKey]:
+        """Decrypt, and return the key with it that did. Raises as `open`."""
+        for key in reversed(self.keys()):
+            try:
+                clear = AESGCM(key.key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
+            except InvalidTag:
+                continue
+            return clear, key
+        raise ValueError("sealed with another key or for another owner")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedWalk:
+    """What was found of some sealed rows: how many the active key opened, a former one, none; and the last one's id."""
+
+    on_active: int = 0
+    on_former: int = 0
+    unreadable: int = 0
+    last: UUID | None = None
+    """None: there were no more rows."""
+
+    def __add__(self, other: "SealedWalk") -> "SealedWalk":
+        """Return both, as far as the other went."""
+        return SealedWalk(
+            self.on_active + other.on_active,
+            self.on_former + other.on_former,
+            self.unreadable + other.unreadable,
+            other.last,
+        )
 
 
 class KeyedDigest:
-    """Turns a short secret (a CPF) into what can be compared and not turned back; the key is read at the first."""
+    """Turns a short secret (a CPF) into what can be compared and not turned back; the keys are read at each use."""
 
-    def __init__(self, path: Path, purpose: str) -> None:
-        self._path = path
+    def __init__(self, ring: KeyRing, purpose: str) -> None:
+        self._ring = ring
         self._purpose = purpose.encode()
-        self._key: bytes | None = None
 
     def __call__(self, secret: str) -> bytes:
-        """Return the digest, of 32 bytes."""
-        if self._key is None:
-            self._key = hmac.digest(_load_or_create(self._path), self._purpose, "sha256")
-        return hmac.digest(self._key, secret.encode("utf-8", "replace"), "sha256")
+        """Return the digest under the active key, of 32 bytes."""
+        return self._under(self._ring.active, secret)
 
+    def all(self, secret: str) -> list[bytes]:
+        """Return the digests under each key, the active one's first: what was written before a rotation is found."""
+        return [self._under(key, secret) for key in reversed(self._ring.keys())]
 
-def _load_or_create(path: Path) -> bytes:
-    if not path.exists():
-        create_private_file(path, secrets.token_hex(_KEY_BYTES).encode())
-    key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    if len(key) != _KEY_BYTES:
-        raise ValueError(f"{path}: the sealing key is {_KEY_BYTES} bytes in hexadecimal")
-    return key
+    def _under(self, key: RingKey, secret: str) -> bytes:
+        derived = hmac.digest(key.key, self._purpose, "sha256")
+        return hmac.digest(derived, secret.encode("utf-8", "replace"), "sha256")

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from carteira.kit.ops.private_files import create_private_file, replace_private_file
+from carteira.kit.ops.private_files import create_private_file, locked_folder, replace_private_file
 
 ALGORITHM = "Ed25519"
 AUDIENCE = "carteira"
@@ -42,43 +42,74 @@ def _new_key() -> bytes:
     return OKPKey.generate_key("Ed25519").as_pem(private=True)
 
 
+def create_key(path: Path) -> bool:
+    """Make a signing key in a PEM file that its owner alone reads, unless it is there; return whether this call did."""
+    return create_private_file(path, _new_key())
+
+
+def load_key(path: Path) -> OKPKey:
+    """Read the signing key from its PEM file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it holds no Ed25519 key.
+    """
+    try:
+        return _import(path)
+    except JoseError as error:
+        raise ValueError(f"{path} holds no key") from error
+
+
 def load_or_create_key(path: Path) -> OKPKey:
-    """Read the signing key from a PEM file; make one, readable by its owner only, if there is none."""
+    """Read the signing key; make one if there is none (development). Raises as `load_key`."""
     if not path.exists():
-        create_private_file(path, _new_key())
-    return _import(path)
+        create_key(path)
+    return load_key(path)
 
 
-def rotate(path: Path) -> str:
+def rotate(path: Path, *, retire: bool = True) -> str:
     """Put a new signing key in the place of the old one and give its `kid`.
 
-    The old key stays beside it and goes on verifying for `RETIRED_SECONDS`; running servers notice within a second.
-    Keys that were retired before that are deleted.
+    With `retire` the old key stays beside it and goes on verifying for `RETIRED_SECONDS`; without, it and all that were
+    retired before are gone, and their tokens are refused. Running servers notice within a second. Keys whose time is
+    over are deleted. Raises as `load_key`.
     """
-    old = load_or_create_key(path)
-    retired = path.with_name(f"{path.stem}-{old.kid}{_RETIRED}")
-    retired.unlink(missing_ok=True)
-    os.link(path, retired)
-    os.utime(retired)
-    replace_private_file(path, _new_key())
-    for file in path.parent.glob(f"{path.stem}-*{_RETIRED}"):
-        if file.stat().st_mtime < time.time() - RETIRED_SECONDS:
-            file.unlink()
+    with locked_folder(path.parent):
+        old = load_key(path)
+        retired = path.with_name(f"{path.stem}-{old.kid}{_RETIRED}")
+        retired.unlink(missing_ok=True)
+        if retire:
+            os.link(path, retired)
+            os.utime(retired)
+        replace_private_file(path, _new_key())
+        for file in retired_keys(path):
+            if not retire or not _is_good(file):
+                file.unlink()
     kid = _import(path).kid
     assert kid is not None, "every key that is read gets its thumbprint as `kid`"
     return kid
 
 
-class SigningKeys:
-    """The signing key and those retired lately, read again when the file changes."""
+def retired_keys(path: Path) -> list[Path]:
+    """Return the files of the keys that were retired from a path."""
+    return sorted(path.parent.glob(f"{path.stem}-*{_RETIRED}"))
 
-    def __init__(self, path: Path) -> None:
+
+def _is_good(retired: Path) -> bool:
+    """Tell whether a retired key still verifies."""
+    return retired.stat().st_mtime > time.time() - RETIRED_SECONDS
+
+
+class SigningKeys:
+    """The signing key and those retired lately, read again when the files change; `create` makes a first one."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
         self._looked_at = 0.0
-        self._stamp = (0, 0)
+        self._stamp: object = None
         self._keys: dict[str, OKPKey] = {}
         self._verified: dict[bytes, dict[str, Any]] = {}
-        self._current = load_or_create_key(path)
+        self._current = load_or_create_key(path) if create else load_key(path)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -86,17 +117,21 @@ class SigningKeys:
         if self._keys and now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
+        try:
+            self._read()
+        except FileNotFoundError:  # amid a rotation: what was read holds for another second
+            if not self._keys:
+                raise
+
+    def _read(self) -> None:
         status = self._path.stat()
-        if (status.st_mtime_ns, status.st_ino) == self._stamp:
+        retired = [file for file in retired_keys(self._path) if _is_good(file)]
+        stamp = (status.st_mtime_ns, status.st_ino, retired)
+        if stamp == self._stamp:
             return
-        self._current = _import(self._path)
-        retired = [
-            _import(file)
-            for file in sorted(self._path.parent.glob(f"{self._path.stem}-*{_RETIRED}"))
-            if file.stat().st_mtime > time.time() - RETIRED_SECONDS
-        ]
-        self._keys = {str(key.kid): key for key in [self._current, *retired]}
-        self._stamp = (status.st_mtime_ns, status.st_ino)
+        self._current = load_key(self._path)
+        self._keys = {str(key.kid): key for key in [self._current, *map(load_key, retired)]}
+        self._stamp = stamp
         self._verified.clear()
 
     @property

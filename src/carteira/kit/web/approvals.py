@@ -5,10 +5,9 @@ A module declares each kind as an `Operation` and hands it to the composition ro
 operation that always takes two goes through `desk.propose`.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from uuid import UUID
 
@@ -153,15 +152,15 @@ class Desk:
         *,
         lasts: timedelta,
         people: People,
-        digest: Callable[[str], bytes],
-        sealer: Callable[[], Sealer],
+        digests: Callable[[str], Sequence[bytes]],
+        sealer: Sealer,
     ) -> None:
         self.people = people
         self._operations = {operation.kind: operation for operation in operations}
         self._limits = {limit.name: limit for limit in limits}
         self._lasts = lasts
-        self._digest = digest
-        self._sealer = cache(sealer)
+        self._digests = digests
+        self._sealer = sealer
 
     async def carry_out(self, tx: Tx, operation: Operation[Order], order: Order, who: Principal) -> object:
         """Carry an operation out and give what its verb gives; above its limit write it down and answer 202.
@@ -220,12 +219,12 @@ class Desk:
         proposal = approvals.Proposal(
             id=operation_id,
             kind=operation.kind,
-            payload=approvals.seal(self._sealer(), operation_id, order.model_dump_json()),
+            payload=approvals.seal(self._sealer, operation_id, order.model_dump_json()),
             summary=summary,
             amount=amount,
             maker=maker,
             users=gains.users,
-            cpf_digests={self._digest(cpf) for cpf in gains.cpfs},
+            cpf_digests={self._digests(cpf)[0] for cpf in gains.cpfs},
             limit=self._limit(operation),
             scope=scope,
         )
@@ -259,7 +258,7 @@ class Desk:
     def shown(self, row: PendingOperation) -> object:
         """Give, for orjson, what a checker is shown of an order; None once it is decided, or if the module is off."""
         operation = self._operations.get(row.kind)
-        payload = approvals.opened(self._sealer(), row, row.payload)
+        payload = approvals.opened(self._sealer, row, row.payload)
         if payload is None or operation is None:
             return None
         if operation.show is None:
@@ -268,7 +267,7 @@ class Desk:
 
     def outcome(self, row: PendingOperation) -> object:
         """Give, for orjson, what came of an operation: its verb's answer, or the reason of a refusal or a failure."""
-        outcome = approvals.opened(self._sealer(), row, row.outcome)
+        outcome = approvals.opened(self._sealer, row, row.outcome)
         return None if outcome is None else orjson.Fragment(outcome)
 
     def may_decide(self, who: Principal, row: PendingOperation) -> bool:
@@ -316,7 +315,7 @@ class Desk:
         await self._refuse_own(tx, row, who)
         if not await self.people.still_may(tx, row.maker, operation.asked_by):
             await self._fail(tx, row, who, MakerGone())
-        payload = approvals.opened(self._sealer(), row, row.payload)
+        payload = approvals.opened(self._sealer, row, row.payload)
         assert payload is not None, "a pending operation has its order"
         order = operation.order.model_validate_json(payload)
         if operation.check is not None:
@@ -339,7 +338,7 @@ class Desk:
             await self._fail(tx, row, who, reason)
         carried_out = row.amount if act.weighed is None else act.weighed
         outcome = result if isinstance(result, bytes) else orjson.dumps(jsonable_encoder(result))
-        sealed = approvals.seal(self._sealer(), row.id, outcome.decode())
+        sealed = approvals.seal(self._sealer, row.id, outcome.decode())
         await approvals.end(tx, row, approvals.APPROVED, checker=who.user_id, outcome=sealed, carried_out=carried_out)
         await audit.record(tx, "operation_approved", operation=row.kind, pending_id=str(row.id))
         return row
@@ -394,7 +393,9 @@ class Desk:
 
     async def _refuse_own(self, tx: Tx, row: PendingOperation, who: Principal) -> None:
         cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
-        gains = who.user_id in row.gaining_users or (cpf is not None and self._digest(cpf) in row.gaining_cpfs)
+        gains = who.user_id in row.gaining_users or (
+            cpf is not None and not set(row.gaining_cpfs).isdisjoint(self._digests(cpf))
+        )
         if row.gaining_cpfs and self.people.insist_on_cpf is not None:
             await self.people.insist_on_cpf(tx, who.user_id)
         if gains or row.maker == who.actor or await self._is_behind(tx, row.maker, who):

@@ -1,0 +1,38 @@
+"""A finding: one line of what was looked at, in Portuguese, and what to do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warn", "fail"]
+_ORDER: tuple[Level, ...] = ("ok", "warn", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one thing, how bad it is, and what to do about it."""
+
+    area: str
+    level: Level
+    text: str
+    advice: str | None = None
+
+
+def ok(area: str, text: str) -> Finding:
+    """Return that something is well."""
+    return Finding(area, "ok", text)
+
+
+def warn(area: str, text: str, advice: str | None = None) -> Finding:
+    """Return that something is not as it should be, and works."""
+    return Finding(area, "warn", text, advice)
+
+
+def fail(area: str, text: str, advice: str | None = None) -> Finding:
+    """Return that something does not work, or is not safe."""
+    return Finding(area, "fail", text, advice)
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """Return the worst level among findings."""
+    return max((finding.level for finding in findings), key=_ORDER.index, default="ok")

@@ -1,0 +1,102 @@
+"""The rings of keys: their files, who may read them, and whether they open what the database holds."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+from carteira import credit, documents, identity
+from carteira.doctor.findings import Finding, fail, ok, warn
+from carteira.key_rings import RINGS, fault_of, rings_on
+from carteira.kit.db.engine import Database
+from carteira.kit.security.sealing import Sealer
+from carteira.kit.values.clock import clock
+from carteira.settings import Settings, production
+
+AREA = "chaves"
+_OLD_DAYS = 400
+
+
+def key_files(settings: Settings) -> Iterator[Finding]:
+    """Look at the files: there, readable, nobody else's, and how old the active keys are."""
+    for ring in rings_on(settings):
+        path = ring.path(settings)
+        fault = fault_of(path, ring.look)
+        if fault is not None and settings.environment == "development" and not path.exists():
+            yield ok(AREA, f"{ring.name}: {path} é feito na primeira partida")
+            continue
+        if fault is not None:
+            yield fail(AREA, f"{ring.name}: {fault}")
+            continue
+        look = ring.look(path)
+        text = f"{ring.name}: {path}, chave {look.active} desde {look.since:%d/%m/%Y}"
+        text += f", e {look.former} anteriores" if look.former else ""
+        if (clock.now() - look.since).days > _OLD_DAYS:
+            yield warn(AREA, text, f"troque-a: carteira keys rotate {ring.name}")
+        else:
+            yield ok(AREA, text)
+    yield from _processor_secrets(settings)
+
+
+def _processor_secrets(settings: Settings) -> Iterator[Finding]:
+    if production.has_weak_secret(settings):
+        if settings.environment == "development":
+            yield ok(AREA, "jwt: JWT_SECRET é o segredo de desenvolvimento, ou fraco; fora dele não é aceito")
+        else:
+            yield fail(AREA, "jwt: JWT_SECRET é fraco", "sorteie outro: carteira keys rotate jwt")
+    elif len(settings.jwt_secrets) > 1:
+        yield warn(
+            AREA,
+            f"jwt: JWT_SECRET tem {len(settings.jwt_secrets)} segredos, uma troca por terminar",
+            "quando o processador usar o novo, deixe só ele em JWT_SECRET e reinicie os servidores",
+        )
+    else:
+        yield ok(AREA, "jwt: JWT_SECRET")
+
+
+async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[Finding]:
+    """Look whether the keys open what the database holds. Raises as `Database.transaction`."""
+    rings = {ring.name: ring.path(settings) for ring in rings_on(settings)}
+    usable = {name for name, path in rings.items() if _is_usable(name, settings)}
+    async with database.transaction() as tx:
+        if "identity" in usable:
+            check = await identity.check_sealed(tx, Sealer(rings["identity"]))
+            yield _of_counts("identity", check.on_active, check.on_former, check.unreadable)
+        if "documents" in usable:
+            keys = documents.MasterKeyRing(rings["documents"]).keys()
+            counts = await documents.count_by_key(tx)
+            yield _by_key("documents", keys[-1].id, {key.id for key in keys}, counts)
+        if "credit" in usable:
+            file = credit.read_key_file(rings["credit"])
+            active = credit.KMS + settings.credit_kms_key_id if settings.credit_kms_key_id else file.active
+            counts = await credit.count_by_key(tx)
+            by_kms = {key for key in counts if key.startswith(credit.KMS)}
+            yield _by_key("credit", active, {*file.keys, *by_kms}, counts)
+
+
+def _is_usable(name: str, settings: Settings) -> bool:
+    """Tell whether a ring's file can be read, whoever else may."""
+    try:
+        RINGS[name].look(RINGS[name].path(settings))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _by_key(name: str, active: str, known: set[str], counts: Mapping[str, int]) -> Finding:
+    unreadable = sum(number for key, number in counts.items() if key not in known)
+    on_active = counts.get(active, 0)
+    return _of_counts(name, on_active, sum(counts.values()) - on_active - unreadable, unreadable)
+
+
+def _of_counts(name: str, on_active: int, on_former: int, unreadable: int) -> Finding:
+    if unreadable:
+        return fail(
+            AREA,
+            f"{name}: {unreadable} segredos do banco de dados não abrem com nenhuma chave do arquivo",
+            "traga de volta o arquivo de chaves que havia quando foram gravados",
+        )
+    if on_former:
+        return warn(
+            AREA,
+            f"{name}: {on_former} segredos ainda estão com chaves anteriores",
+            f"termine a troca: carteira keys rotate {name} --no-new",
+        )
+    return ok(AREA, f"{name}: os {on_active} segredos do banco de dados estão com a chave ativa")

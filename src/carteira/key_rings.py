@@ -1,0 +1,108 @@
+"""The rings of keys of an installation: where each lies, how it is made, and what its file is wrong by."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from carteira import credit
+from carteira.kit.ops.private_files import others_may
+from carteira.kit.security import tokens
+from carteira.kit.security.key_ring import KeyRing
+from carteira.settings import Settings
+
+
+@dataclass(frozen=True)
+class RingLook:
+    """What the file of a ring holds: the active key, when it became that (as far as is known), and how many more."""
+
+    active: str
+    since: datetime
+    former: int
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A ring of keys: its name, the setting that names its file, and the module that must be on for it to matter."""
+
+    name: str
+    setting: str
+    file_name: str
+    module: str | None
+    make: Callable[[Path], bool]
+    """Makes the file unless it is there; returns whether it did."""
+    look: Callable[[Path], RingLook]
+    """Reads the file; raises `OSError` or `ValueError`."""
+
+    def path(self, settings: Settings) -> Path:
+        """Return where its file is; without a setting, in the home folder."""
+        named: Path | None = getattr(settings, self.setting.lower())
+        return named or settings.carteira_home / "keys" / self.file_name
+
+
+def _look_at_tokens(path: Path) -> RingLook:
+    kid = str(tokens.load_key(path).kid)
+    return RingLook(kid, _changed_at(path), len(tokens.retired_keys(path)))
+
+
+def _look_at_ring(path: Path) -> RingLook:
+    keys = KeyRing(path).keys()
+    return RingLook(keys[-1].id, keys[-1].created_at, len(keys) - 1)
+
+
+def _look_at_credit(path: Path) -> RingLook:
+    file = credit.read_key_file(path)
+    return RingLook(file.active, _changed_at(path), len(file.keys) - 1)
+
+
+def _changed_at(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+RINGS: Mapping[str, Ring] = {
+    ring.name: ring
+    for ring in (
+        Ring("tokens", "ACCESS_TOKEN_KEY_FILE", "access-token.pem", None, tokens.create_key, _look_at_tokens),
+        Ring("identity", "IDENTITY_KEY_FILE", "identity.key", None, lambda path: KeyRing(path).make(), _look_at_ring),
+        Ring(
+            "documents",
+            "DOCUMENTS_KEY_FILE",
+            "documents.json",
+            "documents",
+            lambda path: KeyRing(path).make(),
+            _look_at_ring,
+        ),
+        Ring("credit", "CREDIT_KEY_FILE", "credit.json", "credit", credit.create_key_file, _look_at_credit),
+    )
+}
+
+
+def rings_on(settings: Settings) -> list[Ring]:
+    """Return the rings that the modules which are on need."""
+    return [ring for ring in RINGS.values() if ring.module is None or ring.module in settings.modules]
+
+
+def fault_of(path: Path, look: Callable[[Path], object]) -> str | None:
+    """Return what is wrong with a key file and what to do, in Portuguese; None if nothing is."""
+    try:
+        look(path)
+        exposed = others_may(path)
+    except FileNotFoundError:
+        return f"{path} não existe: execute `carteira keys init`, ou traga a chave de volta se já houve uma"
+    except OSError as error:
+        return f"{path} não pode ser lido ({error.strerror})"
+    except ValueError:
+        return f"{path} não é um arquivo de chaves: traga-o de volta da cópia de segurança"
+    if exposed == "write":
+        return f"{path} pode ser escrito por outros usuários: execute chmod 600 {path}"
+    if exposed == "read":
+        return f"{path} pode ser lido por outros usuários: execute chmod 600 {path}"
+    return None
+
+
+def faults(settings: Settings) -> Iterator[str]:
+    """Name the key files that a server outside of development does not start with."""
+    for ring in rings_on(settings):
+        fault = fault_of(ring.path(settings), ring.look)
+        if fault is not None:
+            yield f"{ring.setting}: {fault}"

@@ -1,0 +1,151 @@
+"""`carteira keys …`: made once, rotated with overlap, and checked with what to do."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from carteira import demo
+from carteira.key_rings import RINGS
+from carteira.kit.security import tokens
+from carteira.settings import Settings
+from tests.support.databases import NewDatabase
+from tests.support.server import clean_environment, running_server
+
+Carteira = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def url(new_database: NewDatabase) -> str:
+    made = new_database("keys")
+    asyncio.run(demo.seed(made, ()))
+    return made
+
+
+@pytest.fixture
+def carteira(tmp_path: Path) -> Carteira:
+    def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(  # noqa: S603 - argv is ours
+            [sys.executable, "-m", "carteira", *args],
+            env=clean_environment(tmp_path, **settings) | {"COLUMNS": "200"},
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_a_folder_of_keys_is_made_once_and_its_lines_are_settings(carteira: Carteira, tmp_path: Path) -> None:
+    folder = tmp_path / "chaves"
+    made = carteira("keys", "init", "--folder", str(folder))
+    lines = dict(line.split("=", 1) for line in made.stdout.splitlines())
+    assert set(lines) == {*(ring.setting for ring in RINGS.values()), "JWT_SECRET"}
+    settings = Settings.model_validate({name.lower(): value for name, value in lines.items()})
+    for ring in RINGS.values():
+        path = ring.path(settings)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert ring.look(path).former == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+    content = {path: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / ".env").write_text(made.stdout)
+    again = carteira("keys", "init", "--folder", str(folder))
+    assert "JWT_SECRET" not in again.stdout, "it is set"
+    assert again.stderr.count("já existia") == len(RINGS)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == content
+
+
+def test_the_check_names_what_is_wrong_and_what_to_do(carteira: Carteira, tmp_path: Path) -> None:
+    carteira("keys", "init")
+    (tmp_path / "keys" / "documents.json").chmod(0o644)
+    (tmp_path / "keys" / "credit.json").write_text("{}")
+    (tmp_path / "keys" / "identity.key").chmod(0o660)
+    done = carteira("keys", "check", "--files", "--json", code=1)
+    found = json.loads(done.stdout)
+    levels = {item["text"].partition(":")[0]: item["level"] for item in found["findings"]}
+    assert levels == {"tokens": "ok", "identity": "fail", "documents": "fail", "credit": "fail", "jwt": "ok"}
+    said = carteira("keys", "check", "--files", code=1).stdout
+    assert f"execute chmod 600 {tmp_path}/keys/documents.json" in said
+    assert "pode ser escrito por outros" in said
+    for name in ("documents.json", "identity.key"):
+        (tmp_path / "keys" / name).chmod(0o600)
+    carteira("keys", "check", "--files", carteira_modules="documents")
+
+
+def test_the_check_finds_data_that_no_key_opens(carteira: Carteira, url: str) -> None:
+    carteira("keys", "init")
+    assert carteira("keys", "check", database_url=url).stdout.count("ok ") == 8
+    with psycopg.connect(url, autocommit=True) as connection:
+        sealed = "INSERT INTO totp (user_id, secret, created_at) VALUES (%s, %s, now())"
+        connection.execute(sealed, [demo.PERSON_ID, os.urandom(60)])
+    done = carteira("keys", "check", database_url=url, code=1)
+    assert "identity: 1 segredos do banco de dados não abrem com nenhuma chave" in done.stdout
+    rotated = carteira("keys", "rotate", "identity", database_url=url, code=1)
+    assert "1 segredos não abrem" in rotated.stderr
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM totp WHERE user_id = %s", [demo.PERSON_ID])
+    carteira("keys", "check", database_url=url)
+
+
+def test_a_stolen_signing_key_is_refused_by_running_servers(carteira: Carteira, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "access-token.pem"
+    with running_server(tmp_path, workers=1, database_url=url, carteira_modules="none") as server:
+        stolen = tokens.load_key(path)
+        forged = tokens.sign(stolen, subject=str(demo.PERSON_ID), ttl_seconds=600, claims={"claims": ["*"]})
+        asked = {"authorization": f"Bearer {forged}"}
+        assert httpx.get(f"{server.url}/users", headers=asked).status_code == 200
+        carteira("keys", "rotate", "tokens")
+        assert httpx.get(f"{server.url}/users", headers=asked).status_code == 200, "good until it is over"
+        said = carteira("keys", "rotate", "tokens", "--stolen").stderr
+        assert "carteira users sign-out --everyone" in said
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{server.url}/users", headers=asked).status_code != 401:
+            assert time.monotonic() < deadline, "the stolen key still verifies"
+    assert tokens.retired_keys(path) == []
+
+
+def test_a_retired_key_that_is_removed_by_hand_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "access-token.pem"
+    ring = tokens.SigningKeys(path, create=True)
+    old = tokens.sign(ring.current, subject="x", ttl_seconds=60, claims={})
+    tokens.rotate(path)
+    ring._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
+    assert ring.verify(old)["sub"] == "x"
+    tokens.retired_keys(path)[0].unlink()
+    ring._looked_at = 0.0  # noqa: SLF001 - the same
+    with pytest.raises(tokens.InvalidToken):
+        ring.verify(old)
+
+
+def test_the_processors_secret_is_rotated_in_steps(carteira: Carteira) -> None:
+    now = "0123456789abcdef0123456789abcdef"
+    line = carteira("keys", "rotate", "jwt", jwt_secret=now).stdout.strip()
+    assert re.fullmatch(rf"JWT_SECRET={now},[0-9a-f]{{64}}", line)
+    both = line.removeprefix("JWT_SECRET=")
+    assert "termine-a" in carteira("keys", "rotate", "jwt", jwt_secret=both, code=1).stderr
+    assert "por terminar" in carteira("keys", "check", "--files", jwt_secret=both, carteira_modules="none").stdout
+
+
+@pytest.mark.parametrize("words", [("tokens",), ("identity",), ("documents",), ("credit",)], ids=lambda words: words[0])
+def test_what_is_not_there_is_not_rotated(words: tuple[str, ...], carteira: Carteira, url: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    said = carteira("keys", "rotate", *words, database_url=url, code=1).stderr
+    assert "carteira keys init" in said
+    assert list((tmp_path / "keys").iterdir()) == [], "nothing was made in silence"
+
+
+@pytest.mark.parametrize("words", [("identity", "--stolen"), ("tokens", "--no-new"), ("jwt", "--no-new")], ids=" ".join)
+def test_what_makes_no_sense_is_refused(words: tuple[str, ...], carteira: Carteira) -> None:
+    assert "Erro: --" in carteira("keys", "rotate", *words, code=1).stderr
