@@ -36,7 +36,7 @@ from carteira.kit.module import Module
 from carteira.kit.ops import log, metrics
 from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
-from carteira.kit.outbound.sms import sms_of
+from carteira.kit.outbound.sms import Sms, sms_of
 from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
@@ -60,13 +60,12 @@ _OBJECTS_BETWEEN_COLLECTIONS = 10_000
 def modules_of(settings: Settings) -> list[Module]:
     """Make the modules that the settings turn on; identity, the ledger and notices always are."""
     config = identity_config(settings)
-    mailer = Mailer(config.smtp_url, config.mail_from)
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy,
             processor=benefits.ProcessorSecrets(settings.jwt_secrets, settings.processor_token_seconds),
-            mailer=mailer,
-            sms=sms_of(config.sms_url, config.sms_token, config.home),
+            mailer=config.mailer,
+            sms=config.sms,
             link_base=config.link_base,
             decision_years_kept=settings.decision_years,
         ),
@@ -91,13 +90,13 @@ def modules_of(settings: Settings) -> list[Module]:
             modules=settings.modules,
             free_recharges=settings.recharges_are_free,
             vectors=settings.assistant_vectors,
-            eager=settings.environment == "production",
+            eager=settings.environment != "development",
             question_days_kept=settings.question_days,
         ),
     }
     others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
     made = [identity.module(config, others, LOOKS), *others]
-    return [*made, web.module(), notices.module(mailer, made)]
+    return [*made, web.module(), notices.module(config.mailer, made)]
 
 
 def identity_config(settings: Settings) -> identity.IdentityConfig:
@@ -112,10 +111,8 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         breached_passwords=settings.breached_passwords_file,
         password_words=tuple(word.strip() for word in settings.password_words.split(",") if word.strip()),
         registrations_per_hour=None if settings.registrations_per_hour == "none" else settings.registrations_per_hour,
-        smtp_url=settings.smtp_url.get_secret_value() if settings.smtp_url else None,
-        mail_from=settings.mail_from,
-        sms_url=settings.sms_url,
-        sms_token=settings.sms_token.get_secret_value() if settings.sms_token else None,
+        mailer=mailer_of(settings),
+        sms=_sms(settings),
         contact_change_hours=settings.contact_change_hours,
         link_base=settings.public_url or f"http://localhost:{settings.port}{settings.root_path}",
         export_days_kept=settings.users_export_days,
@@ -126,6 +123,17 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         meta=_meta(settings),
         govbr=_govbr(settings),
     )
+
+
+def mailer_of(settings: Settings) -> Mailer:
+    """Return what sends e-mails."""
+    url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
+    return Mailer(url, settings.mail_from, settings.mail_domains)
+
+
+def _sms(settings: Settings) -> Sms:
+    token = settings.sms_token.get_secret_value() if settings.sms_token else None
+    return sms_of(settings.sms_url, token, settings.carteira_home, settings.sms_phones)
 
 
 def _google(settings: Settings) -> identity.GoogleConfig | None:
@@ -198,6 +206,7 @@ def credit_config(settings: Settings) -> credit.CreditConfig:
         aws=credit.AwsAccess(settings.aws_region, settings.aws_endpoint_url),
         table=settings.credit_table,
         development=settings.environment == "development",
+        makes_people_up=settings.environment != "production",
     )
 
 
@@ -253,7 +262,8 @@ def create_app(settings: Settings) -> Application:
     answer = web.answer_with(api.state.web)
     problems.install(api, answer)
     api.add_exception_handler(Exception, edge.last_resort(answer))
-    docs.install(api)
+    if settings.serves_docs:
+        docs.install(api)
     own = [health.router, pending.router, health.metrics_router(settings.metrics_bearer())]
     routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}

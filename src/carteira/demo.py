@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from carteira import identity
-from carteira.kit.db.engine import open_database
+from carteira import identity, ledger
+from carteira.kit.db.engine import Database, open_database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.cpf import format_cpf
 from carteira.modules import REGISTRY, ModuleEntry
 
@@ -52,6 +54,42 @@ PEOPLE = (
     _staff(8, "auditora", "Gilda Souza", "76382945307", "auditor"),
 )
 """A person, two administrators, so that one can approve what the other proposes, and one of each role that ships."""
+
+
+_FROM = {
+    "benefits": "benefits.funding",
+    "transit": "transit.top_up",
+    "resellers": "resellers.cashback_spent",
+}
+"""The operator's account that what a module keeps for a person came from, or goes to."""
+
+REMOVE = "execute carteira seed --remove, ou parta de um banco de dados novo"
+
+
+async def found(tx: Tx) -> int:
+    """Return how many demo people there are, whose password everybody knows."""
+    return len(await identity.live_among(tx, [one.id for one in PEOPLE]))
+
+
+async def remove(database: Database, runtime: identity.Runtime) -> int:
+    """Erase the demo people in every module, once what they have has gone back where it came from; return how many.
+
+    What they did stays in the ledger and the audit, under ids that are nobody's.
+
+    Raises:
+        MoneyRemains: something of theirs is held.
+    """
+    actor = Actor("command", "seed --remove")
+    async with database.transaction() as tx:
+        present = await identity.live_among(tx, [one.id for one in PEOPLE])
+        for user_id in present:
+            for account in await ledger.accounts_of_owner(tx, user_id):
+                if account.balance:
+                    back = ledger.system_account(_FROM[account.kind.partition(".")[0]])
+                    entry = ledger.transfer("demo.removed", source=account.id, target=back, amount=account.balance)
+                    await ledger.post(tx, entry, actor=actor)
+            await identity.erase_demo_person(tx, runtime, user_id, actor=actor)
+    return len(present)
 
 
 async def seed(url: str, modules: Collection[str]) -> None:

@@ -3,10 +3,12 @@
 import smtplib
 from pathlib import Path
 
+import httpx
 import pytest
 
 from carteira.embedded import EmbeddedServers
-from carteira.kit.outbound.mail import Mailer, MailNotConfigured, Message
+from carteira.kit.outbound.mail import Mailer, MailNotConfigured, Message, left_out
+from carteira.kit.outbound.sms import sms_of
 
 LINK = "http://localhost:8000/auth/contacts/confirm?token=" + "Aa0_-" * 20
 MESSAGE = Message("Olá", f"Código 123\n{LINK}\n", f'<p>Código 123: <a href="{LINK}">é meu</a></p>')
@@ -44,3 +46,18 @@ async def test_a_refused_message_is_an_error(tmp_path: Path) -> None:
 async def test_without_a_server_nothing_is_sent_silently() -> None:
     with pytest.raises(MailNotConfigured):
         await Mailer(None, "a@b.c").send("maria@exemplo.com.br", MESSAGE)
+
+
+async def test_where_messages_are_held_back_nothing_leaves_but_to_whom_it_may() -> None:
+    before = left_out.labels("email")._value.get(), left_out.labels("sms")._value.get()  # noqa: SLF001 - no other way
+    mailer = Mailer(None, "a@b.c", frozenset({"casa.example"}))
+    await mailer.send("maria@exemplo.com.br", MESSAGE)
+    await mailer.send("maria@sub.casa.example", MESSAGE)
+    with pytest.raises(MailNotConfigured):
+        await mailer.send("maria@CASA.example", MESSAGE)
+    sms = sms_of("http://127.0.0.1:1/send", None, Path(), frozenset({"11987654321"}))
+    await sms.send("11912345678", "Código")
+    with pytest.raises(httpx.ConnectError):
+        await sms.send("11987654321", "Código")
+    after = left_out.labels("email")._value.get(), left_out.labels("sms")._value.get()  # noqa: SLF001 - as above
+    assert after == (before[0] + 2, before[1] + 1)

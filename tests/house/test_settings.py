@@ -50,6 +50,7 @@ PRODUCTION: dict[str, Any] = {
     "database_url": "postgresql://carteira@db/carteira?sslmode=verify-full&sslrootcert=system",
     "redis_url": "rediss://cache/0",
     "metrics_token": "a-token-of-prometheus",
+    "docs_open": False,
     "access_token_key_file": "/run/secrets/access.pem",
     "identity_key_file": "/run/secrets/identity.key",
     "smtp_url": "smtps://carteira@mail",
@@ -110,6 +111,9 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
         {"meta_authorize_url": "http://www.example/oauth"},
         {"meta_token_url": "http://graph.example/token"},
         {"meta_user_url": "http://graph.example/me"},
+        {"token_cashback": "sandbox"},
+        {"govbr_issuer": "https://sso.staging.acesso.gov.br", "govbr_client_id": "id", "govbr_client_secret": "s"},
+        {"govbr_api_url": "https://api.staging.acesso.gov.br", "govbr_client_id": "id", "govbr_client_secret": "s"},
     ],
     ids=str,
 )
@@ -134,6 +138,48 @@ def test_production_refuses_what_is_weak_and_what_crosses_a_network_in_clear(cha
 )
 def test_production_takes_what_stays_here_and_what_is_said_to_be_meant(change: dict[str, object]) -> None:
     assert Settings.model_validate(PRODUCTION | change).environment == "production"
+
+
+STAGING = PRODUCTION | {"environment": "staging", "mail_only_to": "exemplo.com.br", "sms_url": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"token_cashback": "sandbox"},
+        {"govbr_issuer": "https://sso.staging.acesso.gov.br", "govbr_client_id": "id", "govbr_client_secret": "s"},
+        {"sms_url": "https://sms.example/send", "sms_only_to": "11987654321"},
+        {"docs_open": True},
+    ],
+    ids=str,
+)
+def test_staging_takes_sandboxes(change: dict[str, object]) -> None:
+    settings = Settings.model_validate(STAGING | change)
+    assert (settings.needs_second_factor, settings.unproven_cpf_policy) == (True, "refuse")
+    assert not settings.recharges_are_free
+
+
+@pytest.mark.parametrize("missing", sorted(set(STAGING) - {"environment", "sms_url"}))
+def test_staging_refuses_what_production_does(missing: str) -> None:
+    with pytest.raises(ValidationError, match=missing.upper()):
+        Settings.model_validate({name: value for name, value in STAGING.items() if name != missing})
+
+
+@pytest.mark.parametrize("change", [{"sms_url": "https://sms.example/send"}, {"debug": True}, {"jwt_secret": "a" * 32}])
+def test_staging_reaches_nobody_by_mistake_and_is_no_weaker(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"SMS_ONLY_TO|DEBUG|JWT_SECRET"):
+        Settings.model_validate(STAGING | change)
+
+
+def test_whom_messages_go_to_is_a_list() -> None:
+    settings = Settings(mail_only_to="Exemplo.com.br, casa.example", sms_only_to="11987654321,1133334444")
+    assert settings.mail_domains == frozenset({"exemplo.com.br", "casa.example"})
+    assert settings.sms_phones == frozenset({"11987654321", "1133334444"})
+    assert Settings().mail_domains is None
+    for wrong in ({"mail_only_to": "ana@exemplo.com.br"}, {"sms_only_to": "+55 11"}):
+        with pytest.raises(ValidationError):
+            Settings.model_validate(wrong)
 
 
 def test_misspelt_settings_are_found_and_others_left_alone() -> None:

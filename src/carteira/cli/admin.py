@@ -44,14 +44,13 @@ def create(
 async def _invite(url: str, settings: Settings, full_name: str, email: str) -> tuple[str, bool]:
     """Invite somebody and send them the link; return it, and whether the message went out."""
     from carteira import identity
+    from carteira.app import mailer_of
     from carteira.kit.db.engine import open_database
-    from carteira.kit.outbound.mail import Mailer
     from carteira.kit.values.actor import Actor
 
     async with open_database(url) as database, database.transaction() as tx:
         invited = await identity.invite_administrator(tx, full_name, email, actor=Actor("command", "admin create"))
     base = (settings.public_url or f"http://localhost:{settings.port}").rstrip("/")
     link = f"{base}/auth/invitation?token={invited.token}"
-    mailer = Mailer(settings.smtp_url.get_secret_value() if settings.smtp_url else None, settings.mail_from)
-    sent = await identity.send_invitation(mailer, email, invited, link)
+    sent = await identity.send_invitation(mailer_of(settings), email, invited, link)
     return link, sent

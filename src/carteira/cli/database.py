@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli.terminal import database_of, err, fail, run_quietly, settings_here, with_spinner
+from carteira.settings import Settings
 
 
 def migrate(
@@ -23,13 +24,31 @@ def migrate(
     err.print("Banco de dados em dia.")
 
 
-def seed() -> None:
-    """Preenche o banco com dados de demonstração (só em desenvolvimento)."""
+def seed(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Apaga as pessoas de demonstração, em qualquer ambiente.")
+    ] = False,
+) -> None:
+    """Preenche o banco com dados de demonstração (só em desenvolvimento), ou apaga as pessoas deles."""
     settings = settings_here()
-    if settings.environment == "production":
-        fail("dados de demonstração não existem em produção.")
+    url = database_of(settings)
+    if remove:
+        removed = run_quietly("Apagando as pessoas de demonstração", lambda: _remove(settings))
+        err.print(f"{removed} pessoas de demonstração apagadas.", highlight=False)
+        return
+    if settings.environment != "development":
+        fail("dados de demonstração só existem em desenvolvimento.")
     from carteira import demo
 
-    url = database_of(settings)
     run_quietly("Criando os dados de demonstração", lambda: demo.seed(url, settings.modules))
     err.print("Dados de demonstração prontos.")
+
+
+async def _remove(settings: Settings) -> int:
+    """Compose the product without serving it, since each module erases its part of a person."""
+    from carteira import demo
+    from carteira.app import create_app
+
+    api = create_app(settings).api
+    async with api.router.lifespan_context(api):
+        return await demo.remove(api.state.database, api.state.identity)

@@ -17,8 +17,8 @@ def token(
 ) -> None:
     """Mostra um token válido por 24 horas (só em desenvolvimento)."""
     settings = settings_here()
-    if settings.environment == "production":
-        fail("em produção os tokens vêm do login e do processador.")
+    if settings.environment != "development":
+        fail("fora de desenvolvimento os tokens vêm do login e do processador.")
     if [processor, claims is not None, email is not None].count(True) != 1:
         fail("use --claims users:read,… (ou '*'), --as <e-mail> ou --processor: só um deles.")
     from carteira.cli import tokens

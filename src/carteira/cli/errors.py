@@ -61,9 +61,14 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
 def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -> str:
     if isinstance(error, AddressRefused):
         return f"DATABASE_URL: {error}"
+    return "; ".join(faults_of_settings(error))
+
+
+def faults_of_settings(error: ValidationError | UnicodeDecodeError) -> list[str]:
+    """Return a sentence for each setting that is wrong."""
     if isinstance(error, UnicodeDecodeError):
-        return "o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."
-    return "; ".join(_of_setting(item) for item in error.errors())
+        return ["o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."]
+    return [text for item in error.errors() for text in _of_setting(item).split("; ")]
 
 
 def _of_setting(error: Mapping[str, Any]) -> str:

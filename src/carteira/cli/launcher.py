@@ -24,6 +24,7 @@ from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, Server
 from carteira.kit.ops.private_files import replace_private_file
 from carteira.kit.ops.processes import is_alive
 from carteira.settings import Settings
+from carteira.settings.production import SANDBOX_TOKEN
 
 RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
@@ -76,7 +77,7 @@ def run(settings: Settings, out: Console) -> None:
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
         }
         if _has_sandbox(settings):
-            environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": "sandbox"}
+            environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
         if settings.debug:
             environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
         _prepare(environment["DATABASE_URL"], settings, out)
@@ -145,9 +146,9 @@ def check_address(host: str, port: int, setting: str) -> None:
 
 
 def _has_sandbox(settings: Settings) -> bool:
-    """Tell whether the external cashback service is stood in for: in development, where none is named."""
+    """Tell whether the external cashback service is stood in for: where none is named, but in production."""
     return (
-        settings.environment == "development" and settings.base_url_cashback is None and "resellers" in settings.modules
+        settings.environment != "production" and settings.base_url_cashback is None and "resellers" in settings.modules
     )
 
 

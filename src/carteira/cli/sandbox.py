@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from carteira.cli import terminal
 from carteira.cli.terminal import fail
 
 app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
@@ -20,6 +21,8 @@ def cashback(
     token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - guards nothing
 ) -> None:
     """Faz as vezes do serviço externo de cashback acumulado; pode ser lento, errado ou fora do ar."""
+    if terminal.written("ENVIRONMENT") == "production":
+        fail("substitutos de serviços não existem em produção.")
     from carteira import resellers
 
     try:

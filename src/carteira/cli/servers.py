@@ -1,5 +1,6 @@
 """`carteira run`, `serve` and `worker`: the processes of the product."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from carteira.cli import launcher
 from carteira.cli.errors import CommandFailed
 from carteira.cli.terminal import name_misspelt, out, settings_here
 from carteira.settings import Settings
+
+_NOT_MIGRATED = {"3D000", "42P01", "42703"}
 
 
 def run(
@@ -43,17 +46,38 @@ def serve() -> None:
 
 
 def _refuse_faults(settings: Settings) -> None:
-    """Refuse to start, outside of development, with key files that are missing, broken, or others may read.
+    """Refuse to start, outside of development, with bad key files or with people whose password everybody knows.
 
     Raises:
         CommandFailed: it must not start.
     """
     if settings.environment == "development":
         return
-    from carteira import key_rings
+    from carteira import demo, key_rings
 
     if wrong := list(key_rings.faults(settings)):
         raise CommandFailed("; ".join(wrong))
+    if found := asyncio.run(_demo_people(settings)):
+        raise CommandFailed(f"há {found} pessoas de demonstração no banco de dados, de senha conhecida: {demo.REMOVE}")
+
+
+async def _demo_people(settings: Settings) -> int:
+    """Count the demo people; a database that does not answer, or is not migrated, is told of by the server itself."""
+    from sqlalchemy.exc import DBAPIError
+
+    from carteira import demo
+    from carteira.kit.db.engine import open_database
+    from carteira.kit.db.errors import DatabaseDown, sqlstate_of
+
+    try:
+        async with open_database(settings.database()) as database, database.transaction() as tx:
+            return await demo.found(tx)
+    except DatabaseDown:
+        return 0
+    except DBAPIError as error:
+        if sqlstate_of(error) in _NOT_MIGRATED:
+            return 0
+        raise
 
 
 def worker() -> None:

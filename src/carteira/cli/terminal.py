@@ -27,7 +27,7 @@ def settings_here() -> Settings:
     """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent.
 
     Raises:
-        CommandFailed: in production, one is misspelt.
+        CommandFailed: outside of development, one is misspelt.
         InsecureProduction, ValidationError: they are wrong.
     """
     settings = launcher.settings_of_running_server()
@@ -44,19 +44,28 @@ def written(name: str) -> str | None:
 
 
 def name_misspelt(settings: Settings) -> None:
-    """Name what looks like a setting and is none, in the environment and in `.env`; production does not start with it.
+    """Name what looks like a setting and is none; nothing but development starts with it.
 
     Raises:
-        CommandFailed: in production, one is misspelt.
+        CommandFailed: outside of development, one is misspelt.
     """
-    known = {name.upper() for name in Settings.model_fields}
-    found = production.misspelt({**dotenv_values(".env"), **os.environ}, known)
+    found = misspelt_names()
     if not found:
         return
-    names = "; ".join(f"{name} não é uma configuração: seria {meant}?" for name, meant in sorted(found.items()))
-    if settings.environment == "production":
+    names = "; ".join(f"{name} não é uma configuração: seria {meant}?" for name, meant in found)
+    if settings.environment != "development":
         raise CommandFailed(names)
     err.print(f"[yellow]Atenção:[/] {escape(names)}", soft_wrap=True, highlight=False)
+
+
+def misspelt_names() -> list[tuple[str, str]]:
+    """Return the names in the environment and in `.env` that look like a setting and are none, each with that one."""
+    known = {name.upper() for name in Settings.model_fields}
+    try:
+        names = {**dotenv_values(".env"), **os.environ}
+    except ValueError:  # another encoding than UTF-8, which reading the settings tells of
+        names = {**os.environ}
+    return sorted(production.misspelt(names, known).items())
 
 
 def say(message: str) -> None:

@@ -30,6 +30,7 @@ from carteira.credit.operations import (
     export_people,
     generate_people,
     rotate_keys,
+    table_answers,
     train_scorecard,
     verify_accesses,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "module",
     "read_key_file",
     "rotate_keys",
+    "table_answers",
     "train_scorecard",
     "verify_accesses",
 ]

@@ -158,6 +158,22 @@ class BaseB:
                 await self.ensure_table()
         raise AssertionError("the second try returns or raises")
 
+    async def is_there(self) -> bool:
+        """Return whether there is the table; nothing is made.
+
+        Raises:
+            BaseBDown: DynamoDB does not answer.
+        """
+        async with self.calling() as client:
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await client.describe_table(TableName=self.table)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == _NO_TABLE:
+                    return False
+                raise
+        return True
+
     async def ensure_table(self) -> None:
         """Make the table where it is not there yet (development, tests; in production the deployment does it)."""
         async with self.calling() as client:

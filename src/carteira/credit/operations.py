@@ -31,6 +31,16 @@ async def rotate_keys(
         return await base_a.rotate(database, stores.keyring, progress)
 
 
+async def table_answers(config: CreditConfig) -> bool:
+    """Return whether base B's table is there.
+
+    Raises:
+        BaseBDown: DynamoDB does not answer.
+    """
+    async with Stores(config).aws_only() as stores:
+        return await stores.b.is_there()
+
+
 async def verify_accesses(
     config: CreditConfig, database_url: str, *, noted_head: str | None = None
 ) -> AccessLogVerification:
@@ -43,10 +53,10 @@ async def generate_people(config: CreditConfig, *, people: int, seed: int, progr
     """Write synthetic people into a table of their own; gives its name.
 
     Raises:
-        NotInProduction: the configuration is not development's.
+        NotInProduction: the configuration is production's.
         BaseBDown: DynamoDB does not answer.
     """
-    if not config.development:
+    if not config.makes_people_up:
         raise NotInProduction
     async with Stores(config).aws_only() as stores:
         base_b = stores.table(config.table + SYNTHETIC_SUFFIX)

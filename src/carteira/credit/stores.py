@@ -58,6 +58,7 @@ class CreditConfig:
         aws: Where DynamoDB and KMS are.
         table: The name of base B's table.
         development: Whether what is missing (key file, table) is made.
+        makes_people_up: Whether there may be synthetic people, in a table of their own.
         budgets: Seconds that each base has to answer within a combined profile.
     """
 
@@ -67,6 +68,7 @@ class CreditConfig:
     aws: AwsAccess = field(default_factory=AwsAccess)
     table: str = "carteira-credit"
     development: bool = False
+    makes_people_up: bool = False
     budgets: Mapping[Base, float] = field(default_factory=lambda: {"base_a": 1.0, "base_b": 0.8, "base_c": 0.3})
 
 

@@ -45,6 +45,7 @@ from carteira.documents.service import (
     remove,
     replace_file,
 )
+from carteira.documents.storage import opener
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
@@ -77,11 +78,25 @@ __all__ = [
     "remove_orphans",
     "replace_file",
     "rotate_master_key",
+    "scanner_answers",
+    "storage_answers",
 ]
 
 
 UPLOAD_SECONDS = 300.0
 """10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
+
+
+async def storage_answers(url: str, aws_endpoint_url: str | None) -> bool:
+    """Return whether where documents lie answers; raises what its client does."""
+    return await opener(url, aws_endpoint_url=aws_endpoint_url)().answers()
+
+
+async def scanner_answers(url: str) -> bool:
+    """Return whether a malware scanner answers."""
+    from carteira.documents.scanner import Scanner
+
+    return await Scanner(url).answers()
 
 
 async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
@@ -127,10 +142,10 @@ def module(  # noqa: PLR0913 - one argument per setting
         app.state.documents = vault
         yield
 
-    async def storage_answers(_app: FastAPI) -> bool:
+    async def storage_is_well(_app: FastAPI) -> bool:
         return await vault.storage.answers()
 
-    async def scanner_answers(_app: FastAPI) -> bool | str:
+    async def scanner_is_well(_app: FastAPI) -> bool | str:
         is_well = vault.scanner is None or await vault.scanner.answers()
         return is_well or "sem a verificação de arquivos: nenhum é recebido"
 
@@ -141,7 +156,7 @@ def module(  # noqa: PLR0913 - one argument per setting
         body_limits={"/documents": routes.MAX_BODY_BYTES},
         time_limits={"/documents": UPLOAD_SECONDS},
         lifespan=lifespan,
-        readiness={"documents": storage_answers} | ({"malware_scanner": scanner_answers} if scanner_url else {}),
+        readiness={"documents": storage_is_well} | ({"malware_scanner": scanner_is_well} if scanner_url else {}),
         export_person=export_person,
         erase_person=erase_person,
     )

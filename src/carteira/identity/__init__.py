@@ -83,11 +83,12 @@ from carteira.identity.social.providers import ProviderName
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.passwords import broken_rules
-from carteira.identity.users.queries import PersonView, find_person, holders_of, names, person
+from carteira.identity.users.queries import PersonView, find_person, holders_of, live_among, names, person
 from carteira.identity.users.service import (
     NewPerson,
     add_person,
     change_password,
+    erase_demo_person,
     prepare_password,
     register_person,
 )
@@ -148,6 +149,7 @@ __all__ = [
     "confirm_by_code",
     "confirm_by_passkey",
     "confirm_by_password",
+    "erase_demo_person",
     "export_users",
     "find_person",
     "finish_sign_in",
@@ -157,6 +159,7 @@ __all__ = [
     "invite_administrator",
     "keep_an_administrator",
     "kind_of",
+    "live_among",
     "module",
     "names",
     "passkey_sign_in",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sms import Sms
 from carteira.kit.security.sealing import Sealer
 
 ACCESS_SECONDS = 600
@@ -55,6 +57,8 @@ class IdentityConfig:
     """PEM file of the key that signs access tokens; retired keys lie beside it."""
     sealing_key: Path
     """File of the keys that seal authenticators' secrets at rest."""
+    mailer: Mailer
+    sms: Sms
     development: bool = True
     """Takes operators' tokens that carry their own claims; cookies need no TLS."""
     second_factor: bool = False
@@ -67,10 +71,6 @@ class IdentityConfig:
     """A sorted file of the SHA-1 hashes of breached passwords, which none may be."""
     registrations_per_hour: int | None = 600
     """How many people may register from one network in an hour; None: any number."""
-    smtp_url: str | None = None
-    mail_from: str = "nao-responda@carteira.localhost"
-    sms_url: str | None = None
-    sms_token: str | None = None
     contact_change_hours: int = 72
     """For how long a changed contact point does not recover the account, and the former one may undo the change."""
     link_base: str = "http://localhost:8000"

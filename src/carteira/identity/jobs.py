@@ -21,8 +21,6 @@ from carteira.identity.social import service as social
 from carteira.identity.users.export import export_daily
 from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db.engine import Database
-from carteira.kit.outbound.mail import Mailer
-from carteira.kit.outbound.sms import sms_of
 from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.values.actor import Actor
 from carteira.kit.web import idempotency
@@ -60,8 +58,8 @@ def make_blueprint(config: IdentityConfig) -> Blueprint:
 
 def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages that carry codes. They go out after the transaction, which no network call may hold open."""
-    mailer = Mailer(config.smtp_url, config.mail_from)
-    sms = sms_of(config.sms_url, config.sms_token, config.home)
+    mailer = config.mailer
+    sms = config.sms
 
     @blueprint.task(name="send_recovery_code", retry=_RETRY, pass_context=True)
     async def send_recovery_code(context: JobContext, recovery_id: str) -> None:
@@ -86,7 +84,7 @@ def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages that tell a person what happened to their account."""
-    mailer = Mailer(config.smtp_url, config.mail_from)
+    mailer = config.mailer
 
     @blueprint.task(name="tell_password_changed", retry=_RETRY, pass_context=True)
     async def tell_password_changed(context: JobContext, user_id: str) -> None:
@@ -115,8 +113,8 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages about contact points. Links are made in the job, so that only the message holds them."""
-    mailer = Mailer(config.smtp_url, config.mail_from)
-    sms = sms_of(config.sms_url, config.sms_token, config.home)
+    mailer = config.mailer
+    sms = config.sms
     link = f"{config.link_base}/auth/contacts"
 
     @blueprint.task(name="tell_contact_changed", retry=_RETRY, pass_context=True)
@@ -164,7 +162,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the messages that tell a person what was proven of their CPF."""
-    mailer = Mailer(config.smtp_url, config.mail_from)
+    mailer = config.mailer
 
     @blueprint.task(name="tell_cpf_proven", retry=_RETRY, pass_context=True)
     async def tell_cpf_proven(context: JobContext, user_id: str) -> None:

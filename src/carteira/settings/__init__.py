@@ -64,8 +64,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    environment: Literal["development", "production"] = Field(
-        "development", description="`production` refuses development defaults (secrets, debug, demo data)."
+    environment: Literal["development", "staging", "production"] = Field(
+        "development",
+        description="`production` refuses development defaults (secrets, debug, demo data); `staging` refuses them "
+        "too, takes sandboxes of other people's services, and sends to nobody but whom it is told.",
     )
     debug: bool = Field(False, description="Reload on change and logs at debug level; development only.")
     host: str = Field("127.0.0.1", description="Address that the server listens on.")
@@ -152,6 +154,18 @@ class Settings(BaseSettings):
         None, description="SMS provider's endpoint (POST of `to` and `text`); empty: files under the home folder."
     )
     sms_token: SecretStr | None = Field(None, description="Bearer token for the SMS provider.")
+    mail_only_to: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.-]+( *, *[A-Za-z0-9.-]+)*$",
+        description="Domains, comma-separated, that e-mails go to; others' are left out and counted. Staging wants it "
+        "said; empty: all.",
+    )
+    sms_only_to: str | None = Field(
+        None,
+        pattern=r"^[0-9]{10,11}( *, *[0-9]{10,11})*$",
+        description="Phones, comma-separated, that SMS go to; others' are left out and counted. Staging wants it said "
+        "with `SMS_URL`; empty: all.",
+    )
     contact_change_hours: int = Field(
         72,
         ge=0,
@@ -270,6 +284,11 @@ class Settings(BaseSettings):
         False, description="`/metrics` asks for no token; production wants it said where there is none."
     )
     metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
+    docs_open: bool | None = Field(
+        None,
+        description="Whether `/docs`, `/redoc` and `/openapi.json` are served, to anybody; empty: they are, in "
+        "development only, and production wants it said.",
+    )
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
     )
@@ -412,7 +431,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:
-        if self.environment == "production" and (wrong := list(production.faults(self))):
+        if self.environment != "development" and (wrong := list(production.faults(self))):
             raise InsecureProduction("; ".join(wrong))
         return self
 
@@ -453,12 +472,27 @@ class Settings(BaseSettings):
     @property
     def needs_second_factor(self) -> bool:
         """Whether claims wait for a second factor."""
-        return (self.operators_second_factor or ("required" if self.environment == "production" else "off")) != "off"
+        return (self.operators_second_factor or ("off" if self.environment == "development" else "required")) != "off"
 
     @property
     def unproven_cpf_policy(self) -> Literal["allow", "refuse"]:
         """What a CPF that was only typed earns."""
-        return self.unproven_cpf or ("refuse" if self.environment == "production" else "allow")
+        return self.unproven_cpf or ("allow" if self.environment == "development" else "refuse")
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether the contract's pages are served."""
+        return self.environment == "development" if self.docs_open is None else self.docs_open
+
+    @property
+    def mail_domains(self) -> frozenset[str] | None:
+        """The domains that e-mails go to; None: all."""
+        return None if self.mail_only_to is None else frozenset(_split(self.mail_only_to.lower()))
+
+    @property
+    def sms_phones(self) -> frozenset[str] | None:
+        """The phones that SMS go to; None: all."""
+        return None if self.sms_only_to is None else frozenset(_split(self.sms_only_to))
 
     def database(self) -> str:
         """Give PostgreSQL's address as a plain `postgresql://` URL.

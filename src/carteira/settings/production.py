@@ -1,4 +1,4 @@
-"""What production refuses of the settings, each in a Portuguese sentence that names the setting."""
+"""What production and staging refuse of the settings, each in a Portuguese sentence that names the setting."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from carteira.settings import Settings
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
+SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the stand-in's, which production refuses
+_GOVBR_STAGING = ".staging.acesso.gov.br"
 _SECRET_BYTES = 32
 """RFC 7518, section 3.2, for HS256."""
 _DIFFERENT_BYTES = 10
@@ -33,10 +35,29 @@ _ADDRESSES = (
 
 
 def faults(settings: "Settings") -> Iterator[str]:
-    """Name everything that production does not start with."""
+    """Name everything that production, or staging, does not start with."""
     yield from _unset(settings)
     yield from _weak(settings)
     yield from _in_clear(settings)
+    yield from _sandboxes(settings) if settings.environment == "production" else _reaching_people(settings)
+
+
+def _sandboxes(settings: "Settings") -> Iterator[str]:
+    """Name what stands in for other people's services, which staging takes."""
+    if settings.token_cashback.get_secret_value() == SANDBOX_TOKEN:
+        yield "TOKEN_CASHBACK é o do substituto do serviço de cashback, que é só para desenvolvimento e staging"
+    for name in ("govbr_issuer", "govbr_api_url"):
+        host = urlsplit(getattr(settings, name)).hostname or ""
+        if settings.govbr_client_id and host.endswith(_GOVBR_STAGING):
+            yield f"{name.upper()} é do ambiente de testes do gov.br"
+
+
+def _reaching_people(settings: "Settings") -> Iterator[str]:
+    """Name what staging would reach people by who did not ask for it."""
+    if settings.mail_only_to is None:
+        yield "MAIL_ONLY_TO precisa ser definida em staging (os domínios que recebem e-mails)"
+    if settings.sms_url is not None and settings.sms_only_to is None:
+        yield "SMS_ONLY_TO precisa ser definida em staging com SMS_URL (os telefones que recebem SMS)"
 
 
 def _unset(settings: "Settings") -> Iterator[str]:
@@ -46,10 +67,11 @@ def _unset(settings: "Settings") -> Iterator[str]:
         "access_token_key_file",
         "identity_key_file",
         "smtp_url",
-        "sms_url",
         "public_url",
         "trusted_proxies",
     ]
+    if settings.environment == "production":
+        names += ["sms_url"]
     if "documents" in settings.modules:
         names += ["documents_url", "documents_key_file", "malware_scan"]
     if "credit" in settings.modules:
@@ -85,13 +107,15 @@ def _weak(settings: "Settings") -> Iterator[str]:
         yield "OPERATORS_SECOND_FACTOR precisa ser required"
     if settings.metrics_token is None and not settings.metrics_open:
         yield "METRICS_TOKEN precisa ser definida, ou METRICS_OPEN=true dizer que /metrics fica aberta"
+    if settings.docs_open is None:
+        yield "DOCS_OPEN precisa ser true ou false: se /docs, /redoc e /openapi.json são servidos a qualquer um"
 
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
     """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
     if settings.database_url is not None and not settings.database_insecure:
         database = DatabaseAddress.parse(settings.database_url.get_secret_value())
-        if not database.demands_tls and not all(_is_here(host.name) for host in database.hosts):
+        if not database.demands_tls and not is_database_here(settings):
             yield (
                 "DATABASE_URL precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
                 "DATABASE_INSECURE=true diz que a rede é de confiança"
@@ -111,6 +135,13 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
         address = urlsplit(getattr(settings, name) or "")
         if address.scheme == "http" and not _is_here(address.hostname):
             yield f"{name.upper()} precisa ser https:// fora desta máquina"
+
+
+def is_database_here(settings: "Settings") -> bool:
+    """Tell whether PostgreSQL is reached on this machine alone."""
+    if settings.database_url is None:
+        return True
+    return all(_is_here(host.name) for host in DatabaseAddress.parse(settings.database_url.get_secret_value()).hosts)
 
 
 def _is_here(host: str | None) -> bool:

@@ -1,6 +1,6 @@
 """Reads: a person, the list and its search, the report, what is held, and who looked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -143,6 +143,11 @@ async def person(tx: Tx, user_id: UUID) -> PersonView:
     if row is None:
         raise UserNotFound
     return view_of(row)
+
+
+async def live_among(tx: Tx, user_ids: Collection[UUID]) -> list[UUID]:
+    """Return the ids of those among them who are people and were not erased."""
+    return list(await tx.scalars(select(User.id).where(User.id.in_(user_ids), User.erased_at.is_(None))))
 
 
 async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:

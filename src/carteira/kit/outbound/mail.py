@@ -9,7 +9,13 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import structlog
+from prometheus_client import Counter
+
 TIMEOUT_SECONDS = 15
+
+left_out = Counter("carteira_messages_left_out", "Messages to whom the settings do not let them go", ["kind"])
+log = structlog.get_logger(__name__)
 
 
 class MailNotConfigured(RuntimeError):
@@ -34,16 +40,24 @@ class Mailer:
 
     url: str | None
     sender: str
+    only_to: frozenset[str] | None = None
+    """The domains that messages go to; others are left out. None: all."""
 
     async def send(self, to: str, message: Message, *, message_id: str | None = None) -> None:
         """Send a message; the blocking conversation runs in a thread.
 
-        A `message_id` of the caller's own lets mail programs know a message that a job sends twice.
+        To a domain that is not among `only_to` nothing goes. A `message_id` of the caller's own lets mail programs know
+        a message that a job sends twice.
 
         Raises:
             MailNotConfigured: there is no server.
             OSError: the server is not to be reached (`smtplib.SMTPException` is one too), or refused the message.
         """
+        domain = to.rpartition("@")[2].lower()
+        if self.only_to is not None and domain not in self.only_to:
+            left_out.labels("email").inc()
+            log.info("mail left out", domain=domain)
+            return
         if self.url is None:
             raise MailNotConfigured("SMTP_URL is not set")
         await asyncio.to_thread(_send, self.url, self._compose(to, message, message_id))

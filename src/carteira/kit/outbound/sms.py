@@ -7,6 +7,7 @@ import httpx
 import structlog
 
 from carteira.kit.ops.private_files import create_private_file
+from carteira.kit.outbound.mail import left_out
 from carteira.kit.values.ids import uuid7
 
 TIMEOUT_SECONDS = 10
@@ -52,6 +53,25 @@ class HttpSms:
             answer.raise_for_status()
 
 
-def sms_of(url: str | None, token: str | None, home: Path) -> Sms:
-    """Choose the adapter: HTTP where a provider is set, else the folder."""
-    return HttpSms(url, token) if url else FolderSms(home / "sms")
+class FewSms:
+    """Sends to some phones, and to no others."""
+
+    def __init__(self, sms: Sms, phones: frozenset[str]) -> None:
+        self._sms = sms
+        self._phones = phones
+
+    async def send(self, phone: str, text: str) -> None:
+        """Send it if the phone is one of them. Raises as what it sends by."""
+        if phone in self._phones:
+            await self._sms.send(phone, text)
+            return
+        left_out.labels("sms").inc()
+        log.info("sms left out")
+
+
+def sms_of(url: str | None, token: str | None, home: Path, only_to: frozenset[str] | None = None) -> Sms:
+    """Choose the adapter: HTTP where a provider is set, to `only_to` if that is given; else the folder."""
+    if not url:
+        return FolderSms(home / "sms")
+    sms = HttpSms(url, token)
+    return sms if only_to is None else FewSms(sms, only_to)
