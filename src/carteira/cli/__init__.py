@@ -14,6 +14,7 @@ from carteira.cli import (
     credit,
     database,
     developer,
+    doctor,
     errors,
     jobs,
     keys,
@@ -33,6 +34,7 @@ for command in (
     database.seed,
     developer.token,
     developer.openapi,
+    doctor.doctor,
 ):
     app.command()(command)
 for name, group in (

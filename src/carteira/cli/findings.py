@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 
 from carteira.cli.terminal import out
-from carteira.doctor import Finding, worst
+from carteira.doctor import Diagnosis, worst
 
 _MARKS = {"ok": "[green]ok     [/]", "warn": "[yellow]atenção[/]", "fail": "[bold red]falha  [/]"}
 
 
-def tell(findings: Sequence[Finding], *, as_json: bool) -> None:
+def tell(findings: Sequence[Diagnosis], *, as_json: bool) -> None:
     """Print findings; leave with 1 if one of them is a failure."""
     if as_json:
         document = {"level": worst(findings), "findings": [asdict(finding) for finding in findings]}

@@ -13,7 +13,7 @@ from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
-    from carteira.doctor import Finding
+    from carteira.doctor import Diagnosis
 
 app = typer.Typer(no_args_is_help=True, help="Chaves: tokens, identidade, documentos, crédito e processador.")
 
@@ -197,7 +197,7 @@ def check(
     tell(found, as_json=as_json)
 
 
-async def _look_at_data(settings: Settings, url: str) -> list["Finding"]:
+async def _look_at_data(settings: Settings, url: str) -> list["Diagnosis"]:
     from carteira.doctor import keys
     from carteira.kit.db.engine import open_database
 

@@ -3,6 +3,6 @@
 Nothing here changes anything. A look that cannot be taken is a finding too.
 """
 
-from carteira.doctor.findings import Finding, Level, worst
+from carteira.doctor.findings import Diagnosis, Level, worst
 
-__all__ = ["Finding", "Level", "worst"]
+__all__ = ["Diagnosis", "Level", "worst"]

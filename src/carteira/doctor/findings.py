@@ -9,7 +9,7 @@ _ORDER: tuple[Level, ...] = ("ok", "warn", "fail")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What was found of one thing, how bad it is, and what to do about it."""
 
     area: str
@@ -18,21 +18,21 @@ class Finding:
     advice: str | None = None
 
 
-def ok(area: str, text: str) -> Finding:
+def ok(area: str, text: str) -> Diagnosis:
     """Return that something is well."""
-    return Finding(area, "ok", text)
+    return Diagnosis(area, "ok", text)
 
 
-def warn(area: str, text: str, advice: str | None = None) -> Finding:
+def warn(area: str, text: str, advice: str | None = None) -> Diagnosis:
     """Return that something is not as it should be, and works."""
-    return Finding(area, "warn", text, advice)
+    return Diagnosis(area, "warn", text, advice)
 
 
-def fail(area: str, text: str, advice: str | None = None) -> Finding:
+def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
     """Return that something does not work, or is not safe."""
-    return Finding(area, "fail", text, advice)
+    return Diagnosis(area, "fail", text, advice)
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst(findings: Iterable[Diagnosis]) -> Level:
     """Return the worst level among findings."""
     return max((finding.level for finding in findings), key=_ORDER.index, default="ok")

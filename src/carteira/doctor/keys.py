@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 from carteira import credit, documents, identity
-from carteira.doctor.findings import Finding, fail, ok, warn
+from carteira.doctor.findings import Diagnosis, fail, ok, warn
 from carteira.key_rings import RINGS, fault_of, rings_on
 from carteira.kit.db.engine import Database
 from carteira.kit.security.sealing import Sealer
@@ -11,10 +11,11 @@ from carteira.kit.values.clock import clock
 from carteira.settings import Settings, production
 
 AREA = "chaves"
-_OLD_DAYS = 400
+_DAYS, _TOKENS_DAYS = 731, 366
+"""For how long a key is used at most (`docs/reference/cryptography.md`)."""
 
 
-def key_files(settings: Settings) -> Iterator[Finding]:
+def key_files(settings: Settings) -> Iterator[Diagnosis]:
     """Look at the files: there, readable, nobody else's, and how old the active keys are."""
     for ring in rings_on(settings):
         path = ring.path(settings)
@@ -28,14 +29,14 @@ def key_files(settings: Settings) -> Iterator[Finding]:
         look = ring.look(path)
         text = f"{ring.name}: {path}, chave {look.active} desde {look.since:%d/%m/%Y}"
         text += f", e {look.former} anteriores" if look.former else ""
-        if (clock.now() - look.since).days > _OLD_DAYS:
+        if (clock.now() - look.since).days > (_TOKENS_DAYS if ring.name == "tokens" else _DAYS):
             yield warn(AREA, text, f"troque-a: carteira keys rotate {ring.name}")
         else:
             yield ok(AREA, text)
     yield from _processor_secrets(settings)
 
 
-def _processor_secrets(settings: Settings) -> Iterator[Finding]:
+def _processor_secrets(settings: Settings) -> Iterator[Diagnosis]:
     if production.has_weak_secret(settings):
         if settings.environment == "development":
             yield ok(AREA, "jwt: JWT_SECRET é o segredo de desenvolvimento, ou fraco; fora dele não é aceito")
@@ -51,24 +52,34 @@ def _processor_secrets(settings: Settings) -> Iterator[Finding]:
         yield ok(AREA, "jwt: JWT_SECRET")
 
 
-async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[Finding]:
+async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:
     """Look whether the keys open what the database holds. Raises as `Database.transaction`."""
-    rings = {ring.name: ring.path(settings) for ring in rings_on(settings)}
-    usable = {name for name, path in rings.items() if _is_usable(name, settings)}
+    names = {ring.name for ring in rings_on(settings)}
     async with database.transaction() as tx:
-        if "identity" in usable:
-            check = await identity.check_sealed(tx, Sealer(rings["identity"]))
-            yield _of_counts("identity", check.on_active, check.on_former, check.unreadable)
-        if "documents" in usable:
-            keys = documents.MasterKeyRing(rings["documents"]).keys()
-            counts = await documents.count_by_key(tx)
-            yield _by_key("documents", keys[-1].id, {key.id for key in keys}, counts)
-        if "credit" in usable:
-            file = credit.read_key_file(rings["credit"])
-            active = credit.KMS + settings.credit_kms_key_id if settings.credit_kms_key_id else file.active
-            counts = await credit.count_by_key(tx)
-            by_kms = {key for key in counts if key.startswith(credit.KMS)}
-            yield _by_key("credit", active, {*file.keys, *by_kms}, counts)
+        ring = Sealer(RINGS["identity"].path(settings)) if _is_usable("identity", settings) else None
+        check = await identity.check_sealed(tx, ring)
+        yield _of_counts("identity", check.on_active, check.on_former, check.unreadable)
+        if "documents" in names:
+            yield _of_documents(settings, await documents.count_by_key(tx))
+        if "credit" in names:
+            yield _of_credit(settings, await credit.count_by_key(tx))
+
+
+def _of_documents(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
+    if not _is_usable("documents", settings):
+        return _by_key("documents", "", set(), counts)
+    keys = documents.MasterKeyRing(RINGS["documents"].path(settings)).keys()
+    return _by_key("documents", keys[-1].id, {key.id for key in keys}, counts)
+
+
+def _of_credit(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
+    """Tell of base A; whether KMS opens what it wrapped is for KMS to say."""
+    by_kms = {key for key in counts if key.startswith(credit.KMS)}
+    if not _is_usable("credit", settings):
+        return _by_key("credit", "", by_kms, counts)
+    file = credit.read_key_file(RINGS["credit"].path(settings))
+    active = credit.KMS + settings.credit_kms_key_id if settings.credit_kms_key_id else file.active
+    return _by_key("credit", active, {*file.keys, *by_kms}, counts)
 
 
 def _is_usable(name: str, settings: Settings) -> bool:
@@ -80,13 +91,13 @@ def _is_usable(name: str, settings: Settings) -> bool:
     return True
 
 
-def _by_key(name: str, active: str, known: set[str], counts: Mapping[str, int]) -> Finding:
+def _by_key(name: str, active: str, known: set[str], counts: Mapping[str, int]) -> Diagnosis:
     unreadable = sum(number for key, number in counts.items() if key not in known)
     on_active = counts.get(active, 0)
     return _of_counts(name, on_active, sum(counts.values()) - on_active - unreadable, unreadable)
 
 
-def _of_counts(name: str, on_active: int, on_former: int, unreadable: int) -> Finding:
+def _of_counts(name: str, on_active: int, on_former: int, unreadable: int) -> Diagnosis:
     if unreadable:
         return fail(
             AREA,

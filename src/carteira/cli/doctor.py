@@ -1,0 +1,37 @@
+"""`carteira doctor`: looks at everything that an installation needs, and says what to do."""
+
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from carteira.cli import errors, launcher
+from carteira.cli.terminal import misspelt_names, run_quietly, written
+from carteira.settings import Settings
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Em JSON.")] = False,
+) -> None:
+    """Confere configuração, chaves, conexões, relógio, disco, migrações e direitos, e diz o que fazer.
+
+    Sai com 1 se algo falhar.
+    """
+    from carteira.cli.findings import tell
+    from carteira.doctor.findings import Diagnosis, fail, warn
+
+    found: list[Diagnosis] = [
+        warn("configuração", f"{name} não é uma configuração", f"seria {meant}?") for name, meant in misspelt_names()
+    ]
+    try:
+        settings: Settings | None = launcher.settings_of_running_server()
+    except (ValidationError, UnicodeDecodeError) as error:
+        settings = None
+        found += [fail("configuração", text) for text in errors.faults_of_settings(error)]
+    if settings is not None:
+        from carteira.doctor.examination import examine
+
+        url = written("DATABASE_URL")
+        here = settings
+        found += run_quietly("Examinando", lambda: examine(here, lambda error: errors.sentence_of(error, url)))
+    tell(found, as_json=as_json)

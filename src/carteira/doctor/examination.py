@@ -1,0 +1,57 @@
+"""The whole examination: every look, each with its time, and none that ends the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+from carteira.doctor import database, keys, machine, services
+from carteira.doctor.findings import Diagnosis, fail, ok
+from carteira.kit.db.engine import open_database
+from carteira.settings import Settings
+
+SECONDS = 20.0
+Explain = Callable[[BaseException], str | None]
+"""Says in Portuguese what an error means for an operator; None if it does not know."""
+
+
+async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
+    """Look at everything that the settings name."""
+    found = [ok("configuração", f"ENVIRONMENT={settings.environment}")]
+    found += list(machine.look(settings))
+    found += list(keys.key_files(settings))
+    looks: list[tuple[str, Callable[[], Awaitable[list[Diagnosis]]]]] = [
+        (database.AREA, lambda: _look_at_database(settings)),
+        ("redis", lambda: _all(services.look_at_redis(settings))),
+        ("armazenamento", lambda: _all(services.look_at_storage(settings))),
+        ("antivírus", lambda: _all(services.look_at_scanner(settings))),
+        ("e-mail", lambda: asyncio.to_thread(lambda: list(services.look_at_mail(settings)))),
+        ("endereços", lambda: _addresses(settings)),
+    ]
+    for area, take in looks:
+        found += await _taken(area, take, explain)
+    return found
+
+
+async def _taken(area: str, take: Callable[[], Awaitable[list[Diagnosis]]], explain: Explain) -> list[Diagnosis]:
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await take()
+    except Exception as error:  # noqa: BLE001 - a look that cannot be taken is a finding, whatever it failed by
+        return [fail(area, explain(error) or f"não responde como devia ({type(error).__name__}: {error})")]
+
+
+async def _all(findings: AsyncIterator[Diagnosis]) -> list[Diagnosis]:
+    return [finding async for finding in findings]
+
+
+async def _look_at_database(settings: Settings) -> list[Diagnosis]:
+    if settings.database_url is None:
+        return [fail(database.AREA, "DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar")]
+    async with open_database(settings.database()) as opened:
+        return await _all(database.look(settings, opened))
+
+
+async def _addresses(settings: Settings) -> list[Diagnosis]:
+    looks: Iterable[Awaitable[Diagnosis]] = (
+        services.look_at_address(name, url) for name, url in services.addresses(settings).items()
+    )
+    return list(await asyncio.gather(*looks))
