@@ -37,9 +37,9 @@ $(BIN)/uv: | python
 	else \
 	  $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv==$(UV_VERSION); fi
 
-$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/uv
+$(VENV)/.installed: requirements-embedded.lock pyproject.toml | $(BIN)/uv
 	@echo "Installing Carteira into $(VENV) …"
-	$(call pip_install,--require-hashes -r requirements.lock)
+	$(call pip_install,--require-hashes -r requirements-embedded.lock)
 	$(call pip_install,--no-deps --no-build-isolation -e .)
 	@touch $@
 
@@ -51,11 +51,15 @@ install: python $(VENV)/.installed ## Install what `make run` needs into .venv
 
 install-dev: python $(VENV)/.installed-dev ## Install what tests and checks need too
 
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+# The first has everything, and the others its versions: production, `make run`, and training.
 lock: | $(BIN)/uv ## Resolve the dependencies again and write the hashed locks
-	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(LOCK_FLAGS) \
-	  pyproject.toml --group build --group dev -o requirements-dev.lock
-	@$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  -c requirements-dev.lock pyproject.toml --group build -o requirements.lock
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra embedded --extra ml --group build --group dev \
+	  -o requirements-dev.lock
+	@$(COMPILE) -c requirements-dev.lock pyproject.toml -o requirements.lock
+	@$(COMPILE) -c requirements-dev.lock pyproject.toml --extra embedded --group build -o requirements-embedded.lock
+	@$(COMPILE) -c requirements-dev.lock pyproject.toml --extra ml -o requirements-ml.lock
 
 run: install ## Start everything on http://localhost:8000 (PORT=8123, CARTEIRA_HOME=folder)
 	@exec $(BIN)/carteira run

@@ -25,6 +25,8 @@ class Server:
     home: Path
     env: dict[str, str]
     log: Path
+    program: str = sys.executable
+    """The Python that runs it."""
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,8 +35,8 @@ class Server:
     def restart(self) -> None:
         """Start the processes (again), on the same port."""
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "carteira", "serve"], env=self.env, stdout=out, stderr=out, cwd=self.home
+            self.process = subprocess.Popen(  # noqa: S603 - argv is ours
+                [self.program, "-m", "carteira", "serve"], env=self.env, stdout=out, stderr=out, cwd=self.home
             )
 
     def workers(self) -> list[int]:

@@ -31,6 +31,9 @@ class ExportMismatch(Exception):
     """The folder holds an export of another table or another number of segments."""
 
 
+NEEDS_ML = "é preciso instalar carteira[ml] (pyarrow e scikit-learn; requirements-ml.lock)"
+
+
 class MissingLibrary(Exception):
     """What exporting or training needs is not installed; the text says how to have it."""
 
@@ -63,7 +66,7 @@ def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
     try:
         import pyarrow.parquet as module  # noqa: PLC0415 - the server does without it
     except ImportError as error:
-        raise MissingLibrary("exporting and training need pyarrow and scikit-learn: run `make install-dev`") from error
+        raise MissingLibrary(NEEDS_ML) from error
     return module
 
 

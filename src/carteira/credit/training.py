@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carteira.credit.export import MissingLibrary, parquet
+from carteira.credit.export import NEEDS_ML, MissingLibrary, parquet
 from carteira.credit.score import FEATURES, MAJORITY, Scorecard, features, load
 
 BATCH_ROWS = 5_000
@@ -179,7 +179,7 @@ def _fit(cells: Cells, names: Sequence[str], weights: Mapping[str, Sequence[floa
     try:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - the server does without it
     except ImportError as error:
-        raise MissingLibrary("training needs scikit-learn: run `make install-dev`") from error
+        raise MissingLibrary(NEEDS_ML) from error
     kept = list(names)
     while True:
         columns = [names.index(name) for name in kept]

