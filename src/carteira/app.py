@@ -178,6 +178,7 @@ def web_config(settings: Settings) -> web.WebConfig:
         root_path=settings.root_path,
         providers=tuple(name for name, provider in providers.items() if provider is not None),
         free_recharges=settings.recharges_are_free,
+        docs=settings.serves_docs,
         demonstration=config.development,
     )
 

@@ -89,4 +89,5 @@ def test_from_a_demo_database_to_a_server_that_starts(staging: dict[str, object]
         assert httpx.post(f"{server.url}/auth/login", data=form).status_code == 401
         for page in ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"):
             assert httpx.get(f"{server.url}{page}").status_code == 404, "DOCS_OPEN=false"
+        assert "/docs" not in httpx.get(f"{server.url}/").text, "no door leads there either"
         assert httpx.get(f"{server.url}/health/ready").status_code == 200

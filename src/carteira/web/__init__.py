@@ -40,7 +40,11 @@ def renderer(config: WebConfig) -> "Renderer":
     from carteira.web.wallet.navigation import navigation
 
     made = Renderer.of(config)
-    made.templates.globals |= {"navigation": navigation(config, PATHS), "has_page": PATHS.__contains__}
+    made.templates.globals |= {
+        "navigation": navigation(config, PATHS),
+        "has_page": PATHS.__contains__,
+        "has_docs": config.docs,
+    }
     made.templates.tests["known_page"] = PATHS.__contains__
     return made
 

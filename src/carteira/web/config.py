@@ -17,5 +17,7 @@ class WebConfig:
     """Where people may sign in elsewhere, in the order of the buttons: `govbr`, `google`, `meta`."""
     free_recharges: bool = False
     """Whether a person's recharge of a transport card needs no payment."""
+    docs: bool = True
+    """Whether the contract's pages are served: the front page leads there."""
     demonstration: bool = False
     """Whether this is a development server: the console says so."""
