@@ -75,11 +75,11 @@ def test_the_models_and_the_migrated_database_agree(new_database: NewDatabase) -
     assert checks_in(database_url) == checks_of_models()
 
 
-def test_a_new_database_has_nobody(new_empty_database: Callable[[], str]) -> None:
+def test_a_new_database_has_nobody_and_approves_nobody(new_empty_database: Callable[[], str]) -> None:
     url = new_empty_database()
     schema.migrate(url)
     with psycopg.connect(url) as connection:
-        for table in ("users", "clients", "sessions", "user_claims"):
+        for table in ("users", "clients", "sessions", "user_claims", "resellers_auto_approvals"):
             assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)  # noqa: S608 - our names
 
 
