@@ -37,7 +37,7 @@ def test_each_requirement_stands_in_the_table_once() -> None:
 
 
 def test_each_row_has_a_state_and_a_proof_that_fits_it() -> None:
-    assert {state for _, state, _ in rows()} == STATES
+    assert {state for _, state, _ in rows()} <= STATES
     unproven = [
         number for number, state, proof in rows() if state == "yes" and not (PROOF.search(proof) or "[" in proof)
     ]
