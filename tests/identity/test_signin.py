@@ -308,7 +308,7 @@ async def test_where_the_address_is_https_the_device_is_this_hosts_alone(
     plain, https = await start_app(), await start_app(public_url="https://carteira.exemplo.com.br")
     person = await register(plain)
     given = (await login(plain, person.cpf, PASSWORD)).headers["set-cookie"]
-    assert re.match(r"carteira_device=[^;]+; HttpOnly; Max-Age=34560000; Path=/auth; SameSite=lax$", given)
+    assert re.match(r"carteira_device=[^;]+; HttpOnly; Max-Age=34560000; Path=/; SameSite=lax$", given)
     stranger = https.at(random_address())
     given = (await login(https, person.cpf, PASSWORD, http=stranger)).headers["set-cookie"]
     found = re.match(
