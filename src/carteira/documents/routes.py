@@ -29,7 +29,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
 from carteira.kit.web.public_address import public_address
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadsDep, TxDep
 from carteira.kit.web.validation import describe
 
 MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
@@ -198,9 +198,9 @@ async def _register(
 
 
 @router.get("", summary="Meus documentos")
-async def list_documents(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DocumentOut]:
+async def list_documents(reads: ReadsDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DocumentOut]:
     """Lista os documentos da pessoa, do mais novo ao mais antigo."""
-    rows = await service.listed(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
+    rows = await service.listed(reads, who.user_id, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(DocumentOut.model_validate)
 
 

@@ -4,13 +4,13 @@ Files are streamed outside of transactions (`forms`, `upload`); what is here beg
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 
 from carteira.documents import metrics
 from carteira.documents.errors import (
@@ -30,6 +30,7 @@ from carteira.documents.sealing import FileSealer
 from carteira.documents.storage import Storage
 from carteira.documents.upload import StoredFile
 from carteira.kit.db import jobs, outbox
+from carteira.kit.db.reads import Query, Reads, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.ids import uuid7
@@ -128,22 +129,30 @@ class OpenedFile:
             raise FileDamaged
 
 
+_SHOWN = (
+    Document.id,
+    Document.user_id,
+    Document.document_type,
+    Document.document_number,
+    Document.file_name,
+    Document.expires_on,
+    Document.version,
+    Document.uploaded_at,
+    Document.updated_at,
+    Document.state,
+    Document.decided_at,
+    Document.decision,
+)
+
+
 def view(row: Document) -> DocumentView:
     """Show a document as others see it."""
-    return DocumentView(
-        row.id,
-        row.user_id,
-        DocumentType(row.document_type),
-        row.document_number,
-        row.file_name,
-        row.expires_on,
-        row.version,
-        row.uploaded_at,
-        row.updated_at,
-        DocumentState(row.state),
-        row.decided_at,
-        row.decision,
-    )
+    return _view_of(*(getattr(row, column.key) for column in _SHOWN))
+
+
+def _view_of(*columns: Any) -> DocumentView:  # noqa: ANN401 - as `_SHOWN` has them
+    document = DocumentView(*columns)
+    return replace(document, document_type=DocumentType(document.document_type), state=DocumentState(document.state))
 
 
 def _declare(row: Document, now: datetime) -> None:
@@ -248,12 +257,19 @@ def wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
     return document_id.bytes + version_id.bytes
 
 
-async def listed(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DocumentView]:
+_LISTED = Query(
+    select(*_SHOWN)
+    .where(Document.user_id == bindparam("user_id"), Document.id < bindparam("before"))
+    .order_by(Document.id.desc())
+    .limit(bindparam("limit"))
+)
+_AFTER_ALL = UUID(int=2**128 - 1)
+
+
+async def listed(via: Tx | Reads, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DocumentView]:
     """Give a person's documents, newest first."""
-    query = select(Document).where(Document.user_id == user_id).order_by(Document.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Document.id < before)
-    return [view(row) for row in await tx.scalars(query)]
+    found = await rows(via, _LISTED, user_id=user_id, before=before or _AFTER_ALL, limit=limit)
+    return [_view_of(*row) for row in found]
 
 
 async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:

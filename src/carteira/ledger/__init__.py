@@ -33,6 +33,7 @@ from carteira.ledger.errors import (
     StaleBook,
 )
 from carteira.ledger.queries import (
+    BALANCES,
     STATEMENT,
     LedgerAccountView,
     LineKey,
@@ -72,6 +73,7 @@ from carteira.ledger.service import (
 )
 
 __all__ = [
+    "BALANCES",
     "STATEMENT",
     "Account",
     "AccountNotFound",

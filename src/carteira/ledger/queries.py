@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text
 
+from carteira.kit.db.reads import Query, Reads, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import Instant
@@ -45,6 +46,8 @@ class LineKey(NamedTuple):
 
 
 STATEMENT = CursorOf(LineKey)
+BALANCES = select(LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held).subquery("ledger_balances")
+"""Accounts' balances in centavos, for other modules' queries to join by the accounts' ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,8 @@ async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
     return found or 0
 
 
-_STATEMENT = text("""
+_STATEMENT = Query(
+    text("""
     SELECT page.account_id, page.entry_id, page.line, entry.kind, entry.description, page.amount, page.balance_after,
            page.posted_at, page.seq, entry.actor_kind, entry.actor_id, entry.approved_by
     FROM (
@@ -190,27 +194,27 @@ _STATEMENT = text("""
               AND (posted_at, coalesce(seq, 0), entry_id, line) <
                   (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS bigint))
             ORDER BY posted_at DESC, seq DESC, entry_id DESC, line DESC
-            LIMIT :limit
+            LIMIT CAST(:limit AS bigint)
         ) posting
         ORDER BY posting.posted_at DESC, coalesce(posting.seq, 0) DESC, posting.entry_id DESC, posting.line DESC
-        LIMIT :limit
+        LIMIT CAST(:limit AS bigint)
     ) page
     JOIN ledger_entries entry ON entry.id = page.entry_id
     ORDER BY page.posted_at DESC, coalesce(page.seq, 0) DESC, page.entry_id DESC, page.line DESC
 """)
+)
 _LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 
 
 async def statement(
-    tx: Tx, account_ids: Sequence[UUID], *, limit: int, before: LineKey | None = None
+    via: Tx | Reads, account_ids: Sequence[UUID], *, limit: int, before: LineKey | None = None
 ) -> list[StatementLine]:
     """Give up to `limit` postings of the accounts, newest first; `before` is the key of the last one already seen."""
     at, seq, entry_id, line = before or _LATEST
-    rows = await tx.execute(
-        _STATEMENT,
-        {"account_ids": list(account_ids), "at": at, "seq": seq, "entry_id": entry_id, "line": line, "limit": limit},
+    found = await rows(
+        via, _STATEMENT, account_ids=list(account_ids), at=at, seq=seq, entry_id=entry_id, line=line, limit=limit
     )
-    return [StatementLine(*row) for row in rows]
+    return [StatementLine(*row) for row in found]
 
 
 def _actor(kind: str | None, name: str | None) -> Actor | None:

@@ -5,17 +5,18 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import case, exists, select, tuple_
+from sqlalchemy import bindparam, case, exists, select, tuple_
 from sqlalchemy.sql.functions import sum as sum_
 
 from carteira import ledger
+from carteira.kit.db.reads import Query, Reads, first, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import Instant
 from carteira.kit.web.pagination import CursorOf
 from carteira.transit import numbers, service
 from carteira.transit.errors import CardNotFound, CardOfAnother
 from carteira.transit.models import Tap, TransportCard
-from carteira.transit.service import Card, view
+from carteira.transit.service import Card
 
 _TYPES = {
     "transit.recharge": "recharge",
@@ -76,46 +77,67 @@ class DeniedCard:
     reason: str
 
 
+_CARD = select(TransportCard.user_id, TransportCard.account_id, ledger.BALANCES.c.balance).join(
+    ledger.BALANCES, ledger.BALANCES.c.id == TransportCard.account_id
+)
+_BY_NUMBER = Query(_CARD.where(TransportCard.card_number == bindparam("number")))
+_OF_PERSON = Query(
+    select(
+        TransportCard.id,
+        TransportCard.user_id,
+        TransportCard.card_number,
+        ledger.BALANCES.c.balance,
+        TransportCard.status,
+    )
+    .join(ledger.BALANCES, ledger.BALANCES.c.id == TransportCard.account_id)
+    .where(TransportCard.user_id == bindparam("user_id"), TransportCard.id > bindparam("after"))
+    .order_by(TransportCard.id)
+    .limit(bindparam("limit"))
+)
+_NONE_BEFORE = UUID(int=0)
+
+
 async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
     """Give a person's cards, oldest first; the first look makes the card that they have from registration on."""
     await service.ensure_first_card(tx, user_id)
-    query = select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id).limit(limit)
-    if after is not None:
-        query = query.where(TransportCard.id > after)
-    balances = {account.id: account.balance for account in await ledger.accounts_of_owner(tx, user_id)}
-    return [view(card, balances[card.account_id]) for card in await tx.scalars(query)]
+    return await known_cards(tx, user_id, limit=limit, after=after)
 
 
-async def _own(tx: Tx, user_id: UUID, card_number: str) -> TransportCard:
-    """Give a person's card without locking it.
+async def known_cards(via: Tx | Reads, user_id: UUID, *, limit: int, after: UUID | None = None) -> list[Card]:
+    """Give a person's cards, oldest first; none if nobody has looked at them or issued one yet."""
+    found = await rows(via, _OF_PERSON, user_id=user_id, after=after or _NONE_BEFORE, limit=limit)
+    return [Card(*row) for row in found]
+
+
+async def _own(via: Tx | Reads, user_id: UUID, card_number: str) -> tuple[UUID, int]:
+    """Give the account and the balance of a person's card, without locking it.
 
     Raises:
         CardNotFound: there is no such card.
         CardOfAnother: it is another person's.
     """
-    card = None
-    if numbers.is_card_number(card_number):
-        card = await tx.scalar(select(TransportCard).where(TransportCard.card_number == card_number))
+    card = await first(via, _BY_NUMBER, number=card_number) if numbers.is_card_number(card_number) else None
     if card is None:
         raise CardNotFound
-    if card.user_id != user_id:
+    holder_id, account_id, balance = card
+    if holder_id != user_id:
         raise CardOfAnother
-    return card
+    return account_id, balance
 
 
-async def balance(tx: Tx, user_id: UUID, card_number: str) -> int:
+async def balance(via: Tx | Reads, user_id: UUID, card_number: str) -> int:
     """Give the balance of a person's card in centavos.
 
     Raises:
         CardNotFound: there is no such card.
         CardOfAnother: it is another person's.
     """
-    card = await _own(tx, user_id, card_number)
-    return (await ledger.account(tx, card.account_id)).balance
+    _, centavos = await _own(via, user_id, card_number)
+    return centavos
 
 
 async def history(
-    tx: Tx, user_id: UUID, card_number: str, *, limit: int, before: ledger.LineKey | None = None
+    via: Tx | Reads, user_id: UUID, card_number: str, *, limit: int, before: ledger.LineKey | None = None
 ) -> list[CardMovement]:
     """Give up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
 
@@ -123,7 +145,7 @@ async def history(
         CardNotFound: there is no such card.
         CardOfAnother: it is another person's.
     """
-    card = await _own(tx, user_id, card_number)
+    account_id, _ = await _own(via, user_id, card_number)
     return [
         CardMovement(
             line.entry_id,
@@ -134,7 +156,7 @@ async def history(
             line.posted_at,
             line.key,
         )
-        for line in await ledger.statement(tx, [card.account_id], limit=limit, before=before)
+        for line in await ledger.statement(via, [account_id], limit=limit, before=before)
     ]
 
 

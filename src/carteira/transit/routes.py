@@ -6,13 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request
 
 from carteira import ledger
+from carteira.kit.db.engine import Database
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadsDep, TxDep
 from carteira.transit import operations, queries, service, taps
 from carteira.transit.errors import PaymentRequired
 from carteira.transit.schemas import (
@@ -45,9 +46,15 @@ CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", exampl
 
 
 @cards_router.get("", summary="Meus cartões")
-async def list_cards(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[CardOut]:
+async def list_cards(
+    request: Request, reads: ReadsDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)
+) -> Page[CardOut]:
     """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
-    rows = await queries.cards(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    rows = await queries.known_cards(reads, who.user_id, limit=asked.limit + 1, after=asked.after)
+    if not rows and asked.after is None:
+        database: Database = request.app.state.database
+        async with database.transaction() as tx:
+            rows = await queries.cards(tx, who.user_id)
     return asked.page(rows, lambda card: card.id).map(CardOut.model_validate)
 
 
@@ -59,9 +66,9 @@ async def issue(tx: TxDep, who: Who) -> CardOut:
 
 
 @cards_router.get("/{card_number}/balance", summary="Saldo de um cartão")
-async def get_balance(card_number: CardNumber, tx: TxDep, who: Who) -> CardBalanceOut:
+async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> CardBalanceOut:
     """Mostra o saldo de um cartão da própria pessoa."""
-    return CardBalanceOut(card_number=card_number, balance=await queries.balance(tx, who.user_id, card_number))
+    return CardBalanceOut(card_number=card_number, balance=await queries.balance(reads, who.user_id, card_number))
 
 
 @cards_router.post("/{card_number}/recharge", summary="Recarregar")
@@ -90,12 +97,12 @@ async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) ->
 @cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
 async def get_history(
     card_number: CardNumber,
-    tx: TxDep,
+    reads: ReadsDep,
     who: Who,
     asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[CardMovementOut]:
     """Lista recargas, débitos e transferências do cartão, do mais novo ao mais antigo."""
-    rows = await queries.history(tx, who.user_id, card_number, limit=asked.limit + 1, before=asked.after)
+    rows = await queries.history(reads, who.user_id, card_number, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.key).map(CardMovementOut.model_validate)
 
 

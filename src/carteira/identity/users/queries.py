@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select, text
+from sqlalchemy import Select, and_, bindparam, func, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.orm import aliased
 
 from carteira.identity.clients.models import ClientRow
-from carteira.identity.contacts.points import ContactPoint, former_of, points_of
+from carteira.identity.contacts.points import ContactPoint, Former, points_of
 from carteira.identity.errors import UnknownFilter, UserNotFound
 from carteira.identity.models import (
     Claim,
@@ -29,6 +29,7 @@ from carteira.identity.models import (
 )
 from carteira.identity.users.login import by_login
 from carteira.identity.users.search_text import fold
+from carteira.kit.db.reads import Query, Reads, first
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.clock import clock
@@ -112,8 +113,11 @@ def people() -> Select[Any]:
             User.suspended_at,
             User.email_confirmed_at,
             User.phone_confirmed_at,
-            _email_change,
-            _phone_change,
+            *(
+                column
+                for change in (_email_change, _phone_change)
+                for column in (change.former, change.former_confirmed_at, change.recovers_from)
+            ),
         )
         .join(Role, Role.id == User.role_id)
         .outerjoin(_email_change, and_(_email_change.user_id == User.id, _email_change.kind == "email"))
@@ -122,24 +126,32 @@ def people() -> Select[Any]:
     )
 
 
-def view_of(row: Any) -> PersonView:  # noqa: ANN401 - SQLAlchemy's row
+def view_of(row: Sequence[Any]) -> PersonView:
     """Read a row of `people`."""
-    email_confirmed_at, phone_confirmed_at, email_change, phone_change = row[-4:]
+    email_confirmed_at, phone_confirmed_at = row[-8:-6]
+    email_former, phone_former = _former(*row[-6:-3]), _former(*row[-3:])
     contacts: list[ContactPoint] = []
-    user = PersonView(*(*row[:-4], contacts))
+    user = PersonView(*(*row[:-8], contacts))
     now = clock.now()
-    contacts += points_of("email", user.email, email_confirmed_at, former_of(email_change), now)
-    contacts += points_of("phone", user.phone, phone_confirmed_at, former_of(phone_change), now)
+    contacts += points_of("email", user.email, email_confirmed_at, email_former, now)
+    contacts += points_of("phone", user.phone, phone_confirmed_at, phone_former, now)
     return user
 
 
-async def person(tx: Tx, user_id: UUID) -> PersonView:
+def _former(value: str | None, confirmed_at: datetime | None, recovers_from: datetime | None) -> Former | None:
+    return None if recovers_from is None else Former(value, confirmed_at, recovers_from)
+
+
+_PERSON = Query(people().where(User.id == bindparam("user_id")))
+
+
+async def person(via: Tx | Reads, user_id: UUID) -> PersonView:
     """Give a person.
 
     Raises:
         UserNotFound: there is none, or they were erased.
     """
-    row = (await tx.execute(people().where(User.id == user_id))).one_or_none()
+    row = await first(via, _PERSON, user_id=user_id)
     if row is None:
         raise UserNotFound
     return view_of(row)

@@ -43,7 +43,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, public,
 from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadsDep, TxDep
 
 TWO_FOR_CONTACTS: dict[int | str, dict[str, Any]] = {
     202: {"model": WaitingOut, "description": "Contato de outra pessoa, em produção: espera um segundo operador"}
@@ -133,9 +133,9 @@ async def list_users(
 
 
 @router.get("/me", summary="Meus dados")
-async def get_me(tx: TxDep, who: Who) -> UserOut:
+async def get_me(reads: ReadsDep, who: Who) -> UserOut:
     """Mostra os dados de quem está autenticado."""
-    return UserOut.of(await queries.person(tx, who.user_id), show_cpf=True)
+    return UserOut.of(await queries.person(reads, who.user_id), show_cpf=True)
 
 
 @router.put("/me/password", status_code=204, summary="Trocar a minha senha")

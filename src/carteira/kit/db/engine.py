@@ -16,6 +16,7 @@ from carteira.kit.db import positions
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
+    NOT_STORABLE,
     RESTORED,
     CommitThenRaise,
     DatabaseDown,
@@ -25,6 +26,7 @@ from carteira.kit.db.errors import (
     sqlstate_of,
 )
 from carteira.kit.db.lean import LeanPool
+from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
 
 _SERVER_SETTINGS = {
@@ -59,6 +61,7 @@ class Database:
         event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS)
+        self.reads = Reads(self._lean.fetch)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -83,7 +86,7 @@ class Database:
         except DBAPIError as error:
             if sqlstate_of(error) in {"55P03", "40P01"}:
                 raise OperationInProgress from error
-            if sqlstate_of(error) in {"22021", "22P05"}:
+            if sqlstate_of(error) in NOT_STORABLE:
                 raise TextNotStorable from error
             if is_connection_lost(error):
                 raise DatabaseDown from error

@@ -34,6 +34,8 @@ class CommitUnknown(DatabaseDown):
     """PostgreSQL went away: whether what was under way took place has to be looked up."""
 
 
+NOT_STORABLE = frozenset({"22021", "22P05"})
+"""The SQLSTATEs of a text that PostgreSQL does not take."""
 RESTORED = "CA201"
 """The SQLSTATE of a write into a database that was exchanged under the connection (`kit.db.positions`)."""
 

@@ -1,7 +1,7 @@
 """Connections of the driver itself, for a hot path's few statements: a round trip costs a third of a session's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,15 @@ import asyncpg
 from carteira.kit.db import positions
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
-from carteira.kit.db.errors import RESTORED, CommitUnknown, DatabaseDown, is_connection_lost, sqlstate_of
+from carteira.kit.db.errors import (
+    NOT_STORABLE,
+    RESTORED,
+    CommitUnknown,
+    DatabaseDown,
+    TextNotStorable,
+    is_connection_lost,
+    sqlstate_of,
+)
 from carteira.kit.db.session import LeanTx
 
 COMMAND_SECONDS = 35
@@ -85,6 +93,26 @@ class LeanPool:
                 await self.close()  # new connections look at the database that is there now
             if is_connection_lost(error):
                 raise lost from error
+            raise
+
+    async def fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
+        """Run a statement that only reads and return its rows; where the connection was dead, once more on a new one.
+
+        Raises:
+            DatabaseDown: PostgreSQL is unreachable.
+            TextNotStorable: a text holds a character that PostgreSQL does not take.
+        """
+        try:
+            try:
+                async with self.statements() as connection:
+                    return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
+            except CommitUnknown:
+                await self.close()  # the others have died with it
+                async with self.statements() as connection:
+                    return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
+        except asyncpg.PostgresError as error:
+            if sqlstate_of(error) in NOT_STORABLE:
+                raise TextNotStorable from error
             raise
 
     async def _connection(self) -> Any:  # noqa: ANN401 - asyncpg has no types
