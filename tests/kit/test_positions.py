@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import asyncpg
@@ -30,6 +31,17 @@ async def plain(url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(url)
     yield connection
     await connection.close()
+
+
+@asynccontextmanager
+async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
+    """Open connections that look at nothing, and cut them off when the block ends."""
+    opened = [await asyncpg.connect(url) for _ in range(number)]
+    try:
+        yield opened
+    finally:
+        for connection in opened:
+            connection.terminate()
 
 
 async def foreign_event(connection: asyncpg.Connection, ahead: int = AHEAD) -> int:
@@ -88,38 +100,35 @@ async def test_nobody_lowers_the_offset(plain: asyncpg.Connection) -> None:
 
 async def test_servers_that_find_it_at_once_raise_it_once(url: str, plain: asyncpg.Connection) -> None:
     foreign = await foreign_event(plain)
-    connections = [await asyncpg.connect(url) for _ in range(6)]
-    raised = await asyncio.gather(*(connection.fetchval("SELECT position_raise()") for connection in connections))
-    assert sorted(raised)[:-1] == [0] * 5
-    assert raised.count(await offset(plain)) == 1
-    for connection in connections:
-        assert await connection.fetchval("SELECT position_now()") > foreign
-        await connection.close()
+    async with connections(url, 6) as servers:
+        raised = await asyncio.gather(*(connection.fetchval("SELECT position_raise()") for connection in servers))
+        assert sorted(raised)[:-1] == [0] * 5
+        assert raised.count(await offset(plain)) == 1
+        for connection in servers:
+            assert await connection.fetchval("SELECT position_now()") > foreign
 
 
 async def test_a_raise_waits_for_writers_and_lets_none_begin(url: str, plain: asyncpg.Connection) -> None:
     """Whoever has written under the old offset is over before it is raised; whoever waited writes under the new one."""
-    before, waiting, raising = [await asyncpg.connect(url) for _ in range(3)]
-    writing = before.transaction()
-    await writing.start()
-    old = await before.fetchval("SELECT position_now()")
-    foreign = await foreign_event(plain)
+    async with connections(url, 3) as (before, waiting, raising), asyncio.timeout(30):
+        writing = before.transaction()
+        await writing.start()
+        old = await before.fetchval("SELECT position_now()")
+        foreign = await foreign_event(plain)
 
-    raised = asyncio.create_task(raising.fetchval("SELECT position_raise()"))
-    await until_waiting(plain, 1)
-    late = asyncio.create_task(
-        waiting.fetchval(
-            "INSERT INTO events (id, topic, payload) VALUES ($1, 'test.late', '{}') RETURNING xid", uuid4()
+        raised = asyncio.create_task(raising.fetchval("SELECT position_raise()"))
+        await until_waiting(plain, 1)
+        late = asyncio.create_task(
+            waiting.fetchval(
+                "INSERT INTO events (id, topic, payload) VALUES ($1, 'test.late', '{}') RETURNING xid", uuid4()
+            )
         )
-    )
-    await until_waiting(plain, 2)
-    assert not raised.done()
-    await before.execute("INSERT INTO events (id, topic, payload) VALUES ($1, 'test.before', '{}')", uuid7())
-    await writing.commit()
-    assert await raised > 0
-    assert await late > foreign > old
-    for connection in (before, waiting, raising):
-        await connection.close()
+        await until_waiting(plain, 2)
+        assert not raised.done()
+        await before.execute("INSERT INTO events (id, topic, payload) VALUES ($1, 'test.before', '{}')", uuid7())
+        await writing.commit()
+        assert await raised > 0
+        assert await late > foreign > old
 
 
 async def until_waiting(connection: asyncpg.Connection, number: int) -> None:
@@ -137,15 +146,13 @@ async def until_waiting(connection: asyncpg.Connection, number: int) -> None:
 async def test_transactions_that_were_open_before_write_above_all_that_is_stored(
     url: str, plain: asyncpg.Connection
 ) -> None:
-    old = await asyncpg.connect(url)
-    async with old.transaction():
+    async with connections(url, 1) as (old,), old.transaction():
         await old.fetchval("SELECT pg_current_xact_id()")  # its id is lower than whatever comes next
         for _ in range(20):
             await plain.fetchval("SELECT pg_current_xact_id()")
         foreign = await foreign_event(plain)
         await plain.fetchval("SELECT position_raise()")
         assert await old.fetchval("SELECT position_now()") > foreign
-    await old.close()
 
 
 async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, plain: asyncpg.Connection) -> None:
