@@ -7,7 +7,8 @@ benchmarks import it. A server that the operator replaces by a real one is simpl
 Invariants:
     - One living owner per home: a second one gets ``HomeInUse``.
     - Servers listen on 127.0.0.1 only; PostgreSQL and Valkey ask for generated passwords kept in a 0600 file.
-    - Nothing outlives its owner, not even after ``kill -9``: every child has a parent-death signal.
+    - Nothing outlives its owner, not even after ``kill -9``: every child has a parent-death signal
+      or, where the kernel has none, a guard that waits for our end.
     - No process is ever signalled unless we hold its handle, or its recorded pid runs on our data folder.
     - Ports are kept between runs while they are free, and always while one owner lives.
     - PostgreSQL syncs to disk before it confirms a commit; Valkey's append-only file may lose its last second.

@@ -1,11 +1,13 @@
 """Runs one command as a child that dies with its parent; started as a file by ``process.spawn``, never imported.
 
 A small program of its own rather than a ``preexec_fn``, which is unsafe (and warned about) in a process with threads.
-Usage: ``python -I -S launch.py PARENT_PID DEATH_SIGNAL RUN_AS CWD COMMAND…``
+Usage: ``python -I -S launch.py PARENT_PID DEATH_SIGNAL RUN_AS CWD LIFE COMMAND…``; LIFE is the end of a pipe whose
+other end closes as the parent dies, or empty where the kernel has a death signal (Linux).
 """
 
 import ctypes
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -33,9 +35,32 @@ def _become_nobody() -> None:
     os.setuid(_NOBODY)
 
 
+def _stand_guard(life: int, death_signal: int) -> None:
+    """Leave a process behind that signals the command once the parent is dead, and goes when the command does.
+
+    It is nobody's child, since some programs mistrust children that they did not start.
+    """
+    command = os.getpid()
+    ours, theirs = os.pipe()
+    os.set_inheritable(theirs, True)
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.close(theirs)
+            null = os.open(os.devnull, os.O_RDWR)
+            for standard in (0, 1, 2):
+                os.dup2(null, standard)
+            closed, _, _ = select.select([life, ours], [], [])
+            if ours not in closed:
+                os.kill(command, death_signal)
+        os._exit(0)
+    os.wait()
+    os.close(life)
+    os.close(ours)
+
+
 def main(arguments: list[str]) -> None:
-    """Change identity, ask for the death signal, then become the command."""
-    parent_pid, death_signal, run_as, cwd, *command = arguments
+    """Change identity, see to it that the command dies with its parent, then become the command."""
+    parent_pid, death_signal, run_as, cwd, life, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     if run_as == "namespace":
         _enter_user_namespace(libc)
@@ -44,7 +69,10 @@ def main(arguments: list[str]) -> None:
     if cwd:
         os.chdir(cwd)
     # Only now: a change of credentials clears the death signal.
-    _check(libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl")
+    if life:
+        _stand_guard(int(life), int(death_signal))
+    else:
+        _check(libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl")
     if os.getppid() != int(parent_pid):
         sys.exit("launch: the parent died first")
     # Ignored signals and masks survive exec: hand over the defaults, whatever the shell or Python had set.

@@ -216,6 +216,8 @@ class PostgresServer(Server):
         first_line = pid_file.read_text(encoding="utf-8", errors="replace").partition("\n")[0].strip()
         if first_line.isdigit() and not process.end_leftover(int(first_line), self.proof, self.stop_steps):
             raise ServerFailed(self.title, f"o processo {first_line}, de uma execução anterior, não termina", self.log)
+        if not process.has_proc():
+            return  # PostgreSQL looks for its last backends itself, as long as it has its pid file
         # Backends leave by themselves, save one that is busy computing; the postmaster being dead, nobody needs them.
         deadline = time.monotonic() + _ORPHANS_TIMEOUT_SECONDS
         while orphans := process.pids_working_in(self.placement.data, "postgres"):

@@ -1,12 +1,15 @@
 """Child processes that die with us, and proof that a leftover process is ours."""
 
+import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +17,7 @@ RunAs = Literal["same", "namespace", "nobody"]
 
 POLL_SECONDS = 0.01
 
+_PROC = Path("/proc")
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
 # The kernel ties a parent-death signal to the *thread* that forked. This one lives as long as the interpreter, so that
@@ -40,15 +44,35 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
         env: Its whole environment; ours when None.
         log: File to append its output to, readable by its owner only; our own output when None.
     """
-    launcher = [sys.executable, "-I", "-S", str(_LAUNCHER)]
-    command = [*launcher, str(os.getpid()), str(int(death_signal)), run_as, str(cwd or ""), *argv]
+    life = None if has_death_signal() else _life()
+    launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(death_signal)), run_as]
+    command = [*launcher, str(cwd or ""), "" if life is None else str(life), *argv]
     if log is None:
-        return _fork(command, env, None)
+        return _fork(command, env, None, life)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        return _fork(command, env, output.fileno())
+        return _fork(command, env, output.fileno(), life)
 
 
-def _fork(command: list[str], env: Mapping[str, str] | None, output: int | None) -> subprocess.Popen[bytes]:
+def has_death_signal() -> bool:
+    """Whether the kernel signals children of a process that dies: Linux does."""
+    return hasattr(ctypes.CDLL(None), "prctl")
+
+
+@cache
+def _life() -> int:
+    """The end of a pipe for children; its other end is ours alone, and closes as we die."""
+    reading, _ = os.pipe()
+    return reading
+
+
+def has_proc() -> bool:
+    """Whether the kernel tells of processes under ``/proc``: Linux does."""
+    return Path(_PROC, "self", "cmdline").exists()
+
+
+def _fork(
+    command: list[str], env: Mapping[str, str] | None, output: int | None, life: int | None
+) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - argv is ours
             command,
@@ -57,6 +81,7 @@ def _fork(command: list[str], env: Mapping[str, str] | None, output: int | None)
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=() if life is None else (life,),
             umask=-1 if output is None else 0o077,
         )
 
@@ -71,17 +96,33 @@ def server_environment() -> dict[str, str]:
 
 def is_running_with(pid: int, argument: str) -> bool:
     """Whether ``pid`` is alive (not a zombie) and has exactly this argument on its command line."""
+    if not has_proc():
+        return f" {argument} " in f" {_asked_of_ps(pid)} "
     try:
-        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        command_line = Path(_PROC, str(pid), "cmdline").read_bytes()
     except OSError:
         return False
     return os.fsencode(argument) in command_line.split(b"\0")
 
 
+def _asked_of_ps(pid: int) -> str:
+    """The command line of a living process, as POSIX's ``ps`` tells it; empty if there is none."""
+    ps = shutil.which("ps", path=os.defpath)
+    if ps is None:
+        return ""
+    command = [ps, "-ww", "-o", "state=,args=", "-p", str(pid)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - ours
+    state, _, arguments = told.partition(" ")
+    return "" if state.startswith("Z") else arguments.strip()
+
+
 def pids_working_in(folder: Path, program: str) -> list[int]:
-    """Processes of this program whose working folder is ``folder``: a dead PostgreSQL's last backends, for one."""
+    """Processes of this program whose working folder is ``folder``: a dead PostgreSQL's last backends, for one.
+
+    Needs ``/proc``.
+    """
     found = []
-    for entry in Path("/proc").iterdir():
+    for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
         try:
