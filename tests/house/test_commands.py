@@ -34,6 +34,13 @@ def test_every_command_that_is_told_exists(path: Path) -> None:
     assert set(re.findall(r"(?:^|[\s/])carteira ([a-z][a-z-]*)", code, re.MULTILINE)) <= commands()
 
 
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_found_as_they_are_pasted(path: Path) -> None:
+    blocks = "\n".join(re.findall(r"^```(?:sh|console|bash)$(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL))
+    bare = re.search(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*carteira ", blocks, re.MULTILINE)
+    assert bare is None or ".venv/bin:$PATH" in blocks[: bare.start()]
+
+
 def test_the_readme_starts_and_tests_with_make() -> None:
     told = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text()))
     assert {"run", "test"} <= told
