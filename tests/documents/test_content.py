@@ -23,17 +23,22 @@ async def inspect(data: bytes, pieces: list[int] | None = None) -> tuple[str, by
         start += len(piece)
         if piece:
             kept += inspector.feed(piece)
-
-    async def read_at(offset: int, length: int) -> bytes:
-        return kept[offset : offset + length]
-
-    await inspector.finish(read_at)
+    inspector.finish()
     return inspector.content_type, kept
 
 
 WHOLE = {
     "pdf": files.pdf(),
     "big pdf": files.pdf(50_000),
+    "pdf behind blank lines and a mark": b"\xef\xbb\xbf\r\n" + files.pdf(),
+    "pdf behind a printer's header": b"%!PS-Adobe-3.0 " + files.pdf(),
+    "pdf of another version": files.pdf().replace(b"%PDF-1.7", b"%PDF-2.0"),
+    "pdf with blanks behind it": files.pdf() + b"\r\n\0" * 3_000,
+    "pdf with a server's page behind it": files.pdf() + b"<!-- served in 0.2 s -->\n",
+    "pdf whose reference points nowhere": files.pdf().replace(b"startxref\n", b"startxref\n9"),
+    "pdf whose reference is no table": files.pdf(body=b"x" * 200).replace(b"xref\n0 5", b"fexr\n0 5"),
+    "pdf without its last line": files.pdf().rpartition(b"%%EOF")[0],
+    "pdf that was added to": files.pdf() + files.pdf().partition(b"\n")[2],
     "png": files.png(),
     "padded png": files.png(padding=5_000),
     "jpeg": files.jpeg(),
@@ -54,11 +59,10 @@ async def test_whole_files_are_told_however_they_are_cut(name: str) -> None:
 
 BROKEN = {
     "cut pdf": files.pdf()[:-30],
-    "pdf whose reference points nowhere": files.pdf().replace(b"startxref\n", b"startxref\n9"),
-    "pdf whose reference points at text": files.pdf(body=b"x" * 200).replace(b"xref\n0 5", b"fexr\n0 5"),
+    "pdf cut in what was added": files.pdf() + files.pdf().partition(b"\n")[2][:200],
     "pdf header and nothing": b"%PDF-1.7\nhello",
     "pdf without a catalogue": files.pdf().replace(b"/Root", b"/Rood"),
-    "pdf with a zip behind it": files.pdf() + files.zip_bomb()[:500],
+    "pdf with a zip behind it": files.pdf() + files.zip_bomb()[:5_000],
     "cut png": files.png()[:-5],
     "png with a wrong checksum": files.png()[:20] + b"\xff" + files.png()[21:],
     "png without picture": files.png()[:33] + files.chunk(b"IEND", b""),
@@ -185,13 +189,32 @@ async def test_where_a_png_was_taken_is_not_kept(name: str) -> None:
         assert kept.count(b"eXIf") == 1
 
 
-OTHERS = [files.ELF, files.EXE, files.zip_bomb(), b"GIF89a..", b"<html>..", b"\0" * 100, b"short"]
+PROGRAM_AND_PDF = files.EXE[:200] + files.pdf()
+OTHERS = [files.ELF, files.EXE, files.zip_bomb(), b"<html>" + files.pdf(), PROGRAM_AND_PDF, b"\0" * 100, b"short"]
 
 
 @pytest.mark.parametrize("data", OTHERS)
 def test_other_files_are_not_taken(data: bytes) -> None:
     with pytest.raises(FileTypeRefused):
         content.sniff(data[: content.SNIFFED_BYTES])
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "Mais Compatível"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "no próprio iPhone"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF"),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", "tire um print"),
+        (b"GIF89a..", "GIF"),
+        (b"II*\0\x08\0\0\0", "TIFF"),
+        (b"BM\x36\0\0\0\0\0", "BMP"),
+    ],
+)
+def test_photos_of_other_kinds_are_refused_with_what_to_do(head: bytes, said: str) -> None:
+    with pytest.raises(FileTypeRefused) as refused:
+        content.sniff(head + bytes(200))
+    assert said in refused.value.detail
 
 
 @settings(max_examples=150, deadline=None)
@@ -207,6 +230,11 @@ async def test_rubbish_never_passes_and_never_breaks_the_inspector(head: bytes, 
         ("rg.pdf", "application/pdf", True),
         ("rg.PDF", "", True),
         ("rg", "application/octet-stream", True),
+        ("RG 12.345.678-9", "application/pdf", True),
+        ("Documento da Sra. Maria", "application/pdf", True),
+        ("rg.pdf", "application/x-download", True),
+        ("rg.heic", "application/pdf", False),
+        ("rg.html", "", False),
         ("rg.png", "application/pdf", False),
         ("rg.exe", "", False),
         ("rg.pdf", "image/png", False),

@@ -4,20 +4,36 @@ Nothing is decompressed or rendered here. Pictures are in `pictures`.
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import ClassVar, Protocol
 
 from carteira.documents.errors import FileBroken, FileTypeRefused
 from carteira.documents.pictures import JPEG, PNG, JpegInspector, PngInspector
 
 PDF = "application/pdf"
-EXTENSIONS = {"pdf": PDF, "png": PNG, "jpg": JPEG, "jpeg": JPEG, "jfif": JPEG}
+EXTENSIONS = {"pdf": PDF, "png": PNG, "jpg": JPEG, "jpeg": JPEG, "jpe": JPEG, "jfif": JPEG}
+_OTHERS = re.compile(
+    "hei[cf]|avif|webp|gif|bmp|tiff?|svg|psd|docx?|odt|rtf|txt|xlsx?|ods|csv|pptx?|odp|x?html?|xml|eml|msg|zip|rar|7z"
+    "|gz|tar|exe|msi|scr|com|bat|cmd|ps1|vbs|js|jar|apk|dmg|iso|mp[34]|mov|avi"
+)
+"""Extensions of other kinds; any that is neither here nor above (`RG 12.345.678-9`) says nothing."""
 MEDIA_TYPES = {PDF: PDF, PNG: PNG, JPEG: JPEG, "image/jpg": JPEG, "image/pjpeg": JPEG, "application/x-pdf": PDF}
-UNTOLD = {"", "application/octet-stream", "binary/octet-stream"}
-SNIFFED_BYTES = 8
-
-ReadAt = Callable[[int, int], Awaitable[bytes]]
-"""Gives bytes of the file that have streamed by: offset, length."""
+_OTHER_MEDIA = ("text/", "audio/", "video/", "message/", "image/heic", "image/heif", "image/webp", "image/svg")
+SNIFFED_BYTES = 1024
+"""How far into a file readers look for a PDF's header."""
+_LEAST_SNIFFED = 8
+_NO_PREFIX = (b"MZ", b"\x7fELF", b"PK", b"#!", b"<")
+"""What stands before no honest PDF's header: programs, archives, pages."""
+_HOW_ELSE = "Abra a foto, tire um print da tela e envie o print; ou mande um PDF."
+_PHOTOS = {
+    b"heic": "Esta foto está em HEIC, o formato do iPhone. Envie por esta página, no próprio iPhone, que ele a"
+    " converte; ou mude em Ajustes, Câmera, Formatos, para Mais Compatível e tire outra.",
+    b"avif": f"Esta foto está em AVIF, que não guardamos. {_HOW_ELSE}",
+    b"webp": f"Esta foto está em WebP, que não guardamos. {_HOW_ELSE}",
+    b"gif": f"Esta imagem está em GIF, que não guardamos. {_HOW_ELSE}",
+    b"tiff": f"Esta imagem está em TIFF ou RAW, que não guardamos. {_HOW_ELSE}",
+    b"bmp": f"Esta imagem está em BMP, que não guardamos. {_HOW_ELSE}",
+}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 class Inspector(Protocol):
@@ -32,8 +48,8 @@ class Inspector(Protocol):
             FileBroken: they cannot belong to a file of this kind.
         """
 
-    async def finish(self, read_at: ReadAt) -> None:
-        """Say that the file is over. `read_at` reads what was to be kept.
+    def finish(self) -> None:
+        """Say that the file is over.
 
         Raises:
             FileBroken: it is not whole.
@@ -41,64 +57,87 @@ class Inspector(Protocol):
 
 
 class PdfInspector:
-    """PDF (ISO 32000): a header at the first byte, objects, a catalogue, and a cross-reference where the end says."""
+    """PDF (ISO 32000) as every reader opens it: header, an object, a catalogue, and an end behind the last object.
+
+    Readers take a header after some bytes, and some bytes after the end; they mend a cross-reference that points
+    elsewhere. What was cut off has no end.
+    """
 
     content_type: ClassVar[str] = PDF
-    _TAIL = 2048
-    _NEEDED = (b"endobj", b"/Root")
-    _HEADER = re.compile(rb"%PDF-[12]\.[0-9]")
-    _END = re.compile(rb"startxref\s+([0-9]{1,10})\s+%%EOF[\s\x00\x1a]*\Z")
-    _TABLE = re.compile(rb"\s*(xref\s|[0-9]{1,10}\s+[0-9]{1,5}\s+obj)")
+    _CATALOGUE = b"/Root"
+    _OBJECT = b"endobj"
+    _END = re.compile(rb"startxref|%%EOF")
+    _AFTER_END = 1024
+    _BLANK = b"\0\t\n\f\r \x1a"
+    _OVERLAP = 8
 
     def __init__(self) -> None:
         self._size = 0
-        self._tail = b""
-        self._missing = set(self._NEEDED)
+        self._seen = b""
+        self._has_catalogue = False
+        self._last_object = self._last_end = self._last_sign = -1
 
     def feed(self, data: bytes) -> bytes:
-        """Look for what every PDF has, and remember the end; all is kept."""
-        if not self._size and not self._HEADER.match(data):
-            raise FileBroken
+        """Look for what every PDF has, and where; all is kept."""
+        window = self._seen + data
+        start = self._size - len(self._seen)
+        self._has_catalogue |= self._CATALOGUE in window
+        self._last_object = max(self._last_object, _place(window.rfind(self._OBJECT), start))
+        for end in self._END.finditer(window):
+            self._last_end = start + end.end()
+        self._last_sign = max(self._last_sign, _place(len(window.rstrip(self._BLANK)) - 1, start))
         self._size += len(data)
-        seen = self._tail[-8:] + data
-        self._missing = {word for word in self._missing if word not in seen}
-        self._tail = (self._tail + data)[-self._TAIL :]
+        self._seen = window[-self._OVERLAP :]
         return data
 
-    async def finish(self, read_at: ReadAt) -> None:
-        """Insist on the end, and on a cross-reference at the place that it names."""
-        end = self._END.search(self._tail)
-        if self._missing or end is None:
+    def finish(self) -> None:
+        """Insist on an object, a catalogue, and the end."""
+        whole = self._has_catalogue and 0 <= self._last_object < self._last_end
+        if not whole or self._last_sign - self._last_end > self._AFTER_END:
             raise FileBroken
-        place = int(end.group(1))
-        if place >= self._size or not self._TABLE.match(await read_at(place, 32)):
-            raise FileBroken
+
+
+def _place(found: int, start: int) -> int:
+    return -1 if found < 0 else start + found
 
 
 def sniff(head: bytes) -> Inspector:
-    """Tell a file's kind from its first `SNIFFED_BYTES` bytes.
+    """Tell a file's kind from its first `SNIFFED_BYTES` bytes, or from all of a shorter one.
 
     Raises:
-        FileTypeRefused: neither PDF, PNG nor JPEG.
+        FileTypeRefused: neither PDF, PNG nor JPEG; of a photo of another kind it says what to do.
     """
-    if head.startswith(b"%PDF-"):
-        return PdfInspector()
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngInspector()
     if head.startswith(b"\xff\xd8\xff"):
         return JpegInspector()
+    other = _other_photo(head)
+    if other is not None:
+        raise FileTypeRefused(_PHOTOS[other])
+    if len(head) >= _LEAST_SNIFFED and b"%PDF-" in head and not head.lstrip().startswith(_NO_PREFIX):
+        return PdfInspector()
     raise FileTypeRefused
 
 
+def _other_photo(head: bytes) -> bytes | None:
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        return b"heic" if brand in _HEIC_BRANDS else b"avif" if brand in {b"avif", b"avis"} else None
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return b"webp"
+    signs = {b"GIF8": b"gif", b"II*\0": b"tiff", b"MM\0*": b"tiff", b"BM": b"bmp"}
+    return next((name for sign, name in signs.items() if head.startswith(sign)), None)
+
+
 def insist_on_claim(content_type: str, *, file_name: str, media_type: str) -> None:
-    """Compare what a file is with what its name's extension and its part's media type say, where they say something.
+    """Compare what a file is with what its name's extension and its part's media type say, where we know them.
 
     Raises:
         FileTypeRefused: one of them says something else.
     """
-    _, dot, extension = file_name.rpartition(".")
-    if dot and EXTENSIONS.get(extension.lower()) != content_type:
+    extension = file_name.rpartition(".")[2].lower() if "." in file_name else ""
+    if _OTHERS.fullmatch(extension) or EXTENSIONS.get(extension, content_type) != content_type:
         raise FileTypeRefused("O conteúdo do arquivo não é do tipo que o nome diz.")
     told = media_type.partition(";")[0].strip().lower()
-    if told not in UNTOLD and MEDIA_TYPES.get(told) != content_type:
+    if told.startswith(_OTHER_MEDIA) or MEDIA_TYPES.get(told, content_type) != content_type:
         raise FileTypeRefused("O conteúdo do arquivo não é do tipo informado.")

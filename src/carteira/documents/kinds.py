@@ -1,12 +1,13 @@
-"""Kinds of documents, and the checks of their numbers."""
+"""Kinds of documents, and the checks of their numbers.
+
+A check catches a mistyped digit and never refuses what an authority issued: where sources differ on a rule, what either
+of them allows is taken.
+"""
 
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-
-from validate_docbr import CNH as CnhRules  # noqa: N811 - the library's name is a constant to no one
-from validate_docbr import TituloEleitoral as TituloRules
 
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
@@ -29,8 +30,10 @@ class InvalidNumber(ValueError):
 
 MAX_NUMBER = 64
 _OTHER_NAMES = {"other": DocumentType.OTHER, "outros": DocumentType.OTHER}
-_cnh = CnhRules()
-_titulo = TituloRules()
+_ELEVEN, _TWELVE, _THIRTEEN = 11, 12, 13
+_SAO_PAULO_AND_MINAS = {"01", "02"}
+_LAST_STATE = 28
+"""Voters abroad."""
 
 
 def _plain(text: str) -> str:
@@ -47,8 +50,17 @@ def parse_type(text: str) -> DocumentType | None:
     return _BY_NAME.get(_plain(text))
 
 
-def _digits(text: str) -> str:
-    return re.sub(r"[.\-\s/]", "", text)
+def _bare(text: str) -> str:
+    return re.sub(r"[.\-\s/‐-―−]", "", text)  # telephones write dashes of their own
+
+
+def _digits(text: str, name: str, *lengths: int) -> str:
+    number = _bare(text)
+    if not re.fullmatch(r"[0-9]+", number, re.ASCII):
+        raise InvalidNumber(f"{name} só tem números.")
+    if len(number) not in lengths:
+        raise InvalidNumber(f"{name} tem {lengths[0]} números. Aqui há {len(number)}.")
+    return number
 
 
 def _cpf(text: str) -> str:
@@ -58,31 +70,50 @@ def _cpf(text: str) -> str:
         raise InvalidNumber("CPF inválido.") from error
 
 
+def _remainder(digits: str, weights: range) -> int:
+    return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11
+
+
 def _driving_licence(text: str) -> str:
-    number = _digits(text)
-    if not re.fullmatch(r"[0-9]{11}", number, re.ASCII) or not _cnh.validate(number):
-        raise InvalidNumber("Número de CNH inválido.")
+    """Check a licence's register; sources differ on whether the second digit gives way where the first overflowed."""
+    number = _digits(text, "A CNH", _ELEVEN)
+    first, second = _remainder(number[:9], range(9, 0, -1)), _remainder(number[:9], range(1, 10))
+    seconds = {second % 10, (second - 2) % 11 % 10 if first == 10 else second % 10}  # noqa: PLR2004 - modulo 11
+    if len(set(number)) == 1 or int(number[9]) != first % 10 or int(number[10]) not in seconds:
+        raise InvalidNumber("Os números desta CNH não conferem entre si. Confira cada um.")
     return number
 
 
+def _voter_digits(remainder: int, state: str) -> set[int]:
+    """Give the check digits that a remainder allows; some sources have 1 for 0 in São Paulo and Minas Gerais."""
+    return {remainder % 10} | ({1} if remainder == 0 and state in _SAO_PAULO_AND_MINAS else set())
+
+
 def _voter(text: str) -> str:
-    number = _digits(text)
-    if not re.fullmatch(r"[0-9]{12}", number, re.ASCII) or not _titulo.validate(number):
-        raise InvalidNumber("Número de título de eleitor inválido.")
+    """Check a voter's number; São Paulo has some of thirteen digits, whose sum sources begin at either end."""
+    number = _digits(text, "O título de eleitor", _TWELVE, _THIRTEEN)
+    row, state, told = number[:-4], number[-4:-2], number[-2:]
+    sums = {_remainder(row[:8], range(2, 10)), _remainder(row[-8:], range(2, 10))}
+    sums.add(_remainder(row, range(2, 2 + len(row))))
+    firsts = {digit for found in sums for digit in _voter_digits(found, state)}
+    seconds = _voter_digits(_remainder(state + told[0], range(7, 10)), state)
+    if not 1 <= int(state) <= _LAST_STATE or int(told[0]) not in firsts or int(told[1]) not in seconds:
+        raise InvalidNumber("Os números deste título não conferem entre si. Confira cada um.")
     return number
 
 
 def _identity(text: str) -> str:
-    number = _digits(text).upper()
-    if not re.fullmatch(r"[A-Z]{0,3}[0-9]{4,13}[0-9X]", number, re.ASCII):
-        raise InvalidNumber("Número de RG inválido.")
+    """Check an RG's shape: states write letters before or behind, some people the issuer, and the new card is a CPF."""
+    number = _bare(text).upper()
+    if not re.fullmatch(r"[A-Z]{0,4}[0-9]{4,14}[0-9A-Z]{0,8}", number, re.ASCII):
+        raise InvalidNumber("Escreva o RG como está no documento: números e, se houver, letras.")
     return number
 
 
 def _passport(text: str) -> str:
-    number = _digits(text).upper()
-    if not re.fullmatch(r"[A-Z0-9]{6,9}", number, re.ASCII):
-        raise InvalidNumber("Número de passaporte inválido.")
+    number = _bare(text).upper()
+    if not re.fullmatch(r"[A-Z0-9]{5,12}", number, re.ASCII) or not any(sign.isdigit() for sign in number):
+        raise InvalidNumber("Escreva o número do passaporte como está nele, como FZ123456.")
     return number
 
 

@@ -8,7 +8,6 @@ is written beside the pixels (`positions`). The pixels' own bytes pass through a
 import re
 import struct
 import zlib
-from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from carteira.documents.errors import FileBroken
@@ -16,8 +15,6 @@ from carteira.documents.positions import mentions_position, without_position
 
 PNG, JPEG = "image/png", "image/jpeg"
 MAX_PIXELS = 100_000_000
-
-_ReadAt = Callable[[int, int], Awaitable[bytes]]
 
 
 def _insist_on_size(width: int, height: int) -> None:
@@ -140,7 +137,7 @@ class PngInspector:
             return deflated or keyword.lower().startswith(b"raw") or mentions_position(text.strip(b"\0"))
         return self._kind != b"zTXt" and b"gps" in text.lower()
 
-    async def finish(self, read_at: _ReadAt) -> None:  # noqa: ARG002 - pictures are proven as they stream by
+    def finish(self) -> None:
         """Insist on picture data and the end."""
         if not (self._ended and self._has_picture):
             raise FileBroken
@@ -252,7 +249,7 @@ class JpegInspector:
             return None
         return content
 
-    async def finish(self, read_at: _ReadAt) -> None:  # noqa: ARG002 - as for PNG
+    def finish(self) -> None:
         """Insist on the end of the image."""
         if not self._ended:
             raise FileBroken

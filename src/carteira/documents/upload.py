@@ -5,7 +5,7 @@ from uuid import UUID
 
 from carteira.documents import content
 from carteira.documents.content import Inspector
-from carteira.documents.errors import FileBroken, FileTooLarge, FileTypeRefused
+from carteira.documents.errors import FileBroken, FileTooLarge
 from carteira.documents.scanner import Scan, Scanner
 from carteira.documents.sealing import SEGMENT_BYTES, FileSealer, new_data_key
 from carteira.documents.storage import Storage
@@ -89,18 +89,6 @@ class Upload:
         self._segments += 1
         await self._storage.put(self.version_id, self._segments - 1, sealed)
 
-    async def _read_at(self, offset: int, length: int) -> bytes:
-        """Give bytes that were kept before, from memory or out of the storage."""
-        index, start = divmod(offset, SEGMENT_BYTES)
-        found = b""
-        while index < self._segments and start + length > len(found):
-            sealed = await self._storage.get(self.version_id, index)
-            found += self._sealer.open(index, sealed, last=False)
-            index += 1
-        if index == self._segments:
-            found += self._clear
-        return bytes(found[start : start + length])
-
     async def finish(self) -> StoredFile:
         """Prove the file whole and store the rest of it.
 
@@ -110,8 +98,8 @@ class Upload:
         if not self._taken:
             raise FileBroken("O arquivo está vazio.")
         if self._inspector is None:
-            raise FileTypeRefused
-        await self._inspector.finish(self._read_at)
+            self._inspector = self._recognise()
+        self._inspector.finish()
         if self._scan is not None:
             await self._scan.verdict()
             self._scan.close()
