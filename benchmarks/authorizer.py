@@ -135,14 +135,14 @@ class Bench:
             raise SystemExit(f"{case}: {answered} approved answers, {recorded} in the books, {result.lost} lost")
 
     def _approved(self) -> int:
-        with psycopg.connect(self.endpoints.database_url) as connection:
+        with psycopg.connect(self.endpoints.owner_url) as connection:
             row = connection.execute("SELECT count(*) FROM benefits_decisions WHERE code = '00'").fetchone()
             assert row is not None
             return int(row[0])
 
     def _run_pgbench(self, hot: bool, tick: Callable[[str], None]) -> float:  # noqa: FBT001 - as in `Case`
         tick(f"pgbench, {'one account' if hot else 'many accounts'}")
-        parts = urlsplit(self.endpoints.database_url)
+        parts = urlsplit(self.endpoints.owner_url)
         command = [str(pgbench_binary()), "-n", "-M", "prepared", "-f", str(HERE / "pgbench.sql")]
         command += ["-c", str(PGBENCH_CLIENTS), "-j", "2", "-T", str(max(2, int(self.options.seconds)))]
         command += ["-D", f"accounts={1 if hot else self.options.accounts}", "-D", f"settlement={SETTLEMENT}"]

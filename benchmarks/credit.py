@@ -29,7 +29,7 @@ from carteira.credit.base_a import Reader
 from carteira.credit.base_b import partition_of
 from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
-from carteira.embedded import EmbeddedServers, Endpoints
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.kit.security.audit_trail import AuditTrail
@@ -99,7 +99,7 @@ async def fill(database: Database, stores: Stores) -> None:
 async def floors(stores: Stores, endpoints: Endpoints, reads: int) -> Mapping[str, Figure]:
     """Measure each store by its own client, bare, on the same data."""
     figures = {}
-    connection = await asyncpg.connect(endpoints.database_url)
+    connection = await asyncpg.connect(endpoints.owner_url)
     person = base_a.person_hash(stores.keyring, CPF)
     select = "SELECT * FROM credit_records WHERE person = $1"
     figures["A: asyncpg, SELECT of the row"] = await measure(lambda: connection.fetchrow(select, person), reads)
@@ -176,7 +176,8 @@ async def main(reads: int) -> None:
     """Start, fill, measure, print one table."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServers(Path(folder)) as servers:
         endpoints = servers.endpoints
-        schema.migrate(endpoints.database_url)
+        schema.migrate(endpoints.owner_url)
+        schema.grant(endpoints.owner_url, SERVICE)
         environment = {
             "DATABASE_URL": endpoints.database_url,
             "REDIS_URL": endpoints.redis_url,

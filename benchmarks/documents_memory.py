@@ -23,7 +23,7 @@ import httpx
 
 from carteira import schema
 from carteira.app import access_key
-from carteira.embedded import EmbeddedServers
+from carteira.embedded import SERVICE, EmbeddedServers
 from carteira.embedded.home import HOST, Home
 from carteira.kit.security import tokens
 from carteira.settings import Settings
@@ -137,7 +137,8 @@ def main() -> int:
         home = Path(folder)
         with EmbeddedServers(home, redis=False, aws=options.s3) as servers:
             endpoints = servers.endpoints
-            schema.migrate(endpoints.database_url)
+            schema.migrate(endpoints.owner_url)
+            schema.grant(endpoints.owner_url, SERVICE)
             environment = {
                 "CARTEIRA_HOME": folder,
                 "CARTEIRA_MODULES": "documents",

@@ -145,9 +145,9 @@ def main() -> None:
             filled = options.accounts[0]
             for accounts, entries in zip(options.accounts, options.entries, strict=True):
                 if accounts > filled:
-                    fill(endpoints.database_url, accounts, first=filled + 1)
+                    fill(endpoints.owner_url, accounts, first=filled + 1)
                     filled = accounts
-                _grow(endpoints.database_url, accounts, entries, progress)
+                _grow(endpoints.owner_url, accounts, entries, progress)
                 with product(home, endpoints, strategy="queue", workers=2) as url:
                     for state in ("just started", "in use"):  # the same accounts again
                         times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))

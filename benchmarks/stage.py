@@ -20,7 +20,7 @@ import psycopg
 
 from benchmarks.load import http_request
 from carteira import schema
-from carteira.embedded import EmbeddedServers, Endpoints
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
 
 BALANCE = 10**10
 """Centavos in each category of each account: nobody runs out during a measurement."""
@@ -83,8 +83,9 @@ def stage(home: Path, accounts: int, *, wal_segments: int = 256) -> Iterator[End
     sizes = {"min_wal_size": 4 * wal_mb // 3, "max_wal_size": 8 * wal_mb // 3, "shared_buffers": buffers_mb}
     settings = {name: f"{megabytes}MB" for name, megabytes in sizes.items()}
     with EmbeddedServers(home, aws=False, postgres_settings=settings) as servers:
-        schema.migrate(servers.endpoints.database_url)
-        fill(servers.endpoints.database_url, accounts)
+        schema.migrate(servers.endpoints.owner_url)
+        schema.grant(servers.endpoints.owner_url, SERVICE)
+        fill(servers.endpoints.owner_url, accounts)
         _run_in(servers.endpoints.superuser_url, wal_segments)
         yield servers.endpoints
 

@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="carteira-migration-") as folder:
         servers = EmbeddedServers(Path(folder), redis=False, aws=False, mail=False)
         with servers:
-            path = write_migration(str(servers.endpoints.database_url), message)
+            path = write_migration(str(servers.endpoints.owner_url), message)
     print(path)  # noqa: T201 - what the developer opens next
 
 

@@ -1,4 +1,4 @@
-"""`make psql`: PostgreSQL's own shell on the database of the running `make run`, or on `DATABASE_URL`."""
+"""`make psql`: PostgreSQL's own shell on the database of the running `make run`, or on the settings', as its owner."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def find_psql(*, with_tls: bool = False) -> str | None:
 def main() -> None:
     """Become psql."""
     try:
-        address = DatabaseAddress.parse(launcher.settings_of_running_server().database())
+        address = DatabaseAddress.parse(launcher.settings_of_running_server().owner_database())
     except LookupError:
         sys.exit("DATABASE_URL is not set and no `make run` of this folder is up")
     program = find_psql(with_tls=address.demands_tls)

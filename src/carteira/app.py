@@ -25,6 +25,7 @@ from carteira import (
     transit,
     web,
 )
+from carteira.database_state import watched
 from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
@@ -231,6 +232,9 @@ def create_app(settings: Settings) -> Application:
         async with AsyncExitStack() as stack:
             app.state.database = Database(settings.database(), pool_size=settings.database_pool_size)
             stack.push_async_callback(app.state.database.close)
+            app.state.database_watch = await stack.enter_async_context(
+                watched(app.state.database, may_own=settings.may_own_tables)
+            )
             app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
@@ -318,8 +322,8 @@ def _desk(settings: Settings, modules: list[Module]) -> Desk:
 
 
 def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Check]:
-    async def database(app: FastAPI) -> None:
-        await app.state.database.ping()
+    async def database(app: FastAPI) -> object:
+        return await app.state.database_watch.ready()
 
     async def ping_redis(app: FastAPI) -> object:
         return await app.state.redis.ping()

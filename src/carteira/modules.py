@@ -22,6 +22,16 @@ KIT_TABLES = (
 )
 """The files of the kit that own tables."""
 
+READ = ("SELECT",)
+APPENDED = ("SELECT", "INSERT")
+KEPT = ("SELECT", "INSERT", "UPDATE")
+KIT_RIGHTS: Mapping[str, tuple[str, ...]] = {
+    "alembic_version": READ,
+    "audit_chain": APPENDED,
+    "audit_log": APPENDED,
+    "positions": READ,
+}
+
 
 KIT_EMITS = {"operations.decided": ("operation_id",)}
 """The topics that the kit puts into the outbox, each with the keys of its payload."""
@@ -41,6 +51,7 @@ class ModuleEntry:
         demo_line: What the first start says of that data, in Portuguese.
         emits: The topics that it puts into the outbox, each with the keys of its payload.
         follows: The topics of the outbox that it acts on.
+        rights: The tables on which the service's role has less than `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
     """
 
     name: str
@@ -52,6 +63,7 @@ class ModuleEntry:
     demo_line: str = ""
     emits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     follows: tuple[str, ...] = ()
+    rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def door(self) -> str:
@@ -83,6 +95,13 @@ REGISTRY = (
         optional=False,
         tables=("chain", "checks", "models"),
         paths=("/ledger",),
+        rights={
+            "ledger_accounts": KEPT,
+            "ledger_chain": APPENDED,
+            "ledger_entries": APPENDED,
+            "ledger_holds": KEPT,
+            "ledger_postings": APPENDED,
+        },
     ),
     ModuleEntry(
         "documents",
@@ -101,6 +120,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/benefits", "/transactions"),
         demo="seed",
+        rights={"benefits_decisions": ("SELECT", "INSERT", "DELETE")},  # declined ones go after years
         demo_line="contas         123 e 456 (da Maria); a Clara é RH da empresa da 123",
     ),
     ModuleEntry(
@@ -126,6 +146,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/cashback", "/purchases", "/resellers"),
         demo="seed",
+        rights={"resellers_closings": APPENDED},
         demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas",
         emits={
             "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
@@ -139,6 +160,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/credit",),
         follows=("transit.debited", "transit.recharged", "transit.reversed", "transit.ride_paid"),
+        rights={"credit_access_head": KEPT, "credit_accesses": APPENDED},
     ),
     ModuleEntry(
         "assistant",
@@ -174,3 +196,5 @@ REGISTRY = (
 
 OPTIONAL_MODULES = tuple(sorted(entry.name for entry in REGISTRY if entry.optional))
 TABLE_OWNERS = (*KIT_TABLES, *(owner for entry in REGISTRY for owner in entry.table_owners))
+RIGHTS = dict(KIT_RIGHTS, **{table: rights for entry in REGISTRY for table, rights in entry.rights.items()})
+"""What the service's role keeps on the tables that it may not change at will; on all others it does as it likes."""

@@ -1,15 +1,24 @@
 """The database's schema: its tables' metadata, and Alembic's history over all modules."""
 
 import importlib
+from enum import Enum
+from functools import cache
 from pathlib import Path
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg import sql
 
+from carteira.kit.db import rights
 from carteira.kit.db.address import DatabaseAddress
-from carteira.modules import TABLE_OWNERS
+from carteira.modules import RIGHTS, TABLE_OWNERS
+
+SERVES = "serves servers since "
+SERVES_SINCE = "0033"
+"""The last revision of the oldest release whose servers go on after this one's migrations, while they are replaced. A
+migration that takes away what they need raises it; the database keeps it as a comment on `alembic_version`."""
 
 
 def load_models() -> None:
@@ -44,9 +53,51 @@ def is_current(url: str) -> bool:
         return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head,)]
 
 
+class Fit(Enum):
+    """How a database's revision fits this release."""
+
+    CURRENT = "current"
+    OLD = "old"
+    NEWER = "newer"
+    """A later release migrated it, and left what this one needs."""
+    TOO_NEW = "too new"
+
+
+def fit_of(revision: str | None, said: str | None) -> Fit:
+    """Tell how a database fits: by its revision, and by what the release that migrated it said of whom it serves."""
+    known = _revisions()
+    if revision is None or revision in known[:-1]:
+        return Fit.OLD
+    if revision == known[-1]:
+        return Fit.CURRENT
+    serves = (said or "").removeprefix(SERVES)
+    return Fit.NEWER if serves in known else Fit.TOO_NEW
+
+
+@cache
+def _revisions() -> list[str]:
+    """Return the revisions in their order, by the names of their files: the history itself takes long to load."""
+    return sorted(path.name[:4] for path in (_folder() / "versions").glob("[0-9]*.py"))
+
+
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database to a revision. Safe to run from several processes and on a live database."""
     command.upgrade(alembic_config(url), revision)
+    with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
+        found = connection.execute("SELECT version_num, obj_description(tableoid) FROM alembic_version").fetchone()
+        if found is not None and fit_of(found[0], found[1]) is Fit.CURRENT and found[1] != SERVES + SERVES_SINCE:
+            comment = sql.Literal(SERVES + SERVES_SINCE)
+            connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(comment))
+
+
+def grant(url: str, role: str) -> int:
+    """Give the service's role its rights, as the owner of the tables; return how many tables changed.
+
+    Raises:
+        RoleMissing: there is no such role.
+    """
+    with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
+        return rights.grant(connection, role, RIGHTS)
 
 
 def print_sql(revision: str = "head") -> None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
 from carteira.app import blueprints_of, modules_of, observers_of
+from carteira.database_state import watched
 from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
@@ -47,25 +49,29 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    followers = [follower for module in modules for follower in module.followers]
-    rounds = _Rounds(database, observers_of(modules), followers)
-    status = WorkerStatus(
-        bound, {"database": rounds.ask_database, "rounds": rounds.are_done}, metrics_token=settings.metrics_bearer()
-    )
-    work = {
-        "jobs": _work_off(settings, blueprints_of(modules), database, stop),
-        "rounds": rounds.run(stop),
-        **{follower.name: _follow(database, follower, stop) for follower in followers},
-    }
-    logger.info("worker started", host=settings.worker_host, port=bound.getsockname()[1], followers=len(followers))
-    serving = asyncio.create_task(status.serve(), name="status")
-    try:
-        await asyncio.gather(*(asyncio.create_task(task, name=name) for name, task in work.items()))
-    finally:
-        status.stop()
-        await serving
-        await database.close()
-        logger.info("worker stopped")
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        watch = await stack.enter_async_context(watched(database, may_own=settings.may_own_tables))
+        followers = [follower for module in modules for follower in module.followers]
+        rounds = _Rounds(database, observers_of(modules), followers)
+        status = WorkerStatus(
+            bound,
+            {"database": lambda _app: watch.ready(), "rounds": rounds.are_done},
+            metrics_token=settings.metrics_bearer(),
+        )
+        work = {
+            "jobs": _work_off(settings, blueprints_of(modules), database, stop),
+            "rounds": rounds.run(stop),
+            **{follower.name: _follow(database, follower, stop) for follower in followers},
+        }
+        logger.info("worker started", host=settings.worker_host, port=bound.getsockname()[1], followers=len(followers))
+        serving = asyncio.create_task(status.serve(), name="status")
+        try:
+            await asyncio.gather(*(asyncio.create_task(task, name=name) for name, task in work.items()))
+        finally:
+            status.stop()
+            await serving
+    logger.info("worker stopped")
 
 
 class _Rounds:
@@ -106,10 +112,6 @@ class _Rounds:
         metrics.worker_seen_at.set_to_current_time()
         self._done_at = time.monotonic()
 
-    async def ask_database(self, _app: FastAPI) -> None:
-        """Raise if PostgreSQL does not answer."""
-        await self._database.ping()
-
     async def are_done(self, _app: FastAPI) -> bool:
         """Return whether the last round is not long ago."""
         return time.monotonic() - self._done_at < SEEN_SECONDS
@@ -118,8 +120,11 @@ class _Rounds:
 async def _work_off(
     settings: Settings, blueprints: Mapping[str, Blueprint], database: Database, stop: asyncio.Event
 ) -> None:
-    """Run the queue's worker; begin again when the database comes back."""
+    """Run the queue's worker; begin again when the database comes back, or may be used again."""
     while not stop.is_set():
+        if database.gate.reason is not None:
+            await _pause(stop, DOWN_SECONDS)
+            continue
         app = App(connector=PsycopgConnector(conninfo=database.address.conninfo, min_size=1, max_size=4))
         for name, blueprint in blueprints.items():
             jobs.add_tasks(app, blueprint, namespace=name)
@@ -148,6 +153,7 @@ async def _run_queue(app: App, stop: asyncio.Event, context: dict[str, Any]) -> 
             )
         ),
         asyncio.create_task(_rescue(app, stop)),
+        asyncio.create_task(_notice_refusal(context["database"], stop)),
     ]
     await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     for task in work:
@@ -163,6 +169,12 @@ async def _rescue(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
         await jobs.rescue(app)
         await _pause(stop, jobs.HEARTBEAT_SECONDS)
+
+
+async def _notice_refusal(database: Database, stop: asyncio.Event) -> None:
+    """Go on until told to stop, or until the database is one that nobody is to work on: jobs would fail for good."""
+    while not stop.is_set() and database.gate.reason is None:
+        await _pause(stop, DOWN_SECONDS)
 
 
 async def _follow(database: Database, follower: Follower, stop: asyncio.Event) -> None:

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.identity.sessions import standing
 from carteira.kit.db.errors import DatabaseDown
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.credit import BASE_B, PURPOSE, analyst_of, fill_bases
+from tests.support.databases import prepare
 from tests.support.people import PASSWORD, Person, new_cpf, new_person
 
 BUDGET_SECONDS = 2.5
@@ -26,7 +26,7 @@ BUDGET_SECONDS = 2.5
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
     fast = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
     with EmbeddedServers(tmp_path_factory.mktemp("outages"), postgres_settings=fast) as servers:
-        schema.migrate(servers.endpoints.database_url)
+        prepare(servers.endpoints)
         yield servers
 
 
@@ -133,7 +133,7 @@ async def test_a_base_that_hangs_is_given_up_on_within_its_budget(
 async def test_an_access_log_that_is_held_up_shows_nothing_of_base_a(servers: EmbeddedServers, analyst: Person) -> None:
     cpf = new_cpf()
     await fill_bases(analyst, cpf)
-    holder = await asyncpg.connect(servers.endpoints.database_url)
+    holder = await asyncpg.connect(servers.endpoints.owner_url)
     async with holder.transaction():
         await holder.execute("SELECT FROM credit_access_head FOR UPDATE")
         part = (await analyst.call("GET", f"/credit/{cpf}")).json()
@@ -148,7 +148,7 @@ async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
 ) -> None:
     cpf = new_cpf()
     await fill_bases(analyst, cpf)
-    owner = await asyncpg.connect(servers.endpoints.database_url)
+    owner = await asyncpg.connect(servers.endpoints.owner_url)
     await owner.execute("UPDATE credit_records SET name = address")
     await owner.close()
     part = (await analyst.call("GET", f"/credit/{cpf}")).json()

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 import structlog
 
-from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.kit.ops import log
 from tests.support.app import running_app, settings_for
 from tests.support.credit import BASE_A, analyst_of, fill_bases
+from tests.support.databases import prepare
 from tests.support.people import new_cpf
 
 DEBT = 987_654_321_098
@@ -24,7 +24,7 @@ DEBT = 987_654_321_098
 def servers(tmp_path: Path) -> Iterator[EmbeddedServers]:
     fast = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
     with EmbeddedServers(tmp_path / "home", postgres_settings=fast) as servers:
-        schema.migrate(servers.endpoints.database_url)
+        prepare(servers.endpoints)
         yield servers
 
 

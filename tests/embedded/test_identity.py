@@ -37,7 +37,7 @@ def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_runs_as_nobody(servers: EmbeddedServers) -> None:
     status = Path(f"/proc/{servers.postgres.pid}/status").read_text(encoding="utf-8")
     assert f"\nUid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n" in status
-    with psycopg.connect(servers.endpoints.database_url) as connection:
+    with psycopg.connect(servers.endpoints.owner_url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 

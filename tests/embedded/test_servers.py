@@ -27,7 +27,7 @@ def signed_for(service: str) -> dict[str, str]:
 
 
 def write(endpoints: Endpoints, text: str) -> None:
-    with psycopg.connect(endpoints.database_url) as connection:
+    with psycopg.connect(endpoints.owner_url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept (text text)")
         connection.execute("INSERT INTO kept VALUES (%s)", (text,))
     with closing(redis.Redis.from_url(endpoints.redis_url)) as client:
@@ -38,7 +38,7 @@ def write(endpoints: Endpoints, text: str) -> None:
 
 
 def rows(endpoints: Endpoints) -> list[str]:
-    with psycopg.connect(endpoints.database_url) as connection:
+    with psycopg.connect(endpoints.owner_url) as connection:
         return [text for (text,) in connection.execute("SELECT text FROM kept ORDER BY text").fetchall()]
 
 
@@ -74,7 +74,7 @@ def test_cold_start_stop_and_warm_start_keep_data_and_ports_under_a_closed_paren
 
 
 def test_database_belongs_to_a_plain_role_and_has_the_extensions(servers: EmbeddedServers) -> None:
-    with psycopg.connect(servers.endpoints.database_url) as connection:
+    with psycopg.connect(servers.endpoints.owner_url) as connection:
         connection.execute("CREATE EXTENSION citext")  # a trusted one
         role = connection.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
         found = {name for (name,) in connection.execute("SELECT extname FROM pg_extension").fetchall()}
@@ -122,14 +122,14 @@ def test_second_owner_is_refused_and_told_who_the_first_is(servers: EmbeddedServ
 
 
 def test_killed_postgres_is_noticed_and_recovers_on_its_port(servers: EmbeddedServers) -> None:
-    with psycopg.connect(servers.endpoints.database_url) as connection:
+    with psycopg.connect(servers.endpoints.owner_url) as connection:
         connection.execute("CREATE TABLE committed AS SELECT 1 AS n")
-    with psycopg.connect(servers.endpoints.database_url, autocommit=True):  # a backend that must go first
+    with psycopg.connect(servers.endpoints.owner_url, autocommit=True):  # a backend that must go first
         servers.postgres.kill()
         assert servers.watch() == ["postgres"]
         assert servers.restart("postgres").port == servers.postgres.port
     assert servers.watch() == []
-    with psycopg.connect(servers.endpoints.database_url) as connection:
+    with psycopg.connect(servers.endpoints.owner_url) as connection:
         assert connection.execute("SELECT n FROM committed").fetchone() == (1,)
 
 

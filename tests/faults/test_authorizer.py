@@ -19,7 +19,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy import text
 
 from benchmarks.load import Connection, ConnectionLost, close_all, connect, http_request
-from carteira import ledger, schema
+from carteira import ledger
 from carteira.benefits.accounts import balances, find, open_account
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import EmbeddedServers
@@ -30,6 +30,7 @@ from carteira.kit.security.approvals import Act
 from carteira.ledger import chain
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
+from tests.support.databases import prepare
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import TESTER
 from tests.support.server import Server, running_server, wait_until_ready
@@ -49,7 +50,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60 + 60 * ROUNDS)]
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
     """Servers of this module's own, which sync to disk and may be killed."""
     with EmbeddedServers(tmp_path_factory.mktemp("faults"), aws=False) as running:
-        schema.migrate(running.endpoints.database_url)
+        prepare(running.endpoints)
         yield running
 
 

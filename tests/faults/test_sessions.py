@@ -9,11 +9,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.identity.sessions.standing import CACHE_SECONDS
 from carteira.kit.security import tokens
 from tests.support.credit import BASE_A, BASE_B, PURPOSE
+from tests.support.databases import prepare
 from tests.support.people import PASSWORD, new_cpf, new_person
 from tests.support.server import Server, running_server
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[EmbeddedServers]:
     with EmbeddedServers(tmp_path / "embedded") as running:
-        schema.migrate(running.endpoints.database_url)
+        prepare(running.endpoints)
         yield running
 
 

@@ -40,7 +40,7 @@ def new_empty_database(endpoints: Endpoints, worker_id: str) -> Iterator[Callabl
         name = f"empty_{worker_id}_{len(made)}"
         run(f"CREATE DATABASE {name} OWNER carteira")
         made.append(name)
-        return endpoints.database_url.rpartition("/")[0] + "/" + name
+        return endpoints.owner_url.rpartition("/")[0] + "/" + name
 
     yield make
     for name in made:

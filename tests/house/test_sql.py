@@ -8,6 +8,8 @@ from typing import Protocol
 import psycopg
 import pytest
 
+from carteira.embedded import Endpoints
+from tests.support.databases import as_owner
 from tests.support.source import SOURCE
 
 FUNCTIONS = """
@@ -35,9 +37,9 @@ class NewDatabase(Protocol):
 
 
 @pytest.fixture
-def migrated(new_database: NewDatabase) -> Iterator[psycopg.Connection]:
+def migrated(new_database: NewDatabase, endpoints: Endpoints) -> Iterator[psycopg.Connection]:
     """A migrated database, in a transaction that is rolled back."""
-    with psycopg.connect(new_database("sql")) as connection:
+    with psycopg.connect(as_owner(endpoints, new_database("sql"))) as connection:
         yield connection
         connection.rollback()
 

@@ -17,18 +17,21 @@ import pytest
 from procrastinate import PsycopgConnector
 from sqlalchemy import text
 
-from carteira import schema
-from carteira.embedded import EmbeddedServers, Endpoints
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import fetch
 from tests.support.certificates import Authority
+from tests.support.databases import prepare
 from tests.support.pgbouncer import Bouncer, running_pgbouncer
 from tests.support.server import clean_environment, free_port
 from tools.psql import find_psql
 
 pytestmark = pytest.mark.integration
+
+
+SERVED_BY = {"client_tls_cert_file": "{folder}/server.crt", "client_tls_key_file": "{folder}/server.key"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Server:
 
     def url(self, host: str = "localhost", **options: object) -> str:
         written = "&".join(f"{name}={quote(str(value))}" for name, value in options.items())
-        return f"postgresql://carteira:{self.password}@/carteira?host={host}&port={self.port}&{written}".rstrip("&")
+        return f"postgresql://{SERVICE}:{self.password}@/carteira?host={host}&port={self.port}&{written}".rstrip("&")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def server() -> Iterator[Server]:
     folder.chmod(0o777)  # the server may run as another user
     settings = {"unix_socket_directories": str(folder), "fsync": "off"}
     with EmbeddedServers(folder / "home", redis=False, aws=False, postgres_settings=settings) as servers:
-        schema.migrate(servers.endpoints.database_url)
+        prepare(servers.endpoints)
         yield Server(servers.endpoints, folder)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -72,11 +75,7 @@ def tls(server: Server, authority: Authority) -> Iterator[Bouncer]:
     """PgBouncer, which takes nothing but TLS: the wheel's PostgreSQL is built without."""
     files = (*authority.issue("server", host="localhost"), authority.root)
     with running_pgbouncer(
-        server.endpoints.database_url,
-        files=files,
-        client_tls_sslmode="require",
-        client_tls_cert_file="{folder}/server.crt",
-        client_tls_key_file="{folder}/server.key",
+        server.endpoints.database_url, {"client_tls_sslmode": "require", **SERVED_BY}, files=files
     ) as bouncer:
         yield bouncer
 
@@ -180,15 +179,12 @@ async def test_a_server_without_tls_is_refused_where_it_is_demanded(server: Serv
 @AT_ONCE
 async def test_the_clients_certificate_is_shown(server: Server, authority: Authority, ask: Ask) -> None:
     # PgBouncer wants the certificate's name to be the user's.
-    certificate, key = authority.issue("carteira")
+    certificate, key = authority.issue(SERVICE)
     files = (*authority.issue("server", host="localhost"), authority.root)
     with running_pgbouncer(
         server.endpoints.database_url,
+        {"client_tls_sslmode": "verify-full", "client_tls_ca_file": "{folder}/root.crt", **SERVED_BY},
         files=files,
-        client_tls_sslmode="verify-full",
-        client_tls_ca_file="{folder}/root.crt",
-        client_tls_cert_file="{folder}/server.crt",
-        client_tls_key_file="{folder}/server.key",
     ) as bouncer:
         assert await ask(bouncer.url(sslmode="require", sslcert=certificate, sslkey=key), "SELECT 1") == "1"
         with pytest.raises(FAILS):
@@ -209,7 +205,7 @@ async def test_a_unix_socket_needs_no_tls(server: Server, authority: Authority, 
 
 @WAYS
 async def test_the_first_host_that_answers(server: Server, ask: Ask) -> None:
-    many = f"postgresql://carteira:{server.password}@127.0.0.1:{free_port()},localhost:{server.port}/carteira"
+    many = f"postgresql://{SERVICE}:{server.password}@127.0.0.1:{free_port()},localhost:{server.port}/carteira"
     assert await ask(many, "SELECT 1") == "1"
 
 
@@ -217,7 +213,7 @@ async def test_the_first_host_that_answers(server: Server, ask: Ask) -> None:
 async def test_a_host_that_is_silent_has_its_time_and_no_more(server: Server, ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
         hosts = f"127.0.0.1:{silent.getsockname()[1]},localhost:{server.port}"
-        many = f"postgresql://carteira:{server.password}@{hosts}/carteira?connect_timeout=2"
+        many = f"postgresql://{SERVICE}:{server.password}@{hosts}/carteira?connect_timeout=2"
         assert await ask(many, "SELECT 1") == "1"
 
 
@@ -249,9 +245,9 @@ async def test_a_service_and_a_file_of_passwords(
     server: Server, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passwords, services = tmp_path / "passwords", tmp_path / "services"
-    passwords.write_text(f"localhost:{server.port}:carteira:carteira:{server.password}\n")
+    passwords.write_text(f"localhost:{server.port}:carteira:{SERVICE}:{server.password}\n")
     passwords.chmod(0o600)
-    services.write_text(f"[wallet]\nhost=localhost\nport={server.port}\ndbname=carteira\nuser=carteira\n")
+    services.write_text(f"[wallet]\nhost=localhost\nport={server.port}\ndbname=carteira\nuser={SERVICE}\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
     assert await ask(f"postgresql://?service=wallet&passfile={passwords}", "SELECT 1") == "1"
 
@@ -268,16 +264,15 @@ async def test_the_kernel_asks_a_silent_server_for_a_sign_of_life(server: Server
 
 
 COMMANDS = (
-    ("migrate",),
     ("ledger", "reconcile"),
     ("credit", "verify-accesses"),
 )
 
 
-def run(home: Path, *args: str, url: str) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *args: str, url: str, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - argv is ours
         [sys.executable, "-m", "carteira", *args],
-        env=clean_environment(home, database_url=url),
+        env=clean_environment(home, database_url=url, **settings),
         cwd=home,
         check=False,
         capture_output=True,
@@ -298,6 +293,17 @@ def test_commands_go_by_the_address(
         f"Erro: o certificado do PostgreSQL em 127.0.0.1:{tls.port}/carteira não foi aceito: confira sslmode e "
         "sslrootcert de DATABASE_URL, e o nome da máquina."
     )
+
+
+def test_migrating_goes_by_the_owners_address(
+    server: Server, tls: Bouncer, authority: Authority, tmp_path: Path
+) -> None:
+    owner = server.endpoints.owner_url
+    done = run(tmp_path, "migrate", url=server.url(), migration_database_url=owner)
+    assert done.returncode == 0, done.stderr
+    wrong = tls.url("127.0.0.1", sslmode="verify-full", sslrootcert=authority.root)
+    done = run(tmp_path, "migrate", url=server.url(), migration_database_url=wrong)
+    assert (done.returncode, "não foi aceito" in done.stderr) == (1, True)
 
 
 def test_commands_name_what_is_refused(server: Server, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Cluster:
 
     def url(self, database: str, *, superuser: bool = False) -> str:
         """Return the URL of a database, as the role `carteira`."""
-        return on_server(self.superuser_url if superuser else self.server.database_url, database)
+        return on_server(self.superuser_url if superuser else self.server.owner_url, database)
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Run statements as superuser, each a transaction by itself."""

@@ -6,18 +6,30 @@ from contextlib import asynccontextmanager, contextmanager
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from carteira.embedded import Endpoints
+from carteira import schema
+from carteira.embedded import SERVICE, Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import CurrentSession
 from tests.support.servers import TEMPLATE
 
 NewDatabase = Callable[[str], str]
-"""Makes a fresh database and returns its URL; an earlier one of the same name is dropped."""
+"""Makes a fresh database and returns its URL, as the role that serves; an earlier one of the same name is dropped."""
 
 
 def on_server(url: str, database: str) -> str:
     """Return the URL of another database of the same server."""
     return url.rpartition("/")[0] + "/" + database
+
+
+def prepare(endpoints: Endpoints) -> None:
+    """Migrate the servers' own database, as an operator does."""
+    schema.migrate(endpoints.owner_url)
+    schema.grant(endpoints.owner_url, SERVICE)
+
+
+def as_owner(endpoints: Endpoints, url: str) -> str:
+    """Return the URL of a database as its owner, who may change what the product's role may not."""
+    return on_server(endpoints.owner_url, url.rpartition("/")[2])
 
 
 @contextmanager

@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 import psycopg
@@ -49,7 +50,9 @@ class Bouncer:
 
 
 @contextmanager
-def running_pgbouncer(url: str, *, files: tuple[Path, ...] = (), **settings: object) -> Iterator[Bouncer]:
+def running_pgbouncer(
+    url: str, settings: Mapping[str, object] = MappingProxyType({}), *, files: tuple[Path, ...] = ()
+) -> Iterator[Bouncer]:
     """Run a PgBouncer with the settings given before the server of an address; it may read the files given.
 
     Settings name a file by its name alone, after `{folder}/`.

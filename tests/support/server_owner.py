@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from carteira import schema
-from carteira.embedded import EmbeddedServers
+from carteira.embedded import SERVICE, EmbeddedServers
 from tests.support.databases import on_server
 from tests.support.servers import TEMPLATE, endpoints_file, locked, owner_lock, run_lock
 
@@ -29,7 +29,8 @@ def own(folder: Path) -> None:
         endpoints = servers.endpoints
         with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE carteira OWNER carteira")
-        schema.migrate(on_server(endpoints.database_url, TEMPLATE))
+        schema.migrate(on_server(endpoints.owner_url, TEMPLATE))
+        schema.grant(on_server(endpoints.owner_url, TEMPLATE), SERVICE)
         endpoints_file(folder).write_text(json.dumps(asdict(endpoints)))
         sys.stdout.write("ready\n")
         sys.stdout.flush()

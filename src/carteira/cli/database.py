@@ -1,5 +1,6 @@
 """`carteira migrate` and `seed`: the database's schema and its demo data."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -12,15 +13,27 @@ def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Só mostra o DDL, do vazio até a última migração.")] = False,
     revision: Annotated[str, typer.Option(help="Revisão a alcançar.")] = "head",
 ) -> None:
-    """Leva o banco de dados à última migração."""
-    from carteira import schema
+    """Leva o banco de dados à última migração, e concede ao usuário de DATABASE_URL o que o serviço pode."""
+    from carteira import database_state, schema
+    from carteira.kit.db.address import DatabaseAddress
+    from carteira.kit.db.rights import RoleMissing
 
     if sql:
         schema.print_sql(revision)
         return
     settings = settings_here()
-    url = database_of(settings)
-    with_spinner("Migrando o banco de dados", lambda: schema.migrate(url, revision))
+    service = DatabaseAddress.parse(database_of(settings)).user
+    owner = settings.owner_database()
+    if (refused := asyncio.run(database_state.refused_for(owner, may_own=True))) is not None:
+        fail(f"{refused}.")
+    with_spinner("Migrando o banco de dados", lambda: schema.migrate(owner, revision))
+    try:
+        with_spinner("Concedendo os direitos", lambda: schema.grant(owner, service))
+    except RoleMissing as missing:
+        fail(
+            f"o banco de dados está em dia, mas o usuário {missing} de DATABASE_URL não existe: crie-o "
+            f"(createuser --pwprompt {missing}) e execute `carteira migrate` de novo."
+        )
     err.print("Banco de dados em dia.")
 
 

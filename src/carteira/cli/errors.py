@@ -17,7 +17,7 @@ _NO_DATABASE, _NO_TABLE, _NO_RIGHT, _WRONG_PASSWORD = "3D000", "42P01", "42501",
 _BY_SQLSTATE = {
     _NO_DATABASE: "o banco de dados não existe em {where}: crie-o (createdb) ou confira DATABASE_URL.",
     _NO_TABLE: "o banco de dados em {where} não está em dia: execute `carteira migrate`.",
-    _NO_RIGHT: "o usuário de DATABASE_URL não tem permissão para isto em {where}.",
+    _NO_RIGHT: "o usuário não tem permissão para isto em {where}: `carteira migrate` concede, como dono, o que falta.",
     _WRONG_PASSWORD: "o PostgreSQL em {where} recusou a senha: confira DATABASE_URL.",
     "28000": "o PostgreSQL em {where} não deixa este usuário entrar: confira DATABASE_URL e pg_hba.conf.",
     "53300": "o PostgreSQL em {where} não tem conexões livres (max_connections).",

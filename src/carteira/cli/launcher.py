@@ -21,6 +21,7 @@ from rich.console import Console
 from carteira import schema
 from carteira.cli.errors import CommandFailed
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.private_files import replace_private_file
 from carteira.kit.ops.processes import is_alive
 from carteira.settings import Settings
@@ -28,6 +29,7 @@ from carteira.settings.production import SANDBOX_TOKEN
 
 RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
+OWNER = "MIGRATION_DATABASE_URL"
 
 SIGN_IN = "curl -s http://localhost:{port}/auth/login -d username={cpf} -d password={password}"
 CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
@@ -68,6 +70,7 @@ def run(settings: Settings, out: Console) -> None:
     try:
         environment = {
             "DATABASE_URL": endpoints.database_url or settings.database(),
+            OWNER: endpoints.owner_url or settings.owner_database(),
             "REDIS_URL": endpoints.redis_url or str(settings.redis_url),
             "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url or str(settings.aws_endpoint_url),
             "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),
@@ -80,7 +83,9 @@ def run(settings: Settings, out: Console) -> None:
             environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
         if settings.debug:
             environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
-        _prepare(environment["DATABASE_URL"], settings, out)
+        if settings.database_url is not None:
+            _refuse_database(settings)
+        _prepare(environment["DATABASE_URL"], environment[OWNER], settings, out)
         _write_runtime(home, environment)
         _supervise(settings, servers, environment, out, began)
     finally:
@@ -163,14 +168,29 @@ def _print_ready(out: Console, ready: ServerReady) -> None:
     out.print(f"  [green]✓[/] {ready}", highlight=False)
 
 
-def _prepare(url: str, settings: Settings, out: Console) -> None:
+def _refuse_database(settings: Settings) -> None:
+    """Make sure that the operator's own database is one to serve from.
+
+    Raises:
+        CommandFailed: it is not.
+    """
+    from carteira import database_state
+
+    reason = asyncio.run(database_state.refused_for(settings.database(), may_own=settings.may_own_tables))
+    if reason is not None:
+        raise CommandFailed(f"{reason}.")
+
+
+def _prepare(url: str, owner: str, settings: Settings, out: Console) -> None:
     """Migrate, and fill in the demo data; on a database that is current there is nothing to do, and little to load."""
-    if not schema.is_current(url):
+    current = schema.is_current(owner)
+    if not current:
+        schema.migrate(owner)
+    schema.grant(owner, DatabaseAddress.parse(url).user)
+    if not current and settings.environment == "development":
         from carteira import demo
 
-        schema.migrate(url)
-        if settings.environment == "development":
-            asyncio.run(demo.seed(url, settings.modules))
+        asyncio.run(demo.seed(url, settings.modules))
     out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
 
 
@@ -192,6 +212,7 @@ def _supervise(
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(mode=0o700)
     env = {**os.environ, **environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    del env[OWNER]  # who serves need not know how to own
     command = [sys.executable, "-m", "carteira"]
     apps = [
         AppProcess("servidor", [*command, "serve"], env),

@@ -12,10 +12,10 @@ import typer
 
 from carteira.cli import launcher
 from carteira.cli.errors import CommandFailed
-from carteira.cli.terminal import name_misspelt, out, settings_here
+from carteira.cli.terminal import name_misspelt, out, refuse_database, settings_here
 from carteira.settings import Settings
 
-_NOT_MIGRATED = {"3D000", "42P01", "42703"}
+_NOT_MIGRATED = {"3D000", "42501", "42P01", "42703"}
 
 
 def run(
@@ -32,8 +32,9 @@ def run(
 def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
-    _refuse_faults(settings)
     launcher.check_address(settings.host, settings.port, "PORT")
+    refuse_database(settings)
+    _refuse_faults(settings)
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
@@ -83,8 +84,9 @@ async def _demo_people(settings: Settings) -> int:
 def worker() -> None:
     """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
     settings = settings_here()
-    _refuse_faults(settings)
     launcher.check_address(settings.worker_host, settings.worker_port, "WORKER_PORT")
+    refuse_database(settings)
+    _refuse_faults(settings)
     from carteira.worker import main
 
     main()

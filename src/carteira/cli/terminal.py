@@ -87,6 +87,16 @@ def database_of(settings: Settings) -> str:
         fail("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")
 
 
+def refuse_database(settings: Settings) -> None:
+    """Leave with 1 if nobody is to be served from the database: one behind a pooler, or one that the role owns."""
+    from carteira import database_state
+
+    url = database_of(settings)
+    reason = asyncio.run(database_state.refused_for(url, may_own=settings.may_own_tables))
+    if reason is not None:
+        fail(f"{reason}.")
+
+
 def parse_head(text: str | None, example: str) -> tuple[int, bytes] | None:
     """Read `--expect`, the head that an earlier check of a hash chain printed; leave with 1 if it is none."""
     if text is None:

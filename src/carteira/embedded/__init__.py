@@ -15,11 +15,13 @@ Invariants:
 """
 
 from carteira.embedded.errors import BinaryMissing, EmbeddedError, HomeInUse, ServerFailed
+from carteira.embedded.postgres import SERVICE
 from carteira.embedded.server import ServerReady
 from carteira.embedded.servers import EmbeddedServers, Endpoints
 from carteira.embedded.supervisor import AppProcess, Supervisor, SupervisorEvent
 
 __all__ = [
+    "SERVICE",
     "AppProcess",
     "BinaryMissing",
     "EmbeddedError",

@@ -23,6 +23,7 @@ from carteira.kit.ops.private_files import replace_private_file, sync_folder
 
 DATABASE = "carteira"
 OWNER = "carteira"
+SERVICE = "carteira_app"
 SUPERUSER = "postgres"
 EXTENSIONS = ("pg_trgm", "unaccent", "btree_gist", "vector")
 
@@ -52,7 +53,7 @@ _SETTINGS: Mapping[str, str] = {
 
 
 class PostgresServer(Server):
-    """PostgreSQL with the database and role ``carteira`` and the superuser ``postgres``.
+    """PostgreSQL with the database and owner ``carteira``, the role that serves, and the superuser ``postgres``.
 
     Args:
         home: Where data, log and passwords are.
@@ -76,6 +77,11 @@ class PostgresServer(Server):
 
     @property
     def database_url(self) -> str:
+        """The application's database, as the role that serves; what it may do is granted by whoever migrates."""
+        return f"postgresql://{SERVICE}:{self._home.password(SERVICE)}@{HOST}:{self.port}/{DATABASE}"
+
+    @property
+    def owner_url(self) -> str:
         """The application's database, as its owner."""
         return f"postgresql://{OWNER}:{self._home.password(OWNER)}@{HOST}:{self.port}/{DATABASE}"
 
@@ -162,6 +168,7 @@ class PostgresServer(Server):
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
                 if found is None:
                     self._provision(connection, port)
+                self._see_to_role(connection, SERVICE)  # a home of a former release has none
                 return connection.info.parameter_status("server_version")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
@@ -196,10 +203,7 @@ class PostgresServer(Server):
     def _provision(self, connection: psycopg.Connection, port: int) -> None:
         """Make role, database and extensions; the rename comes last, so a database called so is complete."""
         owner, database, fresh = sql.Identifier(OWNER), sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_new")
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
-            connection.execute(sql.SQL("CREATE ROLE {}").format(owner))
-        password = sql.Literal(self._home.password(OWNER))
-        connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(owner, password))
+        self._see_to_role(connection, OWNER)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(fresh))
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(fresh, owner))
         with self._connect(port, f"{DATABASE}_new") as inside:
@@ -207,6 +211,13 @@ class PostgresServer(Server):
             for (extension,) in inside.execute(query, (list(EXTENSIONS),)).fetchall():
                 inside.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
         connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(fresh, database))
+
+    def _see_to_role(self, connection: psycopg.Connection, name: str) -> None:
+        """Make a role if it is not there, and have it sign in with the password of the home."""
+        role, password = sql.Identifier(name), sql.Literal(self._home.password(name))
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
 
     def _clear_crash(self) -> None:
         """After a crash: end a postmaster of ours that lingers, await its backends, drop a pid file that lies."""

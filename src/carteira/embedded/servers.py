@@ -22,7 +22,8 @@ class Endpoints:
     """What the settings need; empty for a server that was not asked for. The URLs hold passwords: never log them.
 
     Attributes:
-        database_url: PostgreSQL, the database ``carteira`` as its owner, who is no superuser.
+        database_url: PostgreSQL, the database ``carteira`` as the role that serves, which owns nothing.
+        owner_url: The same as its owner, who migrates and grants and is no superuser.
         superuser_url: PostgreSQL, the maintenance database as superuser.
         redis_url: Valkey.
         aws_endpoint_url: DynamoDB and S3; any credentials do.
@@ -31,6 +32,7 @@ class Endpoints:
     """
 
     database_url: str = ""
+    owner_url: str = ""
     superuser_url: str = ""
     redis_url: str = ""
     aws_endpoint_url: str = ""
@@ -122,6 +124,7 @@ class EmbeddedServers:
         started = self._servers
         return Endpoints(
             database_url=self.postgres.database_url if "postgres" in started else "",
+            owner_url=self.postgres.owner_url if "postgres" in started else "",
             superuser_url=self.postgres.superuser_url if "postgres" in started else "",
             redis_url=self.redis.url if "redis" in started else "",
             aws_endpoint_url=self.aws.url if "aws" in started else "",

@@ -90,6 +90,15 @@ class Settings(BaseSettings):
         description="PostgreSQL 18 or newer (`postgresql://…`, with the options of libpq); empty: `carteira run` "
         "starts its own.",
     )
+    migration_database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL as the owner of the tables, for `carteira migrate` alone; empty: `DATABASE_URL`.",
+    )
+    database_one_role: bool = Field(
+        False,
+        description="The role of `DATABASE_URL` may own the tables or change what is only appended to, which "
+        "production refuses otherwise.",
+    )
     database_insecure: bool = Field(
         False, description="PostgreSQL on another host is reached without TLS, which production refuses otherwise."
     )
@@ -371,7 +380,7 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_database_url")
     @classmethod
     def _database_is_understood(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
@@ -503,6 +512,20 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise LookupError("DATABASE_URL is not set and no embedded PostgreSQL runs: start one with `carteira run`")
         return self.database_url.get_secret_value()
+
+    @property
+    def may_own_tables(self) -> bool:
+        """Whether the role that serves may own the tables."""
+        return self.environment == "development" or self.database_one_role
+
+    def owner_database(self) -> str:
+        """Give PostgreSQL's address as the owner of the tables: `MIGRATION_DATABASE_URL`, or else `DATABASE_URL`.
+
+        Raises:
+            LookupError: neither is set and none was started.
+        """
+        owner = self.migration_database_url
+        return self.database() if owner is None else owner.get_secret_value()
 
     def metrics_bearer(self) -> str | None:
         """Return the token that `/metrics` asks for, if there is one."""

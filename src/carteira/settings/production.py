@@ -113,11 +113,12 @@ def _weak(settings: "Settings") -> Iterator[str]:
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
     """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
-    if settings.database_url is not None and not settings.database_insecure:
-        database = DatabaseAddress.parse(settings.database_url.get_secret_value())
-        if not database.demands_tls and not is_database_here(settings):
+    for name in ("database_url", "migration_database_url"):
+        url = getattr(settings, name)
+        database = None if url is None or settings.database_insecure else DatabaseAddress.parse(url.get_secret_value())
+        if database and not database.demands_tls and not all(_is_here(host.name) for host in database.hosts):
             yield (
-                "DATABASE_URL precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
+                f"{name.upper()} precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
                 "DATABASE_INSECURE=true diz que a rede é de confiança"
             )
     redis = None if settings.redis_insecure else settings.redis_url

@@ -6,6 +6,7 @@ asyncpg cannot do as libpq does is refused by name: no option means something in
 """
 
 import configparser
+import getpass
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -133,12 +134,12 @@ class DatabaseAddress:
 
     @property
     def user(self) -> str:
-        """The role that it names; empty for the operating system's user."""
-        return self.options.get("user", "")
+        """The role that it names, or else the operating system's user."""
+        return self.options.get("user") or getpass.getuser()
 
     @property
     def database(self) -> str:
-        """The database's name; empty for the role's."""
+        """The database's name, or else the role's."""
         return self.options.get("dbname", self.user)
 
     @property

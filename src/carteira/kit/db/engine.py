@@ -25,6 +25,7 @@ from carteira.kit.db.errors import (
     is_connection_lost,
     sqlstate_of,
 )
+from carteira.kit.db.gate import Gate
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
@@ -48,6 +49,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.address = DatabaseAddress.parse(url)
+        self.gate = Gate()
         self.engine: AsyncEngine = create_async_engine(
             URL.create("postgresql+asyncpg", database=self.address.database),
             async_creator=partial(connect, self.address, _SERVER_SETTINGS),
@@ -60,7 +62,7 @@ class Database:
         event.listen(self.engine.sync_engine, "connect", _look)
         event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
-        self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS)
+        self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS, gate=self.gate)
         self.reads = Reads(self._lean.fetch)
 
     @asynccontextmanager
@@ -74,6 +76,7 @@ class Database:
             OperationInProgress: a lock was not to be had in time.
             TextNotStorable: a text holds a character that PostgreSQL does not take (U+0000).
         """
+        self.gate.pass_through()
         failure: CommitThenRaise | None = None
         try:
             async with self._sessions.begin() as session:

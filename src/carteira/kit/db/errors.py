@@ -56,7 +56,7 @@ def is_connection_lost(error: BaseException) -> bool:
         return error.__cause__ is not None and is_connection_lost(error.__cause__)
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = error.sqlstate or ""
-        return sqlstate.startswith(("08", "57P", "53")) or sqlstate in {"25006", RESTORED}
+        return sqlstate.startswith(("08", "28", "57P", "53")) or sqlstate in {"25006", "3D000", RESTORED}
     if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
         return is_connection_lost(error.__cause__)
     return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)

@@ -19,6 +19,7 @@ from carteira.kit.db.errors import (
     is_connection_lost,
     sqlstate_of,
 )
+from carteira.kit.db.gate import Gate
 from carteira.kit.db.session import LeanTx
 
 COMMAND_SECONDS = 35
@@ -39,8 +40,9 @@ class LeanPool:
     The driver's own pool costs more than a small statement does.
     """
 
-    def __init__(self, address: DatabaseAddress, *, size: int, server_settings: Mapping[str, str]) -> None:
+    def __init__(self, address: DatabaseAddress, *, size: int, server_settings: Mapping[str, str], gate: Gate) -> None:
         self._address = address
+        self._gate = gate
         self._settings = {**server_settings, **_LEAN_SETTINGS}
         self._begin = f"BEGIN; SET LOCAL lock_timeout = {server_settings['lock_timeout']}"
         self._places = asyncio.Semaphore(size)
@@ -75,6 +77,7 @@ class LeanPool:
             CommitUnknown: PostgreSQL went away meanwhile.
             DatabaseDown: PostgreSQL is unreachable.
         """
+        self._gate.pass_through()
         lost: type[DatabaseDown] = DatabaseDown
         try:
             async with self._places:

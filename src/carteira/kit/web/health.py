@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 router = APIRouter(route_class=JsonRoute, prefix="/health", tags=["operation"])
 
 
+class NotReady(Exception):
+    """A dependency is not well; the text says why, in Portuguese and to anybody."""
+
+
 class Health(BaseModel):
     """The process answers."""
 
@@ -33,6 +37,9 @@ class Readiness(BaseModel):
     status: Literal["ready", "not_ready"]
     checks: Mapping[str, bool | str] = Field(
         description="Um texto diz que está pronto, mas não inteiro", examples=[{"database": True, "redis": True}]
+    )
+    reasons: Mapping[str, str] = Field(
+        default_factory=dict, description="Por que não está pronto, quando se sabe", examples=[{}]
     )
 
 
@@ -51,18 +58,23 @@ async def health() -> Health:
 async def ready(request: Request, response: Response) -> Readiness:
     """Pergunta a cada dependência; 503 enquanto alguma não responde."""
     checks: Mapping[str, Check] = request.app.state.readiness
-    results = await asyncio.gather(*(_well(request.app, name, check) for name, check in checks.items()))
+    reasons: dict[str, str] = {}
+    results = await asyncio.gather(*(_well(request.app, name, check, reasons) for name, check in checks.items()))
     outcome = dict(zip(checks, results, strict=True))
     if not all(results):
         response.status_code = 503
-    return Readiness(status="ready" if all(results) else "not_ready", checks=outcome)
+    return Readiness(status="ready" if all(results) else "not_ready", checks=outcome, reasons=reasons)
 
 
-async def _well(app: FastAPI, name: str, check: Check) -> bool | str:
+async def _well(app: FastAPI, name: str, check: Check, reasons: dict[str, str]) -> bool | str:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             result = await check(app)
             return result if isinstance(result, str) else result is not False
+    except NotReady as error:
+        reasons[name] = str(error)
+        log.warning("not ready", dependency=name, reason=reasons[name])
+        return False
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
         log.warning("not ready", dependency=name, error=type(error).__name__)
         return False

@@ -1,0 +1,202 @@
+"""Whether the database is one that this release can work on: there, migrated, not too new, and safe to serve from.
+
+Each process looks every few seconds. While it is not, the process serves nobody from it: `/health/ready` says why, and
+whoever asks for a transaction is told that the database is down.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+import structlog
+
+from carteira import schema
+from carteira.kit.db import pooling, rights
+from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.connecting import connect
+from carteira.kit.db.engine import Database
+from carteira.kit.web.health import NotReady
+from carteira.modules import RIGHTS
+
+LOOK_SECONDS = 5.0
+REFUSED_SECONDS = 1.0
+UNREACHABLE = "o PostgreSQL não responde"
+NOT_MIGRATED = "o banco de dados não está em dia: execute `carteira migrate`"
+TOO_NEW = "o banco de dados é de uma versão mais nova da Carteira ({revision}): atualize este servidor"
+NEWER = "o banco de dados é de uma versão mais nova da Carteira ({revision}), que ainda serve a esta"
+NO_RIGHTS = "o usuário de DATABASE_URL não tem os direitos do serviço: execute `carteira migrate`"
+POOLED = (
+    "entre a Carteira e o PostgreSQL há um pooler que troca de sessão a cada transação: use pool_mode=session no "
+    "PgBouncer, ou conecte direto"
+)
+_BY_SQLSTATE = {
+    "3D000": "o banco de dados não existe",
+    "28P01": "o PostgreSQL recusou a senha de DATABASE_URL",
+    "28000": "o PostgreSQL não deixa o usuário de DATABASE_URL entrar",
+    "42501": NO_RIGHTS,
+}
+_OWNER = (
+    "o usuário de DATABASE_URL pode alterar o que só se acrescenta ({tables}): dê ao serviço um usuário próprio, com "
+    "o dono em MIGRATION_DATABASE_URL, e execute `carteira migrate`, ou diga DATABASE_ONE_ROLE=true"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class DatabaseWatch:
+    """Looks at a process's database, and closes its gate while nobody is to be served from it.
+
+    `may_own` says that the role may be the owner of the tables.
+    """
+
+    def __init__(self, database: Database, *, may_own: bool) -> None:
+        self._database = database
+        self._may_own = may_own
+        self._connection: Any = None
+        self._is_session = False
+        self._note: str | None = None
+        self._turn = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Look once, and open or close the gate.
+
+        Raises:
+            NotReady: it is closed, or nobody answers.
+        """
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            reason = await self._fault()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._drop()
+            reason = _said(error)
+            if reason == UNREACHABLE and self._is_session:  # it was well, and is away for now
+                raise NotReady(reason) from error
+        except BaseException:  # cancelled, with a statement under way
+            self._drop()
+            raise
+        self._tell(reason)
+        if reason is not None:
+            raise NotReady(reason)
+
+    async def ready(self) -> object:
+        """Look, ask as requests do, and return True, or what there is to say of a database that is well.
+
+        Raises:
+            NotReady: it is not.
+        """
+        await self.look()
+        await self._database.ping()
+        return self._note or True
+
+    async def keep_looking(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except NotReady:
+                await asyncio.sleep(REFUSED_SECONDS)
+            else:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection that it looks by."""
+        self._drop()
+
+    async def _fault(self) -> str | None:
+        if not self._is_session:
+            if await pooling.sessions_are_shared(self._database.address):
+                return POOLED
+            self._is_session = True
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._database.address, {}, command_timeout=REFUSED_SECONDS * 5)
+        found = await _revision(self._connection)
+        fit = schema.fit_of(*found)
+        self._note = NEWER.format(revision=found[0]) if fit is schema.Fit.NEWER else None
+        if fit is schema.Fit.TOO_NEW:
+            return TOO_NEW.format(revision=found[0])
+        if fit is schema.Fit.OLD:
+            return NOT_MIGRATED
+        return None if self._may_own else await _excess(self._connection)
+
+    def _tell(self, reason: str | None) -> None:
+        if reason != self._database.gate.reason:
+            if reason is None:
+                log.info("database is well")
+            else:
+                log.warning("database cannot be used", reason=reason)
+        self._database.gate.reason = reason
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+@asynccontextmanager
+async def watched(database: Database, *, may_own: bool) -> AsyncIterator[DatabaseWatch]:
+    """Look at a database before anybody is served from it, and for as long as the block lasts."""
+    watch = DatabaseWatch(database, may_own=may_own)
+    with suppress(NotReady):
+        await watch.look()
+    looking = asyncio.create_task(watch.keep_looking(), name="database watch")
+    try:
+        yield watch
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        watch.close()
+
+
+async def refused_for(url: str, *, may_own: bool) -> str | None:
+    """Return why nobody is to be served from a database, whatever is done to it meanwhile; None while none answers.
+
+    What a migration mends is no reason: servers wait for it.
+    """
+    address = DatabaseAddress.parse(url)
+    try:
+        if await pooling.sessions_are_shared(address):
+            return POOLED
+        connection = await connect(address, {})
+        try:
+            return None if may_own else await _excess(connection)
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+
+
+async def _revision(connection: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - asyncpg has no types
+    """Return the revision that the database is at, and the least that it serves; None if none is said."""
+    if not await connection.fetchval("SELECT to_regclass('public.alembic_version') IS NOT NULL"):
+        return None, None
+    row = await connection.fetchrow("""
+        SELECT max(version_num), obj_description('public.alembic_version'::regclass) FROM public.alembic_version
+    """)
+    return row[0], row[1]
+
+
+async def _excess(connection: Any) -> str | None:  # noqa: ANN401 - asyncpg has no types
+    found = await connection.fetch(rights.EXCESS, list(RIGHTS), [" ".join(kept) for kept in RIGHTS.values()])
+    return _OWNER.format(tables=", ".join(row[0] for row in found)) if found else None
+
+
+def _said(error: BaseException) -> str:
+    for link in _causes(error):
+        if isinstance(link, asyncpg.PostgresError) and link.sqlstate in _BY_SQLSTATE:
+            return _BY_SQLSTATE[link.sqlstate]
+        if isinstance(link, ssl.SSLError):
+            return "o certificado do PostgreSQL não foi aceito: confira sslmode e sslrootcert de DATABASE_URL"
+    return UNREACHABLE
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__

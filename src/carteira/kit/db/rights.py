@@ -1,0 +1,111 @@
+"""What the service's role may do in the database: everything with rows, but for the tables that say otherwise.
+
+The owner of the tables migrates and grants; the role that serves owns nothing, makes nothing, and cannot switch a
+trigger off. It reads everything, so that it can also make a dump.
+"""
+
+from collections.abc import Collection, Mapping
+
+import psycopg
+from psycopg import sql
+
+ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+LOCK = 7_246_002
+"""Advisory lock: two that grant at once take turns."""
+
+_RELATIONS = """
+    SELECT class.oid, relname, relkind = 'S' AS is_sequence,
+           ARRAY(SELECT privilege_type FROM aclexplode(relacl) WHERE grantee = %(role)s::regrole) AS held
+    FROM pg_class class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
+      AND pg_has_role(relowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = class.oid AND deptype = 'e')
+    ORDER BY relname
+"""
+_DEFINERS = """
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND prosecdef AND pg_has_role(proowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+"""
+_OWNS_DATABASE = """
+    SELECT datname FROM pg_database WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')
+"""
+EXCESS = """
+    SELECT relname FROM pg_class JOIN unnest($1::text[], $2::text[]) AS kept (name, rights) ON name = relname
+    WHERE relnamespace = 'public'::regnamespace
+      AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(pg_class.oid, 'TRUNCATE')
+           OR EXISTS (SELECT FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS privilege
+                      WHERE NOT privilege = ANY (string_to_array(rights, ' '))
+                        AND has_table_privilege(pg_class.oid, privilege)))
+    ORDER BY relname
+"""
+"""The tables of a list on which whoever asks has more rights than the list leaves them."""
+
+
+class RoleMissing(LookupError):
+    """The service's role does not exist; the text is its name."""
+
+
+def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
+    """Give a role its rights on what the connection's role owns, and take what it has beyond them.
+
+    `kept` names the tables on which it keeps less than `ALL`. What is as it should be is left alone. Return how many
+    tables and sequences changed; nothing does where the role is the owner itself.
+
+    Raises:
+        RoleMissing: there is no such role.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
+            raise RoleMissing(role)
+        if connection.execute("SELECT current_user = %s", (role,)).fetchone() == (True,):
+            return 0
+        changed = _grant_relations(connection, role, kept)
+        _grant_functions(connection, role)
+        _close_schema(connection, role)
+    return changed
+
+
+def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
+    changed = 0
+    quoted = sql.Identifier(role).as_string(connection)
+    for _, name, is_sequence, held in connection.execute(_RELATIONS, {"role": quoted}).fetchall():
+        wanted = ("USAGE", "SELECT") if is_sequence else kept.get(name, ALL)
+        if set(held) == set(wanted):
+            continue
+        parts = {
+            "kind": sql.SQL("SEQUENCE" if is_sequence else "TABLE"),
+            "name": sql.Identifier("public", name),
+            "rights": sql.SQL(", ").join(map(sql.SQL, wanted)),
+            "role": sql.Identifier(role),
+        }
+        connection.execute(sql.SQL("REVOKE ALL ON {kind} {name} FROM {role}").format(**parts))
+        connection.execute(sql.SQL("GRANT {rights} ON {kind} {name} TO {role}").format(**parts))
+        changed += 1
+    return changed
+
+
+def _grant_functions(connection: psycopg.Connection, role: str) -> None:
+    """Leave the functions that act under the owner's rights to the service alone."""
+    for (function,) in connection.execute(_DEFINERS).fetchall():
+        parts = {"function": sql.SQL(function), "role": sql.Identifier(role)}
+        connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC").format(**parts))
+        connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {function} TO {role}").format(**parts))
+
+
+def _close_schema(connection: psycopg.Connection, role: str) -> None:
+    """Let nobody but the owner make anything, not even a temporary table.
+
+    One called as a table of ours would be found before it by a trigger that checks what was written.
+    """
+    service = sql.Identifier(role)
+    owned = connection.execute(_OWNS_DATABASE).fetchone()
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(service))
+    if owned is not None:
+        database = sql.Identifier(owned[0])
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        connection.execute(sql.SQL("REVOKE CREATE ON SCHEMA public FROM {}").format(service))
+        connection.execute(sql.SQL("REVOKE CREATE, TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
+        connection.execute(sql.SQL("REVOKE CREATE, TEMPORARY ON DATABASE {} FROM {}").format(database, service))
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, service))

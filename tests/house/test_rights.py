@@ -1,0 +1,203 @@
+"""The role that serves cannot change what is only appended to, nor make or alter anything; the owner grants."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from carteira import schema
+from carteira.embedded import SERVICE, Endpoints
+from carteira.kit.db import rights
+from carteira.modules import RIGHTS
+from tests.support.clusters import programs
+from tests.support.databases import NewDatabase, as_owner, on_server
+
+CHANGES = ("UPDATE", "DELETE", "TRUNCATE")
+REFUSED = """
+    SELECT tgrelid::regclass::text,
+           ARRAY(SELECT name FROM unnest(ARRAY['UPDATE', 'DELETE'], ARRAY[16, 8]) AS event (name, bit)
+                 WHERE tgtype & bit <> 0)
+    FROM pg_trigger
+    WHERE tgfoid = ANY (ARRAY['ledger_refuse', 'audit_refuse', 'audit_keep', 'credit_refuse']::regproc[])
+"""
+
+
+@pytest.fixture(scope="module")
+def url(new_database: NewDatabase) -> str:
+    return new_database("rights")
+
+
+@pytest.fixture
+def service(url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def refuses(service: psycopg.Connection, statement: sql.Composed | sql.SQL) -> bool:
+    try:
+        service.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    return False
+
+
+WITHHELD = [
+    (table, right)
+    for table, kept in sorted(RIGHTS.items())
+    for right in ("INSERT", *CHANGES, "REFERENCES", "TRIGGER", "MAINTAIN")
+    if right not in kept
+]
+
+
+@pytest.mark.parametrize(("table", "right"), WITHHELD, ids=" ".join)
+def test_what_is_withheld(service: psycopg.Connection, table: str, right: str) -> None:
+    name = sql.Identifier(table)
+    column = sql.Identifier(
+        service.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum = 1", (table,)
+        ).fetchall()[0][0]
+    )
+    statement = {
+        "INSERT": "INSERT INTO {0} SELECT * FROM {0} LIMIT 0",
+        "UPDATE": "UPDATE {0} SET {1} = {1}",
+        "DELETE": "DELETE FROM {0}",
+        "TRUNCATE": "TRUNCATE {0}",
+        "REFERENCES": "CREATE TABLE mine (id integer REFERENCES {0})",
+        "TRIGGER": "CREATE TRIGGER mine BEFORE UPDATE ON {0} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "MAINTAIN": "REINDEX TABLE {0}",
+    }[right]
+    assert refuses(service, sql.SQL(statement).format(name, column))
+    found = service.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone()
+    assert found == (False,)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+        "ALTER TABLE ledger_entries DISABLE TRIGGER append_only",
+        "ALTER TABLE users ADD COLUMN mine integer",
+        "DROP TABLE ledger_postings",
+        "DROP TRIGGER append_only ON ledger_postings",
+        "DROP FUNCTION audit_refuse() CASCADE",
+        "CREATE OR REPLACE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TABLE mine (id integer)",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1",
+        "CREATE SCHEMA mine",
+        "CREATE INDEX ON users (id)",
+        "TRUNCATE users",
+        "SET session_replication_role = replica",
+        "ALTER ROLE carteira PASSWORD 'x'",
+        "SET ROLE carteira",
+        "LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE",
+    ],
+)
+def test_what_only_the_owner_does(service: psycopg.Connection, statement: str) -> None:
+    service.execute("BEGIN")
+    try:
+        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.WrongObjectType)):
+            service.execute(statement.encode())
+    finally:
+        service.execute("ROLLBACK")
+
+
+def test_a_table_that_triggers_keep_is_one_whose_rights_are_withheld(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        kept = connection.execute(REFUSED).fetchall()
+    assert {table for table, _ in kept} >= {
+        "ledger_entries",
+        "ledger_postings",
+        "ledger_chain",
+        "audit_log",
+        "audit_chain",
+    }
+    for table, events in kept:
+        for event in events:
+            assert event not in RIGHTS.get(table, rights.ALL), f"{table} refuses {event}, and the role may"
+
+
+def test_every_table_that_is_told_exists_and_the_others_are_served_whole(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        held: dict[str, list[str]] = dict(
+            connection.execute(
+                """
+                SELECT relname, ARRAY(SELECT privilege_type FROM aclexplode(relacl) WHERE grantee = %s::regrole)
+                FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            """,
+                (SERVICE,),
+            ).fetchall()
+        )
+    assert RIGHTS.keys() <= held.keys()
+    assert {name: set(found) for name, found in held.items()} == {
+        name: set(RIGHTS.get(name, rights.ALL)) for name in held
+    }
+
+
+def test_functions_of_the_owner_are_the_services_alone_and_look_nowhere_else(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            """
+            SELECT proname, proconfig, has_function_privilege(%s, oid, 'EXECUTE'),
+                   EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)
+            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
+        """,
+            (SERVICE,),
+        ).fetchall()
+    assert {name for name, *_ in found} >= {"audit_forget", "position_raise"}
+    for name, settings, ours, everybodys in found:
+        assert "search_path=public, pg_temp" in settings, name
+        assert (ours, everybodys) == (True, False), name
+
+
+def test_rights_that_grew_are_taken_back_and_nothing_else_is_touched(url: str, endpoints: Endpoints) -> None:
+    owner = as_owner(endpoints, url)
+    assert schema.grant(owner, SERVICE) == 0
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(sql.SQL("GRANT UPDATE, TRUNCATE ON ledger_entries TO {}").format(sql.Identifier(SERVICE)))
+        connection.execute(sql.SQL("REVOKE SELECT ON users FROM {}").format(sql.Identifier(SERVICE)))
+    assert schema.grant(owner, SERVICE) == 2
+    assert schema.grant(owner, SERVICE) == 0
+
+
+def test_a_role_that_is_not_there_is_named(url: str, endpoints: Endpoints) -> None:
+    with pytest.raises(rights.RoleMissing, match="carteira_nobody"):
+        schema.grant(as_owner(endpoints, url), "carteira_nobody")
+
+
+def test_the_owner_alone_is_left_as_it_is(url: str, endpoints: Endpoints) -> None:
+    assert schema.grant(as_owner(endpoints, url), "carteira") == 0
+
+
+def test_no_temporary_table_stands_before_ours(endpoints: Endpoints, new_database: NewDatabase) -> None:
+    own = new_database("rights_temporary")
+    schema.grant(as_owner(endpoints, own), SERVICE)
+    with psycopg.connect(own) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("CREATE TEMPORARY TABLE ledger_accounts (id uuid)")
+
+
+def test_the_service_dumps_and_a_restore_is_granted_again(
+    url: str, endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    dump = tmp_path / "carteira.dump"
+    program = programs()
+    subprocess.run([program / "pg_dump", "-Fc", "-f", dump, url], check=True)  # noqa: S603 - argv is ours
+    restored = new_database("rights_restored")
+    name = restored.rpartition("/")[2]
+    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER carteira").format(sql.Identifier(name)))
+    owner = as_owner(endpoints, restored)
+    superuser = on_server(endpoints.superuser_url, name)
+    subprocess.run(  # noqa: S603 - argv is ours
+        [program / "pg_restore", "--no-privileges", "-d", superuser, dump], check=True, env=os.environ
+    )
+    with psycopg.connect(restored) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT FROM users")
+    assert schema.grant(owner, SERVICE) > 70
+    with psycopg.connect(restored) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert connection.execute("SELECT position_holds() OR position_raise() >= 0").fetchone() == (True,)
