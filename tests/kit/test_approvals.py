@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.security.approvals_jobs import observe, pending_oldest_seconds, pending_operations
+from carteira.kit.security.sealing import SealedWalk, Sealer
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.limits import Limit
@@ -119,14 +121,14 @@ async def names_of(_tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
     return {user_id: f"Pessoa {user_id}" for user_id in user_ids}
 
 
-def desk() -> DeskOfTheKit:
+def desk(sealer: Sealer) -> DeskOfTheKit:
     return DeskOfTheKit(
         [GIVE, FREE, OTHER],
         [Limit("gifts", ALONE, DAILY), Limit("free")],
         lasts=HOURS,
         people=People(cpf_of, still_may, names_of),
         digests=lambda cpf: [cpf.encode()[::-1]],
-        sealer=new_sealer(),
+        sealer=sealer,
     )
 
 
@@ -148,7 +150,8 @@ class Desk:
         self.database = database
         self.case = str(uuid4())
         self.maker, self.checker = uuid4(), uuid4()
-        self.app = application(router, pending.router, database=database, desk=desk())
+        self.sealer = new_sealer()
+        self.app = application(router, pending.router, database=database, desk=desk(self.sealer))
 
     async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401
         async with client_of(self.app, token=f"{who}/{held}") as client:
@@ -383,6 +386,29 @@ async def test_what_waits_and_what_came_of_it_lies_sealed_and_its_people_read_it
     assert (await case.decide(operation)).status_code == 200
     assert '"given' not in await lies()
     assert (await case.see(operation))["outcome"] == {"given": ALONE + 1}
+
+
+async def test_what_lies_sealed_is_sealed_anew_as_the_key_is_rotated(case: Desk, tmp_path: Path) -> None:
+    case.sealer.path = tmp_path / "identity.key"  # where the file stays
+    waits, done = await case.propose(), await case.propose()
+    assert (await case.decide(done)).status_code == 200
+    ids = [UUID(waits), UUID(done)]
+    case.sealer.add()
+
+    async def walk(*, reseal: bool) -> SealedWalk:
+        found = SealedWalk()
+        async with case.database.transaction() as tx:
+            for one in sorted(ids):
+                found += await approvals.walk_sealed(tx, case.sealer, UUID(int=one.int - 1), limit=1, reseal=reseal)
+        return found
+
+    assert ((await walk(reseal=True)).on_former, (await walk(reseal=False)).on_former) == (2, 0)
+    case.sealer.path.unlink()
+    active = case.sealer.active
+    case.sealer._keys = (active,)  # noqa: SLF001 - as after the former key has left
+    assert (await case.see(waits))["order"]["case"] == case.case
+    assert (await case.see(done))["outcome"] == {"given": ALONE + 1}
+    assert (await case.decide(waits)).status_code == 200
 
 
 async def test_what_was_written_in_clear_before_is_read_and_approved(case: Desk) -> None:
