@@ -32,6 +32,7 @@ def staging(endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path) -> 
         "environment": "staging",
         "carteira_modules": "benefits,transit,resellers",
         "database_url": url,
+        "database_one_role": "true",
         "redis_url": endpoints.redis_url,
         "smtp_url": endpoints.smtp_url,
         "mail_only_to": "exemplo.com.br",

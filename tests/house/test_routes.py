@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from carteira.app import create_app, modules_of, prepare_routes
 from carteira.http_server.application import Application
-from carteira.kit.web.access import Acts, Claims, Looks, Public, Reads, SignedIn
+from carteira.kit.web.access import Acts, Claims, Looks, PlainReads, Public, SignedIn
 from carteira.kit.web.docs import ASSETS
 from carteira.modules import OPTIONAL_MODULES, REGISTRY
 from carteira.settings import Settings
@@ -58,9 +58,9 @@ def test_each_route_names_its_access(application: Application) -> None:
         assert all(access.claims for access in named if isinstance(access, Claims)), f"{route.path} names no claim"
 
 
-def kinds(dependant: Dependant) -> Iterator[Acts | Looks | Reads]:
+def kinds(dependant: Dependant) -> Iterator[Acts | Looks | PlainReads]:
     """Give every kind that a route's dependencies name, however deep."""
-    if isinstance(dependant.call, Acts | Looks | Reads):
+    if isinstance(dependant.call, Acts | Looks | PlainReads):
         yield dependant.call
     for inner in dependant.dependencies:
         yield from kinds(inner)
@@ -73,7 +73,7 @@ def test_each_route_that_demands_a_claim_says_what_it_leaves_in_the_audit(applic
         by_claim = any(isinstance(access, Claims) for access in accesses(route.dependant))
         assert len(named) == 1 if by_claim else len(named) <= 1, f"{route.methods} {route.path}: acts, looks or reads?"
         for kind in named:
-            if isinstance(kind, Reads):
+            if isinstance(kind, PlainReads):
                 assert kind.why, f"{route.path} says not why"
                 assert route.methods == {"GET"}, f"{route.path} does something"
             else:

@@ -214,7 +214,7 @@ async def _visitor(request: Request, token: Annotated[str | None, Depends(_beare
         yield principal
     if left.shown and (limit := _look_limit(request, principal)):
         await limit.count(principal.id, left.shown)
-    kind: Acts | Looks | Reads | None = getattr(request.state, "kind", None)
+    kind: Acts | Looks | PlainReads | None = getattr(request.state, "kind", None)
     if not (left.nothing_done or (kind.fits(left) if kind else not left.by_claim)):
         route = getattr(request.scope.get("route"), "path", "")
         audit_missing.labels(route).inc()
@@ -312,7 +312,7 @@ class Looks:
         return left.looked or self.action in left.acts
 
 
-class Reads(Said):
+class PlainReads(Said):
     """Route kind: it shows machines or totals, nobody's data. It leaves no row; the reason is for the reader."""
 
     def __init__(self, why: str) -> None:
@@ -354,4 +354,4 @@ def looks(action: str) -> DependsMarker:
 
 def reads(why: str) -> DependsMarker:
     """Say that what a route shows by claim is nobody's, and why it needs no row in the audit."""
-    return DependsMarker(Reads(why))
+    return DependsMarker(PlainReads(why))

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from carteira.kit.values.exact_json import parse_strict_json
-from carteira.kit.web.access import Acts, Looks, Reads, Said
+from carteira.kit.web.access import Acts, Looks, PlainReads, Said
 
 
 class _Request(Request):
@@ -37,7 +37,7 @@ class JsonRoute(APIRoute):
         """
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
-        kind = next((call for call in calls if isinstance(call, Acts | Looks | Reads)), None)
+        kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
         self.dependant = replace(
             whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Said)]
         )
