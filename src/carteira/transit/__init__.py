@@ -29,10 +29,22 @@ from carteira.transit.errors import (
     CardNotFound,
     CardOfAnother,
     InsufficientBalance,
+    PaymentRequired,
     SameCard,
     TooManyCards,
 )
-from carteira.transit.queries import CardMovement, RideDebt, balance, cards, debt_total, debts, export_person, history
+from carteira.transit.queries import (
+    CardMovement,
+    Ride,
+    RideDebt,
+    balance,
+    cards,
+    debt_total,
+    debts,
+    export_person,
+    history,
+    rides,
+)
 from carteira.transit.seed import seed
 from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, tell_reversed, unblock
 from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
@@ -46,6 +58,8 @@ __all__ = [
     "CardNotFound",
     "CardOfAnother",
     "InsufficientBalance",
+    "PaymentRequired",
+    "Ride",
     "RideDebt",
     "SameCard",
     "TapResult",
@@ -64,6 +78,7 @@ __all__ = [
     "issue",
     "module",
     "recharge",
+    "rides",
     "seed",
     "unblock",
 ]

@@ -179,6 +179,38 @@ async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = No
     return [RideDebt(*row) for row in await tx.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class Ride:
+    """A ride as a validator recorded it, and what became of it; amounts in centavos."""
+
+    id: UUID
+    entry_id: UUID | None
+    fare: int
+    paid: int
+    tapped_at: datetime
+    line: str | None
+    denied_for: str | None
+    """Why it was not taken: `card_blocked` or `card_cancelled`."""
+
+
+async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[Ride]:
+    """Give the last rides of a person's card, newest first, also those that were not taken.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardOfAnother: it is another person's.
+    """
+    await _own(tx, user_id, card_number)
+    query = (
+        select(Tap.id, Tap.entry_id, Tap.amount, Tap.paid, Tap.tapped_at, Tap.line, Tap.reason)
+        .join(TransportCard, TransportCard.id == Tap.card_id)
+        .where(TransportCard.card_number == card_number)
+        .order_by(Tap.tapped_at.desc(), Tap.id.desc())
+        .limit(limit)
+    )
+    return [Ride(*row) for row in await tx.execute(query)]
+
+
 async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list[DeniedCard]:
     """Give the cards that validators should not take, by id: blocked, cancelled, or with a ride still owed."""
     owes = exists().where(Tap.user_id == TransportCard.user_id, Tap.card_id == TransportCard.id, Tap.outstanding > 0)

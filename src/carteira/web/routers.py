@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 
 from carteira.web import assets
 from carteira.web.public import front
-from carteira.web.wallet import confirm, home, menu, recover, register, sign_in
+from carteira.web.wallet import confirm, home, menu, recover, register, sign_in, transport
 
 ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
@@ -16,6 +16,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     confirm.router,
     menu.router,
     home.router,
+    transport.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
+from carteira.kit.web.problems import NotFound
 from carteira.web import csrf
-from carteira.web.rendering import browser_at
+from carteira.web.rendering import browser_at, renderer_of
 
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -36,6 +37,19 @@ class PageRoute(APIRoute):
         return handle
 
 
-def pages() -> APIRouter:
-    """Make a router of pages: they are no part of the contract, and each route names its access as all do."""
-    return APIRouter(route_class=PageRoute, include_in_schema=False, default_response_class=HTMLResponse)
+def pages(module: str = "") -> APIRouter:
+    """Make a router of pages: they are no part of the contract, and each route names its access as all do.
+
+    Where an optional module is named, its pages are there only while it is on.
+    """
+
+    async def insist_on_module(request: Request) -> None:
+        if module not in renderer_of(request).config.modules:
+            raise NotFound
+
+    return APIRouter(
+        route_class=PageRoute,
+        include_in_schema=False,
+        default_response_class=HTMLResponse,
+        dependencies=[Depends(insist_on_module)] if module else [],
+    )
