@@ -14,7 +14,7 @@ from carteira.embedded import SERVICE, Endpoints
 from carteira.kit.db import rights
 from carteira.modules import RIGHTS
 from tests.support.clusters import programs
-from tests.support.databases import NewDatabase, as_owner, on_server
+from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 
 CHANGES = ("UPDATE", "DELETE", "TRUNCATE")
 REFUSED = """
@@ -27,8 +27,8 @@ REFUSED = """
 
 
 @pytest.fixture(scope="module")
-def url(new_database: NewDatabase) -> str:
-    return new_database("rights")
+def url(new_database: NewDatabase, endpoints: Endpoints) -> str:
+    return as_service(endpoints, new_database("rights"))
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_the_owner_alone_is_left_as_it_is(url: str, endpoints: Endpoints) -> Non
 
 
 def test_no_temporary_table_stands_before_ours(endpoints: Endpoints, new_database: NewDatabase) -> None:
-    own = new_database("rights_temporary")
+    own = as_service(endpoints, new_database("rights_temporary"))
     schema.grant(as_owner(endpoints, own), SERVICE)
     with psycopg.connect(own) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("CREATE TEMPORARY TABLE ledger_accounts (id uuid)")
@@ -185,7 +185,7 @@ def test_the_service_dumps_and_a_restore_is_granted_again(
     dump = tmp_path / "carteira.dump"
     program = programs()
     subprocess.run([program / "pg_dump", "-Fc", "-f", dump, url], check=True)  # noqa: S603 - argv is ours
-    restored = new_database("rights_restored")
+    restored = as_service(endpoints, new_database("rights_restored"))
     name = restored.rpartition("/")[2]
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

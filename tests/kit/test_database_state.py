@@ -23,7 +23,7 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.pooling import sessions_are_shared
 from carteira.kit.web.health import NotReady
 from carteira.schema import Fit
-from tests.support.databases import NewDatabase, as_owner, on_server
+from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 from tests.support.people import PASSWORD, new_person
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.server import clean_environment, free_port, running_server
@@ -62,8 +62,8 @@ async def reason_of(url: str, *, may_own: bool = True) -> str | None:
         return database.gate.reason
 
 
-async def test_a_database_that_is_well(new_database: NewDatabase) -> None:
-    assert await reason_of(new_database("state_well"), may_own=False) is None
+async def test_a_database_that_is_well(new_database: NewDatabase, endpoints: Endpoints) -> None:
+    assert await reason_of(as_service(endpoints, new_database("state_well")), may_own=False) is None
 
 
 async def test_a_database_that_does_not_exist(endpoints: Endpoints) -> None:
@@ -85,20 +85,20 @@ async def test_a_database_that_nobody_migrated(empty: str) -> None:
 
 
 async def test_a_database_of_an_earlier_release(new_database: NewDatabase, endpoints: Endpoints) -> None:
-    url = new_database("state_old")
+    url = as_service(endpoints, new_database("state_old"))
     at_revision(as_owner(endpoints, url), "0033", None)
     assert await reason_of(url) == database_state.NOT_MIGRATED
 
 
 async def test_a_database_that_is_too_new(new_database: NewDatabase, endpoints: Endpoints) -> None:
-    url = new_database("state_new")
+    url = as_service(endpoints, new_database("state_new"))
     for said in (None, "serves servers since 9998"):
         at_revision(as_owner(endpoints, url), "9999", said)
         assert await reason_of(url) == database_state.TOO_NEW.format(revision="9999")
 
 
 async def test_a_newer_database_that_still_serves_this_release(new_database: NewDatabase, endpoints: Endpoints) -> None:
-    url = new_database("state_newer")
+    url = as_service(endpoints, new_database("state_newer"))
     at_revision(as_owner(endpoints, url), "9999", f"serves servers since {schema.SERVES_SINCE}")
     async with open_database(url) as database, watched(database, may_own=False) as watch:
         assert await watch.ready() == database_state.NEWER.format(revision="9999")
@@ -115,7 +115,7 @@ def test_migrating_says_whom_it_serves(new_database: NewDatabase, endpoints: End
 
 
 async def test_a_role_without_rights(new_database: NewDatabase, endpoints: Endpoints) -> None:
-    url = new_database("state_rights")
+    url = as_service(endpoints, new_database("state_rights"))
     with psycopg.connect(as_owner(endpoints, url), autocommit=True) as connection:
         connection.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM carteira_app")
     assert await reason_of(url) == database_state.NO_RIGHTS
@@ -128,7 +128,7 @@ async def test_a_role_that_owns_the_tables(new_database: NewDatabase, endpoints:
 
 
 async def test_a_right_too_many(new_database: NewDatabase, endpoints: Endpoints) -> None:
-    url = new_database("state_excess")
+    url = as_service(endpoints, new_database("state_excess"))
     with psycopg.connect(as_owner(endpoints, url), autocommit=True) as connection:
         connection.execute("GRANT DELETE ON ledger_postings TO PUBLIC")
     assert "(ledger_postings)" in str(await reason_of(url, may_own=False))
@@ -145,8 +145,9 @@ async def test_the_gate_opens_once_the_database_is_migrated(empty: str, endpoint
             assert await tx.scalar(text("SELECT count(*) FROM users")) == 0
 
 
-async def test_looks_at_once_are_taken_in_turn(new_database: NewDatabase) -> None:
-    async with open_database(new_database("state_turns")) as database, watched(database, may_own=False) as watch:
+async def test_looks_at_once_are_taken_in_turn(new_database: NewDatabase, endpoints: Endpoints) -> None:
+    own = as_service(endpoints, new_database("state_turns"))
+    async with open_database(own) as database, watched(database, may_own=False) as watch:
         assert await asyncio.gather(*(watch.ready() for _ in range(20))) == [True] * 20
 
 
@@ -223,7 +224,7 @@ async def test_sessions_of_ones_own_are_told_apart(endpoints: Endpoints, setting
 def test_behind_a_pooler_of_sessions_everything_goes_on(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
 ) -> None:
-    url = new_database("state_pooled")
+    url = as_service(endpoints, new_database("state_pooled"))
     with running_pgbouncer(url, {"pool_mode": "session", "default_pool_size": 50}) as bouncer:
         pooled = bouncer.url("127.0.0.1")
         with running_server(tmp_path, workers=1, database_url=pooled, redis_url=endpoints.redis_url) as server:

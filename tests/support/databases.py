@@ -13,7 +13,7 @@ from carteira.kit.db.session import CurrentSession
 from tests.support.servers import TEMPLATE
 
 NewDatabase = Callable[[str], str]
-"""Makes a fresh database and returns its URL, as the role that serves; an earlier one of the same name is dropped."""
+"""Makes a fresh database in the place of one of its name, and returns its URL as its owner, who may prepare a test."""
 
 
 def on_server(url: str, database: str) -> str:
@@ -32,6 +32,11 @@ def as_owner(endpoints: Endpoints, url: str) -> str:
     return on_server(endpoints.owner_url, url.rpartition("/")[2])
 
 
+def as_service(endpoints: Endpoints, url: str) -> str:
+    """Return the URL of a database as the role that serves."""
+    return on_server(endpoints.database_url, url.rpartition("/")[2])
+
+
 @contextmanager
 def databases(endpoints: Endpoints, worker_id: str) -> Iterator[NewDatabase]:
     """Copy databases from the migrated template for one worker, and drop them when the block ends."""
@@ -43,7 +48,7 @@ def databases(endpoints: Endpoints, worker_id: str) -> Iterator[NewDatabase]:
             connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE} OWNER carteira")
         made.append(database)
-        return on_server(endpoints.database_url, database)
+        return on_server(endpoints.owner_url, database)
 
     yield make
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
