@@ -1,8 +1,10 @@
 """A real server under what hostile clients send: it stays small, and serves whoever else asks."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase
+from tests.support.people import new_person
 from tests.support.server import Server, running_server
 
 MIB = 1024 * 1024
@@ -89,3 +92,61 @@ def test_silent_connections_half_heads_and_pipelines_take_no_memory(server: Serv
                 ahead.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 30_000)
         assert bystander.get("/health").status_code == 200
         assert memory(server) - before < GROWTH_MIB * MIB
+
+
+def trickles(client: socket.socket) -> bool:
+    """Send one more byte, and return whether the server still takes it."""
+    try:
+        client.send(b"x")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def hasty(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> Iterator[Server]:
+    """A server that waits for a head, and for each KiB of a body, for 2 s."""
+    settings = {"database_url": new_database("hasty"), "redis_url": endpoints.redis_url, "log_level": "error"}
+    with running_server(tmp_path, workers=1, head_timeout_seconds=2, **settings) as it:
+        yield it
+
+
+def answers_to_health(server: Server, within: str) -> float:
+    """Return how many requests for `/health` were answered within so many seconds, by the server's own clock."""
+    name = f'carteira_http_request_seconds_bucket{{le="{within}",method="GET",route="/health"}} '
+    text = httpx.get(server.url + "/metrics", timeout=20).text
+    return sum(float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name))
+
+
+@pytest.mark.timeout(240)
+async def test_a_bystander_is_served_through_registrations_junk_codes_and_trickling_bodies(hasty: Server) -> None:
+    """At once: 40 registrations, 300 second factors that never were, and 30 bodies that come a byte at a time."""
+    limits = httpx.Limits(max_connections=120)
+    with ExitStack() as crowd:
+        async with (
+            httpx.AsyncClient(base_url=hasty.url, timeout=120, limits=limits) as attacker,
+            httpx.AsyncClient(base_url=hasty.url, timeout=60) as bystander,
+        ):
+            assert (await attacker.post("/users/register", json=new_person())).status_code == 201
+            assert (await bystander.get("/health")).status_code == 200
+            before, all_before = memory(hasty), answers_to_health(hasty, "+Inf")
+            quick_before = answers_to_health(hasty, "1.0")
+            slow = [connect(hasty, crowd) for _ in range(30)]
+            for client in slow:
+                client.sendall(b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+            junk = {"mfa_token": "junk", "code": "000000"}
+            attack = asyncio.gather(
+                *(attacker.post("/users/register", json=new_person()) for _ in range(40)),
+                *(attacker.post("/auth/mfa", json=junk) for _ in range(300)),
+            )
+            while not attack.done() or slow:
+                assert (await bystander.get("/health")).status_code == 200
+                slow = [client for client in slow if trickles(client)]
+            answers = [answer.status_code for answer in await attack]
+        assert refused(hasty, "body_stalled") == 30
+        assert set(answers[:40]) <= {201, 503}
+        assert answers.count(201) > 0
+        assert set(answers[40:]) <= {401, 503}
+        asked = answers_to_health(hasty, "+Inf") - all_before
+        assert asked - (answers_to_health(hasty, "1.0") - quick_before) <= asked / 100, "one in a hundred at most"
+        assert memory(hasty) - before < GROWTH_MIB * MIB

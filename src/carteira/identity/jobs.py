@@ -20,6 +20,7 @@ from carteira.identity.signin import service
 from carteira.identity.social import service as social
 from carteira.identity.users.export import export_daily
 from carteira.identity.users.queries import PersonView, person
+from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
 from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.values.actor import Actor
@@ -92,7 +93,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("password_changed", name=found.full_name.split()[0])
             for address in _addresses(found):
-                await mailer.send(address, message)
+                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
 
     @blueprint.task(name="tell_way_added", retry=_RETRY, pass_context=True)
     async def tell_way_added(context: JobContext, user_id: str, way: str) -> None:
@@ -100,7 +101,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("way_added", name=found.full_name.split()[0], way=emails.WAYS[way])
             for address in _addresses(found):
-                await mailer.send(address, message)
+                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
 
     @blueprint.task(name="tell_factor_reset", retry=_RETRY, pass_context=True)
     async def tell_factor_reset(context: JobContext, user_id: str) -> None:
@@ -108,7 +109,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("factor_reset", name=found.full_name.split()[0])
             for address in _addresses(found):
-                await mailer.send(address, message)
+                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
 
 
 def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
@@ -135,7 +136,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
                 hours=config.contact_change_hours,
                 link=undo,
             )
-            await mailer.send(address, letter)
+            await mailer.send(address, letter, message_id=jobs.letter_id(context, address))
         else:
             await sms.send(address, emails.contact_changed_sms(kind, undo))
 
@@ -151,7 +152,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
             letter = emails.compose(
                 "contact_confirm", name=found.full_name.split()[0], link=confirm, days=links.CONFIRM_DAYS
             )
-            await mailer.send(value, letter)
+            await mailer.send(value, letter, message_id=jobs.letter_id(context, value))
         else:
             await sms.send(value, emails.contact_confirm_sms(confirm))
 
@@ -168,14 +169,15 @@ def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
     async def tell_cpf_proven(context: JobContext, user_id: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
-            await mailer.send(found.email, emails.compose("cpf_proven", name=found.full_name.split()[0]))
+            message = emails.compose("cpf_proven", name=found.full_name.split()[0])
+            await mailer.send(found.email, message, message_id=jobs.letter_id(context, found.email))
 
     @blueprint.task(name="tell_cpf_moved", retry=_RETRY, pass_context=True)
     async def tell_cpf_moved(context: JobContext, user_id: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("cpf_moved", name=found.full_name.split()[0], email=found.email)
-            await mailer.send(found.email, message)
+            await mailer.send(found.email, message, message_id=jobs.letter_id(context, found.email))
 
 
 def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import csv
+import fcntl
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -111,12 +114,13 @@ async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> Async
 
 
 class _Book:
-    """An XLSX written row by row; the library keeps one row in memory and the rest in temporary files."""
+    """An XLSX written row by row; the library keeps one row in memory and the rest in files beside the book's."""
 
     def __init__(self, path: Path) -> None:
-        self._book = xlsxwriter.Workbook(
-            str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-        )
+        rows = _rows_of(path)
+        rows.mkdir(mode=0o700)
+        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+        self._book = xlsxwriter.Workbook(str(path), options | {"tmpdir": str(rows)})
         self._next = 0
         self._begin_sheet()
 
@@ -174,8 +178,8 @@ class _File:
 
     def __init__(self, path: Path, form: Format) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        os.close(descriptor)
+        self._descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # until its writer is done, or dead
         self._path, self._part = path, Path(name)
         self._book = _Book(self._part) if form == "xlsx" else None
         if self._book is None:
@@ -194,7 +198,8 @@ class _File:
         self._part.replace(self._path)
 
     def discard(self) -> None:
-        self._part.unlink(missing_ok=True)
+        _discard(self._part)
+        os.close(self._descriptor)
 
 
 async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
@@ -208,7 +213,10 @@ async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> Asyn
 
 
 async def export_daily(database: Database, folder: Path, *, days_kept: int) -> Path:
-    """Write the day's export, CPFs masked, and delete those older than the days kept. A job calls it."""
+    """Write the day's export, CPFs masked, and delete those older than the days kept. A job calls it.
+
+    What a worker left behind that died as it wrote is deleted too.
+    """
     path = folder / f"usuarios-{clock.today().isoformat()}.xlsx"
     await export_users(database, path, form="xlsx", look=None)
     await asyncio.to_thread(_delete_old, folder, days_kept)
@@ -217,4 +225,18 @@ async def export_daily(database: Database, folder: Path, *, days_kept: int) -> P
 
 def _delete_old(folder: Path, days_kept: int) -> None:
     for old in sorted(folder.glob("usuarios-*.xlsx"))[:-days_kept]:
-        old.unlink()
+        old.unlink(missing_ok=True)
+    for part in folder.glob("*.part"):
+        with suppress(FileNotFoundError, BlockingIOError), part.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _discard(part)
+
+
+def _rows_of(path: Path) -> Path:
+    """Return the folder of the files that a book's rows wait in."""
+    return path.with_suffix(".rows")
+
+
+def _discard(part: Path) -> None:
+    shutil.rmtree(_rows_of(part), ignore_errors=True)
+    part.unlink(missing_ok=True)

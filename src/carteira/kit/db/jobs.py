@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -20,12 +21,15 @@ from sqlalchemy import TextClause, text
 
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
+from carteira.kit.values.ids import uuid5
 
 HEARTBEAT_SECONDS = 10.0
 STALLED_SECONDS = 30.0
 """A worker that has not said for so long that it lives is dead, and its jobs are taken up by others."""
 ATTEMPTS = 5
 """A job under which so many workers died is given up."""
+
+_LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +65,15 @@ async def defer(
             "scheduled_at": scheduled_at,
         },
     )
+
+
+def letter_id(context: JobContext, to: str) -> str:
+    """Return the id of a letter that a job sends to an address: the same one when the job runs again.
+
+    A job whose worker died after it sent runs twice; programs that read mail know the second letter by its id.
+    """
+    job = context.job
+    return str(uuid5(_LETTERS, orjson.dumps([job.id, job.task_name, job.task_kwargs, to]).decode()))
 
 
 def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
