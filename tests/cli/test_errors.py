@@ -71,9 +71,10 @@ def test_a_database_that_is_not_migrated(command: tuple[str, ...], tmp_path: Pat
     assert said.count("\n") == 0
 
 
-def test_a_database_of_a_newer_release(tmp_path: Path, new_database: NewDatabase) -> None:
+def test_a_database_of_a_newer_release(tmp_path: Path, new_database: NewDatabase, endpoints: Endpoints) -> None:
     url = new_database("newer")
-    with psycopg.connect(url, autocommit=True) as connection:
+    owner = on_server(endpoints.owner_url, url.rpartition("/")[2])
+    with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     said = failing(tmp_path, "migrate", database_url=url)
     assert "é de uma versão mais nova da Carteira" in said

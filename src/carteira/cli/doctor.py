@@ -30,7 +30,9 @@ def doctor(
         found += [fail("configuração", text) for text in errors.faults_of_settings(error)]
     if settings is not None:
         from carteira.doctor.examination import examine
+        from carteira.kit.ops import log
 
+        log.configure(level="error", form=settings.log_format)  # what is logged is what is found
         url = written("DATABASE_URL")
         here = settings
         found += run_quietly("Examinando", lambda: examine(here, lambda error: errors.sentence_of(error, url)))

@@ -190,6 +190,7 @@ def check(
     from carteira.doctor import keys
 
     settings = settings_here()
+    _log(settings)
     found = list(keys.key_files(settings))
     if not files:
         url = database_of(settings)

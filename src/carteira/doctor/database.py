@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 
 from alembic.script import ScriptDirectory
 
-from carteira import demo, schema
+from carteira import database_state, demo, schema
 from carteira.doctor import keys
 from carteira.doctor.findings import Diagnosis, fail, ok, warn
 from carteira.doctor.machine import OFFSETS, ZONE
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.values.clock import clock
+from carteira.kit.web.health import NotReady
 from carteira.settings import Settings, production
 
 AREA = "postgresql"
@@ -49,8 +50,9 @@ async def look(settings: Settings, database: Database) -> AsyncIterator[Diagnosi
         yield await _of_zone(tx)
         current = await _revision(tx)
         yield current
-        if current.level != "ok":
+        if current.level == "fail":
             return
+        yield await _of_service(settings, database)
         async for finding in _of_content(settings, tx):
             yield finding
     async for finding in keys.sealed_data(settings, database):
@@ -108,6 +110,20 @@ async def _of_zone(tx: Tx) -> Diagnosis:
         if rows[0][0] != instant.replace(tzinfo=None) + timedelta(hours=hours):
             return fail(AREA, f"os dados do fuso horário {ZONE} são antigos ou errados", "atualize o tzdata dele")
     return ok(AREA, f"dados do fuso horário {ZONE}")
+
+
+async def _of_service(settings: Settings, database: Database) -> Diagnosis:
+    """Look as a server does before it serves: sessions of its own, rights, and a release that fits the schema."""
+    watch = database_state.DatabaseWatch(database, may_own=settings.may_own_tables)
+    try:
+        note = await watch.ready()
+    except NotReady as refused:
+        return fail(AREA, str(refused))
+    finally:
+        watch.close()
+    return (
+        warn(AREA, note, "atualize este servidor") if isinstance(note, str) else ok(AREA, "serve: sessões e direitos")
+    )
 
 
 async def _revision(tx: Tx) -> Diagnosis:
