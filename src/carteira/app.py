@@ -120,6 +120,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,
         answer_days_kept=settings.idempotency_days,
+        social_page=web.SOCIAL_PAGE,
         google=_google(settings),
         meta=_meta(settings),
         govbr=_govbr(settings),

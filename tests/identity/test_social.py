@@ -176,7 +176,7 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: httpx.As
     cookie = (await browser.get("/auth/google/login")).headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=lax" in cookie
-    assert "path=/auth" in cookie
+    assert "path=/;" in cookie
 
 
 async def test_who_says_no_there_is_not_signed_in(provider: Provider, browser: httpx.AsyncClient) -> None:

@@ -79,7 +79,17 @@ from carteira.identity.signin.service import Challenge, finish_sign_in, sign_in
 from carteira.identity.signin.step_up import by_code as confirm_by_code
 from carteira.identity.signin.step_up import by_passkey as confirm_by_passkey
 from carteira.identity.signin.step_up import by_password as confirm_by_password
+from carteira.identity.social.cookies import PAGE_COOKIE as SOCIAL_PAGE_COOKIE
+from carteira.identity.social.cookies import SOCIAL_COOKIE
 from carteira.identity.social.providers import ProviderName
+from carteira.identity.social.service import CallbackResult as SocialArrival
+from carteira.identity.social.service import Registration as SocialOffer
+from carteira.identity.social.service import SignUp as SocialSignUp
+from carteira.identity.social.service import ask_code as ask_social_link
+from carteira.identity.social.service import begin as begin_social
+from carteira.identity.social.service import callback as end_social
+from carteira.identity.social.service import register as register_social
+from carteira.identity.social.service import verify_code as verify_social_link
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.passwords import broken_rules
@@ -103,6 +113,8 @@ __all__ = [
     "IDLE_MINUTES",
     "INVITATION_DAYS",
     "KEPT_SECONDS",
+    "SOCIAL_COOKIE",
+    "SOCIAL_PAGE_COOKIE",
     "AccountSuspended",
     "BaseDep",
     "BirthDate",
@@ -135,6 +147,9 @@ __all__ = [
     "SessionStandings",
     "Site",
     "SiteDep",
+    "SocialArrival",
+    "SocialOffer",
+    "SocialSignUp",
     "Token",
     "Tokens",
     "UserNotFound",
@@ -142,13 +157,16 @@ __all__ = [
     "WrongCredentials",
     "add_person",
     "ask_recovery",
+    "ask_social_link",
     "authenticate",
+    "begin_social",
     "broken_rules",
     "change_password",
     "check_sealed",
     "confirm_by_code",
     "confirm_by_passkey",
     "confirm_by_password",
+    "end_social",
     "erase_demo_person",
     "export_users",
     "find_person",
@@ -170,6 +188,7 @@ __all__ = [
     "proven_among",
     "proven_cpf",
     "register_person",
+    "register_social",
     "remember_device",
     "require_not_above",
     "reset_password",
@@ -184,6 +203,7 @@ __all__ = [
     "still_may",
     "take_on",
     "verify_recovery",
+    "verify_social_link",
 ]
 
 

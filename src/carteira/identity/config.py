@@ -83,6 +83,8 @@ class IdentityConfig:
     """How many days answers under an idempotency key are kept whole."""
     session_days_kept: int = 90
     """How many days sessions are kept after they ended."""
+    social_page: str = ""
+    """Where a browser that set out on a page comes back to, with `{provider}` in it; empty: none does."""
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
     govbr: GovBrConfig | None = None

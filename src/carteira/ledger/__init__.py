@@ -37,6 +37,7 @@ from carteira.ledger.queries import (
     STATEMENT,
     LedgerAccountView,
     LineKey,
+    MonthTotal,
     Reconciliation,
     StatementLine,
     account,
@@ -44,9 +45,11 @@ from carteira.ledger.queries import (
     accounts_of_holders,
     accounts_of_owner,
     balance_at,
+    lines_of_entry,
     reconcile,
     statement,
     statement_page,
+    totals_by_month,
 )
 from carteira.ledger.recorder import Holders, Recorder, Records
 from carteira.ledger.schemas import LedgerMovementOut
@@ -89,6 +92,7 @@ __all__ = [
     "LedgerAccountView",
     "LedgerMovementOut",
     "LineKey",
+    "MonthTotal",
     "NewEntry",
     "Posting",
     "Reconciliation",
@@ -109,6 +113,7 @@ __all__ = [
     "guard_reversal",
     "hold",
     "is_reversed",
+    "lines_of_entry",
     "lock",
     "lock_entry",
     "lock_free",
@@ -124,6 +129,7 @@ __all__ = [
     "statement",
     "statement_page",
     "system_account",
+    "totals_by_month",
     "transfer",
     "verify",
     "write",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -215,6 +215,63 @@ async def statement(
         via, _STATEMENT, account_ids=list(account_ids), at=at, seq=seq, entry_id=entry_id, line=line, limit=limit
     )
     return [StatementLine(*row) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class MonthTotal:
+    """What came to accounts of a kind in a month of São Paulo, and what went, in centavos."""
+
+    month: date
+    kind: str
+    came: int
+    went: int
+
+
+_MONTHS = text("""
+    SELECT date_trunc('month', posting.posted_at AT TIME ZONE 'America/Sao_Paulo')::date, account.kind,
+           coalesce(sum(posting.amount) FILTER (WHERE posting.amount > 0), 0),
+           coalesce(-sum(posting.amount) FILTER (WHERE posting.amount < 0), 0)
+    FROM ledger_postings posting
+    JOIN ledger_accounts account ON account.id = posting.account_id
+    JOIN ledger_entries entry ON entry.id = posting.entry_id
+    WHERE posting.account_id = ANY(CAST(:account_ids AS uuid[])) AND posting.posted_at >= :since
+      AND entry.kind <> ALL(CAST(:inside AS text[]))
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+""")
+
+
+async def totals_by_month(
+    tx: Tx, account_ids: Sequence[UUID], *, since: datetime, inside: Sequence[str] = ()
+) -> list[MonthTotal]:
+    """Add up what came and went by month and kind of account; entries of the kinds `inside` move between them only."""
+    rows = await tx.execute(_MONTHS, {"account_ids": list(account_ids), "since": since, "inside": list(inside)})
+    return [MonthTotal(month, kind, int(came), int(went)) for month, kind, came, went in rows]
+
+
+async def lines_of_entry(tx: Tx, owner_id: UUID, entry_id: UUID) -> list[StatementLine]:
+    """Give the postings of an entry that are of a person's accounts; none, if it moved none of their money."""
+    query = (
+        select(
+            LedgerPosting.account_id,
+            LedgerPosting.entry_id,
+            LedgerPosting.line,
+            LedgerEntry.kind,
+            LedgerEntry.description,
+            LedgerPosting.amount,
+            LedgerPosting.balance_after,
+            LedgerPosting.posted_at,
+            LedgerPosting.seq,
+            LedgerEntry.actor_kind,
+            LedgerEntry.actor_id,
+            LedgerEntry.approved_by,
+        )
+        .join(LedgerEntry, LedgerEntry.id == LedgerPosting.entry_id)
+        .join(LedgerAccount, LedgerAccount.id == LedgerPosting.account_id)
+        .where(LedgerPosting.entry_id == entry_id, LedgerAccount.owner_id == owner_id)
+        .order_by(LedgerPosting.line)
+    )
+    return [StatementLine(*tuple(row)) for row in await tx.execute(query)]
 
 
 def _actor(kind: str | None, name: str | None) -> Actor | None:

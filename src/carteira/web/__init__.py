@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from carteira.kit.web.problems import Problem
     from carteira.web.rendering import Renderer
 
-__all__ = ["WebConfig", "answer_with", "module", "renderer"]
+SOCIAL_PAGE = "/app/entrar/com/{provider}/volta"
+"""Where a browser that set out to a provider from a page comes back to."""
+
+__all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "module", "renderer"]
 
 
 def module() -> Module:

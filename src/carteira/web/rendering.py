@@ -3,7 +3,7 @@
 import gzip
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import brotli
 from fastapi import Request
@@ -69,6 +69,7 @@ class Renderer:
             "first_name": formats.first_name,
             "initials": formats.initials,
             "capital": formats.capital,
+            "address": _query,
         }
         return cls(config, environment)
 
@@ -130,6 +131,11 @@ class _Field:
 
     def __html__(self) -> str:
         return Markup('<input type="hidden" name="csrf" value="{}">').format(str(self._token))
+
+
+def _query(values: dict[str, str]) -> str:
+    """Write the query of an address out of what is not empty."""
+    return urlencode({name: value for name, value in values.items() if value})
 
 
 def is_local(path: str) -> bool:

@@ -5,18 +5,32 @@ from fastapi.routing import APIRoute
 
 from carteira.web import assets
 from carteira.web.public import front
-from carteira.web.wallet import confirm, home, menu, recover, register, sign_in, transport
+from carteira.web.wallet import (
+    confirm,
+    home,
+    install,
+    menu,
+    recover,
+    register,
+    sign_in,
+    social,
+    statement,
+    transport,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
     front.router,
     sign_in.router,
+    social.router,
     register.router,
     recover.router,
     confirm.router,
     menu.router,
     home.router,
     transport.router,
+    statement.router,
+    install.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""

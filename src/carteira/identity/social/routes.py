@@ -13,6 +13,7 @@ from carteira.identity.sessions.schemas import TokensOut
 from carteira.identity.signin.schemas import ChallengeOut
 from carteira.identity.signin.service import Challenge
 from carteira.identity.social import service as social
+from carteira.identity.social.cookies import PAGE_COOKIE, SOCIAL_COOKIE
 from carteira.identity.social.providers import ProviderName
 from carteira.identity.social.schemas import (
     LinkCodeIn,
@@ -23,12 +24,9 @@ from carteira.identity.social.schemas import (
     SocialRegisterIn,
 )
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.cookies import HostCookie
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
-
-COOKIE = HostCookie("carteira_social", "/", social.ATTEMPT_SECONDS)
 
 router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
 
@@ -44,14 +42,16 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
     """Leva o navegador ao provedor; a volta deve ser no mesmo navegador, em até dez minutos."""
     departure = await social.begin(identity, base, provider, client)
     response = RedirectResponse(departure.url, 302)
-    COOKIE.set(response, departure.browser, https=identity.config.https)
+    SOCIAL_COOKIE.set(response, departure.browser, https=identity.config.https)
     return response
 
 
 @router.get(
     "/{provider}/callback",
     summary="Voltar de gov.br, Google ou Meta",
+    response_model=TokensOut | ChallengeOut | RegistrationTokenOut,
     response_model_exclude_none=True,
+    responses={303: {"description": "De volta à página de onde o navegador partiu"}},
     dependencies=[public("signing in")],
 )
 async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
@@ -64,12 +64,18 @@ async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
     state: Annotated[str, Query(max_length=200)] = "",
     code: Annotated[str | None, Query(max_length=4000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
-) -> TokensOut | ChallengeOut | RegistrationTokenOut:
-    """Responde os tokens, ou `mfa_required`, ou um `registration_token` se a conta não está ligada a ninguém."""
-    browser = COOKIE.read(request, https=identity.config.https)
+) -> TokensOut | ChallengeOut | RegistrationTokenOut | RedirectResponse:
+    """Responde os tokens, ou `mfa_required`, ou um `registration_token` se a conta não está ligada a ninguém.
+
+    Um navegador que partiu de uma página volta a ela, com o que o provedor disse.
+    """
+    if identity.config.social_page and PAGE_COOKIE.read(request, https=identity.config.https):
+        page = request.scope.get("root_path", "") + identity.config.social_page.format(provider=provider)
+        return RedirectResponse(f"{page}?{request.url.query}", 303, {"Referrer-Policy": "same-origin"})
+    browser = SOCIAL_COOKIE.read(request, https=identity.config.https)
     arrival = social.CallbackResult(state=state, browser=browser, code=code, error=error)
     answer = await social.callback(identity, base, provider, arrival, client)
-    COOKIE.delete(response, https=identity.config.https)
+    SOCIAL_COOKIE.delete(response, https=identity.config.https)
     if isinstance(answer, social.Registration):
         return RegistrationTokenOut(
             registration_token=answer.token,

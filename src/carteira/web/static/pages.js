@@ -62,6 +62,11 @@ for (const field of document.querySelectorAll("[data-submits]")) {
 
 (document.querySelector("[data-focus]") ?? document.querySelector("[aria-invalid='true']"))?.focus();
 
+// While somebody types, what the next page will load is fetched; browsers keep it for good.
+const { warm, worker, scope } = document.body.dataset;
+if (warm) window.addEventListener("load", () => setTimeout(() => fetch(warm, { priority: "low" }).catch(() => {}), 500));
+if (worker && "serviceWorker" in navigator) navigator.serviceWorker.register(worker, { scope }).catch(() => {});
+
 // Dialogs: an address of its own, loaded into the one <dialog> of the page where scripts run.
 const dialog = document.querySelector("dialog[data-sheet]");
 if (dialog && window.htmx) {

@@ -1,5 +1,6 @@
 """Pockets: the kinds of money that a person has, each with its name, icon and hue. They are never added up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 BENEFITS = "benefits."
@@ -36,6 +37,11 @@ def pocket_of(kind: str) -> Pocket:
         return known
     name = kind.rpartition(".")[2]
     return Pocket(name.lower(), name.capitalize(), "", "coins")
+
+
+def kind_of(key: str, kinds: Iterable[str]) -> str | None:
+    """Give the kind of ledger accounts that an address's name stands for, of those that a person has."""
+    return next((kind for kind in kinds if pocket_of(kind).key == key), None)
 
 
 def place(kind: str) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from carteira.kit.web.problems import problem_of
 from carteira.web.forms import FormBody, Reading, read
 from carteira.web.page import REFUSALS, OpenPage, WebPage
 from carteira.web.routing import pages
+from carteira.web.wallet.fields import with_digits
 from carteira.web.wallet.session import cookie_for, led_on
 
 router = pages()
@@ -67,7 +68,7 @@ def _step(page: WebPage, step: int, form: Reading[Any], *, status: int = 200, pr
 @router.post("/app/criar-conta", dependencies=_OPEN)
 async def register(page: OpenPage) -> Response:
     """Take a step; after the third the account is there, and its person signed in."""
-    sent = _with_digits({name: text for name, text in (await page.request.form()).items() if isinstance(text, str)})
+    sent = with_digits({name: text for name, text in (await page.request.form()).items() if isinstance(text, str)})
     step = {"1": 1, "2": 2, "3": 3}.get(sent.get("passo", ""), 1)
     if "voltar" in sent:
         return _step(page, max(1, step - 1), Reading(None, sent))
@@ -78,17 +79,6 @@ async def register(page: OpenPage) -> Response:
     if step < _LAST:
         return _step(page, step + 1, Reading(None, sent))
     return await _finish(page, read(RegisterForm, sent))
-
-
-def _with_digits(sent: dict[str, str]) -> dict[str, str]:
-    """Take the signs that people write out of a telephone number."""
-    phone = sent.get("phone")
-    if phone is None:
-        return sent
-    digits = "".join(sign for sign in phone if sign not in " ()-.+")
-    if phone.strip().startswith("+55"):
-        digits = digits[2:]
-    return sent | {"phone": digits}
 
 
 async def _finish(page: WebPage, form: Reading[RegisterForm]) -> Response:

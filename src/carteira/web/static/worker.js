@@ -1,0 +1,30 @@
+// The wallet's service worker. RELEASE stands before it: what this release keeps, and the page without a network.
+// Pages are never kept, only files of the release; at signing out the server clears these too.
+
+self.addEventListener("install", (event) => {
+  event.waitUntil((async () => {
+    const cache = await caches.open(RELEASE.name);
+    await cache.addAll([...RELEASE.files, RELEASE.offline]);
+    await self.skipWaiting();
+  })());
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil((async () => {
+    for (const name of await caches.keys()) {
+      if (name.startsWith("carteira-") && name !== RELEASE.name) await caches.delete(name);
+    }
+    await self.clients.claim();
+  })());
+});
+
+self.addEventListener("fetch", (event) => {
+  if (event.request.method !== "GET" || event.request.mode !== "navigate") return;
+  event.respondWith((async () => {
+    try {
+      return await fetch(event.request);
+    } catch {
+      return (await caches.match(RELEASE.offline)) ?? Response.error();
+    }
+  })());
+});

@@ -1,0 +1,148 @@
+"""Signing in with gov.br, Google or Meta, and what follows where nobody here is linked to that account yet."""
+
+from typing import Annotated
+from urllib.parse import quote, unquote
+
+from fastapi import Query, Response
+from fastapi.responses import RedirectResponse
+from pydantic import Field
+
+from carteira import identity
+from carteira.kit.values.cpf import Cpf
+from carteira.kit.web.access import public
+from carteira.web.forms import FormBody, Reading, read
+from carteira.web.page import REFUSALS, OpenPage, WebPage
+from carteira.web.routing import pages
+from carteira.web.wallet.fields import with_digits
+from carteira.web.wallet.session import signed_in
+
+router = pages()
+_OPEN = [public("signing in")]
+_HOLDER = [public("the holder of a registration_token")]
+_SIGN_UP, _LINK, _LINK_CODE = "wallet/social_sign_up.html", "wallet/social_link.html", "wallet/social_link_code.html"
+_LOCAL = 2_000
+
+
+class SocialSignUpForm(FormBody):
+    """What the provider did not say, or the person has otherwise."""
+
+    registration_token: identity.Token
+    full_name: identity.FullName | None = None
+    email: identity.Email | None = None
+    cpf: Cpf | None = None
+    birth_date: identity.BirthDate
+    phone: identity.Phone
+
+
+class SocialLinkForm(FormBody):
+    """Who has an account here already."""
+
+    registration_token: identity.Token
+    name: Annotated[str, Field(max_length=254)]
+
+
+class SocialLinkCodeForm(FormBody):
+    """The code that came to them."""
+
+    registration_token: identity.Token
+    code: identity.Code
+
+
+@router.get("/app/entrar/com/{provider}", dependencies=_OPEN)
+async def leave(
+    provider: identity.ProviderName,
+    page: OpenPage,
+    base: identity.BaseDep,
+    wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
+) -> Response:
+    """Send the browser to a provider."""
+    departure = await identity.begin_social(page.identity, base, provider, page.client)
+    response = RedirectResponse(departure.url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    https = page.renderer.config.https
+    identity.SOCIAL_COOKIE.set(response, departure.browser, https=https)
+    identity.SOCIAL_PAGE_COOKIE.set(response, quote(page.next_page(wanted), safe=""), https=https)
+    return response
+
+
+@router.get("/app/entrar/com/{provider}/volta", dependencies=_OPEN)
+async def come_back(  # noqa: PLR0913, PLR0917 - what a provider sends back
+    provider: identity.ProviderName,
+    page: OpenPage,
+    base: identity.BaseDep,
+    state: Annotated[str, Query(max_length=200)] = "",
+    code: Annotated[str | None, Query(max_length=4000)] = None,
+    error: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """Take the browser back: sign in, ask for the second factor, or ask who it is."""
+    https = page.renderer.config.https
+    browser = identity.SOCIAL_COOKIE.read(page.request, https=https)
+    wanted = unquote(identity.SOCIAL_PAGE_COOKIE.read(page.request, https=https))
+    arrival = identity.SocialArrival(state=state, browser=browser, code=code, error=error)
+    try:
+        answer = await identity.end_social(page.identity, base, provider, arrival, page.client)
+    except REFUSALS as refusal:
+        response: Response = page.again("wallet/sign_in.html", Reading(), refusal, next_page=wanted, left="")
+    else:
+        response = await _go_on(page, answer, wanted)
+    identity.SOCIAL_COOKIE.delete(response, https=https)
+    identity.SOCIAL_PAGE_COOKIE.delete(response, https=https)
+    return response
+
+
+async def _go_on(
+    page: WebPage, answer: identity.Tokens | identity.Challenge | identity.SocialOffer, wanted: str
+) -> Response:
+    if isinstance(answer, identity.Challenge):
+        return page.show("wallet/sign_in_code.html", mfa_token=answer.mfa_token, keep=None, next_page=wanted)
+    if isinstance(answer, identity.SocialOffer):
+        said = {"full_name": answer.full_name, "email": answer.email, "cpf": answer.cpf}
+        typed = {name: text for name, text in said.items() if text}
+        return page.show(_SIGN_UP, form=Reading(None, typed), registration_token=answer.token, held=answer.cpf_held)
+    return await signed_in(page, answer, keep=False, next_page=wanted)
+
+
+@router.post("/app/entrar/com/cadastro", dependencies=_HOLDER)
+async def sign_up(page: OpenPage) -> Response:
+    """Finish what the provider began: the account is there, and its person signed in."""
+    sent = {name: text for name, text in (await page.request.form()).items() if isinstance(text, str)}
+    form = read(SocialSignUpForm, with_digits(sent))
+    token = form.typed.get("registration_token", "")
+    if form.value is None:
+        return page.show(_SIGN_UP, status=422, form=form, registration_token=token, held=None)
+    asked = form.value
+    told = identity.SocialSignUp(asked.cpf, asked.birth_date, asked.phone, asked.full_name, asked.email)
+    try:
+        tokens = await identity.register_social(page.identity, asked.registration_token, told, page.client)
+    except REFUSALS as error:
+        return page.again(_SIGN_UP, form, error, registration_token=token, held=None)
+    return await signed_in(page, tokens, keep=False, next_page="/app")
+
+
+@router.post("/app/entrar/com/ligar", dependencies=_HOLDER)
+async def ask_link(page: OpenPage) -> Response:
+    """Ask who has an account here already, and send them a code."""
+    form = await page.form(SocialLinkForm)
+    token = form.typed.get("registration_token", "")
+    if form.value is None:
+        first = "name" not in form.typed
+        form = Reading() if first else form
+        return page.show(_LINK, status=200 if first else 422, form=form, registration_token=token)
+    try:
+        await identity.ask_social_link(page.identity, token, form.value.name, page.client)
+    except REFUSALS as error:
+        return page.again(_LINK, form, error, registration_token=token)
+    return page.show(_LINK_CODE, registration_token=token)
+
+
+@router.post("/app/entrar/com/ligar/codigo", dependencies=_HOLDER)
+async def link(page: OpenPage) -> Response:
+    """Link the provider's account by the code, and sign in."""
+    form = await page.form(SocialLinkCodeForm)
+    token = form.typed.get("registration_token", "")
+    if form.value is None:
+        return page.show(_LINK_CODE, status=422, form=form, registration_token=token)
+    try:
+        answer = await identity.verify_social_link(page.identity, token, form.value.code, page.client)
+    except REFUSALS as error:
+        return page.again(_LINK_CODE, form, error, registration_token=token)
+    return await _go_on(page, answer, "/app")
