@@ -36,7 +36,7 @@ _SIGNS = re.compile(r"[^0-9a-zà-ÿ ]")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StatementAsked:
     """What of the statement is wanted."""
 
     month: date
@@ -64,13 +64,13 @@ class StatementMonth:
     cut_off: bool
 
 
-def _asked(month: str, pocket: str, words: str) -> Asked:
+def _asked(month: str, pocket: str, words: str) -> StatementAsked:
     this = business_month(clock.now())
     try:
         wanted = date.fromisoformat(f"{month}-01") if month else this
     except ValueError:
         wanted = this
-    return Asked(max(_FIRST, min(wanted, this)), pocket, " ".join(words.split()))
+    return StatementAsked(max(_FIRST, min(wanted, this)), pocket, " ".join(words.split()))
 
 
 Month = Annotated[str, Query(alias="mes", max_length=7)]
@@ -91,7 +91,7 @@ def _begins(month: date) -> datetime:
     return datetime.combine(month, time(), SAO_PAULO)
 
 
-async def _read(page: WebPage, asked: Asked) -> StatementMonth:
+async def _read(page: WebPage, asked: StatementAsked) -> StatementMonth:
     books, decisions = await asyncio.gather(_ledger(page, asked), _decisions(page, asked))
     kinds = {account.id: account.kind for account in books.accounts}
     found = movements.of_lines(books.lines, kinds, {decision.id: decision for decision in decisions})
@@ -110,7 +110,7 @@ async def _read(page: WebPage, asked: Asked) -> StatementMonth:
     )
 
 
-async def _ledger(page: WebPage, asked: Asked) -> _Books:
+async def _ledger(page: WebPage, asked: StatementAsked) -> _Books:
     begins, ends = _begins(asked.month), _begins(_next_month(asked.month))
     before = ledger.LineKey(ends, 0, UUID(int=0), 0)
     async with page.database.transaction() as tx:
@@ -123,7 +123,7 @@ async def _ledger(page: WebPage, asked: Asked) -> _Books:
     return _Books(person, accounts, [line for line in lines if line.posted_at >= begins], totals)
 
 
-async def _decisions(page: WebPage, asked: Asked) -> list[benefits.OwnDecision]:
+async def _decisions(page: WebPage, asked: StatementAsked) -> list[benefits.OwnDecision]:
     if not page.has("benefits"):
         return []
     async with page.database.transaction() as tx:
@@ -132,7 +132,7 @@ async def _decisions(page: WebPage, asked: Asked) -> list[benefits.OwnDecision]:
         )
 
 
-def _filtered(found: list[MoneyMovement], asked: Asked, held: list[str]) -> list[MoneyMovement]:
+def _filtered(found: list[MoneyMovement], asked: StatementAsked, held: list[str]) -> list[MoneyMovement]:
     if asked.pocket == _REFUSED:
         found = [movement for movement in found if movement.why is not None]
     elif asked.pocket and (kind := kind_of(asked.pocket, held)) is not None:
