@@ -28,6 +28,9 @@ from fastapi import FastAPI
 
 from carteira.identity.clients.service import kind_of, people_behind
 from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
+from carteira.identity.contacts.points import ContactPoint
+from carteira.identity.contacts.points import Kind as ContactKind
+from carteira.identity.contacts.service import ask_confirmation as ask_contact_confirmation
 from carteira.identity.errors import (
     AccountSuspended,
     ClaimNotFound,
@@ -43,8 +46,13 @@ from carteira.identity.errors import (
 from carteira.identity.fields import BirthDate, Code, Email, FullName, Password, Phone, Token
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
-from carteira.identity.passkeys.service import Site
+from carteira.identity.passkeys.schemas import Label as PasskeyName
+from carteira.identity.passkeys.service import PasskeyView, Site, list_passkeys, passkey
 from carteira.identity.passkeys.service import login_options as passkey_sign_in_options
+from carteira.identity.passkeys.service import register as register_passkey
+from carteira.identity.passkeys.service import registration_options as passkey_registration_options
+from carteira.identity.passkeys.service import remove as remove_passkey
+from carteira.identity.passkeys.service import rename as rename_passkey
 from carteira.identity.passkeys.service import sign_in as passkey_sign_in
 from carteira.identity.proof.service import CpfFollower, insist_on_proof, proven_among, proven_cpf
 from carteira.identity.public_address import BaseDep, SiteDep
@@ -63,10 +71,14 @@ from carteira.identity.sessions.service import (
     IDLE_MINUTES,
     KEPT_SECONDS,
     Client,
+    SessionView,
     Tokens,
     give_cookie,
+    list_sessions,
+    revoke_session,
     session_is_live,
     sign_browser_out,
+    sign_out_everywhere,
     start_session,
 )
 from carteira.identity.sessions.standing import SessionStandings
@@ -79,26 +91,48 @@ from carteira.identity.signin.service import Challenge, finish_sign_in, sign_in
 from carteira.identity.signin.step_up import by_code as confirm_by_code
 from carteira.identity.signin.step_up import by_passkey as confirm_by_passkey
 from carteira.identity.signin.step_up import by_password as confirm_by_password
+from carteira.identity.signin.totp import Enrolment
+from carteira.identity.signin.totp import confirm as confirm_authenticator
+from carteira.identity.signin.totp import disable as disable_authenticator
+from carteira.identity.signin.totp import enrol as enrol_authenticator
+from carteira.identity.signin.totp import waiting as waiting_authenticator
 from carteira.identity.social.cookies import PAGE_COOKIE as SOCIAL_PAGE_COOKIE
 from carteira.identity.social.cookies import SOCIAL_COOKIE
 from carteira.identity.social.providers import ProviderName
 from carteira.identity.social.service import CallbackResult as SocialArrival
 from carteira.identity.social.service import Registration as SocialOffer
 from carteira.identity.social.service import SignUp as SocialSignUp
+from carteira.identity.social.service import SocialAccountView
 from carteira.identity.social.service import ask_code as ask_social_link
 from carteira.identity.social.service import begin as begin_social
 from carteira.identity.social.service import callback as end_social
+from carteira.identity.social.service import list_accounts as linked_accounts
 from carteira.identity.social.service import register as register_social
+from carteira.identity.social.service import unlink as unlink_account
 from carteira.identity.social.service import verify_code as verify_social_link
+from carteira.identity.trail.queries import DataAccessView, accesses_to
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.passwords import broken_rules
-from carteira.identity.users.queries import PersonView, find_person, holders_of, live_among, names, person
+from carteira.identity.users.purposes import PURPOSES, Purpose
+from carteira.identity.users.queries import (
+    PersonView,
+    consents_of,
+    find_person,
+    holders_of,
+    live_among,
+    names,
+    person,
+)
 from carteira.identity.users.service import (
     NewPerson,
     add_person,
     change_password,
+    change_person,
     erase_demo_person,
+    erase_user,
+    everything_about,
+    give_consent,
     prepare_password,
     register_person,
 )
@@ -113,6 +147,7 @@ __all__ = [
     "IDLE_MINUTES",
     "INVITATION_DAYS",
     "KEPT_SECONDS",
+    "PURPOSES",
     "SOCIAL_COOKIE",
     "SOCIAL_PAGE_COOKIE",
     "AccountSuspended",
@@ -123,11 +158,15 @@ __all__ = [
     "Client",
     "ClientDep",
     "Code",
+    "ContactKind",
+    "ContactPoint",
     "CpfDiffers",
     "CpfNotProven",
     "CpfTaken",
+    "DataAccessView",
     "Email",
     "EmailTaken",
+    "Enrolment",
     "ExportFormat",
     "FullName",
     "GoogleConfig",
@@ -136,17 +175,22 @@ __all__ = [
     "IdentityDep",
     "MetaConfig",
     "NewPerson",
+    "PasskeyName",
+    "PasskeyView",
     "Password",
     "PersonView",
     "Phone",
     "ProviderName",
+    "Purpose",
     "Runtime",
     "SealingKeyRotation",
     "SessionCookies",
     "SessionOver",
     "SessionStandings",
+    "SessionView",
     "Site",
     "SiteDep",
+    "SocialAccountView",
     "SocialArrival",
     "SocialOffer",
     "SocialSignUp",
@@ -155,31 +199,46 @@ __all__ = [
     "UserNotFound",
     "WeakPassword",
     "WrongCredentials",
+    "accesses_to",
     "add_person",
+    "ask_contact_confirmation",
     "ask_recovery",
     "ask_social_link",
     "authenticate",
     "begin_social",
     "broken_rules",
     "change_password",
+    "change_person",
     "check_sealed",
+    "confirm_authenticator",
     "confirm_by_code",
     "confirm_by_passkey",
     "confirm_by_password",
+    "consents_of",
+    "disable_authenticator",
     "end_social",
+    "enrol_authenticator",
     "erase_demo_person",
+    "erase_user",
+    "everything_about",
     "export_users",
     "find_person",
     "finish_sign_in",
+    "give_consent",
     "give_cookie",
     "holders_of",
     "insist_on_proof",
     "invite_administrator",
     "keep_an_administrator",
     "kind_of",
+    "linked_accounts",
+    "list_passkeys",
+    "list_sessions",
     "live_among",
     "module",
     "names",
+    "passkey",
+    "passkey_registration_options",
     "passkey_sign_in",
     "passkey_sign_in_options",
     "people_behind",
@@ -187,11 +246,15 @@ __all__ = [
     "prepare_password",
     "proven_among",
     "proven_cpf",
+    "register_passkey",
     "register_person",
     "register_social",
     "remember_device",
+    "remove_passkey",
+    "rename_passkey",
     "require_not_above",
     "reset_password",
+    "revoke_session",
     "rotate_sealing_key",
     "seed",
     "send_invitation",
@@ -199,11 +262,14 @@ __all__ = [
     "sign_browser_out",
     "sign_everybody_out",
     "sign_in",
+    "sign_out_everywhere",
     "start_session",
     "still_may",
     "take_on",
+    "unlink_account",
     "verify_recovery",
     "verify_social_link",
+    "waiting_authenticator",
 ]
 
 

@@ -1,6 +1,7 @@
 """Problems as pages: what a person's browser is told where a client of the API gets `application/problem+json`."""
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
@@ -9,7 +10,7 @@ from carteira.kit.web.access import RecentSignInRequired, SecondFactorRequired
 from carteira.kit.web.problems import InvalidInput, NotAuthenticated, NotFound, Problem, as_json, name_in_log
 from carteira.kit.web.public_address import route_path
 from carteira.web.browser import browser_of
-from carteira.web.page import page_before, sign_in_address
+from carteira.web.page import page_before, sign_in_address, this_page
 from carteira.web.rendering import Renderer
 
 PAGES = ("/app", "/console")
@@ -47,9 +48,8 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
         return _on(request, sign_in_address(request, root, was_signed_in=browser.was_signed_in))
     if own and problem.code == "password_change_required":
         return _on(request, f"{root}/app/nova-senha")
-    if own and isinstance(problem, RecentSignInRequired | SecondFactorRequired) and "enrol_at" not in problem.extra:
-        back = path if request.method == "GET" else page_before(request, root)
-        return _on(request, f"{root}/app/confirmar?para={back}")
+    if own and isinstance(problem, RecentSignInRequired | SecondFactorRequired):
+        return _on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
     if own and request.method == "GET" and isinstance(problem, InvalidInput):
         problem = NotFound()  # an address that nobody was given
     body = problem.body()
@@ -72,6 +72,18 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
         if name.lower() != "www-authenticate":
             response.headers[name] = value
     return response
+
+
+def _confirmation(request: Request, root_path: str, *, enrols: bool) -> str:
+    """Give where a person shows that they are there, or gets a second factor first, and comes back from.
+
+    Who sent a form comes back to its page, and is told there to send it again.
+    """
+    by_form = request.method != "GET"
+    back = quote(page_before(request, root_path) if by_form else this_page(request), safe="/")
+    if enrols:
+        return f"{root_path}/app/acesso?falta=segundo-fator"
+    return f"{root_path}/app/confirmar?para={back}" + ("&repetir=sim" if by_form else "")
 
 
 def _on(request: Request, address: str) -> Response:

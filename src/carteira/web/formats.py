@@ -167,3 +167,34 @@ def initials(full_name: str) -> str:
 def capital(text: str) -> str:
     """Begin a sentence: the first letter large, the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "Mac"),
+    ("CrOS", "Chromebook"),
+    ("Linux", "Linux"),
+)
+_DEVICE_LENGTH = 60
+
+
+def device_name(agent: str) -> str:
+    """Name a device as its person knows it, out of what its browser says of itself: `Chrome no Android`."""
+    browser = next((name for sign, name in _BROWSERS if f"{sign}/" in agent), "")
+    system = next((name for sign, name in _SYSTEMS if sign in agent), "")
+    if browser and system:
+        return f"{browser} no {system}"
+    return browser or system or agent[:_DEVICE_LENGTH] or "Aparelho sem nome"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from carteira import identity
 from carteira.kit.db.engine import Database
@@ -84,6 +84,10 @@ class WebPage:
         """Read the form that came, into a model or its errors."""
         return forms.read(kind, await self.request.form())
 
+    async def typed(self) -> dict[str, str]:
+        """Give what was typed into the form that came, for a page that reads some of it before its model does."""
+        return {name: text for name, text in (await self.request.form()).items() if isinstance(text, str)}
+
     def show(self, template: str, *, block: str | None = None, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
         """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone."""
         part = block if self.request.headers.get("hx-request") == "true" else None
@@ -101,6 +105,13 @@ class WebPage:
     def go(self, path: str, message: str = "") -> Response:
         """Send the browser on to a page of ours, with a sentence that it says there; as the answer to a form."""
         response = self.redirect(self.renderer.config.root_path + path)
+        if message:
+            self.browser.leave_message(response, message)
+        return response
+
+    def script_goes(self, path: str, message: str = "") -> Response:
+        """Tell a script of ours where its page goes on, with a sentence that is said there."""
+        response = JSONResponse({"go": self.renderer.config.root_path + path}, headers={"Cache-Control": "no-store"})
         if message:
             self.browser.leave_message(response, message)
         return response
@@ -184,15 +195,17 @@ SignedPage = Annotated[WebPage, Depends(_signed)]
 
 def sign_in_address(request: Request, root_path: str, *, was_signed_in: bool) -> str:
     """Give where a stranger signs in, and comes back from to the page that they asked for."""
-    if request.method == "GET":
-        query = request.url.query
-        wanted = route_path(request) + (f"?{query}" if query else "")
-    else:
-        wanted = page_before(request, root_path)
+    wanted = this_page(request) if request.method == "GET" else page_before(request, root_path)
     address = f"{root_path}/app/entrar"
     asked = [f"para={quote(wanted, safe='/')}"] if is_local(wanted) and wanted != "/app" else []
     asked += ["saiu=tempo"] if was_signed_in else []
     return address + ("?" + "&".join(asked) if asked else "")
+
+
+def this_page(request: Request) -> str:
+    """Give the address of the page that is asked for, with what it is asked by."""
+    query = request.url.query
+    return route_path(request) + (f"?{query}" if query else "")
 
 
 def page_before(request: Request, root_path: str) -> str:

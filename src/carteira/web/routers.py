@@ -6,10 +6,14 @@ from fastapi.routing import APIRoute
 from carteira.web import assets
 from carteira.web.public import front
 from carteira.web.wallet import (
+    access,
     confirm,
     home,
     install,
     menu,
+    passkeys,
+    privacy,
+    profile,
     recover,
     register,
     sign_in,
@@ -31,6 +35,10 @@ ROUTERS: tuple[APIRouter, ...] = (
     transport.router,
     statement.router,
     install.router,
+    privacy.router,
+    profile.router,
+    access.router,
+    passkeys.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""

@@ -265,6 +265,15 @@ async def list_passkeys(tx: Tx, user_id: UUID) -> list[PasskeyView]:
     return [_view(row) for row in rows]
 
 
+async def passkey(tx: Tx, user_id: UUID, passkey_id: UUID) -> PasskeyView:
+    """Give one of a person's passkeys.
+
+    Raises:
+        PasskeyNotFound: there is none, or it is another person's.
+    """
+    return _view(await _own(tx, user_id, passkey_id))
+
+
 async def rename(tx: Tx, user_id: UUID, passkey_id: UUID, name: str) -> PasskeyView:
     """Give one of a person's passkeys another name.
 

@@ -59,7 +59,19 @@ async def enrol(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment:
     else:
         row.secret, row.last_step, row.created_at = sealed, 0, clock.now()
     await tx.flush()
-    uri = pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name="Carteira")
+    return _enrolment(user.email, secret)
+
+
+async def waiting(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment | None:
+    """Return what sets up the authenticator that waits for its confirmation; None if none does."""
+    row, user = await tx.get(Totp, user_id), await tx.get(User, user_id)
+    if row is None or row.confirmed_at is not None or user is None or user.email is None:
+        return None
+    return _enrolment(user.email, sealer.open(user_id, row.secret).decode())
+
+
+def _enrolment(email: str, secret: str) -> Enrolment:
+    uri = pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name="Carteira")
     return Enrolment(secret, uri, _qr(uri))
 
 

@@ -81,8 +81,14 @@ def _with_names(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of any 
     )
 
 
-async def accesses_to(
-    tx: Tx, user_id: UUID, others: Sequence[IdsOf], *, limit: int, before: UUID | None = None
+async def accesses_to(  # noqa: PLR0913 - what a list is asked by
+    tx: Tx,
+    user_id: UUID,
+    others: Sequence[IdsOf],
+    *,
+    limit: int,
+    before: UUID | None = None,
+    since: datetime | None = None,
 ) -> list[DataAccessView]:
     """Give who looked at a person's data, in any module, newest first.
 
@@ -91,23 +97,35 @@ async def accesses_to(
     ids = {user_id}
     for ids_of in others:
         ids.update(await ids_of(tx, user_id))
-    since = select(User.created_at).where(User.id == user_id).scalar_subquery()
+    registered = select(User.created_at).where(User.id == user_id).scalar_subquery()
     purpose = AuditRecord.details["purpose"].astext.label("purpose")
     query = _with_names(AuditRecord, purpose).where(
         or_(AuditRecord.look, AuditRecord.action.in_(_FORMER_LOOKS)),
         or_(
             and_(AuditRecord.subject_id.in_(ids), AuditRecord.actor_id.is_distinct_from(user_id)),
-            and_(AuditRecord.subject_id.is_(None), AuditRecord.action.in_(_EVERYBODY), AuditRecord.created_at >= since),
+            and_(
+                AuditRecord.subject_id.is_(None),
+                AuditRecord.action.in_(_EVERYBODY),
+                AuditRecord.created_at >= registered,
+            ),
         ),
     )
     if before is not None:
         query = query.where(AuditRecord.id < before)
+    if since is not None:
+        query = _since(query, since)
     return [
         DataAccessView(
             row.id, row.action, row.actor_kind, row.actor_id, name, role if row.actor_id else None, why, row.created_at
         )
         for row, why, name, role in await tx.execute(query.limit(limit))
     ]
+
+
+def _since(query: Select[Any], since: datetime) -> Select[Any]:
+    """Narrow a query to rows from an instant on; ids are made in the order of time, and rows are found by them."""
+    begin = first_uuid7(since.timestamp() - _SKEW_SECONDS)
+    return query.where(AuditRecord.created_at >= since, AuditRecord.id >= begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +148,8 @@ async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None
         query = query.where(AuditRecord.subject_id == asked.subject)
     if asked.action is not None:
         query = query.where(AuditRecord.action == asked.action)
-    # Ids are made in the order of time, and are what the rows are found by.
     if asked.since is not None:
-        begin = first_uuid7(asked.since.timestamp() - _SKEW_SECONDS)
-        query = query.where(AuditRecord.created_at >= asked.since, AuditRecord.id >= begin)
+        query = _since(query, asked.since)
     if asked.until is not None:
         end = first_uuid7(asked.until.timestamp() + _SKEW_SECONDS)
         query = query.where(AuditRecord.created_at < asked.until, AuditRecord.id < end)

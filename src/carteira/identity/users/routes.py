@@ -1,7 +1,7 @@
 """People over HTTP: registration, one's own data, and others' by claim."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -20,6 +20,7 @@ from carteira.identity.trail import queries as trail
 from carteira.identity.trail.schemas import DataAccessOut
 from carteira.identity.users import by_operator, export, passwords, queries, suspension
 from carteira.identity.users import service as people
+from carteira.identity.users.purposes import Purpose
 from carteira.identity.users.schemas import (
     ConsentIn,
     ConsentOut,
@@ -55,7 +56,6 @@ Reader = Annotated[Principal, claims("users:read")]
 Writer = Annotated[Principal, claims("users:write")]
 Suspender = Annotated[Principal, claims("users:suspend")]
 ClaimId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Purpose = Literal["marketing", "credit_profile", "product_improvement"]
 
 
 @router.post(

@@ -1,18 +1,21 @@
 """Pages that stand before others: showing again who one is, and changing a password that was made for one."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Response
+from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from carteira import identity
 from carteira.web.forms import FormBody
-from carteira.web.page import REFUSALS, SignedPage
+from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
+from carteira.web.wallet.passkeys import credential_of
 
 router = pages()
 _CONFIRM, _CHANGE = "wallet/confirm.html", "wallet/change_password.html"
 _LOCAL = 2_000
+_AGAIN = "Confirmado. Agora repita o que você pediu."
 
 
 class ConfirmForm(FormBody):
@@ -21,6 +24,7 @@ class ConfirmForm(FormBody):
     code: identity.Code | None = None
     password: identity.Password | None = None
     next: Annotated[str, Field(max_length=_LOCAL, alias="para")] = ""
+    again: Annotated[str, Field(max_length=10, alias="repetir")] = ""
 
 
 class ChangePasswordForm(FormBody):
@@ -30,35 +34,65 @@ class ChangePasswordForm(FormBody):
     new_password: identity.Password
 
 
+def _ways(page: WebPage) -> dict[str, Any]:
+    """Say what shows that the person is there, in this session.
+
+    A passkey always does. Beside it: a code where an authenticator is on; else the password, unless the session has
+    shown a second factor, or waits for one, which a password does not renew.
+    """
+    shown = page.who.sign_in
+    by: Literal["code", "password", ""] = "password"
+    if shown is not None and shown.has_authenticator:
+        by = "code"
+    elif shown is not None and (shown.second_factor_at is not None or (page.who.withheld and shown.has_passkey)):
+        by = ""
+    return {"by": by, "by_passkey": shown is not None and shown.has_passkey}
+
+
 @router.get("/app/confirmar")
 async def show_confirm(
-    page: SignedPage, wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = ""
+    page: SignedPage,
+    wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
+    again: Annotated[str, Query(alias="repetir", max_length=10)] = "",
 ) -> Response:
     """Ask for what shows that the person is there."""
-    return page.show(_CONFIRM, next_page=page.next_page(wanted), by_code=_by_code(page))
-
-
-def _by_code(page: SignedPage) -> bool:
-    return page.who.sign_in is not None and page.who.sign_in.has_authenticator
+    return page.show(_CONFIRM, next_page=page.next_page(wanted), again=again, **_ways(page))
 
 
 @router.post("/app/confirmar")
 async def confirm(page: SignedPage) -> Response:
     """Take it, and go back to where it was asked for."""
     form = await page.form(ConfirmForm)
-    by_code = _by_code(page)
-    given = None if form.value is None else form.value.code if by_code else form.value.password
+    ways = _ways(page)
+    told = {"next_page": page.next_page(form.text("para")), "again": form.text("repetir"), **ways}
+    given = None if form.value is None else form.value.code if ways["by"] == "code" else form.value.password
     if form.value is None or given is None:
-        form = form.at("code" if by_code else "password", "Preencha este campo.")
-        return page.show(_CONFIRM, status=422, form=form, next_page=form.text("para"), by_code=by_code)
+        return page.show(_CONFIRM, status=422, form=form.at(ways["by"] or "password", "Preencha este campo."), **told)
     try:
-        if by_code:
+        if ways["by"] == "code":
             await identity.confirm_by_code(page.identity, page.who, given)
         else:
             await identity.confirm_by_password(page.identity, page.who, given)
     except REFUSALS as error:
-        return page.again(_CONFIRM, form, error, next_page=form.value.next, by_code=by_code)
-    return page.go(page.next_page(form.value.next))
+        return page.again(_CONFIRM, form, error, **told)
+    return page.go(told["next_page"], _AGAIN if told["again"] else "")
+
+
+@router.post("/app/confirmar/chave/opcoes")
+async def passkey_options(page: SignedPage, site: identity.SiteDep) -> JSONResponse:
+    """Give what the browser needs to ask for a passkey."""
+    return JSONResponse(await identity.passkey_sign_in_options(page.identity, site, page.client))
+
+
+@router.post("/app/confirmar/chave")
+async def confirm_by_passkey(page: SignedPage, site: identity.SiteDep) -> Response:
+    """Take a passkey's answer; the script is told where to go on."""
+    answer = await credential_of(page)
+    await identity.confirm_by_passkey(page.identity, site, page.who, answer["credential"])
+    wanted = answer.get("para")
+    return page.script_goes(
+        page.next_page(wanted if isinstance(wanted, str) else ""), _AGAIN if answer.get("repetir") else ""
+    )
 
 
 @router.get("/app/nova-senha")

@@ -1,18 +1,18 @@
 """Signing in by CPF or e-mail and password, with a second factor where one is on; by passkey; and signing out."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Query, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import Field
 
 from carteira import identity
-from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import public
 from carteira.kit.web.problems import InvalidInput, problem_of
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, OpenPage, WebPage
 from carteira.web.routing import pages
+from carteira.web.wallet.passkeys import credential_of
 from carteira.web.wallet.session import signed_in
 
 router = pages()
@@ -111,8 +111,8 @@ async def passkey_options(page: OpenPage, site: identity.SiteDep) -> JSONRespons
 @router.post("/app/entrar/chave", dependencies=_OPEN)
 async def sign_in_by_passkey(page: OpenPage, site: identity.SiteDep) -> Response:
     """Sign in by a passkey's answer; the script is told where to go on."""
-    answer = await _json(page)
-    tokens = await identity.passkey_sign_in(page.identity, site, answer.get("credential") or {}, page.client)
+    answer = await credential_of(page)
+    tokens = await identity.passkey_sign_in(page.identity, site, answer["credential"], page.client)
     keep, wanted = answer.get("keep") is True, answer.get("para")
     redirect = await signed_in(page, tokens, keep=keep, next_page=wanted if isinstance(wanted, str) else "")
     response = JSONResponse({"go": redirect.headers["location"]})
@@ -120,16 +120,6 @@ async def sign_in_by_passkey(page: OpenPage, site: identity.SiteDep) -> Response
         if name == b"set-cookie":
             response.raw_headers.append((name, value))
     return response
-
-
-async def _json(page: WebPage) -> dict[str, Any]:
-    try:
-        body = parse_strict_json(await page.request.body())
-    except ValueError as error:
-        raise InvalidInput("O pedido não pôde ser lido.") from error
-    if not isinstance(body, dict) or not isinstance(body.get("credential"), dict):
-        raise InvalidInput
-    return body
 
 
 @router.get("/app/sair", dependencies=[public("it leads to the page with the button")])
