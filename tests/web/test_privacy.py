@@ -68,7 +68,8 @@ async def test_a_consent_is_given_and_taken_back(browser: PlainBrowser, person: 
     assert (await browser.send(page, "/app/dados/consentimentos/marketing", ("granted", "talvez"))).status == 303
 
 
-async def test_what_wants_a_recent_sign_in_asks_and_leads_back(browser: PlainBrowser, person: Person) -> None:
+@pytest.mark.usefixtures("person")
+async def test_what_wants_a_recent_sign_in_asks_and_leads_back(browser: PlainBrowser) -> None:
     twenty_minutes_later()
     for path in ("/app/dados/baixar", "/app/dados/encerrar", "/app/dados/contato/email", "/app/acesso/duas-etapas"):
         shown = await browser.get(path)
@@ -81,9 +82,7 @@ async def test_what_wants_a_recent_sign_in_asks_and_leads_back(browser: PlainBro
     assert (await browser.get("/app/dados/baixar")).status == 200
 
 
-async def test_a_form_that_comes_too_late_is_confirmed_and_sent_again(
-    app: RunningApp, browser: PlainBrowser, person: Person
-) -> None:
+async def test_a_form_that_comes_too_late_is_confirmed_and_sent_again(browser: PlainBrowser, person: Person) -> None:
     await sign_in(person)
     page = await browser.open("/app/acesso")
     other = next(form.action for form in page.forms if form.action.endswith("/sair") and "aparelhos/" in form.action)
@@ -97,7 +96,8 @@ async def test_a_form_that_comes_too_late_is_confirmed_and_sent_again(
     assert (await person.get("/users/me")).status_code == 401
 
 
-async def test_nobody_is_confirmed_towards_another_site(browser: PlainBrowser, person: Person) -> None:
+@pytest.mark.usefixtures("person")
+async def test_nobody_is_confirmed_towards_another_site(browser: PlainBrowser) -> None:
     for elsewhere in ("https://mau.example", "//mau.example", "/app\\@mau.example", "/docs"):
         page = await browser.open(f"{CONFIRM}?para={elsewhere}")
         done = await browser.send(page, CONFIRM, password=PASSWORD, para=elsewhere)
@@ -125,9 +125,7 @@ async def test_an_account_is_closed_where_no_money_is_left(
     assert (await app.operator().get(f"/users/{person.id}")).status_code == 404
 
 
-async def test_money_that_is_left_is_named_and_keeps_the_account_open(
-    app: RunningApp, browser: PlainBrowser, person: Person
-) -> None:
+async def test_money_that_is_left_is_named_and_keeps_the_account_open(browser: PlainBrowser, person: Person) -> None:
     card = (await person.post("/transport-cards", key=str(uuid4()))).json()["card_number"]
     charged = await person.post(f"/transport-cards/{card}/recharge", {"amount": 2_000}, key=str(uuid4()))
     assert charged.status_code == 200, charged.text
@@ -188,7 +186,8 @@ async def test_a_cpf_is_told_once_and_its_proof_explained(app: RunningApp, brows
     assert "Por quem viu você e o seu documento" in shown.text
 
 
-async def test_a_second_step_is_turned_on_asked_for_and_turned_off(browser: PlainBrowser, person: Person) -> None:
+@pytest.mark.usefixtures("person")
+async def test_a_second_step_is_turned_on_asked_for_and_turned_off(browser: PlainBrowser) -> None:
     here = "/app/acesso/duas-etapas"
     page = await browser.send(await browser.open(here), here)
     secret = (await browser.get(here)).answer.text
@@ -218,7 +217,8 @@ async def test_all_devices_are_signed_out(browser: PlainBrowser, person: Person)
     assert (await person.get("/users/me")).status_code == 401
 
 
-async def test_what_is_not_mine_is_not_there(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
+@pytest.mark.usefixtures("person")
+async def test_what_is_not_mine_is_not_there(app: RunningApp, browser: PlainBrowser) -> None:
     other = await sign_in(await register(app))
     session = (await other.get("/auth/sessions")).json()["items"][0]["id"]
     page = await browser.open("/app/acesso")
