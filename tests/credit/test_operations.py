@@ -17,6 +17,7 @@ async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key
         aws=credit.AwsAccess(endpoint_url=endpoints.aws_endpoint_url),
         table=f"credit-operations-{tmp_path.name}",
         development=True,
+        makes_people_up=True,
     )
     from carteira.credit import base_a  # noqa: PLC0415 - to have something to rotate and to verify
     from carteira.kit.db.engine import Database  # noqa: PLC0415 - the same
@@ -40,5 +41,8 @@ async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key
         credit.train_scorecard(folder)
     with pytest.raises(credit.NotInProduction):
         await credit.generate_people(
-            dataclasses.replace(config, development=False), people=1, seed=1, progress=lambda *_: None
+            dataclasses.replace(config, development=False, makes_people_up=False),
+            people=1,
+            seed=1,
+            progress=lambda *_: None,
         )

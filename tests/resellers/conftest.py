@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from carteira import ledger
 from carteira.resellers.sandbox import Sandbox
@@ -53,7 +54,7 @@ async def app(settings: Settings) -> AsyncIterator[RunningApp]:
 @pytest.fixture
 async def own_app(settings: Settings, new_database: NewDatabase) -> AsyncIterator[RunningApp]:
     """An application on a fresh database, for what is the same for everybody; its ledger reconciles in the end."""
-    fresh = settings.model_copy(update={"database_url": new_database("own_app"), "database_pool_size": 16})
+    fresh = settings.model_copy(update={"database_url": SecretStr(new_database("own_app")), "database_pool_size": 16})
     async with running_app(fresh) as app:
         yield app
         async with app.database.transaction() as tx:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from carteira.settings import Settings
 from tests.support.app import RunningApp, running_app
@@ -20,7 +21,7 @@ PASSWORD = "Girassol7amarelo"
 @pytest.fixture(scope="module")
 async def app(settings: Settings, new_database: NewDatabase) -> AsyncIterator[RunningApp]:
     """A server with a database of its own."""
-    fresh = settings.model_copy(update={"database_url": new_database("app")})
+    fresh = settings.model_copy(update={"database_url": SecretStr(new_database("app"))})
     async with running_app(fresh) as app:
         yield app
 
