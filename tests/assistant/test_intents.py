@@ -205,3 +205,32 @@ async def test_talking_to_a_person(app: RunningApp, talker: ChatUser) -> None:
     assert (await operator.post(path, {"answer": "Corrigido, confira."})).status_code == 200
     assert (await operator.post(path, {"answer": "De novo."})).status_code == 409
     assert "Corrigido, confira." in (await talker.say("meu atendimento"))["message"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "sim, mas e o meu saldo?",
+        "sim se eu puder voltar atrás",
+        "acho que sim",
+        "sim e não",
+        "pode cancelar amanhã",
+        "cancela",
+    ],
+)
+async def test_no_card_is_cancelled_on_a_mixed_answer(talker: ChatUser, answer: str) -> None:
+    await talker.cards()
+    await talker.say("2")
+    asked_again = await talker.say(answer)
+    assert asked_again["options"] == ["1. Sim, cancelar", "2. Não cancelar"]
+    assert (await talker.cards())[0]["status"] == "active"
+    assert "cancelado" in (await talker.say("pode sim, tchê"))["message"]
+
+
+async def test_a_card_is_chosen_and_an_amount_said_in_words(talker: ChatUser) -> None:
+    await talker.cards()
+    await talker.another_card()
+    await talker.say("recarregar")
+    assert "De quanto" in (await talker.say("a segunda opção"))["message"]
+    assert "R$ 20,50" in (await talker.say("vinte e cinquenta"))["message"]
+    assert "feita" in (await talker.say("manda ver"))["message"]

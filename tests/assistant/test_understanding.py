@@ -5,8 +5,7 @@ import pytest
 
 from carteira.assistant.ranker import OUTSIDE, Ranker, _Index, _solve
 from carteira.assistant.spelling import Speller
-from carteira.assistant.text import amount, anonymous, choice, expand, plain, yes_or_no
-from carteira.kit.values.money import MAX_AMOUNT
+from carteira.assistant.text import anonymous, expand, plain
 
 PHRASES = [
     ("saldo", "qual meu saldo"),
@@ -57,42 +56,6 @@ def test_misspelt_words_are_mended() -> None:
 def test_short_forms_are_written_out() -> None:
     assert expand("Pq vcs n deixam?") == "por que vocês não deixam"
     assert plain("Ônibus, às 7h!") == "onibus as 7h"
-
-
-@pytest.mark.parametrize(
-    ("text", "centavos"),
-    [
-        ("20", 2000),
-        ("R$ 1.234,56", 123_456),
-        ("20,5", 2050),
-        ("20 reais", 2000),
-        ("0,01", 1),
-        ("0", None),
-        ("-5", None),
-        ("1,234", None),
-        ("vinte", None),
-        ("9" * 13, None),
-        ("10000000000,00", MAX_AMOUNT),
-        ("20; DROP", None),
-        ("٢٠", None),
-    ],
-)
-def test_amounts(text: str, centavos: int | None) -> None:
-    assert amount(text) == centavos
-
-
-@pytest.mark.parametrize(
-    ("text", "place"), [("1", 0), ("2.", 1), (" 3 ", 2), ("2) abc", 1), ("4", None), ("0", None), ("²", None)]
-)
-def test_choices(text: str, place: int | None) -> None:
-    assert choice(text, 3) == place
-
-
-@pytest.mark.parametrize(
-    ("text", "means"), [("Sim", True), ("sim, por favor", True), ("NÃO", False), ("n", False), ("talvez", None)]
-)
-def test_yes_and_no(text: str, means: bool | None) -> None:  # noqa: FBT001 - what it expects
-    assert yes_or_no(text) is means
 
 
 @pytest.mark.parametrize(

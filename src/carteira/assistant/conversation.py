@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import documents, resellers
 from carteira.assistant import intents, metrics, unanswered
+from carteira.assistant.answers import choice
 from carteira.assistant.flow import (
     Again,
     Become,
@@ -34,7 +35,7 @@ from carteira.assistant.flow import (
 from carteira.assistant.intents.ask import UNKNOWN
 from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
-from carteira.assistant.text import choice, clean, plain, unnumbered
+from carteira.assistant.text import clean, plain, unnumbered
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal

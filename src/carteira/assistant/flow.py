@@ -6,12 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from carteira import documents
-from carteira.assistant.text import choice, plain, unnumbered, yes_or_no
+from carteira.assistant.answers import choice, named, yes_or_no
+from carteira.assistant.text import plain, unnumbered
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
 
 Data = Mapping[str, Any]
 """What an intent remembers between messages; JSON, and gone when the intent ends."""
+
+
+UNSURE = "Antes de fazer isso, preciso de uma resposta que diga só sim ou só não."
+"""What is said to an answer that is neither a plain yes nor a no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +100,16 @@ class Turn:
         return plain(unnumbered(self.text))
 
     def chosen(self, options: Sequence[str]) -> int | None:
-        """Read the message as one of the options, by its number or its text; give its place."""
+        """Read the message as one of the options, by its number or its words; give its place."""
         place = choice(self.text, len(options))
-        if place is not None:
-            return place
-        wanted = self.plain
-        return next((place for place, option in enumerate(options) if plain(unnumbered(option)) == wanted), None)
+        return named(self.text, options) if place is None else place
 
     def agreed(self, options: Sequence[str]) -> bool | None:
-        """Read the message as a yes, the first of two options, or a no; None is neither."""
-        place = self.chosen(options)
-        return yes_or_no(self.text) if place is None else place == 0
+        """Read the message as a yes, the first of two options ("Sim, cancelar"), or a no; None is neither."""
+        place = choice(self.text, len(options))
+        if place is not None:
+            return place == 0
+        return yes_or_no(self.text, act=options[0].rsplit(" ", 1)[-1])
 
 
 @dataclass(frozen=True, slots=True)

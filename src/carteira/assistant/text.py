@@ -1,10 +1,9 @@
-"""Text as people type it: cleaned, made plain for comparing, read as an amount or a yes, scrubbed for keeping."""
+"""Text as people type it: cleaned, made plain for comparing, scrubbed for keeping."""
 
 import re
 import unicodedata
 
 from carteira.kit.ops.log import scrub
-from carteira.kit.values.money import MAX_AMOUNT
 
 MAX_UNDERSTOOD = 500
 """Characters of a message that are looked at; what a person wants stands at its beginning."""
@@ -38,38 +37,6 @@ _SHORTENED = """
 """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
-_AMOUNT = re.compile(
-    r"(?:r\$)?\s*(\d{1,3}(?:\.\d{3})+|\d{1,13})(?:,(\d{1,2}))?\s*(?:reais|real)?", re.ASCII | re.IGNORECASE
-)
-_YES = frozenset(
-    [
-        "sim",
-        "s",
-        "confirmo",
-        "confirmar",
-        "confirma",
-        "pode",
-        "claro",
-        "isso",
-        "ok",
-        "certo",
-        "quero",
-        "yes",
-        "positivo",
-        "aceito",
-        "manda",
-        "bora",
-        "isso",
-        "mesmo",
-    ]
-) | {"com certeza", "pode sim", "pode ser", "sim quero", "isso mesmo", "sim confirmo", "pode cancelar", "ta bom"}
-_NO = frozenset(["nao", "n", "no", "negativo", "nunca", "jamais", "desisti"]) | {
-    "nao quero",
-    "deixa pra la",
-    "melhor nao",
-    "nao nao",
-}
-
 _LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _DIGITS = re.compile(r"\d[\d.,/ -]*\d|\d")
 _NAMED = re.compile(
@@ -103,37 +70,6 @@ def expand(text: str) -> str:
 def unnumbered(text: str) -> str:
     """Take an option's number off: "2. Cancelar um cartão" is "Cancelar um cartão"."""
     return _NUMBERED.sub("", text)
-
-
-def choice(text: str, options: int) -> int | None:
-    """Read a text as one of so many numbered options; give its place, from 0."""
-    bare = text.strip().rstrip(".)")
-    numbered = _NUMBERED.match(text)
-    digits = numbered[1] if numbered else bare
-    if digits.isascii() and digits.isdigit() and len(digits) <= 2 and 1 <= int(digits) <= options:  # noqa: PLR2004
-        return int(digits) - 1
-    return None
-
-
-def yes_or_no(text: str) -> bool | None:
-    """Read a yes or a no."""
-    said = plain(unnumbered(text))
-    first = said.split(" ", 1)[0] if said else ""
-    if said in _YES or first == "sim":
-        return True
-    if said in _NO or first == "nao":
-        return False
-    return None
-
-
-def amount(text: str) -> int | None:
-    """Read an amount of reais as people write it ("R$ 1.234,56", "20", "20 reais") into centavos."""
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None:
-        return None
-    whole, cents = match.groups()
-    centavos = int(whole.replace(".", "")) * 100 + int((cents or "0").ljust(2, "0"))
-    return centavos if 1 <= centavos <= MAX_AMOUNT else None
 
 
 def anonymous(question: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from carteira import transit
-from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
+from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
 from carteira.assistant.intents.cards import CardChoice, grouped
 from carteira.kit.values.money import format_brl
 
@@ -59,7 +59,7 @@ async def _ask_whether(turn: Turn) -> Say:
 async def _take_whether(turn: Turn) -> Outcome:
     sure = turn.agreed(_YES_NO)
     if sure is None:
-        return Again("Responda sim ou não.")
+        return Again(UNSURE)
     if not sure:
         return Done("Certo, o cartão não foi cancelado.")
     number, target = turn.data["card"], turn.data.get("target")

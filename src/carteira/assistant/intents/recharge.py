@@ -1,9 +1,9 @@
 """Recharge a card: which one, how much, sure?"""
 
 from carteira import transit
-from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
+from carteira.assistant.amounts import amount
+from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
 from carteira.assistant.intents.cards import CardChoice, grouped
-from carteira.assistant.text import amount
 from carteira.kit.values.money import format_brl
 
 _YES_NO = ("Sim, recarregar", "Não recarregar")
@@ -50,7 +50,7 @@ async def _take_whether(turn: Turn) -> Outcome:
         return Done(_PAID)
     sure = turn.agreed(_YES_NO)
     if sure is None:
-        return Again("Responda sim ou não.")
+        return Again(UNSURE)
     if not sure:
         return Done("Certo, nada foi recarregado.")
     card, centavos, person = turn.data["card"], turn.data["amount"], turn.person
