@@ -340,7 +340,9 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(app: Runnin
         "reviewed_by": None,
         "reviewed_at": None,
     }
-    page = await app.client.get(made["url"], headers={"accept": "text/html,*/*"})
+    led = await app.client.get(made["url"], headers={"accept": "text/html,*/*"})
+    assert (led.status_code, led.headers["location"].endswith(f"/p/{token}")) == (303, True)
+    page = await app.client.get(f"/p/{token}", headers={"accept": "text/html,*/*"})
     assert "Maria &lt;b&gt;da Silva" in page.text
     assert "62472927637" not in page.text
     assert (await app.client.get(made["url"].replace("proofs/", "proofs/x"))).status_code == 403

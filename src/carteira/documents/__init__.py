@@ -27,15 +27,24 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from carteira.documents.errors import DocumentNotFound, FileMissing, TooManyDocuments
+from carteira.documents.errors import DocumentNotFound, FileMissing, LinkRefused, TooManyDocuments
+from carteira.documents.forms import FILE, Form
+from carteira.documents.intake import kept, take_form
 from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
+from carteira.documents.links import make_file_path
 from carteira.documents.maintenance import MasterKeyRotation, count_by_key, remove_orphans, rotate_master_key
+from carteira.documents.proofs import PAGE as PROOF_PAGE
+from carteira.documents.proofs import check as check_proof
+from carteira.documents.proofs import make as make_proof
+from carteira.documents.schemas import DocumentIn
 from carteira.documents.service import (
     REMIND_DAYS,
     DocumentState,
     DocumentView,
     HolderName,
+    Proof,
+    VersionView,
     erase_person,
     export_person,
     listed,
@@ -44,30 +53,48 @@ from carteira.documents.service import (
     remind,
     remove,
     replace_file,
+    update,
+    versions,
 )
 from carteira.documents.storage import opener
+from carteira.documents.upload import MAX_BODY_BYTES, MAX_FILE_BYTES, UPLOAD_SECONDS, StoredFile
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 
 __all__ = [
+    "FILE",
+    "MAX_BODY_BYTES",
+    "MAX_FILE_BYTES",
+    "PROOF_PAGE",
     "REMIND_DAYS",
+    "UPLOAD_SECONDS",
+    "DocumentIn",
     "DocumentNotFound",
     "DocumentState",
     "DocumentType",
     "DocumentView",
     "FileMissing",
+    "Form",
     "HolderName",
     "InvalidNumber",
+    "LinkRefused",
     "MasterKeyRing",
     "MasterKeyRotation",
+    "Proof",
+    "StoredFile",
     "TooManyDocuments",
     "Vault",
+    "VersionView",
+    "check_proof",
     "count_by_key",
     "erase_person",
     "export_person",
+    "kept",
     "key_file_in",
     "listed",
+    "make_file_path",
+    "make_proof",
     "module",
     "parse_number",
     "parse_type",
@@ -80,11 +107,10 @@ __all__ = [
     "rotate_master_key",
     "scanner_answers",
     "storage_answers",
+    "take_form",
+    "update",
+    "versions",
 ]
-
-
-UPLOAD_SECONDS = 300.0
-"""10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
 
 
 async def storage_answers(url: str, aws_endpoint_url: str | None) -> bool:
@@ -153,7 +179,7 @@ def module(  # noqa: PLR0913 - one argument per setting
         name="documents",
         routers=(review_routes.router, routes.router),
         jobs=jobs.blueprint(vault),
-        body_limits={"/documents": routes.MAX_BODY_BYTES},
+        body_limits={"/documents": MAX_BODY_BYTES},
         time_limits={"/documents": UPLOAD_SECONDS},
         lifespan=lifespan,
         readiness={"documents": storage_is_well} | ({"malware_scanner": scanner_is_well} if scanner_url else {}),

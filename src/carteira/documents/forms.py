@@ -3,7 +3,7 @@
 Starlette's own form parser spools files, in clear, into memory and temporary files; this one keeps neither.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from python_multipart import MultipartParser
@@ -22,6 +22,8 @@ FILE = "file"
 
 OpenUpload = Callable[[str, str], Upload]
 """Begins an upload of a file by its name and media type."""
+BeforeFile = Callable[[Mapping[str, str]], None]
+"""Is shown the fields that stand before the file, and may raise before any of it is stored."""
 
 
 @dataclass
@@ -121,9 +123,11 @@ def _disposition(part: _Part) -> tuple[str, str | None]:
 
 
 class _Reader:
-    def __init__(self, open_upload: OpenUpload, allowed: frozenset[str]) -> None:
+    def __init__(self, open_upload: OpenUpload, allowed: frozenset[str], before_file: BeforeFile | None) -> None:
         self._open_upload = open_upload
         self._allowed = allowed
+        self._before_file = before_file
+        self._has_none = False
         self.values: dict[str, bytes] = {}
         self.upload: Upload | None = None
         self._name: str | None = None
@@ -134,6 +138,9 @@ class _Reader:
         data = b"".join(part.data)
         if self._name == FILE and self.upload is not None:
             await self.upload.feed(data)
+        elif self._name == FILE:
+            if data:
+                raise _wrong(FILE, "Envie um arquivo.")
         else:
             self.values[self._name] += data
             if len(self.values[self._name]) > MAX_FIELD_BYTES:
@@ -146,8 +153,13 @@ class _Reader:
         if name == FILE:
             if file_name is None:
                 raise _wrong(FILE, "Envie um arquivo.")
-            if self.upload is not None:
+            if self.upload is not None or self._has_none:
                 raise _wrong(FILE, "Envie um arquivo só.")
+            if not file_name:  # what a browser sends where none was chosen
+                self._has_none = True
+                return name
+            if self._before_file is not None:
+                self._before_file(self.fields())
             media_type = part.headers.get("content-type", b"").decode("latin-1")
             self.upload = self._open_upload(parse_file_name(file_name, FILE), media_type)
         elif name not in self._allowed:
@@ -158,13 +170,21 @@ class _Reader:
             self.values[name] = b""
         return name
 
+    def fields(self) -> dict[str, str]:
+        return {name: value.decode() for name, value in self.values.items()}
+
 
 def _wrong(name: str, message: str) -> InvalidInput:
     return InvalidInput(errors=[{"field": name, "message": message}])
 
 
 async def read_form(
-    body: AsyncIterator[bytes], content_type: str, *, allowed: frozenset[str], open_upload: OpenUpload
+    body: AsyncIterator[bytes],
+    content_type: str,
+    *,
+    allowed: frozenset[str],
+    open_upload: OpenUpload,
+    before_file: BeforeFile | None = None,
 ) -> Form:
     """Read a form with the fields that are allowed and, perhaps, one file; whatever goes wrong, no file is left behind.
 
@@ -177,16 +197,13 @@ async def read_form(
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 70:  # noqa: PLR2004 - RFC 2046, section 5.1.1
         raise FormUnreadable
-    parts, reader = _Parts(boundary), _Reader(open_upload, allowed)
+    parts, reader = _Parts(boundary), _Reader(open_upload, allowed, before_file)
     try:
         async for chunk in body:
             for part in parts.take(chunk):
                 await reader.take(part)
         parts.insist_on_end()
-        return Form(
-            {name: value.decode() for name, value in reader.values.items()},
-            await reader.upload.finish() if reader.upload else None,
-        )
+        return Form(reader.fields(), await reader.upload.finish() if reader.upload else None)
     except BaseException as error:
         if reader.upload is not None:
             await reader.upload.discard()

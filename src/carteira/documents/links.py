@@ -12,6 +12,7 @@ from typing import Literal
 from uuid import UUID
 
 from carteira import identity
+from carteira.documents import service
 from carteira.documents.errors import LinkRefused
 from carteira.documents.keys import MasterKeyRing
 from carteira.kit.db.session import Tx
@@ -58,6 +59,20 @@ def sign_file(ring: MasterKeyRing, who: Principal, file: File) -> tuple[str, dat
     """Make a token for a file, good while the session goes on in which it was asked for."""
     asked_in = () if who.session_id is None else (who.session_id,)
     return sign(ring, "file", *file, *asked_in)
+
+
+async def make_file_path(
+    tx: Tx, ring: MasterKeyRing, who: Principal, document_id: UUID, version: int | None = None
+) -> tuple[str, datetime]:
+    """Give the path that downloads a person's own file (the newest, or a version), and the instant at which it ends.
+
+    Raises:
+        DocumentNotFound: there is no such document, or it is another person's.
+        FileMissing: it has no file, or no such version.
+    """
+    version_id = await service.current_version(tx, who.user_id, document_id, version)
+    token, expires_at = sign_file(ring, who, (who.user_id, document_id, version_id))
+    return f"/documents/{document_id}/file?token={token}", expires_at
 
 
 def read_file(ring: MasterKeyRing, token: str) -> tuple[UUID, UUID, UUID, UUID | None]:

@@ -1,7 +1,6 @@
 """Documents over HTTP. Routes that stream a file take no transaction: their verbs open short ones."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -9,31 +8,28 @@ from uuid import UUID
 
 import segno
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic import ValidationError
 
-from carteira.documents import forms, links, metrics, service
+from carteira.documents import forms, links, metrics, proofs, service
 from carteira.documents.errors import LinkRefused
 from carteira.documents.forms import Form
+from carteira.documents.intake import kept, take_form
 from carteira.documents.names import parse_file_name
-from carteira.documents.pages import CONTENT_SECURITY_POLICY, proof_page
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
-from carteira.documents.upload import MAX_FILE_BYTES, StoredFile, Upload
+from carteira.documents.upload import StoredFile
 from carteira.documents.vault import Vault
 from carteira.kit.db.engine import Database
-from carteira.kit.db.errors import OperationInProgress, TextNotStorable
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.problems import DependencyDown, InvalidInput, PayloadTooLarge, Problem, UnsupportedMediaType
+from carteira.kit.web.problems import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from carteira.kit.web.public_address import public_address
 from carteira.kit.web.transaction import ReadsDep, TxDep
 from carteira.kit.web.validation import describe
 
-MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
-"""A file of the largest size, and the form around it."""
 MAX_JSON_BYTES = 64 * 1024
 FORM_FIELDS = frozenset({"document_type", "document_number", "expires_on"})
 
@@ -75,7 +71,10 @@ _FILE_BODY: dict[str, Any] = {
         },
     }
 }
-_PROOF_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"model": CheckedProofOut, "content": {"text/html": {}}}}
+_PROOF_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": CheckedProofOut},
+    303: {"description": "A página da comprovação, para um navegador"},
+}
 _FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "O arquivo", "content": {"application/octet-stream": {}}}
 }
@@ -110,15 +109,8 @@ async def _read_data(request: Request) -> DocumentIn:
 
 
 async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:
-    def open_upload(file_name: str, media_type: str) -> Upload:
-        return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type, scanner=vault.scanner)
-
     content_type = request.headers.get("content-type", "")
-    try:
-        return await forms.read_form(request.stream(), content_type, allowed=allowed, open_upload=open_upload)
-    except Problem as problem:
-        metrics.refused_files.labels(problem.code).inc()
-        raise
+    return await take_form(vault, request.stream(), content_type, document_id=document_id, allowed=allowed)
 
 
 def _media_type(request: Request) -> str:
@@ -131,29 +123,13 @@ def _file_of(form: Form) -> StoredFile:
     return form.file
 
 
-@asynccontextmanager
-async def _kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
-    """Keep an uploaded file only if the block ends well.
-
-    When the database went away nobody knows whether it committed: then the hourly sweep finds out.
-    """
-    try:
-        yield
-    except DependencyDown:
-        raise
-    except (Problem, OperationInProgress, TextNotStorable):
-        if file is not None:
-            await vault.storage.discard(file.version_id)
-        raise
-
-
 @router.post("", status_code=201, summary="Guardar um documento", openapi_extra=_REGISTER_BODY)
 async def register(request: Request, who: Who, vault: VaultDep) -> DocumentOut:
     """Guarda um documento: com o arquivo, em um formulário multipart, ou só os dados, em JSON."""
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
         form = await _read_form(request, vault, uuid7(), FORM_FIELDS)
-        async with _kept(vault, form.file):
+        async with kept(vault, form.file):
             file = _file_of(form)
             return await _register(request, who.user_id, vault, _validated(form.fields), file)
     if media_type == "application/json":
@@ -213,12 +189,11 @@ async def list_documents(reads: ReadsDep, who: Who, asked: PageRequest[UUID] = p
 )
 async def check_proof(
     token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: TxDep, vault: VaultDep
-) -> CheckedProofOut | HTMLResponse:
-    """Mostra a um terceiro só tipo, titular, validade e se foi conferido. Em um navegador, como página."""
-    ids = links.read(vault.ring, "proof", token)
-    proof = await service.prove(tx, vault.holder_name, ids[0], ids[1])
+) -> CheckedProofOut | RedirectResponse:
+    """Mostra a um terceiro só tipo, titular, validade e se foi conferido. Um navegador é levado à página."""
     if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(proof_page(proof), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+        return RedirectResponse(public_address(request) + proofs.PAGE + token, 303, {"Cache-Control": "no-store"})
+    proof = await proofs.check(tx, vault, token)
     return CheckedProofOut(
         document_type=proof.document_type,
         holder_name=proof.holder_name,
@@ -272,7 +247,7 @@ async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDe
     if _media_type(request) != "multipart/form-data":
         raise UnsupportedMediaType("Envie multipart/form-data.")
     form = await _read_form(request, vault, document_id, frozenset())
-    async with _kept(vault, form.file):
+    async with kept(vault, form.file):
         file = _file_of(form)
         async with database.transaction() as tx:
             document = await service.replace_file(tx, vault.ring, who.user_id, file)
@@ -296,9 +271,8 @@ async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Sem ela, a mais nova")] = None,
 ) -> LinkOut:
     """Dá um link que baixa o arquivo e vale por cinco minutos."""
-    version_id = await service.current_version(tx, who.user_id, document_id, version)
-    token, expires_at = links.sign_file(vault.ring, who, (who.user_id, document_id, version_id))
-    return LinkOut(url=public_address(request) + f"/documents/{document_id}/file?token={token}", expires_at=expires_at)
+    path, expires_at = await links.make_file_path(tx, vault.ring, who, document_id, version)
+    return LinkOut(url=public_address(request) + path, expires_at=expires_at)
 
 
 @router.post("/{document_id}/proof", summary="Pedir uma comprovação")
@@ -307,8 +281,7 @@ async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, v
 
     O documento precisa de um arquivo, e não pode ter sido recusado.
     """
-    await service.insist_on_provable(tx, who.user_id, document_id)
-    token, expires_at = links.sign(vault.ring, "proof", who.user_id, document_id)
+    token, expires_at = await proofs.make(tx, vault, who.user_id, document_id)
     url = public_address(request) + f"/documents/proofs/{token}"
     image = BytesIO()
     segno.make_qr(url, error="m").save(image, kind="svg", xmldecl=False, scale=4)

@@ -12,6 +12,10 @@ from carteira.documents.storage import Storage
 from carteira.kit.values.ids import uuid7
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
+"""A file of the largest size, and the form around it."""
+UPLOAD_SECONDS = 300.0
+"""10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,15 @@ __all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "module", "renderer"]
 
 def module() -> Module:
     """Hand the pages to the composition root."""
-    from carteira.web.routers import ROUTERS
+    from carteira import documents
+    from carteira.web.routers import ROUTERS, UPLOADS
 
-    return Module(name="web", routers=ROUTERS)
+    return Module(
+        name="web",
+        routers=ROUTERS,
+        body_limits={UPLOADS: documents.MAX_BODY_BYTES},
+        time_limits={UPLOADS: documents.UPLOAD_SECONDS},
+    )
 
 
 def renderer(config: WebConfig) -> "Renderer":

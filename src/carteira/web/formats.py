@@ -36,6 +36,7 @@ _MONTHS = (
 )
 _REAIS = re.compile(r"(?:R\$)?\s*([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,11})(?:,([0-9]{1,2}))?", re.ASCII)
 _MORNING, _NOON, _EVENING = 5, 12, 18
+_THOUSAND = 1000
 
 
 def number(centavos: int) -> str:
@@ -198,3 +199,9 @@ def device_name(agent: str) -> str:
     if browser and system:
         return f"{browser} no {system}"
     return browser or system or agent[:_DEVICE_LENGTH] or "Aparelho sem nome"
+
+
+def file_size(size: int) -> str:
+    """Write how large a file is: `240 kB`, `2,4 MB`."""
+    kilobytes = max(1, round(size / 1024))
+    return f"{kilobytes} kB" if kilobytes < _THOUSAND else f"{size / 2**20:.1f}".replace(".", ",") + " MB"

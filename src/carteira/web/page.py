@@ -88,10 +88,22 @@ class WebPage:
         """Give what was typed into the form that came, for a page that reads some of it before its model does."""
         return {name: text for name, text in (await self.request.form()).items() if isinstance(text, str)}
 
-    def show(self, template: str, *, block: str | None = None, status: int = 200, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
-        """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone."""
+    def show(
+        self,
+        template: str,
+        *,
+        block: str | None = None,
+        status: int = 200,
+        images: str = "",
+        **values: Any,  # noqa: ANN401 - what the template names
+    ) -> HTMLResponse:
+        """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone.
+
+        `images` names sources of pictures beside our own (`blob:` for a preview).
+        """
         part = block if self.request.headers.get("hx-request") == "true" else None
-        return self.renderer.answer(self.browser, template, self._shared() | values, block=part, status=status)
+        values = self._shared() | values
+        return self.renderer.answer(self.browser, template, values, block=part, status=status, images=images)
 
     def _shared(self) -> dict[str, Any]:
         return {
@@ -138,16 +150,19 @@ class WebPage:
         """Give the page to go on to: the one that was wanted, if it is one of ours."""
         return wanted if is_local(wanted) else otherwise
 
-    async def once(self, work: Callable[[Tx], Awaitable[object]], *, payload: object, money: bool = True) -> "Outcome":
+    async def once(
+        self, work: Callable[[Tx], Awaitable[object]], *, payload: object, money: bool = True, key: str | None = None
+    ) -> "Outcome":
         """Do what a form asks for once, however often it is sent, in a transaction of its own.
 
-        The key is the form's hidden field, made as it was drawn. What refuses (`Refusal`) is an answer too.
+        The key is the form's hidden field, made as it was drawn; a form with a file hands it over. What refuses
+        (`Refusal`) is an answer too.
 
         Raises:
             Problem: the work failed in another way; nothing is done, and the form may be sent again.
         """
-        key = (await self.request.form()).get(ONCE)
-        key = key[:_KEY_LENGTH] if isinstance(key, str) and key else str(uuid7())
+        sent = (await self.request.form()).get(ONCE) if key is None else key
+        key = sent[:_KEY_LENGTH] if isinstance(sent, str) and sent else str(uuid7())
         async with self.database.transaction() as tx:
             done = await idempotency.once(
                 tx,

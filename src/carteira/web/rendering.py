@@ -70,6 +70,7 @@ class Renderer:
             "initials": formats.initials,
             "capital": formats.capital,
             "address": _query,
+            "file_size": formats.file_size,
         }
         return cls(config, environment)
 

@@ -4,10 +4,12 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from carteira.web import assets
-from carteira.web.public import front
+from carteira.web.public import front, proof
 from carteira.web.wallet import (
     access,
     confirm,
+    document_files,
+    documents,
     home,
     install,
     menu,
@@ -39,6 +41,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     profile.router,
     access.router,
     passkeys.router,
+    document_files.router,
+    documents.router,
+    proof.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""
+UPLOADS = document_files.UPLOADS
+"""Under which addresses forms bring files."""

@@ -17,6 +17,9 @@ _SAFE = frozenset({"GET", "HEAD"})
 class PageRoute(APIRoute):
     """A page, or what a form of it does."""
 
+    takes_files = False
+    """Whether a form with a file is left to the route, whose `receive` looks at the token before the file."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Take who asks from the cookie; refuse what no page of ours sends."""
         handler = super().get_route_handler()
@@ -24,20 +27,35 @@ class PageRoute(APIRoute):
         async def handle(request: Request) -> Response:
             browser = browser_at(request)
             request.state.by_cookie = browser.principal
-            if request.method not in _SAFE:
-                csrf.refuse_other_sites(request, request.app.state.public_url)
-                token = request.headers.get(csrf.HEADER) or (await request.form()).get(csrf.FIELD)
-                if not (isinstance(token, str) and csrf.fits(browser.secret, token)):
-                    raise csrf.FormNotOurs
             try:
+                if request.method not in _SAFE:
+                    await self._insist_on_own_form(request)
                 return await handler(request)
             finally:
                 await request.close()  # a form's files
 
         return handle
 
+    async def _insist_on_own_form(self, request: Request) -> None:
+        csrf.refuse_other_sites(request, request.app.state.public_url)
+        if self.takes_files and _has_file(request):
+            return
+        token = request.headers.get(csrf.HEADER) or (await request.form()).get(csrf.FIELD)
+        if not (isinstance(token, str) and csrf.fits(browser_at(request).secret, token)):
+            raise csrf.FormNotOurs
 
-def pages(module: str = "") -> APIRouter:
+
+class UploadRoute(PageRoute):
+    """A page whose form has a file."""
+
+    takes_files = True
+
+
+def _has_file(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def pages(module: str = "", *, route_class: type[PageRoute] = PageRoute) -> APIRouter:
     """Make a router of pages: they are no part of the contract, and each route names its access as all do.
 
     Where an optional module is named, its pages are there only while it is on.
@@ -48,7 +66,7 @@ def pages(module: str = "") -> APIRouter:
             raise NotFound
 
     return APIRouter(
-        route_class=PageRoute,
+        route_class=route_class,
         include_in_schema=False,
         default_response_class=HTMLResponse,
         dependencies=[Depends(insist_on_module)] if module else [],

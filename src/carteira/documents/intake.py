@@ -1,0 +1,55 @@
+"""Taking a form with a file: into the vault as it comes, and out of it again where the database says no."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from carteira.documents import forms, metrics
+from carteira.documents.forms import BeforeFile, Form
+from carteira.documents.upload import StoredFile, Upload
+from carteira.documents.vault import Vault
+from carteira.kit.db.errors import OperationInProgress, TextNotStorable
+from carteira.kit.web.problems import DependencyDown, Problem
+
+
+async def take_form(  # noqa: PLR0913 - what a form is read with
+    vault: Vault,
+    body: AsyncIterator[bytes],
+    content_type: str,
+    *,
+    document_id: UUID,
+    allowed: frozenset[str],
+    before_file: BeforeFile | None = None,
+) -> Form:
+    """Read a multipart form; its file, if there is one, is stored for a document.
+
+    Raises:
+        As `forms.read_form`.
+    """
+
+    def open_upload(file_name: str, media_type: str) -> Upload:
+        return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type, scanner=vault.scanner)
+
+    try:
+        return await forms.read_form(
+            body, content_type, allowed=allowed, open_upload=open_upload, before_file=before_file
+        )
+    except Problem as problem:
+        metrics.refused_files.labels(problem.code).inc()
+        raise
+
+
+@asynccontextmanager
+async def kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
+    """Keep an uploaded file only if the block ends well.
+
+    When the database went away nobody knows whether it committed: then the hourly sweep finds out.
+    """
+    try:
+        yield
+    except DependencyDown:
+        raise
+    except (Problem, OperationInProgress, TextNotStorable):
+        if file is not None:
+            await vault.storage.discard(file.version_id)
+        raise

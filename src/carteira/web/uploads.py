@@ -1,0 +1,83 @@
+"""Forms with a file: read as they come, so that no file is spooled in clear on its way to the vault.
+
+The token and the other fields stand before the file and are looked at before any of it is stored. What was typed comes
+back with the form, whatever is wrong with the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Request
+
+from carteira import documents
+from carteira.kit.web.problems import Problem
+from carteira.web import csrf, forms
+from carteira.web.forms import FormBody, Reading
+from carteira.web.page import ONCE, WebPage
+
+M = TypeVar("M", bound=FormBody)
+
+
+class _FieldsWrong(Exception):
+    """A field before the file is wrong: the file is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A form as it was sent, and the file that is stored for it, if nothing was wrong."""
+
+    form: Reading[M]
+    file: documents.StoredFile | None
+
+    @property
+    def key(self) -> str:
+        """The form's own key, by which a second sending is known."""
+        return self.form.typed.get(ONCE, "")
+
+
+def vault_of(request: Request) -> documents.Vault:
+    """Give where documents' files lie."""
+    found: documents.Vault = request.app.state.documents
+    return found
+
+
+async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M]:
+    """Read a form with a file, which is stored for a document; what is wrong stands in the form.
+
+    Raises:
+        FormNotOurs: it has no token of this browser.
+    """
+    request = page.request
+    content_type = request.headers.get("content-type", "")
+    if not content_type.startswith("multipart/form-data"):
+        return Received(forms.read(kind, await request.form()), None)  # the route has looked at its token
+    reading: Reading[M] = Reading()
+
+    def look(fields: Mapping[str, str]) -> None:
+        nonlocal reading
+        if not csrf.fits(page.browser.secret, fields.get(csrf.FIELD, "")):
+            raise csrf.FormNotOurs
+        reading = forms.read(kind, fields)
+        if reading.value is None:
+            raise _FieldsWrong
+
+    try:
+        form = await documents.take_form(
+            vault_of(request),
+            request.stream(),
+            content_type,
+            document_id=document_id,
+            allowed=frozenset(kind.model_fields) | {csrf.FIELD, ONCE},
+            before_file=look,
+        )
+        if form.file is None:
+            look(form.fields)
+    except _FieldsWrong:
+        return Received(reading, None)
+    except Problem as problem:
+        if isinstance(problem, csrf.FormNotOurs) or reading.value is None:
+            raise csrf.FormNotOurs from problem  # the file, or what is no form of ours, came before a token
+        return Received(reading.at(documents.FILE, problem.detail), None)
+    return Received(reading, form.file)
