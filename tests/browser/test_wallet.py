@@ -29,7 +29,23 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 Theme = Literal["light", "dark"]
 OPEN_PAGES = ("/", "/app/entrar", "/app/criar-conta", "/app/senha", "/app/sem-internet", "/app/nada")
-SIGNED_PAGES = ("/app", "/app/extrato", "/app/menu", "/app/nova-senha", "/app/confirmar")
+SIGNED_PAGES = (
+    "/app",
+    "/app/extrato",
+    "/app/menu",
+    "/app/nova-senha",
+    "/app/confirmar",
+    "/app/dados",
+    "/app/dados/cadastro",
+    "/app/dados/contato/email",
+    "/app/dados/cpf",
+    "/app/dados/consentimentos",
+    "/app/dados/baixar",
+    "/app/dados/encerrar",
+    "/app/acesso",
+    "/app/acesso/duas-etapas",
+    "/app/acesso/chaves/nova",
+)
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 LONG = "ESTABELECIMENTO COM NOME MUITO COMPRIDO DEMAIS LTDA"
 
@@ -174,7 +190,7 @@ async def test_a_first_page_is_light_and_the_next_ones_lighter(context: BrowserC
         first = await weigh("/app/entrar")
     assert 20_000 < first <= 60_000
     await sign_in(page, server)
-    for path in ("/app", "/app/extrato", "/app/menu", "/app"):
+    for path in ("/app", "/app/extrato", "/app/menu", "/app/dados", "/app/dados/cadastro", "/app/acesso", "/app"):
         assert 0 < await weigh(path) <= 15_000, path
     assert hosts == {server.url.split("/")[2]}
 
@@ -263,6 +279,60 @@ async def test_a_passkey_signs_in_on_the_page(page: Page, server: Server) -> Non
     await page.get_by_role("button", name="Digital ou rosto").click()
     await page.wait_for_url(server.url + "/app/extrato")
     await page.get_by_role("heading", name="Extrato").wait_for()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_a_passkey_is_made_shows_who_it_is_and_is_deleted(
+    browser: Browser, server: Server, viewport: ViewportSize
+) -> None:
+    context = await browser.new_context(viewport=viewport, service_workers="block")
+    page = await context.new_page()
+    said = listen(page)
+    person = new_person()
+    httpx.post(server.url + "/users/register", json=person).raise_for_status()
+    await sign_in(page, server, person["cpf"], person["password"])
+    await plug_in(page)
+    await page.goto(server.url + "/app/acesso")
+    await page.get_by_role("link", name="Guardar uma chave de acesso").click()
+    await page.get_by_label("Nome, para").fill("<b>Meu</b> celular")
+    await page.get_by_role("button", name="Guardar chave").click()
+    await page.get_by_text("Chave de acesso guardada.").wait_for()
+    await page.goto(server.url + "/app/confirmar?para=/app/dados/baixar")
+    await page.get_by_role("button", name="Digital ou rosto").click()
+    await page.wait_for_url(server.url + "/app/dados/baixar")
+    async with page.expect_download() as began:
+        await page.get_by_role("button", name="Baixar meus dados").click()
+    assert (await began.value).suggested_filename == "meus-dados.json"
+    await page.goto(server.url + "/app/acesso")
+    await page.get_by_role("link", name="<b>Meu</b> celular").click()
+    await page.get_by_role("button", name="Apagar chave").click()
+    await page.get_by_text("Chave de acesso apagada.").wait_for()
+    assert not said
+    await context.close()
+
+
+async def test_what_is_mine_is_seen_and_changed_without_scripts(browser: Browser, server: Server) -> None:
+    context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
+    page = await context.new_page()
+    person = new_person()
+    httpx.post(server.url + "/users/register", json=person).raise_for_status()
+    await sign_in(page, server, person["cpf"], person["password"])
+    await page.goto(server.url + "/app/menu")
+    await page.get_by_role("link", name="Meus dados").click()
+    await page.get_by_role("heading", name="Ninguém consultou seus dados").wait_for()
+    await page.get_by_role("link", name="12 meses").click()
+    await page.get_by_role("link", name="Consentimentos").click()
+    await page.get_by_role("button", name="Aceitar novidades e ofertas").click()
+    await page.get_by_text("Consentimento dado.").wait_for()
+    await page.goto(server.url + "/app/acesso/duas-etapas")
+    await page.get_by_role("button", name="Começar").click()
+    code = page.locator(".qr svg")
+    assert await code.get_attribute("viewBox"), "it is drawn whole, whatever its size"
+    await page.goto(server.url + "/app/dados/encerrar")
+    await page.get_by_label("Para confirmar").fill(person["email"])
+    await page.get_by_role("button", name="Encerrar conta").click()
+    await page.get_by_text("Conta encerrada.").wait_for()
+    await context.close()
 
 
 async def test_google_signs_up_and_in_on_the_page(page: Page, server: Server, provider: Provider) -> None:

@@ -106,6 +106,7 @@ from carteira.identity.social.service import SocialAccountView
 from carteira.identity.social.service import ask_code as ask_social_link
 from carteira.identity.social.service import begin as begin_social
 from carteira.identity.social.service import callback as end_social
+from carteira.identity.social.service import link as link_social
 from carteira.identity.social.service import list_accounts as linked_accounts
 from carteira.identity.social.service import register as register_social
 from carteira.identity.social.service import unlink as unlink_account
@@ -231,6 +232,7 @@ __all__ = [
     "invite_administrator",
     "keep_an_administrator",
     "kind_of",
+    "link_social",
     "linked_accounts",
     "list_passkeys",
     "list_sessions",

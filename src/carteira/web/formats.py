@@ -170,6 +170,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def phone(digits: str) -> str:
+    """Write a telephone number as people do: `(11) 98765-4321`."""
+    return f"({digits[:2]}) {digits[2:-4]}-{digits[-4:]}"
+
+
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR", "Opera"),

@@ -69,6 +69,7 @@ class Renderer:
             "first_name": formats.first_name,
             "initials": formats.initials,
             "capital": formats.capital,
+            "phone": formats.phone,
             "address": _query,
             "file_size": formats.file_size,
         }

@@ -77,7 +77,7 @@ def _enrolment(email: str, secret: str) -> Enrolment:
 
 def _qr(text: str) -> str:
     image = io.BytesIO()
-    segno.make(text, error="m").save(image, kind="svg", scale=5, xmldecl=False, title="Código QR do autenticador")
+    segno.make(text, error="m").save(image, kind="svg", omitsize=True, xmldecl=False, title="Código QR do autenticador")
     return image.getvalue().decode()
 
 

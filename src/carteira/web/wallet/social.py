@@ -9,9 +9,9 @@ from pydantic import Field
 
 from carteira import identity
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.web.access import public
+from carteira.kit.web.access import RecentSignInRequired, SecondFactorRequired, public
 from carteira.web.forms import FormBody, Reading, read
-from carteira.web.page import REFUSALS, OpenPage, WebPage
+from carteira.web.page import REFUSALS, OpenPage, SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet.fields import with_digits
 from carteira.web.wallet.session import signed_in
@@ -19,6 +19,7 @@ from carteira.web.wallet.session import signed_in
 router = pages()
 _OPEN = [public("signing in")]
 _HOLDER = [public("the holder of a registration_token")]
+_MINE = "wallet/social_mine.html"
 _SIGN_UP, _LINK, _LINK_CODE = "wallet/social_sign_up.html", "wallet/social_link.html", "wallet/social_link_code.html"
 _LOCAL = 2_000
 
@@ -32,6 +33,13 @@ class SocialSignUpForm(FormBody):
     cpf: Cpf | None = None
     birth_date: identity.BirthDate
     phone: identity.Phone
+
+
+class SocialMineForm(FormBody):
+    """Whoever is signed in links the account that they came back with."""
+
+    registration_token: identity.Token
+    next: Annotated[str, Field(max_length=_LOCAL, alias="para")] = ""
 
 
 class SocialLinkForm(FormBody):
@@ -55,7 +63,15 @@ async def leave(
     base: identity.BaseDep,
     wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
 ) -> Response:
-    """Send the browser to a provider."""
+    """Send the browser to a provider; whoever is signed in is to link its account, and shows first that they are there.
+
+    They are led back to their page then, not here: the form's answer may lead to no other host.
+    """
+    if page.visitor is not None:
+        try:
+            page.visitor.require_recent_sign_in()
+        except (RecentSignInRequired, SecondFactorRequired):
+            return page.go(f"/app/confirmar?para={quote(page.next_page(wanted))}&repetir=sim")
     departure = await identity.begin_social(page.identity, base, provider, page.client)
     response = RedirectResponse(departure.url, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
     https = page.renderer.config.https
@@ -97,8 +113,23 @@ async def _go_on(
     if isinstance(answer, identity.SocialOffer):
         said = {"full_name": answer.full_name, "email": answer.email, "cpf": answer.cpf}
         typed = {name: text for name, text in said.items() if text}
+        if page.visitor is not None:
+            return page.show(_MINE, form=Reading(None, typed), registration_token=answer.token, next_page=wanted)
         return page.show(_SIGN_UP, form=Reading(None, typed), registration_token=answer.token, held=answer.cpf_held)
     return await signed_in(page, answer, keep=False, next_page=wanted)
+
+
+@router.post("/app/entrar/com/minha")
+async def link_mine(page: SignedPage) -> Response:
+    """Link the provider's account to who is signed in; gov.br's proves the CPF."""
+    form = await page.form(SocialMineForm)
+    token, wanted = form.typed.get("registration_token", ""), form.text("para")
+    try:
+        async with page.database.transaction() as tx:
+            await identity.link_social(tx, page.identity, page.who, token)
+    except REFUSALS as error:
+        return page.again(_MINE, form, error, registration_token="", next_page=wanted)
+    return page.go(page.next_page(wanted), "Conta ligada. Avisamos você por e-mail.")
 
 
 @router.post("/app/entrar/com/cadastro", dependencies=_HOLDER)
