@@ -181,6 +181,7 @@ def web_config(settings: Settings) -> web.WebConfig:
         providers=tuple(name for name, provider in providers.items() if provider is not None),
         free_recharges=settings.recharges_are_free,
         docs=settings.serves_docs,
+        texts=settings.public_texts_folder,
         demonstration=config.development,
     )
 

@@ -28,7 +28,16 @@ MARIA = "529.982.247-25"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 Theme = Literal["light", "dark"]
-OPEN_PAGES = ("/", "/app/entrar", "/app/criar-conta", "/app/senha", "/app/sem-internet", "/app/nada")
+OPEN_PAGES = (
+    "/",
+    "/privacidade",
+    "/termos",
+    "/app/entrar",
+    "/app/criar-conta",
+    "/app/senha",
+    "/app/sem-internet",
+    "/app/nada",
+)
 SIGNED_PAGES = (
     "/app",
     "/app/extrato",
@@ -95,6 +104,14 @@ async def sign_in(page: Page, server: Server, name: str = MARIA, password: str =
     await page.get_by_label("Senha", exact=True).fill(password)
     await page.get_by_role("button", name="Entrar", exact=True).click()
     await page.wait_for_url(server.url + "/app")
+
+
+async def newcomer(server: Server) -> dict[str, str]:
+    """Register somebody by the API."""
+    person = new_person()
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        (await client.post("/users/register", json=person)).raise_for_status()
+    return person
 
 
 def listen(page: Page) -> list[str]:
@@ -288,8 +305,7 @@ async def test_a_passkey_is_made_shows_who_it_is_and_is_deleted(
     context = await browser.new_context(viewport=viewport, service_workers="block")
     page = await context.new_page()
     said = listen(page)
-    person = new_person()
-    httpx.post(server.url + "/users/register", json=person).raise_for_status()
+    person = await newcomer(server)
     await sign_in(page, server, person["cpf"], person["password"])
     await plug_in(page)
     await page.goto(server.url + "/app/acesso")
@@ -314,15 +330,14 @@ async def test_a_passkey_is_made_shows_who_it_is_and_is_deleted(
 async def test_what_is_mine_is_seen_and_changed_without_scripts(browser: Browser, server: Server) -> None:
     context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
     page = await context.new_page()
-    person = new_person()
-    httpx.post(server.url + "/users/register", json=person).raise_for_status()
+    person = await newcomer(server)
     await sign_in(page, server, person["cpf"], person["password"])
     await page.goto(server.url + "/app/menu")
     await page.get_by_role("link", name="Meus dados").click()
     await page.get_by_role("heading", name="Ninguém consultou seus dados").wait_for()
     await page.get_by_role("link", name="12 meses").click()
     await page.get_by_role("link", name="Consentimentos").click()
-    await page.get_by_role("button", name="Aceitar novidades e ofertas").click()
+    await page.get_by_role("button", name="Aceitar novidades e ofertas", exact=True).click()
     await page.get_by_text("Consentimento dado.").wait_for()
     await page.goto(server.url + "/app/acesso/duas-etapas")
     await page.get_by_role("button", name="Começar").click()

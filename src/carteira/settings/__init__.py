@@ -222,6 +222,11 @@ class Settings(BaseSettings):
         description="Sorted file of breached passwords' SHA-1 hashes, as Have I Been Pwned's downloader writes it; a "
         "new password that is in it is refused.",
     )
+    public_texts_folder: Path | None = Field(
+        None,
+        description="Folder of your own privacy notice (`privacidade.txt`) and terms (`termos.txt`), read as a process "
+        "starts; what is not there is the product's.",
+    )
     looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         2_000,
         description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",
@@ -386,6 +391,13 @@ class Settings(BaseSettings):
         if url is not None:
             DatabaseAddress.parse(url.get_secret_value())
         return url
+
+    @field_validator("public_texts_folder")
+    @classmethod
+    def _folder_is_there(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError("PUBLIC_TEXTS_FOLDER deve ser uma pasta que existe")
+        return folder
 
     @field_validator("breached_passwords_file")
     @classmethod

@@ -44,6 +44,7 @@ def module() -> Module:
 
 def renderer(config: WebConfig) -> "Renderer":
     """Make what draws the pages in this process; the composition root puts it on `app.state.web`."""
+    from carteira.web import texts
     from carteira.web.rendering import Renderer
     from carteira.web.routers import PATHS
     from carteira.web.wallet.navigation import navigation
@@ -54,6 +55,7 @@ def renderer(config: WebConfig) -> "Renderer":
         "has_page": PATHS.__contains__,
         "has_docs": config.docs,
     }
+    made.texts.update({name: texts.read(config.texts, name) for name in texts.NAMES})
     made.templates.tests["known_page"] = PATHS.__contains__
     return made
 

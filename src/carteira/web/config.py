@@ -1,6 +1,7 @@
 """What the composition root hands to the pages."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +20,7 @@ class WebConfig:
     """Whether a person's recharge of a transport card needs no payment."""
     docs: bool = True
     """Whether the contract's pages are served: the front page leads there."""
+    texts: Path | None = None
+    """The folder of the installation's own privacy notice and terms; what is not there is the product's."""
     demonstration: bool = False
     """Whether this is a development server: the console says so."""

@@ -1,7 +1,7 @@
 """Pages out of templates: one environment a process, the same template whole or one block of it."""
 
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from carteira.web import assets, csrf, formats
 from carteira.web.browser import Browser, browser_of
 from carteira.web.config import WebConfig
+from carteira.web.texts import TextBlock
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'{img}; font-src 'self'; connect-src 'self';"
@@ -37,6 +38,8 @@ class Renderer:
 
     config: WebConfig
     templates: Environment
+    texts: dict[str, list[TextBlock]] = field(default_factory=dict)
+    """The public texts, by name."""
 
     @classmethod
     def of(cls, config: WebConfig) -> "Renderer":

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from carteira.web import assets
-from carteira.web.public import front, proof
+from carteira.web.public import front, proof, texts
 from carteira.web.wallet import (
     access,
     confirm,
@@ -27,6 +27,7 @@ from carteira.web.wallet import (
 ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
     front.router,
+    texts.router,
     sign_in.router,
     social.router,
     register.router,
