@@ -243,6 +243,12 @@ def test_behind_a_pooler_of_sessions_everything_goes_on(
             finally:
                 worker.terminate()
             assert worker.wait(30) == 0
+
+
+def test_behind_a_pooler_of_sessions_it_is_migrated(
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    url = as_service(endpoints, new_database("state_pooled_owner"))
     with running_pgbouncer(as_owner(endpoints, url), {"pool_mode": "session"}) as bouncer:
         owner = bouncer.url("127.0.0.1")
         done = start(tmp_path, "migrate", database_url=url, migration_database_url=owner)
