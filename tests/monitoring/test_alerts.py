@@ -18,12 +18,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from carteira import schema
 from carteira.embedded import EmbeddedServers
 from carteira.kit.security import tokens
 from carteira.kit.values.ids import first_uuid7, uuid7
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
-from tests.support.databases import on_server
+from tests.support.databases import on_server, prepare
 from tests.support.people import new_cpf, new_person, random_address
 from tests.support.prometheus import (
     MONITORING,
@@ -92,7 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("alerts")
     with ExitStack() as stack:
         servers = stack.enter_context(EmbeddedServers(home / "embedded", aws=False))
-        schema.migrate(servers.endpoints.database_url)
+        prepare(servers.endpoints)
         settings = {
             "database_url": servers.endpoints.database_url,
             "redis_url": servers.endpoints.redis_url,

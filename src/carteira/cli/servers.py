@@ -33,14 +33,15 @@ def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
     launcher.check_address(settings.host, settings.port, "PORT")
-    refuse_database(settings)
-    _refuse_faults(settings)
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            # Before anything that has metrics is imported, which would keep them to itself.
             folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
             # The server raises again what ended it; by default that would end us before the folder is gone.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        refuse_database(settings)
+        _refuse_faults(settings)
         from carteira.http_server.server import serve as start
 
         start(settings)
