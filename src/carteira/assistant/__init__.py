@@ -15,12 +15,16 @@ Sources: rules.md, assistant; ADR 0009; `docs/reference/assistant.md`.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from carteira.kit.module import Module
 
-__all__ = ["module"]
+if TYPE_CHECKING:
+    from carteira.assistant.conversation import Assistant  # noqa: TC004 - a name for types alone; the rest loads late
+
+__all__ = ["Assistant", "module"]
 
 
 def module(

@@ -116,6 +116,18 @@ class Assistant:
         await _store(tx, who.user_id, AT_MENU)
         return self._menu(GREETING)
 
+    async def resume(self, tx: Tx, who: Principal) -> Reply:
+        """Say again what the conversation waits for; where it waits for nothing, list the options."""
+        await self.brain.prepare(tx)
+        state, is_stale = await _locked(tx, who.user_id)
+        if is_stale or state.intent is None or state.place is None:
+            return self._menu(GREETING)
+        intent = intents.ALL.get(state.intent)
+        if intent is None or state.place.step not in intent.steps or not self.is_on(intent):
+            return self._menu(GREETING)
+        _, reply = await self._ask(self._turn(tx, who, ""), state)
+        return reply
+
     async def chat(self, tx: Tx, who: Principal, message: str, file_id: UUID | None = None) -> Reply:
         """Take a message and answer it, and remember where the conversation then stands."""
         turn = self._turn(tx, who, clean(message), file_id)

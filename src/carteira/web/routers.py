@@ -7,6 +7,7 @@ from carteira.web import assets
 from carteira.web.public import front, proof, texts
 from carteira.web.wallet import (
     access,
+    chat,
     confirm,
     document_files,
     documents,
@@ -41,6 +42,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     privacy.router,
     profile.router,
     access.router,
+    chat.router,
     passkeys.router,
     document_files.router,
     documents.router,
