@@ -172,7 +172,7 @@ REGISTRY = (
         "web",
         layer="pages",
         optional=False,
-        paths=("/", "/app", "/static"),
+        paths=("/", "/app", "/p", "/static"),
     ),
     ModuleEntry(
         "notices",
