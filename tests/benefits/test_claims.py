@@ -271,7 +271,8 @@ async def invited(app: RunningApp, endpoints: Endpoints, account: str, contact: 
     await app.work_off()
     assert endpoints.maildir is not None
     words = body_of(mail_to(endpoints.maildir, contact)[-1], "plain").split()
-    return next(word for word in words if len(word) == 43)
+    link = next(word for word in words if "/app/beneficios/convite?convite=" in word)
+    return link.partition("=")[2]
 
 
 async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp, endpoints: Endpoints) -> None:

@@ -41,6 +41,9 @@ OPEN_PAGES = (
 SIGNED_PAGES = (
     "/app",
     "/app/extrato",
+    "/app/vendas",
+    "/app/beneficios/convite?convite=abc",
+    "/app/beneficios",
     "/app/menu",
     "/app/nova-senha",
     "/app/confirmar",

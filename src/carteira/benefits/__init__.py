@@ -28,8 +28,22 @@ from carteira.benefits.authorizer import queue, strategies
 from carteira.benefits.authorizer.explain import name_category
 from carteira.benefits.authorizer.strategies import StrategyName
 from carteira.benefits.authorizer.writer import Authorizer
+from carteira.benefits.claims import WaitingAccount
+from carteira.benefits.claims import ask as ask_claim
+from carteira.benefits.claims import confirm as confirm_claim
+from carteira.benefits.claims import waiting as waiting_accounts
+from carteira.benefits.errors import AlreadyClaimed
+from carteira.benefits.invitations import accept as accept_invitation
 from carteira.benefits.ledger_kinds import PURCHASE
-from carteira.benefits.own import OwnBenefit, OwnDecision, benefits_of_person, decisions_of_person, own_decisions
+from carteira.benefits.own import (
+    AcceptedWhere,
+    OwnBenefit,
+    OwnDecision,
+    accepted_where,
+    benefits_of_person,
+    decisions_of_person,
+    own_decisions,
+)
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed, seed_operator
@@ -38,14 +52,21 @@ from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
 
 __all__ = [
+    "AcceptedWhere",
+    "AlreadyClaimed",
     "BenefitAccountView",
     "OwnBenefit",
     "OwnDecision",
     "ProcessorSecrets",
     "StrategyName",
+    "WaitingAccount",
+    "accept_invitation",
+    "accepted_where",
     "accounts_of_person",
+    "ask_claim",
     "balances",
     "benefits_of_person",
+    "confirm_claim",
     "decisions_of_person",
     "module",
     "name_category",
@@ -56,6 +77,7 @@ __all__ = [
     "seed_operator",
     "statement",
     "transactions",
+    "waiting_accounts",
 ]
 
 _BULK_BODY_BYTES = 8 * 1024 * 1024

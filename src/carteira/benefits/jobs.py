@@ -1,4 +1,4 @@
-"""Benefits' work in the background: the codes by which accounts are claimed."""
+"""Benefits' work in the background: the codes and links by which accounts are claimed."""
 
 from uuid import UUID
 
@@ -30,9 +30,14 @@ def claim_sms(code: str, link: str | None) -> str:
     )
 
 
-def invitation_sms(token: str) -> str:
+def invitation_link(base: str, token: str) -> str:
+    """Give the address of the page that takes an invitation."""
+    return f"{base}/app/beneficios/convite?convite={token}"
+
+
+def invitation_sms(link: str) -> str:
     """Give the text of an invitation's SMS."""
-    return f"Carteira: convite para a sua conta de benefícios: {token} Não passe a ninguém."
+    return f"Carteira: convite para a sua conta de benefícios: {link} Não passe a ninguém."
 
 
 def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_kept: int) -> Blueprint:
@@ -60,11 +65,12 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
             message = await invitations.make_invitation(tx, UUID(account_id))
         if message is None:
             return
+        link = invitation_link(link_base, message.token)
         if message.is_email:
-            about = {"name": "", "account": message.account, "token": message.token, "days": invitations.DAYS}
+            about = {"name": "", "account": message.account, "link": link, "days": invitations.DAYS}
             await mailer.send(message.to, letters.compose("invitation", **about))
         else:
-            await sms.send(message.to, invitation_sms(message.token))
+            await sms.send(message.to, invitation_sms(link))
 
     @blueprint.periodic(cron="25 6 * * *")
     @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, text
 
+from carteira.benefits import catalog
 from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.authorizer.rules import CASH
 from carteira.benefits.models import BenefitAccount, BenefitDecision, Employer
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import first_uuid7
@@ -20,6 +22,15 @@ class OwnBenefit:
     account_id: UUID
     reference: str
     employer: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedWhere:
+    """Where a category pays: at shops of these MCCs, and at those whose names say so, whatever their MCC."""
+
+    category: str
+    mccs: list[str]
+    merchants: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,18 @@ async def benefits_of_person(tx: Tx, user_id: UUID) -> list[OwnBenefit]:
         .order_by(BenefitAccount.id)
     )
     return [OwnBenefit(*row) for row in await tx.execute(query)]
+
+
+async def accepted_where(tx: Tx) -> list[AcceptedWhere]:
+    """Tell where each category pays. The catalog is nobody's; `CASH` pays wherever no other does."""
+    known = await catalog.load(tx)
+    by_name: dict[str, list[str]] = {name: [] for name in known.regimes}
+    for merchant in await catalog.list_merchants(tx):
+        by_name.setdefault(known.by_mcc.get(merchant.mcc, CASH), []).append(merchant.name)
+    return [
+        AcceptedWhere(name, sorted(mcc for mcc, category in known.by_mcc.items() if category == name), merchants)
+        for name, merchants in by_name.items()
+    ]
 
 
 # An account's decisions are walked from the newest on, so that the two kinds do not hide each other.

@@ -7,6 +7,7 @@ from carteira.web import assets
 from carteira.web.public import front, proof, texts
 from carteira.web.wallet import (
     access,
+    benefits,
     chat,
     confirm,
     document_files,
@@ -37,6 +38,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     menu.router,
     home.router,
     transport.router,
+    benefits.router,
     statement.router,
     install.router,
     privacy.router,

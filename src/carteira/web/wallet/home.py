@@ -102,7 +102,7 @@ async def show_home(page: SignedPage) -> Response:
         today=clock.today(),
         name=first_name(money.name),
         full_name=money.name,
-        benefit_cards=_benefit_cards(own.accounts, money.accounts),
+        benefit_cards=benefit_cards(own.accounts, money.accounts),
         cards=cards,
         days=movements.by_day(last),
         refused=_just_refused(refusals),
@@ -112,7 +112,8 @@ async def show_home(page: SignedPage) -> Response:
     )
 
 
-def _benefit_cards(own: list[benefits.OwnBenefit], accounts: list[ledger.LedgerAccountView]) -> list[BenefitCard]:
+def benefit_cards(own: list[benefits.OwnBenefit], accounts: list[ledger.LedgerAccountView]) -> list[BenefitCard]:
+    """Put a person's benefit accounts' money under the employers that fill them."""
     held: dict[UUID, list[ledger.LedgerAccountView]] = {}
     for account in accounts:
         if account.kind.startswith(BENEFITS) and account.holder_id is not None:

@@ -1,6 +1,7 @@
 """Movements: what happened to a person's money in all products, and what did not pass, told in one list."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -84,6 +85,12 @@ def merchant_name(text: str) -> str:
     return " ".join(
         word if place and word in _SMALL else word[:1].upper() + word[1:] for place, word in enumerate(words)
     )
+
+
+def folded(text: str) -> str:
+    """Write a text as it is searched by: without accents or capitals."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))
 
 
 def of_lines(

@@ -56,9 +56,10 @@ class RegisterForm(WhoForm, ContactForm, EntryForm):
 @router.get("/app/criar-conta", dependencies=_OPEN)
 async def show_register(page: OpenPage) -> Response:
     """Ask who it is."""
+    wanted = page.request.query_params.get("para", "")
     if page.visitor is not None:
-        return page.go("/app")
-    return _step(page, 1, Reading())
+        return page.go(page.next_page(wanted))
+    return _step(page, 1, Reading(None, {"para": wanted}))
 
 
 def _step(page: WebPage, step: int, form: Reading[Any], *, status: int = 200, problem: str = "") -> Response:
@@ -100,4 +101,4 @@ async def _finish(page: WebPage, form: Reading[RegisterForm]) -> Response:
         return _step(page, 2, form.at("email", error.detail), status=409, problem=error.code)
     except REFUSALS as error:
         return _step(page, _LAST, form.failed(problem_of(error)), status=problem_of(error).status)
-    return led_on(page, tokens, cookie, keep=False, next_page="/app")
+    return led_on(page, tokens, cookie, keep=False, next_page=page.next_page(form.text("para")))

@@ -1,0 +1,70 @@
+"""Where each pocket of benefits pays, in words: kinds of shops by their MCC (ISO 18245), and shops by their name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from carteira import benefits
+from carteira.web.wallet.movements import folded, merchant_name
+from carteira.web.wallet.pockets import BENEFITS, Pocket, place, pocket_of
+
+FREE = "CASH"
+_KINDS = {
+    "5300": "Atacarejos e clubes de compra",
+    "5411": "Supermercados e mercearias",
+    "5422": "Açougues e peixarias",
+    "5441": "Lojas de doces",
+    "5451": "Laticínios",
+    "5462": "Padarias",
+    "5499": "Outras lojas de alimentos",
+    "5811": "Bufês e serviços de refeição",
+    "5812": "Restaurantes",
+    "5813": "Bares",
+    "5814": "Lanchonetes",
+}
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a pocket pays: kinds of shops, and shops that count by their name; `more` of these are not shown."""
+
+    pocket: Pocket
+    is_free: bool
+    kinds: list[str]
+    shops: list[str]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundShop:
+    """A shop that was asked for, and the pocket that pays there."""
+
+    name: str
+    pocket: Pocket
+
+
+def uses(accepted: Iterable[benefits.AcceptedWhere], categories: Iterable[str]) -> list[Use]:
+    """Tell where the categories that a person has pay, in the order of their pockets."""
+    wanted = set(categories)
+    found = [one for one in accepted if one.category in wanted]
+    return [
+        Use(
+            pocket_of(BENEFITS + one.category),
+            one.category == FREE,
+            [_KINDS.get(mcc, f"Lojas do tipo {mcc}") for mcc in one.mccs],
+            [merchant_name(name) for name in one.merchants[:_SHOWN]],
+            max(0, len(one.merchants) - _SHOWN),
+        )
+        for one in sorted(found, key=lambda one: place(BENEFITS + one.category))
+    ]
+
+
+def shops_named(accepted: Iterable[benefits.AcceptedWhere], words: str) -> list[FoundShop]:
+    """Find the shops that count by their name and whose name has the words in it."""
+    wanted = folded(words).split()
+    return [
+        FoundShop(merchant_name(name), pocket_of(BENEFITS + one.category))
+        for one in accepted
+        for name in one.merchants
+        if all(word in folded(name) for word in wanted)
+    ][:_SHOWN]
