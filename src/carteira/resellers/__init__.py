@@ -20,23 +20,61 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
+from carteira.resellers.accumulated import accumulated
+from carteira.resellers.cashback import TierStep
 from carteira.resellers.cashback_service import ServiceConfig, connected
+from carteira.resellers.errors import CashbackServiceDown, NoCpf
+from carteira.resellers.operations import APPROVALS
 from carteira.resellers.proof import UnprovenCpf
-from carteira.resellers.queries import DecidedPurchase, credited, decided_purchase, own_month
+from carteira.resellers.queries import (
+    PURCHASES,
+    DecidedPurchase,
+    OwnSales,
+    PurchaseKey,
+    credited,
+    decided_purchase,
+    own_month,
+    own_purchase,
+    own_sales,
+)
+from carteira.resellers.registration import register as become_reseller
 from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
-from carteira.resellers.schemas import MonthOut
+from carteira.resellers.schemas import BusinessDay, MonthOut, PurchaseChangeIn, PurchaseIn, PurchaseWithCashbackOut
+from carteira.resellers.schemas import Code as PurchaseCode
 from carteira.resellers.seed import seed
 from carteira.resellers.service import SPEND, refuse_if_spent
+from carteira.resellers.service import change as change_purchase
+from carteira.resellers.service import delete as delete_purchase
+from carteira.resellers.service import register as register_purchase
 
 __all__ = [
+    "APPROVALS",
     "CLAIM",
+    "PURCHASES",
+    "BusinessDay",
+    "CashbackServiceDown",
     "DecidedPurchase",
     "MonthOut",
+    "NoCpf",
+    "OwnSales",
+    "PurchaseChangeIn",
+    "PurchaseCode",
+    "PurchaseIn",
+    "PurchaseKey",
+    "PurchaseWithCashbackOut",
     "ServiceConfig",
+    "TierStep",
+    "accumulated",
+    "become_reseller",
+    "change_purchase",
     "credited",
     "decided_purchase",
+    "delete_purchase",
     "module",
     "own_month",
+    "own_purchase",
+    "own_sales",
+    "register_purchase",
     "seed",
     "serve_sandbox",
 ]

@@ -15,7 +15,8 @@ from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.resellers import cashback, configuration, resellers
-from carteira.resellers.cashback import MonthlyCashback
+from carteira.resellers.cashback import MonthlyCashback, TierStep
+from carteira.resellers.errors import PurchaseNotFound
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import (
@@ -148,7 +149,18 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
-    reseller = await _scope(tx, who, cpf)
+    return await _purchases(tx, who, await _scope(tx, who, cpf), month=month, status=status, asked=asked)
+
+
+async def _purchases(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx,
+    who: Principal,
+    reseller: ResellerView | None,
+    *,
+    month: date | None,
+    status: Status | None,
+    asked: PageRequest[PurchaseKey],
+) -> Page[PurchaseWithCashbackOut]:
     query = (
         select(Purchase, Reseller)
         .join(Reseller, Reseller.id == Purchase.reseller_id)
@@ -182,6 +194,52 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
     reseller = await _scope(tx, who, cpf)
     await audit.record_looks(tx, "cashback_months_read", [reseller.person] if reseller else ())
     return await _months(tx, reseller, [] if before is None else [Purchase.month < before], limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSales:
+    """What a reseller sees of their own: a month with its purchases, all months, and what the month's tiers are."""
+
+    cpf: str | None
+    balance: int
+    beginning: date
+    month: MonthOut | None
+    tiers: Sequence[TierStep]
+    purchases: Page[PurchaseWithCashbackOut]
+    months: Sequence[MonthOut]
+
+
+async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[PurchaseKey], *, months: int) -> OwnSales:
+    """Give a signed-in reseller's own sales, whatever else they may read.
+
+    Raises:
+        Forbidden, NotAReseller: as in `resellers.mine`.
+    """
+    reseller = await resellers.mine(tx, who)
+    tables = await configuration.tier_tables(tx)
+    found = await _months(tx, reseller, [Purchase.month == month], limit=1)
+    return OwnSales(
+        reseller.cpf,
+        await resellers.balance(tx, reseller),
+        tables.beginning,
+        found[0] if found else None,
+        tables.of(month) if month >= tables.beginning else (),
+        await _purchases(tx, who, reseller, month=month, status=None, asked=asked),
+        await _months(tx, reseller, [], limit=months),
+    )
+
+
+async def own_purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
+    """Give a purchase of a signed-in reseller's own, whatever else they may read.
+
+    Raises:
+        Forbidden, NotAReseller: as in `resellers.mine`.
+        PurchaseNotFound: there is none of theirs.
+    """
+    reseller = await resellers.mine(tx, who)
+    if (await find(tx, purchase_id)).reseller_id != reseller.id:
+        raise PurchaseNotFound
+    return await purchase(tx, who, purchase_id)
 
 
 async def own_month(tx: Tx, who: Principal, month: date) -> MonthOut | None:
