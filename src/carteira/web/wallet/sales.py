@@ -29,7 +29,7 @@ _TOO_MUCH = "O cashback usado não pode passar do valor da compra."
 class SaleForm(FormBody):
     """A purchase; amounts in reais."""
 
-    code: resellers.PurchaseCode
+    reference: resellers.PurchaseCode
     amount: Reais
     date: resellers.BusinessDay
     spend: Reais | None = None
@@ -153,13 +153,17 @@ async def register(page: SignedPage) -> Response:
         if own.cpf is None:
             raise resellers.NoCpf
         body = resellers.PurchaseIn(
-            code=asked.code, amount=asked.amount, date=str(asked.date), cpf=own.cpf, cashback_to_spend=asked.spend or 0
+            code=asked.reference,
+            amount=asked.amount,
+            date=str(asked.date),
+            cpf=own.cpf,
+            cashback_to_spend=asked.spend or 0,
         )
         most = state.desk.alone(resellers.APPROVALS)
         return await resellers.register_purchase(tx, state.unproven_cpf, page.who, body, approved_up_to=most)
 
     try:
-        outcome = await page.once(work, payload=[asked.code, asked.amount, str(asked.date), asked.spend])
+        outcome = await page.once(work, payload=[asked.reference, asked.amount, str(asked.date), asked.spend])
     except REFUSALS as error:
         return page.again(_FORM, form, error, **shown)
     if outcome.refused:
@@ -185,7 +189,7 @@ async def show_change(purchase_id: UUID, page: SignedPage) -> Response:
     """Ask for what a purchase becomes."""
     sale = await _sale(page, purchase_id)
     typed = {
-        "code": sale.code,
+        "reference": sale.code,
         "amount": number(sale.amount),
         "date": str(sale.date),
         "spend": number(sale.cashback_spent) if sale.cashback_spent else "",
@@ -207,7 +211,7 @@ async def change(purchase_id: UUID, page: SignedPage) -> Response:
     if asked is None or form.errors:
         return page.show(_FORM, status=422, form=form, **await _changing(page, sale))
     body = resellers.PurchaseChangeIn(
-        code=asked.code, amount=asked.amount, date=str(asked.date), cashback_to_spend=asked.spend or 0
+        code=asked.reference, amount=asked.amount, date=str(asked.date), cashback_to_spend=asked.spend or 0
     )
     try:
         async with page.database.transaction() as tx:
