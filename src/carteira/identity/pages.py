@@ -12,11 +12,21 @@ CONTENT_SECURITY_POLICY = (
 )
 _PAGE = """<!doctype html>
 <html lang="pt-BR"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>{title}</title>
-<style>body{{font:1.1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:28rem;padding:0 1rem;color:#1b1b1b}}
-h1{{font-size:1.4rem}}button{{font:inherit;padding:.7rem 1.2rem;border:0;border-radius:.5rem;background:#0b57d0;
-color:#fff}}</style></head>
-<body><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>
+<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">
+<title>{title} · Carteira</title>
+<style>:root{{--paper:#f5f3ed;--ink:#14231f;--card:#fff;--line:#d9d5c8;--act:#0b6757;--on-act:#fff}}
+@media(prefers-color-scheme:dark){{:root{{--paper:#0d1513;--ink:#e8efec;--card:#16201d;--line:#33413d;--act:#5cc9b1;
+--on-act:#06231d}}}}body{{font:1.0625rem/1.5 "Figtree Variable",system-ui,sans-serif;margin:0;background:var(--paper);
+color:var(--ink)}}header{{background:#0c302a;color:#f1f6f3;padding:1.25rem;font-weight:650}}main{{margin:1.5rem auto;
+width:min(28rem,100% - 2rem);box-sizing:border-box;padding:1.25rem;background:var(--card);
+border:1px solid var(--line);border-radius:20px;
+overflow-wrap:anywhere}}h1{{font-size:1.5rem;line-height:1.2;margin:0 0 .75rem}}input{{font:inherit;width:100%;
+box-sizing:border-box;padding:.7rem;border:1px solid #6d7a75;border-radius:12px;background:var(--card);color:inherit}}
+button{{font:inherit;font-weight:600;min-height:3rem;
+width:100%;padding:.7rem 1.2rem;border:0;border-radius:12px;
+background:var(--act);color:var(--on-act)}}svg{{display:block;max-width:14rem;margin:0 auto;background:#fff}}
+</style></head>
+<body><header>Carteira</header><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>
 """
 _FORM = '<form method="post"><input type="hidden" name="token" value="{token}"><button>{button}</button></form>'
 _ASK: dict[Act, tuple[str, str, str]] = {
