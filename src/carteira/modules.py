@@ -172,7 +172,7 @@ REGISTRY = (
         "web",
         layer="pages",
         optional=False,
-        paths=("/", "/app", "/p", "/static"),
+        paths=("/", "/app", "/p", "/privacidade", "/static", "/termos"),
     ),
     ModuleEntry(
         "notices",
