@@ -80,6 +80,12 @@ def _card(person: Customer, amount: int = 700) -> None:
     person.post(f"/transport-cards/{card['card_number']}/recharge", json={"amount": amount})
 
 
+def _blocked(person: Customer) -> None:
+    _card(person)
+    (card,) = person.cards()
+    person.post(f"/transport-cards/{card['card_number']}/block")
+
+
 def _two_cards(person: Customer) -> None:
     _card(person)
     person.post("/transport-cards")
@@ -143,6 +149,10 @@ def _is_cancelled(person: Customer) -> None:
     assert [card["status"] for card in person.cards()] == ["cancelled"]
 
 
+def _is_blocked(person: Customer) -> None:
+    assert [card["status"] for card in person.cards()] == ["blocked"]
+
+
 def _has_moved(person: Customer) -> None:
     assert [(card["status"], card["balance"]) for card in person.cards()] == [("cancelled", 0), ("active", 700)]
 
@@ -204,6 +214,12 @@ STORIES = [
         "recharge one of two", "recharge",
         [Turn("recarregar", "Qual"), Turn("2", "De quanto"), Turn("R$ 5", "R$ 5,00"), Turn("1", "feita")],
         _two_cards, _has(700, 500),
+    ),
+    Story(
+        "block", "block_card", [Turn("perdi meu cartão de ônibus, bloqueia", "bloqueado")], _card, _is_blocked,
+    ),
+    Story(
+        "unblock", "unblock_card", [Turn("desbloquear um cartão", "desbloqueado")], _blocked, _has(700),
     ),
     Story(
         "cashback", "cashback_month", [Turn("quanto ganhei de cashback esse mês", "R$ 180,00")], _reseller

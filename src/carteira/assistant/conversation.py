@@ -35,6 +35,7 @@ from carteira.assistant.flow import (
 from carteira.assistant.intents.ask import UNKNOWN
 from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
+from carteira.assistant.requests import EFFECTS, Mood, asks_how, despairs, insults, read
 from carteira.assistant.text import clean, plain, unnumbered
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
@@ -50,6 +51,9 @@ MAX_STEPS = 12
 OWN_CLAIMS = (resellers.CLAIM,)
 """Claims to one's own things, which count here; those to other people's do not."""
 
+OWN_DATA = frozenset({"balance", "benefit_balance", "benefit_statement", "declined"})
+"""Intents that answer a question about one's own things, in the place of the article that says where to look."""
+
 _LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
 _BACK = frozenset({"voltar", "volta", "voltar atras"})
 _MENU = frozenset({"menu", "voltar ao menu", "inicio", "opcoes"})
@@ -58,6 +62,13 @@ GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma o
 MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 GOODBYE = "Até logo! Quando precisar, é só escrever."
 EXPIRED = "A conversa anterior ficou parada por muito tempo e foi encerrada. "
+NOTHING_DONE = "Certo, não faço nada disso. Posso ajudar em outra coisa?"
+CALM = "Entendo que você está com raiva, e quero resolver. Diga o que aconteceu, ou fale com uma pessoa."
+CARE = (
+    "O que você sente importa, e você não precisa passar por isso sem ninguém. O CVV ouve você agora, de graça e em "
+    "sigilo, a qualquer hora: ligue 188 ou converse em cvv.org.br. Se há perigo neste momento, ligue 192 (SAMU) ou "
+    "peça a alguém perto de você que fique ao seu lado."
+)
 LOST = 'Não consegui entender. Vamos voltar ao começo: escolha uma opção, ou escreva "falar com atendente".'
 
 
@@ -155,6 +166,8 @@ class Assistant:
         return Reply(message, [f"{one.number}. {one.title}" for one in intents.MENU if self.is_on(one)])
 
     async def _answer(self, turn: Turn, state: State) -> tuple[State, Reply]:
+        if despairs(turn.text):
+            return state, Reply(CARE)
         if turn.plain in _LEAVE:
             await self._undo(turn, state)
             return AT_MENU, Reply(GOODBYE, end_conversation=True)
@@ -180,6 +193,12 @@ class Assistant:
             return await self._begin(turn, intent)
         if not turn.plain:
             return AT_MENU, self._menu("Escreva o que você precisa, ou escolha uma opção.")
+        if (spoken_of := await self._spoken_of(turn)) is not None:
+            return spoken_of
+        return await self._answered(turn)
+
+    async def _answered(self, turn: Turn) -> tuple[State, Reply]:
+        """Begin the intent, or give the answer, that a message is nearest to."""
         understood = await self.understand(turn, True)
         if understood.intent is not None:
             return await self._begin_named(turn, understood.intent)
@@ -187,6 +206,17 @@ class Assistant:
             options = [understood.action] if understood.action else None
             return AT_MENU, Reply(understood.answer, options, end_conversation=options is None)
         return AT_MENU, Reply(UNKNOWN, list(understood.nearest) or None)
+
+    async def _spoken_of(self, turn: Turn) -> tuple[State, Reply] | None:
+        """Begin what a message wants done, with what it says about it; or do nothing that it denies."""
+        request = read(turn.text)
+        if request is not None and request.mood is Mood.WANTED:
+            return await self._begin(replace(turn, data=request.slots), intents.ALL[request.intent])
+        if request is not None and request.mood is Mood.DENIED:
+            return AT_MENU, self._menu(NOTHING_DONE)
+        if insults(turn.text):
+            return AT_MENU, Reply(CALM, [intents.ALL["human"].title])
+        return None
 
     def _named(self, text: str) -> Intent | None:
         """Find the intent whose number in the menu, or whose title, a message is."""
@@ -237,8 +267,8 @@ class Assistant:
         match outcome:
             case Done(message, options):
                 return AT_MENU, Reply(message, options, end_conversation=options is None)
-            case Become(name):
-                return await self._begin_named(turn, name)
+            case Become(name, data):
+                return await self._begin_named(replace(turn, data=data), name)
             case Stay(message, options, data):
                 assert state.place is not None, "only a step stays"
                 return replace(state, place=Place(state.place.step, data), tries=0), Reply(message, options)
@@ -279,9 +309,12 @@ class Assistant:
         """Find what a message means; what is not answered is kept, scrubbed, for the operator."""
         mind = await self.brain.mind(turn.tx)
         topics = mind.topics
+        is_asked = read(turn.text) is not None  # about an act that it does not want done
 
         def allowed(label: str) -> bool:
-            return label in topics and (topics[label].kind == "faq" or with_intents)
+            return label in topics and (
+                topics[label].kind == "faq" or (with_intents and not (is_asked and label in EFFECTS))
+            )
 
         ranking = await asyncio.to_thread(mind.ranker.rank, turn.text, allowed)  # some ms; others are served meanwhile
         best = topics[ranking.best.label] if ranking.best else None
@@ -294,6 +327,8 @@ class Assistant:
             return Understood(nearest=nearest)
         if best.kind == "intent":
             return Understood(intent=best.slug)
+        if with_intents and best.action in OWN_DATA and not asks_how(turn.text):
+            return Understood(intent=best.action)
         metrics.answers.labels("answered").inc()
         action = intents.ALL.get(best.action or "")
         return Understood(answer=best.answer, action=action.title if action and self.is_on(action) else None)

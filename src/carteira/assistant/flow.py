@@ -71,9 +71,10 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Become:
-    """Another intent begins."""
+    """Another intent begins, with what was said about it."""
 
     intent: str
+    data: Data = field(default_factory=dict)
 
 
 Outcome = Go | Again | Done | Stay | Become

@@ -5,6 +5,7 @@ from carteira.assistant.intents import (
     ask,
     balance,
     benefits,
+    block_card,
     cancel_card,
     cashback,
     human,
@@ -25,6 +26,8 @@ ALL: dict[str, Intent] = {
         benefits.STATEMENT,
         benefits.DECLINED,
         recharge.INTENT,
+        block_card.BLOCK,
+        block_card.UNBLOCK,
         cashback.INTENT,
         human.INTENT,
     )

@@ -12,7 +12,7 @@ _LEAVE = "Deixar o saldo no cartão cancelado"
 _GONE = "Este cartão já não pode ser cancelado."
 
 
-def _chosen(card: transit.Card, cards: Sequence[transit.Card]) -> Outcome:
+async def _chosen(_turn: Turn, card: transit.Card, cards: Sequence[transit.Card]) -> Outcome:
     others = [other.card_number for other in cards if other.status == "active" and other is not card]
     if card.balance and others:
         return Go("move", {"card": card.card_number, "targets": others})

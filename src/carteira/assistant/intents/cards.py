@@ -1,6 +1,6 @@
 """What the intents about transport cards share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from carteira import transit
@@ -38,7 +38,7 @@ class CardChoice:
     question: str
     without: str
     """The answer to who has no such card."""
-    then: Callable[[transit.Card, Sequence[transit.Card]], Outcome]
+    then: Callable[[Turn, transit.Card, Sequence[transit.Card]], Awaitable[Outcome]]
 
     async def begin(self, turn: Turn) -> Outcome:
         """Begin an intent with the choice."""
@@ -46,8 +46,8 @@ class CardChoice:
         if not cards:
             return Done(self.without)
         if len(cards) == 1:
-            return self.then(cards[0], cards)
-        return Go("choose", {"cards": [card.card_number for card in cards]})
+            return await self.then(turn, cards[0], cards)
+        return Go("choose", {**turn.data, "cards": [card.card_number for card in cards]})
 
     @property
     def step(self) -> Step:
@@ -66,7 +66,9 @@ class CardChoice:
         cards = await self._offered(turn)
         place = turn.chosen([described(card) for card in cards])
         if place is not None:
-            return self.then(cards[place], cards)
+            return await self.then(turn, cards[place], cards)
         digits = turn.plain.replace(" ", "")
         meant = [card for card in cards if len(digits) >= _FEWEST_DIGITS and card.card_number.endswith(digits)]
-        return self.then(meant[0], cards) if len(meant) == 1 else Again("Responda com o número de uma das opções.")
+        if len(meant) == 1:
+            return await self.then(turn, meant[0], cards)
+        return Again("Responda com o número de uma das opções.")

@@ -2,6 +2,10 @@
 
 from carteira.assistant import tickets
 from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn
+from carteira.assistant.requests import read
+
+_WISH = 12
+"""Words up to which a message that wants a person says no more than that."""
 
 
 async def _begin(turn: Turn) -> Outcome:
@@ -20,6 +24,9 @@ async def _ask(turn: Turn) -> Say:
 
 
 async def _take(turn: Turn) -> Outcome:
+    asked = read(turn.text)
+    if asked is not None and asked.intent == "human" and len(turn.plain.split()) <= _WISH:
+        return Again("Uma pessoa vai ler. Para isso, conte antes o que aconteceu, em uma mensagem.")
     if len(turn.plain) < tickets.LEAST:
         return Again("Conte com um pouco mais de detalhe, para a pessoa entender.")
     ticket = await tickets.open_ticket(turn.tx, turn.person.user_id, turn.text)

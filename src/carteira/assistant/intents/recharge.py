@@ -1,5 +1,7 @@
 """Recharge a card: which one, how much, sure?"""
 
+from collections.abc import Sequence
+
 from carteira import transit
 from carteira.assistant.amounts import amount
 from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
@@ -11,11 +13,19 @@ MOST = 1_000_000
 """The largest recharge by conversation, R$ 10.000,00: a slip of the finger costs more than asking again."""
 
 
+async def _chosen(turn: Turn, card: transit.Card, _cards: Sequence[transit.Card]) -> Outcome:
+    """Ask how much, unless that was said already."""
+    said = turn.data.get("amount")
+    if said is None or said > MOST:
+        return Go("amount", {"card": card.card_number})
+    return Go("confirm", {"card": card.card_number, "amount": said})
+
+
 _CHOICE = CardChoice(
     statuses=("active",),
     question="Qual cartão você quer recarregar?",
     without="Você não tem cartão de transporte ativo para recarregar.",
-    then=lambda card, _cards: Go("amount", {"card": card.card_number}),
+    then=_chosen,
 )
 
 

@@ -31,8 +31,9 @@ _FILELESS = frozenset({"sem arquivo", "pular", "depois", "guardar sem arquivo", 
 _SENT, _WITHOUT = "Já enviei o arquivo", "Guardar sem arquivo"
 
 
-async def _begin(_turn: Turn) -> Outcome:
-    return Go("type")
+async def _begin(turn: Turn) -> Outcome:
+    """Ask for the type, unless that was said already."""
+    return Go("number", turn.data) if "type" in turn.data else Go("type")
 
 
 async def _ask_type(_turn: Turn) -> Say:
