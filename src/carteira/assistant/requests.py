@@ -50,7 +50,8 @@ _VERBS = {
     "recharge": r"\b(?:re?car+eg(?:a|ar|ue|uem)|recarga|car+eg(?:a|ar|ue|uem))\b",
     "put": rf"\b(?:colo[ck](?:a|ar)|coloque|bot(?:a|ar|e)|poe|poem|{_PUT}|ponha|add|adicion(?:a|ar|e)|mand(?:a|ar|e)|"
     r"inser(?:e|ir)|credit(?:a|ar|e))\b",
-    "save_document": r"\b(?:guard(?:a|ar|e)|salv(?:a|ar|e)|cadastr(?:a|ar|e)|adicion(?:a|ar|e)|colo[ck](?:a|ar)|"
+    "save_document": r"\b(?:guard(?:a|ar|e)|(?<!esta )(?<!ficou )(?<!foi )salv(?:a|ar|e)|"
+    r"cadastr(?:a|ar|e)|adicion(?:a|ar|e)|colo[ck](?:a|ar)|"
     rf"coloque|bot(?:a|ar|e)|{_PUT}|poe|envi(?:a|ar|e)|(?<!me )mand(?:a|ar|e)|add|"
     r"inser(?:e|ir)|arquiv(?:a|ar|e)|registr(?:a|ar|e))\b",
     "human": r"\b(?:fal(?:a|ar)|convers(?:a|ar)|cham(?:a|ar|e)|me passa|passa (?:para|a)|transfere|"
