@@ -4,15 +4,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from carteira.cli import app, usage
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase, on_server
 from tests.support.server import clean_environment
 
 pytestmark = pytest.mark.integration
+
+ENGLISH = ("Usage", "OPTIONS", "ARGS", "Options", "Arguments", "Commands", "required", "default", "Show this")
 
 COMMANDS = (
     ("migrate",),
@@ -26,7 +30,7 @@ COMMANDS = (
 """One of each way to the database."""
 
 
-def failing(home: Path, *args: str, **settings: object) -> str:
+def failing(home: Path, *args: str, code: int = 1, **settings: object) -> str:
     """Run a command that has to fail, and return what it says."""
     done = subprocess.run(  # noqa: S603 - argv is ours
         [sys.executable, "-m", "carteira", *args],
@@ -36,7 +40,7 @@ def failing(home: Path, *args: str, **settings: object) -> str:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     return done.stderr.strip()
 
 
@@ -92,6 +96,88 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_settings_that_are_wrong(tmp_path: Path) -> None:
     assert failing(tmp_path, "serve", port="oitenta") == "Erro: PORT: Envie um número inteiro."
     assert failing(tmp_path, "serve", environment="production").startswith("Erro: DATABASE_URL precisa ser definida; ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"head_timeout_seconds": "abc"}, "HEAD_TIMEOUT_SECONDS: Envie um número."),
+        ({"redis_url": "http://a"}, "REDIS_URL: O endereço deve começar por 'redis' ou 'rediss'"),
+        ({"trusted_proxies": "banana"}, "TRUSTED_PROXIES: banana não é um endereço nem uma rede (10.0.0.0/8)"),
+        (
+            {"workers": 0, "port": 99999},
+            "PORT: O valor deve ser no máximo 65535; WORKERS: O valor deve ser no mínimo 1.",
+        ),
+    ],
+    ids=lambda case: " ".join(case) if isinstance(case, dict) else "",
+)
+def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+    assert failing(tmp_path, "serve", **settings).removesuffix(".") == f"Erro: {said}".removesuffix(".")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("nope", "o comando 'nope' não existe. Veja `carteira --help`."),
+        ("token --claim x", "a opção --claim não existe: seria --claims? Veja `carteira token --help`."),
+        ("migrate --revision", "a opção '--revision' pede um valor. Veja `carteira --help`."),
+        ("run extra", "argumentos a mais: extra. Veja `carteira run --help`."),
+        ("jobs drop abc", "'number': Envie um número inteiro. Veja `carteira jobs drop --help`."),
+        ("jobs drop", "falta 'number'. Veja `carteira jobs drop --help`."),
+        (
+            "keys rotate",
+            "falta 'ring': tokens, identity, documents, credit, jwt. Veja `carteira keys rotate --help`.",
+        ),
+    ],
+    ids=lambda text: text.split(".")[0],
+)
+def test_arguments_that_are_wrong(arguments: str, said: str, tmp_path: Path) -> None:
+    assert failing(tmp_path, *arguments.split(), code=2) == f"Erro: {said}"
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - its class is private to typer
+    """Every command and group of commands."""
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *path, name)
+
+
+def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixture[str]) -> None:
+    command = usage.in_portuguese(app)
+    for path in commands(command):
+        command([*path, "--help"], prog_name="carteira", standalone_mode=False)
+        said = capsys.readouterr().out
+        assert "Uso: " in said, path
+        assert "Mostra esta ajuda." in said, path
+        assert not [word for word in ENGLISH if word in said], path
+
+
+@pytest.mark.parametrize("name", ["state.json", "credentials.json"])
+@pytest.mark.parametrize("content", ['{"half', "[]"])
+def test_a_file_of_the_home_that_is_damaged(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    said = failing(tmp_path, "run", carteira_home=tmp_path, port=0)
+    assert f"{tmp_path / name} não é um" in said
+
+
+def test_what_a_running_server_wrote_down_may_be_damaged(tmp_path: Path) -> None:
+    for content in ('{"pid":', "[]", "{}"):
+        (tmp_path / "runtime.json").write_text(content)
+        assert failing(tmp_path, "ledger", "reconcile", carteira_home=tmp_path).startswith(
+            "Erro: DATABASE_URL não está definida"
+        )
+
+
+def test_a_terminal_that_is_not_utf_8(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "carteira", "doctor"],
+        env=clean_environment(tmp_path) | {"PYTHONIOENCODING": "iso-8859-1"},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+    )
+    assert "configuração".encode("iso-8859-1") in done.stdout
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:

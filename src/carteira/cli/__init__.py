@@ -5,8 +5,10 @@ A command imports what it needs as it runs: most need little, and the whole prod
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
+from typer.exceptions import TyperException
 
 from carteira.cli import (
     admin,
@@ -22,6 +24,7 @@ from carteira.cli import (
     sandbox,
     servers,
     terminal,
+    usage,
     users,
 )
 
@@ -51,10 +54,20 @@ for name, group in (
 
 
 def main() -> None:
-    """Run the command line; what fails for a reason outside of the program ends with one sentence and 1."""
+    """Run the command line; what fails for a reason outside of the program ends with one sentence and 1.
+
+    What is wrong with the arguments ends with one sentence and 2.
+    """
     os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
     try:
-        app()
+        sys.exit(usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
+    except TyperException as error:
+        if not usage.is_help(error):
+            terminal.say(usage.sentence_of(error))
+        sys.exit(error.exit_code)
     except Exception as error:
         sentence = errors.sentence_of(error, terminal.written("DATABASE_URL"))
         if sentence is None:

@@ -3,6 +3,7 @@
 What is none of these is a fault of ours, and ends with a stack trace.
 """
 
+import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ _NOT_TRUSTED = (
     "o certificado do PostgreSQL em {where} não foi aceito: confira sslmode e sslrootcert de DATABASE_URL, e o nome da "
     "máquina."
 )
+_BY_ERRNO = {
+    errno.ENOENT: "não existe",
+    errno.EACCES: "sem permissão",
+    errno.EPERM: "sem permissão",
+    errno.EEXIST: "já existe, e não é uma pasta",
+    errno.ENOTDIR: "não é uma pasta",
+    errno.EISDIR: "é uma pasta",
+    errno.EROFS: "só aceita leituras",
+    errno.ENOSPC: "o disco está cheio",
+    errno.EDQUOT: "o disco está cheio",
+    errno.EADDRINUSE: "o endereço já está em uso",
+    errno.EADDRNOTAVAIL: "o endereço não é desta máquina",
+}
 _DRIVERS = ("asyncpg.", "psycopg.", "sqlalchemy.")
 
 
@@ -49,7 +63,7 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
     if any(type(link).__name__ == "DatabaseDown" or _is_driver(link) for link in chain):
         return _of_database(chain, _place(database_url))
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{Path(str(error.filename))}: {error.strerror}."
+        return f"{Path(str(error.filename))}: {told_by_system(error)}."
     if type(error).__module__ == "alembic.util.exc":
         return (
             f"o banco de dados em {_place(database_url)} é de uma versão mais nova da Carteira, ou de outro sistema: "
@@ -61,7 +75,13 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:
 def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -> str:
     if isinstance(error, AddressRefused):
         return f"DATABASE_URL: {error}"
-    return "; ".join(faults_of_settings(error))
+    *others, last = faults_of_settings(error)
+    return "; ".join([*(fault.removesuffix(".") for fault in others), last])
+
+
+def told_by_system(error: OSError) -> str:
+    """Return what the operating system says of an error, in Portuguese where it is a common one."""
+    return _BY_ERRNO.get(error.errno or 0) or str(error.strerror)
 
 
 def faults_of_settings(error: ValidationError | UnicodeDecodeError) -> list[str]:

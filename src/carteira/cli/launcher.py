@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from carteira import schema
-from carteira.cli.errors import CommandFailed
+from carteira.cli.errors import CommandFailed, told_by_system
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.private_files import replace_private_file
@@ -115,9 +116,9 @@ def _read_runtime(file: Path) -> dict[str, Any] | None:
     """Read what a `carteira run` wrote down, if it is still alive."""
     try:
         runtime: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError):
+        return runtime if is_alive(runtime["pid"]) else None
+    except (OSError, ValueError, KeyError, TypeError):  # half of it, or somebody else's
         return None
-    return runtime if is_alive(runtime["pid"]) else None
 
 
 def _last_started() -> Path:
@@ -146,7 +147,8 @@ def check_address(host: str, port: int, setting: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise CommandFailed(
-                f"não dá para escutar em {host}:{port} ({error.strerror}). Escolha outra porta com {setting}=8123."
+                f"não dá para escutar em {host}:{port} ({told_by_system(error)}). "
+                f"Escolha outra porta com {setting}=8123."
             ) from error
 
 
@@ -237,16 +239,16 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
     from carteira import demo
     from carteira.cli import tokens
 
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+    late = time.monotonic() + READY_SECONDS
+    while True:
         try:
             with urllib.request.urlopen(f"http://{settings.host}:{settings.port}/health", timeout=1):
                 break
         except (OSError, urllib.error.URLError):
             time.sleep(0.05)
-    else:
-        out.print("[red]O servidor não respondeu a tempo; veja as mensagens acima.[/]")
-        return
+        if time.monotonic() > late:
+            late = math.inf
+            out.print("[yellow]O servidor ainda não respondeu; veja as mensagens acima.[/]")
     seconds = f"{time.monotonic() - began:.1f}".replace(".", ",")
     out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
     out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli import terminal
+from carteira.cli.errors import told_by_system
 from carteira.cli.terminal import fail
 
 app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
@@ -28,4 +29,4 @@ def cashback(
     try:
         resellers.serve_sandbox(port, token=token)
     except OSError as error:
-        fail(f"não dá para escutar em 127.0.0.1:{port} ({error.strerror}).")
+        fail(f"não dá para escutar em 127.0.0.1:{port} ({told_by_system(error)}).")

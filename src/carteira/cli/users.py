@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from carteira.cli.errors import told_by_system
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
 from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
@@ -31,7 +32,7 @@ def export_users(
     try:
         written = run_with_bar("Exportando as pessoas", lambda tell: _export(url, path, form, tell))
     except OSError as error:
-        fail(f"{path} não pôde ser escrito: {error.strerror}")
+        fail(f"{path} não pôde ser escrito: {told_by_system(error)}")
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 

@@ -1,6 +1,5 @@
 """The home folder: its lock, the generated passwords, and what is remembered between runs."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -9,7 +8,7 @@ import socket
 import threading
 from pathlib import Path
 
-from carteira.embedded.errors import HomeInUse
+from carteira.embedded.errors import EmbeddedError, HomeInUse
 from carteira.kit.ops.private_files import replace_private_file
 
 HOST = "127.0.0.1"
@@ -113,7 +112,12 @@ def port_is_free(port: int) -> bool:
 
 
 def _read_json(path: Path) -> dict[str, str | int]:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         content: dict[str, str | int] = json.loads(path.read_text(encoding="utf-8"))
-        return content
-    return {}
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise EmbeddedError(f"{path} não é um JSON: traga-o de volta da cópia de segurança.") from error
+    if not isinstance(content, dict):
+        raise EmbeddedError(f"{path} não é um objeto JSON: traga-o de volta da cópia de segurança.")
+    return content

@@ -31,6 +31,14 @@ def network_of(address: str) -> str:
     return str(ip_network((plain, _IPV6_SITE), strict=False))
 
 
+def _network(text: str) -> Network:
+    """Read a network; raise ValueError, in Portuguese, where it is none."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{text} não é um endereço nem uma rede (10.0.0.0/8)") from error
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
     """The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
@@ -47,7 +55,7 @@ class TrustedProxies:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if parts == ["none"]:
             return cls()
-        return cls(tuple(ip_network(part) for part in parts))
+        return cls(tuple(_network(part) for part in parts))
 
     def __contains__(self, address: str) -> bool:
         """Tell whether an address is a trusted proxy's."""

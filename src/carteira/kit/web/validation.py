@@ -21,6 +21,11 @@ _MESSAGES = {
     "int_parsing": "Envie um número inteiro.",
     "int_from_float": "Envie um número inteiro.",
     "int_parsing_size": "Número grande demais.",
+    "float_type": "Envie um número.",
+    "float_parsing": "Envie um número.",
+    "finite_number": "Envie um número finito.",
+    "url_parsing": "Endereço inválido.",
+    "url_scheme": "O endereço deve começar por {schemes}.",
     "bool_type": "Envie verdadeiro ou falso.",
     "bool_parsing": "Envie verdadeiro ou falso.",
     "greater_than": "O valor deve ser maior que {gt}.",
@@ -56,9 +61,13 @@ def describe(error: Mapping[str, Any]) -> dict[str, str]:
         message = error["msg"]
     else:
         said = error.get("ctx") or {}
-        told = _Blank(said, choices=str(said.get("expected", "")).replace(" or ", " ou "))
+        told = _Blank(said, choices=_either(said.get("expected")), schemes=_either(said.get("expected_schemes")))
         message = _MESSAGES.get(kind, "Valor inválido.").format_map(told)
     return {"field": "body" if kind.startswith("json_") else ".".join(location), "message": message}
+
+
+def _either(choices: object) -> str:
+    return str(choices or "").replace(" or ", " ou ")
 
 
 class _Blank(dict[str, Any]):

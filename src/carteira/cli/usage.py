@@ -1,0 +1,86 @@
+"""What the command line says of itself, in Portuguese: typer's own texts, and what is wrong with arguments."""
+
+import re
+from functools import partialmethod
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from typer import rich_utils
+from typer.core import TyperCommand
+
+from carteira.kit.web.validation import describe
+
+_SAID_OTHERWISE = (
+    (re.compile(r"No such command (?P<what>'.*')\."), "o comando {what} não existe"),
+    (re.compile(r"Missing command\."), "falta o comando"),
+    (re.compile(r"Got unexpected extra argument\(s\) \((?P<what>.*)\)"), "argumentos a mais: {what}"),
+    (re.compile(r"Option (?P<what>'.*') requires an argument\."), "a opção {what} pede um valor"),
+    (re.compile(r"Option (?P<what>'.*') requires \d+ arguments\."), "a opção {what} pede mais valores"),
+    (re.compile(r"Option (?P<what>'.*') does not take a value\."), "a opção {what} não leva valor"),
+)
+
+
+def in_portuguese(app: typer.Typer) -> TyperCommand:
+    """Return the command of an application, with the help's own words in Portuguese."""
+    rich_utils.ARGUMENTS_PANEL_TITLE = "Argumentos"
+    rich_utils.OPTIONS_PANEL_TITLE = "Opções"
+    rich_utils.COMMANDS_PANEL_TITLE = "Comandos"
+    rich_utils.REQUIRED_LONG_STRING = "[obrigatório]"
+    rich_utils.DEFAULT_STRING = "[padrão: {}]"
+    rich_utils.ABORTED_TEXT = "Interrompido."
+    command: Any = typer.main.get_command(app)
+    formatter = command.context_class.formatter_class
+    formatter.write_usage = partialmethod(formatter.write_usage, prefix="Uso: ")
+    _explain_help(command)
+    top: TyperCommand = command
+    return top
+
+
+def _explain_help(command: Any) -> None:  # noqa: ANN401 - its class is private to typer
+    command.options_metavar = "[opções]"
+    command.get_help_option(command.context_class(command)).help = "Mostra esta ajuda."
+    if hasattr(command, "commands"):
+        command.subcommand_metavar = "comando [argumentos]"
+        for below in command.commands.values():
+            _explain_help(below)
+
+
+def is_help(error: Exception) -> bool:
+    """Tell whether an error is that a group of commands, named alone, has shown its help."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def sentence_of(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
+    """Return what is wrong with the arguments, and where the command explains itself.
+
+    By the names of typer's errors: it offers only the commonest as its own.
+    """
+    kind = type(error).__name__
+    if kind == "NoSuchOption":
+        meant = f": seria {' ou '.join(sorted(error.possibilities))}?" if error.possibilities else ""
+        text = f"a opção {error.option_name} não existe{meant}"
+    elif kind == "MissingParameter":
+        text = f"falta {error.param.get_error_hint()}"
+        text += _choices(error)
+    elif isinstance(error.__cause__, ValidationError):
+        faults = (describe(fault)["message"] for fault in error.__cause__.errors())
+        text = f"{error.param.get_error_hint()}: {' '.join(faults).removesuffix('.')}{_choices(error)}"
+    else:
+        text = _reworded(error.message)
+    path = getattr(error.ctx, "command_path", "carteira")
+    end = "" if text.endswith("?") else "."
+    return f"{text}{end} Veja `{path} --help`."
+
+
+def _choices(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
+    """Return what may be said instead; empty where that is anything."""
+    missing: str | None = error.param.get_missing_message(ctx=error.ctx)
+    return ": " + " ".join(missing.partition(":")[2].split()) if missing else ""
+
+
+def _reworded(message: str) -> str:
+    for pattern, text in _SAID_OTHERWISE:
+        if found := pattern.fullmatch(message):
+            return text.format_map(found.groupdict())
+    return message.removesuffix(".")
