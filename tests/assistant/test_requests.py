@@ -2,7 +2,7 @@
 
 import pytest
 
-from carteira.assistant.requests import Mood, Request, despairs, insults, read
+from carteira.assistant.requests import Mood, SpokenAct, despairs, insults, read
 from tests.support.app import RunningApp
 from tests.support.chat import MENU, ChatUser
 
@@ -24,7 +24,7 @@ from tests.support.chat import MENU, ChatUser
     ],
 )
 def test_what_is_wanted(text: str, intent: str, slots: dict[str, object]) -> None:
-    assert read(text) == Request(intent, Mood.WANTED, slots)
+    assert read(text) == SpokenAct(intent, Mood.WANTED, slots)
 
 
 @pytest.mark.parametrize(

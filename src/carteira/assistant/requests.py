@@ -29,7 +29,7 @@ class Mood(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SpokenAct:
     """An act that a message speaks of, how, and what it says about it."""
 
     intent: str
@@ -107,11 +107,11 @@ _TURNS = re.compile(
 )
 
 
-def read(text: str) -> Request | None:
+def read(text: str) -> SpokenAct | None:
     """Find the act that a message speaks of: the one that it wants done, else the one that it denies or asks about."""
     text = text[:MAX_UNDERSTOOD]
     whole = _normal(text)
-    found: list[Request] = []
+    found: list[SpokenAct] = []
     for raw in _CLAUSES.split(text):
         for clause in _TURNS.split(_normal(raw)):
             request = _read_clause(clause.strip(), whole, text)
@@ -119,13 +119,13 @@ def read(text: str) -> Request | None:
                 found.append(request)
     ranked = sorted(found, key=lambda one: [Mood.WANTED, Mood.DENIED, Mood.ASKED].index(one.mood))
     if not ranked:
-        return Request("", Mood.ASKED) if _PAST.search(whole) or re.search(_UNBLOCK, whole) else None
+        return SpokenAct("", Mood.ASKED) if _PAST.search(whole) or re.search(_UNBLOCK, whole) else None
     if ranked[0].mood is Mood.WANTED and _taken_back(found):
-        return Request(ranked[0].intent, Mood.DENIED)
+        return SpokenAct(ranked[0].intent, Mood.DENIED)
     return ranked[0]
 
 
-def _taken_back(found: list[Request]) -> bool:
+def _taken_back(found: list[SpokenAct]) -> bool:
     """Tell whether a message wants an act and denies or doubts the same."""
     wanted = {one.intent for one in found if one.mood is Mood.WANTED}
     return any(one.mood is Mood.DENIED and one.intent in wanted for one in found)
@@ -135,13 +135,13 @@ def _normal(text: str) -> str:
     return plain(expand(text))
 
 
-def _read_clause(clause: str, whole: str, text: str) -> Request | None:
+def _read_clause(clause: str, whole: str, text: str) -> SpokenAct | None:
     spoken_of = _act_of(clause, whole)
     if spoken_of is None:
         return None
     intent, verb = spoken_of
     mood = _mood(clause, verb, whole)
-    return Request(intent, mood, _slots(intent, text) if mood is Mood.WANTED else {})
+    return SpokenAct(intent, mood, _slots(intent, text) if mood is Mood.WANTED else {})
 
 
 def _act_of(clause: str, whole: str) -> tuple[str, re.Match[str]] | None:
