@@ -17,8 +17,7 @@ async def _block(turn: Turn, card: transit.Card, _cards: Sequence[transit.Card])
         return Done(_GONE)
     return Done(
         f"Cartão {grouped(card.card_number)} bloqueado: ninguém paga com ele, e o saldo continua seu. "
-        "Se o achar, desbloqueie.",
-        (_UNBLOCK,),
+        f'Se o achar, escreva "{_UNBLOCK.lower()}".'
     )
 
 
