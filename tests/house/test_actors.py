@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import demo
+from carteira.embedded import Endpoints
 from carteira.kit.values.actor import Actor
 from carteira.resellers.jobs import close_all_due
 from tests.support.app import RunningApp, running_app, settings_for
@@ -53,9 +54,15 @@ class Town:
 
 @pytest.fixture(scope="module")
 async def town(
-    new_database: NewDatabase, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
-    settings = settings_for(tmp_path_factory.mktemp("town"), database_url=new_database("actors"), redis_url=redis_url)
+    settings = settings_for(
+        tmp_path_factory.mktemp("town"),
+        database_url=new_database("actors"),
+        redis_url=endpoints.redis_url,
+        aws_endpoint_url=endpoints.aws_endpoint_url,
+        credit_table="actors",
+    )
     async with running_app(settings) as app:
         yield Town(app, app.operator(), app.person())
 
@@ -145,6 +152,8 @@ async def test_every_kind_of_entry_has_its_actor(town: Town) -> None:
     await demo.seed(town.app.settings.database(), ("benefits", "transit"))
     seeded = Actor("command", "seed")
     assert await town.posted() == {("benefits.credit", seeded), ("transit.recharge", seeded)}
+    await demo.remove(town.app.database, town.app.api.state.identity)
+    assert await town.posted() == {("demo.removed", Actor("command", "seed --remove"))}
     async with town.app.database.transaction() as tx:
         posted = set(await tx.scalars(text("SELECT DISTINCT kind FROM ledger_entries")))
     patterns = set(kinds_in_the_source())
