@@ -154,3 +154,13 @@ async def test_where_the_external_service_is_down_the_page_says_so(app: RunningA
     shown = await browser.get("/app/vendas/acumulado")
     assert shown.status == 503
     assert "Seus saldos e o resto estão certos." in shown.text
+
+
+@pytest.mark.parametrize("path", ["/app/vendas/nova", "/app/vendas/acumulado"])
+async def test_who_is_no_reseller_is_led_to_where_one_becomes_one(
+    app: RunningApp, browser: PlainBrowser, path: str
+) -> None:
+    await browser.sign_in(await register(app))
+    led = await browser.open(path)
+    assert led.answer.url.path == "/app/vendas"
+    assert "Quem revende recebe cashback das compras" in led.text

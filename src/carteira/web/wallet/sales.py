@@ -110,10 +110,15 @@ async def become_reseller(page: SignedPage) -> Response:
 
 @router.get("/app/vendas/acumulado")
 async def show_accumulated(page: SignedPage) -> Response:
-    """Show the cashback that the external service has accumulated; where it is down, say so and nothing else."""
+    """Show the cashback that the external service has accumulated; where it is down, say so and nothing else.
+
+    Who is no reseller is led to where one becomes one.
+    """
     state = page.request.app.state
     try:
         found = await resellers.accumulated(page.database, state.cashback_service, state.unproven_cpf, page.who, None)
+    except Forbidden:
+        return page.go(_HOME)
     except resellers.CashbackServiceDown:
         return page.show("wallet/sales_accumulated.html", status=503, credit=None, up=_HOME)
     return page.show("wallet/sales_accumulated.html", credit=found.credit, up=_HOME)
@@ -127,8 +132,12 @@ def _weighed(form: Reading[SaleForm]) -> Reading[SaleForm]:
 
 @router.get("/app/vendas/nova")
 async def show_new(page: SignedPage) -> Response:
-    """Ask for a purchase."""
-    return page.show(_FORM, sale=None, today=clock.today(), balance=await _balance(page), up=_HOME)
+    """Ask for a purchase; who is no reseller is led to where one becomes one."""
+    try:
+        balance = await _balance(page)
+    except Forbidden:
+        return page.go(_HOME)
+    return page.show(_FORM, sale=None, today=clock.today(), balance=balance, up=_HOME)
 
 
 async def _balance(page: WebPage) -> int:
