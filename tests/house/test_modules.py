@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import pkgutil
 import tomllib
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -81,3 +83,11 @@ def test_routes_stand_under_their_modules_paths(modules: list[Module]) -> None:
 def test_demo_data_is_made_by_the_door_and_told(entry: ModuleEntry) -> None:
     assert bool(entry.demo) == bool(entry.demo_line)
     assert not entry.demo or callable(getattr(importlib.import_module(entry.door), entry.demo))
+
+
+@pytest.mark.parametrize("entry", REGISTRY, ids=lambda entry: entry.name)
+def test_a_door_hides_no_file_of_its_module(entry: ModuleEntry) -> None:
+    """A function named as a file stands in its place for whoever imports the file; `seed` is imported by none."""
+    door = importlib.import_module(entry.door)
+    files = {file.name for file in pkgutil.iter_modules(door.__path__)} - {"seed"}
+    assert {name for name in files if not isinstance(getattr(door, name, door), ModuleType)} == set()

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
-from carteira.resellers.accumulated import accumulated
+from carteira.resellers.accumulated import accumulated as accumulated_cashback
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.cashback_service import ServiceConfig, connected
 from carteira.resellers.errors import CashbackServiceDown, NoCpf
@@ -64,7 +64,7 @@ __all__ = [
     "PurchaseWithCashbackOut",
     "ServiceConfig",
     "TierStep",
-    "accumulated",
+    "accumulated_cashback",
     "become_reseller",
     "change_purchase",
     "credited",

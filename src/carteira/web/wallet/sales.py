@@ -116,7 +116,9 @@ async def show_accumulated(page: SignedPage) -> Response:
     """
     state = page.request.app.state
     try:
-        found = await resellers.accumulated(page.database, state.cashback_service, state.unproven_cpf, page.who, None)
+        found = await resellers.accumulated_cashback(
+            page.database, state.cashback_service, state.unproven_cpf, page.who, None
+        )
     except Forbidden:
         return page.go(_HOME)
     except resellers.CashbackServiceDown:
