@@ -2,8 +2,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from pydantic import PostgresDsn
-
 from carteira.settings import Settings
 from tests.support.app import running_app
 from tests.support.databases import NewDatabase
@@ -17,7 +15,7 @@ async def test_an_upload_may_take_longer_than_other_requests(new_database: NewDa
         _env_file=None,
         carteira_home=tmp_path,
         carteira_modules="documents",
-        database_url=PostgresDsn(new_database("slow")),
+        database_url=new_database("slow"),
         request_timeout_seconds=0.05,
     )
     body = form(TYPE_PART, NUMBER_PART, FILE_PART)
