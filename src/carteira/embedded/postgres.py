@@ -168,7 +168,8 @@ class PostgresServer(Server):
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
                 if found is None:
                     self._provision(connection, port)
-                self._see_to_role(connection, SERVICE)  # a home of a former release has none
+                if connection.execute("SELECT pg_is_in_recovery()").fetchone() != (True,):  # a replica's are there
+                    self._see_to_role(connection, SERVICE)  # a home of a former release has none
                 return connection.info.parameter_status("server_version")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
