@@ -89,8 +89,11 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus and a PostgreSQ
 	  echo "No PostgreSQL with TLS: the test that needs it will be skipped"
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
+# Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
+LONG = tests/faults/test_worker.py tests/monitoring tests/how_to
+
 test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
-	@$(BIN)/python -m pytest $(if $(T)$(K),,-n 2 --dist worksteal) $(T) $(if $(K),-k "$(K)")
+	@$(BIN)/python -m pytest $(if $(T)$(K),,-n 2 --dist worksteal $(addprefix --ignore=,$(LONG))) $(T) $(if $(K),-k "$(K)")
 
 test-unit: install-dev ## Only the tests that need no server
 	@$(BIN)/python -m pytest -m unit
@@ -98,8 +101,8 @@ test-unit: install-dev ## Only the tests that need no server
 test-integration: install-dev browser ## Only the tests that run against the embedded servers
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m integration
 
-test-faults: install-dev ## Kill workers, servers and PostgreSQL under load, ten times each
-	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults
+test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
+	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)
 
 check: install-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check .
