@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
 from joserfc.jwk import OKPKey
 from procrastinate import Blueprint
 
@@ -344,18 +343,8 @@ def from_environment() -> Application:
     log.configure(level=settings.log_level, form=settings.log_format)
     metrics.forget_dead_processes()
     app = create_app(settings)
-    prepare_routes(app.api)
     _leave_alone_what_stays()
     return app
-
-
-def prepare_routes(api: FastAPI) -> None:
-    """Have FastAPI work out every route now.
-
-    It would at the first request that comes to a router: a tenth of a second in which the process serves nobody.
-    """
-    for _ in iter_route_contexts(api.routes):
-        pass
 
 
 def _leave_alone_what_stays() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from carteira.app import create_app, modules_of, prepare_routes
+from carteira.app import create_app, modules_of
 from carteira.http_server.application import Application
 from carteira.kit.web.access import Acts, Claims, Looks, PlainReads, Public, SignedIn
 from carteira.kit.web.docs import ASSETS
@@ -108,12 +108,11 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
 
 
 async def test_no_request_waits_for_routes_to_be_worked_out(
-    application: Application, stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    stranger: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(*_values: object, **_options: object) -> None:
         pytest.fail("a request had a route worked out")
 
-    prepare_routes(application.api)
     monkeypatch.setattr(fastapi.routing, "get_dependant", late)
     assert (await stranger.get("/nowhere")).status_code == 404
     assert (await stranger.post("/benefits/credits")).status_code == 401

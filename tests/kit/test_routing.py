@@ -1,4 +1,4 @@
-"""A route is found by the first part of its path exactly where FastAPI would have found it."""
+"""The index finds the route that FastAPI would find."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from carteira.app import create_app
 from carteira.kit.web.json_route import JsonRoute
-from carteira.kit.web.routing import add_routes, first_part
+from carteira.kit.web.routing import add_routes, first_segment
 from tests.support.app import settings_for
 
 cards = APIRouter(route_class=JsonRoute, prefix="/cards")
@@ -71,15 +71,15 @@ def test_a_router_within_a_router_is_refused() -> None:
         add_routes(FastAPI(), [outer])
 
 
-def test_every_route_of_the_product_is_found_where_it_is_filed(database_url: str, tmp_path: Path) -> None:
+def test_the_index_finds_every_route_of_the_product(database_url: str, tmp_path: Path) -> None:
     api = create_app(settings_for(tmp_path, database_url=database_url)).api
     routes = [route for route in api.routes if isinstance(route, APIRoute)]
     assert len(routes) > 200
     for route in routes:
         path = route.path_format.replace("{", "").replace("}", "")
-        assert first_part(path) == first_part(route.path_format), f"{path} could be filed nowhere"
+        assert first_segment(path) == first_segment(route.path_format), f"{path} has no place in the index"
         for method in route.methods or ():
             scope: Scope = {"type": "http", "path": path, "method": method, "headers": []}
             first = next(each for each in routes if each.matches(scope)[0] == Match.FULL)
-            filed = [each for each in routes if first_part(each.path_format) == first_part(path)]
-            assert next(each for each in filed if each.matches(scope)[0] == Match.FULL) is first
+            indexed = [each for each in routes if first_segment(each.path_format) == first_segment(path)]
+            assert next(each for each in indexed if each.matches(scope)[0] == Match.FULL) is first

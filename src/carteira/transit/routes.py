@@ -54,7 +54,7 @@ async def list_cards(
     if not rows and asked.after is None:
         database: Database = request.app.state.database
         async with database.transaction() as tx:
-            rows = await queries.cards(tx, who.user_id)
+            rows = await queries.cards(tx, who.user_id, limit=asked.limit + 1)
     return asked.page(rows, lambda card: card.id).map(CardOut.model_validate)
 
 

@@ -99,7 +99,7 @@ class LeanPool:
             raise
 
     async def fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
-        """Run a statement that only reads and return its rows; where the connection was dead, once more on a new one.
+        """Run a statement that only reads and return its rows. If the connection was dead, try once on a new one.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
@@ -107,16 +107,18 @@ class LeanPool:
         """
         try:
             try:
-                async with self.statements() as connection:
-                    return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
+                return await self._fetch(sql, values)
             except CommitUnknown:
                 await self.close()  # the others have died with it
-                async with self.statements() as connection:
-                    return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
+                return await self._fetch(sql, values)
         except asyncpg.PostgresError as error:
             if sqlstate_of(error) in NOT_STORABLE:
                 raise TextNotStorable from error
             raise
+
+    async def _fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
+        async with self.statements() as connection:
+            return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
 
     async def _connection(self) -> Any:  # noqa: ANN401 - asyncpg has no types
         while self._idle:

@@ -1,8 +1,8 @@
 """Reads of one trip: a query that is compiled once and run on the driver, without a transaction around it.
 
-A session costs a transaction's beginning and end, each a trip, and several times the processor time of the query. What
-a read needs is one statement, which sees one state of the database by itself. Rules that need several statements, locks
-or writes go on with a `Tx`.
+A session costs a trip at the beginning and one at the end of its transaction, and several times the processor time of
+the query. One statement sees one state of the database by itself. Verbs that need several statements in one state,
+locks or writes take a `Tx`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

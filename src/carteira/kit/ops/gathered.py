@@ -1,4 +1,4 @@
-"""Questions of many requests, asked together: a trip for all that wait, instead of one for each."""
+"""Ask questions of many requests in one trip."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,10 +9,10 @@ Answer = TypeVar("Answer")
 
 
 class Gathered(Generic[Question, Answer]):
-    """Asks what has come while the last trip was under way, in one trip.
+    """Asks all questions that wait in one trip, one trip at a time.
 
-    A question never joins a trip that has begun, so that its answer is not older than the question. Each asks for
-    itself where there is no load: the first trip begins at once.
+    A question waits for the next trip if one is under way, so that no answer is older than its question. Without load
+    a question goes at once.
     """
 
     def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:

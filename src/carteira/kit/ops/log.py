@@ -82,7 +82,7 @@ def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 class _Lines:
-    """Structlog's last step: writes whole lines to a stream, without the standard library's records in between."""
+    """A logger for structlog that writes finished lines to a stream."""
 
     def __init__(self, name: str, stream: TextIO) -> None:
         self.name = name

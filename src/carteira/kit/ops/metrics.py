@@ -75,7 +75,7 @@ class Tally:
         self._counter = counter
         self._histogram = histogram
         self._shared = len(histogram._labelnames)  # noqa: SLF001 - the library has no way to observe several at once
-        self._bounds = [*map(float, histogram._kwargs["buckets"]), float("inf")]  # noqa: SLF001
+        self._bounds = histogram._upper_bounds  # noqa: SLF001
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
         self._events: Count[tuple[str, ...]] = Count()

@@ -268,21 +268,21 @@ class StepUp:
         principal.require_step_up()
 
 
-class Said:
-    """What only says something of a route, to the reader, to tests and to `JsonRoute`; a request resolves nothing."""
+class Marker:
+    """Describes a route to readers, to tests and to `JsonRoute`. No request resolves it."""
 
     async def __call__(self) -> None:
         """Do nothing."""
 
 
-class Public(Said):
+class Public(Marker):
     """Route access: anyone. The reason is for the reader and for the test that walks the routes."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
 
-class Acts(Said):
+class Acts(Marker):
     """Route kind: it does something by a claim. Its verb records exactly one of these actions, where it does it.
 
     What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out.
@@ -312,7 +312,7 @@ class Looks:
         return left.looked or self.action in left.acts
 
 
-class PlainReads(Said):
+class PlainReads(Marker):
     """Route kind: it shows machines or totals, nobody's data. It leaves no row; the reason is for the reader."""
 
     def __init__(self, why: str) -> None:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from carteira.kit.values.exact_json import parse_strict_json
-from carteira.kit.web.access import Acts, Looks, PlainReads, Said
+from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 
 
 class _Request(Request):
@@ -33,13 +33,13 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Hand the request on as one that reads JSON strictly, unless its query says something twice.
 
-        What only says something of the route is not resolved anew with each request.
+        Markers are not resolved with each request.
         """
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
         kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
         self.dependant = replace(
-            whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Said)]
+            whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Marker)]
         )
         handler = super().get_route_handler()
         self.dependant = whole

@@ -1,8 +1,7 @@
-"""Which route a request is for: found by its method's first candidates, not by asking every route of the product.
+"""Find a request's route by an index of the first segment of routes' paths.
 
-FastAPI asks one route after the other, each with a regular expression, and those of included routers twice. There are
-some hundreds. Here routes are filed by the first part of their path; what no filed route takes is FastAPI's to answer,
-404 and 405 too.
+FastAPI matches the routes one after the other, each by a regular expression, and those of included routers twice. The
+product has hundreds of routes. A request that no indexed route matches goes on to FastAPI, which answers 404 or 405.
 """
 
 from collections import defaultdict
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Have an application serve routers' routes, found by the first part of their path.
+    """Add routers' routes to an application, and an index by which it finds them.
 
     Raises:
         TypeError: a router holds something else than routes of its own.
@@ -25,39 +24,39 @@ def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
             if not isinstance(route, APIRoute):
                 raise TypeError(f"{route!r} is not a route of the router's own")
             api.router.routes.append(route)
-    api.router.middleware_stack = _FiledRoutes(api.router, api.router.middleware_stack)
+    api.router.middleware_stack = _IndexedRoutes(api.router, api.router.middleware_stack)
 
 
-def first_part(path: str) -> str:
-    """Return what routes are filed by: `/a/b` is filed by `a`."""
+def first_segment(path: str) -> str:
+    """Return the first segment of a path: `a` of `/a/b`."""
     return path[1:].partition("/")[0]
 
 
-class _FiledRoutes:
-    """ASGI: hands a request to its route; what has none in its file goes to `otherwise`."""
+class _IndexedRoutes:
+    """ASGI application: hands a request to its route, and to `otherwise` if the index has none for it."""
 
     def __init__(self, router: APIRouter, otherwise: ASGIApp) -> None:
         self._router = router
         self._otherwise = otherwise
-        self._files: dict[str, list[APIRoute]] = {}
-        self._filed = -1
+        self._index: dict[str, list[APIRoute]] = {}
+        self._indexed = -1
 
-    def _file(self) -> None:
-        """File the routes anew: some were added since."""
-        files: defaultdict[str, list[APIRoute]] = defaultdict(list)
+    def _build(self) -> None:
+        """Build the index again: routes were added since."""
+        index: defaultdict[str, list[APIRoute]] = defaultdict(list)
         for route in self._router.routes:
             if isinstance(route, APIRoute):
-                files[first_part(route.path_format)].append(route)
-        self._files = dict(files)
-        self._filed = len(self._router.routes)
+                index[first_segment(route.path_format)].append(route)
+        self._index = dict(index)
+        self._indexed = len(self._router.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] == "http":
-            if self._filed != len(self._router.routes):
-                self._file()
+            if self._indexed != len(self._router.routes):
+                self._build()
             path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-            for route in self._files.get(first_part(path), ()):
+            for route in self._index.get(first_segment(path), ()):
                 match, found = route.matches(scope)
                 if match == Match.FULL:
                     scope["router"] = self._router
