@@ -94,3 +94,9 @@ def test_cleaning_up_leaves_data_and_keys_alone(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     assert make(tmp_path, "clean").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == [".carteira"]
+
+
+def test_the_command_line_starts_without_what_its_commands_import() -> None:
+    code = "import sys, carteira.cli; print(*({'alembic', 'fastapi', 'sqlalchemy', 'carteira.app'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    assert done.stdout.split() == []

@@ -19,7 +19,6 @@ from typing import Any
 
 from rich.console import Console
 
-from carteira import schema
 from carteira.cli.errors import CommandFailed, told_by_system
 from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
 from carteira.kit.db.address import DatabaseAddress
@@ -185,6 +184,8 @@ def _refuse_database(settings: Settings) -> None:
 
 def _prepare(url: str, owner: str, settings: Settings, out: Console) -> None:
     """Migrate, and fill in the demo data; on a database that is current there is nothing to do, and little to load."""
+    from carteira import schema
+
     current = schema.is_current(owner)
     if not current:
         schema.migrate(owner)
