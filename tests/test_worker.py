@@ -39,7 +39,7 @@ def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:
     assert ready is not None
     assert (health.json(), ready.json()) == (
         {"status": "ok"},
-        {"status": "ready", "checks": {"database": True, "rounds": True}},
+        {"status": "ready", "checks": {"database": True, "rounds": True}, "reasons": {}},
     )
     closed, unknown, scraped = worker.get("/metrics"), worker.get("/users"), worker.get("/metrics", **bearer)
     assert closed is not None
@@ -60,6 +60,6 @@ def test_a_worker_whose_address_is_taken_says_so_in_one_line(worker: Worker, tmp
     second = subprocess.run([sys.executable, "-m", "carteira", "worker"], env=env, capture_output=True, check=False)
     assert second.returncode == 1
     assert second.stderr.decode().strip() == (
-        f"Erro: não dá para escutar em 127.0.0.1:{worker.port} (Address already in use). "
+        f"Erro: não dá para escutar em 127.0.0.1:{worker.port} (o endereço já está em uso). "
         "Escolha outra porta com WORKER_PORT=8123."
     )

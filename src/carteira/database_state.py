@@ -18,6 +18,7 @@ from carteira.kit.db import pooling, rights
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DRIVER_ERRORS
 from carteira.kit.web.health import NotReady
 from carteira.modules import RIGHTS
 
@@ -72,7 +73,7 @@ class DatabaseWatch:
     async def _look(self) -> None:
         try:
             reason = await self._fault()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DRIVER_ERRORS as error:
             self._drop()
             reason = _said(error)
             if reason == UNREACHABLE and self._is_session:  # it was well, and is away for now
@@ -167,7 +168,7 @@ async def refused_for(url: str, *, may_own: bool) -> str | None:
             return None if may_own else await _excess(connection)
         finally:
             connection.terminate()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except DRIVER_ERRORS:
         return None
 
 

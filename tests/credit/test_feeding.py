@@ -24,8 +24,6 @@ from tests.support.credit import analyst_of
 from tests.support.horizon import pass_horizon
 from tests.support.people import Person, new_cpf
 
-PROCESSOR = processor_headers()
-
 
 def _followers(settings: Settings) -> Sequence[Follower]:
     (module,) = (module for module in modules_of(settings) if module.name == "credit")
@@ -93,9 +91,9 @@ async def _open(analyst: Person, cpf: str) -> str:
 async def test_a_purchase_shows_up_within_two_seconds(client: httpx.AsyncClient, analyst: Person) -> None:
     cpf = new_cpf()
     account = await _open(analyst, cpf)
-    refused = await client.post(AUTHORIZER, content=purchase(account, "9999.00"), headers=PROCESSOR)
+    refused = await client.post(AUTHORIZER, content=purchase(account, "9999.00"), headers=processor_headers())
     assert refused.json() == {"code": "51"}
-    approved = await client.post(AUTHORIZER, content=purchase(account, "12.34"), headers=PROCESSOR)
+    approved = await client.post(AUTHORIZER, content=purchase(account, "12.34"), headers=processor_headers())
     began = time.monotonic()
     assert approved.json() == {"code": "00"}
     while True:
@@ -116,7 +114,7 @@ async def test_reading_all_again_from_the_beginning_changes_nothing(
     cpf = new_cpf()
     account = await _open(analyst, cpf)
     for reais in ("1.00", "2.00", "3.00"):
-        await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
+        await client.post(AUTHORIZER, content=purchase(account, reais), headers=processor_headers())
     await _caught_up(settings, database)
     first = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()
     assert first["financial_movement"]["last_30_days"]["outgoing"] == 600
@@ -153,7 +151,7 @@ async def test_what_is_given_back_of_a_purchase_comes_in_and_is_no_purchase(
     cpf = new_cpf()
     account = await _open(analyst, cpf)
     for reais in ("10.00", "20.00", "30.00"):
-        await client.post(AUTHORIZER, content=purchase(account, reais), headers=PROCESSOR)
+        await client.post(AUTHORIZER, content=purchase(account, reais), headers=processor_headers())
     last, second, first = (
         item["id"] for item in (await analyst.call("GET", f"/transactions?account={account}")).json()["items"]
     )

@@ -79,7 +79,7 @@ def test_each_process_gets_its_share_of_the_connections(
                 shares = [connections(pid, psutil.CONN_ESTABLISHED) for pid in workers]
             assert sum(shares) == 64
             assert min(shares) >= 8, "by chance it would be once in 10^9 runs"
-        with pytest.raises(CommandFailed, match="Address already in use"):  # another server does not join in
+        with pytest.raises(CommandFailed, match="o endereço já está em uso"):  # another server does not join in
             check_address("127.0.0.1", address.port or 0, "PORT")
 
 

@@ -142,6 +142,20 @@ async def test_a_lean_connection_that_is_lost_is_in_doubt_and_the_next_one_works
     await _backend(database)
 
 
+async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_used_again(database: Database) -> None:
+    """What PostgreSQL says last, read at the wrong moment, leaves the driver in the midst of an operation."""
+    first = await _backend(database)
+
+    async def meet_it() -> None:
+        async with database.lean_transaction() as connection:
+            await connection.fetch("SELECT 1")
+            raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    with pytest.raises(CommitUnknown):
+        await meet_it()
+    assert await _backend(database) != first
+
+
 async def test_no_more_lean_connections_than_the_pool_has(endpoints: Endpoints) -> None:
     small = Database(endpoints.database_url, pool_size=2)
     under_way = most = 0

@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
-import asyncpg
 from sqlalchemy import URL, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -16,6 +15,7 @@ from carteira.kit.db import positions
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
+    DRIVER_ERRORS,
     NOT_STORABLE,
     RESTORED,
     CommitThenRaise,
@@ -94,7 +94,7 @@ class Database:
             if is_connection_lost(error):
                 raise DatabaseDown from error
             raise
-        except (OSError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (PoolTimeout, *DRIVER_ERRORS) as error:
             if is_connection_lost(error):
                 raise DatabaseDown from error
             raise

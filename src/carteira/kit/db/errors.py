@@ -45,6 +45,10 @@ def sqlstate_of(error: BaseException) -> str | None:
     return cast("str | None", getattr(getattr(error, "orig", error), "sqlstate", None))
 
 
+DRIVER_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises. The last one comes of a connection that PostgreSQL ended between two statements."""
+
+
 def is_connection_lost(error: BaseException) -> bool:
     """Tell whether an error means that PostgreSQL is unreachable, went away or is another by now.
 
@@ -59,4 +63,4 @@ def is_connection_lost(error: BaseException) -> bool:
         return sqlstate.startswith(("08", "28", "57P", "53")) or sqlstate in {"25006", "3D000", RESTORED}
     if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
         return is_connection_lost(error.__cause__)
-    return isinstance(error, OSError | asyncpg.InterfaceError | PoolTimeout)
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | PoolTimeout)

@@ -11,6 +11,7 @@ from carteira.kit.db import positions
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
+    DRIVER_ERRORS,
     NOT_STORABLE,
     RESTORED,
     CommitUnknown,
@@ -85,13 +86,13 @@ class LeanPool:
                 lost = CommitUnknown
                 try:
                     yield connection
-                except (asyncio.CancelledError, TimeoutError):
-                    connection.terminate()  # its statement may still be running
+                except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
+                    connection.terminate()  # its statement may still be running, or PostgreSQL has ended it
                     raise
                 finally:
                     if not connection.is_closed():
                         self._idle.append(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             if sqlstate_of(error) == RESTORED:
                 await self.close()  # new connections look at the database that is there now
             if is_connection_lost(error):
