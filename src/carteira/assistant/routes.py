@@ -130,7 +130,7 @@ async def dismiss(question_id: UUID, tx: TxDep) -> None:
 async def list_tickets(
     tx: TxDep,
     is_open: Annotated[bool | None, Query(alias="open", description="Só os abertos, ou só os respondidos")] = None,
-    asked: PageRequest[UUID] = page_of(BY_ID),
+    asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
 ) -> Page[TicketOut]:
     """Lista os pedidos de atendimento por uma pessoa, por ordem de chegada."""
     rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from carteira import ledger
 from carteira.benefits import accounts, catalog, invitations, operations, queries, topups
@@ -69,6 +69,10 @@ _authorization_body = {
         "content": {"application/json": {"schema": AuthorizationIn.model_json_schema()}},
     }
 }
+_FALLBACK = "Se falta saldo na categoria, usa o saldo livre (CASH)"
+SimulatedFallback = Annotated[
+    Annotated[str, WithJsonSchema({"type": "boolean", "default": True})] | None, Query(description=_FALLBACK)
+]
 _processor_bearer = HTTPBearer(
     scheme_name="Processor", bearerFormat="JWT HS256", description="Assinado com JWT_SECRET; só `exp` é exigido"
 )
@@ -84,7 +88,7 @@ _processor_bearer = HTTPBearer(
     ],
 )
 async def authorizer(
-    fallback: Annotated[bool, Query(description="Se falta saldo na categoria, usa o saldo livre (CASH)")] = True,
+    fallback: Annotated[bool, Query(description=_FALLBACK)] = True,
 ) -> AuthorizationOut:
     """Responde sempre 200: `00` aprovada, `51` saldo insuficiente, `07` qualquer outra coisa que a impeça.
 
@@ -99,7 +103,12 @@ async def authorizer(
     openapi_extra=_authorization_body,
     dependencies=[looks("transaction_simulated")],
 )
-async def simulate(request: Request, tx: TxDep, who: Who) -> SimulationOut:
+async def simulate(
+    request: Request,
+    tx: TxDep,
+    who: Who,
+    fallback: SimulatedFallback = None,  # noqa: ARG001 - read as the authorizer reads it
+) -> SimulationOut:
     """Diz o que o autorizador responderia e por quê. Não move nada."""
     return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
 
@@ -201,7 +210,9 @@ async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Respo
 
 
 @router.get("/waiting-accounts", summary="Contas abertas para o meu CPF")
-async def list_waiting(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[WaitingAccountOut]:
+async def list_waiting(
+    tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[WaitingAccountOut]:
     """Lista as contas que empresas abriram para o CPF e ainda não têm dono; só para quem tem o CPF comprovado."""
     rows = await claiming.waiting(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: row.id).map(WaitingAccountOut.model_validate)
@@ -375,14 +386,14 @@ async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
     return await catalog.put_merchant(tx, body.name, body.mcc)
 
 
-@router.get("/merchants/{name:path}", summary="Um estabelecimento", dependencies=[claims("benefits:write"), _nobodys])
+@router.get("/merchants/{name:rest}", summary="Um estabelecimento", dependencies=[claims("benefits:write"), _nobodys])
 async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
     """Mostra um estabelecimento."""
     return await catalog.get_merchant(tx, name)
 
 
 @router.put(
-    "/merchants/{name:path}",
+    "/merchants/{name:rest}",
     summary="Criar ou mudar um estabelecimento",
     dependencies=[_unbound, acts("benefit_merchant_set")],
 )
@@ -394,7 +405,7 @@ async def put_named_merchant(name: Annotated[MerchantName, Path()], body: Mercha
 
 
 @router.delete(
-    "/merchants/{name:path}",
+    "/merchants/{name:rest}",
     status_code=204,
     summary="Tirar",
     dependencies=[_unbound, acts("benefit_merchant_removed")],

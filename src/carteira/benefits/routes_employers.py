@@ -22,7 +22,9 @@ _companies = reads("companies are no people")
 
 
 @router.get("", summary="Empresas", dependencies=[_companies])
-async def get_employers(tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[EmployerOut]:
+async def get_employers(
+    tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[EmployerOut]:
     """Lista as empresas; para quem está vinculado, só as suas."""
     rows = await employers.listed(tx, who, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: row.id).map(EmployerOut.model_validate)
@@ -52,7 +54,9 @@ async def patch_employer(employer_id: UUID, body: EmployerPatch, tx: TxDep, _who
     summary="Quem está vinculado a uma empresa",
     dependencies=[claims("employers:write"), reads("ids of operators and clients, nothing of theirs")],
 )
-async def get_members(employer_id: UUID, tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[MemberOut]:
+async def get_members(
+    employer_id: UUID, tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)
+) -> Page[MemberOut]:
     """Lista operadores e clientes (máquinas) vinculados à empresa."""
     rows = await employers.members(tx, employer_id, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: row.id).map(MemberOut.model_validate)

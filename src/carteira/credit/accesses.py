@@ -19,9 +19,11 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
+from carteira.kit.web.period import Period
 
 ACCESSES = CursorOf(int)
 VERIFY_BATCH = 5_000
+_ALWAYS = Period()
 _COLUMNS = ("seq", "person", "who", "what", "purpose", "outcome", "request_id", "at", "hash")
 FOUND, NOT_FOUND = "found", "not_found"
 
@@ -81,11 +83,17 @@ async def append(tx: Tx, key: bytes, access: AccessRecord) -> None:
     await tx.execute(update(CreditAccessHead).values(seq=row.seq, hash=row.hash))
 
 
-async def of_person(tx: Tx, person: bytes, *, limit: int, before: int | None = None) -> Sequence[CreditAccess]:
+async def of_person(
+    tx: Tx, person: bytes, period: Period = _ALWAYS, *, limit: int, before: int | None = None
+) -> Sequence[CreditAccess]:
     """List who read a person's base A, newest first."""
     query = select(CreditAccess).where(CreditAccess.person == person).order_by(CreditAccess.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(CreditAccess.seq < before)
+    if period.since is not None:
+        query = query.where(CreditAccess.at >= period.since)
+    if period.until is not None:
+        query = query.where(CreditAccess.at < period.until)
     return (await tx.scalars(query)).all()
 
 

@@ -34,6 +34,7 @@ from carteira.kit.values.cpf import Cpf
 from carteira.kit.web.access import Principal, Who, acts, claims, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
+from carteira.kit.web.period import PeriodDep
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/credit/{cpf}", tags=["credit"])
@@ -219,9 +220,14 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
 
 
 @router.get("/accesses", summary="Quem leu a base A", dependencies=[looks("credit_accesses_read")])
-async def get_accesses(
-    request: Request, cpf: PathCpf, tx: TxDep, who: Who, asked: PageRequest[int] = page_of(accesses.ACCESSES)
+async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+    request: Request,
+    cpf: PathCpf,
+    tx: TxDep,
+    who: Who,
+    period: PeriodDep,
+    asked: PageRequest[int] = page_of(accesses.ACCESSES),
 ) -> Page[AccessOut]:
     """Lista quem leu, quando e para quê, do mais novo ao mais antigo. Para a própria pessoa, ou `credit:audit`."""
-    rows = await _stores(request).accesses_of(tx, cpf, who, limit=asked.limit + 1, before=asked.after)
+    rows = await _stores(request).accesses_of(tx, cpf, who, period, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.seq)

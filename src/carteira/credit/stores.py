@@ -29,6 +29,7 @@ from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
+from carteira.kit.web.period import Period
 from carteira.kit.web.problems import DependencyDown, Forbidden
 
 T = TypeVar("T")
@@ -70,6 +71,9 @@ class CreditConfig:
     development: bool = False
     makes_people_up: bool = False
     budgets: Mapping[Base, float] = field(default_factory=lambda: {"base_a": 1.0, "base_b": 0.8, "base_c": 0.3})
+
+
+_ALWAYS = Period()
 
 
 class Stores:
@@ -172,7 +176,9 @@ class Stores:
             unavailable=sorted(unavailable),
         )
 
-    async def accesses_of(self, tx: Tx, cpf: str, who: Principal, *, limit: int, before: int | None) -> list[AccessOut]:
+    async def accesses_of(  # noqa: PLR0913 - what is asked for, and by whom
+        self, tx: Tx, cpf: str, who: Principal, period: Period = _ALWAYS, *, limit: int, before: int | None
+    ) -> list[AccessOut]:
         """List who read a person's base A, for that person or for an auditor, newest first.
 
         Raises:
@@ -186,7 +192,7 @@ class Stores:
             tx, "credit_accesses_read", [] if proven == cpf else [base_a.person_id(self.keyring, cpf)]
         )
         person = base_a.person_hash(self.keyring, cpf)
-        rows = await accesses.of_person(tx, person, limit=limit, before=before)
+        rows = await accesses.of_person(tx, person, period, limit=limit, before=before)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:

@@ -33,7 +33,7 @@ async def list_reviews(
     tx: TxDep,
     who: Reviewer,
     state: Annotated[DocumentState, Query(description="Situação")] = DocumentState.DECLARED,
-    asked: PageRequest[UUID] = page_of(BY_ID),
+    asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
 ) -> Page[WaitingDocumentOut]:
     """Lista os documentos com arquivo que estão em uma situação, do mais antigo ao mais novo, sem os do operador."""
     rows = await reviews.queue(tx, who.user_id, state, limit=asked.limit + 1, after=asked.after)

@@ -45,7 +45,7 @@ class LineKey(NamedTuple):
     line: SmallInt
 
 
-STATEMENT = CursorOf(LineKey)
+STATEMENT = CursorOf(LineKey, at=lambda instant: LineKey(instant, -(2**63), UUID(int=0), -(2**15)))
 BALANCES = select(LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held).subquery("ledger_balances")
 """Accounts' balances in centavos, for other modules' queries to join by the accounts' ids."""
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, case, func, select, tuple_
 from carteira import ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.values.clock import business_day
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.resellers import cashback, configuration, resellers
@@ -39,8 +40,8 @@ class PurchaseKey(NamedTuple):
     id: UUID
 
 
-PURCHASES = CursorOf(PurchaseKey)
-MONTHS = CursorOf(date)
+PURCHASES = CursorOf(PurchaseKey, at=lambda instant: PurchaseKey(business_day(instant), UUID(int=0)))
+MONTHS = CursorOf(date, at=business_day)
 
 
 async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None:

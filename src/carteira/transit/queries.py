@@ -47,7 +47,7 @@ class DebtKey(NamedTuple):
     id: UUID
 
 
-DEBTS = CursorOf(DebtKey)
+DEBTS = CursorOf(DebtKey, at=lambda instant: DebtKey(instant, UUID(int=0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", exampl
 
 @cards_router.get("", summary="Meus cartões")
 async def list_cards(
-    request: Request, reads: ReadsDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)
+    request: Request, reads: ReadsDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[CardOut]:
     """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
     rows = await queries.known_cards(reads, who.user_id, limit=asked.limit + 1, after=asked.after)
@@ -176,14 +176,16 @@ async def recharge_for_cash(
     summary="Cartões a recusar",
     dependencies=[claims("transit:validate"), reads("cards' numbers for validators; whose they are is not shown")],
 )
-async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[DeniedCardOut]:
+async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)) -> Page[DeniedCardOut]:
     """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""
     rows = await queries.denied_cards(tx, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda card: card.id).map(DeniedCardOut.model_validate)
 
 
 @transit_router.get("/debts", summary="Minhas viagens a pagar")
-async def list_debts(tx: TxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS)) -> DebtsOut:
+async def list_debts(
+    tx: TxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS, oldest_first=True)
+) -> DebtsOut:
     """Lista as viagens que o saldo não cobriu, na ordem em que a próxima recarga as paga."""
     rows = await queries.debts(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda debt: debt.key).map(DebtOut.model_validate)

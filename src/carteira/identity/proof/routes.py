@@ -23,7 +23,9 @@ Prover = Annotated[Principal, claims("identity:prove")]
 
 
 @router.get("/cpf-disputes", summary="CPFs que duas pessoas comprovaram", dependencies=[looks("cpf_disputes_listed")])
-async def list_disputes(tx: TxDep, _who: Prover, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[CpfDisputeOut]:
+async def list_disputes(
+    tx: TxDep, _who: Prover, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[CpfDisputeOut]:
     """Lista os casos abertos, do mais antigo ao mais novo. Ninguém é movido enquanto um operador não decide."""
     rows = await proofs.cases(tx, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)

@@ -24,7 +24,7 @@ from carteira.identity.social.schemas import (
     SocialRegisterIn,
 )
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, any_query
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.transaction import TxDep
 
@@ -52,7 +52,7 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
     response_model=TokensOut | ChallengeOut | RegistrationTokenOut,
     response_model_exclude_none=True,
     responses={303: {"description": "De volta à página de onde o navegador partiu"}},
-    dependencies=[public("signing in")],
+    dependencies=[public("signing in"), any_query("providers send more than is read of it")],
 )
 async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
     provider: ProviderName,

@@ -9,10 +9,10 @@ from carteira.identity.trail import queries
 from carteira.identity.trail.queries import Asked
 from carteira.identity.trail.schemas import AuditOut
 from carteira.kit.security import audit
-from carteira.kit.values.clock import Instant
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.period import PeriodDep
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
@@ -24,18 +24,17 @@ Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="O 
 @router.get("/audit", summary="Auditoria", dependencies=[claims("audit:read"), looks(LOOK)])
 async def list_audit(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     tx: TxDep,
+    period: PeriodDep,
     actor: Annotated[UUID | None, Query(description="Quem fez")] = None,
     subject: Annotated[UUID | None, Query(description="De quem é; só ids, nunca um CPF")] = None,
     action: Action = None,
-    since: Annotated[Instant | None, Query(alias="from", description="Desde este instante RFC 3339")] = None,
-    until: Annotated[Instant | None, Query(alias="to", description="Antes deste instante RFC 3339")] = None,
-    asked: PageRequest[UUID] = page_of(BY_ID),
+    asked: PageRequest[UUID] = page_of(BY_ID, dated=False),
 ) -> Page[AuditOut]:
     """Lista atos e consultas, do mais novo ao mais antigo: quem, o quê, de quem, em qual sessão e pedido.
 
     A própria leitura fica registrada, para cada pessoa que aparece nela.
     """
-    wanted = Asked(actor, subject, action, since, until)
+    wanted = Asked(actor, subject, action, period.since, period.until)
     rows = await queries.listed(tx, wanted, limit=asked.limit + 1, before=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, LOOK, [subject, *(row.subject_id for row in page.items)])

@@ -122,7 +122,7 @@ async def list_users(
     tx: TxDep,
     who: Reader,
     filters: FiltersDep,
-    asked: PageRequest[UUID] = page_of(BY_ID),
+    asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
 ) -> Page[UserOut]:
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
     wanted = await queries.wanted(tx, filters)
@@ -185,7 +185,9 @@ async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) ->
 
 
 @router.get("/report", summary="Relatório de papéis e permissões", dependencies=[looks("users_reported")])
-async def get_report(tx: TxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ReportLine]:
+async def get_report(
+    tx: TxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[ReportLine]:
     """Nome, e-mail, papel e permissões de cada usuário."""
     rows = await queries.report(tx, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)

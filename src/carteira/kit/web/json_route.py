@@ -1,14 +1,24 @@
-"""Routes read what they are sent strictly: a name that stands twice, in a body or a query, has two meanings or none."""
+"""Routes read what they are sent strictly.
+
+A name that stands twice, in a body or a query, has two meanings or none; a parameter of a query that the route does not
+know is a mistyped filter, which would show everything.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
+from http import HTTPMethod
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Depends as DependsMarker
+from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
@@ -27,14 +37,38 @@ class _Request(Request):
             raise json.JSONDecodeError(str(error), "", 0) from error
 
 
+class AnyQuery(Marker):
+    """Lets a route's query have names that it does not know; the reason is for the reader."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def any_query(why: str) -> DependsMarker:
+    """Say that others write a route's query, and add names of their own to it."""
+    return DependsMarker(AnyQuery(why))
+
+
 class JsonRoute(APIRoute):
-    """A route of ours; every router names it as its `route_class`. No parameter of a query is a list."""
+    """A route of ours; every router names it as its `route_class`. No parameter of a query is a list.
+
+    Pages that links of messages open take any query: mail programs and providers add names of their own.
+    """
+
+    def known_queries(self) -> frozenset[str] | None:
+        """Return the names that the route's query may have; None: any."""
+        if any(isinstance(dependency.call, AnyQuery) for dependency in self.dependant.dependencies):
+            return None
+        if self.methods == {HTTPMethod.GET} and self.response_class is HTMLResponse:
+            return None
+        return frozenset(_query_names(self.dependant))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the request on as one that reads JSON strictly, unless its query says something twice.
+        """Hand the request on as one that reads JSON strictly, unless its query says something twice or unknown.
 
         Markers are not resolved with each request.
         """
+        known = self.known_queries()
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
         kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
@@ -46,18 +80,46 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             if request.scope["query_string"]:
-                _insist_on_one_meaning(request)
+                _insist_on_one_meaning(request, known)
             request.state.kind = kind
             return await handler(_Request(request.scope, request.receive))
 
         return handle
 
 
-def _insist_on_one_meaning(request: Request) -> None:
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Give the names of the query's parameters, however deep; a model's fields are each one."""
+    for parameter in dependant.query_params:
+        kind = parameter.field_info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (field.alias or name for name, field in kind.model_fields.items())
+        else:
+            yield parameter.alias
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
+
+
+def _insist_on_one_meaning(request: Request, known: frozenset[str] | None) -> None:
     names = Counter(name for name, _ in request.query_params.multi_items())
-    twice = [name for name, times in names.items() if times > 1]
-    if twice:
-        message = "Este parâmetro aparece mais de uma vez."
-        raise RequestValidationError(
-            [{"type": "invalid_repeated", "loc": ("query", name), "msg": message} for name in twice]
-        )
+    errors = [
+        {"type": "invalid_repeated", "loc": ("query", name), "msg": "Este parâmetro aparece mais de uma vez."}
+        for name, times in names.items()
+        if times > 1
+    ]
+    if known is not None:
+        errors += [
+            {"type": "invalid_unknown", "loc": ("query", name), "msg": _unknown(name, known)}
+            for name in names
+            if name not in known
+        ]
+    if errors:
+        raise RequestValidationError(errors)
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    meant = get_close_matches(name, known, n=1)
+    if meant:
+        return f"Parâmetro desconhecido. Você quis dizer `{meant[0]}`?"
+    if not known:
+        return "Parâmetro desconhecido: este endereço não tem nenhum."
+    return f"Parâmetro desconhecido. Os que existem: {', '.join(f'`{one}`' for one in sorted(known))}."

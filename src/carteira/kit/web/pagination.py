@@ -3,12 +3,16 @@
 A list declares what it is sorted by once, as a `CursorOf` beside its query. A route takes what is asked for with
 `asked: PageRequest[Key] = page_of(CURSOR)`, reads `asked.limit + 1` rows after `asked.after`, and answers
 `asked.page(…)`.
+
+A list that is sorted by time also takes `?from=` and `?to=`, and no query knows of it: the list begins at the key of
+one of the two instants, and `asked.page(…)` ends it where keys pass the other.
 """
 
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import takewhile
 from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
 from uuid import UUID
 
@@ -16,6 +20,8 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, TypeAdapter, WithJsonSchema
 
 from carteira.kit.values.clock import Instant
+from carteira.kit.values.ids import first_uuid7
+from carteira.kit.web.period import Period, PeriodDep
 from carteira.kit.web.problems import InvalidInput
 
 T = TypeVar("T")
@@ -51,9 +57,12 @@ class CursorOf(Generic[K]):
 
     The key is one value (`CursorOf(UUID)`), or a NamedTuple whose fields are the parts of the key. A plain type stands
     for what its widest column takes; a narrower column names its kind (`SmallInt`, `Integer`).
+
+    Where the list is sorted by time, `at` gives the least key of an instant: earlier rows sort below it, and no others.
     """
 
-    def __init__(self, key: type[K]) -> None:
+    def __init__(self, key: type[K], *, at: Callable[[datetime], K] | None = None) -> None:
+        self.at = at
         self._make: Callable[..., K] = key if issubclass(key, tuple) else lambda value: value
         kinds = get_type_hints(key, include_extras=True).values() if issubclass(key, tuple) else [key]
         self._readers: list[TypeAdapter[Any]] = [TypeAdapter(_safe(kind)) for kind in kinds]
@@ -85,15 +94,21 @@ def _safe(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
 
 @dataclass(frozen=True, slots=True)
 class PageRequest(Generic[K]):
-    """Which page of a list is asked for: up to `limit` items that follow the key `after`; None is the first page."""
+    """Which page of a list is asked for: up to `limit` items that follow the key `after`; None is the first page.
+
+    `within` tells whether a key is not yet past the end of the period that is asked for.
+    """
 
     limit: int
     after: K | None = None
+    within: Callable[[K], bool] | None = None
 
     def page(self, rows: Sequence[T], key: Callable[[T], K]) -> Page[T]:
         """Cut up to `limit + 1` fetched rows into a page; the cursor of the next one is there if there is more."""
-        items = list(rows[: self.limit])
-        return Page(items=items, next_cursor=write_cursor(key(items[-1])) if len(rows) > self.limit else None)
+        within = self.within
+        found = rows if within is None else list(takewhile(lambda row: within(key(row)), rows))
+        items = list(found[: self.limit])
+        return Page(items=items, next_cursor=write_cursor(key(items[-1])) if len(found) > self.limit else None)
 
 
 def write_cursor(key: object) -> str:
@@ -102,8 +117,8 @@ def write_cursor(key: object) -> str:
     return base64.urlsafe_b64encode("|".join(map(str, parts)).encode()).decode().rstrip("=")
 
 
-BY_ID = CursorOf(UUID)
-"""The cursor of lists that are sorted by id."""
+BY_ID = CursorOf(UUID, at=lambda instant: first_uuid7(instant.timestamp()))
+"""The cursor of lists that are sorted by id, and so by when what they list was made."""
 
 _Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página")]
 # The schema tells the length, and `CursorOf` checks it, so that each wrong cursor gets the same answer.
@@ -113,12 +128,36 @@ _Cursor = Annotated[
 ]
 
 
-def page_of(cursor: CursorOf[K]) -> PageRequest[K]:
-    """Return the default of a route's parameter that takes `limit` and `cursor`; mypy compares the two keys."""
+def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = True) -> PageRequest[K]:
+    """Return the default of a route's parameter that takes `limit` and `cursor`; mypy compares the two keys.
 
-    # A coroutine, for FastAPI sends plain functions to a thread.
+    A list whose cursor tells time takes `from` and `to` too, unless its time is not what a reader means (`dated`). The
+    newest come first if not told otherwise.
+    """
+
+    # Coroutines, for FastAPI sends plain functions to a thread.
     async def asked(limit: _Limit = DEFAULT_LIMIT, text: _Cursor = None) -> PageRequest[K]:
         return PageRequest(limit, None if text is None else cursor.read(text))
 
-    dependency: PageRequest[K] = Depends(asked)
+    async def asked_within(period: PeriodDep, limit: _Limit = DEFAULT_LIMIT, text: _Cursor = None) -> PageRequest[K]:
+        after = None if text is None else cursor.read(text)
+        return _within(cursor, period, limit, after, oldest_first=oldest_first)
+
+    dependency: PageRequest[K] = Depends(asked_within if dated and cursor.at is not None else asked)
     return dependency
+
+
+def _within(cursor: CursorOf[K], period: Period, limit: int, after: K | None, *, oldest_first: bool) -> PageRequest[K]:
+    """Begin a list at one end of a period, and end it at the other."""
+    assert cursor.at is not None, "the list is sorted by time"
+    since, until = (None if instant is None else cursor.at(instant) for instant in (period.since, period.until))
+    begin, end = (since, until) if oldest_first else (until, since)
+    if begin is not None and (after is None or _sorts_below(after, begin) is oldest_first):
+        after = begin
+    if end is None:
+        return PageRequest(limit, after)
+    return PageRequest(limit, after, lambda key: _sorts_below(key, end) is oldest_first)
+
+
+def _sorts_below(key: K, other: K) -> bool:
+    return key < other  # type: ignore[operator, no-any-return] # keys are numbers, texts, instants, ids, or tuples of them

@@ -9,8 +9,26 @@ from collections.abc import Iterable
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIRouter
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class _Rest(Convertor[str]):
+    """The rest of a path, slashes included, and at least one sign: `{name:rest}`."""
+
+    regex = ".+"
+
+    def convert(self, value: str) -> str:
+        """Return the text itself."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the text itself."""
+        return value
+
+
+register_url_convertor("rest", _Rest())
 
 
 def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
