@@ -18,6 +18,7 @@ from carteira import (
     credit,
     documents,
     identity,
+    inbox,
     ledger,
     notices,
     resellers,
@@ -58,7 +59,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def modules_of(settings: Settings) -> list[Module]:
-    """Make the modules that the settings turn on; identity, the ledger and notices always are."""
+    """Make the modules that the settings turn on; identity, the ledger, the inbox and notices always are."""
     config = identity_config(settings)
     optional: dict[str, Callable[[], Module]] = {
         "benefits": lambda: benefits.module(
@@ -94,7 +95,11 @@ def modules_of(settings: Settings) -> list[Module]:
             question_days_kept=settings.question_days,
         ),
     }
-    others = [ledger.module(), *(make() for name, make in optional.items() if name in settings.modules)]
+    others = [
+        ledger.module(),
+        *(make() for name, make in optional.items() if name in settings.modules),
+        inbox.module(),
+    ]
     made = [identity.module(config, others, LOOKS), *others]
     return [*made, web.module(), notices.module(config.mailer, made)]
 

@@ -169,6 +169,13 @@ REGISTRY = (
         paths=("/chatbot",),
     ),
     ModuleEntry(
+        "inbox",
+        layer="dialogue",
+        optional=False,
+        tables=("models",),
+        paths=("/inbox",),
+    ),
+    ModuleEntry(
         "web",
         layer="pages",
         optional=False,

@@ -43,6 +43,8 @@ from carteira.benefits.own import (
     benefits_of_person,
     decisions_of_person,
     own_decisions,
+    pocket_name,
+    refusals_of_person,
 )
 from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
@@ -71,7 +73,9 @@ __all__ = [
     "module",
     "name_category",
     "own_decisions",
+    "pocket_name",
     "purchase_events",
+    "refusals_of_person",
     "return_events",
     "seed",
     "seed_operator",

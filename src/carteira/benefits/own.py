@@ -1,6 +1,6 @@
 """What a person reads of their own benefits: whose accounts they have, and each decision with its figures."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +13,13 @@ from carteira.benefits.authorizer.rules import CASH
 from carteira.benefits.models import BenefitAccount, BenefitDecision, Employer
 from carteira.kit.db.session import Tx
 from carteira.kit.values.ids import first_uuid7
+
+_NAMES = {"FOOD": "Alimentação", "MEAL": "Refeição", CASH: "Livre"}
+
+
+def pocket_name(category: str) -> str:
+    """Give what people call a category's balance; a configured one goes by its own name."""
+    return _NAMES.get(category) or category.capitalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +107,32 @@ _DECISIONS = text("""
 """)
 
 
+_REFUSALS = text("""
+    SELECT decision.id, decision.account_id, decision.amount, decision.merchant, decision.code, decision.reason,
+           decision.category_tried, decision.category_used, decision.fallback, decision.short_by, decision.created_at
+    FROM benefits_accounts account
+    CROSS JOIN LATERAL (
+        SELECT * FROM benefits_decisions
+        WHERE account_id = account.id AND code <> '00' AND id > :since AND id < :until ORDER BY id DESC LIMIT :limit
+    ) decision
+    WHERE account.user_id = :user_id
+    ORDER BY decision.id DESC
+    LIMIT :limit
+""")
+
+
 async def decisions_of_person(
     tx: Tx, user_id: UUID, *, since: datetime, until: datetime, limit: int
 ) -> list[OwnDecision]:
     """Give a person's decisions of a time, newest first: of each account up to `limit` approved and `limit` refused."""
     bounds = {"since": first_uuid7(since.timestamp()), "until": first_uuid7(until.timestamp())}
     rows = await tx.execute(_DECISIONS, {"user_id": user_id, "limit": limit, **bounds})
+    return [OwnDecision(*row) for row in rows]
+
+
+async def refusals_of_person(tx: Tx, user_id: UUID, *, after: UUID, before: UUID, limit: int) -> Sequence[OwnDecision]:
+    """Give a person's purchases that did not pass, newest first, between two ids."""
+    rows = await tx.execute(_REFUSALS, {"user_id": user_id, "since": after, "until": before, "limit": limit})
     return [OwnDecision(*row) for row in rows]
 
 

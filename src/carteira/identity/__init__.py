@@ -111,7 +111,7 @@ from carteira.identity.social.service import list_accounts as linked_accounts
 from carteira.identity.social.service import register as register_social
 from carteira.identity.social.service import unlink as unlink_account
 from carteira.identity.social.service import verify_code as verify_social_link
-from carteira.identity.trail.queries import DataAccessView, accesses_to
+from carteira.identity.trail.queries import DataAccessView, accesses_to, acts_about
 from carteira.identity.users.export import Format as ExportFormat
 from carteira.identity.users.export import export_users
 from carteira.identity.users.passwords import broken_rules
@@ -201,6 +201,7 @@ __all__ = [
     "WeakPassword",
     "WrongCredentials",
     "accesses_to",
+    "acts_about",
     "add_person",
     "ask_contact_confirmation",
     "ask_recovery",

@@ -1,8 +1,8 @@
 """The ledger's reads: balances now and at an instant, statements, owners, and the proof that it all adds up."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from carteira.kit.db.reads import Query, Reads, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import Instant
+from carteira.kit.values.ids import made_at
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import BigInt, CursorOf, Page, PageRequest, SmallInt
 from carteira.ledger.errors import AccountNotFound, EntryNotFound
@@ -95,6 +96,8 @@ class Reconciliation:
     differences: list[dict[str, Any]] = field(default_factory=list)
 
 
+_EARLIEST, _LATEST_INSTANT = 946_684_800, 4_102_444_800
+"""2000 and 2100, in Unix seconds."""
 _SYSTEM_TAIL = """
     SELECT coalesce(sum(posting.amount), 0)
     FROM ledger_entries entry
@@ -215,6 +218,46 @@ async def statement(
         via, _STATEMENT, account_ids=list(account_ids), at=at, seq=seq, entry_id=entry_id, line=line, limit=limit
     )
     return [StatementLine(*row) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingLine:
+    """Money that an entry brought to an account of a person; the amount in centavos."""
+
+    entry_id: UUID
+    kind: str
+    account_kind: str
+    amount: int
+    posted_at: datetime
+
+
+_INCOMING = text("""
+    SELECT entry.id, entry.kind, account.kind, posting.amount, posting.posted_at
+    FROM ledger_accounts account
+    JOIN ledger_postings posting ON posting.account_id = account.id
+    JOIN ledger_entries entry ON entry.id = posting.entry_id
+    WHERE account.owner_id = :owner_id AND posting.amount > 0 AND entry.kind = ANY(CAST(:kinds AS text[]))
+      AND posting.posted_at BETWEEN CAST(:since AS timestamptz) AND CAST(:until AS timestamptz)
+      AND entry.id > :after AND entry.id < :before
+    ORDER BY entry.id DESC, posting.line
+    LIMIT :limit
+""")
+_NEAR = timedelta(days=1)
+"""An entry is posted that near to when its id was made."""
+
+
+async def incoming(  # noqa: PLR0913 - what a list is asked by
+    tx: Tx, owner_id: UUID, kinds: Collection[str], *, after: UUID, before: UUID, limit: int
+) -> list[IncomingLine]:
+    """Give what entries of these kinds brought to a person's accounts, newest first, between two entries' ids."""
+    bounds = {"since": _instant(after) - _NEAR, "until": _instant(before) + _NEAR, "after": after, "before": before}
+    rows = await tx.execute(_INCOMING, {"owner_id": owner_id, "kinds": list(kinds), "limit": limit, **bounds})
+    return [IncomingLine(*row) for row in rows]
+
+
+def _instant(made: UUID) -> datetime:
+    """Return when an id was made, as far as the product goes back and on."""
+    return datetime.fromtimestamp(min(max(made_at(made), _EARLIEST), _LATEST_INSTANT), UTC)
 
 
 @dataclass(frozen=True, slots=True)

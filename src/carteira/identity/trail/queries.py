@@ -12,6 +12,7 @@ from carteira.identity.clients.models import ClientRow
 from carteira.identity.models import Role, User
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.actor import ActorKind
 from carteira.kit.values.ids import first_uuid7
 
 IdsOf = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
@@ -88,9 +89,11 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
     *,
     limit: int,
     before: UUID | None = None,
+    after: UUID | None = None,
     since: datetime | None = None,
+    by: Collection[ActorKind] = (),
 ) -> list[DataAccessView]:
-    """Give who looked at a person's data, in any module, newest first.
+    """Give who looked at a person's data, in any module, newest first; `by` names kinds of actors, all if none.
 
     `others` tell the ids beside the user's. Looks at everybody count from when the person was there.
     """
@@ -112,6 +115,10 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
     )
     if before is not None:
         query = query.where(AuditRecord.id < before)
+    if after is not None:
+        query = query.where(AuditRecord.id > after)
+    if by:
+        query = query.where(AuditRecord.actor_kind.in_(by))
     if since is not None:
         query = _since(query, since)
     return [
@@ -120,6 +127,24 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
         )
         for row, why, name, role in await tx.execute(query.limit(limit))
     ]
+
+
+async def acts_about(  # noqa: PLR0913 - what a list is asked by
+    tx: Tx, user_id: UUID, actions: Collection[str], *, after: UUID, before: UUID, limit: int
+) -> Sequence[AuditRecord]:
+    """Give the acts of these kinds that concern a person's account, newest first, between two ids."""
+    query = (
+        select(AuditRecord)
+        .where(
+            AuditRecord.subject_id == user_id,
+            AuditRecord.action.in_(actions),
+            AuditRecord.id > after,
+            AuditRecord.id < before,
+        )
+        .order_by(AuditRecord.id.desc())
+        .limit(limit)
+    )
+    return (await tx.scalars(query)).all()
 
 
 def _since(query: Select[Any], since: datetime) -> Select[Any]:

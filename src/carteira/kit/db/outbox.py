@@ -5,13 +5,13 @@ ledger's entries, the authorizer's decisions. A reader takes only rows of transa
 still open (`kit.db.positions`), so none can appear behind its place later. Subscribers are idempotent.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, RowMapping, Text, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Index, RowMapping, Text, cast, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
@@ -32,7 +32,10 @@ class Event(Base):
     """The outbox."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_xid_id", "xid", "id"),)
+    __table_args__ = (
+        Index("ix_events_xid_id", "xid", "id"),
+        Index("ix_events_user_id_id", text("(payload ->> 'user_id')"), "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
@@ -66,6 +69,24 @@ async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
     """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
     tx.add_all(Event(id=uuid7(), topic=topic, payload=payload) for payload in payloads)
     await tx.flush()
+
+
+async def events_of_person(  # noqa: PLR0913 - what a list is asked by
+    tx: Tx, user_id: UUID, topics: Collection[str], *, after: UUID, before: UUID, limit: int
+) -> Sequence[Event]:
+    """Give the events of these topics whose payload names a person, newest first, between two ids."""
+    query = (
+        select(Event)
+        .where(
+            Event.payload["user_id"].astext == str(user_id),
+            Event.topic.in_(topics),
+            Event.id > after,
+            Event.id < before,
+        )
+        .order_by(Event.id.desc())
+        .limit(limit)
+    )
+    return (await tx.scalars(query)).all()
 
 
 async def follow(tx: Tx, follower: Follower) -> int:

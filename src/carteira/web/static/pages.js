@@ -54,6 +54,13 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
 });
 
+// What was shown is marked as read by itself; without this script there is the button.
+for (const form of document.querySelectorAll("form[data-by-itself]")) {
+  fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" })
+    .then(() => form.remove())
+    .catch(() => {});
+}
+
 // A select that filters acts at once; the button that does it otherwise goes.
 for (const field of document.querySelectorAll("[data-submits]")) {
   field.form.querySelector("[data-go]")?.setAttribute("hidden", "");

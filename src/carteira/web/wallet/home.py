@@ -14,6 +14,7 @@ from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet import movements
 from carteira.web.wallet.movements import MoneyMovement
+from carteira.web.wallet.notices import inbox_of
 from carteira.web.wallet.pockets import BENEFITS, CASHBACK, Pocket, place, pocket_of
 
 router = pages()
@@ -55,6 +56,7 @@ class _Benefits:
 class _Products:
     cards: list[transit.Card]
     month: resellers.MonthOut | None
+    unread: int
 
 
 async def _money(page: WebPage) -> _Money:
@@ -83,7 +85,8 @@ async def _products(page: WebPage) -> _Products:
         month = None
         if page.has("resellers") and resellers.CLAIM in page.who.claims:
             month = await resellers.own_month(tx, page.who, business_month(clock.now()))
-    return _Products(cards, month)
+        unread = await inbox_of(page).unread(tx)
+    return _Products(cards, month, unread)
 
 
 @router.get("/app")
@@ -107,6 +110,7 @@ async def show_home(page: SignedPage) -> Response:
         days=movements.by_day(last),
         refused=_just_refused(refusals),
         month=products.month,
+        unread=products.unread,
         cashback=sum(account.available for account in money.accounts if account.kind == CASHBACK),
         has_cashback=any(account.kind == CASHBACK for account in money.accounts),
     )
