@@ -3,12 +3,13 @@
 import csv
 import io
 import re
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event
 
+from carteira.kit.values.clock import clock
 from carteira.web.wallet.charts import bars
 from tests.support.app import RunningApp
 from tests.support.benefits import open_benefit_account
@@ -38,8 +39,14 @@ async def test_a_month_is_listed_with_what_came_and_went(browser: PlainBrowser) 
     shown = await browser.get("/app/extrato")
     for said in ("Supermercado Boa Vista", "Cantina da Praca", "Panificadora Aurora", "Não passou", "Hoje"):
         assert said in shown.text
-    assert "Entrou+ R$ 533,50" in shown.text
-    assert "Saiu− R$ 100,14" in shown.text
+    for pocket, came, went in (
+        ("Alimentação", "500,00", "87,64"),
+        ("Refeição", "32,50", "12,00"),
+        ("Livre", "1,00", "0,50"),
+    ):
+        assert re.search(rf"{pocket}\S* ?[a-zç]+ Entrou\+ R\$ {came}Saiu− R\$ {went}", shown.text), shown.text
+    assert "533,50" not in shown.text, "pockets are never added up"
+    assert "100,14" not in shown.text, "pockets are never added up"
     assert "Faltaram R$ 18,40 no saldo de Refeição." in shown.text
 
 
@@ -69,12 +76,52 @@ async def test_a_filter_that_finds_nothing_can_be_cleared(browser: PlainBrowser)
 
 
 @pytest.mark.usefixtures("person")
-@pytest.mark.parametrize("query", ["mes=2026-13", "mes=x", "mes=9999-12", "mes=0001-01", "saldo=x", "mes=%00"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "mes=2026-13",
+        "mes=x",
+        "mes=9999-12",
+        "mes=0001-01",
+        "saldo=x",
+        "mes=%00",
+        "de=x",
+        "ate=0000-00-00",
+        "de=9999-12-31",
+        "ate=0001-01-01",
+    ],
+)
 async def test_an_odd_address_shows_a_statement(browser: PlainBrowser, query: str) -> None:
     shown = await browser.get(f"/app/extrato?{query}")
     assert shown.status == 200
     assert "Extrato" in shown.text
     assert (await browser.get("/app/extrato?q=" + "x" * 101)).status == 404
+
+
+@pytest.mark.usefixtures("person")
+async def test_days_are_chosen_freely(browser: PlainBrowser) -> None:
+    today = clock.today()
+    for query in (f"de={today}&ate={today}", f"de={today}", f"ate={today}", f"de={today}&ate=2020-01-01"):
+        shown = await browser.get(f"/app/extrato?{query}")
+        assert "Cantina da Praca" in shown.text, query
+        assert f"{today:%d/%m/%Y}" in shown.text
+    before = await browser.get(f"/app/extrato?de=2020-01-01&ate={today - timedelta(days=1)}")
+    assert "Nenhum movimento nestas datas" in before.text
+    chosen = await browser.get(f"/app/extrato?de={today}&ate={today}&saldo=refeicao&q=cantina")
+    assert "Supermercado" not in chosen.text
+    download = next(link for link in chosen.links if link.startswith("/app/extrato.csv"))
+    answer = await browser.client.get(download)
+    assert f'filename="extrato-{today}-a-{today}.csv"' in answer.headers["content-disposition"]
+    assert answer.text.count("\r\n") == 2
+    alone = await browser.get(f"/app/extrato?de={today}&ate={today}&saldo=refeicao")
+    assert "+ R$ 20,50" in alone.text.split("Hoje")[1][:20], "a day of one pocket is added up"
+
+
+@pytest.mark.usefixtures("person")
+async def test_a_day_of_several_pockets_has_no_total(browser: PlainBrowser) -> None:
+    shown = await browser.get("/app/extrato")
+    assert "432,86" not in shown.text
+    assert "433,36" not in shown.text
 
 
 @pytest.mark.usefixtures("person")

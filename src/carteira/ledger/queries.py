@@ -278,17 +278,18 @@ _MONTHS = text("""
     JOIN ledger_accounts account ON account.id = posting.account_id
     JOIN ledger_entries entry ON entry.id = posting.entry_id
     WHERE posting.account_id = ANY(CAST(:account_ids AS uuid[])) AND posting.posted_at >= :since
-      AND entry.kind <> ALL(CAST(:inside AS text[]))
+      AND posting.posted_at < :until AND entry.kind <> ALL(CAST(:inside AS text[]))
     GROUP BY 1, 2
     ORDER BY 1, 2
 """)
 
 
 async def totals_by_month(
-    tx: Tx, account_ids: Sequence[UUID], *, since: datetime, inside: Sequence[str] = ()
+    tx: Tx, account_ids: Sequence[UUID], *, since: datetime, until: datetime, inside: Sequence[str] = ()
 ) -> list[MonthTotal]:
     """Add up what came and went by month and kind of account; entries of the kinds `inside` move between them only."""
-    rows = await tx.execute(_MONTHS, {"account_ids": list(account_ids), "since": since, "inside": list(inside)})
+    bounds = {"since": since, "until": until}
+    rows = await tx.execute(_MONTHS, {"account_ids": list(account_ids), "inside": list(inside), **bounds})
     return [MonthTotal(month, kind, int(came), int(went)) for month, kind, came, went in rows]
 
 

@@ -72,8 +72,9 @@ class Day:
 
     @property
     def total(self) -> int:
-        """What came less what went, in centavos."""
-        return sum(movement.amount for movement in self.movements if movement.why is None)
+        """What came less what went, in centavos, where all is of one pocket; pockets are never added up."""
+        moved = [movement for movement in self.movements if movement.why is None]
+        return sum(movement.amount for movement in moved) if len({movement.pocket for movement in moved}) == 1 else 0
 
 
 def merchant_name(text: str) -> str:

@@ -1,15 +1,15 @@
-"""The statement: one month of all products, searched, filtered, drawn, printed and downloaded."""
+"""The statement: a month of all products, or freely chosen days, searched, filtered, drawn, printed and downloaded."""
 
 import asyncio
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 
 from carteira import benefits, identity, ledger
 from carteira.kit.values.clock import SAO_PAULO, business_month, clock
@@ -25,10 +25,11 @@ from carteira.web.wallet.pockets import Pocket, kind_of, place, pocket_of
 
 router = pages()
 _MOST = 500
-"""Lines of a month, and as many decisions of each account: nobody's month has more, and a page says so if it has."""
+"""Lines of a statement, and as many decisions of each account: a page says so where there are more."""
 _DRAWN_MONTHS = 6
 _OFFERED_MONTHS = 24
 _FIRST = date(2000, 1, 1)
+_DAY = timedelta(days=1)
 _REFUSED = "nao-passou"
 _BETWEEN_ONES_OWN = ("transit.transfer",)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,11 +38,34 @@ _SIGNS = re.compile(r"[^0-9a-zà-ÿ ]")
 
 @dataclass(frozen=True, slots=True)
 class StatementAsked:
-    """What of the statement is wanted."""
+    """What of the statement is wanted: the days from `first` to `last`, a whole month unless `free`."""
 
     month: date
+    first: date
+    last: date
+    free: bool
     pocket: str
     words: str
+
+    @property
+    def begins(self) -> datetime:
+        """The instant at which the first day begins."""
+        return _begins(self.first)
+
+    @property
+    def ends(self) -> datetime:
+        """The instant at which the last day is over."""
+        return _begins(self.last + _DAY)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What an address asks for the same days by."""
+        return {"de": f"{self.first}", "ate": f"{self.last}"} if self.free else {"mes": f"{self.month:%Y-%m}"}
+
+    @property
+    def file_name(self) -> str:
+        """What a download of it is called."""
+        return f"extrato-{self.first}-a-{self.last}" if self.free else f"extrato-{self.month:%Y-%m}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +74,67 @@ class _Books:
     accounts: list[ledger.LedgerAccountView]
     lines: list[ledger.StatementLine]
     totals: list[ledger.MonthTotal]
+    drawn: list[ledger.MonthTotal]
 
 
 @dataclass(frozen=True, slots=True)
-class StatementMonth:
-    """A month as it is shown."""
+class StatementShown:
+    """A statement as it is shown."""
 
     person: identity.PersonView
     movements: list[MoneyMovement]
     pockets: list[Pocket]
     months: list[date]
-    totals: list[ledger.MonthTotal]
+    totals: list["PocketTotal"]
+    drawn: list[ledger.MonthTotal]
     cut_off: bool
 
 
-def _asked(month: str, pocket: str, words: str) -> StatementAsked:
-    this = business_month(clock.now())
+@dataclass(frozen=True, slots=True)
+class PocketTotal:
+    """What came to a pocket and what went from it, in centavos; with its months drawn, where several have something."""
+
+    pocket: Pocket
+    came: int
+    went: int
+    chart: list[Bar] = field(default_factory=list)
+
+
+def _day(text: str) -> date | None:
     try:
-        wanted = date.fromisoformat(f"{month}-01") if month else this
+        return date.fromisoformat(text)
     except ValueError:
-        wanted = this
-    return StatementAsked(max(_FIRST, min(wanted, this)), pocket, " ".join(words.split()))
+        return None
 
 
-Month = Annotated[str, Query(alias="mes", max_length=7)]
+def _asked(days: "Days", pocket: str, words: str) -> StatementAsked:
+    this = business_month(clock.now())
+    month = max(_FIRST, min(_day(f"{days.month}-01") or this, this))
+    first, last = _day(days.first), _day(days.last)
+    free = bool(first or last)
+    if free:
+        today = clock.today()
+        last = max(_FIRST, min(last or today, today))
+        first = max(_FIRST, min(first or last.replace(day=1), today))
+        first, last = min(first, last), max(first, last)
+        month = last.replace(day=1)
+    else:
+        first, last = month, _next_month(month) - _DAY
+    assert first is not None, "told or the month's"
+    assert last is not None, "told or the month's"
+    return StatementAsked(month, first, last, free, pocket, " ".join(words.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Which days an address asks for: a month, or freely."""
+
+    month: Annotated[str, Query(alias="mes", max_length=7)] = ""
+    first: Annotated[str, Query(alias="de", max_length=10)] = ""
+    last: Annotated[str, Query(alias="ate", max_length=10)] = ""
+
+
+AskedDays = Annotated[Days, Depends()]
 PocketKey = Annotated[str, Query(alias="saldo", max_length=60)]
 Words = Annotated[str, Query(alias="q", max_length=100)]
 
@@ -91,7 +152,7 @@ def _begins(month: date) -> datetime:
     return datetime.combine(month, time(), SAO_PAULO)
 
 
-async def _read(page: WebPage, asked: StatementAsked) -> StatementMonth:
+async def _read(page: WebPage, asked: StatementAsked) -> StatementShown:
     books, decisions = await asyncio.gather(_ledger(page, asked), _decisions(page, asked))
     kinds = {account.id: account.kind for account in books.accounts}
     found = movements.of_lines(books.lines, kinds, {decision.id: decision for decision in decisions})
@@ -100,36 +161,49 @@ async def _read(page: WebPage, asked: StatementAsked) -> StatementMonth:
     this = business_month(clock.now())
     first = min((business_month(account.created_at) for account in books.accounts), default=this)
     months = [month for back in range(_OFFERED_MONTHS) if (month := _months_back(this, back)) >= first]
-    return StatementMonth(
+    wanted = kind_of(asked.pocket, held)
+    return StatementShown(
         books.person,
         _filtered(found, asked, held),
         [pocket_of(kind) for kind in held],
         months if asked.month in months else [*months, asked.month],
-        books.totals,
+        _by_pocket(books, asked, [wanted] if wanted else held),
+        books.drawn,
         len(books.lines) >= _MOST,
     )
 
 
 async def _ledger(page: WebPage, asked: StatementAsked) -> _Books:
-    begins, ends = _begins(asked.month), _begins(_next_month(asked.month))
-    before = ledger.LineKey(ends, 0, UUID(int=0), 0)
+    before = ledger.LineKey(asked.ends, 0, UUID(int=0), 0)
     async with page.database.transaction() as tx:
         person = await identity.person(tx, page.user_id)
         accounts = await ledger.accounts_of_owner(tx, page.user_id)
         ids = [account.id for account in accounts]
         lines = await ledger.statement(tx, ids, limit=_MOST, before=before)
-        drawn_from = _begins(_months_back(asked.month, _DRAWN_MONTHS - 1))
-        totals = await ledger.totals_by_month(tx, ids, since=drawn_from, inside=_BETWEEN_ONES_OWN)
-    return _Books(person, accounts, [line for line in lines if line.posted_at >= begins], totals)
+        drawn_from = asked.begins if asked.free else _begins(_months_back(asked.month, _DRAWN_MONTHS - 1))
+        found = await ledger.totals_by_month(tx, ids, since=drawn_from, until=asked.ends, inside=_BETWEEN_ONES_OWN)
+    totals = [total for total in found if asked.free or total.month == asked.month]
+    drawn = [] if asked.free else found
+    return _Books(person, accounts, [line for line in lines if line.posted_at >= asked.begins], totals, drawn)
+
+
+def _by_pocket(books: _Books, asked: StatementAsked, kinds: list[str]) -> list[PocketTotal]:
+    """Add up each pocket for itself: money with other rules is other money."""
+    found = []
+    for kind in kinds:
+        of_kind = [total for total in books.totals if total.kind == kind]
+        chart = _chart(asked.month, [total for total in books.drawn if total.kind == kind])
+        if of_kind or chart:
+            came, went = sum(total.came for total in of_kind), sum(total.went for total in of_kind)
+            found.append(PocketTotal(pocket_of(kind), came, went, chart))
+    return found
 
 
 async def _decisions(page: WebPage, asked: StatementAsked) -> list[benefits.OwnDecision]:
     if not page.has("benefits"):
         return []
     async with page.database.transaction() as tx:
-        return await benefits.decisions_of_person(
-            tx, page.user_id, since=_begins(asked.month), until=_begins(_next_month(asked.month)), limit=_MOST
-        )
+        return await benefits.decisions_of_person(tx, page.user_id, since=asked.begins, until=asked.ends, limit=_MOST)
 
 
 def _filtered(found: list[MoneyMovement], asked: StatementAsked, held: list[str]) -> list[MoneyMovement]:
@@ -151,15 +225,14 @@ def _plain(text: str) -> str:
 @router.get("/app/extrato")
 async def show_statement(
     page: SignedPage,
-    month: Month = "",
+    days: AskedDays,
     pocket: PocketKey = "",
     words: Words = "",
     opened: Annotated[str, Query(alias="aberto", max_length=100)] = "",
 ) -> Response:
-    """Show a month's movements."""
-    asked = _asked(month, pocket, words)
+    """Show the movements of a month, or of the days that are asked for."""
+    asked = _asked(days, pocket, words)
     shown = await _read(page, asked)
-    this_month = [total for total in shown.totals if total.month == asked.month]
     return page.show(
         "wallet/statement.html",
         block="list",
@@ -167,33 +240,24 @@ async def show_statement(
         shown=shown,
         days=movements.by_day(shown.movements),
         opened=opened,
-        came=sum(total.came for total in this_month),
-        went=sum(total.went for total in this_month),
-        spent_from=[(pocket_of(total.kind), total.went) for total in _spending(this_month)],
-        chart=_chart(asked.month, shown.totals),
+        today=clock.today(),
         now=clock.now(),
         full_name=shown.person.full_name,
         cpf=mask_cpf(shown.person.cpf) if shown.person.cpf else "",
     )
 
 
-def _spending(totals: list[ledger.MonthTotal]) -> list[ledger.MonthTotal]:
-    return sorted((total for total in totals if total.went), key=lambda total: place(total.kind))
-
-
 def _chart(month: date, totals: list[ledger.MonthTotal]) -> list[Bar]:
-    """Draw what went in the last months, where more than one has something."""
+    """Draw what went from a pocket in the last months, where more than one has something."""
     months = [_months_back(month, back) for back in reversed(range(_DRAWN_MONTHS))]
     spent = [sum(total.went for total in totals if total.month == drawn) for drawn in months]
     return bars(list(zip(months, spent, strict=True))) if sum(map(bool, spent)) > 1 else []
 
 
 @router.get("/app/extrato.csv")
-async def download_statement(
-    page: SignedPage, month: Month = "", pocket: PocketKey = "", words: Words = ""
-) -> Response:
+async def download_statement(page: SignedPage, days: AskedDays, pocket: PocketKey = "", words: Words = "") -> Response:
     """Give what the page shows as CSV, as spreadsheets in Brazil read it."""
-    asked = _asked(month, pocket, words)
+    asked = _asked(days, pocket, words)
     shown = await _read(page, asked)
     sheet = io.StringIO()
     writer = csv.writer(sheet, delimiter=";", lineterminator="\r\n")
@@ -212,8 +276,7 @@ async def download_statement(
                 "Não passou" if movement.why else "Feito",
             ]
         )
-    name = f"extrato-{asked.month:%Y-%m}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="{asked.file_name}.csv"', "Cache-Control": "no-store"}
     return Response("\ufeff" + sheet.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
 
 
