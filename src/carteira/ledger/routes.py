@@ -11,7 +11,7 @@ from carteira.kit.values.clock import Instant, clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 from carteira.ledger import operations, queries
@@ -38,7 +38,7 @@ async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queri
     return account
 
 
-@router.get("/accounts/{account_id}", summary="Conta e saldo", dependencies=[looks("ledger_account_read")])
+@router.get("/accounts/{account_id}", summary="Conta e saldo", dependencies=[polled(), looks("ledger_account_read")])
 async def get_account(account_id: UUID, tx: TxDep, who: Who) -> LedgerAccountOut:
     """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
     return LedgerAccountOut.model_validate(await _visible(tx, account_id, who, "ledger_account_read"))
@@ -59,7 +59,9 @@ async def get_balance(
     return LedgerBalanceOut(account_id=account_id, balance=balance, at=at or clock.now())
 
 
-@router.get("/accounts/{account_id}/statement", summary="Extrato", dependencies=[looks("ledger_statement_read")])
+@router.get(
+    "/accounts/{account_id}/statement", summary="Extrato", dependencies=[polled(), looks("ledger_statement_read")]
+)
 async def get_statement(
     account_id: UUID,
     tx: TxDep,

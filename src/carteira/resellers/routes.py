@@ -14,7 +14,7 @@ from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.client_address import client_address
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import TxDep
@@ -114,7 +114,7 @@ async def register_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters a
     return await bulk.register_many(tx, policy, who, lines, atomic=atomic, approved_up_to=most)
 
 
-@purchases.get("", summary="Compras e o seu cashback", dependencies=[looks("purchases_listed")])
+@purchases.get("", summary="Compras e o seu cashback", dependencies=[polled(), looks("purchases_listed")])
 async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     tx: TxDep,
     who: Who,
@@ -180,14 +180,14 @@ async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cp
     return await accumulated.accumulated(state.database, state.cashback_service, policy, who, cpf)
 
 
-@cashback.get("/balance", summary="Saldo de cashback", dependencies=[looks("cashback_balance_read")])
+@cashback.get("/balance", summary="Saldo de cashback", dependencies=[polled(), looks("cashback_balance_read")])
 async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
     """Mostra o cashback que pode ser usado na próxima compra."""
     reseller = await resellers.visible(tx, who, cpf, look="cashback_balance_read")
     return CashbackBalanceOut(balance=await resellers.balance(tx, reseller))
 
 
-@cashback.get("/statement", summary="Extrato de cashback", dependencies=[looks("cashback_statement_read")])
+@cashback.get("/statement", summary="Extrato de cashback", dependencies=[polled(), looks("cashback_statement_read")])
 async def get_statement(
     tx: TxDep,
     who: Who,

@@ -277,6 +277,15 @@ class Settings(BaseSettings):
         description="Whether a person's recharge of a transport card needs no payment; empty: it needs none, in "
         "development only.",
     )
+    tap_ahead_minutes: int = Field(
+        10,
+        ge=0,
+        le=1_440,
+        description="How far ahead a validator's clock may be; a tap beyond is kept, charges nothing and waits.",
+    )
+    tap_behind_days: int = Field(
+        30, ge=1, le=3_650, description="How old a tap may be when it comes; an older one waits likewise."
+    )
     govbr_client_id: str | None = Field(None, description="Client id of gov.br sign-in; empty: it is off.")
     govbr_client_secret: SecretStr | None = Field(None, description="Client secret of gov.br sign-in.")
     govbr_issuer: str = Field(

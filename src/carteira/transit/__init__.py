@@ -6,6 +6,7 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 - a card's balance is its ledger account's and never goes below zero; only an active card recharges or debits;
 - a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and what is owed
   (`outstanding`) is what the system account `transit.receivable` is short of;
+- a tap whose clock is impossible is kept, charges nothing, and waits for an operator (`waiting`);
 - a recharge is paid for in cash at a counter (`transit.cash`), or needs no payment where the settings say so;
 - money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
@@ -47,7 +48,8 @@ from carteira.transit.queries import (
 )
 from carteira.transit.seed import seed
 from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, tell_reversed, unblock
-from carteira.transit.taps import TapResult, account_for, forgive_reversed, refuse_reversal
+from carteira.transit.taps import ClockBounds, TapResult, account_for, forgive_reversed, refuse_reversal
+from carteira.transit.waiting import observe
 
 __all__ = [
     "BalanceRemains",
@@ -57,6 +59,7 @@ __all__ = [
     "CardNotActive",
     "CardNotFound",
     "CardOfAnother",
+    "ClockBounds",
     "InsufficientBalance",
     "PaymentRequired",
     "Ride",
@@ -84,7 +87,7 @@ __all__ = [
 ]
 
 
-def module(*, recharge_without_payment: bool) -> Module:
+def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module:
     """Hand transit to the composition root; `recharge_without_payment` lets people recharge their cards for nothing."""
     from carteira.transit.operations import OPERATIONS
     from carteira.transit.routes import cards_router, transit_router
@@ -92,6 +95,7 @@ def module(*, recharge_without_payment: bool) -> Module:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.recharge_without_payment = recharge_without_payment
+        app.state.tap_bounds = tap_bounds
         yield
 
     ledger.guard_reversal("transit.recharge", tell_reversed)
@@ -103,6 +107,7 @@ def module(*, recharge_without_payment: bool) -> Module:
         routers=(cards_router, transit_router),
         operations=OPERATIONS,
         lifespan=lifespan,
+        observe=observe,
         export_person=export_person,
         erase_person=erase_person,
     )

@@ -72,6 +72,20 @@ class BalanceRemains(Conflict):
     detail = "Ainda há saldo em cartão de transporte. Use ou retire o saldo antes de excluir a conta."
 
 
+class TapNotFound(NotFound):
+    """There is no tap with the id."""
+
+    code = "tap_not_found"
+    detail = "Viagem não encontrada."
+
+
+class TapDecided(Conflict):
+    """The tap does not wait: an operator has decided it, or none had to."""
+
+    code = "tap_already_decided"
+    detail = "Esta viagem não está à espera de uma decisão."
+
+
 class RideSettled(Conflict):
     """A ride that was owed and paid later, and the payment of debts, are not undone entry by entry."""
 

@@ -45,21 +45,23 @@ class CardBlock(Base):
 class Tap(Base):
     """A ride that a validator recorded. `paid + owed` is the fare; `outstanding` is what is still owed of it.
 
-    `result` is empty only inside the transaction that claims the tap's id and decides it.
+    `result` is empty only inside the transaction that claims the tap's id and decides it. `tapped_at` is what
+    the validator's clock said, or what an operator put in the place of the impossible.
     """
 
     __tablename__ = "transit_taps"
     __table_args__ = (
         UniqueConstraint("tap_id"),
         CheckConstraint("amount > 0", name="amount"),
-        CheckConstraint("result IN ('debited', 'owed', 'denied')", name="result"),
+        CheckConstraint("result IN ('debited', 'owed', 'denied', 'waiting')", name="result"),
         CheckConstraint(
             "CASE WHEN result = 'denied' THEN paid = 0 AND owed = 0 AND reason IS NOT NULL"
-            " WHEN result IS NULL THEN paid = 0 AND owed = 0 ELSE paid + owed = amount END",
+            " WHEN result IS NULL OR result = 'waiting' THEN paid = 0 AND owed = 0 ELSE paid + owed = amount END",
             name="fare",
         ),
         CheckConstraint("paid >= 0 AND owed >= 0 AND outstanding BETWEEN 0 AND owed", name="outstanding"),
         Index("ix_transit_taps_card_id", "card_id"),
+        Index("ix_transit_taps_waiting", "id", postgresql_where="result = 'waiting'"),
         Index("ix_transit_taps_user_id", "user_id", "tapped_at", "id", postgresql_where="outstanding > 0"),
     )
 

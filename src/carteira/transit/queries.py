@@ -204,7 +204,7 @@ async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[
     query = (
         select(Tap.id, Tap.entry_id, Tap.amount, Tap.paid, Tap.tapped_at, Tap.line, Tap.reason)
         .join(TransportCard, TransportCard.id == Tap.card_id)
-        .where(TransportCard.card_number == card_number)
+        .where(TransportCard.card_number == card_number, Tap.result != "waiting")
         .order_by(Tap.tapped_at.desc(), Tap.id.desc())
         .limit(limit)
     )

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.security import audit
-from carteira.kit.web.access import Principal, Who, acts, claims, reads
+from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, TxDep
-from carteira.transit import operations, queries, service, taps
+from carteira.transit import operations, queries, service, taps, waiting
 from carteira.transit.errors import PaymentRequired
 from carteira.transit.schemas import (
     AmountIn,
@@ -27,10 +27,14 @@ from carteira.transit.schemas import (
     DebtsOut,
     DeniedCardOut,
     NewBalanceOut,
+    TapChargeIn,
+    TapDismissalIn,
     TapOut,
     TapsIn,
     TapsOut,
+    WaitingTapOut,
 )
+from carteira.transit.taps import ClockBounds
 
 cards_router = APIRouter(route_class=JsonRoute, prefix="/transport-cards", tags=["transit"])
 transit_router = APIRouter(route_class=JsonRoute, prefix="/transit", tags=["transit"])
@@ -41,11 +45,18 @@ async def _free_recharges(request: Request) -> bool:
     return is_free
 
 
+async def _clock_bounds(request: Request) -> ClockBounds:
+    bounds: ClockBounds = request.app.state.tap_bounds
+    return bounds
+
+
+Bounds = Annotated[ClockBounds, Depends(_clock_bounds)]
+Reviewer = Annotated[Principal, claims("transit:review")]
 FreeRecharges = Annotated[bool, Depends(_free_recharges)]
 CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"])]
 
 
-@cards_router.get("", summary="Meus cartões")
+@cards_router.get("", summary="Meus cartões", dependencies=[polled()])
 async def list_cards(
     request: Request, reads: ReadsDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[CardOut]:
@@ -65,7 +76,7 @@ async def issue(tx: TxDep, who: Who) -> CardOut:
     return CardOut.model_validate(await service.issue(tx, who.user_id))
 
 
-@cards_router.get("/{card_number}/balance", summary="Saldo de um cartão")
+@cards_router.get("/{card_number}/balance", summary="Saldo de um cartão", dependencies=[polled()])
 async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> CardBalanceOut:
     """Mostra o saldo de um cartão da própria pessoa."""
     return CardBalanceOut(card_number=card_number, balance=await queries.balance(reads, who.user_id, card_number))
@@ -94,7 +105,7 @@ async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) ->
     return NewBalanceOut(card_number=card_number, new_balance=balance)
 
 
-@cards_router.get("/{card_number}/history", summary="Histórico de um cartão")
+@cards_router.get("/{card_number}/history", summary="Histórico de um cartão", dependencies=[polled()])
 async def get_history(
     card_number: CardNumber,
     reads: ReadsDep,
@@ -137,14 +148,48 @@ async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
     "/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts("transit_taps_sent")]
 )
 @idempotent()
-async def send_taps(body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")]) -> TapsOut:
+async def send_taps(
+    body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], bounds: Bounds
+) -> TapsOut:
     """Conta cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
 
-    O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`.
+    O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`. Com
+    um relógio impossível a viagem é guardada, nada é cobrado, e um operador decide (`waiting`).
     """
-    results = await taps.account_for(tx, who.id, body.taps, actor=who.actor)
+    results = await taps.account_for(tx, who.id, body.taps, bounds=bounds, actor=who.actor)
     await audit.record(tx, "transit_taps_sent", taps=len(results))
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
+
+
+@transit_router.get(
+    "/taps/waiting", summary="Viagens com relógio impossível", dependencies=[looks("waiting_taps_listed")]
+)
+async def list_waiting_taps(
+    tx: TxDep, _who: Reviewer, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[WaitingTapOut]:
+    """Lista as viagens guardadas que esperam um operador, na ordem em que chegaram."""
+    page = asked.page(await waiting.listed(tx, limit=asked.limit + 1, after=asked.after), lambda tap: tap.id)
+    await audit.record_looks(tx, "waiting_taps_listed", waiting.people_of(page.items))
+    return page.map(WaitingTapOut.model_validate)
+
+
+@transit_router.post(
+    "/taps/{tap_id}/charge", summary="Cobrar uma viagem que espera", dependencies=[acts("tap_charged")]
+)
+@idempotent()
+async def charge_tap(tap_id: UUID, tx: TxDep, who: Reviewer, bounds: Bounds, body: TapChargeIn | None = None) -> TapOut:
+    """Conta a viagem no instante em que foi feita, ou em que chegou; com o cartão bloqueado então, é recusada."""
+    at = body.tapped_at if body else None
+    return TapOut.model_validate(await waiting.charge(tx, tap_id, tapped_at=at, bounds=bounds, who=who))
+
+
+@transit_router.post(
+    "/taps/{tap_id}/dismiss", summary="Não cobrar uma viagem que espera", dependencies=[acts("tap_dismissed")]
+)
+@idempotent(money=False)
+async def dismiss_tap(tap_id: UUID, body: TapDismissalIn, tx: TxDep, who: Reviewer) -> TapOut:
+    """Recusa a viagem: ninguém a paga. O motivo fica na auditoria."""
+    return TapOut.model_validate(await waiting.dismiss(tx, tap_id, reason=body.reason, who=who))
 
 
 @transit_router.post(
@@ -174,7 +219,11 @@ async def recharge_for_cash(
 @transit_router.get(
     "/denied-cards",
     summary="Cartões a recusar",
-    dependencies=[claims("transit:validate"), reads("cards' numbers for validators; whose they are is not shown")],
+    dependencies=[
+        polled(),
+        claims("transit:validate"),
+        reads("cards' numbers for validators; whose they are is not shown"),
+    ],
 )
 async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)) -> Page[DeniedCardOut]:
     """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""

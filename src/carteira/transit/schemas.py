@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from carteira.kit.values.clock import Instant
 from carteira.kit.values.money import Amount
 
 MAX_FARE = 100_000
@@ -108,8 +109,8 @@ class TapOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: str
-    result: Literal["debited", "owed", "denied", "conflict"]
-    reason: Literal["unknown_card", "card_blocked", "card_cancelled", "tap_id_reused"] | None
+    result: Literal["debited", "owed", "denied", "conflict", "waiting"]
+    reason: Literal["unknown_card", "card_blocked", "card_cancelled", "tap_id_reused", "clock_impossible"] | None
     paid: int = Field(description="Quanto o saldo pagou")
     owed: int = Field(description="Quanto ficou devendo, a pagar na próxima recarga")
     replayed: bool = Field(description="Já tinha sido contado antes; nada se moveu agora")
@@ -119,6 +120,38 @@ class TapsOut(BaseModel):
     """The results, in the order of the taps sent."""
 
     results: list[TapOut]
+
+
+class WaitingTapOut(BaseModel):
+    """A tap whose clock was impossible, which waits for an operator."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID = Field(description="O que vai no endereço de quem decide")
+    tap_id: str = Field(description="O `id` que o validador deu", examples=["b474-000001"])
+    client_id: UUID = Field(description="Quem enviou")
+    card_number: str = Field(examples=["9076123412341234"])
+    amount: int
+    tapped_at: datetime = Field(description="O instante que o validador disse")
+    received_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+class TapChargeIn(BaseModel):
+    """When a ride was really made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tapped_at: Instant | None = Field(None, description="Quando a viagem foi feita; sem ele, quando chegou")
+
+
+class TapDismissalIn(BaseModel):
+    """Why nobody pays for a ride."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=300, examples=["Validador sem relógio, em teste"])]
 
 
 class DebtOut(BaseModel):

@@ -19,14 +19,13 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.problems import InvalidInput
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
 from carteira.transit.service import FARE_BOX, RECEIVABLE, tell_paid, tell_reversed
 
-CLOCK_SKEW = timedelta(days=1)
-"""How far ahead a validator's clock may be."""
+IMPOSSIBLE = "clock_impossible"
+"""Why a tap waits for an operator, or was denied by one."""
 
 _CLAIM = text("""
     INSERT INTO transit_taps (id, tap_id, fingerprint, client_id, amount, tapped_at, line, vehicle, received_at)
@@ -73,6 +72,19 @@ class TapResult:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ClockBounds:
+    """How far a validator's clock may be from ours; a ride that it puts beyond was made at another time, or never."""
+
+    ahead: timedelta
+    behind: timedelta
+
+    def hold(self, tapped_at: datetime) -> bool:
+        """Return whether a tap may have been made at an instant."""
+        now = clock.now()
+        return now - self.behind <= tapped_at <= now + self.ahead
+
+
 @dataclass(slots=True)
 class _Decision:
     tap_id: str
@@ -109,21 +121,20 @@ def _fingerprint(tap: RecordedTap) -> bytes:
     return hashlib.sha256(orjson.dumps([tap.card_number, tap.amount, instant, tap.line, tap.vehicle])).digest()
 
 
-async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap], *, actor: Actor) -> list[TapResult]:
+async def account_for(
+    tx: Tx, client_id: UUID, taps: Sequence[RecordedTap], *, bounds: ClockBounds, actor: Actor
+) -> list[TapResult]:
     """Account for taps in any order, each id once whoever sends it, and give the results in the order of the taps.
 
-    An id that was seen before gives its first result again; with other content it is a `conflict` and moves nothing.
-
-    Raises:
-        InvalidInput: a tap lies in the future by more than `CLOCK_SKEW`; none is accounted for.
+    An id that was seen before gives its result again; with other content it is a `conflict` and moves nothing. A tap
+    whose clock is impossible is kept, charges nothing and waits for an operator.
     """
-    _refuse_future(taps)
     first: dict[str, RecordedTap] = {}
     for tap in taps:
         first.setdefault(tap.id, tap)
     claimed = await _claim(tx, client_id, [first[tap_id] for tap_id in sorted(first)])
     if claimed:
-        await _decide(tx, [first[tap_id] for tap_id in claimed], actor)
+        await decide(tx, [first[tap_id] for tap_id in claimed], actor, bounds)
     rows = await tx.scalars(select(Tap).where(Tap.tap_id.in_(first)))
     known = {row.tap_id: row for row in rows}
     results = []
@@ -133,17 +144,6 @@ async def account_for(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap], *, a
     for result in results:
         metrics.taps.labels("replayed" if result.replayed else result.result).inc()
     return results
-
-
-def _refuse_future(taps: Sequence[RecordedTap]) -> None:
-    latest = clock.now() + CLOCK_SKEW
-    errors = [
-        {"field": f"taps.{index}.tapped_at", "message": "O instante está no futuro."}
-        for index, tap in enumerate(taps)
-        if tap.tapped_at > latest
-    ]
-    if errors:
-        raise InvalidInput(errors=errors)
 
 
 def _result(tap: RecordedTap, row: Tap, *, replayed: bool) -> TapResult:
@@ -187,15 +187,20 @@ async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
     return fleet
 
 
-async def _decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor) -> None:
-    """Lock the cards, charge each ride in the order of their times, and write what became of it."""
+async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: ClockBounds | None = None) -> None:
+    """Lock the cards, charge each ride in the order of their times, and write what became of it.
+
+    With `bounds`, a ride that its validator's clock puts beyond them waits.
+    """
     fleet = await _lock_fleet(tx, taps)
     book = await ledger.lock(tx, [card.account_id for card in fleet.cards.values()])
     decisions = []
     for tap in sorted(taps, key=lambda tap: (tap.tapped_at, tap.id)):
         reason = fleet.denial(tap)
         card = fleet.cards.get(tap.card_number)
-        if reason is not None or card is None:
+        if card is not None and bounds is not None and not bounds.hold(tap.tapped_at):
+            decisions.append(_Decision(tap.id, "waiting", card, IMPOSSIBLE))
+        elif reason is not None or card is None:
             decisions.append(_Decision(tap.id, "denied", card, reason))
         else:
             decisions.append(_charge(book, card, tap))

@@ -22,6 +22,7 @@ ROLES: Mapping[str, frozenset[str]] = {
             "identity:prove",
             "purchases:read",
             "transit:recharge",
+            "transit:review",
             "users:read",
             "users:suspend",
         }

@@ -12,13 +12,13 @@ from carteira.identity.signin import service, totp
 from carteira.identity.signin import step_up as steps
 from carteira.identity.signin.schemas import ChallengeOut, CodeIn, EnrolmentOut, MfaIn, RecoveryCodesOut, StepUpIn
 from carteira.kit.web.access import Who, public
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.transaction import TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
 
-@router.get("/.well-known/jwks.json", summary="Chaves públicas", dependencies=[public("keys to verify with")])
+@router.get("/.well-known/jwks.json", summary="Chaves públicas", dependencies=[polled(), public("keys to verify with")])
 async def get_keys(identity: IdentityDep, response: Response) -> dict[str, Any]:
     """As chaves públicas que conferem os tokens de acesso (RFC 7517)."""
     response.headers["Cache-Control"] = "public, max-age=60"

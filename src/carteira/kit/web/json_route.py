@@ -4,12 +4,13 @@ A name that stands twice, in a body or a query, has two meanings or none; a para
 know is a mistyped filter, which would show everything.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
-from http import HTTPMethod
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
@@ -49,11 +50,25 @@ def any_query(why: str) -> DependsMarker:
     return DependsMarker(AnyQuery(why))
 
 
+class Polled(Marker):
+    """Has a route's answer carry its digest (`ETag`), so that who has it already is told so: 304, without the body."""
+
+
+def polled() -> DependsMarker:
+    """Say that a read is asked for again and again, mostly to learn that nothing has changed."""
+    return DependsMarker(Polled())
+
+
 class JsonRoute(APIRoute):
     """A route of ours; every router names it as its `route_class`. No parameter of a query is a list.
 
     Pages that links of messages open take any query: mail programs and providers add names of their own.
     """
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether the route's answers carry their digest."""
+        return any(isinstance(dependency.call, Polled) for dependency in self.dependant.dependencies)
 
     def known_queries(self) -> frozenset[str] | None:
         """Return the names that the route's query may have; None: any."""
@@ -69,6 +84,7 @@ class JsonRoute(APIRoute):
         Markers are not resolved with each request.
         """
         known = self.known_queries()
+        is_polled = self.is_polled
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
         kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
@@ -82,9 +98,22 @@ class JsonRoute(APIRoute):
             if request.scope["query_string"]:
                 _insist_on_one_meaning(request, known)
             request.state.kind = kind
-            return await handler(_Request(request.scope, request.receive))
+            response = await handler(_Request(request.scope, request.receive))
+            return _unless_known(request, response) if is_polled else response
 
         return handle
+
+
+def _unless_known(request: Request, response: Response) -> Response:
+    """Give an answer its digest, or say that who asks has it already."""
+    if response.status_code != HTTPStatus.OK:
+        return response
+    tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or known == ["*"]:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    response.headers["ETag"] = tag
+    return response
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

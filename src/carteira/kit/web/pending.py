@@ -18,7 +18,7 @@ from carteira.kit.web.access import Who, acts, looks, reads, step_up
 from carteira.kit.web.approvals import Desk, DeskDep
 from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import TxDep
 
@@ -115,7 +115,7 @@ def _members(row: PendingOperation, names: Mapping[UUID, str]) -> dict[str, Any]
 @router.get(
     "",
     summary="Operações que esperam uma segunda pessoa",
-    dependencies=[reads("operations by summaries, which hold no personal data")],
+    dependencies=[polled(), reads("operations by summaries, which hold no personal data")],
 )
 async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     tx: TxDep,
@@ -157,7 +157,7 @@ async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut
     "/{operation_id}",
     summary="Uma operação pendente",
     response_model=WholePendingOperationOut,
-    dependencies=[looks("pending_operation_read")],
+    dependencies=[polled(), looks("pending_operation_read")],
 )
 async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> Response:
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""

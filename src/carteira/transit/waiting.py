@@ -1,0 +1,139 @@
+"""Taps that wait for an operator, since their validator's clock was impossible: charged as of another instant, or not.
+
+A validator whose clock stands at 1970, or a day ahead, has recorded a ride all the same; when it was made decides
+whether the card was blocked by then, and so whose it is to pay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.approvals import OwnOperation
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import InvalidInput
+from carteira.transit import metrics
+from carteira.transit.errors import TapDecided, TapNotFound
+from carteira.transit.models import Tap, TransportCard
+from carteira.transit.taps import IMPOSSIBLE, ClockBounds, TapResult, decide
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTap:
+    """A tap that waits; the amount in centavos, `tapped_at` as the validator's clock told it."""
+
+    id: UUID
+    tap_id: str
+    client_id: UUID
+    user_id: UUID | None
+    card_number: str
+    amount: int
+    tapped_at: datetime
+    received_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """A tap as `decide` reads it."""
+
+    id: str
+    card_number: str
+    amount: int
+    tapped_at: datetime
+    line: str | None
+    vehicle: str | None
+
+
+async def listed(tx: Tx, *, limit: int, after: UUID | None = None) -> list[WaitingTap]:
+    """List the taps that wait, those that came first first."""
+    query = (
+        select(
+            Tap.id,
+            Tap.tap_id,
+            Tap.client_id,
+            Tap.user_id,
+            TransportCard.card_number,
+            Tap.amount,
+            Tap.tapped_at,
+            Tap.received_at,
+            Tap.line,
+            Tap.vehicle,
+        )
+        .join(TransportCard, TransportCard.id == Tap.card_id)
+        .where(Tap.result == "waiting")
+        .order_by(Tap.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(Tap.id > after)
+    return [WaitingTap(*tuple(row)) for row in await tx.execute(query)]
+
+
+async def charge(tx: Tx, tap_id: UUID, *, tapped_at: datetime | None, bounds: ClockBounds, who: Principal) -> TapResult:
+    """Account for a tap that waits as of an instant, or of when it came; the card's state by then decides.
+
+    Raises:
+        TapNotFound, TapDecided: there is none, or it does not wait.
+        OwnOperation: it is a ride of who decides.
+        InvalidInput: the instant is impossible too.
+    """
+    tap, card_number = await _waiting(tx, tap_id, who)
+    at = tapped_at or tap.received_at
+    if tapped_at is not None and not bounds.hold(tapped_at):
+        message = "O instante está longe demais de agora: uma viagem não foi feita então."
+        raise InvalidInput(errors=[{"field": "tapped_at", "message": message}])
+    told, tap.tapped_at = tap.tapped_at, at
+    await tx.flush()
+    await decide(tx, [_Recorded(tap.tap_id, card_number, tap.amount, at, tap.line, tap.vehicle)], who.actor)
+    await tx.refresh(tap)
+    assert tap.result is not None, "it was decided"
+    await audit.record(
+        tx, "tap_charged", subject=tap.user_id, entry=tap.entry_id, tap=tap.tap_id, clock=told.isoformat()
+    )
+    metrics.taps.labels(tap.result).inc()
+    return TapResult(tap.tap_id, tap.result, tap.reason, tap.paid, tap.owed, replayed=False)
+
+
+async def dismiss(tx: Tx, tap_id: UUID, *, reason: str, who: Principal) -> TapResult:
+    """Deny a tap that waits: nobody pays for it.
+
+    Raises:
+        TapNotFound, TapDecided: there is none, or it does not wait.
+        OwnOperation: it is a ride of who decides.
+    """
+    tap, _ = await _waiting(tx, tap_id, who)
+    tap.result, tap.reason = "denied", IMPOSSIBLE
+    await tx.flush()
+    await audit.record(tx, "tap_dismissed", subject=tap.user_id, tap=tap.tap_id, why=reason)
+    metrics.taps.labels("denied").inc()
+    return TapResult(tap.tap_id, "denied", IMPOSSIBLE, 0, 0, replayed=False)
+
+
+async def _waiting(tx: Tx, tap_id: UUID, who: Principal) -> tuple[Tap, str]:
+    """Lock a tap that waits, and give it with its card's number."""
+    tap = await tx.scalar(select(Tap).where(Tap.id == tap_id).with_for_update())
+    if tap is None:
+        raise TapNotFound
+    if tap.result != "waiting":
+        raise TapDecided
+    if tap.user_id == who.id:
+        raise OwnOperation
+    card_number = await tx.scalar(select(TransportCard.card_number).where(TransportCard.id == tap.card_id))
+    assert card_number is not None, "only a tap of a known card waits"
+    return tap, card_number
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metrics of what waits."""
+    metrics.taps_waiting.set(await tx.scalar(select(func.count()).where(Tap.result == "waiting")) or 0)
+
+
+def people_of(taps: Sequence[WaitingTap]) -> list[UUID | None]:
+    """Give whom taps show."""
+    return [tap.user_id for tap in taps]
