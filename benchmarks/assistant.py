@@ -10,6 +10,9 @@ fresh questions are written.
 - wrong: of questions within scope, those answered with another topic's answer;
 - false: of questions out of scope, those answered at all.
 
+Then the sets of acts (`assistant_acts`), and the questions through the whole reading, acts included: a question that
+begins an act of another topic is as wrong as one that gets another answer.
+
 The baseline is the usual way: the topic with most words in common, answered from two words on.
 """
 
@@ -22,6 +25,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from carteira.assistant.model_cache import TrainedModel
 
 EVALUATION = Path(__file__).parents[1] / "tests" / "assistant" / "evaluation"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -119,7 +126,7 @@ def main() -> None:
     os.environ.update(ONE_THREAD)
     from carteira.assistant.embedding import encoder  # noqa: PLC0415 - the same
     from carteira.assistant.knowledge import package  # noqa: PLC0415 - the same
-    from carteira.assistant.model_cache import phrases  # noqa: PLC0415 - numpy reads the environment when it is imported
+    from carteira.assistant.model_cache import TrainedModel, phrases  # noqa: PLC0415 - numpy reads the environment
     from carteira.assistant.ranker import OUTSIDE, Ranker  # noqa: PLC0415 - the same
 
     topics = {topic.slug: topic for topic in package()}
@@ -152,6 +159,8 @@ def main() -> None:
             print(f"\n{name_of_set}: {within} questions within scope, {len(asked) - within} out of it")
             for name, answerer in ways.items():
                 print(f"  {name:22} {measure(asked, answerer)}")
+    mind = TrainedModel(0, topics, hybrid)
+    print_acts(mind, sets, with_missed=arguments.tuning and arguments.failures)
     if arguments.tuning and arguments.failures:
         print_failures(ways["hybrid"])
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
@@ -176,6 +185,22 @@ def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: froze
     for name, fusion in found.items():
         print(f"{name}: {fusion}")
     return {name: by(fusion) for name, fusion in found.items()}
+
+
+def print_acts(mind: "TrainedModel", sets: Sequence[str], *, with_missed: bool) -> None:
+    """Print how acts are read, and what becomes of the questions when acts are read as well."""
+    from benchmarks import assistant_acts  # noqa: PLC0415 - as above
+
+    print("\nacts, as a first message or as an answer")
+    for name in (assistant_acts.TUNING, *(assistant_acts.HELD_OUT if "heldout" in sets else ())):
+        reading = assistant_acts.measure(mind, name)
+        print(f"  {name:22} {reading}")
+        for row, taken in reading.missed if with_missed and name == assistant_acts.TUNING else ():
+            print(f"    MISS   {row['say']} -> {taken} not {row['expect']}")
+    print("\nquestions, acts read as well")
+    for name in sets:
+        found = assistant_acts.questions_read(mind, [(question.text, question.topic) for question in questions(name)])
+        print(f"  {name:22} " + "  ".join(f"{what} {count}" for what, count in found.most_common()))
 
 
 def print_failures(answerer: Answerer) -> None:

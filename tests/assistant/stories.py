@@ -219,7 +219,8 @@ STORIES = [
         "block", "block_card", [Turn("perdi meu cartão de ônibus, bloqueia", "bloqueado")], _card, _is_blocked,
     ),
     Story(
-        "unblock", "unblock_card", [Turn("desbloquear um cartão", "desbloqueado")], _blocked, _has(700),
+        "unblock", "unblock_card",
+        [Turn("desbloquear um cartão", "Desbloquear"), Turn("sim", "desbloqueado")], _blocked, _has(700),
     ),
     Story(
         "cashback", "cashback_month", [Turn("quanto ganhei de cashback esse mês", "R$ 180,00")], _reseller

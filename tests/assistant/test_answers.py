@@ -22,8 +22,9 @@ CARDS = ["1. Cartão 1111 2222 3333 4444: R$ 7,00", "2. Cartão 9999 8888 7777 6
         "ta certo",
         "belê",
         "fechado",
-        "pode ser",
         "pode mandar ver",
+        "mete bala",
+        "tenho certeza",
         "bora simbora",
         "👍🏽",
         "✅",
@@ -120,6 +121,8 @@ def test_a_no_is_a_no(text: str) -> None:
         "sim ou nao",
         "quero 20",
         "pode cancelar depois",
+        "pode ser",
+        "é, né",
     ],
 )
 def test_what_says_more_or_less_than_yes_is_asked_again(text: str) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from carteira.assistant.requests import Mood, SpokenAct, despairs, insults, read
+from carteira.assistant.feelings import despairs, insults
+from carteira.assistant.requests import Mood, SpokenAct, read
 from tests.support.app import RunningApp
 from tests.support.chat import MENU, ChatUser
 
@@ -21,6 +22,11 @@ from tests.support.chat import MENU, ChatUser
         ("salva aí minha habilitação", "save_document", {"type": "CNH"}),
         ("guardar documento", "save_document", {}),
         ("me põe pra falar com uma pessoa", "human", {}),
+        ("mete dez reais no meu passe", "recharge", {"amount": 1000}),
+        ("dez reais no bilhete", "recharge", {"amount": 1000}),
+        ("bota R$ 6,40 no cartão", "recharge", {"amount": 640}),
+        ("desbloqueia meu cartão", "unblock_card", {}),
+        ("se puder, recarrega dez reais", "recharge", {"amount": 1000}),
     ],
 )
 def test_what_is_wanted(text: str, intent: str, slots: dict[str, object]) -> None:
@@ -36,6 +42,8 @@ def test_what_is_wanted(text: str, intent: str, slots: dict[str, object]) -> Non
         "bloqueia meu cartão, não, não bloqueia",
         "cancelar o cartão não",
         "nem pensa em recarregar",
+        "desisti da recarga",
+        "meu pai quer que eu cancele o cartão mas eu não quero",
     ],
 )
 def test_what_is_denied(text: str) -> None:
@@ -53,7 +61,11 @@ def test_what_is_denied(text: str) -> None:
         "acho que vou bloquear o cartão",
         "recarreguei vinte reais ontem",
         "quem cancelou meu cartão?",
-        "desbloqueia meu cartão",
+        "se o dinheiro entrar, põe dez no bilhete",
+        "amanhã eu boto dez reais no cartão",
+        "quero cancelar a assinatura do filme",
+        "tentei bloquear o cartão e deu erro",
+        "vocês guardam meu documento onde?",
         "a recarga de dez reais não caiu",
         "qual o meu saldo",
         "por favor me diz o saldo do cartão",
@@ -97,7 +109,11 @@ async def test_a_lost_card_is_blocked_and_unblocked(talker: ChatUser) -> None:
     blocked = await talker.say("fui roubado, bloqueia meu cartão de ônibus agora")
     assert "bloqueado" in blocked["message"]
     assert [card["status"] for card in await talker.cards()] == ["blocked"]
-    await talker.say("desbloquear um cartão")
+    asked = await talker.say("achei, desbloqueia o cartão")
+    assert asked["options"] == ["1. Sim, desbloquear", "2. Não desbloquear"]
+    assert "só sim" in (await talker.say("sim, se ninguém usou"))["message"]
+    assert [card["status"] for card in await talker.cards()] == ["blocked"]
+    await talker.say("sim")
     assert [card["status"] for card in await talker.cards()] == ["active"]
 
 

@@ -17,8 +17,9 @@ _UNITS = {
 _TENS = {
     word: 10 * value
     for value, words in enumerate(
-        ("vinte vinti vintao vintinho", "trinta trita trintinha", "quarenta corenta quarentinha",
-         "cinquenta cincoenta sincoenta sinquenta cinquentinha", "sessenta secenta", "setenta", "oitenta", "noventa"), 2
+        ("vinte vinti vintao vintinho", "trinta trita trintao trintinha", "quarenta corenta quarentinha",
+         "cinquenta cincoenta sincoenta sinquenta cinquentao cinquentinha", "sessenta secenta", "setenta",
+         "oitenta", "noventa"), 2
     )
     for word in words.split()
 }  # fmt: skip
@@ -37,7 +38,9 @@ _NUMBER = r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,13})(?:,[0-9]{1,2}|\.[0-9]{2}(?
 _TOKEN = re.compile(rf"(?P<sign>r\$)|(?P<number>{_NUMBER})(?:{_NOTES}\b)?|(?P<word>[a-z]+)|(?P<minus>-)(?=\s*[0-9])")
 _CLAUSE = re.compile(r"(?<![0-9]),|,(?![0-9])|[;!?\n]| mas ")
 _NEGATED = frozenset({"nao", "n", "nem", "nunca", "num", "menos", "sem"})
-_CARD_DIGITS = re.compile(r"\b(?:final|cartao|bilhete|linha|numero|terminado em)\s+[0-9 ]+")
+_CARD_DIGITS = re.compile(
+    r"\b(?:(?:final|linha|numero|terminado em)\s+[0-9 ]+|(?:cartao|bilhete)\s+[0-9](?: ?[0-9]){3,})"
+)
 _CENTS = 100
 _THOUSAND = 1000
 
@@ -76,13 +79,17 @@ def _amounts(clause: str) -> Iterator[tuple[int, bool]]:
         is_money = after < len(tokens) and re.fullmatch(_MONEY, tokens[after][1]) is not None
         if is_money:
             centavos, after = _with_cents(tokens, centavos, after + 1)
+        elif after + 1 < len(tokens) and tokens[after][1] == "e" and tokens[after + 1][1] in {"meio", "meia"}:
+            centavos, after = _with_cents(tokens, centavos, after)
         if is_money or signed or not is_alone:
             yield centavos, is_money or signed
         place = after
 
 
 def _with_cents(tokens: list[tuple[str, str]], centavos: int, place: int) -> tuple[int, int]:
-    """Add the "e cinquenta (centavos)" that follows "dez reais"."""
+    """Add the "e cinquenta (centavos)" that follows "dez reais", or the "e meio"."""
+    if [token for _, token in tokens[place : place + 2]] in (["e", "meio"], ["e", "meia"]):
+        return centavos + _CENTS // 2, place + 2
     if place + 1 < len(tokens) and tokens[place][1] in {"e", "com"}:
         read = _number(tokens, place + 1)
         if read is not None and read[0] < _CENTS * _CENTS:
@@ -100,7 +107,9 @@ def _number(tokens: list[tuple[str, str]], place: int) -> tuple[int, int] | None
         whole, _, decimals = written.rstrip("abcdefghijklmnopqrstuvwxyz").partition(",")
         if not decimals and re.search(r"\.[0-9]{2}$", whole):
             whole, _, decimals = whole.rpartition(".")
-        return int(whole.replace(".", "")) * _CENTS + int((decimals or "0").ljust(2, "0")), place + 1
+        centavos = int(whole.replace(".", "")) * _CENTS + int((decimals or "0").ljust(2, "0"))
+        is_thousands = place + 1 < len(tokens) and tokens[place + 1][1] == "mil"
+        return (centavos * _THOUSAND, place + 2) if is_thousands else (centavos, place + 1)
     if written not in _SPOKEN and written != "mil":
         return None
     reais, cents, after = _spoken(tokens, place)

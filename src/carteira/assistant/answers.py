@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from carteira.assistant.text import plain, unnumbered
+from carteira.assistant.text import plain, unnumbered, words
 
 _MARKS = {
     "👍": " sim ",
@@ -27,10 +27,6 @@ _KEYCAPS = re.compile("([0-9])\ufe0f?\u20e3")
 _LONG = re.compile(r"([a-z])\1+")
 
 
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
 def _set(words: str) -> frozenset[str]:
     return frozenset(_LONG.sub(r"\1", word) for word in words.split())
 
@@ -45,10 +41,10 @@ _YES_PHRASES = _phrases(
     com certeza | com toda certeza | de acordo | sem duvida | sem duvidas | ta bom | ta bem | ta certo | ta ok | ta
     otimo | esta bom | esta bem | esta certo | tudo bem | tudo certo | ja eh | ja e | vai la | vai fundo | vai em
     frente | vai nessa | manda ver | manda bala | manda brasa | pode ir | pode mandar | pode mandar ver | pode fazer
-    | pode crer | pode ser | pode prosseguir | pode seguir | pode continuar | isso ai | eh isso | por mim | vamos la
-    | vamo la | mete bronca | mete ficha | toca ficha | toca o barco | bora la | faz isso | eh claro | logico que
-    sim | claro que sim | com certeza que sim | lascou | so vai | so se for agora | na hora | de boa | de boas | eh
-    nois
+    | pode crer | pode tocar | pode prosseguir | pode seguir | pode continuar | isso ai | eh isso | por mim | vamos la
+    | vamo la | mete bala | mete bronca | mete ficha | toca ficha | toca o barco | bora la | faz isso | eh claro |
+    logico que sim | claro que sim | com certeza que sim | lascou | so vai | so se for agora | na hora | de boa |
+    de boas | eh nois | tenho certeza | tenho toda certeza | to certo | to certa | estou certo | estou certa | quero que
     """
 )
 _NO_PHRASES = _phrases(
@@ -66,7 +62,7 @@ _YES = _set(
     aceita concordo autorizo autorizado manda mande bora simbora vamos vamo vambora borimbora partiu fechou fechado
     feito beleza belezinha blz blza bele demorou demoro dale tranquilo joia aham ahan arram uhum uhun unhum exato
     exatamente perfeito correto combinado show massa firmeza suave tmj jae eh ta tah vai faz faca prossiga prossegue
-    continua continue siga segue obvio logico positiva
+    continua continue siga segue obvio logico positiva certinho certissimo certissima y
     """
 )
 _NO = _set(
@@ -85,7 +81,7 @@ _FILLER = _set(
     por favor pf pfv pff pfvr favor faz fazendo obrigado obrigada obg obgd brigado brigada agradeco vlw valeu senhor
     senhora sr sra moco moca meu minha filho filha filhinha bem querido querida amigo amiga mano mana mermao cara
     velho veio guri guria tche bah tri oxe oxente oxi uai so visse egua eita vixe rapaz menina ja logo agora ai
-    entao ne la o a os as esse este essa esta cartao cartaozinho bilhete passe mesmo gentileza eu de pra mim ele ela
+    entao la o a os as esse este essa esta cartao cartaozinho bilhete passe mesmo msm gentileza eu de pra mim ele ela
     isso tudo absoluta absolutamente toda plena total sempre bom boa otimo gente colega doutor doutora vossa
     parceiro chefe jovem rei mainha painho seu dona e um uma real reais onibus transporte do da no na
     """
@@ -145,7 +141,8 @@ def _refusal(words: Sequence[str]) -> bool | None:
 _PLACES = {
     word: place
     for place, words in enumerate(
-        ("1 um uma primeiro primeira primero primera", "2 dois duas segundo segunda", "3 tres terceiro terceira",
+        ("1 um uma primeiro primeira primero primera primeirinho primeirinha",
+         "2 dois duas segundo segunda", "3 tres terceiro terceira",
          "4 quatro quarto quarta", "5 cinco quinto quinta", "6 seis sexto sexta", "7 sete setimo setima",
          "8 oito oitavo oitava", "9 nove nono nona", "10 dez decimo decima")
     )
@@ -154,7 +151,7 @@ _PLACES = {
 _LAST = frozenset({"ultimo", "ultima"})
 _DIGITS = 2
 _NUMBERED = re.compile(r"^\s*([0-9]{1,2})\s*[.):-]\s+(?=\S)")
-_CHOOSING = _words(
+_CHOOSING = words(
     """
     a o as os e eh opcao opicao opsao op alternativa item numero num n no de da do lista quero escolho prefiro vou
     na com essa esse esta este ai la por favor pf pfv mesmo sim fico cartao que seria tipo meu minha bilhete

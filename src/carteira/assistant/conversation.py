@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira import documents, resellers
 from carteira.assistant import intents, metrics, unanswered
-from carteira.assistant.answers import choice
+from carteira.assistant.feelings import despairs
 from carteira.assistant.flow import (
     Again,
     Become,
@@ -35,24 +35,20 @@ from carteira.assistant.flow import (
 from carteira.assistant.intents.ask import UNKNOWN
 from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
-from carteira.assistant.requests import EFFECTS, Mood, asks_how, despairs, insults, read
-from carteira.assistant.text import clean, plain, unnumbered
+from carteira.assistant.text import clean
+from carteira.assistant.understanding import likest, said
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import EXPECTED, problem_of
 
 STALE = timedelta(minutes=30)
-NEAREST = 3
 PATIENCE = 3
 """How often a step asks again before the conversation goes back to the menu."""
 MAX_STEPS = 12
 """Outcomes that one message may lead through; intents are written so that it is two or three."""
 OWN_CLAIMS = (resellers.CLAIM,)
 """Claims to one's own things, which count here; those to other people's do not."""
-
-OWN_DATA = frozenset({"balance", "benefit_balance", "benefit_statement", "declined"})
-"""Intents that answer a question about one's own things, in the place of the article that says where to look."""
 
 _LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
 _BACK = frozenset({"voltar", "volta", "voltar atras"})
@@ -188,43 +184,28 @@ class Assistant:
         return await self._ask(turn, State(state.intent, place, tuple(trail)))
 
     async def _at_menu(self, turn: Turn) -> tuple[State, Reply]:
-        intent = self._named(turn.text)
-        if intent is not None:
-            return await self._begin(turn, intent)
         if not turn.plain:
             return AT_MENU, self._menu("Escreva o que você precisa, ou escolha uma opção.")
-        if (spoken_of := await self._spoken_of(turn)) is not None:
-            return spoken_of
-        return await self._answered(turn)
+        outright = said(turn.text)
+        understood = await self._understood(turn) if outright is None else Understood(outright)
+        meant = understood.meaning
+        if meant.kind == "intent":
+            return await self._begin_named(replace(turn, data=meant.slots), meant.name)
+        return AT_MENU, self._told(understood)
 
-    async def _answered(self, turn: Turn) -> tuple[State, Reply]:
-        """Begin the intent, or give the answer, that a message is nearest to."""
-        understood = await self.understand(turn, True)
-        if understood.intent is not None:
-            return await self._begin_named(turn, understood.intent)
-        if understood.answer is not None:
-            options = [understood.action] if understood.action else None
-            return AT_MENU, Reply(understood.answer, options, end_conversation=options is None)
-        return AT_MENU, Reply(UNKNOWN, list(understood.nearest) or None)
-
-    async def _spoken_of(self, turn: Turn) -> tuple[State, Reply] | None:
-        """Begin what a message wants done, with what it says about it; or do nothing that it denies."""
-        request = read(turn.text)
-        if request is not None and request.mood is Mood.WANTED:
-            return await self._begin(replace(turn, data=request.slots), intents.ALL[request.intent])
-        if request is not None and request.mood is Mood.DENIED:
-            return AT_MENU, self._menu(NOTHING_DONE)
-        if insults(turn.text):
-            return AT_MENU, Reply(CALM, [intents.ALL["human"].title])
-        return None
-
-    def _named(self, text: str) -> Intent | None:
-        """Find the intent whose number in the menu, or whose title, a message is."""
-        number = choice(text, len(intents.MENU))
-        if number is not None:
-            return intents.MENU[number]
-        said = plain(unnumbered(text))
-        return next((intent for intent in intents.ALL.values() if plain(intent.title) == said), None)
+    def _told(self, understood: Understood) -> Reply:
+        """Say what there is to say to a message that begins nothing."""
+        match understood.meaning.kind:
+            case "denied":
+                return self._menu(NOTHING_DONE)
+            case "insult":
+                return Reply(CALM, [intents.ALL["human"].title])
+            case "answer":
+                assert understood.answer is not None
+                options = [understood.action] if understood.action else None
+                return Reply(understood.answer, options, end_conversation=options is None)
+            case _:
+                return Reply(UNKNOWN, list(understood.meaning.nearest) or None)
 
     async def _begin_named(self, turn: Turn, name: str) -> tuple[State, Reply]:
         if name == "menu":
@@ -305,33 +286,23 @@ class Assistant:
         if step is not None and step.undo is not None and state.place is not None:
             await step.undo(replace(turn, data=state.place.data))
 
-    async def understand(self, turn: Turn, with_intents: bool) -> Understood:  # noqa: FBT001 - as `Understand` says
-        """Find what a message means; what is not answered is kept, scrubbed, for the operator."""
+    async def understand(self, turn: Turn) -> Understood:
+        """Find the answer to a question; what is not answered is kept, scrubbed, for the operator."""
+        return await self._understood(turn, questions_only=True)
+
+    async def _understood(self, turn: Turn, *, questions_only: bool = False) -> Understood:
         mind = await self.brain.mind(turn.tx)
-        topics = mind.topics
-        is_asked = read(turn.text) is not None  # about an act that it does not want done
-
-        def allowed(label: str) -> bool:
-            return label in topics and (
-                topics[label].kind == "faq" or (with_intents and not (is_asked and label in EFFECTS))
-            )
-
-        ranking = await asyncio.to_thread(mind.ranker.rank, turn.text, allowed)  # some ms; others are served meanwhile
-        best = topics[ranking.best.label] if ranking.best else None
-        if best is None:
-            nearest = [topics[item.label].title for item in ranking.candidates if topics[item.label].kind == "faq"][
-                :NEAREST
-            ]
-            await unanswered.keep(turn.tx, turn.text, nearest)
+        # it takes some ms, in which others are served
+        found = await asyncio.to_thread(likest, mind, turn.text, questions_only=questions_only)
+        if found.kind == "unknown":
+            await unanswered.keep(turn.tx, turn.text, found.nearest)
             metrics.answers.labels("unknown").inc()
-            return Understood(nearest=nearest)
-        if best.kind == "intent":
-            return Understood(intent=best.slug)
-        if with_intents and best.action in OWN_DATA and not asks_how(turn.text):
-            return Understood(intent=best.action)
+        if found.kind != "answer":
+            return Understood(found)
         metrics.answers.labels("answered").inc()
-        action = intents.ALL.get(best.action or "")
-        return Understood(answer=best.answer, action=action.title if action and self.is_on(action) else None)
+        topic = mind.topics[found.name]
+        action = intents.ALL.get(topic.action or "")
+        return Understood(found, topic.answer, action.title if action and self.is_on(action) else None)
 
     async def forget_stale(self, tx: Tx, *, limit: int = 200) -> int:
         """Forget conversations that stopped midway, with what they had prepared; give how many. A job calls it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from carteira import documents
@@ -114,17 +114,27 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """What a message means: an intent, an answer, or neither, with the nearest questions."""
+class Meaning:
+    """What a message means. `name` is the intent to begin, or the topic to answer with."""
 
-    intent: str | None = None
+    kind: Literal["despair", "intent", "denied", "insult", "answer", "unknown"]
+    name: str = ""
+    slots: Mapping[str, Any] = field(default_factory=dict)
+    nearest: Sequence[str] = ()
+    """Titles of the questions that are nearest to what is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a message means, and where it is a question that is answered, the answer and the act that it offers."""
+
+    meaning: Meaning
     answer: str | None = None
     action: str | None = None
-    nearest: Sequence[str] = ()
 
 
-Understand = Callable[[Turn, bool], Awaitable[Understood]]
-"""Finds what a message means; the flag says whether intents count, or questions only."""
+Understand = Callable[[Turn], Awaitable[Understood]]
+"""Finds the answer to a question."""
 
 
 @dataclass(frozen=True, slots=True)

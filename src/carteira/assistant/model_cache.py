@@ -44,7 +44,7 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=2)
-def _learnt(known: tuple[tuple[str, str], ...], encoder: Encoder | None) -> Ranker:
+def learnt(known: tuple[tuple[str, str], ...], encoder: Encoder | None) -> Ranker:
     """Learn phrases; a ranker never changes, so one serves every application of the process."""
     return Ranker(known, encoder)
 
@@ -111,7 +111,7 @@ class ModelCache:
         return made
 
     def _learn(self, topics: Sequence[Topic]) -> Ranker:
-        return _learnt(tuple(phrases(topics)), self._encoder())
+        return learnt(tuple(phrases(topics)), self._encoder())
 
     def _encoder(self) -> Encoder | None:
         """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""

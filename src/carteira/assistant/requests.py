@@ -2,7 +2,7 @@
 
 Acts with an effect are not left to likeness alone: "não bloqueia meu cartão" is nearer to "bloqueia meu cartão" than
 most ways of asking for it. A clause is read for an act's verb or noun with its object, and then for what makes it no
-request: a negation before it, a question about it, a condition, a doubt, the past.
+request: a negation before it, a question about it, a condition, a doubt, another day, the past.
 """
 
 import re
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from carteira.assistant import lexicon
 from carteira.assistant.amounts import amount
-from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
-from carteira.documents import DocumentType
+from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain, words
 
 EFFECTS = frozenset({"recharge", "cancel_card", "block_card", "unblock_card", "save_document", "human"})
 """The intents that change something."""
@@ -25,7 +25,7 @@ class Mood(Enum):
     WANTED = "wanted"
     DENIED = "denied"
     ASKED = "asked"
-    """Asked about, supposed, doubted, or told as done."""
+    """Asked about, supposed, doubted, put off, or told as done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,96 +37,148 @@ class SpokenAct:
     slots: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SHORT = 4
-"""Words up to which "bloqueia por favor" needs no card to be named."""
-_END = r"(?:ar|a|e|em|am|ue|uem|ando|amento|o)?"
-_CARD = r"\b(?:cartao|cartaum|cartaozinho|bilhete|biliete|passe|onibus|passagem|transporte|metro)\b"
-_OTHER_CARD = r"\b(?:beneficios?|alimentacao|refeicao|credito do|conta|cadastro|compra|recarga|viagem|revenda|senha)\b"
-_PUT = r"por(?! (?:favor|que|gentileza|isso|aqui|causa|enquanto|engano)\b)"
-"""The verb "pôr", which without its accent is a preposition as well."""
-_VERBS = {
-    "block_card": rf"\b(?:blo(?:qu|k|c)e?i?{_END}|trav(?:a|ar|e|em)|suspend(?:a|e|er|am))\b",
-    "cancel_card": rf"\b(?:can[cs]el{_END}|encerr(?:a|ar|e|em)|dar baixa|de baixa|da baixa)\b",
-    "recharge": r"\b(?:re?car+eg(?:a|ar|ue|uem)|recarga|car+eg(?:a|ar|ue|uem))\b",
-    "put": rf"\b(?:colo[ck](?:a|ar)|coloque|bot(?:a|ar|e)|poe|poem|{_PUT}|ponha|add|adicion(?:a|ar|e)|mand(?:a|ar|e)|"
-    r"inser(?:e|ir)|credit(?:a|ar|e))\b",
-    "save_document": r"\b(?:guard(?:a|ar|e)|(?<!esta )(?<!ficou )(?<!foi )salv(?:a|ar|e)|"
-    r"cadastr(?:a|ar|e)|adicion(?:a|ar|e)|colo[ck](?:a|ar)|"
-    rf"coloque|bot(?:a|ar|e)|{_PUT}|poe|envi(?:a|ar|e)|(?<!me )mand(?:a|ar|e)|add|"
-    r"inser(?:e|ir)|arquiv(?:a|ar|e)|registr(?:a|ar|e))\b",
-    "human": r"\b(?:fal(?:a|ar)|convers(?:a|ar)|cham(?:a|ar|e)|me passa|passa (?:para|a)|transfere|"
-    r"quero|bota|coloca|preciso)\b",
-}
-_UNBLOCK = r"\bdesblo"
-"""Begun by its name only: a card that was stolen is not made good by likeness."""
-_PAST = re.compile(
-    r"\b(?:re)?(?:car+eg|blo(?:qu|k)e|can[cs]el|colo[ck]|coloqu|guard|salv|encerr|trav|mand|envi)[a-z]*"
-    r"(?:uei|ei|ou|aram|ad[oa]s?|amos)\b"
+_OF_CARDS = tuple((intent, re.compile(pattern)) for intent, pattern in lexicon.OF_CARDS.items())
+_RECHARGE, _NOUN, _PUT = map(re.compile, (lexicon.RECHARGE, lexicon.RECHARGE_NOUN, lexicon.PUT))
+_SAVE, _PEOPLE = map(re.compile, (lexicon.SAVE, lexicon.PEOPLE))
+_CARD, _OTHER_CARD, _MONEY = map(re.compile, (lexicon.CARD, lexicon.OTHER_CARD, lexicon.MONEY))
+_DOCUMENT = re.compile(lexicon.DOCUMENT)
+_TOLD = re.compile(
+    r"\b(?:re|des)?(?:car+eg|blo(?:qu|k)e|can[cs]el|colo[ck]|coloqu|guard|salv|encerr|trav|mand|envi|pag|deposit)[a-z]*"
+    r"(?:uei|ei|ou|aram|ad[oa]s?|amos|arei|aria)\b|\b(?:recarrego|cancelo|bloqueio|guardo|boto|coloco|chamo)\b"
 )
-_MONEY_OBJECT = r"\b(?:creditos?|dinheiro|passagem|passagens|reais)\b"
-_HAS = re.compile(r"\b(?:tenho|tem|tinha|sumiram|perdi|gastei|faltam|ficou)\b")
-_CREDIT_OF = re.compile(r"\breais (?=de (?:credito|recarga|passagem)\b)")
-_ELSEWHERE = re.compile(r"\b(?:celular|alimentacao|refeicao|beneficio|pagina|site|aplicativo)\b")
+"""An act told as done or as to come, which is no request."""
+_HAS = re.compile(r"\b(?:tenho|tem|tinha|sumiram|perdi|gastei|faltam|ficou|sobrou|sumiu)\b")
+_CREDIT_OF = re.compile(r"\breais (?:a mais )?(?=de (?:credito|recarga|passagem|carga|saldo)\b)")
+_FILLER = (
+    r"(?:eu|ai|oi|ola|bom|boa|dia|tarde|noite|por|favor|moca|moco|me|ve|mais|so|uns|umas|quero|queria|preciso|"
+    r"gostaria|de|r|mano|oxe|uai|bah|tche|egua|visse|para|mim|meu|minha|filho|filha|agora|hoje|entao|e|o|a|um|uma)"
+)
+_SMALL = words(
+    """
+    pensa pense pensei penso pensar sonhe sonha desisti desisto quase mudei ideia
+    eu ai oi ola ei bom boa dia tarde noite por favor favo po moca moco me ve mais so uns umas quero queria quer
+    preciso precisando gostaria vou vai va de r mano mana oxe oxente uai bah tche egua visse para mim meu minha
+    meus filho filha agora hoje logo ja entao e o a os as um uma pode poderia podia consegue tem como da dar dando
+    faz fazer fazendo faca vim bora vamos vamo nao num nada ninguem nem tudo ele ela isso pfvr pfv la deixa quieto
+    esquece credito creditos saldo dinheiro passagem passagens crie que voce voces se possivel puder esta estou
+    seria ser rapaz cara gente obrigado obrigada gentileza ligeiro rapido urgente amanha depois ainda nunca jamais
+    pedi pedir efetuar realizar pare parem valor no na do em com desse dessa esse essa novo nova mes ontem vo
+    guria guri fi linda querida amigo bondade
+    """
+)
+"""Words beside an act that name no other thing than a transport card."""
+_ACTS = re.compile("|".join([*lexicon.OF_CARDS.values(), lexicon.RECHARGE, lexicon.RECHARGE_NOUN]))
+_WISH = re.compile(r"\b(?:faz|fazer|faca|fazendo|quero|queria|efetuar|realizar|preciso|precisando|gostaria)\b")
+_NUMBER = r"(?:[0-9]+(?: [0-9]{2})?|[a-z]+(?: e [a-z]+)*)"
+_MONEY_ON_CARD = re.compile(
+    rf"^(?:{_FILLER} )*{_NUMBER} (?:reais |centavos |e )*(?:de \w+ )?(?=(?:no|na|para o|para meu|em|num)\b)"
+)
+"""An amount and where to put it, with no verb: "vinte reais no bilhete"."""
+_TO_CARD = re.compile(r"\b(?:no|na|de|num) (?:meu |minha )?(?:cartao|bilhete|passe|passagem|credito)")
+_WANTS = re.compile(r"\b(?:quero|queria|preciso|precisando|gostaria|vou querer|me ve|ve)\b")
+_ELSEWHERE = re.compile(
+    r"\b(?:celular|alimentacao|refeicao|beneficios?|pagina|site|aplicativo|empresa|outro cartao|chip|bateria)\b"
+)
 _NOBODYS_WISH = re.compile(
-    r"\b(?:aplicativo|tela|site|pagina|celular|validador|catraca|banco|toda hora|sempre|outra pessoa)\b"
+    r"\b(?:aplicativo|tela|site|pagina|celular|validador|catraca (?:nao|trav|blo)\w*|banco|toda hora|sempre|"
+    r"outra pessoa)\b"
 )
-_PEOPLE = r"\b(?:atendente|atendentes|humano|humana|pessoa|gente|alguem|moca|moco|suporte|funcionario|ser humano)\b"
-_KINDS = {
-    DocumentType.CNH: r"\b(?:cnh|habilitacao|carteira de motorista|carta de motorista)\b",
-    DocumentType.RG: r"\b(?:rg|identidade)\b",
-    DocumentType.PASSPORT: r"\bpas+aporte\b",
-    DocumentType.VOTER: r"\btitulo\b",
-    DocumentType.VACCINATION: r"\bvacin[a-z]*\b",
-    DocumentType.CPF: r"\bcpf\b",
-}
-_DOCUMENT = r"\b(?:documentos?|docs?)\b|" + "|".join(_KINDS.values())
 _NEGATION = r"(?:nao|nem|nunca|jamais|ninguem|num|sem)"
 _LINK = (
     r"(?:eu|e|eh|me|quero|queria|quis|para|precisa|preciso|mais|vou|va|vai|pode|pedi|pediu|mandou|mandei|pense|pensa|"
-    r"em|o|a|de|tem|que|fazer|faz|faca|quer|deixa|deixe|nenhuma?|isso|era|foi|voces?|gostaria|deve|devia)"
+    r"em|o|a|de|tem|que|fazer|faz|faca|quer|nenhuma?|isso|era|foi|voces?|gostaria|deve|devia|sonhe|sonha|"
+    r"ainda|invent[ae]|esse|essa|este|esta|dar|da|ouse|foram?)"
 )
+_STOPS = re.compile(
+    r"\b(?:par[ae]m? (?:de|com)|desist\w* (?:de|da|do)|esquec\w+|deixa (?:de|a|o|essa|esse)|chega de|mudei de ideia|"
+    r"nada de|quase|evit[ae])\b(?: \w+){0,2} $"
+)
+_DENIED_BEFORE = re.compile(rf"\b{_NEGATION}(?: {_LINK})* $")
+_DENIED_AFTER = re.compile(r"^(?: \w+){0,2} (?:nao|nada|para la|quieto)\b")
+_DENIED_AT_THE_END = re.compile(r"\b(?:nao|nada)$")
+_OF_A_MACHINE = re.compile(r"\b(?:maquina|robo|computador)\b")
+"""Not to want a machine is to want a person."""
+_DOUBT = re.compile(r"\b(?:em duvida|acho que (?:vou|devo)|talvez)\b")
+_CAN_BE = re.compile(r"^(?:da para|tem como|tem jeito)\b")
+_TAKEN_BACK = re.compile(
+    rf"^(?:(?:mas|so que|e|ai|eu|ah|na verdade|agora|ainda|melhor) )*(?:{_NEGATION}(?: (?:eu|quero|vou|precisa|"
+    rf"pode|faz|faca|"
+    r"mais|agora|era|isso|nada|nao|ainda))*|desisti|desisto|esquece|deixa(?: (?:para la|quieto|assim|como \w+))?|"
+    r"mudei de ideia|me arrependi)$"
+)
+"""A clause that says no more than that what stands beside it is not wanted after all."""
 _POLITE = re.compile(
-    r"\b(?:pode|poderia|podem|podia|consegue|tem como voces?|tem jeito de voces?|queria saber se pode|ve se|"
-    r"sera que pode)\b"
+    r"\b(?:pode|poderia|podem|podia|consegue|tem como voces?|tem jeito de voces?|queria saber se (?:pode|tem como|"
+    r"da)|ve se|"
+    r"sera que (?:voces? )?(?:pode|da|consegue)|queria que|quero que|tem como (?=\w+ar )(?!recarregar$))\b"
 )
 _INQUIRY = re.compile(
-    r"^(?:e |mas |oi |ola |bom dia |boa tarde |boa noite |entao )*(?:como|onde|aonde|quando|qual|quais|quantos?|"
-    r"quantas?|por que|quem|o que|que|posso|consigo|tem como|da para|e possivel|sera|preciso pagar|"
-    r"vale a pena|existe|ha)\b"
+    r"^(?:e |mas |oi |ola |ei |bom dia |boa tarde |boa noite |entao )*(?:como|onde|aonde|quando|qual|quais|quantos?|"
+    r"quantas?|quanto|por que|para que|quem|o que|que|posso|consigo|tem como|tem jeito|da para|e (?:possivel|"
+    r"seguro|bom|melhor|caro|"
+    r"preciso|obrigatorio|de graca|verdade)|sera|aceitam?|precisa|tem que|funciona|preciso pagar|vale a pena|"
+    r"adianta|existe|ha|ja)\b"
 )
 _SUPPOSED = re.compile(
-    r"\b(?:(?<!ve )se eu|(?<!ve )se a gente|caso eu|e se|acho que|talvez|duvida|nao sei se|pensando em)\b"
+    r"\b(?:(?<!ve )se eu|(?<!ve )se a gente|caso|e se|acho que (?:vou|devo|posso|seria|prefiro)|talvez|duvida|"
+    r"nao sei se|"
+    r"pens(?:ando|o|ei|ava) em|pretendo|planejo|queria saber se (?!pode|tem|da)|vontade de|ia|quase)\b"
+)
+_LATER = re.compile(
+    r"^(?:\w+ ){0,2}(?:depois|amanha|mais tarde|outro dia|semana que vem|mes que vem|um dia)\b(?!.*\b(?:que|ja)\b)"
+    r"|\b(?:depois|amanha|mais tarde|outro dia|semana que vem|mes que vem)(?: se\b.*| cedo| de manha| eu \w+)?$"
+)
+_CONDITION = re.compile(
+    r"\b(?<!ve )(?<!saber )(?<!ver )(?<!olha )(?<!veja )se (?!perdeu|foi|quebrou|acabou|estragou|puder|poder|possivel|"
+    r"for possivel|quiser|vire|nao for incomodo|faz favor|importa|voces? puder|der$|da$)"
+    r"|\bcaso\b|\bdesde que\b|\bcontanto\b|\ba menos que\b|\bassim que\b"
+    r"|\bquando (?:\w+ ){0,3}?(?:\w+(?:ar|er|ir)|for|tiver|der|vier|quiser|puder)\b"
 )
 _PROBLEM = re.compile(
-    r"\b(?:caiu|cai|entrou|apareceu|aparece|paguei|fiz|estorn\w*|devolv\w*|desfaz\w*|errad[oa]|minim[oa]|maxim[oa]|cobr\w*|ontem|"
-    r"recus\w*|negad\w*|sumiu|demora\w*|pix|boleto|duas vezes|falhou|deu erro|limite)\b"
+    r"\b(?:caiu|cai|entrou|apareceu|aparece|paguei|fiz|estorn\w*|devolv\w*|desfaz\w*|errad[oa]|minim[oa]|"
+    r"maxim[oa]|cobr\w*|"
+    r"ontem|recus\w*|negad\w*|sumiu|demora\w*|pix|boleto|duas vezes|falhou|deu erro|limite|cade|taxa|custa)\b"
 )
-_CLAUSES = re.compile(r"(?<!\d)[.,](?!\d)|[.,](?!\d)|[;!?\n:]")
+_IN_VAIN = re.compile(
+    r"\b(?:tent(?:ei|ando|o)|nao (?:deixa|consigo|consegui|da|foi|vai)|(?:da|deu) (?:erro|falha|problema)|"
+    r"fica (?:\w+ando))\b"
+)
+"""An act that was tried and did not come about, which is a problem to tell, and no request."""
+_CLAUSES = re.compile(r"(?<!\d)[.,](?!\d)|[.,](?!\d)|(?<!\d)[.,](?=\d)|[;!?\n:]")
 _TURNS = re.compile(
-    r"(?<=\w) (?=(?:mas|so|e sim)\b)|(?<!nao)(?<!nunca)(?<!num) (?=(?:quero|e para)\b)(?<=\w )",
+    r"(?<=\w) (?=(?:mas|so (?:quero|queria|preciso)|e sim)\b)|(?<!nao)(?<!nunca)(?<!num) (?=(?:quero|"
+    r"e para)\b)(?<=\w )",
 )
+_UNPLAIN = re.compile(rf"\b(?:{_NEGATION}|quase|desist\w*|par[ae]m? de|talvez|ja|depois|amanha)\b")
+_ORDER = (Mood.WANTED, Mood.DENIED, Mood.ASKED)
 
 
 def read(text: str) -> SpokenAct | None:
     """Find the act that a message speaks of: the one that it wants done, else the one that it denies or asks about."""
     text = text[:MAX_UNDERSTOOD]
     whole = _normal(text)
-    found: list[SpokenAct] = []
-    for raw in _CLAUSES.split(text):
-        for clause in _TURNS.split(_normal(raw)):
-            request = _read_clause(clause.strip(), whole, text)
-            if request is not None:
-                found.append(request)
-    ranked = sorted(found, key=lambda one: [Mood.WANTED, Mood.DENIED, Mood.ASKED].index(one.mood))
-    if not ranked:
-        return SpokenAct("", Mood.ASKED) if _PAST.search(whole) or re.search(_UNBLOCK, whole) else None
-    if ranked[0].mood is Mood.WANTED and _taken_back(found):
-        return SpokenAct(ranked[0].intent, Mood.DENIED)
-    return ranked[0]
+    clauses = [clause.strip() for raw in _CLAUSES.split(text) for clause in _TURNS.split(_normal(raw))]
+    found = [spoken for clause in clauses if (spoken := _read_clause(clause, whole, text)) is not None]
+    if not found:
+        return SpokenAct("", Mood.ASKED) if _TOLD.search(whole) else None
+    first = min(found, key=lambda one: _ORDER.index(one.mood))
+    if first.mood is not Mood.WANTED:
+        return first
+    if _denied_as_well(found) or any(_TAKEN_BACK.search(clause) for clause in clauses[1:]):
+        return SpokenAct(first.intent, Mood.DENIED)
+    if any(_CONDITION.search(clause) for clause in clauses):
+        return SpokenAct(first.intent, Mood.ASKED)
+    return first
 
 
-def _taken_back(found: list[SpokenAct]) -> bool:
-    """Tell whether a message wants an act and denies or doubts the same."""
+def is_plain(text: str) -> bool:
+    """Tell whether a message neither denies, supposes nor tells anything, so that it may want what it resembles."""
+    said = _normal(text)
+    return (_UNPLAIN.search(said) or _CONDITION.search(said) or _TOLD.search(said) or read(text)) is None
+
+
+def _denied_as_well(found: list[SpokenAct]) -> bool:
+    """Tell whether a message wants an act and denies the same."""
     wanted = {one.intent for one in found if one.mood is Mood.WANTED}
     return any(one.mood is Mood.DENIED and one.intent in wanted for one in found)
 
@@ -136,91 +188,95 @@ def _normal(text: str) -> str:
 
 
 def _read_clause(clause: str, whole: str, text: str) -> SpokenAct | None:
-    spoken_of = _act_of(clause, whole)
+    spoken_of = _act_of(clause, whole, text)
     if spoken_of is None:
         return None
     intent, verb = spoken_of
     mood = _mood(clause, verb, whole)
-    return SpokenAct(intent, mood, _slots(intent, text) if mood is Mood.WANTED else {})
+    return SpokenAct(intent, mood, _slots(intent, clause, text) if mood is Mood.WANTED else {})
 
 
-def _act_of(clause: str, whole: str) -> tuple[str, re.Match[str]] | None:
+def _act_of(clause: str, whole: str, text: str) -> tuple[str, re.Match[str]] | None:
     """Find the act of a clause and its verb or noun."""
-    if re.search(_UNBLOCK, clause) or _NOBODYS_WISH.search(clause):
+    if _NOBODYS_WISH.search(clause):
         return None
-    is_card = re.search(_CARD, whole) is not None or len(clause.split()) <= _SHORT
-    is_card = is_card and re.search(_OTHER_CARD, clause) is None
-    verbs = {
-        "block_card": re.search(_VERBS["block_card"], clause) if is_card else None,
-        "cancel_card": re.search(_VERBS["cancel_card"], clause) if is_card else None,
-        "recharge": _recharging(clause, whole),
-        "save_document": re.search(_VERBS["save_document"], clause) if re.search(_DOCUMENT, whole) else None,
-        "human": re.search(_VERBS["human"], clause) if re.search(_PEOPLE, clause) else None,
-    }
-    return next(((intent, verb) for intent, verb in verbs.items() if verb), None)
+    is_card = _CARD.search(whole) is not None or _names_nothing_else(clause)
+    is_card = is_card and _OTHER_CARD.search(clause) is None
+    for intent, pattern in _OF_CARDS if is_card else ():
+        if verb := pattern.search(clause):
+            return intent, verb
+    if verb := _recharging(clause, whole, text):
+        return "recharge", verb
+    if _DOCUMENT.search(whole) and (verb := _SAVE.search(clause)):
+        return "save_document", verb
+    return ("human", verb) if (verb := _PEOPLE.search(clause)) else None
 
 
-def _recharging(clause: str, whole: str) -> re.Match[str] | None:
+def _recharging(clause: str, whole: str, text: str) -> re.Match[str] | None:
     """Find the verb or noun of a recharge: that itself, or putting money on a card."""
     if _ELSEWHERE.search(clause) or _PROBLEM.search(clause):
         return None
-    if verb := re.search(_VERBS["recharge"], clause):
+    has_amount = amount(clause) is not None or (any(map(str.isdigit, clause)) and amount(text) is not None)
+    verb = _RECHARGE.search(clause) or _NOUN.search(clause)
+    if verb and (has_amount or _MONEY.search(clause) or _names_nothing_else(clause) or _CARD.search(whole)):
         return verb
-    verb = re.search(_VERBS["put"], clause) or (None if _HAS.search(clause) else _CREDIT_OF.search(clause))
-    if verb is None:
+    has_card = _CARD.search(clause) is not None
+    if verb := _PUT.search(clause):
+        is_credit = "credito" in clause and (_CARD.search(whole) or "quero" in whole)
+        has_money = _MONEY.search(clause) is not None or has_amount
+        return verb if is_credit or (has_money and has_card) else None
+    if _HAS.search(clause) or not has_amount:
         return None
-    has_money = re.search(_MONEY_OBJECT, clause) or amount(clause) is not None
-    is_credit = re.search(r"\bcreditos?\b", clause) and re.search(_CARD, whole)
-    return verb if is_credit or (has_money and re.search(_CARD, clause)) else None
+    return (
+        _CREDIT_OF.search(clause)
+        or (_MONEY_ON_CARD.search(clause) if has_card else None)
+        or (_WANTS.search(clause) if _TO_CARD.search(clause) else None)
+    )
+
+
+def _names_nothing_else(clause: str) -> bool:
+    return all(word in _SMALL for word in _ACTS.sub(" ", clause).split())
+
+
+def _wishes(before: str) -> bool:
+    """Tell whether what stands before "recarga" asks for one, as "quero fazer uma" and "vinte reais de" do."""
+    words = [word for word in before.split() if word not in _SMALL]
+    is_told = re.search(r"\b(?:d?a|essa|minha|aquela|proxima|ja foi) $", before) and not _WISH.search(before)
+    return not is_told and (not words or amount(before) is not None)
 
 
 def _mood(clause: str, verb: re.Match[str], whole: str) -> Mood:
-    before = clause[: verb.start()]
-    if re.search(rf"\b{_NEGATION}(?: {_LINK})* $", before) or re.search(r"\b(?:nao|nada)$", clause):
+    before, after = clause[: verb.start()], clause[verb.end() :]
+    if not _OF_A_MACHINE.search(verb[0]) and _is_denied(clause, before, after):
         return Mood.DENIED
-    if _SUPPOSED.search(before) or re.search(r"\bem duvida|acho que|talvez\b", whole):
+    is_supposed = _SUPPOSED.search(before) or _DOUBT.search(whole)
+    is_put_off = _CONDITION.search(clause) or _LATER.search(clause) or _IN_VAIN.search(before)
+    is_nothing_to_do = _NOUN.fullmatch(verb[0]) and not _wishes(before)
+    if is_supposed or is_put_off or is_nothing_to_do:
         return Mood.ASKED
     if _INQUIRY.search(clause) and not _POLITE.search(before):
-        can_be = re.search(r"^(?:da para|tem como)\b", clause)
+        can_be = _CAN_BE.search(clause)
         is_for_me = can_be and (amount(clause) is not None or re.search(r"\bpara mim\b", clause))
         return Mood.WANTED if is_for_me else Mood.ASKED
     return Mood.WANTED
 
 
-def _slots(intent: str, text: str) -> dict[str, Any]:
+def _is_denied(clause: str, before: str, after: str) -> bool:
+    found = _DENIED_BEFORE.search(before) or _DENIED_AT_THE_END.search(clause) or _STOPS.search(before)
+    return found is not None or (_DENIED_AFTER.search(after) is not None and clause.startswith(("deixa ", "nao ")))
+
+
+def _slots(intent: str, clause: str, text: str) -> dict[str, Any]:
     if intent == "recharge":
         centavos = amount(text)
+        centavos = amount(clause) if centavos is None else centavos
         return {} if centavos is None else {"amount": centavos}
     if intent == "save_document":
         said = _normal(text)
-        kind = next((kind for kind, pattern in _KINDS.items() if re.search(pattern, said)), None)
+        kinds = lexicon.DOCUMENT_KINDS.items()
+        kind = next((kind for kind, pattern in kinds if re.search(pattern, said)), None)
         return {} if kind is None else {"type": kind.value}
     return {}
-
-
-_DESPAIR = re.compile(
-    r"\b(?:me matar|me mato|suicid\w*|tirar (?:a )?minha (?:propria )?vida|acabar com (?:a )?(?:minha vida|tudo)|"
-    r"(?:quero|vou|queria|vontade de|prefiro|melhor) morrer|(?:nao|sem) (?:aguento|quero|vontade de|tenho vontade de)"
-    r"(?: mais)? viver|nao (?:tem|ha|vejo) (?:mais )?sentido (?:na|em|para) (?:minha )?(?:vida|viver)|minha vida "
-    r"(?:nao (?:tem|faz) (?:mais )?sentido|acabou)|sumir d[eo]s[st]e? mundo|cansei de viver|me cortar|me machucar|"
-    r"desistir da vida|nao (?:quero|queria) (?:mais )?(?:existir|acordar)|ninguem sentiria minha falta)\b"
-)
-_INSULT = re.compile(
-    r"\b(?:lad(?:rao|rona|roes)|burr[oa]s?|idiotas?|imbec\w*|inutil|inuteis|incompetent\w*|estupid[oa]s?|lixo|porcaria|"
-    r"merda|bosta|droga de|vsf|vtnc|tnc|pqp|fdp|se ferrar|se f[ou]der|va se catar|palhacada|palhacos?|anta|"
-    r"otari[oa]s?|babaca|cretin[oa]s?|jument[oa]|vagabund[oa]s?|desgraca\w*|arrombad[oa]s?|"
-    r"filh[oa]s? da puta|caralho|puta que pariu)\b"
-)
-
-
-def despairs(text: str) -> bool:
-    """Tell whether somebody speaks of not wanting to live."""
-    return _DESPAIR.search(_normal(text)) is not None
-
-
-def insults(text: str) -> bool:
-    """Tell whether a message insults."""
-    return _INSULT.search(_normal(text)) is not None
 
 
 def asks_how(text: str) -> bool:

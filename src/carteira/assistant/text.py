@@ -33,7 +33,10 @@ _SHORTENED = """
     fb=facebook meta | authy=autenticador | authenticator=autenticador | deslogar=sair da conta |
     desloga=sai da conta | deslogando=saindo da conta | upload=envio | download=baixar | tlf=telefone |
     tel=telefone | nf=nota | vt=cartão de ônibus | real=reais | vlw=valeu | obg=obrigado | perfil=conta perfil |
-    escanear=ler o código | escanearam=leram o código
+    escanear=ler o código | escanearam=leram o código |
+    kuanto=quanto | qnto=quanto | qnt=quanto | qt=quanto | cartaum=cartão | saldinho=saldo | dinheirinho=dinheiro |
+    graninha=dinheiro | trocado=dinheiro | riocard=cartão de ônibus | sald=saldo | bilhte=cartão de ônibus |
+    biliete=cartão de ônibus | padoca=padaria | cashbeck=cashback | cachback=cashback | keshback=cashback
 """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
@@ -65,6 +68,11 @@ def plain(text: str) -> str:
 def expand(text: str) -> str:
     """Write out what people shorten ("vcs", "pq", "VR") and say in many ways ("busão", "firma"), in small letters."""
     return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(text.lower().replace("e-mail", "email")))
+
+
+def words(text: str) -> frozenset[str]:
+    """Make a set of the words of a text."""
+    return frozenset(text.split())
 
 
 def unnumbered(text: str) -> str:

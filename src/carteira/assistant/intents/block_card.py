@@ -1,12 +1,16 @@
-"""Block a card that was lost, and take that back. Blocking is undone by a word, so neither asks whether one is sure."""
+"""Block a card that was lost, and take that back.
+
+Blocking is undone by a word, so it does not ask whether one is sure. Unblocking does: it makes a stolen card good.
+"""
 
 from collections.abc import Sequence
 
 from carteira import transit
-from carteira.assistant.flow import Done, Intent, Outcome, Turn
+from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
 from carteira.assistant.intents.cards import CardChoice, grouped
 
 _UNBLOCK = "Desbloquear um cartão"
+_YES_NO = ("Sim, desbloquear", "Não desbloquear")
 _GONE = "Este cartão já está cancelado, e um cartão cancelado não passa."
 
 
@@ -21,12 +25,28 @@ async def _block(turn: Turn, card: transit.Card, _cards: Sequence[transit.Card])
     )
 
 
-async def _unblock(turn: Turn, card: transit.Card, _cards: Sequence[transit.Card]) -> Outcome:
+async def _chosen(_turn: Turn, card: transit.Card, _cards: Sequence[transit.Card]) -> Outcome:
+    return Go("confirm", {"card": card.card_number})
+
+
+async def _ask_whether(turn: Turn) -> Say:
+    return Say(
+        f"Desbloquear o cartão {grouped(turn.data['card'])}? Quem estiver com ele volta a pagar.", numbered(_YES_NO)
+    )
+
+
+async def _take_whether(turn: Turn) -> Outcome:
+    sure = turn.agreed(_YES_NO)
+    if sure is None:
+        return Again(UNSURE)
+    if not sure:
+        return Done("Certo, o cartão continua bloqueado.")
+    number = turn.data["card"]
     try:
-        await transit.unblock(turn.tx, turn.person.user_id, card.card_number)
+        await transit.unblock(turn.tx, turn.person.user_id, number)
     except transit.CardCancelled:
         return Done("Este cartão já está cancelado e não volta a valer.")
-    return Done(f"Cartão {grouped(card.card_number)} desbloqueado.")
+    return Done(f"Cartão {grouped(number)} desbloqueado.")
 
 
 _TO_BLOCK = CardChoice(
@@ -39,8 +59,14 @@ _TO_UNBLOCK = CardChoice(
     statuses=("blocked",),
     question="Qual cartão você quer desbloquear?",
     without="Você não tem cartão de transporte bloqueado.",
-    then=_unblock,
+    then=_chosen,
 )
 
 BLOCK = Intent("block_card", "Bloquear um cartão", _TO_BLOCK.begin, {"choose": _TO_BLOCK.step}, module="transit")
-UNBLOCK = Intent("unblock_card", _UNBLOCK, _TO_UNBLOCK.begin, {"choose": _TO_UNBLOCK.step}, module="transit")
+UNBLOCK = Intent(
+    "unblock_card",
+    _UNBLOCK,
+    _TO_UNBLOCK.begin,
+    {"choose": _TO_UNBLOCK.step, "confirm": Step(_ask_whether, _take_whether)},
+    module="transit",
+)
