@@ -150,7 +150,8 @@ def floor(home: Path, endpoints: Endpoints) -> AbstractContextManager[str]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.floor:app", "--port", str(port), "--log-level", "warning"]
     command += ["--no-access-log", "--loop", "uvloop", "--http", "httptools"]
-    return _serving(command, port, home, endpoints, {}, ready="/health")
+    owner = {"DATABASE_URL": endpoints.owner_url}  # it makes its own tables
+    return _serving(command, port, home, endpoints, owner, ready="/health")
 
 
 @contextmanager

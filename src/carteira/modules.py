@@ -100,7 +100,9 @@ REGISTRY = (
             "ledger_chain": APPENDED,
             "ledger_entries": APPENDED,
             "ledger_holds": KEPT,
+            "ledger_keys": APPENDED,
             "ledger_postings": APPENDED,
+            "ledger_reversals": APPENDED,
         },
     ),
     ModuleEntry(
@@ -120,7 +122,10 @@ REGISTRY = (
         tables=("models",),
         paths=("/benefits", "/transactions"),
         demo="seed",
-        rights={"benefits_decisions": ("SELECT", "INSERT", "DELETE")},  # declined ones go after years
+        rights={
+            "benefits_decisions": ("SELECT", "INSERT", "DELETE"),  # declined ones go after years
+            "benefits_references": APPENDED,
+        },
         demo_line="contas         123 e 456 (da Maria); a Clara é RH da empresa da 123",
     ),
     ModuleEntry(

@@ -7,7 +7,14 @@ from typing import cast
 import pytest
 from joserfc.jwk import OctKey
 
-from carteira.benefits.authorizer.admission import (
+from carteira.benefits.authorizer.asgi import ProcessorTokens, authorizations_total
+from carteira.benefits.authorizer.fast_lane import TURNED_AWAY_AT_ONCE, FastLane
+from carteira.benefits.authorizer.request import Authorization
+from carteira.benefits.authorizer.rules import Decision, Rule, decide
+from carteira.benefits.authorizer.strategies import AuthorizationQueue, held_up
+from carteira.benefits.authorizer.writer import Authorizer
+from carteira.kit.values.ids import uuid7
+from carteira.ledger.lane.admission import (
     CALM_SECONDS,
     FLOOD_SECONDS,
     MAX_BATCH,
@@ -15,14 +22,7 @@ from carteira.benefits.authorizer.admission import (
     MIN_WAITING,
     Overloaded,
 )
-from carteira.benefits.authorizer.asgi import ProcessorTokens, authorizations_total
-from carteira.benefits.authorizer.batch import ConcurrencyMode
-from carteira.benefits.authorizer.fast_lane import TURNED_AWAY_AT_ONCE, FastLane
-from carteira.benefits.authorizer.queue import Queue
-from carteira.benefits.authorizer.request import Authorization
-from carteira.benefits.authorizer.rules import Decision, Rule, decide
-from carteira.benefits.authorizer.writer import Authorizer
-from carteira.kit.values.ids import uuid7
+from carteira.ledger.lane.batch import ConcurrencyMode
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.waiting import until
 
@@ -43,8 +43,8 @@ class Gate:
     async def __aexit__(self, *_: object) -> None:
         self.opened.set()
 
-    async def authorize(self, requests: list[Authorization], meeting: ConcurrencyMode) -> list[Decision]:
-        assert meeting == "followed", "the queue's writer waits for nobody"
+    async def decide(self, requests: list[Authorization], meeting: ConcurrencyMode) -> list[Decision]:
+        assert meeting == "remembered", "the queue's writer waits for nobody"
         self.batches.append([request.account for request in requests])
         await self.opened.wait()
         await asyncio.sleep(self.pause_seconds)
@@ -55,6 +55,7 @@ def _turned_away() -> float:
     return cast("float", authorizations_total.labels("07", "overloaded")._value.get())  # noqa: SLF001 - no other way
 
 
+Parts = tuple[FastLane, AuthorizationQueue, Gate]
 TOKEN = processor_token(OctKey.import_key(SECRET))
 
 
@@ -80,13 +81,15 @@ def _authorization(account: object) -> Authorization:
 
 
 @pytest.fixture
-async def lane() -> tuple[FastLane, Queue, Gate]:
+async def lane() -> tuple[FastLane, AuthorizationQueue, Gate]:
     gate = Gate()
-    queue = Queue(cast("Authorizer", gate))
+    queue = AuthorizationQueue(cast("Authorizer", gate), held_up=held_up)
     return FastLane(queue, ProcessorTokens([SECRET])), queue, gate
 
 
-async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(
+    lane: tuple[FastLane, AuthorizationQueue, Gate],
+) -> None:
     take, queue, gate = lane
     answers = list[tuple[int, bytes]]()
 
@@ -117,8 +120,8 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(lane: tuple[Fas
 
 
 def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> None:
-    def queue_in_flood() -> Queue:
-        queue = Queue(cast("Authorizer", Gate()))
+    def queue_in_flood() -> AuthorizationQueue:
+        queue = AuthorizationQueue(cast("Authorizer", Gate()), held_up=held_up)
         for _ in range(queue.admission.room):
             assert queue.has_room(100)
             queue.join(_Nobody())
@@ -140,7 +143,7 @@ def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> No
 
 
 def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
-    queue = Queue(cast("Authorizer", Gate()))
+    queue = AuthorizationQueue(cast("Authorizer", Gate()), held_up=held_up)
     for _ in range(100):
         queue.admission.measure(MAX_BATCH, 1.0)  # a pace that takes minutes to see
     for _ in range(MIN_WAITING):
@@ -150,7 +153,7 @@ def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
     assert queue.admission.flood_room == MIN_BATCH
 
 
-async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_who_is_turned_away_gets_his_own_request_id_back(lane: Parts) -> None:
     take, queue, gate = lane
     early, late = list[bytes](), list[bytes]()
     async with queue.running(), gate:
@@ -163,12 +166,12 @@ async def test_who_is_turned_away_gets_his_own_request_id_back(lane: tuple[FastL
         assert b"x-request-id: def\r\n" in late[0]
 
 
-async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_a_coroutine_is_told_that_there_was_no_room(lane: Parts) -> None:
     _, queue, gate = lane
     async with queue.running(), gate:
         late = queue.admission.room - queue.admission.flood_room
         waiting = [
-            asyncio.create_task(queue.authorize(_authorization(number))) for number in range(queue.admission.room + 1)
+            asyncio.create_task(queue.decide(_authorization(number))) for number in range(queue.admission.room + 1)
         ]
         told = await asyncio.gather(*waiting[:late], waiting[-1], return_exceptions=True)
         assert {type(outcome) for outcome in told} == {Overloaded}
@@ -176,7 +179,9 @@ async def test_a_coroutine_is_told_that_there_was_no_room(lane: tuple[FastLane, 
         assert {decision.code for decision in await asyncio.gather(*waiting[late:-1])} == {"00"}
 
 
-async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(
+    lane: tuple[FastLane, AuthorizationQueue, Gate],
+) -> None:
     take, queue, gate = lane
     answers = list[bytes]()
     async with queue.running(), gate:
@@ -187,7 +192,7 @@ async def test_a_body_that_does_not_parse_is_left_to_the_endpoint(lane: tuple[Fa
     assert answers[0].endswith(b'{"code":"00"}')
 
 
-async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: Parts) -> None:
     _, queue, gate = lane
     gate.opened.set()
     gate.pause_seconds = 0.04
@@ -195,7 +200,7 @@ async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[FastLan
     async def client() -> None:
         while len(gate.batches) < 25:
             with suppress(Overloaded):
-                await queue.authorize(_authorization("1"))
+                await queue.decide(_authorization("1"))
             await asyncio.sleep(0.005)
 
     async with queue.running(), asyncio.TaskGroup() as group:
@@ -207,13 +212,15 @@ async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: tuple[FastLan
     assert max(sizes[20:]) < MAX_BATCH, "such a batch takes 40 ms or more"
 
 
-async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_those_that_come_out_of_step_are_gathered_into_one_batch(
+    lane: tuple[FastLane, AuthorizationQueue, Gate],
+) -> None:
     _, queue, gate = lane
     clients, rounds = 6, 40
 
     async def client(number: int) -> None:
         for _ in range(rounds):
-            await queue.authorize(_authorization(number))
+            await queue.decide(_authorization(number))
 
     async with queue.running(), asyncio.TaskGroup() as group:
         group.create_task(client(0))
@@ -226,13 +233,13 @@ async def test_those_that_come_out_of_step_are_gathered_into_one_batch(lane: tup
     assert sizes[len(sizes) // 2] == clients, sizes
 
 
-async def test_a_lone_client_is_decided_at_once(lane: tuple[FastLane, Queue, Gate]) -> None:
+async def test_a_lone_client_is_decided_at_once(lane: Parts) -> None:
     _, queue, gate = lane
     gate.opened.set()
     async with queue.running():
         for _ in range(50):
             turns = 0
-            waiting = asyncio.create_task(queue.authorize(_authorization("1")))
+            waiting = asyncio.create_task(queue.decide(_authorization("1")))
             while not waiting.done():
                 turns += 1
                 await asyncio.sleep(0)

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from carteira.benefits.authorizer.queue import Queue
+from carteira.benefits.authorizer.strategies import AuthorizationQueue, held_up
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.db.engine import Database
 
 
 @pytest.fixture
-async def queue(books: Database) -> AsyncIterator[Queue]:
+async def queue(books: Database) -> AsyncIterator[AuthorizationQueue]:
     """A queue as one server process has it; `books` is the module's."""
-    made = Queue(Authorizer(books))
+    made = AuthorizationQueue(Authorizer(books), held_up=held_up)
     async with made.running():
         yield made

@@ -62,7 +62,7 @@ class Clients:
         for connection in connections:
             self._free.put_nowait(connection)
 
-    async def authorize(self, body: bytes, query: str = "") -> str:
+    async def decide(self, body: bytes, query: str = "") -> str:
         connection = await self._free.get()
         try:
             status, answer = await connection.send(http_request(self._url, AUTHORIZER + query, body, self._token))
@@ -101,7 +101,7 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
 
 async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:
     account = await open_account(books, CASH=100 * 730)
-    codes = Counter(await asyncio.gather(*(clients.authorize(purchase(account, "7.30")) for _ in range(256))))
+    codes = Counter(await asyncio.gather(*(clients.decide(purchase(account, "7.30")) for _ in range(256))))
     assert codes == {"00": 100, "51": 156}
     assert (await balances(books, account))["CASH"] == 0
     await assert_reconciled(books)
@@ -122,7 +122,7 @@ async def test_money_in_is_money_out_per_account_and_category(
 
     async def send(account: str, amount: int, mcc: str, fallback: str) -> str:
         body = purchase(account, f"{amount // 100}.{amount % 100:02}", mcc)
-        return await clients.authorize(body, f"?fallback={fallback}")
+        return await clients.decide(body, f"?fallback={fallback}")
 
     codes = await asyncio.gather(*(send(*request) for request in requests))
     assert set(codes) == {"00", "51"}, server[0].log.read_text()[-4000:]
@@ -158,11 +158,11 @@ async def test_one_transaction_id_fifty_times_at_once_moves_money_once(clients: 
     for _ in range(5):
         account = await open_account(books, CASH=100_000)
         body = purchase(account, "10.00", id=f"tx-{uuid4()}")
-        assert set(await asyncio.gather(*(clients.authorize(body) for _ in range(50)))) == {"00"}
+        assert set(await asyncio.gather(*(clients.decide(body) for _ in range(50)))) == {"00"}
         assert (await balances(books, account))["CASH"] == 99_000
     poor = await open_account(books, CASH=999)
     body = purchase(poor, "10.00", id=f"tx-{uuid4()}")
-    assert set(await asyncio.gather(*(clients.authorize(body) for _ in range(50)))) == {"51"}
+    assert set(await asyncio.gather(*(clients.decide(body) for _ in range(50)))) == {"51"}
     await assert_reconciled(books)
 
 
@@ -171,7 +171,7 @@ async def test_one_id_claimed_by_different_purchases_at_once_goes_to_one_of_them
 ) -> None:
     accounts = [await open_account(books, CASH=1000) for _ in range(10)]
     reused = f"tx-{uuid4()}"
-    codes = await asyncio.gather(*(clients.authorize(purchase(account, "10.00", id=reused)) for account in accounts))
+    codes = await asyncio.gather(*(clients.decide(purchase(account, "10.00", id=reused)) for account in accounts))
     assert Counter(codes) == {"00": 1, "07": 9}
     left = [(await balances(books, account))["CASH"] for account in accounts]
     assert sorted(left) == [0] + [1000] * 9
@@ -190,7 +190,7 @@ def test_shutdown_finishes_what_is_under_way(new_database: NewDatabase, endpoint
         async def shop() -> None:
             while True:
                 try:
-                    answered[await clients.authorize(purchase(account, "1.00"))] += 1
+                    answered[await clients.decide(purchase(account, "1.00"))] += 1
                 except ConnectionLost:
                     return
                 if sum(answered.values()) == 200:

@@ -9,8 +9,7 @@ from asyncpg import UniqueViolationError
 from sqlalchemy import text
 
 from carteira.benefits import topups
-from carteira.benefits.authorizer import batch
-from carteira.benefits.authorizer.batch import Batch
+from carteira.benefits.authorizer.batch import AuthorizationBatch
 from carteira.benefits.authorizer.decisions import resolve_unknown_commit
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.writer import Authorizer
@@ -19,6 +18,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
+from carteira.ledger.lane import batch
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER
@@ -37,7 +37,7 @@ def request(account: str, amount: int, external_id: str | None = None) -> Author
 
 
 async def codes(authorizer: Authorizer, *requests: Authorization) -> list[str]:
-    return [decision.code for decision in await authorizer.authorize(requests, "followed")]
+    return [decision.code for decision in await authorizer.decide(requests, "remembered")]
 
 
 async def test_what_others_spent_meanwhile_is_not_spent_again(books: Database) -> None:
@@ -83,7 +83,7 @@ async def test_a_batch_with_an_id_that_was_answered_gives_that_answer_and_decide
     first, name = Authorizer(books), f"tx-{uuid4()}"
     assert await codes(first, request(account, 10, name)) == ["00"]
     batch = [request(account, 5), request(account, 10, name), request(account, 11, name), request(account, 5)]
-    decisions = await Authorizer(books).authorize(batch, "followed")
+    decisions = await Authorizer(books).decide(batch, "remembered")
     assert [decision.code for decision in decisions] == ["00", "00", "07", "00"]
     assert decisions[1].id not in {each.id for each in batch}, "the first answer again"
     assert (await balances(books, account))["CASH"] == 80
@@ -98,9 +98,9 @@ class CutOff(Database):
         self.cut = False
 
     def lose_next(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        run = Batch.run
+        run = AuthorizationBatch.run
 
-        async def cut_off(batch: Batch, *args: object, **more: object) -> None:
+        async def cut_off(batch: AuthorizationBatch, *args: object, **more: object) -> None:
             write = batch._write  # noqa: SLF001 - the only place between deciding and being done
 
             async def lost(*args: object, **more: object) -> None:
@@ -114,7 +114,7 @@ class CutOff(Database):
             monkeypatch.setattr(batch, "_write", lost)
             await run(batch, *args, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Batch, "run", cut_off)
+        monkeypatch.setattr(AuthorizationBatch, "run", cut_off)
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -130,7 +130,7 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
             assert await codes(authorizer, request(account, 10, name)) == ["00"]
         else:
             with pytest.raises(DatabaseDown):
-                await authorizer.authorize([request(account, 10, name)], "followed")
+                await authorizer.decide([request(account, 10, name)], "remembered")
     assert database.cut
     assert (await balances(books, account))["CASH"] == (90 if done else 100)
     assert await codes(Authorizer(books), request(account, 10, name)) == ["00"], "asked again, it is answered"
@@ -141,7 +141,7 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
 async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -> None:
     account = await open_account(books, CASH=100)
     authorizer = Authorizer(books)
-    late = Batch([request(account, 10)], await authorizer._catalog_now())  # noqa: SLF001 - as `authorize` does
+    late = await authorizer.begin([request(account, 10)])
     under_way, go_on = asyncio.Event(), asyncio.Event()
     write = late._write  # noqa: SLF001
 
@@ -154,7 +154,7 @@ async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -
 
     async def run() -> None:
         async with books.lean_statements() as tx:
-            await late.run(tx, "followed")
+            await late.run(tx, "remembered")
 
     running = asyncio.create_task(run())
     await under_way.wait()

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from carteira import ledger
 from carteira.benefits import accounts
-from carteira.benefits.authorizer.queue import Queue
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.authorizer.strategies import AuthorizationQueue
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.ledger_kinds import LEDGER_KIND, PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
@@ -45,21 +45,21 @@ async def test_cash_that_is_not_needed_is_not_waited_for(books: Database) -> Non
     cash = await wallet_of(books, account, "CASH")
     async with books.transaction() as other:
         await ledger.lock(other, [cash])
-        decided = Authorizer(books).authorize([request(account, 1_000, FOOD)], "followed")
+        decided = Authorizer(books).decide([request(account, 1_000, FOOD)], "remembered")
         (decision,) = await asyncio.wait_for(decided, 2)
     assert (decision.code, decision.category_used) == ("00", "FOOD")
 
 
 @pytest.mark.parametrize(("spent_meanwhile", "code"), [(0, "00"), (1, "51")])
 async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it(
-    books: Database, queue: Queue, spent_meanwhile: int, code: str
+    books: Database, queue: AuthorizationQueue, spent_meanwhile: int, code: str
 ) -> None:
     account = await open_account(books, FOOD=999, CASH=1_000)
     cash = await wallet_of(books, account, "CASH")
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
     async with books.transaction() as other:
         book = await ledger.lock(other, [cash])
-        deciding = asyncio.create_task(queue.authorize(request(account, 1_000, FOOD)))
+        deciding = asyncio.create_task(queue.decide(request(account, 1_000, FOOD)))
         while not (await other.scalar(waiting) or queue._deferred):  # noqa: SLF001 - it waits for the lock, or aside
             assert not deciding.done(), "decided without the lock"
             await asyncio.sleep(0.005)
@@ -86,8 +86,8 @@ async def test_a_batch_decides_as_its_requests_one_by_one_do(books: Database) ->
         def requests(accounts: list[str], asked: Sequence[tuple[int, int, str, bool]] = asked) -> list[Authorization]:
             return [request(accounts[which], amount, mcc, fallback=spare) for which, amount, mcc, spare in asked]
 
-        in_a_batch = await authorizer.authorize(requests(together), "followed")
-        one_by_one = [(await authorizer.authorize([each], "followed"))[0] for each in requests(singly)]
+        in_a_batch = await authorizer.decide(requests(together), "remembered")
+        one_by_one = [(await authorizer.decide([each], "remembered"))[0] for each in requests(singly)]
 
         def answers(decisions: Sequence[Decision]) -> list[tuple[object, ...]]:
             return [(each.code, each.reason, each.category_used, each.short_by) for each in decisions]
@@ -107,7 +107,7 @@ async def test_two_processes_that_need_each_others_cash_do_not_lock_up(books: Da
         spent = 0
         for _ in range(25):
             batch = [request(rng.choice(accounts), 100, rng.choice([FOOD, OTHER])) for _ in range(12)]
-            decisions = await authorizer.authorize(batch, "followed")
+            decisions = await authorizer.decide(batch, "remembered")
             spent += sum(each.amount or 0 for each in decisions if each.code == "00")
         return spent
 

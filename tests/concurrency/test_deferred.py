@@ -10,17 +10,18 @@ import pytest
 
 from carteira import ledger
 from carteira.benefits.accounts import find
-from carteira.benefits.authorizer import deferred
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.asgi import outcome_of
 from carteira.benefits.authorizer.per_request import Optimistic, Pessimistic
-from carteira.benefits.authorizer.queue import Queue
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision
-from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
+from carteira.benefits.authorizer.strategies import AuthorizationQueue
+from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.ledger_kinds import PURCHASE, SETTLEMENT
 from carteira.kit.db.engine import Database
 from carteira.kit.values.ids import uuid7
+from carteira.ledger.lane import deferred
+from carteira.ledger.lane.writer import AccountLocked
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER
@@ -58,11 +59,11 @@ async def codes(asked: list[asyncio.Task[Decision]]) -> list[str]:
     return [decision.code for decision in await asyncio.wait_for(asyncio.gather(*asked), 20)]
 
 
-def ask(queue: Queue, *requests: Authorization) -> list[asyncio.Task[Decision]]:
-    return [asyncio.create_task(queue.authorize(each)) for each in requests]
+def ask(queue: AuthorizationQueue, *requests: Authorization) -> list[asyncio.Task[Decision]]:
+    return [asyncio.create_task(queue.decide(each)) for each in requests]
 
 
-async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: Queue) -> None:
+async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: AuthorizationQueue) -> None:
     held, free = await open_account(books, CASH=1_000), await open_account(books, CASH=1_000)
     async with locked(books, held):
         kept = ask(queue, request(held, 10))
@@ -78,7 +79,9 @@ async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: Q
     assert not queue._deferred, "nothing is set aside any more"  # noqa: SLF001 - nothing else tells
 
 
-async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(books: Database, queue: Queue) -> None:
+async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(
+    books: Database, queue: AuthorizationQueue
+) -> None:
     account = await open_account(books, CASH=110)
     async with locked(books, account, spend=10):
         asked = ask(queue, request(account, 60))
@@ -90,7 +93,7 @@ async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(books
 
 
 async def test_more_accounts_than_are_tried_at_once(
-    books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deferred, "TRIED_AT_ONCE", 3)
     accounts = [await open_account(books, CASH=25) for _ in range(10)]
@@ -102,7 +105,7 @@ async def test_more_accounts_than_are_tried_at_once(
 
 
 async def test_who_waited_for_too_long_is_refused(
-    books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
     monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 0.1)
@@ -117,7 +120,7 @@ async def test_who_waited_for_too_long_is_refused(
 
 
 async def test_no_more_are_set_aside_than_there_is_room(
-    books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
     monkeypatch.setattr(deferred, "MAX_DEFERRED", 4)
@@ -137,7 +140,7 @@ async def test_one_at_a_time_a_request_waits_for_the_lock(
     books: Database, strategy: Callable[[Authorizer], Pessimistic | Optimistic]
 ) -> None:
     account = await open_account(books, CASH=100)
-    deciding: Coroutine[Any, Any, Decision] = strategy(Authorizer(books)).authorize(request(account, 60))
+    deciding: Coroutine[Any, Any, Decision] = strategy(Authorizer(books)).decide(request(account, 60))
     async with locked(books, account, spend=50):
         task = asyncio.create_task(deciding)
         await asyncio.wait([task], timeout=0.5)
@@ -151,8 +154,8 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
     for _ in range(25):
         ids = [f"tx-{uuid4()}" for _ in range(40)]
         first, second = await asyncio.gather(
-            one.authorize([request(accounts[0], 10, name) for name in ids], "followed"),
-            other.authorize([request(accounts[1], 10, name) for name in reversed(ids)], "followed"),
+            one.decide([request(accounts[0], 10, name) for name in ids], "remembered"),
+            other.decide([request(accounts[1], 10, name) for name in reversed(ids)], "remembered"),
         )
         assert sorted([first[0].code, second[0].code]) == ["00", "07"], "each id belongs to one of them"
         assert len({decision.code for decision in first}) == len({decision.code for decision in second}) == 1
@@ -161,7 +164,7 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
 
 
 async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
-    books: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four others take turns at the account, so that somebody has it locked all the time: contention refuses nobody."""
     monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 15.0)

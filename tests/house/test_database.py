@@ -168,6 +168,61 @@ def test_servers_of_the_release_before_go_on_writing(
         assert actors == [(None, None), ("unknown", "former release")]
 
 
+FORMER_KEY = """
+    SELECT ledger_post(
+        ARRAY[]::ledger_move[],
+        ARRAY[ROW(%(entry)s::uuid, 'test.raw', NULL, %(key)s, %(reverses)s::uuid)::ledger_new_entry],
+        ARRAY[ROW(%(entry)s::uuid, 0, %(till)s::uuid, 10, NULL, NULL, NULL)::ledger_line,
+              ROW(%(entry)s::uuid, 1, %(till)s::uuid, -10, NULL, NULL, NULL)::ledger_line],
+        false, 'job', 'test', NULL)
+"""
+FORMER_DECISION = """
+    INSERT INTO benefits_decisions (id, external_id, account, fallback, code, reason)
+    VALUES (%s, %s, 'somebody', true, '07', 'unknown_account')
+"""
+
+
+def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
+    new_empty_database: Callable[[], str],
+) -> None:
+    url = new_empty_database()
+    schema.migrate(url, "0037")
+    till = uuid4()
+    entries = [uuid4() for _ in range(4)]
+    decisions = [uuid4() for _ in range(3)]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(
+            "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative) VALUES (%s, 'test.till', true, true)",
+            (till,),
+        )
+
+        def write(place: int, reverses: UUID | None = None) -> None:
+            values = {"till": till, "entry": entries[place], "key": f"key {place}", "reverses": reverses}
+            server.execute(FORMER_KEY, values)
+
+        write(0)
+        write(1, entries[0])
+        server.execute(FORMER_DECISION, (decisions[0], "tx 0"))
+        schema.migrate(url)
+        write(2, entries[1])
+        server.execute(FORMER_DECISION, (decisions[1], "tx 1"))
+        server.execute(FORMER_DECISION, (decisions[2], None))
+        assert server.execute("SELECT * FROM ledger_keys ORDER BY key").fetchall() == [
+            (f"key {place}", entries[place]) for place in range(3)
+        ]
+        assert set(server.execute("SELECT * FROM ledger_reversals").fetchall()) == {
+            (entries[0], entries[1]),
+            (entries[1], entries[2]),
+        }
+        assert server.execute("SELECT * FROM benefits_references ORDER BY external_id").fetchall() == [
+            ("tx 0", decisions[0]),
+            ("tx 1", decisions[1]),
+        ]
+        entries[3], again = uuid4(), {"till": till, "entry": entries[3], "key": "key 0", "reverses": None}
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            server.execute(FORMER_KEY, again)
+
+
 FOLLOWER_IS_THERE = text("""
     INSERT INTO event_followers (name, xid, last_id) SELECT 'ledger.chain', last_xid, last_id FROM ledger_chain
 """)

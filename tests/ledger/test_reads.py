@@ -183,6 +183,10 @@ THEFTS = {  # what is done, and what is named; in a tail that is not rolled up, 
     "DELETE FROM ledger_postings WHERE entry_id = %(oldest)s AND line = 0": {"top_up", "entry"},
     "DELETE FROM ledger_postings WHERE entry_id = %(newest)s": {"account", "entry"},
     "DELETE FROM ledger_entries WHERE id = %(newest)s": {"orphan", "shop"},
+    "UPDATE ledger_entries SET key = 'slipped in' WHERE id = %(newest)s": {"ledger_keys"},
+    "INSERT INTO ledger_keys VALUES ('slipped in', %(newest)s)": {"ledger_keys"},
+    "UPDATE ledger_entries SET reverses_id = %(oldest)s WHERE id = %(newest)s": {"ledger_reversals"},
+    "INSERT INTO ledger_reversals VALUES (%(oldest)s, %(newest)s)": {"ledger_reversals"},
     "DELETE FROM ledger_accounts WHERE id = %(wallet)s": {"orphan"},
 }
 
@@ -203,6 +207,9 @@ async def test_reconciliation_finds_and_names_tampering(
     for difference in differences:
         if "orphan" in difference:
             found.add("orphan")
+        elif "table" in difference:
+            assert difference["row_id"] == str(newest)
+            found.add(difference["table"])
         elif "account_id" in difference:
             found.add(names[difference["account_id"]])
         else:

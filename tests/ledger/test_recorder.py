@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
 from carteira.kit.db.engine import Database
+from carteira.kit.db.insert import Insert
 from carteira.kit.db.session import Tx
 from tests.support.ledger import TESTER, balance_of, open_wallet, purchase
 
@@ -19,8 +20,15 @@ class Note(NamedTuple):
     said: str | None
 
 
-PLAIN = ledger.Recorder[Note]("test_notes", Note._fields, row_type="test_note")
-GUARDED = ledger.Recorder[Note]("test_notes", Note._fields, row_type="test_note", guard="test_require_seven")
+NOTES = Insert(
+    (
+        "test_notes (xid, number, said)",
+        "SELECT (SELECT position_now()), new.* FROM unnest({0}::test_note[]) AS new",
+    ),
+    parameters=1,
+)
+PLAIN = ledger.Recorder(NOTES)
+GUARDED = ledger.Recorder(NOTES, guard="test_require_seven({0})", guarded=1)
 HOLDERS = ledger.Holders("test_holders", name="name", holder_id="who")
 
 
@@ -54,18 +62,20 @@ async def notes_in(tx: Tx) -> list[Note]:
 
 
 @pytest.mark.parametrize("recorder", [PLAIN, GUARDED])
-async def test_rows_are_written_with_the_book(notes_tx: Tx, recorder: ledger.Recorder[Note]) -> None:
+async def test_rows_are_written_with_the_book(notes_tx: Tx, recorder: ledger.Recorder) -> None:
     wallet = await open_wallet(notes_tx, 100)
     book = await ledger.lock(notes_tx, [wallet])
     book.post(purchase(wallet, 30))
     rows = [Note(1, "one"), Note(2, None)]
-    await ledger.write(notes_tx, book, records=recorder.record(rows, known=7), actor=TESTER)
+    await ledger.write(
+        notes_tx, book, records=recorder.record(*([7] if recorder is GUARDED else []), rows), actor=TESTER
+    )
     assert await balance_of(notes_tx, wallet) == 70
     assert await notes_in(notes_tx) == rows
 
 
 async def test_rows_are_written_with_a_book_in_which_nothing_moved(notes_tx: Tx) -> None:
-    await ledger.write(notes_tx, ledger.Book(()), records=GUARDED.record([Note(1, None)], known=7), actor=TESTER)
+    await ledger.write(notes_tx, ledger.Book(()), records=GUARDED.record(7, [Note(1, None)]), actor=TESTER)
     assert await notes_in(notes_tx) == [Note(1, None)]
 
 
@@ -83,7 +93,7 @@ async def test_a_guard_that_raises_keeps_book_and_rows_out(notes_tx: Tx) -> None
     book.post(purchase(wallet, 30))
     async with notes_tx.begin_nested() as nested:
         with pytest.raises(DBAPIError, match="not seven"):
-            await ledger.write(notes_tx, book, records=GUARDED.record([Note(1, None)], known=6), actor=TESTER)
+            await ledger.write(notes_tx, book, records=GUARDED.record(6, [Note(1, None)]), actor=TESTER)
         await nested.rollback()
     assert await balance_of(notes_tx, wallet) == 100
     assert await notes_in(notes_tx) == []
@@ -111,7 +121,7 @@ async def test_accounts_are_found_by_their_holders_names(ledger_tx: Tx) -> None:
         {"holder": holder, "nobody": nobody, "unasked": unasked},
     )
     held = await ledger.accounts_held(ledger_tx, HOLDERS, ["one", "none", "unknown"])
-    assert {(name, who, account and account.id) for name, who, account in held} == {
+    assert {(name, *who, account and account.id) for name, who, account in held} == {
         ("one", holder, wallet),
         ("one", holder, purse),
         ("none", nobody, None),

@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from carteira import ledger
 from carteira.benefits import employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
-from carteira.benefits.authorizer import queue, strategies
+from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
 from carteira.benefits.authorizer.strategies import StrategyName
 from carteira.benefits.authorizer.writer import Authorizer
@@ -123,10 +123,11 @@ def module(  # noqa: PLR0913 - what the composition root decides
         app.state.authorizer = Authorizer(app.state.database)
         async with strategies.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
-            if isinstance(running, queue.Queue):
+            if isinstance(running, ledger.Queue):
                 app.state.lane = ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens))
             yield
 
+    ledger.settle_ids(ledger.Narrow("benefits_references", "external_id", "decision_id", "benefits_decisions", 5))
     ledger.name_holders("benefits", cpfs_of)
     ledger.guard_reversal(PURCHASE, record_reversed)
     for kind in RETURNS:

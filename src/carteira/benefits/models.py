@@ -156,6 +156,15 @@ class BenefitDecision(Base):
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
 
 
+class BenefitReference(Base):
+    """The processor's own id of a transaction, and the decision under it: unique for good. Append-only."""
+
+    __tablename__ = "benefits_references"
+
+    external_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    decision_id: Mapped[UUID]
+
+
 class BenefitReturn(Base):
     """Money given back for an approved transaction: a reversal of all of it, or a merchant's refund of a part.
 

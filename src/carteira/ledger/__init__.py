@@ -13,6 +13,8 @@ It owns accounts, entries, postings and holds. Owners and holders are mere ids t
 Callers write `ledger.post(tx, ledger.transfer(…), actor=…)`, or `lock` (or `read`) a book, `post` to it and `write` it.
 Python decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own
 with the book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
+What comes by thousands goes by the lane (`lane/`: `Batch`, `Writer`, `Queue`). What is unique for good (keys,
+reversals, a module's own ids) has narrow tables of its own (`Narrow`), which `reconcile` compares.
 `system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are
 for what is authorized first and settled later: no module uses them yet. `sql/` holds the present text of the functions
 and triggers in the database. Sources: rules.md, ledger; ADR 0002.
@@ -32,6 +34,11 @@ from carteira.ledger.errors import (
     InsufficientFunds,
     StaleBook,
 )
+from carteira.ledger.lane.admission import Overloaded
+from carteira.ledger.lane.batch import Batch, ConcurrencyMode, Holder, Outdated, Payer
+from carteira.ledger.lane.deferred import Waiting
+from carteira.ledger.lane.queue import Queue
+from carteira.ledger.lane.writer import AccountLocked, Writer
 from carteira.ledger.queries import (
     BALANCES,
     STATEMENT,
@@ -39,6 +46,7 @@ from carteira.ledger.queries import (
     LedgerAccountView,
     LineKey,
     MonthTotal,
+    Narrow,
     Reconciliation,
     StatementLine,
     account,
@@ -49,6 +57,7 @@ from carteira.ledger.queries import (
     incoming,
     lines_of_entry,
     reconcile,
+    settle_ids,
     statement,
     statement_page,
     totals_by_month,
@@ -81,14 +90,18 @@ __all__ = [
     "BALANCES",
     "STATEMENT",
     "Account",
+    "AccountLocked",
     "AccountNotFound",
+    "Batch",
     "Book",
     "ChainVerification",
+    "ConcurrencyMode",
     "EntryAlreadyReversed",
     "EntryKeyReused",
     "EntryNotFound",
     "Finding",
     "HoldNotActive",
+    "Holder",
     "Holders",
     "IncomingLine",
     "InsufficientFunds",
@@ -96,13 +109,20 @@ __all__ = [
     "LedgerMovementOut",
     "LineKey",
     "MonthTotal",
+    "Narrow",
     "NewEntry",
+    "Outdated",
+    "Overloaded",
+    "Payer",
     "Posting",
+    "Queue",
     "Reconciliation",
     "Recorder",
     "Records",
     "StaleBook",
     "StatementLine",
+    "Waiting",
+    "Writer",
     "account",
     "accounts_held",
     "accounts_of_holder",
@@ -130,6 +150,7 @@ __all__ = [
     "release",
     "reverse",
     "roll_up",
+    "settle_ids",
     "statement",
     "statement_page",
     "system_account",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.ids import uuid5, uuid7
 from carteira.ledger.errors import AccountNotFound, InsufficientFunds, UnbalancedEntry
 
@@ -120,6 +121,8 @@ class Book:
         self.accounts = {account.id: account for account in accounts}
         self._moved: list[Account] = []
         self.entries: list[NewEntry] = []
+        self.actors: list[Actor | None] = []
+        """Who moves each entry's money; None: whoever writes the book."""
         self.lines: list[PostedLine] = []
 
     def account(self, account_id: UUID) -> Account:
@@ -133,8 +136,8 @@ class Book:
         except KeyError:
             raise AccountNotFound from None
 
-    def post(self, entry: NewEntry) -> None:
-        """Post an entry; all of it or none.
+    def post(self, entry: NewEntry, *, actor: Actor | None = None) -> None:
+        """Post an entry; all of it or none. `actor` is who moves the money, where the book has entries of several.
 
         Raises:
             UnbalancedEntry: the postings do not add up to zero.
@@ -151,6 +154,7 @@ class Book:
             account.balance += amount
             self.lines.append((entry.id, line, account_id, amount, account.version, account.balance, account.place))
         self.entries.append(entry)
+        self.actors.append(actor)
 
     def _check(self, entry: NewEntry) -> None:
         """Hold an entry against the rules before any of it is posted."""

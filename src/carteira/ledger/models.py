@@ -61,6 +61,24 @@ class LedgerEntry(Base):
     approved_by: Mapped[UUID | None]
 
 
+class LedgerKey(Base):
+    """A key under which something was posted: unique for good. Append-only."""
+
+    __tablename__ = "ledger_keys"
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    entry_id: Mapped[UUID]
+
+
+class LedgerReversal(Base):
+    """An entry that was undone, and by which: once for good. Append-only."""
+
+    __tablename__ = "ledger_reversals"
+
+    reverses_id: Mapped[UUID] = mapped_column(primary_key=True)
+    entry_id: Mapped[UUID]
+
+
 class LedgerPosting(Base):
     """One line of an entry. `seq` and `balance_after` are the customer account's version and balance behind it."""
 

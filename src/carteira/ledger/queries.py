@@ -16,7 +16,7 @@ from carteira.kit.values.ids import made_at
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import BigInt, CursorOf, Page, PageRequest, SmallInt
 from carteira.ledger.errors import AccountNotFound, EntryNotFound
-from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerPosting
+from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerPosting, LedgerReversal
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +364,7 @@ async def entry(tx: Tx, entry_id: UUID) -> EntryView:
         row.description,
         row.posted_at,
         row.reverses_id,
-        await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)),
+        await tx.scalar(select(LedgerReversal.entry_id).where(LedgerReversal.reverses_id == entry_id)),
         _actor(row.actor_kind, row.actor_id),
         row.approved_by,
         lines.all(),
@@ -424,12 +424,56 @@ _ORPHANS = text("""
 """)
 
 
+class Narrow(NamedTuple):
+    """A narrow table of what is unique for good, and the wide one whose rows it names; all of them names in SQL.
+
+    `column` is what is unique, in both; `row_id` names the wide row. Where wide rows are deleted after `years_kept`,
+    narrow ones stay.
+    """
+
+    table: str
+    column: str
+    row_id: str
+    wide: str
+    years_kept: int | None = None
+
+
+_narrow = [
+    Narrow("ledger_keys", "key", "entry_id", "ledger_entries"),
+    Narrow("ledger_reversals", "reverses_id", "entry_id", "ledger_entries"),
+]
+
+
+def settle_ids(narrow: Narrow) -> None:
+    """Have `reconcile` compare a module's narrow table with its wide one too."""
+    if narrow not in _narrow:
+        _narrow.append(narrow)
+
+
+async def _strays(tx: Tx, narrow: Narrow) -> list[UUID]:
+    """Return wide rows that the narrow table does not name rightly, and what it names wrongly; up to 1,000."""
+    table, column, row_id, wide, years = narrow
+    kept = f"AND uuid_extract_timestamp({row_id}) > now() - interval '{years} years'" if years else ""
+    strays = await tx.scalars(
+        text(f"""
+        SELECT wide.id FROM {wide} wide LEFT JOIN {table} narrow ON narrow.{column} = wide.{column}
+        WHERE wide.{column} IS NOT NULL AND narrow.{row_id} IS DISTINCT FROM wide.id
+        UNION
+        SELECT narrow.{row_id} FROM {table} narrow LEFT JOIN {wide} wide ON wide.id = narrow.{row_id}
+        WHERE CASE WHEN wide.id IS NULL THEN true {kept} ELSE wide.{column} IS DISTINCT FROM narrow.{column} END
+        LIMIT 1000
+        """)  # noqa: S608 - names from constants of the modules
+    )
+    return list(strays)
+
+
 async def reconcile(tx: Tx) -> Reconciliation:
-    """Compare every account with its postings and active holds, and every entry with zero.
+    """Compare every account with its postings and active holds, every entry with zero, and every id with its own table.
 
     Reads one snapshot, so it may run while money moves. Differences name the account or entry and both figures, in
-    centavos, and how many lines carry a balance that is not the sum so far; there are none unless somebody wrote past
-    the ledger.
+    centavos, and how many lines carry a balance that is not the sum so far; or the row whose key, reversal or
+    processor's id is not what the table says in which that is unique. There are none unless somebody wrote past the
+    ledger.
     """
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -457,6 +501,8 @@ async def reconcile(tx: Tx) -> Reconciliation:
         {"entry_id": str(row.entry_id), "account_id": str(row.account_id), "orphan": True}
         for row in await tx.execute(_ORPHANS)
     ]
+    for narrow in _narrow:
+        differences += [{"table": narrow.table, "row_id": str(row_id)} for row_id in await _strays(tx, narrow)]
     return Reconciliation(counts[0], counts[1], differences)
 
 

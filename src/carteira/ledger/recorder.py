@@ -1,66 +1,80 @@
-"""The ledger's statements in which a table of another module takes part. Each is put together once, at import."""
+"""The ledger's statements in which tables of other modules take part. Each is put together once, at import."""
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
-Row = TypeVar("Row", bound=tuple[Any, ...])
+from carteira.kit.db.insert import Insert
 
-WRITE = "WITH written AS MATERIALIZED (SELECT ledger_post($1, $2, $3, $4, $5, $6, $7)) "
-"""Write a book: moves, entries, lines, follow, the actor's kind and id, who approved it.
+_PARAMETERS = 5
+WRITE = """WITH written AS MATERIALIZED (
+    SELECT ledger_post($1::ledger_move[], $2::ledger_posted_entry[], $3::ledger_line[], $4, $5))"""
+"""Write a book: moves, entries, lines, follow, who approved it.
 
 It is written when `written`, a row of one column, is read.
 """
-WRITE_ALONE = WRITE + "SELECT FROM written"
+WRITE_ALONE = WRITE + " SELECT FROM written"
 COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 """The columns of an `Account`, in its order."""
 
 
 class Records(NamedTuple):
-    """Rows that `Recorder.record` made ready for `write`: the whole statement, and its parameters from `$8` on."""
+    """Rows that `Recorder.record` made ready for `write`: the whole statement, and its parameters after the book's."""
 
     statement: str
     values: tuple[object, ...]
 
 
-class Recorder(Generic[Row]):
-    """Append rows to a module's own table in the statement that writes a book, so that both are written or neither.
+class Recorder:
+    """Appends rows to tables of others in the statement that writes a book, so that all are written or none.
 
-    A module makes one at import and hands `record(rows)` to `write`: one round trip and one prepared statement for
-    both.
+    A module makes one at import and hands `record(…)` to `write`: one round trip and one prepared statement for all.
 
     Args:
-        table: The table that takes the rows; its `xid` takes the position of the transaction, asked for once.
-        columns: Its other columns, in the order of a row's fields.
-        row_type: The composite type in the database with the same fields.
-        guard: A function in the database that is called once with the `known` of `record`. It returns true, or raises
-            so that neither the book nor the rows are written.
+        inserts: What takes the rows.
+        guard: The call of a function in the database, with its parameters as `{0}`, `{1}` …, which come before those
+            of the inserts. It is made once the book's accounts are locked. It returns anything, or raises so that
+            nothing is written.
+        guarded: How many parameters that has.
     """
 
-    def __init__(self, table: str, columns: Sequence[str], *, row_type: str, guard: str | None = None) -> None:
-        self._guard = guard
-        guarded = f"(SELECT {guard}($9)) AND " if guard else ""
-        self._statement = f"""{WRITE}
-    INSERT INTO {table} (xid, {", ".join(columns)})
-    SELECT (SELECT position_now()), new.* FROM unnest($8::{row_type}[]) AS new
-WHERE {guarded}(SELECT count(*) FROM written) = 1"""  # noqa: S608 - names from constants of the modules
+    def __init__(self, *inserts: Insert, guard: str = "", guarded: int = 0) -> None:
+        first = _PARAMETERS + 1
+        steps, then = [WRITE], "written"
+        if guard:
+            call = guard.format(*(f"${first + place}" for place in range(guarded)))
+            steps.append(f"checked AS MATERIALIZED (SELECT {call} FROM written)")  # noqa: S608 - constants
+            then, first = "checked", first + guarded
+        for insert in inserts:
+            done = f"(SELECT count(*) FROM {then}) = 1"  # noqa: S608 - one of two names
+            for statement in insert.statements(first, done):
+                steps.append(f"rows_{len(steps)} AS ({statement})")
+            first += insert.parameters
+        self._statement = ",\n".join(steps) + f"\nSELECT FROM {then}"
 
-    def record(self, rows: Sequence[Row], known: object = None) -> Records:
-        """Return the rows as `write` takes them; `known` is what the guard is asked about."""
-        return Records(self._statement, (rows,) if self._guard is None else (rows, known))
+    def record(self, *values: object) -> Records:
+        """Return the rows as `write` takes them: the guard's parameters, then those of each insert."""
+        return Records(self._statement, values)
 
 
 class Holders:
     """A module's table of holders of accounts, for `accounts_held`.
 
     Args:
-        table: The table.
+        table: The table, known to the other parameters as `holder_row`.
         name: The column with the module's own name of a holder.
         holder_id: The column with the id that the ledger knows.
+        more: Expressions for what else the module wants to know of a holder.
     """
 
-    def __init__(self, table: str, *, name: str, holder_id: str = "id") -> None:
+    def __init__(self, table: str, *, name: str, holder_id: str = "id", more: Sequence[str] = ()) -> None:
+        self.width = 1 + len(more)
+        """Columns of a holder: its id, and `more`."""
+        named = "".join(f", {expression} AS more_{place}" for place, expression in enumerate(more))
+        columns = "".join(f", more_{place}" for place in range(len(more)))
         self.read_accounts = f"""
-    WITH holder (name, holder_id) AS (SELECT {name}, {holder_id} FROM {table} WHERE {name} = ANY($1))
-    SELECT name, holder.holder_id, {COLUMNS.replace("holder_id", "account.holder_id")}
+    WITH holder AS (
+        SELECT {name} AS name, {holder_id} AS holder_id{named} FROM {table} holder_row WHERE {name} = ANY($1)
+    )
+    SELECT name, holder.holder_id{columns}, {COLUMNS.replace("holder_id", "account.holder_id")}
     FROM holder LEFT JOIN ledger_accounts account ON account.holder_id = holder.holder_id
 """  # noqa: S608 - names from constants of the modules

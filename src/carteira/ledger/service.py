@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -28,7 +29,14 @@ from carteira.ledger.errors import (
     HoldNotFound,
     StaleBook,
 )
-from carteira.ledger.models import LedgerAccount, LedgerEntry, LedgerHold, LedgerPosting
+from carteira.ledger.models import (
+    LedgerAccount,
+    LedgerEntry,
+    LedgerHold,
+    LedgerKey,
+    LedgerPosting,
+    LedgerReversal,
+)
 from carteira.ledger.recorder import COLUMNS, WRITE_ALONE, Holders, Records
 
 STALE = "CA001"
@@ -114,29 +122,29 @@ async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict
 
 async def accounts_held(
     tx: Tx | LeanTx, holders: Holders, names: Collection[str]
-) -> Sequence[tuple[str, UUID, Account | None]]:
+) -> Sequence[tuple[str, tuple[Any, ...], Account | None]]:
     """Read, without locks, the accounts of those holders in a module's table that have one of the names.
 
-    Return name, holder's id and account, for each account; a holder without any comes once, with None, and a name
-    without a holder not at all. One round trip for both.
+    Return name, holder (its id, and what the module wants to know beside) and account, for each account; a holder
+    without any comes once, with None, and a name without a holder not at all. One round trip for both.
     """
-    rows = await fetch(tx, holders.read_accounts, names)
-    return [(row[0], row[1], Account(*row[2:]) if row[2] else None) for row in rows]
+    rows, end = await fetch(tx, holders.read_accounts, names), 1 + holders.width
+    return [(row[0], row[1:end], Account(*row[end:]) if row[end] else None) for row in rows]
 
 
 async def write(  # noqa: PLR0913 - one call writes it all
     tx: Tx | LeanTx,
     book: Book,
     *,
-    actor: Actor,
+    actor: Actor | None,
     approved_by: UUID | None = None,
     follow: bool = False,
     records: Records | None = None,
 ) -> None:
     """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
 
-    `actor` is who moves the money, and `approved_by` the person who approved it where that takes two; each entry keeps
-    both.
+    `actor` is who moves the money (None: each entry was posted with its own), and `approved_by` the person who approved
+    it where that takes two; each entry keeps both.
 
     With `follow`, accounts that other transactions moved since they were read are moved on from where they are now, as
     long as they cover it; so that nothing needs to be locked or compared, a book that only takes from its customers'
@@ -146,34 +154,15 @@ async def write(  # noqa: PLR0913 - one call writes it all
         StaleBook: an account is not as it was read (with `follow`: and does not cover what is taken); nothing of this
             transaction can be kept.
     """
-    await _write(tx, book, actor, approved_by, follow=follow, records=records or _ALONE)
-
-
-async def _write(  # noqa: PLR0913 - as `write`
-    tx: Tx | LeanTx,
-    book: Book,
-    actor: Actor | None,
-    approved_by: UUID | None = None,
-    *,
-    follow: bool = False,
-    records: Records = _ALONE,
-) -> None:
-    """Write a book as `write`; only one without entries has no actor."""
     assert not follow or all(line[3] < 0 for line in book.lines if line[4] is not None), "a followed book only takes"
-    statement, values = records
+    statement, values = records or _ALONE
+    entries = []
+    for entry, own in zip(book.entries, book.actors, strict=True):
+        by = own or actor
+        assert by is not None, "each entry has its actor"
+        entries.append((entry.id, entry.kind, entry.description, entry.key, entry.reverses_id, by.kind, by.id))
     try:
-        await fetch(
-            tx,
-            statement,
-            book.moves,
-            [(entry.id, entry.kind, entry.description, entry.key, entry.reverses_id) for entry in book.entries],
-            book.lines,
-            follow,
-            actor and actor.kind,
-            actor and actor.id,
-            approved_by,
-            *values,
-        )
+        await fetch(tx, statement, book.moves, entries, book.lines, follow, approved_by, *values)
     except (DBAPIError, asyncpg.PostgresError) as error:
         if sqlstate_of(error) == STALE:
             raise StaleBook from error
@@ -203,7 +192,9 @@ async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | Non
 async def _posted_under(tx: Tx, entry: NewEntry) -> UUID | None:
     """Wait for whoever posts under the same key, then look whether the entry is there already."""
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(entry.key, 0))))
-    known = await tx.scalar(select(LedgerEntry).where(LedgerEntry.key == entry.key))
+    known = await tx.scalar(
+        select(LedgerEntry).join(LedgerKey, LedgerKey.entry_id == LedgerEntry.id).where(LedgerKey.key == entry.key)
+    )
     if known is None:
         return None
     lines = await tx.execute(
@@ -225,7 +216,7 @@ async def hold(tx: Tx, account_id: UUID, amount: int, *, ttl: timedelta) -> UUID
     now = clock.now()
     book = await lock(tx, [account_id])
     book.hold(account_id, amount)
-    await _write(tx, book, None)
+    await write(tx, book, actor=None)
     row = LedgerHold(
         id=uuid7(), account_id=account_id, amount=amount, status="active", expires_at=now + ttl, created_at=now
     )
@@ -289,7 +280,7 @@ async def release(tx: Tx, hold_id: UUID) -> None:
         HoldNotActive: it was settled before.
     """
     row, book = await _settle(tx, hold_id, lambda _row: None)
-    await _write(tx, book, None)
+    await write(tx, book, actor=None)
     row.status = "released"
     await tx.flush()
 
@@ -317,7 +308,7 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
         book.release(row.account_id, row.amount)
         row.status, row.settled_at = "expired", clock.now()
         expired += 1
-    await _write(tx, book, None)
+    await write(tx, book, actor=None)
     await tx.flush()
     return expired
 
@@ -339,7 +330,7 @@ async def lock_entry(tx: Tx, entry_id: UUID) -> None:
 
 async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
     """Tell whether an entry was reversed."""
-    return await tx.scalar(select(LedgerEntry.id).where(LedgerEntry.reverses_id == entry_id)) is not None
+    return await tx.get(LedgerReversal, entry_id) is not None
 
 
 FindHolders = Callable[[Tx, Collection[UUID]], Awaitable[Collection[str]]]

@@ -8,6 +8,8 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
   (`outstanding`) is what the system account `transit.receivable` is short of;
 - a tap whose clock is impossible is kept, charges nothing, and waits for an operator (`waiting`);
 - a recharge is paid for in cash at a counter (`transit.cash`), or needs no payment where the settings say so;
+- people's own debits and recharges go by the ledger's lane (`moves`), but the ordinary way (`service`) where a ride is
+  still owed;
 - money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
@@ -89,6 +91,7 @@ __all__ = [
 
 def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module:
     """Hand transit to the composition root; `recharge_without_payment` lets people recharge their cards for nothing."""
+    from carteira.transit.moves import CardMoves, MoveQueue, held_up
     from carteira.transit.operations import OPERATIONS
     from carteira.transit.routes import cards_router, transit_router
 
@@ -96,7 +99,10 @@ def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.recharge_without_payment = recharge_without_payment
         app.state.tap_bounds = tap_bounds
-        yield
+        queue = MoveQueue(CardMoves(app.state.database), held_up=held_up)
+        async with queue.running():
+            app.state.card_moves = queue
+            yield
 
     ledger.guard_reversal("transit.recharge", tell_reversed)
     ledger.guard_reversal("transit.debit", tell_reversed)

@@ -1,21 +1,26 @@
 """Transit over HTTP: a person's cards, and the validators' taps."""
 
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+import structlog
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from carteira import ledger
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import OperationInProgress
+from carteira.kit.ops.turns import Busy
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, TxDep
-from carteira.transit import operations, queries, service, taps, waiting
-from carteira.transit.errors import PaymentRequired
+from carteira.transit import numbers, operations, queries, service, taps, waiting
+from carteira.transit.errors import CardNotFound, PaymentRequired
+from carteira.transit.moves import Direction, MoveQueue, MoveRequest, count_move
 from carteira.transit.schemas import (
     AmountIn,
     CancelIn,
@@ -40,11 +45,6 @@ cards_router = APIRouter(route_class=JsonRoute, prefix="/transport-cards", tags=
 transit_router = APIRouter(route_class=JsonRoute, prefix="/transit", tags=["transit"])
 
 
-async def _free_recharges(request: Request) -> bool:
-    is_free: bool = request.app.state.recharge_without_payment
-    return is_free
-
-
 async def _clock_bounds(request: Request) -> ClockBounds:
     bounds: ClockBounds = request.app.state.tap_bounds
     return bounds
@@ -52,7 +52,6 @@ async def _clock_bounds(request: Request) -> ClockBounds:
 
 Bounds = Annotated[ClockBounds, Depends(_clock_bounds)]
 Reviewer = Annotated[Principal, claims("transit:review")]
-FreeRecharges = Annotated[bool, Depends(_free_recharges)]
 CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"])]
 
 
@@ -82,27 +81,73 @@ async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> Car
     return CardBalanceOut(card_number=card_number, balance=await queries.balance(reads, who.user_id, card_number))
 
 
-@cards_router.post("/{card_number}/recharge", summary="Recarregar")
-@idempotent()
-async def recharge(
-    card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who, is_free: FreeRecharges
-) -> NewBalanceOut:
+@dataclass(frozen=True, slots=True)
+class _Mover:
+    """Moves money on a person's own card by the lane, or else the ordinary way."""
+
+    queue: MoveQueue
+    database: Database
+    call: Call
+
+    async def answer(self, who: Principal, direction: Direction, card_number: str, amount: int) -> Response:
+        """Answer a debit or a recharge."""
+        if not numbers.is_card_number(card_number):
+            raise CardNotFound
+        call = self.call
+        key = (call.caller, call.key) if call.key else None
+        content = call.fingerprint(b'{"amount":%d}' % amount) if key else b""
+        request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+        asked = MoveRequest(card_number, direction, amount, who.user_id, who.actor, key, content, request_id)
+        try:
+            answer = await self.queue.decide(asked)
+        except ledger.Overloaded as error:
+            raise Busy(1) from error
+        except ledger.AccountLocked as error:
+            raise OperationInProgress from error
+        if answer.status:
+            count_move(answer)
+            return answer_of(answer.status, answer.body, replayed=answer.replayed)
+        verb = service.debit if direction == "debit" else service.recharge
+        async with self.database.transaction() as tx:
+
+            async def work() -> NewBalanceOut:
+                balance = await verb(tx, who.user_id, card_number, amount, actor=who.actor)
+                return NewBalanceOut(card_number=card_number, new_balance=balance)
+
+            return await call.answer(tx, {"amount": amount}, work)
+
+
+async def _mover(request: Request, call: CallDep) -> _Mover:
+    state = request.app.state
+    return _Mover(state.card_moves, state.database, call)
+
+
+_MoverDep = Annotated[_Mover, Depends(_mover)]
+
+
+async def _insist_on_free_recharges(request: Request) -> None:
+    if not request.app.state.recharge_without_payment:
+        raise PaymentRequired
+
+
+@cards_router.post(
+    "/{card_number}/recharge",
+    summary="Recarregar",
+    response_model=NewBalanceOut,
+    dependencies=[Depends(_insist_on_free_recharges)],
+)
+async def recharge(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro.
 
     Onde a recarga precisa de pagamento, responde 409 `payment_required`.
     """
-    if not is_free:
-        raise PaymentRequired
-    balance = await service.recharge(tx, who.user_id, card_number, body.amount, actor=who.actor)
-    return NewBalanceOut(card_number=card_number, new_balance=balance)
+    return await mover.answer(who, "recharge", card_number, body.amount)
 
 
-@cards_router.post("/{card_number}/debit", summary="Debitar")
-@idempotent()
-async def debit(card_number: CardNumber, body: AmountIn, tx: TxDep, who: Who) -> NewBalanceOut:
+@cards_router.post("/{card_number}/debit", summary="Debitar", response_model=NewBalanceOut)
+async def debit(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
-    balance = await service.debit(tx, who.user_id, card_number, body.amount, actor=who.actor)
-    return NewBalanceOut(card_number=card_number, new_balance=balance)
+    return await mover.answer(who, "debit", card_number, body.amount)
 
 
 @cards_router.get("/{card_number}/history", summary="Histórico de um cartão", dependencies=[polled()])

@@ -2,15 +2,15 @@
 
 The way of a request, in the order in which the files are read:
 
-    fast_lane | asgi → request → queue (admission, deferred) | per_request → writer → batch (rules) → decisions → ledger
+    fast_lane | asgi → request → the ledger's lane (queue) | per_request → writer → batch (rules) → decisions → ledger
 
 - `answers`, `request`, `rules`, `explain`: plain values and pure functions, the same for all strategies and for the
   simulator.
 - `asgi` answers every request; `fast_lane` answers the plainest of them from the connection's bytes, and leaves the
   others to `asgi`.
 - `strategies` chooses how requests of one account meet: `queue`, or `per_request`'s `optimistic` and `pessimistic`.
-- `writer` retries conflicts and settles commits in doubt; `batch` decides requests against the ledger's book and writes
-  entries and decisions in one statement.
+- `writer` keeps the catalog and settles commits in doubt; `batch` decides requests against the ledger's book and writes
+  entries and decisions in one statement. Both are users of `ledger/lane`, which retries conflicts.
 
 Invariants: the answer is always HTTP 200 and one of three bodies; an approved decision and its entry share id and
 transaction; the same transaction id with the same content gets its first answer again; a locked account, a slow client

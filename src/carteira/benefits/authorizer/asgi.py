@@ -17,14 +17,14 @@ from joserfc.jwk import OctKey
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import Receive, Scope, Send
 
-from carteira.benefits.authorizer.admission import Overloaded
+from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.batch import find_accounts
 from carteira.benefits.authorizer.decisions import record
 from carteira.benefits.authorizer.request import Malformed, parse_authorization
 from carteira.benefits.authorizer.rules import Decision, refuse_malformed
 from carteira.benefits.authorizer.strategies import Strategy
-from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
+from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.db.errors import DatabaseDown, is_connection_lost
 from carteira.kit.ops.metrics import Tally
 from carteira.kit.values.ids import uuid7
@@ -114,9 +114,9 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
     """Turn what a strategy gave into an answer and its reason."""
     if isinstance(outcome, Decision):
         return _CODES[outcome.code], outcome.reason
-    if isinstance(outcome, Overloaded):
+    if isinstance(outcome, ledger.Overloaded):
         return Code.REFUSED, Reason.OVERLOADED
-    if isinstance(outcome, AccountLocked):
+    if isinstance(outcome, ledger.AccountLocked):
         return Code.REFUSED, Reason.ACCOUNT_HELD_UP
     if isinstance(outcome, DatabaseDown) or is_connection_lost(outcome):
         log.warning("authorizer without database", error=type(outcome.__cause__ or outcome).__name__)
@@ -177,7 +177,7 @@ class AuthorizerEndpoint:
                 await self._keep(error.account, error.reason)
             return Code.REFUSED, error.reason
         strategy: Strategy = self._api.state.authorizer_strategy
-        return outcome_of(await strategy.authorize(request))
+        return outcome_of(await strategy.decide(request))
 
     async def _keep(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that named an account, so that its person can be told."""

@@ -7,11 +7,15 @@ from typing import Final
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.rules import Decision
+from carteira.kit.db.insert import Insert, alone
 from carteira.kit.db.session import LeanTx, Tx, fetch
 from carteira.kit.values.clock import clock
 
 _DECISION_COLUMNS = ", ".join(Decision._fields)
-_ANSWERED = f"SELECT {_DECISION_COLUMNS} FROM benefits_decisions WHERE external_id = ANY($1)"  # noqa: S608 - constants
+_ANSWERED = f"""
+    SELECT {_DECISION_COLUMNS} FROM benefits_decisions
+    WHERE id = ANY (ARRAY(SELECT decision_id FROM benefits_references WHERE external_id = ANY($1)))
+"""  # noqa: S608 - constants
 
 
 async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
@@ -19,15 +23,17 @@ async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, De
     return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
 
 
-RECORDER: Final = ledger.Recorder[Decision](
-    "benefits_decisions", Decision._fields, row_type="benefits_new_decision", guard="benefits_require_catalog"
+_ROWS = Insert(
+    (
+        f"benefits_decisions (xid, {_DECISION_COLUMNS})",
+        "SELECT (SELECT position_now()), new.* FROM unnest({0}::benefits_new_decision[]) AS new",
+    ),
+    parameters=1,
 )
+RECORDER: Final = ledger.Recorder(_ROWS, guard="benefits_require_catalog({0})", guarded=1)
 """Writes decisions with the book they were taken on, unless the catalog is another than the one that they know."""
-_RECORD = f"""
-    INSERT INTO benefits_decisions (xid, {_DECISION_COLUMNS})
-    SELECT (SELECT position_now()), new.* FROM unnest($1::benefits_new_decision[]) AS new
-"""  # noqa: S608 - constants
-_TAKE_ID = _RECORD + "ON CONFLICT (id) DO NOTHING"
+_RECORD = alone(_ROWS)
+_TAKE_ID = f"{_RECORD} ON CONFLICT (id) DO NOTHING"
 
 
 async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from carteira.benefits.authorizer.admission import Overloaded
+from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.asgi import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
-from carteira.benefits.authorizer.queue import Queue
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
 from carteira.benefits.authorizer.rules import Decision
 from carteira.kit.values.ids import uuid7
@@ -59,7 +58,7 @@ class _Head:
 class FastLane:
     """Answers plain authorizations; gives False for what it leaves to the endpoint."""
 
-    def __init__(self, queue: Queue, tokens: ProcessorTokens) -> None:
+    def __init__(self, queue: ledger.Queue[Authorization, Decision], tokens: ProcessorTokens) -> None:
         self._queue = queue
         self._tokens = tokens
         self._heads: OrderedDict[bytes, _Head] = OrderedDict()
@@ -157,7 +156,7 @@ class _Asked:
         self.since = since
 
     def done(self, outcome: Decision | Exception) -> None:
-        if type(outcome) is Overloaded:
+        if type(outcome) is ledger.Overloaded:
             self._lane.turn_away(self._request_id, self._respond, self.since)
             return
         code, reason = outcome_of(outcome)

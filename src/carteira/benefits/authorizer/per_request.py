@@ -11,9 +11,9 @@ class Pessimistic:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    async def authorize(self, request: Authorization) -> Decision:
+    async def decide(self, request: Authorization) -> Decision:
         """Decide one request."""
-        return (await self._authorizer.authorize([request], "locked"))[0]
+        return (await self._authorizer.decide([request], "locked"))[0]
 
 
 class Optimistic:
@@ -22,6 +22,6 @@ class Optimistic:
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
-    async def authorize(self, request: Authorization) -> Decision:
+    async def decide(self, request: Authorization) -> Decision:
         """Decide one request."""
-        return (await self._authorizer.authorize([request], "compared"))[0]
+        return (await self._authorizer.decide([request], "compared"))[0]

@@ -36,6 +36,11 @@ class Authorization(NamedTuple):
     fallback: bool
 
     @property
+    def key(self) -> str | None:
+        """What it is known by for good."""
+        return self.external_id
+
+    @property
     def content(self) -> tuple[object, ...]:
         """What makes two requests the same."""
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)

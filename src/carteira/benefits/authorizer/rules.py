@@ -42,6 +42,11 @@ class Decision(NamedTuple):
     short_by: int | None = None
 
     @property
+    def key(self) -> str | None:
+        """What it is known by for good."""
+        return self.external_id
+
+    @property
     def content(self) -> tuple[object, ...]:
         """What makes two requests the same."""
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)

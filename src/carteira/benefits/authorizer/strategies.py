@@ -12,19 +12,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
+from prometheus_client import Gauge
+
+from carteira import ledger
 from carteira.benefits.authorizer.per_request import Optimistic, Pessimistic
-from carteira.benefits.authorizer.queue import Queue
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision
 from carteira.benefits.authorizer.writer import Authorizer
 
+held_up = Gauge(
+    "carteira_authorizations_held_up",
+    "Requests whose account somebody else keeps locked",
+    multiprocess_mode="livesum",
+)
+AuthorizationQueue = ledger.Queue[Authorization, Decision]
 StrategyName = Literal["optimistic", "pessimistic", "queue"]
 
 
 class Strategy(Protocol):
     """How requests of one account meet."""
 
-    async def authorize(self, request: Authorization) -> Decision:
+    async def decide(self, request: Authorization) -> Decision:
         """Decide one request.
 
         Raises:
@@ -38,7 +46,7 @@ class Strategy(Protocol):
 async def running(authorizer: Authorizer, name: StrategyName) -> AsyncIterator[Strategy]:
     """Make the strategy and run what it needs."""
     if name == "queue":
-        queue = Queue(authorizer)
+        queue = AuthorizationQueue(authorizer, held_up=held_up)
         async with queue.running():
             yield queue
     elif name == "pessimistic":

@@ -18,6 +18,7 @@ from sqlalchemy.sql import FromClause
 
 from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.insert import Insert
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import made_at, uuid7
@@ -87,6 +88,16 @@ async def events_of_person(  # noqa: PLR0913 - what a list is asked by
         .limit(limit)
     )
     return (await tx.scalars(query)).all()
+
+
+EVENTS = Insert(
+    (
+        "events (xid, id, topic, payload)",
+        "SELECT (SELECT position_now()), new.* FROM unnest({0}::uuid[], {1}::text[], {2}::jsonb[]) AS new",
+    ),
+    parameters=3,
+)
+"""Appends events in the statement that makes them true: ids, topics, payloads as JSON texts."""
 
 
 async def follow(tx: Tx, follower: Follower) -> int:

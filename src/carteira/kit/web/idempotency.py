@@ -11,11 +11,11 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, NamedTuple, ParamSpec
 from uuid import UUID
 
 import orjson
@@ -28,7 +28,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.session import Tx
+from carteira.kit.db.insert import Insert
+from carteira.kit.db.session import LeanTx, Tx, fetch
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -72,16 +73,16 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """A request that may come again: whose it is, under which key, and what it asks for."""
 
-    tx: Tx
     caller: str
     key: str | None
     operation: str
-    money: bool = True
 
-    async def answer(self, payload: object, work: Callable[[], Awaitable[object]], status: int) -> Response:
+    async def answer(
+        self, tx: Tx, payload: object, work: Callable[[], Awaitable[object]], *, status: int = 200, money: bool = True
+    ) -> Response:
         """Do the work and answer its result as JSON with `status`; a `Refusal` under a key is an answer too.
 
         Raises:
@@ -89,17 +90,17 @@ class _Call:
         """
         if self.key is None:
             return _json(await work(), status)
-        fingerprint = await self._fingerprint(payload)
-        claimed = await self.tx.scalar(
+        fingerprint = self.fingerprint(await _written(payload))
+        claimed = await tx.scalar(
             insert(IdempotencyRecord)
-            .values(caller=self.caller, key=self.key, fingerprint=fingerprint, money=self.money)
+            .values(caller=self.caller, key=self.key, fingerprint=fingerprint, money=money)
             .on_conflict_do_nothing()
             .returning(IdempotencyRecord.key)
         )
         if claimed is None:
-            return await self._replay(fingerprint)
+            return await self._replay(tx, fingerprint)
         mine = (IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
-        savepoint = await self.tx.begin_nested()  # the transaction's commit releases it
+        savepoint = await tx.begin_nested()  # the transaction's commit releases it
         try:
             response = _json(await work(), status)
         except Refusal as refusal:
@@ -108,17 +109,15 @@ class _Call:
             response = refusal.response()
         except CommitThenRaise as failure:
             if not isinstance(failure.error, Refusal):
-                await self.tx.execute(delete(IdempotencyRecord).where(*mine))
+                await tx.execute(delete(IdempotencyRecord).where(*mine))
                 raise
             audit.nothing_done()
             response = failure.error.response()
-        await self.tx.execute(
-            update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body)
-        )
+        await tx.execute(update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body))
         return response
 
-    async def _replay(self, fingerprint: bytes) -> Response:
-        record = await self.tx.scalar(
+    async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
+        record = await tx.scalar(
             select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
         )
         assert record is not None, "what was claimed a moment ago is weeks from its deletion"
@@ -126,18 +125,58 @@ class _Call:
         if record.fingerprint != fingerprint:
             raise IdempotencyKeyReused
         audit.nothing_done()
-        media_type = MEDIA_TYPE if record.status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
-        return Response(record.body, record.status, {REPLAYED: "true"}, media_type)
+        return answer_of(record.status, record.body or b"", replayed=True)
 
-    async def _fingerprint(self, payload: object) -> bytes:
-        if isinstance(payload, list):
-            try:
-                content = await dump_json(payload, orjson.OPT_SORT_KEYS)
-            except TypeError:  # an integer of more than 64 bits, which JSON may hold
-                content = json.dumps(payload, sort_keys=True).encode()
-        else:
-            content = orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
+    def fingerprint(self, content: bytes) -> bytes:
+        """Return what two requests under one key have in common; `content` is JSON with sorted members."""
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
+
+
+async def _written(payload: object) -> bytes:
+    if not isinstance(payload, list):
+        return orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
+    try:
+        return await dump_json(payload, orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer of more than 64 bits, which JSON may hold
+        return json.dumps(payload, sort_keys=True).encode()
+
+
+def answer_of(status: int, body: bytes, *, replayed: bool = False) -> Response:
+    """Return an answer that is JSON already, or one that is given again."""
+    media_type = MEDIA_TYPE if status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
+    return Response(body, status, {REPLAYED: "true"} if replayed else None, media_type)
+
+
+RECORDS = Insert(
+    (
+        "idempotency_keys (caller, key, fingerprint, status, body)",
+        "SELECT * FROM unnest({0}::text[], {1}::text[], {2}::bytea[], {3}::smallint[], {4}::bytea[])",
+    ),
+    parameters=5,
+)
+"""Appends answers of money in the statement that does what they say: callers, keys, fingerprints, statuses, bodies.
+
+In the order of callers and keys: else two processes that have the same ones would wait for each other."""
+_ANSWERED = """
+    SELECT caller, key, fingerprint, status, body FROM idempotency_keys
+    WHERE (caller, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
+
+
+class Recorded(NamedTuple):
+    """An answer as it was recorded, by caller and key."""
+
+    caller: str
+    key: str
+    fingerprint: bytes
+    status: int
+    body: bytes
+
+
+async def recorded(tx: LeanTx, keys: Sequence[tuple[str, str]]) -> list[Recorded]:
+    """Return the answers recorded under pairs of caller and key."""
+    rows = await fetch(tx, _ANSWERED, [caller for caller, _ in keys], [key for _, key in keys])
+    return [Recorded(*row) for row in rows]
 
 
 def _json(result: object, status: int) -> Response:
@@ -172,8 +211,8 @@ async def once(  # noqa: PLR0913 - what makes two requests one
     Raises:
         IdempotencyKeyReused: the key belongs to another request.
     """
-    call = _Call(tx, str(caller), key, operation, money)
-    response = await call.answer(payload, work, 200)
+    call = Call(str(caller), key, operation)
+    response = await call.answer(tx, payload, work, money=money)
     if REPLAYED not in response.headers:
         return Once(response, None)
     mine = (IdempotencyRecord.caller == call.caller, IdempotencyRecord.key == key)
@@ -182,14 +221,28 @@ async def once(  # noqa: PLR0913 - what makes two requests one
 
 async def _call(
     request: Request,
-    tx: TxDep,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=255, description="Repita o pedido com a mesma chave sem medo.")
     ] = None,
-) -> _Call:
+) -> Call:
     principal = getattr(request.state, "principal", None)
     caller = str(principal.id) if principal else "anonymous"
-    return _Call(tx, caller, idempotency_key, f"{request.method} {route_path(request)}?{request.url.query}")
+    query = request.scope["query_string"].decode("latin-1")
+    return Call(caller, idempotency_key, f"{request.method} {route_path(request)}?{query}")
+
+
+CallDep = Annotated[Call, Depends(_call)]
+"""The request as one that may come again; a parameter behind the one that says who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CallInTx:
+    tx: Tx
+    call: Call
+
+
+async def _call_in_tx(tx: TxDep, call: CallDep) -> _CallInTx:
+    return _CallInTx(tx, call)
 
 
 _PARAMETER = "idempotent_call"
@@ -212,14 +265,15 @@ def idempotent(
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
         @wraps(route)
         async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
-            call = kwargs.pop(_PARAMETER)
-            assert isinstance(call, _Call), "FastAPI resolves it"
-            return await replace(call, money=money).answer(payload(kwargs), lambda: route(*args, **kwargs), status)
+            once = kwargs.pop(_PARAMETER)
+            assert isinstance(once, _CallInTx), "FastAPI resolves it"
+            asked, work = payload(kwargs), lambda: route(*args, **kwargs)
+            return await once.call.answer(once.tx, asked, work, status=status, money=money)
 
         # FastAPI reads the signature: the route's own, for the document, and the call, resolved after who asks.
         signature = inspect.signature(route)
         call = inspect.Parameter(
-            _PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_Call, Depends(_call)]
+            _PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_CallInTx, Depends(_call_in_tx)]
         )
         once.__signature__ = signature.replace(parameters=[*signature.parameters.values(), call])  # type: ignore[attr-defined] # PEP 362
         return once

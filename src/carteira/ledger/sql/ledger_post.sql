@@ -13,7 +13,9 @@ CREATE TYPE ledger_move AS (
     account_id uuid, read_version bigint, read_balance bigint, change bigint, held_change bigint, steps bigint
 );
 
-CREATE TYPE ledger_new_entry AS (id uuid, kind text, description text, key text, reverses_id uuid);
+CREATE TYPE ledger_posted_entry AS (
+    id uuid, kind text, description text, key text, reverses_id uuid, actor_kind text, actor_id text
+);
 
 -- `seq` and `balance_after` are the account's, as the book was read; `move` is the place of the account's move among
 -- the moves, from 1. All three are null for system accounts.
@@ -24,8 +26,7 @@ CREATE TYPE ledger_line AS (
 -- The settings leave the planner one way to update: account by account in the order of the subquery, which is the order
 -- in which everybody locks.
 CREATE FUNCTION ledger_post(
-    moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean,
-    actor_kind text, actor_id text, approved_by uuid
+    moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[], follow boolean, approved_by uuid
 ) RETURNS timestamptz LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -66,8 +67,14 @@ BEGIN
                 id, xid, kind, description, key, reverses_id, posted_at, actor_kind, actor_id, approved_by
             )
             SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp,
-                   ledger_post.actor_kind, ledger_post.actor_id, ledger_post.approved_by
+                   new.actor_kind, new.actor_id, ledger_post.approved_by
             FROM unnest(entries) AS new
+        ), taken AS (
+            INSERT INTO ledger_keys (key, entry_id)
+            SELECT new.key, new.id FROM unnest(entries) AS new WHERE new.key IS NOT NULL
+        ), undone AS (
+            INSERT INTO ledger_reversals (reverses_id, entry_id)
+            SELECT new.reverses_id, new.id FROM unnest(entries) AS new WHERE new.reverses_id IS NOT NULL
         )
         INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
         SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq + versions_ahead[new.move],
@@ -77,7 +84,22 @@ BEGIN
     RETURN stamp;
 END $$;
 
--- The same without an actor, as the releases before called it: their servers still run during an upgrade.
+-- The same with one actor for all, and without one, as the releases before called it: their servers still run during an
+-- upgrade.
+CREATE TYPE ledger_new_entry AS (id uuid, kind text, description text, key text, reverses_id uuid);
+
+CREATE FUNCTION ledger_post(
+    moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean,
+    actor_kind text, actor_id text, approved_by uuid
+) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT ledger_post(
+        moves,
+        ARRAY(SELECT ROW(new.id, new.kind, new.description, new.key, new.reverses_id,
+                         ledger_post.actor_kind, ledger_post.actor_id)::ledger_posted_entry
+              FROM unnest(entries) AS new),
+        lines, follow, ledger_post.approved_by)
+$$;
+
 CREATE FUNCTION ledger_post(
     moves ledger_move[], entries ledger_new_entry[], lines ledger_line[], follow boolean
 ) RETURNS timestamptz LANGUAGE sql AS $$

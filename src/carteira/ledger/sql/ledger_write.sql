@@ -37,6 +37,12 @@ BEGIN
             INSERT INTO ledger_entries (id, xid, kind, description, key, reverses_id, posted_at, actor_kind, actor_id)
             SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp, 'unknown', 'former release'
             FROM unnest(entries) AS new
+        ), taken AS (
+            INSERT INTO ledger_keys (key, entry_id)
+            SELECT new.key, new.id FROM unnest(entries) AS new WHERE new.key IS NOT NULL
+        ), undone AS (
+            INSERT INTO ledger_reversals (reverses_id, entry_id)
+            SELECT new.reverses_id, new.id FROM unnest(entries) AS new WHERE new.reverses_id IS NOT NULL
         )
         INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
         SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq, new.balance_after, stamp

@@ -1,20 +1,20 @@
-"""The `queue` strategy: one queue a process, and one writer that takes those that wait together."""
+"""A queue, and one writer that takes those that wait together."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Generic
 
 import structlog
+from prometheus_client import Gauge
 
-from carteira.benefits.authorizer.admission import Admission, Overloaded
-from carteira.benefits.authorizer.deferred import DeferredRequests, Waiting
-from carteira.benefits.authorizer.request import Authorization
-from carteira.benefits.authorizer.rules import Decision
-from carteira.benefits.authorizer.writer import AccountLocked, Authorizer
 from carteira.kit.db.errors import DatabaseDown
+from carteira.ledger.lane.admission import Admission, Overloaded
+from carteira.ledger.lane.batch import DecisionT, RequestT
+from carteira.ledger.lane.deferred import DeferredRequests, Waiting
+from carteira.ledger.lane.writer import AccountLocked, Writer
 
 GATHER_SECONDS: Final = 0.004
 """How long after the last batch began the next waits until as many are there as lately came together."""
@@ -27,17 +27,18 @@ RETRY_SECONDS: Final = 0.02
 log = structlog.get_logger(__name__)
 
 
-class Queue:
-    """One queue a process; one writer takes those that wait into one transaction, in the order they came.
+class Queue(Generic[RequestT, DecisionT]):
+    """One queue a process and module; one writer takes those that wait into one transaction, in the order they came.
 
     `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred
     and retried with later batches, which then lock what is free instead of waiting.
     """
 
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
-        self._waiting: deque[Waiting] = deque()
-        self._deferred = DeferredRequests()
+    def __init__(self, writer: Writer[RequestT, DecisionT], *, held_up: Gauge) -> None:
+        """Take the writer, and the gauge that shows how many requests are deferred."""
+        self._writer = writer
+        self._waiting: deque[Waiting[RequestT, DecisionT]] = deque()
+        self._deferred = DeferredRequests[RequestT, DecisionT](held_up)
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
@@ -45,18 +46,24 @@ class Queue:
         self.admission = Admission(self._waiting)
         self.has_room = self.admission.has_room
 
-    def join(self, request: Waiting) -> None:
+    def join(self, request: Waiting[RequestT, DecisionT]) -> None:
         """Wait, if there is room. A request whose client has gone still counts: nobody asks whether anybody waits."""
         self._waiting.append(request)
         self._arrived.set()
         if len(self._waiting) >= self._together:
             self._all_here.set()
 
-    async def authorize(self, request: Authorization) -> Decision:
-        """Join the queue and wait for the decision."""
+    async def decide(self, request: RequestT) -> DecisionT:
+        """Join the queue and wait for the decision.
+
+        Raises:
+            Overloaded: too many wait.
+            AccountLocked: somebody has kept the account locked for too long.
+            DatabaseDown: PostgreSQL is unreachable.
+        """
         if not self.has_room(time.perf_counter()):
             raise Overloaded
-        waiting = _Awaited(request)
+        waiting = _Awaited[RequestT, DecisionT](request)
         self.join(waiting)
         return await waiting.outcome
 
@@ -98,7 +105,7 @@ class Queue:
             self._all_here.clear()
             await _wait(self._all_here, pause)
 
-    def _batch(self) -> list[Waiting]:
+    def _batch(self) -> list[Waiting[RequestT, DecisionT]]:
         """Take those whose turn has come, those that were set aside first."""
         come = [self._waiting.popleft() for _ in range(min(self.admission.most_at_once, len(self._waiting)))]
         if not self._deferred:
@@ -116,10 +123,10 @@ class Queue:
         self._together = min(ENOUGH, max(size, self._together * (1 - FORGET)))
         self.admission.measure(size, seconds)
 
-    async def _decide(self, batch: Sequence[Waiting], *, wary: bool) -> None:
+    async def _decide(self, batch: Sequence[Waiting[RequestT, DecisionT]], *, wary: bool) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
         try:
-            decisions = await self._authorize([waiting.request for waiting in batch], wary=wary)
+            decisions = await self._settle([waiting.request for waiting in batch], wary=wary)
         except DatabaseDown as error:
             for waiting in batch:
                 waiting.done(error)
@@ -131,40 +138,40 @@ class Queue:
             for waiting, decision in zip(batch, decisions, strict=True):
                 self._answer(waiting, decision)
 
-    async def _authorize(self, requests: Sequence[Authorization], *, wary: bool) -> Sequence[Decision | None]:
+    async def _settle(self, requests: Sequence[RequestT], *, wary: bool) -> Sequence[DecisionT | None]:
         """Decide requests, but none whose account somebody keeps locked; if `wary`, do not even wait to see that."""
         if not wary:
             with suppress(AccountLocked):
-                return await self._authorizer.authorize(requests, "followed")
-        return await self._authorizer.authorize_free(requests)
+                return await self._writer.decide(requests, "remembered")
+        return await self._writer.decide_free(requests)
 
-    async def _decide_one(self, waiting: Waiting) -> None:
+    async def _decide_one(self, waiting: Waiting[RequestT, DecisionT]) -> None:
         if self._deferred.holds(waiting.request.account):
             self._answer(waiting, None)
             return
         try:
-            (decision,) = await self._authorizer.authorize_free([waiting.request])
+            (decision,) = await self._writer.decide_free([waiting.request])
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             waiting.done(error)
         else:
             self._answer(waiting, decision)
 
-    def _answer(self, waiting: Waiting, decision: Decision | None) -> None:
+    def _answer(self, waiting: Waiting[RequestT, DecisionT], decision: DecisionT | None) -> None:
         if decision is None:
             self._deferred.add(waiting, time.perf_counter())
         else:
             waiting.done(decision)
 
 
-class _Awaited:
+class _Awaited(Generic[RequestT, DecisionT]):
     """A request that a coroutine waits for."""
 
-    def __init__(self, request: Authorization) -> None:
+    def __init__(self, request: RequestT) -> None:
         self.request = request
         self.since = time.perf_counter()
-        self.outcome: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[DecisionT] = asyncio.get_running_loop().create_future()
 
-    def done(self, outcome: Decision | Exception) -> None:
+    def done(self, outcome: DecisionT | Exception) -> None:
         if self.outcome.done():
             return  # whoever waited has gone
         if isinstance(outcome, Exception):

@@ -1,9 +1,9 @@
 """Admission: how many requests may wait, and which are shed when more come than can be answered in time."""
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
-from carteira.benefits.authorizer.deferred import Waiting
+from carteira.ledger.lane.deferred import Waiting
 
 MIN_BATCH: Final = 32
 MAX_BATCH: Final = 128
@@ -38,7 +38,7 @@ class Admission:
     nor the wait of those that are decided grows beyond capacity.
     """
 
-    def __init__(self, waiting: deque[Waiting]) -> None:
+    def __init__(self, waiting: deque[Waiting[Any, Any]]) -> None:
         self._waiting = waiting
         self._flood_until = 0.0
         self._turned_away_at = 0.0
