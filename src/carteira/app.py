@@ -43,9 +43,10 @@ from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest
+from carteira.kit.values.networks import TrustedProxies
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
 from carteira.kit.web.approvals import Desk, People
-from carteira.kit.web.client_address import ClientAddress, TrustedProxies
+from carteira.kit.web.client_address import ClientAddress
 from carteira.kit.web.public_address import UnderRootPath
 from carteira.settings import Settings
 

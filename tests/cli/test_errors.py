@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from carteira import __version__
 from carteira.cli import app, usage
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase, on_server
@@ -150,6 +151,19 @@ def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixtu
         assert "Uso: " in said, path
         assert "Mostra esta ajuda." in said, path
         assert not [word for word in ENGLISH if word in said], path
+
+
+def test_a_command_imports_neither_a_web_framework_nor_what_help_is_drawn_by(tmp_path: Path) -> None:
+    program = """
+import sys
+from carteira.cli import app, usage
+usage.in_portuguese(app)(["--version"], prog_name="carteira", standalone_mode=False)
+print({"fastapi", "starlette", "sqlalchemy", "markdown_it", "typer.rich_utils"} & set(sys.modules))
+"""
+    done = subprocess.run(  # noqa: S603 - argv is ours
+        [sys.executable, "-c", program], env=clean_environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"carteira {__version__}\nset()\n"
 
 
 @pytest.mark.parametrize("name", ["state.json", "credentials.json"])

@@ -10,7 +10,7 @@ from carteira.http_server import protocol
 from carteira.http_server.connections import MAX_HEAD_BYTES, Bounds, Connections
 from carteira.http_server.protocol import LaneProtocol
 from carteira.http_server.refusals import Refused
-from carteira.kit.web.client_address import TrustedProxies
+from carteira.kit.values.networks import TrustedProxies
 from tests.support.connections import Client, Listening, listening
 from tests.support.waiting import until
 

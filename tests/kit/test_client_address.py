@@ -7,7 +7,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from carteira.kit.security.rate_limits import network
-from carteira.kit.web.client_address import ClientAddress, TrustedProxies, network_of
+from carteira.kit.values.networks import TrustedProxies, network_of
+from carteira.kit.web.client_address import ClientAddress
 from carteira.settings import Settings
 from tests.support.app import settings_for
 

@@ -6,10 +6,12 @@ A command imports what it needs as it runs: most need little, and the whole prod
 import os
 import sys
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from carteira import __version__
 from carteira.cli import (
     admin,
     audit,
@@ -29,6 +31,23 @@ from carteira.cli import (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"carteira {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def carteira(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Mostra a versão.")
+    ] = False,
+) -> None:
+    """Carteira: uma identidade, um livro-razão em centavos, um autorizador de cartões."""
+
+
 for command in (
     servers.run,
     servers.serve,

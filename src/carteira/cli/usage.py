@@ -6,7 +6,6 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
-from typer import rich_utils
 from typer.core import TyperCommand
 
 from carteira.kit.web.validation import describe
@@ -23,12 +22,6 @@ _SAID_OTHERWISE = (
 
 def in_portuguese(app: typer.Typer) -> TyperCommand:
     """Return the command of an application, with the help's own words in Portuguese."""
-    rich_utils.ARGUMENTS_PANEL_TITLE = "Argumentos"
-    rich_utils.OPTIONS_PANEL_TITLE = "Opções"
-    rich_utils.COMMANDS_PANEL_TITLE = "Comandos"
-    rich_utils.REQUIRED_LONG_STRING = "[obrigatório]"
-    rich_utils.DEFAULT_STRING = "[padrão: {}]"
-    rich_utils.ABORTED_TEXT = "Interrompido."
     command: Any = typer.main.get_command(app)
     formatter = command.context_class.formatter_class
     formatter.write_usage = partialmethod(formatter.write_usage, prefix="Uso: ")
@@ -40,10 +33,27 @@ def in_portuguese(app: typer.Typer) -> TyperCommand:
 def _explain_help(command: Any) -> None:  # noqa: ANN401 - its class is private to typer
     command.options_metavar = "[opções]"
     command.get_help_option(command.context_class(command)).help = "Mostra esta ajuda."
+    show = command.format_help
+
+    def format_help(context: object, formatter: object) -> None:
+        _name_panels()
+        show(context, formatter)
+
+    command.format_help = format_help
     if hasattr(command, "commands"):
         command.subcommand_metavar = "comando [argumentos]"
         for below in command.commands.values():
             _explain_help(below)
+
+
+def _name_panels() -> None:
+    from typer import rich_utils  # takes longer to import than most commands to run
+
+    rich_utils.ARGUMENTS_PANEL_TITLE = "Argumentos"
+    rich_utils.OPTIONS_PANEL_TITLE = "Opções"
+    rich_utils.COMMANDS_PANEL_TITLE = "Comandos"
+    rich_utils.REQUIRED_LONG_STRING = "[obrigatório]"
+    rich_utils.DEFAULT_STRING = "[padrão: {}]"
 
 
 def is_help(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import prometheus_client
 
 from carteira.http_server.refusals import Refused
-from carteira.kit.web.client_address import TrustedProxies, network_of
+from carteira.kit.values.networks import TrustedProxies, network_of
 
 MAX_HEAD_BYTES = 65_536
 MAX_HEAD_LINES = 100

@@ -1,84 +1,11 @@
 """Where a request comes from: the one place that reads what proxies say, and only of those that are trusted."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-Network = IPv4Network | IPv6Network
-_IPV6_SITE = 64
-"""Bits of the network that one subscriber is given."""
+from carteira.kit.values.networks import TrustedProxies
+
 _SCHEMES = {b"http": "http", b"https": "https"}
-
-
-def _address(text: str) -> str | None:
-    """Give an address as it is compared: IPv4 for what IPv6 has mapped of it; None: it is none."""
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(mapped or found).partition("%")[0]
-
-
-def network_of(address: str) -> str:
-    """Give what an address is counted as: itself, or the /64 that one IPv6 subscriber has."""
-    plain = _address(address)
-    if plain is None or ":" not in plain:
-        return plain or address
-    return str(ip_network((plain, _IPV6_SITE), strict=False))
-
-
-def _network(text: str) -> Network:
-    """Read a network; raise ValueError, in Portuguese, where it is none."""
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"{text} não é um endereço nem uma rede (10.0.0.0/8)") from error
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedProxies:
-    """The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
-
-    networks: tuple[Network, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> "TrustedProxies":
-        """Read `10.0.0.0/8, 2001:db8::/32`, or `none`.
-
-        Raises:
-            ValueError: a part is no network.
-        """
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        if parts == ["none"]:
-            return cls()
-        return cls(tuple(_network(part) for part in parts))
-
-    def __contains__(self, address: str) -> bool:
-        """Tell whether an address is a trusted proxy's."""
-        plain = _address(address)
-        return plain is not None and any(ip_address(plain) in network for network in self.networks)
-
-    def client(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """Give who asks: the last of those that the proxies named, counted from the peer, who is no proxy of ours."""
-        client = peer
-        for text in reversed(forwarded_for):
-            if client not in self:
-                break
-            named = _address(_without_port(text.strip()))
-            if named is None:
-                break  # who is behind is not told: the proxy itself asks
-            client = named
-        return client
-
-
-def _without_port(text: str) -> str:
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def client_address(request: Request) -> str:
