@@ -14,11 +14,13 @@ from carteira.settings import Settings
 
 @dataclass(frozen=True)
 class RingLook:
-    """What the file of a ring holds: the active key, when it became that (as far as is known), and how many more."""
+    """What the file of a ring holds: the active key, when it became that (as far as is known), and what others."""
 
     active: str
     since: datetime
     former: int
+    waiting: str | None
+    """A key that opens and does not seal, or verifies and does not sign, until the next rotation."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Ring:
     module: str | None
     make: Callable[[Path], bool]
     """Makes the file unless it is there; returns whether it did."""
+    prepare: Callable[[Path], str]
+    """Adds a key that waits, and returns its id; raises `KeyWaits`, and as `look`."""
     look: Callable[[Path], RingLook]
     """Reads the file; raises `OSError` or `ValueError`."""
 
@@ -42,37 +46,49 @@ class Ring:
 
 def _look_at_tokens(path: Path) -> RingLook:
     kid = str(tokens.load_key(path).kid)
-    return RingLook(kid, _changed_at(path), len(tokens.retired_keys(path)))
+    waiting = [str(tokens.load_key(file).kid) for file in tokens.waiting_keys(path)]
+    return RingLook(
+        kid, _changed_at(path), len(tokens.retired_keys(path)), next((name for name in waiting if name != kid), None)
+    )
 
 
 def _look_at_ring(path: Path) -> RingLook:
     keys = KeyRing(path).keys()
-    return RingLook(keys[-1].id, keys[-1].created_at, len(keys) - 1)
+    waiting = [key.id for key in keys if key.is_waiting]
+    return RingLook(keys[-1].id, keys[-1].created_at, len(keys) - len(waiting) - 1, next(iter(waiting), None))
 
 
 def _look_at_credit(path: Path) -> RingLook:
     file = credit.read_key_file(path)
-    return RingLook(file.active, _changed_at(path), len(file.keys) - 1)
+    former = len(file.keys) - (1 if file.waiting is None else 2)
+    return RingLook(file.active, _changed_at(path), former, file.waiting)
 
 
 def _changed_at(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
+def _make(path: Path) -> bool:
+    return KeyRing(path).make()
+
+
+def _prepare(path: Path) -> str:
+    return KeyRing(path).prepare().id
+
+
 RINGS: Mapping[str, Ring] = {
     ring.name: ring
     for ring in (
-        Ring("tokens", "ACCESS_TOKEN_KEY_FILE", "access-token.pem", None, tokens.create_key, _look_at_tokens),
-        Ring("identity", "IDENTITY_KEY_FILE", "identity.key", None, lambda path: KeyRing(path).make(), _look_at_ring),
         Ring(
-            "documents",
-            "DOCUMENTS_KEY_FILE",
-            "documents.json",
-            "documents",
-            lambda path: KeyRing(path).make(),
-            _look_at_ring,
+            *("tokens", "ACCESS_TOKEN_KEY_FILE", "access-token.pem", None),
+            *(tokens.create_key, tokens.prepare, _look_at_tokens),
         ),
-        Ring("credit", "CREDIT_KEY_FILE", "credit.json", "credit", credit.create_key_file, _look_at_credit),
+        Ring("identity", "IDENTITY_KEY_FILE", "identity.key", None, _make, _prepare, _look_at_ring),
+        Ring("documents", "DOCUMENTS_KEY_FILE", "documents.json", "documents", _make, _prepare, _look_at_ring),
+        Ring(
+            *("credit", "CREDIT_KEY_FILE", "credit.json", "credit"),
+            *(credit.create_key_file, credit.prepare_key, _look_at_credit),
+        ),
     )
 }
 

@@ -14,9 +14,11 @@ import httpx
 import psycopg
 import pytest
 
-from carteira import demo
+from carteira import credit, demo
+from carteira.doctor.keys import key_files
 from carteira.key_rings import RINGS
 from carteira.kit.security import tokens
+from carteira.kit.security.key_ring import KeyRing, KeyWaits
 from carteira.settings import Settings
 from tests.support.databases import NewDatabase
 from tests.support.server import clean_environment, running_server
@@ -97,6 +99,71 @@ def test_the_check_finds_data_that_no_key_opens(carteira: Carteira, url: str) ->
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM totp WHERE user_id = %s", [demo.PERSON_ID])
     carteira("keys", "check", database_url=url)
+
+
+def made(home: Path) -> Settings:
+    """Make the files of all rings in a home."""
+    settings = Settings.model_validate({"carteira_home": home})
+    for ring in RINGS.values():
+        assert ring.make(ring.path(settings))
+    return settings
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"database_url": "postgresql://ana@127.0.0.1:1/banco"}], ids=["unset", "down"]
+)
+def test_the_check_does_what_needs_no_database_and_says_what_it_could_not(
+    settings: dict[str, str], carteira: Carteira, tmp_path: Path
+) -> None:
+    made(tmp_path)
+    found = json.loads(carteira("keys", "check", "--json", code=1, **settings).stdout)["findings"]
+    assert [one["level"] for one in found] == ["ok"] * 5 + ["fail"]
+    assert "não foi conferido se as chaves abrem" in found[-1]["text"]
+    assert found[-1]["advice"]
+
+
+ROTATIONS: dict[str, Callable[[Path], object]] = {
+    "tokens": tokens.rotate,
+    "identity": lambda path: KeyRing(path).add(),
+    "documents": lambda path: KeyRing(path).add(),
+    "credit": credit.add_key,
+}
+
+
+@pytest.mark.parametrize("name", RINGS)
+def test_a_key_waits_until_its_ring_is_rotated(name: str, tmp_path: Path) -> None:
+    ring, settings = RINGS[name], made(tmp_path)
+    path = ring.path(settings)
+    active = ring.look(path).active
+    waiting = ring.prepare(path)
+    with pytest.raises(KeyWaits, match=waiting):
+        ring.prepare(path)
+    look = ring.look(path)
+    assert (look.active, look.waiting, look.former) == (active, waiting, 0)
+    (found,) = (one for one in key_files(settings) if one.text.startswith(f"{name}:"))
+    assert (found.level, f"a chave {waiting} espera ser usada" in found.text) == ("warn", True)
+    ROTATIONS[name](path)
+    look = ring.look(path)
+    assert (look.active, look.waiting, look.former) == (waiting, None, 1)
+
+
+def test_a_key_is_prepared_and_rotated_to(carteira: Carteira, url: str, tmp_path: Path) -> None:
+    ring, path = RINGS["identity"], RINGS["identity"].path(made(tmp_path))
+    carteira("keys", "prepare", "identity")
+    waiting = ring.look(path).waiting
+    assert f"a chave {waiting} já espera" in carteira("keys", "prepare", "identity", code=1).stderr
+    carteira("keys", "rotate", "identity", database_url=url)
+    assert (ring.look(path).active, ring.look(path).waiting) == (waiting, None)
+
+
+@pytest.mark.parametrize("words", [("prepare", "tokens"), ("prepare", "documents"), ("rotate", "credit")], ids=" ".join)
+def test_what_is_no_key_file_is_told_of_and_left(
+    words: tuple[str, str], carteira: Carteira, url: str, tmp_path: Path
+) -> None:
+    path = RINGS[words[1]].path(made(tmp_path))
+    path.write_text("{")
+    assert f"{path} não é um arquivo de chaves" in carteira("keys", *words, database_url=url, code=1).stderr
+    assert path.read_text() == "{"
 
 
 def test_a_stolen_signing_key_is_refused_by_running_servers(carteira: Carteira, url: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carteira.kit.ops.private_files import others_may
-from carteira.kit.security.key_ring import KeyFileUnreadable, KeyRing
+from carteira.kit.security.key_ring import KeyFileUnreadable, KeyRing, KeyWaits
 from carteira.kit.security.sealing import KeyedDigest, Sealer
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
@@ -52,6 +52,52 @@ def test_a_ring_is_made_only_where_that_is_meant(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert not KeyRing(path).make()
     assert path.read_bytes() == content
+
+
+def test_a_key_that_waits_opens_and_seals_once_it_is_rotated_to(tmp_path: Path) -> None:
+    here, there = tmp_path / "here" / "identity.key", tmp_path / "there" / "identity.key"
+    KeyRing(here).make()
+    there.parent.mkdir()
+    ring, other, owner = Sealer(here), Sealer(there), uuid7()
+    former = ring.active
+    waiting = ring.prepare()
+    with pytest.raises(KeyWaits, match=waiting.id):
+        ring.prepare()
+    assert (ring.active, ring.waiting) == (former, waiting)
+    there.write_bytes(here.read_bytes())
+    assert ring.add().key == waiting.key
+    assert [key.is_waiting for key in Sealer(here).keys()] == [False, False]  # noqa: SIM118 - it is no mapping
+    assert other.open(owner, ring.seal(owner, b"here")) == b"here", "the other machine's file is not copied again yet"
+    assert ring.open(owner, other.seal(owner, b"there")) == b"there"
+    assert other.active == former
+
+
+def test_a_key_that_waits_is_not_retired_and_does_not_age(tmp_path: Path) -> None:
+    ring = Sealer(tmp_path / "identity.key", create=True)
+    first = ring.active
+    second = ring.add()
+    waiting = ring.prepare()
+    clock.advance(timedelta(days=32))
+    assert ring.retire() == [first.id]
+    kept = ring.keys()
+    assert [key.id for key in kept] == [waiting.id, second.id]
+    assert ring.add().created_at == clock.now()
+    assert ring.retire() == [], "it was replaced just now"
+
+
+def test_while_a_file_is_written_over_the_keys_that_it_had_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "identity.key"
+    ring = KeyRing(path, create=True)
+    keys = ring.keys()
+    whole = path.read_bytes()
+    for part in (b"", whole[:40], b"[]"):
+        path.write_bytes(part)
+        assert ring.keys() == keys
+        with pytest.raises(KeyFileUnreadable):
+            ring.add()
+        assert path.read_bytes() == part, "what cannot be read is not written over"
+    path.write_bytes(whole)
+    assert ring.add() == KeyRing(path).active
 
 
 @pytest.mark.parametrize("text", ["", "ab", "zz" * 32, "[1]", '[{"id": "a", "key": "AAAA", "created_at": "2026"}]'])

@@ -1,6 +1,7 @@
 import base64
 import hmac
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from carteira.kit.security import tokens
+from carteira.kit.security.key_ring import KeyWaits
 
 KEY = OKPKey.generate_key("Ed25519")
 GOOD = {"iss": "carteira", "aud": "carteira", "sub": "me", "exp": 4_000_000_000}
@@ -104,3 +106,40 @@ def test_the_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert tokens.load_or_create_key(path).as_dict(private=True) == made.as_dict(private=True)
+
+
+def test_a_key_that_waits_verifies_elsewhere_before_it_signs_here(tmp_path: Path) -> None:
+    here, there = tmp_path / "here" / "access-token.pem", tmp_path / "there" / "access-token.pem"
+    tokens.create_key(here)
+    kid = tokens.prepare(here)
+    with pytest.raises(KeyWaits, match=kid):
+        tokens.prepare(here)
+    shutil.copytree(here.parent, there.parent)
+    assert tokens.SigningKeys(here).current.kid != kid
+    assert tokens.rotate(here) == kid
+    assert tokens.waiting_keys(here) == []
+    token = tokens.sign(tokens.load_key(here), subject="me", ttl_seconds=60, claims={})
+    assert tokens.SigningKeys(there).verify(token)["sub"] == "me"
+    shutil.copytree(here.parent, there.parent, dirs_exist_ok=True)
+    assert tokens.prepare(there) != kid, "what is left of the copy before waits no more"
+
+
+def test_a_stolen_key_takes_the_one_that_waits_along(tmp_path: Path) -> None:
+    path = tmp_path / "access-token.pem"
+    tokens.create_key(path)
+    kid = tokens.prepare(path)
+    waiting = tokens.load_key(tokens.waiting_keys(path)[0])
+    assert tokens.rotate(path, retire=False) != kid
+    with pytest.raises(tokens.InvalidToken):
+        tokens.SigningKeys(path).verify(tokens.sign(waiting, subject="x", ttl_seconds=60, claims={}))
+
+
+@pytest.mark.parametrize("name", ["access-token.pem", "access-token-x.retired.pem", "access-token-x.waiting.pem"])
+def test_a_file_that_is_half_copied_stops_nobody(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "access-token.pem"
+    tokens.create_key(path)
+    keys = tokens.SigningKeys(path)
+    token = tokens.sign(keys.current, subject="x", ttl_seconds=60, claims={})
+    (tmp_path / name).write_text("-----BEGIN PRIV")
+    keys._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
+    assert keys.verify(token)["sub"] == "x"

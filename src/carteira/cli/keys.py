@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from carteira.cli import errors
 from carteira.cli.terminal import database_of, err, fail, out, run_quietly, run_with_bar, settings_here, written
 from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
@@ -56,6 +57,28 @@ def init(
         out.print(f"JWT_SECRET={secrets.token_hex(32)}", highlight=False, soft_wrap=True, markup=False)
 
 
+@app.command("prepare")
+def prepare(ring: Annotated[RingName, typer.Argument(help="Que chaves preparar.")]) -> None:
+    """Acrescenta uma chave que ainda não é usada, para chegar às outras máquinas antes de `rotate`."""
+    from carteira.key_rings import RINGS
+    from carteira.kit.security.key_ring import KeyWaits
+
+    if ring is RingName.JWT:
+        fail("o segredo do processador se troca em três passos: execute `carteira keys rotate jwt`.")
+    settings = settings_here()
+    path = RINGS[ring.value].path(settings)
+    try:
+        made = RINGS[ring.value].prepare(path)
+    except KeyWaits as error:
+        fail(f"a chave {error} já espera: copie {path.parent} e execute `carteira keys rotate {ring.value}`.")
+    except (OSError, ValueError) as error:
+        _refuse(ring.value, settings, error)
+    out.print(f"Chave {made}: abre, e ainda não é usada.", highlight=False)
+    err.print(f"1. Copie {path.parent} para as outras máquinas; os processos a veem em um segundo.", soft_wrap=True)
+    err.print(f"2. Execute aqui `carteira keys rotate {ring.value}`, que passa a usá-la.", soft_wrap=True)
+    err.print("3. Copie a pasta de novo.")
+
+
 @app.command("rotate")
 def rotate(
     ring: Annotated[RingName, typer.Argument(help="Que chaves trocar.")],
@@ -81,10 +104,22 @@ def rotate(
             _rotate_jwt(settings)
         else:
             _WITH_DATA[ring](settings, database_of(settings), new)
-    except FileNotFoundError as error:
-        fail(f"{error.filename} não existe: execute `carteira keys init`, ou traga a chave de volta se já houve uma.")
     except (OSError, ValueError) as error:
-        fail(f"a chave não pôde ser trocada: {error}")
+        _refuse(ring.value, settings, error)
+
+
+def _refuse(ring: str, settings: Settings, error: OSError | ValueError) -> NoReturn:
+    """Leave with 1 where it is the file of keys that is not there, cannot be read or is none.
+
+    Raises:
+        OSError, ValueError: the error, where it is not the file.
+    """
+    from carteira.key_rings import RINGS, fault_of
+
+    fault = fault_of(RINGS[ring].path(settings), RINGS[ring].look) if ring in RINGS else None
+    if fault is None:
+        raise error
+    fail(f"{fault}.")
 
 
 def _rotate_tokens(settings: Settings, *, stolen: bool) -> None:
@@ -185,7 +220,10 @@ def check(
     files: Annotated[bool, typer.Option("--files", help="Só os arquivos, sem o banco de dados.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Em JSON.")] = False,
 ) -> None:
-    """Confere os arquivos de chaves e se abrem o que o banco de dados guarda; sai com 1 se algo falhar."""
+    """Confere os arquivos de chaves e se abrem o que o banco de dados guarda; sai com 1 se algo falhar.
+
+    Sem o banco de dados confere o que não precisa dele, e diz o que ficou por conferir.
+    """
     from carteira.cli.findings import tell
     from carteira.doctor import keys
 
@@ -193,14 +231,22 @@ def check(
     _log(settings)
     found = list(keys.key_files(settings))
     if not files:
-        url = database_of(settings)
-        found += run_quietly("Conferindo as chaves", lambda: _look_at_data(settings, url))
+        found += run_quietly("Conferindo as chaves", lambda: _look_at_data(settings))
     tell(found, as_json=as_json)
 
 
-async def _look_at_data(settings: Settings, url: str) -> list["Diagnosis"]:
+async def _look_at_data(settings: Settings) -> "list[Diagnosis]":
     from carteira.doctor import keys
     from carteira.kit.db.engine import open_database
 
-    async with open_database(url) as database:
-        return [finding async for finding in keys.sealed_data(settings, database)]
+    if settings.database_url is None:
+        return [keys.not_looked_at("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")]
+    url = settings.database()
+    try:
+        async with open_database(url) as database:
+            return [finding async for finding in keys.sealed_data(settings, database)]
+    except Exception as error:
+        sentence = errors.sentence_of(error, url)
+        if sentence is None:
+            raise
+        return [keys.not_looked_at(sentence)]

@@ -24,7 +24,7 @@ from carteira.credit.base_a import count_by_key
 from carteira.credit.base_c import BureauQuery, Movement
 from carteira.credit.export import ExportMismatch, MissingLibrary
 from carteira.credit.ingest import EventSource, SubjectEvent, followers
-from carteira.credit.keys import KMS, KeyFileInvalid, add_key, create_key_file, read_key_file
+from carteira.credit.keys import KMS, KeyFileInvalid, add_key, create_key_file, prepare_key, read_key_file
 from carteira.credit.operations import (
     NotInProduction,
     export_people,
@@ -60,6 +60,7 @@ __all__ = [
     "followers",
     "generate_people",
     "module",
+    "prepare_key",
     "read_key_file",
     "rotate_keys",
     "table_answers",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +28,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from carteira.credit.aws import Aws
 from carteira.credit.errors import KeyServiceDown, RecordUnreadable
 from carteira.kit.ops.private_files import create_private_file, locked_folder, replace_private_file
+from carteira.kit.security.key_ring import KeyWaits
+
+log = structlog.get_logger(__name__)
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -47,6 +51,16 @@ class KeyFile:
     index: bytes
     active: str
     keys: Mapping[str, bytes]
+
+    @property
+    def waiting(self) -> str | None:
+        """The key that waits to become the active one: it was drawn after it."""
+        newest = max(self.keys, key=_number)
+        return newest if _number(newest) > _number(self.active) else None
+
+
+def _number(name: str) -> int:
+    return int(name[1:]) if name[1:].isdigit() else 0
 
 
 def read_key_file(path: Path) -> KeyFile:
@@ -88,18 +102,38 @@ def load_or_create_key_file(path: Path) -> KeyFile:
     return read_key_file(path)
 
 
+def prepare_key(path: Path) -> str:
+    """Add a fresh key-encryption key to the file that unwraps and does not wrap yet; gives its id.
+
+    So the file can be copied to every machine before anything is wrapped by it. Raises as `read_key_file`.
+
+    Raises:
+        KeyWaits: one waits already.
+    """
+    with locked_folder(path.parent):
+        file = read_key_file(path)
+        if file.waiting is not None:
+            raise KeyWaits(file.waiting)
+        name, keys = _with_fresh_key(file)
+        replace_private_file(path, _content(KeyFile(file.index, file.active, keys)))
+    return name
+
+
 def add_key(path: Path) -> str:
-    """Add a fresh key-encryption key to the file and make it the active one; gives its id.
+    """Make the key that waits, or else a fresh one, the active key-encryption key of the file; gives its id.
 
     What is written from now on is wrapped by it; `rotate` moves what was written before. Raises as `read_key_file`.
     """
     with locked_folder(path.parent):
         file = read_key_file(path)
-        number = 1 + max((int(name[1:]) for name in file.keys if name[1:].isdigit()), default=0)
-        active = f"k{number}"
-        keys = {**file.keys, active: secrets.token_bytes(KEY_BYTES)}
+        active, keys = (file.waiting, file.keys) if file.waiting is not None else _with_fresh_key(file)
         replace_private_file(path, _content(KeyFile(file.index, active, keys)))
     return active
+
+
+def _with_fresh_key(file: KeyFile) -> tuple[str, Mapping[str, bytes]]:
+    name = f"k{1 + max(map(_number, file.keys), default=0)}"
+    return name, {**file.keys, name: secrets.token_bytes(KEY_BYTES)}
 
 
 class Keyring:
@@ -113,7 +147,7 @@ class Keyring:
         self.kms_key_id = kms_key_id
         self._aws = aws
         self._file: KeyFile | None = None
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._derived: dict[str, bytes] = {}
 
     @property
@@ -129,11 +163,21 @@ class Keyring:
             status = self.path.stat()
         except FileNotFoundError as error:
             raise KeyFileInvalid(f"{self.path} does not exist (CREDIT_KEY_FILE)") from error
-        stamp = (status.st_mtime_ns, status.st_ino)
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
         if self._file is None or stamp != self._stamp:
-            self._file, self._stamp = read_key_file(self.path), stamp
+            self._file, self._stamp = self._read(), stamp
             self._derived = {}
         return self._file
+
+    def _read(self) -> KeyFile:
+        """Read the file; while it is being written over, go on with what it had."""
+        try:
+            return read_key_file(self.path)
+        except (OSError, KeyFileInvalid) as error:
+            if self._file is None:
+                raise
+            log.warning("key file cannot be read: the keys that it had go on", path=str(self.path), error=str(error))
+            return self._file
 
     @property
     def active(self) -> str:

@@ -33,6 +33,12 @@ def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
     return Diagnosis(area, "fail", text, advice)
 
 
+def told(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
+    """Return a sentence that says after a colon what to do, or else the advice given."""
+    text, _, said = sentence.partition(": ")
+    return Diagnosis(area, level, text.removesuffix("."), said.removesuffix(".") or advice)
+
+
 def worst(findings: Iterable[Diagnosis]) -> Level:
     """Return the worst level among findings."""
     return max((finding.level for finding in findings), key=_ORDER.index, default="ok")

@@ -1,9 +1,10 @@
 """The rings of keys: their files, who may read them, and whether they open what the database holds."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 
 from carteira import credit, documents, identity
-from carteira.doctor.findings import Diagnosis, fail, ok, warn
+from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
 from carteira.key_rings import RINGS, fault_of, rings_on
 from carteira.kit.db.engine import Database
 from carteira.kit.security.sealing import Sealer
@@ -24,12 +25,19 @@ def key_files(settings: Settings) -> Iterator[Diagnosis]:
             yield ok(AREA, f"{ring.name}: {path} é feito na primeira partida")
             continue
         if fault is not None:
-            yield fail(AREA, f"{ring.name}: {fault}")
+            found = told(AREA, "fail", fault, f"dê a este usuário o direito de ler {path}")
+            yield replace(found, text=f"{ring.name}: {found.text}")
             continue
         look = ring.look(path)
         text = f"{ring.name}: {path}, chave {look.active} desde {look.since:%d/%m/%Y}"
         text += f", e {look.former} anteriores" if look.former else ""
-        if (clock.now() - look.since).days > (_TOKENS_DAYS if ring.name == "tokens" else _DAYS):
+        if look.waiting is not None:
+            yield warn(
+                AREA,
+                f"{text}; a chave {look.waiting} espera ser usada",
+                f"copie {path.parent} para as outras máquinas e execute carteira keys rotate {ring.name}",
+            )
+        elif (clock.now() - look.since).days > (_TOKENS_DAYS if ring.name == "tokens" else _DAYS):
             yield warn(AREA, text, f"troque-a: carteira keys rotate {ring.name}")
         else:
             yield ok(AREA, text)
@@ -50,6 +58,12 @@ def _processor_secrets(settings: Settings) -> Iterator[Diagnosis]:
         )
     else:
         yield ok(AREA, "jwt: JWT_SECRET")
+
+
+def not_looked_at(sentence: str) -> Diagnosis:
+    """Return that nobody looked whether the keys open what the database holds, and why."""
+    found = told(AREA, "fail", sentence, "defina DATABASE_URL; carteira keys check --files confere só os arquivos")
+    return replace(found, text=f"não foi conferido se as chaves abrem o que o banco de dados guarda: {found.text}")
 
 
 async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:

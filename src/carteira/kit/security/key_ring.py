@@ -3,16 +3,22 @@
 The file lies outside the database and is its owner's alone: `[{"id", "key", "created_at"}, …]`, keys in base64. A file
 that holds 64 hexadecimal digits, as older releases made it, is a ring of one. A running process sees a changed file at
 its next use.
+
+A key that waits (`"waiting": true`) opens and does not seal yet, so that the file can be copied to every machine before
+anything is sealed under it. It stands first: to a release that knows no waiting keys it is a former one.
 """
 
 import base64
 import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
+import structlog
 
 from carteira.kit.ops.private_files import create_private_file, locked_folder, replace_private_file
 from carteira.kit.values.clock import clock
@@ -21,9 +27,15 @@ KEY_BYTES = 32
 _HEX_DIGITS = 2 * KEY_BYTES
 _SETTLING = timedelta(days=1)
 
+log = structlog.get_logger(__name__)
+
 
 class KeyFileUnreadable(ValueError):
     """A file of keys is not one."""
+
+
+class KeyWaits(Exception):
+    """A key waits to become the active one already; the text is its id."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,8 @@ class RingKey:
     id: str
     key: bytes
     created_at: datetime
+    """When it was drawn; of one that waited, when it became the active one."""
+    is_waiting: bool = False
 
 
 class KeyRing:
@@ -45,7 +59,7 @@ class KeyRing:
         self.path = path
         self._create = create
         self._guard = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._keys: tuple[RingKey, ...] = ()
 
     def make(self) -> bool:
@@ -53,11 +67,13 @@ class KeyRing:
         return create_private_file(self.path, _content((_new_key(),)))
 
     def keys(self) -> tuple[RingKey, ...]:
-        """Return all keys, oldest first, as the file has them now; while it is away, as it had them.
+        """Return all keys, those that wait first, then oldest first, as the file has them now.
+
+        While the file is away, or is being written over, return them as it had them.
 
         Raises:
             FileNotFoundError: there is no file, and none is to be made.
-            KeyFileUnreadable: the file holds no keys.
+            KeyFileUnreadable: the file holds no keys, and never did.
         """
         if self._create and self._stamp is None and not self.path.exists():
             self.make()
@@ -67,29 +83,60 @@ class KeyRing:
             if self._keys:
                 return self._keys
             raise
-        stamp = (status.st_mtime_ns, status.st_ino)
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
         with self._guard:
             if stamp != self._stamp:
-                self._keys, self._stamp = _read(self.path), stamp
+                self._take_up(stamp)
             return self._keys
+
+    def _take_up(self, stamp: tuple[int, ...]) -> None:
+        try:
+            self._keys = _read(self.path)
+        except (OSError, KeyFileUnreadable) as error:
+            if not self._keys:
+                raise
+            log.warning("key file cannot be read: the keys that it had go on", path=str(self.path), error=str(error))
+        self._stamp = stamp
 
     @property
     def active(self) -> RingKey:
         """The key that seals now."""
         return self.keys()[-1]
 
+    @property
+    def waiting(self) -> RingKey | None:
+        """The key that waits to become the active one."""
+        return next((key for key in self.keys() if key.is_waiting), None)
+
+    def prepare(self) -> RingKey:
+        """Draw a key that waits. Raises as `keys`.
+
+        Raises:
+            KeyWaits: one waits already.
+        """
+        fresh = replace(_new_key(), is_waiting=True)
+        with self._changing():
+            if self.waiting is not None:
+                raise KeyWaits(self.waiting.id)
+            replace_private_file(self.path, _content((fresh, *self.keys())))
+        return fresh
+
     def add(self) -> RingKey:
-        """Draw a new key and make it the active one; of several who do at once, each adds its own."""
-        fresh = _new_key()
-        self.keys()
-        with locked_folder(self.path.parent):
-            replace_private_file(self.path, _content((*self.keys(), fresh)))
+        """Make the key that waits, or else a new one, the active one; of several who do at once, each adds its own.
+
+        Raises as `keys`.
+        """
+        with self._changing():
+            waiting = self.waiting
+            fresh = replace(waiting, is_waiting=False, created_at=clock.now()) if waiting else _new_key()
+            kept = (key for key in self.keys() if key != waiting)
+            replace_private_file(self.path, _content((*kept, fresh)))
         return fresh
 
     def retire(self, used: frozenset[str] = frozenset()) -> list[str]:
         """Take keys out of the file that are not used and were replaced before `settling`; return their ids."""
-        with locked_folder(self.path.parent):
-            keys = self.keys()
+        with self._changing():
+            keys = [key for key in self.keys() if not key.is_waiting]
             replaced_at = [later.created_at for later in keys[1:]]
             old = {
                 key.id
@@ -97,8 +144,16 @@ class KeyRing:
                 if key.id not in used and clock.now() - since > self.settling
             }
             if old:
-                replace_private_file(self.path, _content(tuple(key for key in keys if key.id not in old)))
+                replace_private_file(self.path, _content(tuple(key for key in self.keys() if key.id not in old)))
         return sorted(old)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Be the only one who changes the file, and know it as it is: what cannot be read is not written over."""
+        self.keys()
+        with locked_folder(self.path.parent):
+            _read(self.path)
+            yield
 
 
 def _new_key() -> RingKey:
@@ -113,6 +168,8 @@ def _read(path: Path) -> tuple[RingKey, ...]:
         raise KeyFileUnreadable(f"{path} holds no keys") from error
     if not keys or any(len(key.key) != KEY_BYTES for key in keys) or len({key.id for key in keys}) != len(keys):
         raise KeyFileUnreadable(f"{path} needs one key or more of {KEY_BYTES} bytes with ids of their own")
+    if keys[-1].is_waiting:
+        raise KeyFileUnreadable(f"{path} has no key that is active")
     return keys
 
 
@@ -123,7 +180,12 @@ def _bare_key(path: Path, content: bytes) -> RingKey:
 
 def _listed_keys(content: bytes) -> tuple[RingKey, ...]:
     return tuple(
-        RingKey(item["id"], base64.b64decode(item["key"], validate=True), datetime.fromisoformat(item["created_at"]))
+        RingKey(
+            item["id"],
+            base64.b64decode(item["key"], validate=True),
+            datetime.fromisoformat(item["created_at"]),
+            item.get("waiting") is True,
+        )
         for item in orjson.loads(content)
     )
 
@@ -132,6 +194,7 @@ def _content(keys: tuple[RingKey, ...]) -> bytes:
     return orjson.dumps(
         [
             {"id": key.id, "key": base64.b64encode(key.key).decode(), "created_at": key.created_at.isoformat()}
+            | ({"waiting": True} if key.is_waiting else {})
             for key in keys
         ],
         option=orjson.OPT_INDENT_2,

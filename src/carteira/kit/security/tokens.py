@@ -12,21 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from carteira.kit.ops.private_files import create_private_file, locked_folder, replace_private_file
+from carteira.kit.security.key_ring import KeyWaits
 
 ALGORITHM = "Ed25519"
 AUDIENCE = "carteira"
 ISSUER = "carteira"
 _RETIRED = ".retired.pem"
+_WAITING = ".waiting.pem"
 RETIRED_SECONDS = 25 * 3600
 """A retired key verifies for a little longer than the longest-lived token (a developer's, 24 hours) lives."""
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 20_000
 """Tokens; the one verified longest ago goes first."""
+
+log = structlog.get_logger(__name__)
 
 
 class InvalidToken(Exception):
@@ -67,27 +72,55 @@ def load_or_create_key(path: Path) -> OKPKey:
     return load_key(path)
 
 
-def rotate(path: Path, *, retire: bool = True) -> str:
-    """Put a new signing key in the place of the old one and give its `kid`.
+def prepare(path: Path) -> str:
+    """Draw a signing key that verifies and does not sign yet, in a file beside the one that does; give its `kid`.
 
-    With `retire` the old key stays beside it and goes on verifying for `RETIRED_SECONDS`; without, it and all that were
-    retired before are gone, and their tokens are refused. Running servers notice within a second. Keys whose time is
-    over are deleted. Raises as `load_key`.
+    Copied to every machine first, what is signed with it later is taken everywhere. Raises as `load_key`.
+
+    Raises:
+        KeyWaits: one waits already.
+    """
+    with locked_folder(path.parent):
+        current = load_key(path)
+        for file in waiting_keys(path):
+            if (kid := str(load_key(file).kid)) != current.kid:
+                raise KeyWaits(kid)
+        content = _new_key()
+        kid = str(OKPKey.import_key(content).thumbprint())
+        replace_private_file(path.with_name(f"{path.stem}-{kid}{_WAITING}"), content)
+    return kid
+
+
+def rotate(path: Path, *, retire: bool = True) -> str:
+    """Put the key that waits, or else a new one, in the place of the signing key and give its `kid`.
+
+    With `retire` the old key stays beside it and goes on verifying for `RETIRED_SECONDS`; without, it, all that were
+    retired before and the one that waits are gone, and their tokens are refused. Running servers notice within a
+    second. Keys whose time is over are deleted. Raises as `load_key`.
     """
     with locked_folder(path.parent):
         old = load_key(path)
+        waiting = [file for file in waiting_keys(path) if load_key(file).kid != old.kid] if retire else []
+        content = waiting[0].read_bytes() if waiting else _new_key()
         retired = path.with_name(f"{path.stem}-{old.kid}{_RETIRED}")
         retired.unlink(missing_ok=True)
         if retire:
             os.link(path, retired)
             os.utime(retired)
-        replace_private_file(path, _new_key())
+        replace_private_file(path, content)
+        for file in waiting_keys(path):
+            file.unlink()
         for file in retired_keys(path):
             if not retire or not _is_good(file):
                 file.unlink()
     kid = _import(path).kid
     assert kid is not None, "every key that is read gets its thumbprint as `kid`"
     return kid
+
+
+def waiting_keys(path: Path) -> list[Path]:
+    """Return the files of the keys that wait to sign in the place of a path's."""
+    return sorted(path.parent.glob(f"{path.stem}-*{_WAITING}"))
 
 
 def retired_keys(path: Path) -> list[Path]:
@@ -100,8 +133,19 @@ def _is_good(retired: Path) -> bool:
     return retired.stat().st_mtime > time.time() - RETIRED_SECONDS
 
 
+def _load_if_any(file: Path) -> OKPKey | None:
+    """Read a key beside the one that signs; None if it is gone or, half copied, no key: then it verifies nothing."""
+    try:
+        return load_key(file)
+    except (OSError, ValueError):
+        return None
+
+
 class SigningKeys:
-    """The signing key and those retired lately, read again when the files change; `create` makes a first one."""
+    """The signing key, those retired lately and one that waits, read again when the files change.
+
+    `create` makes a first one.
+    """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self._path = path
@@ -122,16 +166,22 @@ class SigningKeys:
         except FileNotFoundError:  # amid a rotation: what was read holds for another second
             if not self._keys:
                 raise
+        except (OSError, ValueError) as error:  # amid a copy: likewise
+            if not self._keys:
+                raise
+            log.warning("signing key cannot be read: the one before goes on", path=str(self._path), error=str(error))
 
     def _read(self) -> None:
         status = self._path.stat()
-        retired = [file for file in retired_keys(self._path) if _is_good(file)]
-        stamp = (status.st_mtime_ns, status.st_ino, retired)
+        beside = [*(file for file in retired_keys(self._path) if _is_good(file)), *waiting_keys(self._path)]
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size, beside)
         if stamp == self._stamp:
             return
-        self._current = load_key(self._path)
-        self._keys = {str(key.kid): key for key in [self._current, *map(load_key, retired)]}
-        self._stamp = stamp
+        current = load_key(self._path)
+        others = [key for file in beside if (key := _load_if_any(file)) is not None]
+        self._current = current
+        self._keys = {str(key.kid): key for key in [current, *others]}
+        self._stamp = stamp if len(others) == len(beside) else None
         self._verified.clear()
 
     @property
