@@ -24,10 +24,13 @@ from carteira.modules import RIGHTS
 
 LOOK_SECONDS = 5.0
 REFUSED_SECONDS = 1.0
+OLDEST_MAJOR, NEWEST_MAJOR = 17, 18
+"""The versions of PostgreSQL that the product is tried on."""
 UNREACHABLE = "o PostgreSQL não responde"
 NOT_MIGRATED = "o banco de dados não está em dia: execute `carteira migrate`"
 TOO_NEW = "o banco de dados é de uma versão mais nova da Carteira ({revision}): atualize este servidor"
 NEWER = "o banco de dados é de uma versão mais nova da Carteira ({revision}), que ainda serve a esta"
+TOO_OLD = "o PostgreSQL é o {version}, e a Carteira precisa do {oldest} ou mais novo: atualize-o (pg_upgrade)"
 NO_RIGHTS = "o usuário de DATABASE_URL não tem os direitos do serviço: execute `carteira migrate`"
 POOLED = (
     "entre a Carteira e o PostgreSQL há um pooler que troca de sessão a cada transação: use pool_mode=session no "
@@ -116,6 +119,8 @@ class DatabaseWatch:
             self._is_session = True
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._database.address, {}, command_timeout=REFUSED_SECONDS * 5)
+        if (reason := too_old(self._connection.get_server_version().major)) is not None:
+            return reason
         found = await _revision(self._connection)
         fit = schema.fit_of(*found)
         self._note = NEWER.format(revision=found[0]) if fit is schema.Fit.NEWER else None
@@ -165,11 +170,18 @@ async def refused_for(url: str, *, may_own: bool) -> str | None:
             return POOLED
         connection = await connect(address, {})
         try:
+            if (reason := too_old(connection.get_server_version().major)) is not None:
+                return reason
             return None if may_own else await _excess(connection)
         finally:
             connection.terminate()
     except DRIVER_ERRORS:
         return None
+
+
+def too_old(major: int) -> str | None:
+    """Return why nobody is served from a PostgreSQL of a version; None if people are."""
+    return TOO_OLD.format(version=major, oldest=OLDEST_MAJOR) if major < OLDEST_MAJOR else None
 
 
 async def _revision(connection: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - asyncpg has no types

@@ -74,6 +74,11 @@ def fit_of(revision: str | None, said: str | None) -> Fit:
     return Fit.NEWER if serves in known else Fit.TOO_NEW
 
 
+def head() -> str:
+    """Return the last revision of this release."""
+    return _revisions()[-1]
+
+
 @cache
 def _revisions() -> list[str]:
     """Return the revisions in their order, by the names of their files: the history itself takes long to load."""

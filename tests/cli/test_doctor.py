@@ -14,14 +14,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from carteira import demo
+from carteira import demo, schema
 from carteira.doctor import machine
-from carteira.doctor.database import clock_finding
+from carteira.doctor.database import clock_finding, of_version
 from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
-from tests.support.databases import NewDatabase, on_server
+from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 from tests.support.server import clean_environment
 
 pytestmark = pytest.mark.integration
@@ -55,6 +56,7 @@ def doctor(endpoints: Endpoints, url: str, tmp_path: Path) -> Doctor:
         )
         assert done.returncode == code, done.stdout + done.stderr
         findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
+        assert [one for one in findings if one["level"] != "ok" and not one["advice"]] == []
         return findings
 
     return run
@@ -62,6 +64,11 @@ def doctor(endpoints: Endpoints, url: str, tmp_path: Path) -> Doctor:
 
 def of(findings: list[dict[str, Any]], area: str, *levels: str) -> list[str]:
     return [one["text"] for one in findings if one["area"] == area and one["level"] in levels]
+
+
+def advice(findings: list[dict[str, Any]], begins: str) -> str | None:
+    (found,) = (one["advice"] for one in findings if one["text"].startswith(begins))
+    return str(found)
 
 
 def test_a_fresh_installation_is_well_and_stays_as_it_is(doctor: Doctor, tmp_path: Path) -> None:
@@ -97,11 +104,46 @@ def test_what_does_not_answer_is_named_and_the_rest_is_looked_at(doctor: Doctor)
 def test_a_database_behind_or_ahead_is_named(doctor: Doctor, new_database: NewDatabase, endpoints: Endpoints) -> None:
     behind = new_database("doctor_behind")
     owner = on_server(endpoints.owner_url, behind.rpartition("/")[2])
-    for revision, said in (("0001", "faltam migrações"), ("9999", "versão mais nova")):
+    for revision, serves, level, said in (
+        ("0001", "0001", "fail", "faltam migrações"),
+        ("9999", schema.SERVES_SINCE, "warn", "versão mais nova, que ainda serve a esta"),
+        ("9999", "9999", "fail", "versão mais nova"),
+    ):
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute("UPDATE alembic_version SET version_num = %s", [revision])
+            comment = sql.Literal(schema.SERVES + serves)
+            connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(comment))
         found = doctor(code=1, database_url=behind, carteira_modules="none")
-        assert any(said in text for text in of(found, "postgresql", "fail"))
+        assert [said in text for text in of(found, "postgresql", level)].count(True) == 1
+
+
+def test_the_owner_of_the_tables_is_looked_at(doctor: Doctor, new_database: NewDatabase, endpoints: Endpoints) -> None:
+    made = new_database("doctor_owner")
+    owner, service = as_owner(endpoints, made), as_service(endpoints, made)
+    name = made.rpartition("/")[2]
+    usual = {"database_url": service, "carteira_modules": "none"}
+    found = doctor(code=1, **usual, migration_database_url=owner)
+    assert of(found, "migração", "ok") == ["carteira migra e concede"]
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("GRANT UPDATE ON ledger_entries TO carteira_app")
+    found = doctor(code=1, **usual, migration_database_url=owner)
+    assert of(found, "migração", "fail") == ["carteira_app não tem os direitos do serviço em ledger_entries"]
+    found = doctor(code=1, **usual, migration_database_url=service)
+    assert "carteira_app não pode criar tabelas" in of(found, "migração", "fail")
+    assert any(text.startswith("carteira_app não é dono de ") for text in of(found, "migração", "fail"))
+    assert len(of(found, "migração", "warn")) == 1
+    found = doctor(code=1, **usual, migration_database_url=on_server(endpoints.superuser_url, name))
+    assert "postgres é superusuário" in of(found, "migração", "warn")
+    found = doctor(code=1, **usual, migration_database_url=on_server(endpoints.owner_url, "postgres"))
+    assert of(found, "migração", "fail") == ["não é o banco de dados de DATABASE_URL"]
+    found = doctor(code=1, **usual, migration_database_url="postgresql://ana@127.0.0.1:1/banco")
+    assert "não foi possível falar com o PostgreSQL em 127.0.0.1:1/banco" in of(found, "migração", "fail")[0]
+    assert advice(found, "não foi possível falar") == "está no ar? Confira MIGRATION_DATABASE_URL"
+
+
+@pytest.mark.parametrize(("major", "level"), [(16, "fail"), (17, "ok"), (18, "ok"), (19, "warn")])
+def test_versions_of_postgresql_that_it_is_not_tried_on_are_named(major: int, level: str) -> None:
+    assert of_version(f"{major}.1", major, is_tls=True).level == level
 
 
 def test_a_database_that_is_not_there_is_named(doctor: Doctor, endpoints: Endpoints) -> None:
@@ -114,9 +156,17 @@ def test_settings_that_are_wrong_are_named_one_by_one(doctor: Doctor, tmp_path: 
     found = doctor(code=1, environment="production", port="oitenta")
     assert of(found, "configuração", "warn") == ["ENVIROMENT não é uma configuração"]
     assert of(found, "configuração", "fail") == ["PORT: Envie um número inteiro."]
+    assert advice(found, "PORT") == "corrija PORT no ambiente deste processo"
+    (tmp_path / ".env").write_text("# comentário\nHOST=0.0.0.0\nWORKERS=nenhum\n")
+    found = doctor(code=1)
+    assert advice(found, "WORKERS") == f"corrija WORKERS na linha 3 de {tmp_path / '.env'}"
+    (tmp_path / ".env").write_bytes("PORT=8000 # número\n".encode("latin-1"))
+    assert advice(doctor(code=1), "o arquivo") == f"corrija {tmp_path / '.env'}"
+    (tmp_path / ".env").unlink()
     found = doctor(code=1, environment="production")
     assert len(of(found, "configuração", "fail")) > 10
     assert any(text.startswith("DOCS_OPEN") for text in of(found, "configuração", "fail"))
+    assert advice(found, "DOCS_OPEN") == f"defina DOCS_OPEN no ambiente ou em {tmp_path / '.env'}"
 
 
 def test_secrets_that_others_may_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

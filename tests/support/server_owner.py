@@ -5,6 +5,7 @@ It says `ready` once the servers answer and the template database is migrated, a
 
 import fcntl
 import json
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -13,13 +14,20 @@ from pathlib import Path
 import psycopg
 
 from carteira import schema
-from carteira.embedded import SERVICE, EmbeddedServers
+from carteira.embedded import SERVICE, EmbeddedServers, postgres
 from tests.support.databases import on_server
 from tests.support.servers import TEMPLATE, endpoints_file, locked, owner_lock, run_lock
 
 
+def use_other_postgresql(folder: str | None) -> None:
+    """Have the embedded PostgreSQL be another than the wheel's: of another version, say."""
+    if folder is not None:
+        postgres._installation = lambda: Path(folder)  # noqa: SLF001 - where it looks
+
+
 def own(folder: Path) -> None:
-    """Run the servers until the test run is over."""
+    """Run the servers until the test run is over; `TEST_POSTGRESQL` names the folder of another PostgreSQL."""
+    use_other_postgresql(os.environ.get("TEST_POSTGRESQL"))
     # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
     settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
     with (

@@ -6,7 +6,7 @@ import typer
 from pydantic import ValidationError
 
 from carteira.cli import errors, launcher
-from carteira.cli.terminal import misspelt_names, run_quietly, written
+from carteira.cli.terminal import misspelt_names, run_quietly, where_to_mend
 from carteira.settings import Settings
 
 
@@ -27,13 +27,12 @@ def doctor(
         settings: Settings | None = launcher.settings_of_running_server()
     except (ValidationError, UnicodeDecodeError) as error:
         settings = None
-        found += [fail("configuração", text) for text in errors.faults_of_settings(error)]
+        found += [fail("configuração", text, where_to_mend(text)) for text in errors.faults_of_settings(error)]
     if settings is not None:
         from carteira.doctor.examination import examine
         from carteira.kit.ops import log
 
         log.configure(level="error", form=settings.log_format)  # what is logged is what is found
-        url = written("DATABASE_URL")
         here = settings
-        found += run_quietly("Examinando", lambda: examine(here, lambda error: errors.sentence_of(error, url)))
+        found += run_quietly("Examinando", lambda: examine(here, errors.sentence_of))
     tell(found, as_json=as_json)

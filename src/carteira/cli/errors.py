@@ -43,7 +43,7 @@ _BY_ERRNO = {
     errno.EADDRINUSE: "o endereço já está em uso",
     errno.EADDRNOTAVAIL: "o endereço não é desta máquina",
 }
-_DRIVERS = ("asyncpg.", "psycopg.", "sqlalchemy.")
+_DRIVERS = {"asyncpg", "psycopg", "sqlalchemy"}
 
 
 class CommandFailed(Exception):
@@ -110,7 +110,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_driver(error: BaseException) -> bool:
-    return type(error).__module__.startswith(_DRIVERS)
+    return type(error).__module__.partition(".")[0] in _DRIVERS
 
 
 def _of_database(chain: list[BaseException], where: str) -> str | None:

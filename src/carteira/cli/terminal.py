@@ -4,10 +4,13 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from io import StringIO
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -66,6 +69,24 @@ def misspelt_names() -> list[tuple[str, str]]:
     except ValueError:  # another encoding than UTF-8, which reading the settings tells of
         names = {**os.environ}
     return sorted(production.misspelt(names, known).items())
+
+
+def where_to_mend(fault: str) -> str:
+    """Return where the setting stands that a fault begins with the name of, or may be set."""
+    path = Path(".env").absolute()
+    name = fault.partition(" ")[0].rstrip(":")
+    if name.lower() not in Settings.model_fields:
+        return f"corrija {path}"
+    if any(given.upper() == name and value for given, value in os.environ.items()):
+        return f"corrija {name} no ambiente deste processo"
+    try:
+        bindings = list(parse_stream(StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError):
+        bindings = []
+    lines = [one.original.line for one in bindings if (one.key or "").upper() == name and one.value]
+    if lines:
+        return f"corrija {name} na linha {lines[-1]} de {path}"
+    return f"defina {name} no ambiente ou em {path}"
 
 
 def say(message: str) -> None:

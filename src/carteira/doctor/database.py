@@ -3,20 +3,26 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from alembic.script import ScriptDirectory
+import psycopg
 
 from carteira import database_state, demo, schema
 from carteira.doctor import keys
-from carteira.doctor.findings import Diagnosis, fail, ok, warn
+from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
 from carteira.doctor.machine import OFFSETS, ZONE
+from carteira.kit.db import rights
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.values.clock import clock
 from carteira.kit.web.health import NotReady
+from carteira.modules import RIGHTS
 from carteira.settings import Settings, production
 
 AREA = "postgresql"
-_OLDEST = 160_000
+OWNER_AREA = "migração"
+_WHICH = """
+SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()
+"""
 _SECONDS_OFF, _SECONDS_WRONG = 2, 20
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS_CONNECTIONS = 10
@@ -60,11 +66,7 @@ async def look(settings: Settings, database: Database) -> AsyncIterator[Diagnosi
 
 
 def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: datetime) -> Iterator[Diagnosis]:
-    version, number = facts["version"], int(str(facts["version_num"]))
-    if number < _OLDEST:
-        yield fail(AREA, f"versão {version}", "atualize para o PostgreSQL 16 ou mais novo")
-    else:
-        yield ok(AREA, f"versão {version}, {'com' if facts['tls'] else 'sem'} TLS")
+    yield of_version(str(facts["version"]), int(str(facts["version_num"])) // 10_000, is_tls=bool(facts["tls"]))
     if not facts["tls"] and not production.is_database_here(settings):
         tell = fail if settings.environment != "development" and not settings.database_insecure else warn
         yield tell(AREA, "a conexão a outra máquina não é cifrada", "use sslmode=verify-full em DATABASE_URL")
@@ -87,6 +89,17 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
     now = facts["now"]
     assert isinstance(now, datetime)
     yield clock_finding("do PostgreSQL", now, asked_at)
+
+
+def of_version(version: str, major: int, *, is_tls: bool) -> Diagnosis:
+    """Tell whether the product is tried on a version of PostgreSQL."""
+    oldest, newest = database_state.OLDEST_MAJOR, database_state.NEWEST_MAJOR
+    text = f"versão {version}, {'com' if is_tls else 'sem'} TLS"
+    if major < oldest:
+        return fail(AREA, text, f"atualize para o PostgreSQL {newest} (a Carteira roda no {oldest} e no {newest})")
+    if major > newest:
+        return warn(AREA, text, f"a Carteira foi testada no PostgreSQL {oldest} e no {newest}: ensaie antes com ele")
+    return ok(AREA, text)
 
 
 def clock_finding(whose: str, theirs: datetime, asked_at: datetime) -> Diagnosis:
@@ -116,29 +129,68 @@ async def _of_service(settings: Settings, database: Database) -> Diagnosis:
     """Look as a server does before it serves: sessions of its own, rights, and a release that fits the schema."""
     watch = database_state.DatabaseWatch(database, may_own=settings.may_own_tables)
     try:
-        note = await watch.ready()
+        await watch.ready()
     except NotReady as refused:
-        return fail(AREA, str(refused))
+        return told(AREA, "fail", str(refused), "confira DATABASE_URL")
     finally:
         watch.close()
-    return (
-        warn(AREA, note, "atualize este servidor") if isinstance(note, str) else ok(AREA, "serve: sessões e direitos")
-    )
+    return ok(AREA, "serve: sessões e direitos")
 
 
 async def _revision(tx: Tx) -> Diagnosis:
-    scripts = ScriptDirectory.from_config(schema.alembic_config())
-    head = scripts.get_current_head()
     if (await fetch(tx, "SELECT to_regclass('alembic_version')::text"))[0][0] is None:
         return fail(AREA, "o banco de dados está vazio", "execute carteira migrate")
-    found = [str(row[0]) for row in await fetch(tx, "SELECT version_num FROM alembic_version")]
-    if found == [head]:
-        return ok(AREA, f"migrações em dia ({head})")
-    known = {script.revision for script in scripts.walk_revisions()}
-    at = ", ".join(found)
-    if set(found) <= known:
-        return fail(AREA, f"faltam migrações: está em {at}, e a última é {head}", "execute carteira migrate")
-    return fail(AREA, f"o banco está em {at}, de uma versão mais nova", "instale a versão da Carteira que o migrou")
+    query = "SELECT max(version_num), obj_description('alembic_version'::regclass) FROM alembic_version"
+    revision, said = (await fetch(tx, query))[0]
+    fit = schema.fit_of(revision, said)
+    if fit is schema.Fit.CURRENT:
+        return ok(AREA, f"migrações em dia ({revision})")
+    if fit is schema.Fit.OLD:
+        last = f"faltam migrações: está em {revision}, e a última é {schema.head()}"
+        return fail(AREA, last, "execute carteira migrate")
+    text = f"o banco está em {revision}, de uma versão mais nova"
+    if fit is schema.Fit.NEWER:
+        return warn(AREA, f"{text}, que ainda serve a esta", "atualize este servidor")
+    return fail(AREA, text, "instale a versão da Carteira que o migrou")
+
+
+def look_as_owner(settings: Settings) -> list[Diagnosis]:
+    """Look whether the role of `MIGRATION_DATABASE_URL` can migrate and grant; nothing where it is not set.
+
+    Raises:
+        psycopg.Error: nobody answers, or lets us not in.
+    """
+    if settings.migration_database_url is None:
+        return []
+    owner = DatabaseAddress.parse(settings.owner_database())
+    service = DatabaseAddress.parse(settings.database())
+    with psycopg.connect(service.conninfo, autocommit=True) as connection:
+        served = connection.execute(_WHICH).fetchone()
+    with psycopg.connect(owner.conninfo, autocommit=True) as connection:
+        if connection.execute(_WHICH).fetchone() != served:
+            return [fail(OWNER_AREA, "não é o banco de dados de DATABASE_URL", "dê às duas o mesmo banco de dados")]
+        return list(_of_owner(connection, owner.user, service.user))
+
+
+def _of_owner(connection: psycopg.Connection, owner: str, service: str) -> Iterator[Diagnosis]:
+    if owner == service:
+        yield warn(OWNER_AREA, f"o usuário é o mesmo de DATABASE_URL ({owner})", "dê ao serviço um usuário próprio")
+    if connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
+        yield warn(OWNER_AREA, f"{owner} é superusuário", "use um usuário só da Carteira, sem esse direito")
+    if connection.execute("SELECT has_schema_privilege('public', 'CREATE')").fetchone() != (True,):
+        yield fail(
+            OWNER_AREA,
+            f"{owner} não pode criar tabelas",
+            f"como superusuário: ALTER DATABASE … OWNER TO {owner}, ou GRANT CREATE ON SCHEMA public TO {owner}",
+        )
+    if others := rights.foreign(connection):
+        text = f"{owner} não é dono de {', '.join(others)}"
+        yield fail(OWNER_AREA, text, f"como superusuário: ALTER TABLE … OWNER TO {owner}")
+    elif owner != service and (differing := rights.differing(connection, service, RIGHTS)):
+        text = f"{service} não tem os direitos do serviço em {', '.join(differing)}"
+        yield fail(OWNER_AREA, text, "execute carteira migrate")
+    else:
+        yield ok(OWNER_AREA, f"{owner} migra e concede")
 
 
 async def _of_content(settings: Settings, tx: Tx) -> AsyncIterator[Diagnosis]:

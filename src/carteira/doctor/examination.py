@@ -4,13 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from carteira.doctor import database, keys, machine, services
-from carteira.doctor.findings import Diagnosis, fail, ok
+from carteira.doctor.findings import Diagnosis, fail, ok, told
 from carteira.kit.db.engine import open_database
 from carteira.settings import Settings
 
 SECONDS = 20.0
-Explain = Callable[[BaseException], str | None]
-"""Says in Portuguese what an error means for an operator; None if it does not know."""
+ADVICE = {
+    database.AREA: "confira DATABASE_URL, e se o PostgreSQL está no ar",
+    database.OWNER_AREA: "confira MIGRATION_DATABASE_URL",
+    "redis": "confira REDIS_URL, e se o Redis está no ar",
+    "armazenamento": "confira AWS_ENDPOINT_URL, AWS_REGION e DOCUMENTS_URL, e as credenciais da AWS",
+    "antivírus": "confira CLAMD_URL, e se o clamd está no ar",
+    "e-mail": "confira SMTP_URL, e se o servidor de e-mail está no ar",
+}
+"""What to do about a look that could not be taken, where the error does not say it itself."""
+Explain = Callable[[BaseException, str | None], str | None]
+"""Says in Portuguese what an error means for an operator, by a database's address; None if it does not know."""
 
 
 async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
@@ -20,6 +29,7 @@ async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
     found += list(keys.key_files(settings))
     looks: list[tuple[str, Callable[[], Awaitable[list[Diagnosis]]]]] = [
         (database.AREA, lambda: _look_at_database(settings)),
+        (database.OWNER_AREA, lambda: asyncio.to_thread(database.look_as_owner, settings)),
         ("redis", lambda: _all(services.look_at_redis(settings))),
         ("armazenamento", lambda: _all(services.look_at_storage(settings))),
         ("antivírus", lambda: _all(services.look_at_scanner(settings))),
@@ -27,16 +37,24 @@ async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
         ("endereços", lambda: _addresses(settings)),
     ]
     for area, take in looks:
-        found += await _taken(area, take, explain)
+        found += await _taken(settings, area, take, explain)
     return found
 
 
-async def _taken(area: str, take: Callable[[], Awaitable[list[Diagnosis]]], explain: Explain) -> list[Diagnosis]:
+async def _taken(
+    settings: Settings, area: str, take: Callable[[], Awaitable[list[Diagnosis]]], explain: Explain
+) -> list[Diagnosis]:
     try:
         async with asyncio.timeout(SECONDS):
             return await take()
     except Exception as error:  # noqa: BLE001 - a look that cannot be taken is a finding, whatever it failed by
-        return [fail(area, explain(error) or f"não responde como devia ({type(error).__name__}: {error})")]
+        of_owner = area == database.OWNER_AREA
+        url = settings.migration_database_url if of_owner else settings.database_url
+        sentence = explain(error, None if url is None else url.get_secret_value())
+        sentence = sentence or f"não responde como devia ({type(error).__name__}. {error})"
+        if of_owner:
+            sentence = sentence.replace("DATABASE_URL", "MIGRATION_DATABASE_URL")
+        return [told(area, "fail", sentence, ADVICE.get(area))]
 
 
 async def _all(findings: AsyncIterator[Diagnosis]) -> list[Diagnosis]:
@@ -45,7 +63,13 @@ async def _all(findings: AsyncIterator[Diagnosis]) -> list[Diagnosis]:
 
 async def _look_at_database(settings: Settings) -> list[Diagnosis]:
     if settings.database_url is None:
-        return [fail(database.AREA, "DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar")]
+        return [
+            fail(
+                database.AREA,
+                "DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar",
+                "defina DATABASE_URL, ou execute carteira run",
+            )
+        ]
     async with open_database(settings.database()) as opened:
         return await _all(database.look(settings, opened))
 

@@ -118,9 +118,11 @@ async def look_at_address(name: str, url: str) -> Diagnosis:
         async with asyncio.timeout(SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError as error:
-        return fail("endereços", f"{name}: o certificado de {host} não vale ({error.verify_message})")
+        text = f"{name}: o certificado de {host} não vale ({error.verify_message})"
+        return fail("endereços", text, "renove-o, ou instale nesta máquina a autoridade que o assinou")
     except (OSError, TimeoutError) as error:
-        return warn("endereços", f"{name}: {host}:{port} não responde daqui ({type(error).__name__})")
+        text = f"{name}: {host}:{port} não responde daqui ({type(error).__name__})"
+        return warn("endereços", text, f"confira {name}, o DNS e o firewall")
     certificate = writer.get_extra_info("peercert")
     writer.close()
     if not certificate:

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
-from carteira.kit.web.client_address import TrustedProxies
+from carteira.kit.values.networks import TrustedProxies
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr | None = Field(
         None,
-        description="PostgreSQL 18 or newer (`postgresql://…`, with the options of libpq); empty: `carteira run` "
+        description="PostgreSQL 17 or 18 (`postgresql://…`, with the options of libpq); empty: `carteira run` "
         "starts its own.",
     )
     migration_database_url: SecretStr | None = Field(
@@ -435,7 +435,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _addresses_agree(self) -> Self:
         if self.public_url is not None and urlsplit(self.public_url).path != self.root_path:
-            raise ValueError("PUBLIC_URL must end with ROOT_PATH, and with nothing else")
+            raise ValueError("PUBLIC_URL precisa terminar com ROOT_PATH, e com nada mais")
         return self
 
     @field_validator("carteira_modules")

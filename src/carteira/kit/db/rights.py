@@ -4,7 +4,7 @@ The owner of the tables migrates and grants; the role that serves owns nothing, 
 trigger off. It reads everything, so that it can also make a dump.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import psycopg
 from psycopg import sql
@@ -19,6 +19,13 @@ _RELATIONS = """
     FROM pg_class class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
       AND pg_has_role(relowner, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = class.oid AND deptype = 'e')
+    ORDER BY relname
+"""
+_FOREIGN = """
+    SELECT relname FROM pg_class class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
+      AND NOT pg_has_role(relowner, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = class.oid AND deptype = 'e')
     ORDER BY relname
 """
@@ -67,11 +74,28 @@ def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collecti
     return changed
 
 
-def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
-    changed = 0
+def differing(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the tables and sequences of the connection's role on which a role has not just what `grant` gives it."""
+    return [name for name, _, held, wanted in _relations(connection, role, kept) if set(held) != set(wanted)]
+
+
+def foreign(connection: psycopg.Connection) -> list[str]:
+    """Return the tables that the connection's role does not own, and so can neither migrate nor grant."""
+    return [row[0] for row in connection.execute(_FOREIGN).fetchall()]
+
+
+def _relations(
+    connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]
+) -> Iterator[tuple[str, bool, list[str], Collection[str]]]:
+    """Yield each table and sequence: its name, whether it is a sequence, what the role holds, and what it should."""
     quoted = sql.Identifier(role).as_string(connection)
     for _, name, is_sequence, held in connection.execute(_RELATIONS, {"role": quoted}).fetchall():
-        wanted = ("USAGE", "SELECT") if is_sequence else kept.get(name, ALL)
+        yield name, is_sequence, held, ("USAGE", "SELECT") if is_sequence else kept.get(name, ALL)
+
+
+def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
+    changed = 0
+    for name, is_sequence, held, wanted in _relations(connection, role, kept):
         if set(held) == set(wanted):
             continue
         parts = {
