@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from prometheus_client import REGISTRY
 
 from carteira.kit.values.clock import clock
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tests.support.databases import NewDatabase
 
 pytest.register_assert_rewrite("tests.support")
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 FOLDER = "servers_folder"
 _folder = pytest.StashKey[Path]()

@@ -256,3 +256,34 @@ async def test_a_merchant_whose_name_no_receipt_could_show_is_refused(operator: 
     for name in ("%7F", "%20", "a%00b", "x" * 257):
         response = await operator.call("PUT", f"/benefits/merchants/{name}", json={"mcc": "5411"})
         assert (response.status_code, response.json()["code"]) == (422, "invalid_input"), name
+
+
+async def test_a_spreadsheet_of_top_ups_is_previewed_in_reais_and_credited_as_it_is(operator: Person) -> None:
+    first, second = await open_benefit_account(operator), await open_benefit_account(operator)
+    sheet = (
+        f"sep=;\r\nConta;Categoria;Valor;Descrição;\r\n{first};Alimentação;R$ 1.234,50;Promoção;\r\n;;;;\r\n"
+        f"{second};FOOD;0,5;;\r\n{first};FOOD;12.34;;\r\n{first};FOOD;1;;a mais\r\nnobody-{first};FOOD;1;;\r\n"
+    ).encode("cp1252")
+    for kind in ("text/csv; charset=windows-1252", "application/vnd.ms-excel"):
+        headers = {"Content-Type": kind}
+        preview = (await operator.call("POST", "/benefits/credits/preview", content=sheet, headers=headers)).json()
+        assert (preview["ready"], preview["failed"], preview["value"]) == (2, 3, "R$ 1.235,00")
+        assert [(item["line"], item["status"], item["value"], item["column"]) for item in preview["results"]] == [
+            (1, "ready", "R$ 1.234,50", None),
+            (3, "ready", "R$ 0,50", None),
+            (4, "failed", None, "Valor"),
+            (5, "failed", None, "5"),
+            (6, "failed", None, None),
+        ]
+    assert await benefit_balances(operator, first) == {"CASH": 0, "FOOD": 0, "MEAL": 0}
+    done = (
+        await operator.call("POST", "/benefits/credits", content=sheet, headers={"Content-Type": "text/csv"})
+    ).json()
+    assert (done["credited"], done["failed"], done["amount"]) == (2, 3, 123_500)
+    assert done["results"][2]["detail"] == "Valor: Escreva os centavos depois de uma vírgula: 12,34."
+    assert (await benefit_balances(operator, first))["FOOD"] == 123_450
+    both = b"account,category,amount,valor\n1,FOOD,1,1\n"
+    refused = await operator.call("POST", "/benefits/credits", content=both, headers={"Content-Type": "text/csv"})
+    assert refused.json()["errors"] == [
+        {"field": "body", "message": "As colunas amount e valor dizem a mesma coisa: deixe só uma."}
+    ]

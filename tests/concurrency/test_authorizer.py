@@ -17,6 +17,7 @@ from carteira.benefits import topups
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.security.approvals import Act
+from carteira.kit.values.csv_lines import BulkLines
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import (
     AUTHORIZER,
@@ -96,7 +97,7 @@ async def open_accounts(books: Database, accounts: dict[str, dict[str, int]]) ->
             for reference, balances in accounts.items()
             for name, amount in balances.items()
         ]
-        assert (await topups.credit_many(tx, lines, Act(TESTER), atomic=True)).failed == 0
+        assert (await topups.credit_many(tx, BulkLines(lines), Act(TESTER), atomic=True)).failed == 0
 
 
 async def test_one_account_is_spent_to_the_last_centavo_and_no_further(clients: Clients, books: Database) -> None:

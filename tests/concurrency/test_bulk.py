@@ -18,7 +18,8 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import PIECE
 from carteira.kit.security.approvals import Act
-from carteira.kit.values import csv_lines
+from carteira.kit.values.csv_lines import BulkLines
+from carteira.kit.web import csv_bodies
 from tests.support.benefits import assert_reconciled, insert_accounts
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER
@@ -49,7 +50,7 @@ def lines(accounts: list[str], category: str = "FOOD", amount: int = 1) -> list[
 
 async def credit(books: Database, raw: list[dict[str, object]], *, atomic: bool = True) -> BulkCreditOut:
     async with books.transaction() as tx:
-        return await topups.credit_many(tx, raw, Act(TESTER), atomic=atomic)
+        return await topups.credit_many(tx, BulkLines(raw), Act(TESTER), atomic=atomic)
 
 
 async def food(tx: Tx, account: str) -> tuple[UUID, int]:
@@ -91,19 +92,22 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
 
     accounts = await open_accounts(books, LINES)
     rows = "".join(f"{account},FOOD,1\n" for account in accounts)
-    count(csv_lines, "_raw_line")
+    count(csv_bodies, "_add")
     count(topups, "_check")
     count(topups, "_credited")
     count(ledger.Book, "post")
     count(BulkCreditResult, "model_dump")
     task = asyncio.create_task(other())
-    raw = await topups.parse_csv("account,category,amount\n" + rows)
+    sent = await csv_bodies.read_csv_body(
+        f"account,category,amount\n{rows}".encode(), topups.CSV_COLUMNS, most=topups.MAX_BULK_LINES
+    )
+    raw = sent.lines
     await (await credit(books, raw)).written()
     with pytest.raises(BulkTopUpRejected):
         await credit(books, [*raw, {}])
     task.cancel()
     assert {name: turns.total() // LINES for name, turns in worked.items()} == {
-        "_raw_line": 1,
+        "_add": 1,
         "_check": 2,
         "_credited": 2,
         "post": 1,

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.days import Instant
 from carteira.kit.values.ids import first_uuid7
 from carteira.kit.web.access import public
 from carteira.kit.web.pagination import BY_ID, CursorOf, Page, PageRequest, page_of

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from carteira.kit.values.clock import clock
+from carteira.kit.values.money import read_reais
 from carteira.web import formats
 from carteira.web.wallet.movements import merchant_name
 
@@ -14,13 +15,13 @@ from carteira.web.wallet.movements import merchant_name
     [("20", 2000), ("20,5", 2050), ("20,50", 2050), ("1.200,50", 120050), (" R$ 3 ", 300), ("0,01", 1)],
 )
 def test_amounts_are_read_as_people_type_them(typed: str, centavos: int) -> None:
-    assert formats.read_reais(typed) == centavos
+    assert read_reais(typed) == centavos
 
 
 @pytest.mark.parametrize("typed", ["", "0", "0,00", "-5", "20.50", "1.20", "dez", "1,234", "12345678901,00", "²"])
 def test_what_is_no_amount_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        formats.read_reais(typed)
+        read_reais(typed)
 
 
 def test_figures_carry_their_value_and_what_is_hostile_stays_text() -> None:

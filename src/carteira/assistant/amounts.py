@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from carteira.assistant.text import plain
-from carteira.kit.values.money import MAX_AMOUNT
+from carteira.kit.values.money import MAX_AMOUNT, InvalidAmount, read_reais
 
 _UNITS = {
     word: value
@@ -104,10 +104,11 @@ def _number(tokens: list[tuple[str, str]], place: int) -> tuple[int, int] | None
     """Read a number in figures or words at a place: its centavos, and the place after it."""
     kind, written = tokens[place]
     if kind == "number":
-        whole, _, decimals = written.rstrip("abcdefghijklmnopqrstuvwxyz").partition(",")
-        if not decimals and re.search(r"\.[0-9]{2}$", whole):
-            whole, _, decimals = whole.rpartition(".")
-        centavos = int(whole.replace(".", "")) * _CENTS + int((decimals or "0").ljust(2, "0"))
+        figures = written.rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            centavos: int = read_reais(re.sub(r"\.([0-9]{2})$", r",\1", figures), least=0)
+        except InvalidAmount:
+            centavos = MAX_AMOUNT + 1
         is_thousands = place + 1 < len(tokens) and tokens[place + 1][1] == "mil"
         return (centavos * _THOUSAND, place + 2) if is_thousands else (centavos, place + 1)
     if written not in _SPOKEN and written != "mil":

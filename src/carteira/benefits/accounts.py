@@ -102,6 +102,12 @@ async def persons(tx: Tx, account_ids: Iterable[UUID]) -> list[UUID]:
     return list(await tx.scalars(known.where(BenefitAccount.id.in_(set(account_ids)))))
 
 
+async def persons_named(tx: Tx, references: Collection[str]) -> list[UUID]:
+    """Give whom the audit means by accounts that are named by their references."""
+    known = select(func.coalesce(BenefitAccount.user_id, BenefitAccount.id))
+    return list(await tx.scalars(known.where(BenefitAccount.reference.in_(references))))
+
+
 async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
     """Give an account's balances in centavos by category; configured categories without money are zero."""
     names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))

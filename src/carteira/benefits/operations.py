@@ -3,13 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from carteira.benefits import accounts, returns, topups
 from carteira.benefits.schemas import AccountIn, BenefitAccountOut, CreditIn, CreditOut, ReturnOut
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.values.csv_lines import BulkLines, Wrong
 from carteira.kit.web.approvals import Operation
 
 
@@ -20,10 +21,17 @@ class CreditOrder(CreditIn):
 
 
 class BulkCreditOrder(BaseModel):
-    """A bulk top-up: its lines as they were sent."""
+    """A bulk top-up: its lines as they were sent, and of a file their numbers and what could not be read of them."""
 
     lines: list[Any]
     atomic: bool
+    numbers: list[int] | None = None
+    wrong: dict[int, list[Wrong]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sent: BulkLines, *, atomic: bool) -> "BulkCreditOrder":
+        """Make an order of what was sent."""
+        return cls(lines=sent.lines, atomic=atomic, numbers=sent.numbers, wrong=sent.wrong)
 
 
 class ReversalOrder(BaseModel):
@@ -47,7 +55,8 @@ async def _credit(tx: Tx, order: CreditOrder, act: Act) -> CreditOut:
 
 
 async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
-    return await (await topups.credit_many(tx, order.lines, act, atomic=order.atomic)).written()
+    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    return await (await topups.credit_many(tx, sent, act, atomic=order.atomic)).written()
 
 
 async def _reverse(tx: Tx, order: ReversalOrder, act: Act) -> ReturnOut:

@@ -1,6 +1,5 @@
 """Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
 
-from operator import itemgetter
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from carteira.benefits.schemas import (
     BenefitAccountOut,
     BenefitStatementLineOut,
     BulkCreditOut,
+    BulkCreditPreviewOut,
     CategoryIn,
     CategoryName,
     CategoryOut,
@@ -38,9 +38,11 @@ from carteira.benefits.schemas import (
     WaitingAccountOut,
 )
 from carteira.identity import ClientDep, IdentityDep
+from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
+from carteira.kit.web.csv_bodies import is_csv, media_type, read_csv_body, unfit
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -286,22 +288,31 @@ _BULK_BODY = {
                 },
                 "example": [{"account": "123", "category": "FOOD", "amount": 50_000}],
             },
-            "text/csv": {"schema": {"type": "string"}, "example": "account,category,amount\n123,FOOD,50000\n"},
+            "text/csv": {"schema": {"type": "string"}, "example": "account;category;valor\n123;FOOD;500,00\n"},
         },
     }
 }
 _raw_list = TypeAdapter(list[Any])
 
 
-async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
+async def _credit_lines(request: Request, _who: Writer) -> BulkLines:
     """Read the raw lines of a bulk top-up, once it is known who sends them.
 
     Raises:
         UnsupportedMediaType: neither JSON nor CSV.
         InvalidInput: not what it says it is.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return await _read_lines(kind, await request.body())
+    if is_csv(request):
+        return await read_csv_body(await request.body(), topups.CSV_COLUMNS, most=topups.MAX_BULK_LINES)
+    if media_type(request) != "application/json":
+        raise UnsupportedMediaType("Envie application/json ou text/csv.")
+    try:
+        return BulkLines(_raw_list.validate_python(parse_strict_json(await request.body()), strict=True))
+    except (ValueError, ValidationError) as error:
+        raise unfit("Envie uma lista JSON de créditos.") from error
+
+
+CreditLines = Annotated[BulkLines, Depends(_credit_lines)]
 
 
 @router.post(
@@ -312,40 +323,32 @@ async def _credit_lines(request: Request, _who: Writer) -> list[Any]:
     responses=MAY_WAIT,
     dependencies=[acts("benefits_credited_in_bulk")],
 )
-@idempotent(payload=itemgetter("lines"))
+@idempotent(payload=lambda arguments: arguments["lines"].lines)
 async def credit_many(
-    lines: Annotated[list[Any], Depends(_credit_lines)],
+    lines: CreditLines,
     tx: TxDep,
     who: Writer,
     desk: DeskDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> object:
-    """Credita muitas contas de uma vez, em JSON ou CSV (`account,category,amount`), com um resultado por linha.
+    """Credita muitas contas de uma vez, em JSON ou CSV (`account;category;valor`), com um resultado por linha.
+
+    No CSV, a coluna `amount` é em centavos e a coluna `valor` é em reais (`10`, `10,50`, `1.234,56`).
 
     Um lote é uma só operação: se a soma das suas linhas passa do limite, ele todo espera uma segunda pessoa.
     """
-    return await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder(lines=lines, atomic=atomic), who)
+    return await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder.of(lines, atomic=atomic), who)
 
 
-async def _read_lines(kind: str, body: bytes) -> list[Any]:
-    """Read the raw lines of a bulk top-up.
-
-    Raises:
-        UnsupportedMediaType: neither JSON nor CSV.
-        InvalidInput: not what it says it is.
-    """
-    if kind == "text/csv":
-        try:
-            return list(await topups.parse_csv(body.decode()))
-        except UnicodeDecodeError as error:
-            message = "O CSV deve estar em UTF-8."
-            raise InvalidInput(errors=[{"field": "body", "message": message}]) from error
-    if kind != "application/json":
-        raise UnsupportedMediaType("Envie application/json ou text/csv.")
-    try:
-        return _raw_list.validate_python(parse_strict_json(body), strict=True)
-    except (ValueError, ValidationError) as error:
-        raise InvalidInput(errors=[{"field": "body", "message": "Envie uma lista JSON de créditos."}]) from error
+@router.post(
+    "/credits/preview",
+    summary="Conferir um lote de créditos",
+    openapi_extra=_BULK_BODY,
+    dependencies=[looks("benefit_credits_previewed")],
+)
+async def preview_credits(lines: CreditLines, tx: TxDep, who: Writer) -> BulkCreditPreviewOut:
+    """Diz linha por linha o que `POST /benefits/credits` faria com o mesmo corpo, em reais. Nada se move."""
+    return await topups.preview_many(tx, lines, who.actor)
 
 
 @router.get("/categories", summary="Categorias", dependencies=[polled(), claims("benefits:write"), _nobodys])

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira import ledger
@@ -13,8 +13,23 @@ from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.cnpj import Cnpj
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.email import InvalidEmail, parse_email
 from carteira.kit.values.money import MAX_AMOUNT, Amount
+from carteira.kit.values.phone import InvalidPhone, parse_phone
+from carteira.kit.values.texts import trim, unspaced, without_unseen
 from carteira.kit.web.bodies import Body
+
+
+def _contact(text: str) -> str:
+    try:
+        return parse_email(text) if "@" in text or "＠" in text else parse_phone(text)
+    except (InvalidEmail, InvalidPhone) as error:
+        raise PydanticCustomError("invalid_contact", "{told}", {"told": str(error)}) from error
+
+
+def _bare_text(value: object) -> object:
+    return without_unseen(trim(value)) if isinstance(value, str) else value
+
 
 Reference = Annotated[
     str,
@@ -30,14 +45,16 @@ MerchantName = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
         examples=["UBER EATS                   SAO PAULO BR"],
     ),
+    BeforeValidator(_bare_text),
 ]
 Contact = Annotated[
     str,
     Field(
-        pattern=r"^([^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,63}|[0-9]{10,11})$",
-        description="E-mail, ou telefone com DDD (só dígitos), que a empresa conhece",
+        max_length=500,
+        description="E-mail, ou telefone com DDD, que a empresa conhece",
         examples=["maria@exemplo.com.br", "11987654321"],
     ),
+    AfterValidator(_contact),
 ]
 Description = Annotated[str, Field(min_length=1, max_length=200)]
 EmployerName = Annotated[
@@ -48,7 +65,7 @@ EmployerName = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
         examples=["Padaria Central Ltda."],
     ),
-    AfterValidator(str.strip),
+    BeforeValidator(_bare_text),
 ]
 InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 
@@ -127,7 +144,7 @@ class ClaimCodeIn(Body):
 class InvitationIn(Body):
     """The invitation that came to the account's contact."""
 
-    token: Annotated[str, Field(min_length=1, max_length=200)]
+    token: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(unspaced)]
 
 
 class WaitingAccountOut(BaseModel):
@@ -167,7 +184,7 @@ class BulkCreditIn(Body):
 
 
 class BulkCreditResult(BaseModel):
-    """What became of one line; `line` counts from 1."""
+    """What became of one line; `line` counts from 1, in a file below the titles, rows that hold nothing included."""
 
     line: int
     account: str
@@ -175,6 +192,30 @@ class BulkCreditResult(BaseModel):
     entry_id: UUID | None = None
     code: str | None = None
     detail: str | None = None
+    column: str | None = Field(None, description="A primeira coluna, ou o primeiro campo, com erro")
+
+
+class BulkCreditPreview(BaseModel):
+    """What would become of one line."""
+
+    line: int
+    account: str
+    status: Literal["ready", "failed"]
+    amount: int | None = Field(None, description="Em centavos")
+    value: str | None = Field(None, description="Em reais", examples=["R$ 500,00"])
+    code: str | None = None
+    detail: str | None = None
+    column: str | None = Field(None, description="A primeira coluna, ou o primeiro campo, com erro")
+
+
+class BulkCreditPreviewOut(BaseModel):
+    """What would become of a bulk top-up."""
+
+    ready: int = Field(description="Linhas que seriam creditadas")
+    failed: int
+    amount: int = Field(description="Total, em centavos")
+    value: str = Field(description="Total, em reais", examples=["R$ 1.234,56"])
+    results: list[BulkCreditPreview]
 
 
 class BulkCreditOut(BaseModel):

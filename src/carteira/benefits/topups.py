@@ -1,16 +1,17 @@
 """Top-ups: one account, or many in bulk."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from carteira import ledger
-from carteira.benefits.accounts import find, find_for, gains_of
+from carteira.benefits.accounts import find, find_for, gains_of, persons_named
+from carteira.benefits.authorizer.explain import category_named
 from carteira.benefits.employers import EVERYBODYS, Reach, reach_of
 from carteira.benefits.errors import (
     BenefitAccountNotFound,
@@ -24,6 +25,8 @@ from carteira.benefits.models import (
 from carteira.benefits.schemas import (
     BulkCreditIn,
     BulkCreditOut,
+    BulkCreditPreview,
+    BulkCreditPreviewOut,
     BulkCreditResult,
     CreditIn,
     CreditOut,
@@ -32,15 +35,22 @@ from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops.cooperative import PIECE, pieces
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
-from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.csv_lines import BulkLines, Column, Wrong, money_columns, text_column
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.values.texts import counted
-from carteira.kit.web.problems import InvalidInput, Problem
-from carteira.kit.web.validation import describe
+from carteira.kit.web.csv_bodies import Faults, check_count, check_line
+from carteira.kit.web.problems import Problem
 
 MAX_BULK_LINES = 10_000
-
+CSV_COLUMNS = [
+    text_column("account", "conta"),
+    Column("category", ("category", "categoria"), category_named),
+    *money_columns(),
+    text_column("description", "descrição", required=False),
+]
+"""What a file of top-ups holds."""
 
 Wanted = tuple[str, str]
 """An account's reference and a category."""
@@ -133,23 +143,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     )
 
 
-_lines = TypeAdapter(BulkCreditIn)
-
-
-async def parse_csv(text: str) -> list[dict[str, object]]:
-    """Read `account,category,amount[,description]` (comma or semicolon, amounts in centavos) into raw lines.
-
-    Raises:
-        InvalidInput: no header with these names, or not CSV.
-    """
-    try:
-        lines = read_csv_lines(text, required=("account", "category", "amount"), optional=("description",))
-        return [line async for piece in pieces(lines) for line in piece]
-    except UnexpectedColumns as error:
-        message = "O CSV deve começar por account,category,amount."
-        raise InvalidInput(errors=[{"field": "body", "message": message}]) from error
-    except UnreadableCsv as error:
-        raise InvalidInput(errors=[{"field": "body", "message": "O CSV não pôde ser lido."}]) from error
+_shape = TypeAdapter(BulkCreditIn)
 
 
 Line = tuple[str, str, int, str | None]
@@ -159,19 +153,23 @@ Credit = tuple[UUID, UUID, int, str | None]
 and entries cost the garbage collector would be felt by whoever is served meanwhile."""
 
 
-def _check(number: int, raw: object) -> Line | BulkCreditResult:
+def _check(number: int, raw: object, wrong: Sequence[Wrong]) -> Line | BulkCreditResult:
     """Give a line in its shape, or what is wrong with it."""
-    try:
-        line = _lines.validate_python(raw)
-    except ValidationError as error:
-        described = [describe({**item}) for item in error.errors()]
-        detail = " ".join(f"{item['field']}: {item['message']}" for item in described)
+    line = check_line(_shape, raw, wrong)
+    if isinstance(line, Faults):
         account = str(raw.get("account", ""))[:64] if isinstance(raw, dict) else ""
-        return BulkCreditResult(line=number, account=account, status="failed", code="invalid_input", detail=detail)
+        return BulkCreditResult(
+            line=number,
+            account=account,
+            status="failed",
+            code="invalid_input",
+            detail=line.detail,
+            column=line.column or None,
+        )
     return line.account, line.category, line.amount, line.description
 
 
-async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: bool) -> BulkCreditOut:
+async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
     The work is done in pieces, so that others are served meanwhile. Nothing is locked before it is known what to post.
@@ -181,10 +179,8 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
         MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
     """
-    if not 0 < len(raw_lines) <= MAX_BULK_LINES:
-        message = f"Envie de 1 a {MAX_BULK_LINES} linhas."
-        raise InvalidInput(errors=[{"field": "body", "message": message}])
-    results, due, scope = await _judge(tx, raw_lines, await reach_of(tx, act.actor))
+    check_count(len(sent.lines), MAX_BULK_LINES)
+    results, due, scope = await _judge(tx, sent, await reach_of(tx, act.actor))
     if atomic and len(due) < len(results):
         await _reject(results)
     total = sum(amount for _, _, amount, _ in due)
@@ -209,25 +205,51 @@ async def credit_many(tx: Tx, raw_lines: Sequence[object], act: Act, *, atomic: 
     return BulkCreditOut(credited=len(due), failed=failed, amount=total, results=results)
 
 
-async def _judge(
-    tx: Tx, raw_lines: Sequence[object], reach: Reach
-) -> tuple[list[BulkCreditResult], list[Credit], UUID | None]:
+async def preview_many(tx: Tx, sent: BulkLines, actor: Actor) -> BulkCreditPreviewOut:
+    """Tell what a bulk top-up would do, line by line, with amounts as people read them. Nothing moves.
+
+    Raises:
+        InvalidInput: no line, or more than 10,000.
+    """
+    check_count(len(sent.lines), MAX_BULK_LINES)
+    results, due, _ = await _judge(tx, sent, await reach_of(tx, actor))
+    good = iter(due)
+    lines = [_previewed(result, good) async for piece in pieces(results) for result in piece]
+    named = {result.account for result in results if result.status == "credited"}
+    await audit.record_looks(tx, "benefit_credits_previewed", await persons_named(tx, named))
+    total = sum(amount for _, _, amount, _ in due)
+    return BulkCreditPreviewOut(
+        ready=len(due), failed=len(results) - len(due), amount=total, value=format_brl(total), results=lines
+    )
+
+
+def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPreview:
+    shown = result.model_dump(include={"line", "account", "code", "detail", "column"})
+    if result.status == "failed":
+        return BulkCreditPreview(status="failed", **shown)
+    _, _, amount, _ = next(good)
+    return BulkCreditPreview(status="ready", amount=amount, value=format_brl(amount), **shown)
+
+
+async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], UUID | None]:
     """Give each line's result, if it comes to that, what there is to post, and whose accounts these are if one's."""
-    numbered = pieces(enumerate(raw_lines, 1), PIECE // 2)  # a bad line takes its time to describe
-    checked = [_check(number, raw) async for piece in numbered for number, raw in piece]
-    found = await _find_wanted(tx, {line[:2] for line in checked if isinstance(line, tuple)}, reach)
+    numbered = pieces(sent.numbered(), PIECE // 2)  # a bad line takes its time to describe
+    checked = [
+        (number, _check(number, raw, sent.wrong.get(number, ()))) async for piece in numbered for number, raw in piece
+    ]
+    found = await _find_wanted(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
     due: list[Credit] = []
     async for piece in pieces(checked):
-        for line in piece:
+        for number, line in piece:
             if isinstance(line, BulkCreditResult):
                 results.append(line)
             elif account_id := found.accounts.get(line[:2]):
                 due.append((account_id, entry_id := uuid7(), line[2], line[3]))
-                results.append(_credited(len(results) + 1, line[0], entry_id))
+                results.append(_credited(number, line[0], entry_id))
             else:
                 problem = UnknownCategory() if line[0] in found.references else BenefitAccountNotFound()
-                results.append(_failed(len(results) + 1, line[0], problem))
+                results.append(_failed(number, line[0], problem))
     return results, due, found.scope
 
 

@@ -24,12 +24,13 @@ def create(
     from pydantic import TypeAdapter, ValidationError
 
     from carteira import identity
+    from carteira.kit.values.email import Email
 
     settings = settings_here()
     url = database_of(settings)
     try:
         full_name = TypeAdapter(identity.FullName).validate_python(name)
-        address = TypeAdapter(identity.Email).validate_python(email)
+        address = TypeAdapter(Email).validate_python(email)
     except ValidationError as error:
         fail(error.errors()[0]["msg"])
     try:

@@ -1,14 +1,17 @@
 """The wire shapes of credit. Amounts are centavos."""
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
+from carteira.kit.values.days import Day, Instant
 from carteira.kit.values.money import Amount
+from carteira.kit.values.texts import compact, look_alike
 from carteira.kit.web.bodies import Body
 
 MAX_AGE = 130
@@ -28,6 +31,23 @@ Purpose = Literal[
     "audit",
 ]  # fmt: skip
 """Why somebody looks (LGPD art. 6, I, and art. 7, X): a closed list, so that a report by purpose means something."""
+
+
+def _postal_code(text: str) -> str:
+    digits = compact(text)
+    if not re.fullmatch(r"[0-9]{8}", digits, re.ASCII):
+        raise PydanticCustomError(
+            "invalid_postal_code", "{told}", {"told": "O CEP tem 8 dígitos." + look_alike(digits)}
+        )
+    return f"{digits[:5]}-{digits[5:]}"
+
+
+PostalCode = Annotated[
+    str,
+    AfterValidator(_postal_code),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{5}-?[0-9]{3}$", "examples": ["01310-100"]}),
+]
+"""A wire CEP, with or without its dash."""
 
 
 def _past(day: date) -> date:
@@ -53,7 +73,7 @@ class Address(Body):
     district: ShortText | None = None
     city: ShortText
     state: State
-    postal_code: Annotated[str, Field(pattern=r"^[0-9]{5}-?[0-9]{3}$", examples=["01310-100"])] | None = None
+    postal_code: PostalCode | None = None
 
 
 class Debt(Body):
@@ -61,7 +81,7 @@ class Debt(Body):
 
     creditor: ShortText
     amount: Amount
-    due_date: date
+    due_date: Day
     contract: ShortText | None = None
     status: Literal["open", "overdue", "negotiated", "paid"] = "open"
 
@@ -99,7 +119,7 @@ class IncomeSource(Body):
 class BaseBIn(Body):
     """Base B: what the score is made of. Either the birth date or the age."""
 
-    birth_date: Annotated[date, AfterValidator(_past)] | None = None
+    birth_date: Annotated[Day, AfterValidator(_past)] | None = None
     age: Annotated[int, Field(strict=True, ge=0, le=MAX_AGE)] | None = None
     address: Address | None = None
     assets: list[Asset] = Field(default_factory=list, max_length=200)
@@ -128,7 +148,7 @@ EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="
 
 class _Event(Body):
     id: EventId | None = None
-    occurred_at: AwareDatetime | None = Field(None, description="Sem ele, agora")
+    occurred_at: Instant | None = Field(None, description="Sem ele, agora")
 
     @model_validator(mode="after")
     def _in_our_time(self) -> "_Event":

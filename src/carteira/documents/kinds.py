@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
+from carteira.kit.values.texts import compact, look_alike
 
 
 class DocumentType(StrEnum):
@@ -50,14 +51,10 @@ def parse_type(text: str) -> DocumentType | None:
     return _BY_NAME.get(_plain(text))
 
 
-def _bare(text: str) -> str:
-    return re.sub(r"[.\-\s/‐-―−]", "", text)  # telephones write dashes of their own
-
-
 def _digits(text: str, name: str, *lengths: int) -> str:
-    number = _bare(text)
+    number = compact(text)
     if not re.fullmatch(r"[0-9]+", number, re.ASCII):
-        raise InvalidNumber(f"{name} só tem números.")
+        raise InvalidNumber(f"{name} só tem números." + look_alike(number))
     if len(number) not in lengths:
         raise InvalidNumber(f"{name} tem {lengths[0]} números. Aqui há {len(number)}.")
     return number
@@ -67,7 +64,7 @@ def _cpf(text: str) -> str:
     try:
         return parse_cpf(text)
     except InvalidCpf as error:
-        raise InvalidNumber("CPF inválido.") from error
+        raise InvalidNumber(str(error)) from error
 
 
 def _remainder(digits: str, weights: range) -> int:
@@ -104,14 +101,14 @@ def _voter(text: str) -> str:
 
 def _identity(text: str) -> str:
     """Check an RG's shape: states write letters before or behind, some people the issuer, and the new card is a CPF."""
-    number = _bare(text).upper()
+    number = compact(text).upper()
     if not re.fullmatch(r"[A-Z]{0,4}[0-9]{4,14}[0-9A-Z]{0,8}", number, re.ASCII):
         raise InvalidNumber("Escreva o RG como está no documento: números e, se houver, letras.")
     return number
 
 
 def _passport(text: str) -> str:
-    number = _bare(text).upper()
+    number = compact(text).upper()
     if not re.fullmatch(r"[A-Z0-9]{5,12}", number, re.ASCII) or not any(sign.isdigit() for sign in number):
         raise InvalidNumber("Escreva o número do passaporte como está nele, como FZ123456.")
     return number

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
 from carteira.documents.names import FileNameRefused, parse_file_name
 from carteira.documents.service import DocumentState
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.days import Day, Instant
 
 
 def _type(value: object) -> object:
@@ -42,7 +42,7 @@ class DocumentIn(BaseModel):
     document_type: Annotated[DocumentType, BeforeValidator(_type)] = Field(examples=["RG"])
     document_number: str = Field(max_length=64, examples=["12.345.678-9"])
     file_name: Annotated[str, AfterValidator(_name)] | None = Field(None, examples=["rg.pdf"])
-    expires_on: date | None = Field(None, description="Validade; um aviso chega antes dela")
+    expires_on: Day | None = Field(None, description="Validade; um aviso chega antes dela")
 
     @field_validator("document_number")
     @classmethod

@@ -43,7 +43,7 @@ from carteira.identity.errors import (
     WeakPassword,
     WrongCredentials,
 )
-from carteira.identity.fields import BirthDate, Code, Email, FullName, Password, Phone, Token
+from carteira.identity.fields import BirthDate, Code, FullName, Password, Token, TypedBirthDate
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
 from carteira.identity.passkeys.schemas import Label as PasskeyName
@@ -165,7 +165,6 @@ __all__ = [
     "CpfNotProven",
     "CpfTaken",
     "DataAccessView",
-    "Email",
     "EmailTaken",
     "Enrolment",
     "ExportFormat",
@@ -180,7 +179,6 @@ __all__ = [
     "PasskeyView",
     "Password",
     "PersonView",
-    "Phone",
     "ProviderName",
     "Purpose",
     "Runtime",
@@ -197,6 +195,7 @@ __all__ = [
     "SocialSignUp",
     "Token",
     "Tokens",
+    "TypedBirthDate",
     "UserNotFound",
     "WeakPassword",
     "WrongCredentials",

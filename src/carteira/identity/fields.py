@@ -1,6 +1,5 @@
 """Fields of identity's bodies: each says its rule in Portuguese."""
 
-import re
 import unicodedata
 from datetime import date
 from typing import Annotated
@@ -10,18 +9,19 @@ from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.days import Day, TypedDay
+from carteira.kit.values.email import Email
 from carteira.kit.values.texts import trim
 from carteira.kit.web.bodies import Body
 
-_EMAIL = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
-)
-_NAME_LENGTH, _EMAIL_LENGTH, _LOCAL_LENGTH, _MAX_AGE = 120, 254, 64, 130
+_NAME_LENGTH, _MAX_AGE = 120, 130
+_UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF])
+"""What pasted text brings along: of no width, and without meaning for how the rest is read."""
 _INT32 = 2**31 - 1
 
 
 def _name(text: str) -> str:
+    text = unicodedata.normalize("NFC", text.translate(_UNSEEN))
     if any(unicodedata.category(character).startswith("C") for character in text):
         raise PydanticCustomError("invalid_name", "O nome não pode ter caracteres de controle.")
     name = " ".join(text.split())
@@ -30,13 +30,6 @@ def _name(text: str) -> str:
     if len(name.split()) < 2:  # noqa: PLR2004 - the rule itself
         raise PydanticCustomError("invalid_name", "Informe nome e sobrenome.")
     return name
-
-
-def _email(text: str) -> str:
-    email = trim(text)
-    if len(email) > _EMAIL_LENGTH or len(email.partition("@")[0]) > _LOCAL_LENGTH or not _EMAIL.fullmatch(email):
-        raise PydanticCustomError("invalid_email", "E-mail inválido.")
-    return email
 
 
 def _born(day: date) -> date:
@@ -54,16 +47,10 @@ def _seen(text: str) -> str:
     return text
 
 
-def _phone(text: str) -> str:
-    if not re.fullmatch(r"[0-9]{10,11}", text):
-        raise PydanticCustomError("invalid_phone", "O telefone deve ter 10 ou 11 dígitos.")
-    return text
-
-
 FullName = Annotated[str, Field(max_length=500, examples=["Maria da Silva"]), AfterValidator(_name)]
-Email = Annotated[str, Field(max_length=500, examples=["maria@exemplo.com.br"]), AfterValidator(_email)]
-BirthDate = Annotated[date, Field(examples=["1990-05-17"]), AfterValidator(_born)]
-Phone = Annotated[str, Field(max_length=50, examples=["11987654321"]), AfterValidator(_phone)]
+BirthDate = Annotated[Day, Field(examples=["1990-05-17"]), AfterValidator(_born)]
+TypedBirthDate = Annotated[TypedDay, AfterValidator(_born)]
+"""A birth date that a person wrote into a page."""
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]
 Token = Annotated[str, Field(min_length=1, max_length=200)]

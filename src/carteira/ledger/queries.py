@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, select, text
 from carteira.kit.db.reads import Query, Reads, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor, ActorKind
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.days import Instant
 from carteira.kit.values.ids import made_at
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import BigInt, CursorOf, Page, PageRequest, SmallInt

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
-from carteira.kit.values.clock import Instant, clock
+from carteira.kit.values.clock import clock
+from carteira.kit.values.days import Instant
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent

@@ -39,8 +39,8 @@ from carteira.resellers.queries import (
 )
 from carteira.resellers.registration import register as become_reseller
 from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
-from carteira.resellers.schemas import BusinessDay, MonthOut, PurchaseChangeIn, PurchaseIn, PurchaseWithCashbackOut
 from carteira.resellers.schemas import Code as PurchaseCode
+from carteira.resellers.schemas import MonthOut, PurchaseChangeIn, PurchaseIn, PurchaseWithCashbackOut, TypedBusinessDay
 from carteira.resellers.seed import seed
 from carteira.resellers.service import SPEND, refuse_if_spent
 from carteira.resellers.service import change as change_purchase
@@ -51,7 +51,6 @@ __all__ = [
     "APPROVALS",
     "CLAIM",
     "PURCHASES",
-    "BusinessDay",
     "CashbackServiceDown",
     "DecidedPurchase",
     "MonthOut",
@@ -64,6 +63,7 @@ __all__ = [
     "PurchaseWithCashbackOut",
     "ServiceConfig",
     "TierStep",
+    "TypedBusinessDay",
     "accumulated_cashback",
     "become_reseller",
     "change_purchase",

@@ -5,70 +5,64 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
-from carteira.kit.values.csv_lines import UnexpectedColumns, UnreadableCsv, read_csv_lines
+from carteira.kit.values.csv_lines import BulkLines, cpf_column, day_columns, money_columns, text_column
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
+from carteira.kit.web.csv_bodies import Faults, check_line
 from carteira.kit.web.problems import Forbidden, InvalidInput, Problem
-from carteira.kit.web.validation import describe
 from carteira.resellers import configuration, metrics, resellers
 from carteira.resellers.errors import BulkPurchasesRejected, MonthClosed, PurchaseCodeTaken, UnknownReseller
-from carteira.resellers.models import Purchase
+from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.proof import UnprovenCpf, earning
 from carteira.resellers.resellers import ResellerView
-from carteira.resellers.schemas import STATUS, BulkPurchaseIn, BulkPurchaseResult, BulkPurchasesOut
+from carteira.resellers.schemas import (
+    STATUS,
+    BulkPurchaseIn,
+    BulkPurchasePreview,
+    BulkPurchaseResult,
+    BulkPurchasesOut,
+    BulkPurchasesPreviewOut,
+)
 from carteira.resellers.service import APPROVED, PENDING, keep_open, month_of
 
 MAX_LINES = 10_000
+CSV_COLUMNS = [
+    text_column("code", "código"),
+    *money_columns(),
+    *day_columns(),
+    cpf_column(required=False),
+]
+"""What a file of purchases holds."""
 _CODE_SHOWN = 64
-
-
-def parse_csv(body: bytes) -> list[dict[str, object]]:
-    """Read `code,amount,date[,cpf]` (comma or semicolon, UTF-8, amounts in centavos) into raw lines.
-
-    Raises:
-        InvalidInput: not UTF-8, no header with these names, not CSV, no line or more than 10,000.
-    """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise _unreadable("O CSV deve estar em UTF-8.") from error
-    try:
-        lines = list(read_csv_lines(text, required=("code", "amount", "date"), optional=("cpf",)))
-    except UnexpectedColumns as error:
-        raise _unreadable("O CSV deve começar por code,amount,date,cpf.") from error
-    except UnreadableCsv as error:
-        raise _unreadable("O CSV não pôde ser lido.") from error
-    if not 0 < len(lines) <= MAX_LINES:
-        raise _unreadable(f"Envie de 1 a {MAX_LINES} linhas.")
-    return lines
-
-
-def _unreadable(message: str) -> InvalidInput:
-    return InvalidInput(errors=[{"field": "body", "message": message}])
+_shape = TypeAdapter(BulkPurchaseIn)
 
 
 def _failed(number: int, code: str, problem: Problem) -> BulkPurchaseResult:
     detail = " ".join(f"{item['field']}: {item['message']}" for item in problem.errors) or problem.detail
-    return BulkPurchaseResult(line=number, code=code[:_CODE_SHOWN], result="failed", error=problem.code, detail=detail)
+    column = next((item["field"] for item in problem.errors), None)
+    return BulkPurchaseResult(
+        line=number, code=code[:_CODE_SHOWN], result="failed", error=problem.code, detail=detail, column=column
+    )
 
 
-def _parse(raw: Mapping[str, object]) -> BulkPurchaseIn:
-    """Give a line in its shape.
-
-    Raises:
-        InvalidInput: a field is missing, unknown or wrong.
-    """
-    try:
-        return BulkPurchaseIn.model_validate(raw)
-    except ValidationError as error:
-        raise InvalidInput(errors=[describe({**item}) for item in error.errors()]) from error
+def _unread(number: int, raw: Mapping[str, object], faults: Faults) -> BulkPurchaseResult:
+    return BulkPurchaseResult(
+        line=number,
+        code=str(raw.get("code", ""))[:_CODE_SHOWN],
+        result="failed",
+        error=InvalidInput.code,
+        detail=faults.detail,
+        column=faults.column or None,
+    )
 
 
 class _Context:
@@ -127,7 +121,7 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
     tx: Tx,
     policy: UnprovenCpf,
     who: Principal,
-    raw_lines: Sequence[Mapping[str, object]],
+    sent: BulkLines,
     *,
     atomic: bool,
     approved_up_to: int | None = None,
@@ -140,9 +134,67 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
         Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
     """
+    results, values = await _judge(tx, policy, who, sent, approved_up_to)
+    results = await _write(tx, values, results)
+    summary = _summary(values, results, atomic=atomic)
+    await audit.record(
+        tx,
+        "purchases_registered_in_bulk",
+        registered=summary.registered,
+        failed=summary.failed,
+        amount=summary.amount,
+    )
+    return summary
+
+
+async def preview_many(tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines) -> BulkPurchasesPreviewOut:
+    """Tell what a bulk registration would do, line by line, with amounts as people read them. Nothing is registered.
+
+    Raises:
+        Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
+    """
+    judged, values = await _judge(tx, policy, who, sent, None)
+    codes = [value["code"] for value in values]
+    taken = set(await tx.scalars(select(Purchase.code).where(Purchase.code.in_(codes))))
+    due = iter(values)
+    results: list[BulkPurchasePreview] = []
+    for result in judged:
+        value = next(due) if result.result == "registered" else None
+        if value is not None and value["code"] in taken:
+            results.append(_previewed(_failed(result.line, result.code, PurchaseCodeTaken()), None))
+            continue
+        taken |= {value["code"]} if value else set()
+        results.append(_previewed(result, value["amount"] if value else None))
+    theirs = await tx.scalars(select(Reseller).where(Reseller.id.in_({value["reseller_id"] for value in values})))
+    await audit.record_looks(tx, "purchases_previewed", [resellers.view_of(row).person for row in theirs])
+    total = sum(item.amount or 0 for item in results)
+    ready = sum(item.result == "ready" for item in results)
+    return BulkPurchasesPreviewOut(
+        ready=ready, failed=len(results) - ready, amount=total, value=format_brl(total), results=results
+    )
+
+
+def _previewed(result: BulkPurchaseResult, amount: int | None) -> BulkPurchasePreview:
+    return BulkPurchasePreview(
+        line=result.line,
+        code=result.code,
+        result="failed" if amount is None else "ready",
+        amount=amount,
+        value=None if amount is None else format_brl(amount),
+        error=result.error,
+        detail=result.detail,
+        column=result.column,
+    )
+
+
+async def _judge(
+    tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines, approved_up_to: int | None
+) -> tuple[list[BulkPurchaseResult], list[dict[str, Any]]]:
+    """Give each line's result, if it comes to that, and the rows of those that are registered."""
     own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
-    cpfs = sorted({str(raw["cpf"]) for raw in raw_lines if "cpf" in raw})
-    known = await resellers.by_cpf(tx, [_digits(cpf) for cpf in cpfs])
+    lines = [check_line(_shape, raw, sent.wrong.get(number, ())) for number, raw in sent.numbered()]
+    cpfs = {line.cpf for line in lines if isinstance(line, BulkPurchaseIn) and line.cpf is not None}
+    known = await resellers.by_cpf(tx, sorted(cpfs))
     user_ids = {view.user_id for view in [*known.values(), *([own] if own else [])] if view.user_id is not None}
     context = _Context(who, own, known, await earning(tx, policy, user_ids))
     results: list[BulkPurchaseResult] = []
@@ -150,13 +202,15 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
     approvals = await configuration.auto_approved(
         tx, [view.cpf or "" for view in [*context.known.values(), *([own] if own else [])]]
     )
-    for number, raw in enumerate(raw_lines, 1):
+    for (number, raw), line in zip(sent.numbered(), lines, strict=True):
+        if isinstance(line, Faults):
+            results.append(_unread(number, raw, line))
+            continue
         try:
-            line = _parse(raw)
             reseller = context.buyer(line.cpf)
             month = await context.month(tx, line.date)
         except Problem as problem:
-            results.append(_failed(number, str(raw.get("code", "")), problem))
+            results.append(_failed(number, line.code, problem))
             continue
         approved = (
             (approved_up_to is None or line.amount <= approved_up_to)
@@ -173,16 +227,7 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
                 status=STATUS[values[-1]["status"]],
             )
         )
-    results = await _write(tx, values, results)
-    summary = _summary(values, results, atomic=atomic)
-    await audit.record(
-        tx,
-        "purchases_registered_in_bulk",
-        registered=summary.registered,
-        failed=summary.failed,
-        amount=summary.amount,
-    )
-    return summary
+    return results, values
 
 
 def _row(
@@ -201,10 +246,6 @@ def _row(
         "created_at": now,
         "decided_at": now if approved else None,
     }
-
-
-def _digits(cpf: str) -> str:
-    return "".join(character for character in cpf if character.isdigit())[:11]
 
 
 async def _write(

@@ -1,7 +1,6 @@
 """Resellers over HTTP: registration, purchases, cashback."""
 
 from datetime import date
-from operator import itemgetter
 from typing import Annotated
 from uuid import UUID
 
@@ -10,9 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from carteira import ledger
 from carteira.identity import IdentityDep
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.client_address import client_address
+from carteira.kit.web.csv_bodies import is_csv, read_csv_body
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
@@ -23,6 +24,7 @@ from carteira.resellers.proof import UnprovenCpfDep
 from carteira.resellers.schemas import (
     AccumulatedOut,
     BulkPurchasesOut,
+    BulkPurchasesPreviewOut,
     BusinessMonth,
     CashbackBalanceOut,
     CashbackStatementLineOut,
@@ -75,23 +77,26 @@ _BULK_BODY = {
         "content": {
             "text/csv": {
                 "schema": {"type": "string"},
-                "example": "code,amount,date,cpf\nNF-1,100000,2026-06-30,15350946056\n",
+                "example": "código;valor;data;cpf\nNF-1;1.000,00;30/06/2026;153.509.460-56\n",
             }
         },
     }
 }
 
 
-async def _purchase_lines(request: Request, _who: Who) -> list[dict[str, object]]:
+async def _purchase_lines(request: Request, _who: Who) -> BulkLines:
     """Read the raw lines of a bulk of purchases, once it is known who sends them.
 
     Raises:
         UnsupportedMediaType: no CSV.
         InvalidInput: not what it says it is.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+    if not is_csv(request):
         raise UnsupportedMediaType("Envie text/csv.")
-    return bulk.parse_csv(await request.body())
+    return await read_csv_body(await request.body(), bulk.CSV_COLUMNS, most=bulk.MAX_LINES)
+
+
+PurchaseLines = Annotated[BulkLines, Depends(_purchase_lines)]
 
 
 @purchases.post(
@@ -100,18 +105,34 @@ async def _purchase_lines(request: Request, _who: Who) -> list[dict[str, object]
     openapi_extra=_BULK_BODY,
     dependencies=[acts("purchases_registered_in_bulk")],
 )
-@idempotent(payload=itemgetter("lines"))
+@idempotent(payload=lambda arguments: arguments["lines"].lines)
 async def register_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
-    lines: Annotated[list[dict[str, object]], Depends(_purchase_lines)],
+    lines: PurchaseLines,
     tx: TxDep,
     who: Who,
     policy: UnprovenCpfDep,
     desk: DeskDep,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> BulkPurchasesOut:
-    """Registra muitas compras de um CSV (`code,amount,date,cpf`, valores em centavos), com um resultado por linha."""
+    """Registra muitas compras de um CSV (`código;valor;data;cpf`), com um resultado por linha.
+
+    A coluna `amount` é em centavos e `valor`, em reais; `date` é `AAAA-MM-DD` e `data`, `DD/MM/AAAA`.
+    """
     most = desk.alone(operations.APPROVALS)
     return await bulk.register_many(tx, policy, who, lines, atomic=atomic, approved_up_to=most)
+
+
+@purchases.post(
+    "/bulk/preview",
+    summary="Conferir compras em lote",
+    openapi_extra=_BULK_BODY,
+    dependencies=[looks("purchases_previewed")],
+)
+async def preview_purchases(
+    lines: PurchaseLines, tx: TxDep, who: Who, policy: UnprovenCpfDep
+) -> BulkPurchasesPreviewOut:
+    """Diz linha por linha o que `POST /purchases/bulk` faria com o mesmo arquivo, em reais. Nada é registrado."""
+    return await bulk.preview_many(tx, policy, who, lines)
 
 
 @purchases.get("", summary="Compras e o seu cashback", dependencies=[polled(), looks("purchases_listed")])

@@ -1,20 +1,21 @@
 """The wire shapes of resellers. Amounts are centavos, months `YYYY-MM`."""
 
-import re
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira import identity, ledger
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.days import Day, InvalidDay, TypedDay, parse_month
+from carteira.kit.values.email import Email
 from carteira.kit.values.money import MAX_AMOUNT, Amount
+from carteira.kit.values.texts import trim, without_unseen
 from carteira.kit.web.bodies import Body
 
-_MONTH = re.compile(r"([12][0-9]{3})-(0[1-9]|1[0-2])", re.ASCII)
-_DAY = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_YEARS = range(1000, 3000)
 
 Status = Literal["Em validação", "Aprovado", "Reprovado"]
 STATUS: dict[str, Status] = {"pending": "Em validação", "approved": "Aprovado", "rejected": "Reprovado"}
@@ -24,19 +25,23 @@ STATUS: dict[str, Status] = {"pending": "Em validação", "approved": "Aprovado"
 def _month(value: object) -> date:
     if type(value) is date and value.day == 1:
         return value  # our own code makes shapes out of months; JSON has no dates
-    match = _MONTH.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise PydanticCustomError("invalid_month", "Mês inválido: use AAAA-MM.")
-    return date(int(match[1]), int(match[2]), 1)
-
-
-def _day(value: object) -> date:
     try:
-        if isinstance(value, str) and _DAY.fullmatch(value):
-            return date.fromisoformat(value)
-    except ValueError:
-        pass  # a day that the month does not have: the same message
-    raise PydanticCustomError("invalid_date", "Data inválida: use AAAA-MM-DD.")
+        month = parse_month(value if isinstance(value, str) else "")
+    except InvalidDay as error:
+        raise PydanticCustomError("invalid_month", "{told}", {"told": str(error)}) from error
+    if month.year not in _YEARS:
+        raise PydanticCustomError("invalid_month", "Mês inválido: use AAAA-MM.")
+    return month
+
+
+def _in_these_ages(day: date) -> date:
+    if day.year not in _YEARS:
+        raise PydanticCustomError("invalid_date", "Data inválida: confira o ano.")
+    return day
+
+
+def _bare(value: object) -> object:
+    return without_unseen(trim(value)) if isinstance(value, str) else value
 
 
 def write_month(month: date) -> str:
@@ -52,12 +57,10 @@ BusinessMonth = Annotated[
 ]
 """A wire month, as its first day."""
 
-BusinessDay = Annotated[
-    date,
-    BeforeValidator(_day),
-    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-06-30"]}),
-]
+BusinessDay = Annotated[Day, AfterValidator(_in_these_ages)]
 """A wire date, strictly `YYYY-MM-DD`: a day in São Paulo."""
+TypedBusinessDay = Annotated[TypedDay, AfterValidator(_in_these_ages)]
+"""A day in São Paulo as a person wrote it."""
 
 Code = Annotated[
     str,
@@ -68,6 +71,7 @@ Code = Annotated[
         description="Código da compra, único",
         examples=["NF-2026-000123"],
     ),
+    BeforeValidator(_bare),
 ]
 Reason = Annotated[
     str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*\S[^\x00]*$", examples=["Nota fiscal ilegível"])
@@ -81,7 +85,7 @@ class ResellerIn(Body):
 
     full_name: identity.FullName
     cpf: Cpf
-    email: identity.Email
+    email: Email
     password: identity.Password
 
 
@@ -170,7 +174,7 @@ class BulkPurchaseIn(Body):
 
 
 class BulkPurchaseResult(BaseModel):
-    """What became of one line; `line` counts from 1 without the header."""
+    """What became of one line; `line` counts from 1 below the titles, rows that hold nothing included."""
 
     line: int
     code: str
@@ -179,6 +183,30 @@ class BulkPurchaseResult(BaseModel):
     status: Status | None = None
     error: str | None = Field(None, description="Código estável do erro")
     detail: str | None = None
+    column: str | None = Field(None, description="A primeira coluna com erro")
+
+
+class BulkPurchasePreview(BaseModel):
+    """What would become of one line."""
+
+    line: int
+    code: str
+    result: Literal["ready", "failed"]
+    amount: int | None = Field(None, description="Em centavos")
+    value: str | None = Field(None, description="Em reais", examples=["R$ 500,00"])
+    error: str | None = Field(None, description="Código estável do erro")
+    detail: str | None = None
+    column: str | None = Field(None, description="A primeira coluna com erro")
+
+
+class BulkPurchasesPreviewOut(BaseModel):
+    """What would become of a bulk registration."""
+
+    ready: int = Field(description="Linhas que seriam registradas")
+    failed: int
+    amount: int = Field(description="Total, em centavos")
+    value: str = Field(description="Total, em reais", examples=["R$ 1.234,56"])
+    results: list[BulkPurchasePreview]
 
 
 class BulkPurchasesOut(BaseModel):

@@ -11,9 +11,10 @@ from sqlalchemy.sql.functions import sum as sum_
 from carteira import ledger
 from carteira.kit.db.reads import Query, Reads, first, rows
 from carteira.kit.db.session import Tx
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.card_number import is_card_number
+from carteira.kit.values.days import Instant
 from carteira.kit.web.pagination import CursorOf
-from carteira.transit import numbers, service
+from carteira.transit import service
 from carteira.transit.errors import CardNotFound, CardOfAnother
 from carteira.transit.models import Tap, TransportCard
 from carteira.transit.service import Card
@@ -116,7 +117,7 @@ async def _own(via: Tx | Reads, user_id: UUID, card_number: str) -> tuple[UUID, 
         CardNotFound: there is no such card.
         CardOfAnother: it is another person's.
     """
-    card = await first(via, _BY_NUMBER, number=card_number) if numbers.is_card_number(card_number) else None
+    card = await first(via, _BY_NUMBER, number=card_number) if is_card_number(card_number) else None
     if card is None:
         raise CardNotFound
     holder_id, account_id, balance = card

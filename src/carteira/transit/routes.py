@@ -6,19 +6,21 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import AfterValidator
 
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import OperationInProgress
 from carteira.kit.ops.turns import Busy
 from carteira.kit.security import audit
+from carteira.kit.values.card_number import bare_card_number, is_card_number
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, TxDep
-from carteira.transit import numbers, operations, queries, service, taps, waiting
+from carteira.transit import operations, queries, service, taps, waiting
 from carteira.transit.errors import CardNotFound, PaymentRequired
 from carteira.transit.moves import Direction, MoveQueue, MoveRequest, count_move
 from carteira.transit.schemas import (
@@ -52,7 +54,11 @@ async def _clock_bounds(request: Request) -> ClockBounds:
 
 Bounds = Annotated[ClockBounds, Depends(_clock_bounds)]
 Reviewer = Annotated[Principal, claims("transit:review")]
-CardNumber = Annotated[str, Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"])]
+CardNumber = Annotated[
+    str,
+    AfterValidator(bare_card_number),
+    Path(description="Os 16 dígitos do cartão", examples=["9076123412341234"]),
+]
 
 
 @cards_router.get("", summary="Meus cartões", dependencies=[polled()])
@@ -91,7 +97,7 @@ class _Mover:
 
     async def answer(self, who: Principal, direction: Direction, card_number: str, amount: int) -> Response:
         """Answer a debit or a recharge."""
-        if not numbers.is_card_number(card_number):
+        if not is_card_number(card_number):
             raise CardNotFound
         call = self.call
         key = (call.caller, call.key) if call.key else None

@@ -4,16 +4,16 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.card_number import CardNumber
+from carteira.kit.values.days import Instant
 from carteira.kit.values.money import Amount
 
 MAX_FARE = 100_000
 """The dearest single ride, in centavos: a broken or stolen validator cannot take more than this at a tap."""
 MAX_TAPS = 1_000
 
-CardNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{16}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -90,7 +90,7 @@ class TapIn(BaseModel):
     id: Label = Field(description="Identificador único do toque, dado pelo validador (UUID ou texto)")
     card_number: CardNumber
     amount: Annotated[int, Field(strict=True, ge=1, le=MAX_FARE, description="Tarifa em centavos", examples=[470])]
-    tapped_at: AwareDatetime
+    tapped_at: Instant
     line: Label | None = None
     vehicle: Label | None = None
 

@@ -16,6 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor
+from carteira.kit.values.card_number import is_card_number
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
@@ -122,7 +123,7 @@ async def _locked_cards(tx: Tx, card_numbers: Sequence[str]) -> list[TransportCa
     Raises:
         CardNotFound: one of them does not exist.
     """
-    if not all(numbers.is_card_number(number) for number in card_numbers):
+    if not all(is_card_number(number) for number in card_numbers):
         raise CardNotFound
     found = await tx.scalars(
         select(TransportCard)

@@ -1,6 +1,5 @@
 """Amounts, days and names as people read them; every instant is São Paulo's."""
 
-import re
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
@@ -9,7 +8,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import SAO_PAULO, business_day, clock
-from carteira.kit.values.money import MAX_AMOUNT
+from carteira.kit.values.money import InvalidAmount, read_reais
 
 _WEEKDAYS = (
     "segunda-feira",
@@ -34,7 +33,6 @@ _MONTHS = (
     "novembro",
     "dezembro",
 )
-_REAIS = re.compile(r"(?:R\$)?\s*([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,11})(?:,([0-9]{1,2}))?", re.ASCII)
 _MORNING, _NOON, _EVENING = 5, 12, 18
 _THOUSAND = 1000
 
@@ -60,27 +58,11 @@ def money(centavos: int, kind: str = "", sign: str = "") -> Markup:
     )
 
 
-def read_reais(text: str) -> int:
-    """Read an amount as people type it (`20`, `20,5`, `1.200,50`, `R$ 20`) into centavos.
-
-    Raises:
-        ValueError: it is no positive amount of at most `MAX_AMOUNT`.
-    """
-    match = _REAIS.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(text[:20])
-    whole, cents = match.groups()
-    centavos = int(whole.replace(".", "")) * 100 + int((cents or "").ljust(2, "0"))
-    if not 0 < centavos <= MAX_AMOUNT:
-        raise ValueError(text[:20])
-    return centavos
-
-
 def _reais(text: str) -> int:
     try:
         return read_reais(text)
-    except ValueError as error:
-        raise PydanticCustomError("invalid_amount", "Escreva um valor em reais, como 20 ou 20,50.") from error
+    except InvalidAmount as error:
+        raise PydanticCustomError("invalid_amount", "{told}", {"told": str(error)}) from error
 
 
 Reais = Annotated[str, AfterValidator(_reais)]
@@ -168,11 +150,6 @@ def initials(full_name: str) -> str:
 def capital(text: str) -> str:
     """Begin a sentence: the first letter large, the others as they are."""
     return text[:1].upper() + text[1:]
-
-
-def phone(digits: str) -> str:
-    """Write a telephone number as people do: `(11) 98765-4321`."""
-    return f"({digits[:2]}) {digits[2:-4]}-{digits[-4:]}"
 
 
 _BROWSERS = (

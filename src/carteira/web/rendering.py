@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2_fragments import render_block
 from markupsafe import Markup
 
+from carteira.kit.values.phone import format_phone
 from carteira.web import assets, csrf, formats
 from carteira.web.browser import Browser, browser_of
 from carteira.web.config import WebConfig
@@ -72,7 +73,7 @@ class Renderer:
             "first_name": formats.first_name,
             "initials": formats.initials,
             "capital": formats.capital,
-            "phone": formats.phone,
+            "phone": format_phone,
             "address": _query,
             "file_size": formats.file_size,
         }

@@ -1,5 +1,7 @@
 """Decisions explained to a person, in Portuguese."""
 
+import unicodedata
+
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.rules import CASH, Decision, Rule
 from carteira.kit.values.money import format_brl
@@ -21,6 +23,17 @@ _REFUSALS = {
 def name_category(category: str) -> str:
     """Name a category as a person knows it."""
     return _CATEGORIES.get(category, category)
+
+
+def category_named(text: str) -> str:
+    """Return the category that a person names in Portuguese, or by its own name in whatever case."""
+    named = {_folded(name): category for category, name in _CATEGORIES.items()} | {"livre": CASH}
+    return named.get(_folded(text), text.upper())
+
+
+def _folded(text: str) -> str:
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    return bare.casefold()
 
 
 def explain(decision: Decision) -> str:

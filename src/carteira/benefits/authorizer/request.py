@@ -2,11 +2,13 @@
 
 import re
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from carteira.benefits.authorizer.answers import Reason
 from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import InvalidAmount, parse_reais
+from carteira.kit.values.texts import trim
 
 MAX_MERCHANT = 256
 _ACCOUNT = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -56,19 +58,18 @@ _FALLBACKS = {b"": True, b"fallback=true": True, b"fallback=false": False}
 
 
 def parse_fallback(query: bytes) -> bool:
-    """Read `?fallback=`; without it, True.
+    """Read `?fallback=`, in whatever case; without it, True.
 
     Raises:
         Malformed: given, and neither `true` nor `false`, or given twice.
     """
     if not query:
         return True
-    values = [part.partition(b"=")[2] for part in query.split(b"&") if part.partition(b"=")[0] == b"fallback"]
-    if not values:
+    sent = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    values = [trim(value).lower() for name, value in sent if trim(name).lower() == "fallback"]
+    if not values or values == ["true"]:
         return True
-    if values == [b"true"]:
-        return True
-    if values == [b"false"]:
+    if values == ["false"]:
         return False
     raise Malformed(Reason.INVALID_FALLBACK)
 
@@ -112,12 +113,7 @@ def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
     external_id = content.get("id")
     if type(mcc) is not str or not _MCC.fullmatch(mcc):
         raise Malformed(Reason.INVALID_MCC, account)
-    if (
-        type(merchant) is not str
-        or len(merchant) > MAX_MERCHANT
-        or not merchant.strip()
-        or _UNPRINTABLE.search(merchant)
-    ):
+    if type(merchant) is not str or len(merchant) > MAX_MERCHANT or not trim(merchant) or _UNPRINTABLE.search(merchant):
         raise Malformed(Reason.INVALID_MERCHANT, account)
     if "id" in content and (type(external_id) is not str or not _EXTERNAL_ID.fullmatch(external_id)):
         raise Malformed(Reason.INVALID_ID, account)

@@ -5,18 +5,20 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from carteira.identity.clients.keys import UnfitKey, read_public_key
 from carteira.identity.fields import Description
 from carteira.kit.values.clock import clock
+from carteira.kit.values.days import Instant
+from carteira.kit.values.texts import unspaced
 from carteira.kit.web.bodies import Body
 
 
 def _network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text.strip()))
+        return str(ipaddress.ip_network(unspaced(text)))
     except ValueError as error:
         raise PydanticCustomError("invalid_network", "Rede inválida: use CIDR, como 203.0.113.0/24.") from error
 
@@ -41,7 +43,7 @@ def _public_key(given: object) -> object:
 Network = Annotated[str, Field(max_length=60, examples=["203.0.113.0/24"]), AfterValidator(_network)]
 Networks = Annotated[list[Network], Field(max_length=50, description="Redes de onde o cliente pode vir; vazia: todas")]
 Expiry = Annotated[
-    AwareDatetime,
+    Instant,
     Field(description="Fim da validade (RFC 3339)", examples=["2030-01-31T00:00:00Z"]),
     AfterValidator(_ahead),
 ]

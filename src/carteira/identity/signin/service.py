@@ -20,7 +20,7 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Method, Tokens
 from carteira.identity.signin import totp
-from carteira.identity.users.login import by_login, normal_name
+from carteira.identity.users.login import by_login, normal_name, refuse_look_alikes
 from carteira.identity.users.passwords import verify_password
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked, locked_one
@@ -53,9 +53,11 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     """Sign a person in by CPF or e-mail and password, or ask for the second factor.
 
     Raises:
+        InvalidInput: a sign of the name only looks like one that a name has, and so it is nobody's.
         WrongCredentials: the pair does not fit, or nobody is known by that name; both take as long.
         LimitReached, TooManyRequests: too many failures, and neither device nor second factor speaks for the person.
     """
+    refuse_look_alikes(username)
     async with runtime.database.transaction() as tx:
         candidate = await _find(tx, username, client)
     address = RateLimit.of(PER_ADDRESS, network(client.address))

@@ -18,9 +18,11 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
+from carteira.kit.security.codes import read_code
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.clock import clock
+from carteira.kit.values.texts import compact
 
 STEP_SECONDS = 30
 RECOVERY_CODES = 10
@@ -118,7 +120,7 @@ def _group() -> str:
 
 
 def _normal(code: str) -> str:
-    return code.replace("-", "").replace(" ", "").upper()
+    return compact(code).upper()
 
 
 async def disable(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
@@ -158,7 +160,7 @@ async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor 
 
 def _take(row: Totp, sealer: Sealer, code: str) -> bool:
     """Compare with the codes of the step before, this one and the next, later than the last one taken."""
-    code = code.replace(" ", "")
+    code = read_code(code)
     if len(code) != _TOTP_DIGITS or not (code.isascii() and code.isdigit()):
         return False
     totp = pyotp.TOTP(sealer.open(row.user_id, row.secret).decode())

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carteira.identity.fields import BirthDate, Code, Email, FullName, Named, Phone, Token
+from carteira.identity.fields import BirthDate, Code, FullName, Named, Token
 from carteira.identity.social.providers import ProviderName
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.email import Email
+from carteira.kit.values.phone import Phone
 from carteira.kit.web.bodies import Body
 
 

@@ -37,7 +37,7 @@ from carteira.identity.errors import (
     UserNotFound,
     WrongCode,
 )
-from carteira.identity.fields import Email, FullName
+from carteira.identity.fields import FullName
 from carteira.identity.models import SocialAccount, SocialAttempt, SocialRegistration, User
 from carteira.identity.proof.service import GOVBR, CpfHeld, CpfProof, held, prove, proven_cpf
 from carteira.identity.runtime import Runtime
@@ -57,6 +57,7 @@ from carteira.kit.security.codes import CodeMessage, KeptCode
 from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import PER_ADDRESS, WRONG_CODES, RateLimit, network
 from carteira.kit.values.clock import clock
+from carteira.kit.values.email import Email
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import TooManyRequests

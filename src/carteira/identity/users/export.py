@@ -1,9 +1,7 @@
 """The export of users: XLSX and CSV, streamed in small pieces, without passwords, CPFs masked unless the caller may."""
 
 import asyncio
-import csv
 import fcntl
-import io
 import os
 import shutil
 import tempfile
@@ -23,12 +21,14 @@ from carteira.kit.db.engine import Database
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.security.audit import Look
 from carteira.kit.values.clock import SAO_PAULO, clock
-from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.values.cpf import format_cpf, mask_cpf
+from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows, plain_cell
+from carteira.kit.values.phone import format_phone
 
 Format = Literal["xlsx", "csv"]
 MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "csv": "text/csv; charset=utf-8",
+    "csv": MEDIA_TYPE,
 }
 COLUMNS = (
     "id",
@@ -42,10 +42,8 @@ COLUMNS = (
     "criado em",
     "atualizado em",
 )
-_MARK = b"\xef\xbb\xbf"
 _BATCH = 1_000
 _CHUNK_BYTES = 65_536
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHEET_ROWS = 1_048_575
 
 
@@ -54,24 +52,20 @@ def _instant(at: datetime) -> str:
 
 
 def _row(person: PersonView, *, show_cpf: bool) -> list[str]:
+    """Write a person; numbers as people write them, or else spreadsheets drop zeros."""
     cpf = person.cpf or ""
     return [
         str(person.id),
         person.full_name,
         person.email,
-        cpf if show_cpf or not cpf else mask_cpf(cpf),
+        (format_cpf(cpf) if show_cpf else mask_cpf(cpf)) if cpf else "",
         person.birth_date.isoformat() if person.birth_date else "",
-        person.phone or "",
+        format_phone(person.phone) if person.phone else "",
         person.role,
         ", ".join(person.claims),
         _instant(person.created_at),
         _instant(person.updated_at),
     ]
-
-
-def _plain(text: str) -> str:
-    """Keep a spreadsheet from running a person's name as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 async def _batches(database: Database, look: Look | None) -> AsyncIterator[Sequence[PersonView]]:
@@ -100,14 +94,12 @@ async def count(database: Database) -> int:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([_plain(cell) for cell in row] for row in rows)
-    return text.getvalue().encode()
+    return csv_rows([plain_cell(cell) for cell in row] for row in rows)
 
 
 async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
-    """Give the CSV piece by piece (RFC 4180, UTF-8 with the mark by which spreadsheets know it)."""
-    yield _MARK + _csv([COLUMNS])
+    """Give the CSV piece by piece as spreadsheets in Brazil open it."""
+    yield MARK + _csv([COLUMNS])
     async for batch in _batches(database, look):
         rows = [_row(person, show_cpf=show_cpf) for person in batch]
         yield await asyncio.to_thread(_csv, rows)
@@ -183,7 +175,7 @@ class _File:
         self._path, self._part = path, Path(name)
         self._book = _Book(self._part) if form == "xlsx" else None
         if self._book is None:
-            self._part.write_bytes(_MARK + _csv([COLUMNS]))
+            self._part.write_bytes(MARK + _csv([COLUMNS]))
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
         if self._book is not None:

@@ -4,7 +4,11 @@ from sqlalchemy import ColumnElement, func
 
 from carteira.identity.models import User
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
-from carteira.kit.values.texts import trim
+from carteira.kit.values.texts import compact, look_alike, trim, without_unseen
+from carteira.kit.web.problems import InvalidInput
+
+_MOSTLY_DIGITS = 8
+"""Of eleven: who types so many means a CPF."""
 
 
 def normal_name(name: str) -> str:
@@ -12,11 +16,24 @@ def normal_name(name: str) -> str:
 
     Blanks around it go, those that cannot be seen too.
     """
-    bare = trim(name).replace("\0", "")
+    bare = without_unseen(trim(name)).replace("\0", "")
     try:
         return parse_cpf(bare)
     except InvalidCpf:
         return bare.lower()
+
+
+def refuse_look_alikes(name: str) -> None:
+    """Tell who types a login name of a sign in it that only looks like one of a CPF or an address: nobody has such one.
+
+    Raises:
+        InvalidInput: there is such a sign, and which.
+    """
+    bare = compact(name) if "@" not in name else without_unseen(trim(name))
+    is_number = "@" not in bare and sum(sign.isdigit() for sign in bare) >= _MOSTLY_DIGITS
+    told = look_alike(bare, letters=not is_number) if is_number or not bare.isascii() else ""
+    if told:
+        raise InvalidInput(errors=[{"field": "username", "message": told.strip()}])
 
 
 def by_login(name: str) -> ColumnElement[bool]:

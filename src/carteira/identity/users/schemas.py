@@ -6,13 +6,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from carteira.identity.fields import BirthDate, Email, FullName, Id, Password, Phone
+from carteira.identity.fields import BirthDate, FullName, Id, Password
 from carteira.identity.proof.schemas import Paper
 from carteira.identity.proof.service import ProvenBy
 from carteira.identity.roles.schemas import RoleOut
 from carteira.identity.users.queries import CpfState, PersonView
 from carteira.identity.users.suspension import Reason
 from carteira.kit.values.cpf import Cpf, mask_cpf
+from carteira.kit.values.email import Email
+from carteira.kit.values.phone import Phone
 from carteira.kit.web.bodies import Body
 
 

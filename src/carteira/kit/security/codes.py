@@ -31,7 +31,7 @@ from carteira.kit.db.base import Base
 from carteira.kit.db.session import Tx
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.values.clock import clock
-from carteira.kit.values.texts import is_blank
+from carteira.kit.values.texts import compact, unspaced
 
 MINUTES = 10
 TTL = timedelta(minutes=MINUTES)
@@ -108,9 +108,8 @@ class CodeMessage:
 def read_code(text: str) -> str:
     """Read a code as people paste it: without blanks, dashes, dots and what cannot be seen, in whatever digits."""
     folded = unicodedata.normalize("NFKC", text)
-    bare = "".join(sign for sign in folded if not is_blank(sign))
-    digits = bare.translate({ord(sign): None for sign in "-–.·"})
-    return digits if _TYPED.fullmatch(digits) else bare
+    digits = compact(folded)
+    return digits if _TYPED.fullmatch(digits) else unspaced(folded)
 
 
 def _checked(text: str) -> str:

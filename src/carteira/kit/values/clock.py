@@ -1,10 +1,7 @@
 """The one clock. Instants are aware and in UTC; business days and months are those of São Paulo."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
 from zoneinfo import ZoneInfo
-
-from pydantic import AfterValidator, AwareDatetime
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 
@@ -43,17 +40,6 @@ class Clock:
 
 
 clock = Clock()
-
-
-def _in_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("out of the calendar in UTC") from error
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A wire instant, put into UTC; one without an offset, or out of the calendar, is 422."""
 
 
 def business_day(instant: datetime) -> date:

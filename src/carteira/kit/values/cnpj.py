@@ -7,35 +7,36 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from validate_docbr import CNPJ as CnpjRules  # noqa: N811 - the library's name is a constant to no one
 
-_FORMAT = re.compile(
-    r"[0-9A-Z]{12}[0-9]{2}|[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-[0-9]{2}", re.ASCII | re.IGNORECASE
-)
+from carteira.kit.values.texts import compact, look_alike
+
+_CHARACTERS = re.compile(r"[0-9A-Z]{12}[0-9]{2}", re.ASCII)
 _rules = CnpjRules()
 
 
 class InvalidCnpj(ValueError):
-    """A text is not a CNPJ: wrong shape, or its check digits do not fit."""
+    """A text is not a CNPJ: wrong shape, or its check digits do not fit. Its text is fit to show a person."""
 
 
 def parse_cnpj(text: str) -> str:
-    """Read a CNPJ, numeric or alphanumeric, with or without its marks, into its fourteen characters.
+    """Read a CNPJ, numeric or alphanumeric, as people type and paste it, into its fourteen characters.
 
     Raises:
-        InvalidCnpj: wrong shape, all characters alike, or wrong check digits.
+        InvalidCnpj: wrong shape, all characters alike, wrong check digits, or a sign that only looks like one of these.
     """
-    if not _FORMAT.fullmatch(text.strip()):
+    characters = compact(text)
+    upper = characters.upper() if characters.isascii() else characters
+    if not _CHARACTERS.fullmatch(upper):
+        raise InvalidCnpj("CNPJ inválido." + look_alike(characters, letters=True))
+    if not _rules.validate(upper):
         raise InvalidCnpj("CNPJ inválido.")
-    characters = re.sub(r"[^0-9A-Z]", "", text.upper())
-    if not _rules.validate(characters):
-        raise InvalidCnpj("CNPJ inválido.")
-    return characters
+    return upper
 
 
 def _validate(text: str) -> str:
     try:
         return parse_cnpj(text)
     except InvalidCnpj as error:
-        raise PydanticCustomError("invalid_cnpj", "CNPJ inválido.") from error
+        raise PydanticCustomError("invalid_cnpj", "{told}", {"told": str(error)}) from error
 
 
 Cnpj = Annotated[

@@ -7,26 +7,39 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from validate_docbr import CPF as CpfRules  # noqa: N811 - the library's name is a constant to no one
 
-_FORMAT = re.compile(r"[0-9]{11}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", re.ASCII)
+from carteira.kit.values.texts import compact, look_alike
+
+_LENGTH = 11
+_FEWEST_IN_A_SHEET = 8
+_DIGITS = re.compile(r"[0-9]{11}", re.ASCII)
 _rules = CpfRules()
 
 
 class InvalidCpf(ValueError):
-    """A text is not a CPF: wrong shape, or its check digits do not fit."""
+    """A text is not a CPF: wrong shape, or its check digits do not fit. Its text is fit to show a person."""
 
 
 def parse_cpf(text: str) -> str:
-    """Read a CPF with or without dots and dash into its eleven digits.
+    """Read a CPF as people type and paste it, grouped or not, into its eleven digits.
 
     Raises:
-        InvalidCpf: wrong shape, all digits alike, or wrong check digits.
+        InvalidCpf: wrong shape, all digits alike, wrong check digits, or a sign that only looks like a digit.
     """
-    if not _FORMAT.fullmatch(text.strip()):
-        raise InvalidCpf("CPF inválido.")
-    digits = re.sub(r"[^0-9]", "", text)
+    digits = compact(text)
+    if not _DIGITS.fullmatch(digits):
+        raise InvalidCpf("CPF inválido." + look_alike(digits))
     if not _rules.validate(digits):
         raise InvalidCpf("CPF inválido.")
     return digits
+
+
+def restore_zeros(cell: str) -> str:
+    """Return a spreadsheet's CPF with the zeros that it dropped at the front, if it is right with them."""
+    digits = compact(cell)
+    if not (_FEWEST_IN_A_SHEET <= len(digits) < _LENGTH and digits.isascii() and digits.isdigit()):
+        return cell
+    whole = digits.zfill(_LENGTH)
+    return whole if _rules.validate(whole) else cell
 
 
 def mask_cpf(digits: str) -> str:
@@ -43,7 +56,7 @@ def _validate(text: str) -> str:
     try:
         return parse_cpf(text)
     except InvalidCpf as error:
-        raise PydanticCustomError("invalid_cpf", "CPF inválido.") from error
+        raise PydanticCustomError("invalid_cpf", "{told}", {"told": str(error)}) from error
 
 
 Cpf = Annotated[

@@ -1,62 +1,260 @@
-"""CSV that people send in bulk, read into raw lines whose fields the caller checks."""
+"""CSV that people send in bulk, as spreadsheets in Brazil write it, read into raw lines whose fields the caller checks.
+
+The title of a column decides what its cells are, and nothing else does: `amount` is centavos, `valor` is reais, `date`
+is `AAAA-MM-DD`, `data` is `DD/MM/AAAA` too. Titles are read without regard to case, accents and separators. Rows and
+columns that hold nothing are no matter, but rows count: the number of a line is that of its row below the titles.
+"""
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Mapping
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-AMOUNT = "amount"
+from carteira.kit.values.cpf import restore_zeros
+from carteira.kit.values.days import InvalidDay, parse_day, read_day
+from carteira.kit.values.money import InvalidAmount, read_reais
+from carteira.kit.values.texts import look_alike, trim
+
+_DELIMITERS = ";,\t"
+_SEP = re.compile(r'\s*"?sep=(.)"?[ \t;,]*(?:\r\n|\r|\n)', re.IGNORECASE)
+_MARK = "\ufeff"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DIGITS = 13
 """Of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that the caller refuses what is too much."""
+_SHOWN = 40
 
 
-class UnreadableCsv(ValueError):
-    """The text is not CSV."""
+class UnfitCsv(ValueError):
+    """A file is not CSV, or its titles are not those that are expected. Its text is fit to show a person."""
 
 
-class UnexpectedColumns(ValueError):
-    """The first line does not name the columns that are expected, each once."""
+class WrongCell(ValueError):
+    """A cell is not what its column's title says. Its text is fit to show a person."""
 
 
-def read_csv_lines(
-    text: str, *, required: Collection[str], optional: Collection[str] = ()
-) -> Iterator[dict[str, object]]:
-    """Return the lines under a header, one by one as they are asked for, as dictionaries without what is blank.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that may stand in a file: the field that it becomes, its titles, and how its cells are read."""
 
-    Comma or semicolon, whichever stands in the header; a byte order mark is skipped. `amount` is an integer where it
-    is written as one. A cell beyond the header is an unknown field, `extra`, for the caller to refuse.
+    name: str
+    titles: tuple[str, ...]
+    """The first is the one that messages use."""
+    read: Callable[[str], object] = str
+    """Raises `WrongCell`."""
+    unit: str = ""
+    required: bool = True
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a line, the title of the column where, and the field that it would have been, if any."""
+
+    column: str
+    message: str
+    name: str = ""
+
+
+class CsvLine(NamedTuple):
+    """A line: its number, its fields without what is blank, and what could not be read of them."""
+
+    number: int
+    cells: dict[str, object]
+    wrong: list[Wrong]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkLines:
+    """Lines that were sent in bulk, raw: from CSV with the number of each, and by number what could not be read."""
+
+    lines: list[Any]
+    numbers: list[int] | None = None
+    """None: they count from 1, as the items of a list."""
+    wrong: dict[int, list[Wrong]] = field(default_factory=dict)
+
+    def numbered(self) -> Iterator[tuple[int, Any]]:
+        """Return each line with its number."""
+        return zip(self.numbers or range(1, len(self.lines) + 1), self.lines, strict=True)
+
+
+def text_column(name: str, *titles: str, required: bool = True) -> Column:
+    """Return a column of text."""
+    return Column(name, (name, *titles), required=required)
+
+
+def cpf_column(*, required: bool = True) -> Column:
+    """Return a column of CPFs, whose zeros at the front a spreadsheet may have dropped."""
+    return Column("cpf", ("cpf",), restore_zeros, required=required)
+
+
+def day_columns(*, required: bool = True) -> list[Column]:
+    """Return the two columns that a day may stand in, of which a file has one."""
+    return [
+        Column("date", ("date",), _iso_day, required=required),
+        Column("date", ("data",), _brazilian_day, "como 31/12/2026", required=required),
+    ]
+
+
+def money_columns(
+    name: str = "amount", of: Sequence[str] = (), *, least: int = 1, required: bool = True
+) -> list[Column]:
+    """Return the two columns that an amount may stand in, of which a file has one: centavos, or reais.
+
+    `of` is what the titles name behind the unit, in one or several words: `valor FOOD`, `valor alimentação`.
+    """
+
+    def reais(cell: str) -> int:
+        try:
+            return read_reais(cell, least=least)
+        except InvalidAmount as error:
+            raise WrongCell(str(error)) from error
+
+    behind = tuple(f" {word}" for word in of) or ("",)
+    return [
+        Column(name, tuple(f"amount{word}" for word in behind), _centavos, "em centavos", required=required),
+        Column(name, tuple(f"valor{word}" for word in behind), reais, "em reais", required=required),
+    ]
+
+
+def _centavos(cell: str) -> int:
+    if cell.isascii() and cell.isdigit() and len(cell) <= _MAX_DIGITS:
+        return int(cell)
+    raise WrongCell(
+        "Escreva centavos, um número inteiro sem vírgula nem ponto. Para escrever reais, chame a coluna de valor."
+        + look_alike(cell)
+    )
+
+
+def _iso_day(cell: str) -> str:
+    try:
+        return parse_day(cell).isoformat()
+    except InvalidDay as error:
+        raise WrongCell(f"{error} Para escrever DD/MM/AAAA, chame a coluna de data.") from error
+
+
+def _brazilian_day(cell: str) -> str:
+    try:
+        return read_day(cell).isoformat()
+    except InvalidDay as error:
+        raise WrongCell(str(error)) from error
+
+
+def decode_csv(body: bytes) -> str:
+    """Return the text of a file: UTF-8, or else Windows-1252, as Excel writes it in Brazil; UTF-16 by its mark.
 
     Raises:
-        UnexpectedColumns: a required column is missing, or one is unknown or stands twice.
-        UnreadableCsv: at once or while the lines are read: it is not CSV.
+        UnfitCsv: it is none of these.
     """
-    text = text.removeprefix("\ufeff")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip().lower() for name in reader.fieldnames or []]
-    except csv.Error as error:
-        raise UnreadableCsv from error
-    if len(set(names)) != len(names) or not set(required) <= set(names) <= {*required, *optional}:
-        raise UnexpectedColumns
-    reader.fieldnames = names
-    return _lines(reader)
+        text = body.decode("utf-16") if body.startswith(_UTF_16) else _utf_8_or_windows(body)
+    except UnicodeDecodeError as error:
+        raise UnfitCsv("O arquivo não é texto: salve a planilha como CSV.") from error
+    if "\0" in text:
+        raise UnfitCsv("O arquivo não é texto: salve a planilha como CSV.")
+    return text.removeprefix(_MARK)
 
 
-def _lines(reader: Iterator[Mapping[str, str | list[str] | None]]) -> Iterator[dict[str, object]]:
+def _utf_8_or_windows(body: bytes) -> str:
     try:
-        for row in reader:
-            yield _raw_line(row)
-    except csv.Error as error:
-        raise UnreadableCsv from error
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode("cp1252")
 
 
-def _raw_line(row: Mapping[str, str | list[str] | None]) -> dict[str, object]:
-    """Leave out what is blank. csv puts what has no header under the name None: an unknown field, refused as one."""
-    line: dict[str, object] = {}
-    for name, value in row.items():
-        if value:
-            line[name or "extra"] = value.strip() if isinstance(value, str) else value
-    amount = line.get(AMOUNT)
-    if isinstance(amount, str) and amount.isascii() and amount.isdigit() and len(amount) <= _MAX_DIGITS:
-        line[AMOUNT] = int(amount)
-    return line
+def read_csv_lines(text: str, columns: Sequence[Column]) -> Iterator[CsvLine | None]:
+    """Return the lines under the titles, one by one as they are asked for; None for a row that holds nothing.
+
+    Semicolon, comma or tab: what a first line `sep=;` says, or else what stands among the titles.
+
+    Raises:
+        UnfitCsv: a required column is missing, one is unknown, stands twice or beside its other unit; at once or while
+            the lines are read: it is not CSV.
+    """
+    told = _SEP.match(text)
+    text = text[told.end() :] if told else text
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=told[1] if told else _delimiter(text), strict=True)
+    rows = _rows(reader)
+    titles = next((row for row in rows if any(row)), [])
+    return _lines(rows, titles, _columns_of(titles, columns))
+
+
+def _delimiter(text: str) -> str:
+    """Return what parts the titles: the sign of those that stands in the first line with something, out of quotes."""
+    first = next((line for line in text.splitlines() if line.strip(f"{_DELIMITERS} \t")), "")
+    bare = re.sub(r'"[^"]*"?', "", first)
+    return next((sign for sign in _DELIMITERS if sign in bare), ",")
+
+
+def _rows(reader: Any) -> Iterator[list[str]]:  # noqa: ANN401 - csv does not name its reader's type
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except (csv.Error, TypeError) as error:
+            message = f"O CSV não pôde ser lido na linha {reader.line_num or 1}: confira as aspas e os separadores."
+            raise UnfitCsv(message) from error
+        yield [trim(cell) for cell in row]
+
+
+def _folded(title: str) -> str:
+    """Return a title without case, accents and what separates its words."""
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", title) if not unicodedata.combining(sign))
+    return "_".join(re.findall(r"[a-z0-9]+", bare.casefold()))
+
+
+def _columns_of(titles: Sequence[str], columns: Sequence[Column]) -> list[Column | None]:
+    """Return the column that each title names; None where there is no title.
+
+    Raises:
+        UnfitCsv: as in `read_csv_lines`.
+    """
+    known = {_folded(title): column for column in columns for title in column.titles}
+    found = [known.get(_folded(title)) if title else None for title in titles]
+    unknown = [title[:_SHOWN] for title, column in zip(titles, found, strict=True) if title and column is None]
+    if unknown:
+        raise UnfitCsv(f"Coluna desconhecida: {', '.join(unknown)}. As colunas são {_named(columns)}.")
+    by_name: dict[str, int] = {}
+    for place, column in enumerate(found):
+        if column is None:
+            continue
+        before = by_name.setdefault(column.name, place)
+        if before != place:
+            raise UnfitCsv(f"As colunas {titles[before]} e {titles[place]} dizem a mesma coisa: deixe só uma.")
+    for column in columns:
+        if column.required and column.name not in by_name:
+            ways = [item for item in columns if item.name == column.name]
+            raise UnfitCsv(f"Falta a coluna {_named(ways, ' ou ')}. As colunas são {_named(columns)}.")
+    return found
+
+
+def _named(columns: Sequence[Column], between: str = ", ") -> str:
+    return between.join(f"{column.titles[0]}{column.unit and f' ({column.unit})'}" for column in columns)
+
+
+def _lines(
+    rows: Iterator[list[str]], titles: Sequence[str], columns: Sequence[Column | None]
+) -> Iterator[CsvLine | None]:
+    for number, row in enumerate(rows, 1):
+        if not any(row):
+            yield None
+            continue
+        line = CsvLine(number, {}, [])
+        for place, cell in enumerate(row):
+            column = columns[place] if place < len(columns) else None
+            if cell:
+                _take(line, column, titles[place] if column else f"{place + 1}", cell)
+        yield line
+
+
+def _take(line: CsvLine, column: Column | None, title: str, cell: str) -> None:
+    """Put a cell into its line, as its column reads it; one that cannot be read stays as it is."""
+    if column is None:
+        line.wrong.append(Wrong(title, f"Há um valor a mais, em uma coluna sem título: {cell[:_SHOWN]}"))
+        return
+    try:
+        line.cells[column.name] = column.read(cell)
+    except WrongCell as error:
+        line.cells[column.name] = cell
+        line.wrong.append(Wrong(title, str(error), column.name))

@@ -8,6 +8,8 @@ from typing import Annotated, NewType
 from babel.numbers import format_currency
 from pydantic import Field
 
+from carteira.kit.values.texts import look_alike, trim, without_unseen
+
 Centavos = NewType("Centavos", int)
 """An integer number of centavos of BRL."""
 
@@ -20,34 +22,48 @@ Amount = Annotated[
 ]
 """A wire amount to be moved: a JSON integer, strictly, from 1 to 10^12 centavos."""
 
-_REAIS = re.compile(r"(0|[1-9][0-9]{0,12})(?:\.([0-9]{1,2}))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
+_JSON_REAIS = re.compile(r"(0|[1-9][0-9]{0,12})(?:\.([0-9]{1,2}))?", re.ASCII)
+_REAIS = re.compile(r"([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]{1,13})(?:,([0-9]{1,2}))?", re.ASCII)
+_POINTED = re.compile(r"([0-9]{1,13})\.([0-9]{1,2})", re.ASCII)
+_SIGN = "R$"
 
 
 class InvalidAmount(ValueError):
-    """A text is not a positive amount of reais with two decimals at most."""
+    """A text is no amount of reais with two decimals at most. Its text is fit to show a person."""
 
 
 def parse_reais(text: str) -> Centavos:
-    """Read positive reais, as a JSON number's text, into centavos, exactly.
-
-    Takes `100`, `100.5`, `100.50` and the exponents that JSON writers produce (`1e2`).
+    """Read positive reais, as a JSON number's text, into centavos, exactly: `100`, `100.5`, `100.50`.
 
     Raises:
-        InvalidAmount: not a number, not positive, more than two decimals, or above `MAX_AMOUNT`.
+        InvalidAmount: not a number, one with an exponent, not positive, more than two decimals, or above `MAX_AMOUNT`.
     """
-    match = _REAIS.fullmatch(text)
+    match = _JSON_REAIS.fullmatch(text)
     if match is None:
-        raise InvalidAmount(text[:40])
-    whole, fraction, exponent = match.groups()
-    if exponent is None:
-        centavos = int(whole) * 100 + int((fraction or "").ljust(2, "0"))
-    else:
-        scaled = Decimal(text) * 100
-        centavos = int(scaled)
-        if scaled != centavos:
-            raise InvalidAmount(text)
-    if not 0 < centavos <= MAX_AMOUNT:
-        raise InvalidAmount(text)
+        raise InvalidAmount("Valor inválido.")
+    return _centavos(match[1], match[2], least=1)
+
+
+def read_reais(text: str, *, least: int = 1) -> Centavos:
+    """Read reais as people in Brazil write them into centavos: `20`, `20,5`, `1.200,50`, `1 200,50`, `R$ 20`.
+
+    Raises:
+        InvalidAmount: written otherwise, below `least` centavos, or above `MAX_AMOUNT`.
+    """
+    plain = trim("".join(" " if sign.isspace() else sign for sign in without_unseen(text)))
+    figures = trim(plain[len(_SIGN) :]) if plain[: len(_SIGN)].upper() == _SIGN else plain
+    match = _REAIS.fullmatch(figures)
+    if pointed := _POINTED.fullmatch(figures):
+        raise InvalidAmount(f"Escreva os centavos depois de uma vírgula: {pointed[1]},{pointed[2]}.")
+    if match is None:
+        raise InvalidAmount("Escreva um valor em reais, como 20 ou 1.234,50." + look_alike(figures))
+    return _centavos(re.sub("[. ]", "", match[1]), match[2], least=least)
+
+
+def _centavos(whole: str, fraction: str | None, *, least: int) -> Centavos:
+    centavos = int(whole) * 100 + int((fraction or "").ljust(2, "0"))
+    if not least <= centavos <= MAX_AMOUNT:
+        raise InvalidAmount("O valor deve ser maior que zero e de no máximo R$ 10.000.000.000,00.")
     return Centavos(centavos)
 
 

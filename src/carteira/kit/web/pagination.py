@@ -17,9 +17,9 @@ from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, WithJsonSchema
 
-from carteira.kit.values.clock import Instant
+from carteira.kit.values.days import Day, Instant
 from carteira.kit.values.ids import first_uuid7
 from carteira.kit.web.period import Period, PeriodDep
 from carteira.kit.web.problems import InvalidInput
@@ -34,10 +34,9 @@ MAX_CURSOR = 300
 BigInt = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 SmallInt = Annotated[int, Field(ge=-(2**15), lt=2**15)]
-_Day = Annotated[date, BeforeValidator(date.fromisoformat)]  # pydantic alone takes an instant at midnight
 _Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 
-_KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: _Day, UUID: UUID}
+_KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: Day, UUID: UUID}
 """What is read for a plain type: only values that the database takes."""
 
 

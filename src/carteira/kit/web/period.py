@@ -5,13 +5,15 @@ wholly, and an instant of `to` does not.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from pydantic import BeforeValidator, WithJsonSchema
 
-from carteira.kit.values.clock import SAO_PAULO, Instant
+from carteira.kit.values.clock import SAO_PAULO
+from carteira.kit.values.days import Instant, parse_day
+from carteira.kit.values.texts import trim
 from carteira.kit.web.problems import InvalidInput
 
 _DAY_LENGTH = len("YYYY-MM-DD")
@@ -36,12 +38,12 @@ def _end(value: object) -> object:
 
 
 def _is_day(value: object) -> bool:
-    return isinstance(value, str) and len(value) == _DAY_LENGTH
+    return isinstance(value, str) and len(trim(value)) == _DAY_LENGTH
 
 
 def _midnight(value: object, later: timedelta) -> datetime:
     try:
-        day = date.fromisoformat(str(value)) + later
+        day = parse_day(str(value)) + later
     except OverflowError as error:
         raise ValueError("out of the calendar") from error
     return datetime.combine(day, time(), SAO_PAULO)

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from carteira import benefits, identity, ledger
 from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.clock import clock
+from carteira.kit.values.texts import unspaced
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -27,7 +28,7 @@ _REFUSALS = 5
 _WAITING = 20
 _MINE = "A conta de benefícios agora é sua."
 
-_Typed = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+_Typed = Annotated[str, AfterValidator(unspaced), StringConstraints(min_length=1, max_length=200)]
 
 
 class InvitationForm(FormBody):

@@ -6,11 +6,12 @@ from fastapi import Response
 
 from carteira import identity
 from carteira.kit.values.cpf import Cpf, format_cpf
+from carteira.kit.values.email import Email
+from carteira.kit.values.phone import Phone
 from carteira.kit.web.access import acts
 from carteira.web.forms import EMPTY, FormBody, read
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
-from carteira.web.wallet.fields import with_digits
 
 router = pages()
 _PROFILE, _CONTACT, _CPF = "wallet/profile.html", "wallet/contact.html", "wallet/cpf.html"
@@ -25,19 +26,19 @@ class ProfileForm(FormBody):
     """What a person corrects themselves, without more."""
 
     full_name: identity.FullName
-    birth_date: identity.BirthDate
+    birth_date: identity.TypedBirthDate
 
 
 class EmailForm(FormBody):
     """A new e-mail address."""
 
-    email: identity.Email
+    email: Email
 
 
 class PhoneForm(FormBody):
     """A new phone."""
 
-    phone: identity.Phone
+    phone: Phone
 
 
 class CpfForm(FormBody):
@@ -97,7 +98,7 @@ async def show_contact(name: ContactName, page: SignedPage) -> Response:
 async def change_contact(name: ContactName, page: SignedPage) -> Response:
     """Change it: the former one is told, and may undo it for a while."""
     kind: type[EmailForm | PhoneForm] = EmailForm if name == "email" else PhoneForm
-    form = read(kind, with_digits(await page.typed()))
+    form = read(kind, await page.typed())
     if form.value is None:
         return page.show(_CONTACT, status=422, form=form, **await _contact(page, name))
     try:

@@ -11,12 +11,13 @@ from fastapi import Response
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.email import Email
+from carteira.kit.values.phone import Phone
 from carteira.kit.web.access import public
 from carteira.kit.web.problems import problem_of
 from carteira.web.forms import FormBody, Reading, read
 from carteira.web.page import REFUSALS, OpenPage, WebPage
 from carteira.web.routing import pages
-from carteira.web.wallet.fields import with_digits
 from carteira.web.wallet.session import cookie_for, led_on
 
 router = pages()
@@ -30,14 +31,14 @@ class WhoForm(FormBody):
 
     full_name: identity.FullName
     cpf: Cpf | None = None
-    birth_date: identity.BirthDate
+    birth_date: identity.TypedBirthDate
 
 
 class ContactForm(FormBody):
     """The second step."""
 
-    email: identity.Email
-    phone: identity.Phone
+    email: Email
+    phone: Phone
 
 
 class EntryForm(FormBody):
@@ -69,7 +70,7 @@ def _step(page: WebPage, step: int, form: Reading[Any], *, status: int = 200, pr
 @router.post("/app/criar-conta", dependencies=_OPEN)
 async def register(page: OpenPage) -> Response:
     """Take a step; after the third the account is there, and its person signed in."""
-    sent = with_digits({name: text for name, text in (await page.request.form()).items() if isinstance(text, str)})
+    sent = {name: text for name, text in (await page.request.form()).items() if isinstance(text, str)}
     step = {"1": 1, "2": 2, "3": 3}.get(sent.get("passo", ""), 1)
     if "voltar" in sent:
         return _step(page, max(1, step - 1), Reading(None, sent))

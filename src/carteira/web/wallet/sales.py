@@ -11,6 +11,7 @@ from fastapi import Query, Response
 from carteira import resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import business_month, clock
+from carteira.kit.values.days import InvalidDay, parse_month
 from carteira.kit.web.pagination import PageRequest
 from carteira.kit.web.problems import Forbidden, InvalidInput
 from carteira.web.formats import Reais, number, plain_money
@@ -31,7 +32,7 @@ class SaleForm(FormBody):
 
     reference: resellers.PurchaseCode
     amount: Reais
-    date: resellers.BusinessDay
+    date: resellers.TypedBusinessDay
     spend: Reais | None = None
 
 
@@ -55,8 +56,8 @@ def _month(text: str) -> date:
     """Read a month of an address; what is none is this one."""
     this = business_month(clock.now())
     try:
-        return min(this, date.fromisoformat(f"{text}-01")) if text else this
-    except ValueError:
+        return min(this, parse_month(text)) if text else this
+    except InvalidDay:
         return this
 
 

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from carteira import identity
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.email import Email
+from carteira.kit.values.phone import Phone
 from carteira.kit.web.access import RecentSignInRequired, SecondFactorRequired, public
 from carteira.web.forms import FormBody, Reading, read
 from carteira.web.page import REFUSALS, OpenPage, SignedPage, WebPage
 from carteira.web.routing import pages
-from carteira.web.wallet.fields import with_digits
 from carteira.web.wallet.session import signed_in
 
 router = pages()
@@ -29,10 +30,10 @@ class SocialSignUpForm(FormBody):
 
     registration_token: identity.Token
     full_name: identity.FullName | None = None
-    email: identity.Email | None = None
+    email: Email | None = None
     cpf: Cpf | None = None
-    birth_date: identity.BirthDate
-    phone: identity.Phone
+    birth_date: identity.TypedBirthDate
+    phone: Phone
 
 
 class SocialMineForm(FormBody):
@@ -136,7 +137,7 @@ async def link_mine(page: SignedPage) -> Response:
 async def sign_up(page: OpenPage) -> Response:
     """Finish what the provider began: the account is there, and its person signed in."""
     sent = {name: text for name, text in (await page.request.form()).items() if isinstance(text, str)}
-    form = read(SocialSignUpForm, with_digits(sent))
+    form = read(SocialSignUpForm, sent)
     token = form.typed.get("registration_token", "")
     if form.value is None:
         return page.show(_SIGN_UP, status=422, form=form, registration_token=token, held=None)

@@ -1,8 +1,6 @@
 """The statement: a month of all products, or freely chosen days, searched, filtered, drawn, printed and downloaded."""
 
 import asyncio
-import csv
-import io
 import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -14,6 +12,8 @@ from fastapi import Depends, Query, Response
 from carteira import benefits, identity, ledger
 from carteira.kit.values.clock import SAO_PAULO, business_month, clock
 from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows, plain_cell
+from carteira.kit.values.days import InvalidDay, read_day
 from carteira.kit.web.problems import NotFound
 from carteira.web.formats import in_sao_paulo, number
 from carteira.web.page import SignedPage, WebPage
@@ -32,7 +32,6 @@ _FIRST = date(2000, 1, 1)
 _DAY = timedelta(days=1)
 _REFUSED = "nao-passou"
 _BETWEEN_ONES_OWN = ("transit.transfer",)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SIGNS = re.compile(r"[^0-9a-zà-ÿ ]")
 
 
@@ -102,8 +101,8 @@ class PocketTotal:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
+        return read_day(text)
+    except InvalidDay:
         return None
 
 
@@ -259,17 +258,15 @@ async def download_statement(page: SignedPage, days: AskedDays, pocket: PocketKe
     """Give what the page shows as CSV, as spreadsheets in Brazil read it."""
     asked = _asked(days, pocket, words)
     shown = await _read(page, asked)
-    sheet = io.StringIO()
-    writer = csv.writer(sheet, delimiter=";", lineterminator="\r\n")
-    writer.writerow(["Data", "Hora", "Descrição", "Saldo de", "Valor", "Saldo depois", "Situação"])
+    rows = [["Data", "Hora", "Descrição", "Saldo de", "Valor", "Saldo depois", "Situação"]]
     for movement in shown.movements:
         at = in_sao_paulo(movement.at)
         sign = "-" if movement.amount < 0 else ""
-        writer.writerow(
+        rows.append(
             [
                 f"{at:%d/%m/%Y}",
                 f"{at:%H:%M}",
-                _cell(movement.title),
+                plain_cell(movement.title),
                 movement.pocket.name if movement.pocket else "",
                 sign + number(movement.amount),
                 "" if movement.balance_after is None else number(movement.balance_after),
@@ -277,12 +274,7 @@ async def download_statement(page: SignedPage, days: AskedDays, pocket: PocketKe
             ]
         )
     headers = {"Content-Disposition": f'attachment; filename="{asked.file_name}.csv"', "Cache-Control": "no-store"}
-    return Response("\ufeff" + sheet.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
-
-
-def _cell(text: str) -> str:
-    """Keep what somebody else wrote from being taken for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return Response(MARK + csv_rows(rows), headers=headers, media_type=MEDIA_TYPE)
 
 
 @router.get("/app/extrato/{entry_id}")

@@ -1,0 +1,55 @@
+"""Numbers of transport cards, as people type and paste them: sixteen digits (ISO/IEC 7812-1)."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.values.texts import compact, look_alike
+
+_DIGITS = re.compile(r"[0-9]{16}", re.ASCII)
+
+
+class InvalidCardNumber(ValueError):
+    """A text has not the shape of a card's number. Its text is fit to show a person."""
+
+
+def parse_card_number(text: str) -> str:
+    """Read a card's number, grouped or not, into its sixteen digits.
+
+    Raises:
+        InvalidCardNumber: another number of digits, or a sign that only looks like one.
+    """
+    digits = compact(text)
+    if not _DIGITS.fullmatch(digits):
+        raise InvalidCardNumber("O número do cartão tem 16 dígitos." + look_alike(digits))
+    return digits
+
+
+def is_card_number(text: str) -> bool:
+    """Return whether a text is a card's number as it is kept."""
+    return _DIGITS.fullmatch(text) is not None
+
+
+def bare_card_number(text: str) -> str:
+    """Return a card's number as its sixteen digits, and any other text as it is: no card has that."""
+    try:
+        return parse_card_number(text)
+    except InvalidCardNumber:
+        return text
+
+
+def _validate(text: str) -> str:
+    try:
+        return parse_card_number(text)
+    except InvalidCardNumber as error:
+        raise PydanticCustomError("invalid_card_number", "{told}", {"told": str(error)}) from error
+
+
+CardNumber = Annotated[
+    str,
+    AfterValidator(_validate),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{16}$", "examples": ["9076123412341234"]}),
+]
+"""A wire card number, normalised to sixteen digits; others are 422."""

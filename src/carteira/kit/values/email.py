@@ -1,0 +1,51 @@
+"""E-mail addresses, as people type and paste them."""
+
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.values.texts import look_alike, trim, without_unseen
+
+_EMAIL = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
+)
+_LENGTH, _LOCAL_LENGTH = 254, 64
+
+
+class InvalidEmail(ValueError):
+    """A text is no e-mail address. Its text is fit to show a person."""
+
+
+def parse_email(text: str) -> str:
+    """Read an e-mail address; blanks around it do not matter, nor does what cannot be seen, wherever it is.
+
+    Raises:
+        InvalidEmail: it is none, or a sign in it only looks like one of an address.
+    """
+    email = without_unseen(trim(text))
+    if len(email) > _LENGTH or len(email.partition("@")[0]) > _LOCAL_LENGTH or not _EMAIL.fullmatch(email):
+        raise InvalidEmail("E-mail inválido." + (look_alike(email, letters=True) or _strange(email)))
+    return email
+
+
+def _strange(email: str) -> str:
+    """Return what is told of a sign that no address has, as `＠` or `ç`."""
+    sign = next((sign for sign in email if not sign.isascii() and sign.isprintable()), None)
+    if sign is None or unicodedata.category(sign) == "Cs":
+        return ""
+    return f" “{sign}” não pode estar em um e-mail."
+
+
+def _validate(text: str) -> str:
+    try:
+        return parse_email(text)
+    except InvalidEmail as error:
+        raise PydanticCustomError("invalid_email", "{told}", {"told": str(error)}) from error
+
+
+Email = Annotated[str, Field(max_length=500, examples=["maria@exemplo.com.br"]), AfterValidator(_validate)]
+"""A wire e-mail address; others are 422."""

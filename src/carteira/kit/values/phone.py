@@ -1,0 +1,56 @@
+"""Brazilian telephone numbers: ten or eleven digits, of which the first two are the area's (DDD)."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from carteira.kit.values.texts import compact, look_alike
+
+_NUMBER = re.compile(r"[1-9][0-9]{9,10}", re.ASCII)
+_WITH_COUNTRY = re.compile(r"(?:\+|00)?55([1-9][0-9]{9,10})", re.ASCII)
+_WITH_TRUNK = re.compile(r"(?:(?:\+|00)?55)?0([1-9][0-9]{9,10})", re.ASCII)
+_MARKS = "./·()[]"
+
+
+class InvalidPhone(ValueError):
+    """A text is no Brazilian telephone number. Its text is fit to show a person."""
+
+
+def parse_phone(text: str) -> str:
+    """Read a number as people type and paste it into its ten or eleven digits.
+
+    Blanks, dots, dashes and parentheses do not matter, nor do the country's code (`+55`, `0055`, `55`) and the zero
+    before the area. Ten or eleven digits are whole, also where they begin with 55, an area of the South.
+
+    Raises:
+        InvalidPhone: another number of digits, no area, or a sign that only looks like a digit.
+    """
+    bare = compact(text, _MARKS)
+    if _NUMBER.fullmatch(bare):
+        return bare
+    longer = _WITH_COUNTRY.fullmatch(bare) or _WITH_TRUNK.fullmatch(bare)
+    if longer is None:
+        raise InvalidPhone("O telefone deve ter 10 ou 11 dígitos, com o DDD." + look_alike(bare))
+    return longer[1]
+
+
+def format_phone(digits: str) -> str:
+    """Write a number as people do: `(11) 98765-4321`."""
+    return f"({digits[:2]}) {digits[2:-4]}-{digits[-4:]}"
+
+
+def _validate(text: str) -> str:
+    try:
+        return parse_phone(text)
+    except InvalidPhone as error:
+        raise PydanticCustomError("invalid_phone", "{told}", {"told": str(error)}) from error
+
+
+Phone = Annotated[
+    str,
+    Field(max_length=50, description="Telefone com DDD; sinais e +55 não importam", examples=["11987654321"]),
+    AfterValidator(_validate),
+]
+"""A wire telephone number, normalised to its ten or eleven digits; others are 422."""

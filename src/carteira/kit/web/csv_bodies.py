@@ -1,0 +1,92 @@
+"""CSV as a body: the one reader of every import."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from carteira.kit.ops.cooperative import pieces
+from carteira.kit.values.csv_lines import BulkLines, Column, CsvLine, UnfitCsv, Wrong, decode_csv, read_csv_lines
+from carteira.kit.web.problems import InvalidInput
+from carteira.kit.web.validation import describe
+
+Shape = TypeVar("Shape", bound=BaseModel)
+_MEDIA_TYPES = frozenset({"text/csv", "text/x-csv", "application/csv", "application/vnd.ms-excel"})
+"""What browsers and systems call CSV; the last is what Windows says of it where Excel is there."""
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of a request's body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_csv(request: Request) -> bool:
+    """Return whether a request's body is said to be CSV."""
+    return media_type(request) in _MEDIA_TYPES
+
+
+async def read_csv_body(body: bytes, columns: Sequence[Column], *, most: int) -> BulkLines:
+    """Read a file in pieces, so that others are served meanwhile.
+
+    Raises:
+        InvalidInput: it is not CSV, its titles are not those expected, or it has no line or more than `most`.
+    """
+    lines: list[Any] = []
+    numbers: list[int] = []
+    wrong: dict[int, list[Wrong]] = {}
+    try:
+        async for piece in pieces(read_csv_lines(decode_csv(body), columns)):
+            for line in piece:
+                if line is not None:
+                    _add(line, lines, numbers, wrong)
+            if len(lines) > most:
+                break
+    except UnfitCsv as error:
+        raise unfit(str(error)) from error
+    check_count(len(lines), most)
+    return BulkLines(lines, numbers, wrong)
+
+
+def _add(line: CsvLine, lines: list[Any], numbers: list[int], wrong: dict[int, list[Wrong]]) -> None:
+    lines.append(line.cells)
+    numbers.append(line.number)
+    if line.wrong:
+        wrong[line.number] = line.wrong
+
+
+def check_count(lines: int, most: int) -> None:
+    """Raise if a bulk has no line, or too many.
+
+    Raises:
+        InvalidInput: so it is.
+    """
+    if not 0 < lines <= most:
+        raise unfit(f"Envie de 1 a {most} linhas.")
+
+
+class Faults(NamedTuple):
+    """What is wrong with a line, in words, and the first column where."""
+
+    column: str
+    detail: str
+
+
+def check_line(shape: TypeAdapter[Shape], raw: object, wrong: Sequence[Wrong]) -> Shape | Faults:
+    """Return a line in its shape, or what is wrong with it: with cells that could not be read, and with fields."""
+    try:
+        line = shape.validate_python(raw)
+        if not wrong:
+            return line
+        errors = []
+    except ValidationError as error:
+        errors = [describe({**item}) for item in error.errors()]
+    unread = {item.name for item in wrong}
+    faults = [(item.column, item.message) for item in wrong]
+    faults += [(item["field"], item["message"]) for item in errors if item["field"] not in unread]
+    return Faults(faults[0][0], " ".join(f"{column}: {message}" for column, message in faults))
+
+
+def unfit(message: str) -> InvalidInput:
+    """Return the problem of a body that cannot be read as a whole."""
+    return InvalidInput(errors=[{"field": "body", "message": message}])
