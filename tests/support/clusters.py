@@ -2,6 +2,9 @@
 
 import shutil
 import subprocess
+import sys
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -11,10 +14,29 @@ import psycopg
 
 from carteira.embedded import process
 from carteira.embedded.home import Home
+from carteira.embedded.placement import place
 from carteira.embedded.postgres import SUPERUSER, PostgresServer
 from tests.support.databases import on_server
 
 PROGRAM_SECONDS = 120
+
+
+FORMER = sorted(Path(sys.prefix, "postgresql-former").rglob("postgresql-*.tar.gz"))
+"""The programs of the major version before the embedded one; none where it was not installed."""
+
+
+@contextmanager
+def former_installation() -> Iterator[Path]:
+    """Lay out the programs of the major version before the embedded one as its wheel does, for whoever runs them."""
+    folder = Path(tempfile.mkdtemp(prefix="carteira-postgresql-"))
+    try:
+        folder.chmod(0o755)
+        with tarfile.open(FORMER[0]) as archive:
+            archive.extractall(folder, filter="data")
+        next(folder.glob("postgresql-*")).rename(folder / "pginstall")
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def programs() -> Path:
@@ -48,14 +70,17 @@ class Cluster:
     Args:
         folder: Its home.
         like: A cluster whose passwords it shares, because its data come from there.
+        installation: Where other programs than the wheel's are.
     """
 
-    def __init__(self, folder: Path, *, like: "Cluster | None" = None) -> None:
+    def __init__(self, folder: Path, *, like: "Cluster | None" = None, installation: Path | None = None) -> None:
         self.home = Home(folder)
         self.home.acquire()
         if like is not None:
             shutil.copy(like.home.folder / "credentials.json", folder)
         self.server = PostgresServer(self.home, {"fsync": "off", "full_page_writes": "off"})
+        if installation is not None:
+            self.server._placement = place(self.home, installation)  # noqa: SLF001 - it looks for the wheel's only
 
     @property
     def data(self) -> Path:

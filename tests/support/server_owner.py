@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,23 +17,31 @@ import psycopg
 
 from carteira import schema
 from carteira.embedded import SERVICE, EmbeddedServers, postgres
+from tests.support.clusters import FORMER, former_installation
 from tests.support.databases import on_server
 from tests.support.servers import TEMPLATE, endpoints_file, locked, owner_lock, run_lock
 
 
-def use_other_postgresql(folder: str | None) -> None:
-    """Have the embedded PostgreSQL be another than the wheel's: of another version, say."""
-    if folder is not None:
-        postgres._installation = lambda: Path(folder)  # noqa: SLF001 - where it looks
+@contextmanager
+def chosen_postgresql(which: str | None) -> Iterator[None]:
+    """Have the embedded PostgreSQL be the wheel's, or that of the major version before (`former`)."""
+    if which is None:
+        yield
+        return
+    assert which == "former", "TEST_POSTGRESQL is `former`, or not set"
+    assert FORMER, "no PostgreSQL of the version before: `make proxies`"
+    with former_installation() as folder:
+        postgres._installation = lambda: folder  # noqa: SLF001 - where it looks for the wheel's
+        yield
 
 
 def own(folder: Path) -> None:
-    """Run the servers until the test run is over; `TEST_POSTGRESQL` names the folder of another PostgreSQL."""
-    use_other_postgresql(os.environ.get("TEST_POSTGRESQL"))
+    """Run the servers until the test run is over."""
     # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
     settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
     with (
         run_lock(folder).open() as run,
+        chosen_postgresql(os.environ.get("TEST_POSTGRESQL")),
         EmbeddedServers(folder / "home", mail=True, postgres_settings=settings) as servers,
     ):
         endpoints = servers.endpoints

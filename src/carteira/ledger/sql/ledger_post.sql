@@ -51,7 +51,8 @@ BEGIN
           AND (account.version = move.read_version
                OR follow AND (account.may_go_negative OR account.balance - account.held + move.change >= 0))
         RETURNING ordinality AS place,
-                  old.version - move.read_version AS versions, old.balance - move.read_balance AS balance
+                  account.version - move.steps - move.read_version AS versions,
+                  account.balance - move.change - move.read_balance AS balance
     )
     SELECT count(*), array_agg(versions ORDER BY place), array_agg(balance ORDER BY place)
     INTO moved, versions_ahead, balances_ahead FROM done;

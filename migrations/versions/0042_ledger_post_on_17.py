@@ -1,0 +1,77 @@
+"""`ledger_post` without what PostgreSQL 18 is the first to know: old values in `RETURNING`."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+revision: str = "0042"
+down_revision: str | None = "0041"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+POST = """
+CREATE OR REPLACE FUNCTION ledger_post(
+    moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[], follow boolean, approved_by uuid
+) RETURNS timestamptz LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    stamp timestamptz;
+    moved integer;
+    versions_ahead bigint[]; -- how far the accounts were moved on since the book was read
+    balances_ahead bigint[];
+    mine constant bigint := position_now(); -- as the default, but once
+BEGIN
+    IF (SELECT coalesce(sum(change), 0) FROM unnest(moves))
+       <> (SELECT coalesce(sum(amount), 0) FROM unnest(lines) WHERE seq IS NOT NULL) THEN
+        RAISE EXCEPTION 'balances do not move as the postings do' USING ERRCODE = 'CA005';
+    END IF;
+
+    WITH done AS (
+        UPDATE ledger_accounts account
+        SET balance = account.balance + move.change,
+            held = account.held + move.held_change,
+            version = account.version + move.steps
+        FROM (SELECT * FROM unnest(moves) WITH ORDINALITY AS given ORDER BY account_id) AS move
+        WHERE account.id = move.account_id AND NOT account.is_system
+          AND (account.version = move.read_version
+               OR follow AND (account.may_go_negative OR account.balance - account.held + move.change >= 0))
+        RETURNING ordinality AS place,
+                  account.version - move.steps - move.read_version AS versions,
+                  account.balance - move.change - move.read_balance AS balance
+    )
+    SELECT count(*), array_agg(versions ORDER BY place), array_agg(balance ORDER BY place)
+    INTO moved, versions_ahead, balances_ahead FROM done;
+    IF moved <> cardinality(moves) THEN
+        RAISE EXCEPTION 'an account was changed by another transaction' USING ERRCODE = 'CA001';
+    END IF;
+
+    stamp := clock_timestamp();
+    IF cardinality(entries) > 0 THEN
+        -- One statement, so that ledger_check_entries finds each entry's postings.
+        WITH entry AS (
+            INSERT INTO ledger_entries (
+                id, xid, kind, description, key, reverses_id, posted_at, actor_kind, actor_id, approved_by
+            )
+            SELECT new.id, mine, new.kind, new.description, new.key, new.reverses_id, stamp,
+                   new.actor_kind, new.actor_id, ledger_post.approved_by
+            FROM unnest(entries) AS new
+        ), taken AS (
+            INSERT INTO ledger_keys (key, entry_id)
+            SELECT new.key, new.id FROM unnest(entries) AS new WHERE new.key IS NOT NULL
+        ), undone AS (
+            INSERT INTO ledger_reversals (reverses_id, entry_id)
+            SELECT new.reverses_id, new.id FROM unnest(entries) AS new WHERE new.reverses_id IS NOT NULL
+        )
+        INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
+        SELECT new.entry_id, new.line, new.account_id, new.amount, new.seq + versions_ahead[new.move],
+               new.balance_after + balances_ahead[new.move], stamp
+        FROM unnest(lines) AS new;
+    END IF;
+    RETURN stamp;
+END $$
+"""
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute(POST)
