@@ -22,11 +22,16 @@ help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-python: ## Check that there is a Python that Carteira runs on
+# With an environment its Python alone counts: a version manager takes half a second to find the system's.
+define python_found
 	@test -n "$(PYTHON)" || { echo "Carteira needs Python 3.11 or newer: set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Carteira needs Python 3.11 or newer, and $(PYTHON) is not: set PYTHON=/path/to/python3.11"; exit 1; }
-	@test ! -e $(BIN) || $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+endef
+
+python: ## Check that there is a Python that Carteira runs on
+	$(if $(wildcard $(BIN)/uv),,$(python_found))
+	@test ! -e $(BIN) || $(BIN)/python -I -S -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "$(VENV) is broken, or its Python older than 3.11: remove it by \`make clean\` and try again"; exit 1; }
 
 # A Debian Python without ensurepip still has pip more often than not: the second form of each line serves it.

@@ -1,7 +1,6 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -34,7 +33,7 @@ from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
-from carteira.kit.ops import log, metrics
+from carteira.kit.ops import garbage, log, metrics
 from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms, sms_of
@@ -56,7 +55,6 @@ Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão 
 Valores são inteiros em centavos (só `totalAmount` do autorizador é em reais). Erros são `application/problem+json`
 (RFC 9457). POSTs que movem dinheiro aceitam `Idempotency-Key`. `API-Version` escolhe a versão da API.
 """
-_OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def modules_of(settings: Settings) -> list[Module]:
@@ -354,15 +352,5 @@ def from_environment() -> Application:
     log.configure(level=settings.log_level, form=settings.log_format)
     metrics.forget_dead_processes()
     app = create_app(settings)
-    _leave_alone_what_stays()
+    garbage.collect_from_now_on()
     return app
-
-
-def _leave_alone_what_stays() -> None:
-    """Take what lives as long as the process out of the garbage collector's sight, and have it look less often.
-
-    A full collection walks through every imported module: a pause of more than a tenth of a second amid requests.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 10, 10)

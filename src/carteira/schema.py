@@ -4,16 +4,17 @@ import importlib
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from carteira.kit.db import rights
 from carteira.kit.db.address import DatabaseAddress
 from carteira.modules import RIGHTS, TABLE_OWNERS
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SERVES = "serves servers since "
 SERVES_SINCE = "0033"
@@ -36,8 +37,10 @@ def _folder() -> Path:
     raise FileNotFoundError("the migrations folder is neither in the checkout nor in the package")
 
 
-def alembic_config(url: str | None = None) -> Config:
+def alembic_config(url: str | None = None) -> "Config":
     """Make Alembic's configuration without a file; `url` is a plain `postgresql://` one."""
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, and who serves does not migrate
+
     config = Config()
     config.set_main_option("script_location", str(_folder()))
     config.attributes["url"] = url
@@ -46,7 +49,7 @@ def alembic_config(url: str | None = None) -> Config:
 
 def is_current(url: str) -> bool:
     """Tell whether the database is at the last revision, without loading any module's tables."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    head = _revisions()[-1]
     with psycopg.connect(DatabaseAddress.parse(url).conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return False
@@ -87,6 +90,8 @@ def _revisions() -> list[str]:
 
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database to a revision. Safe to run from several processes and on a live database."""
+    from alembic import command  # noqa: PLC0415 - as above
+
     command.upgrade(alembic_config(url), revision)
     with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
         found = connection.execute("SELECT version_num, obj_description(tableoid) FROM alembic_version").fetchone()
@@ -107,4 +112,6 @@ def grant(url: str, role: str) -> int:
 
 def print_sql(revision: str = "head") -> None:
     """Print the DDL from empty to a revision on standard output."""
+    from alembic import command  # noqa: PLC0415 - as above
+
     command.upgrade(alembic_config(), revision, sql=True)

@@ -22,7 +22,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.outbox import Follower
 from carteira.kit.db.session import Tx
-from carteira.kit.ops import log, metrics
+from carteira.kit.ops import garbage, log, metrics
 from carteira.settings import Settings
 
 IDLE_SECONDS = 0.25
@@ -43,6 +43,7 @@ async def run(settings: Settings) -> None:
         OSError: the address of its state is taken.
     """
     modules = modules_of(settings)
+    garbage.collect_from_now_on()
     bound = bind(settings.worker_host, settings.worker_port)
     database = Database(settings.database(), pool_size=4)
     stop = asyncio.Event()

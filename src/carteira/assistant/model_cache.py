@@ -1,19 +1,25 @@
-"""The understanding of one server process: the model, the knowledge as of some version, and the ranker over both."""
+"""The understanding of one server process: the model, the knowledge as of some version, and the ranker over both.
+
+The ranker and the model are imported, numpy with them, where they are first made: a server is up without them.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import structlog
 
-from carteira.assistant import embedding, knowledge
-from carteira.assistant.embedding import Encoder
+from carteira.assistant import knowledge
 from carteira.assistant.knowledge import Topic
-from carteira.assistant.ranker import OUTSIDE, Ranker
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.web.problems import EXPECTED, problem_of
+
+if TYPE_CHECKING:
+    from carteira.assistant.embedding import Encoder
+    from carteira.assistant.ranker import Ranker
 
 DOWN_SECONDS = 2.0
 
@@ -26,11 +32,13 @@ class TrainedModel:
 
     version: int
     topics: Mapping[str, Topic]
-    ranker: Ranker
+    ranker: "Ranker"
 
 
 def label(topic: Topic) -> str:
     """Name a topic for the ranker: everything outside is one thing."""
+    from carteira.assistant.ranker import OUTSIDE  # noqa: PLC0415 - with the ranker
+
     return OUTSIDE if topic.kind == "outside" else topic.slug
 
 
@@ -44,8 +52,10 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=2)
-def learnt(known: tuple[tuple[str, str], ...], encoder: Encoder | None) -> Ranker:
+def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None") -> "Ranker":
     """Learn phrases; a ranker never changes, so one serves every application of the process."""
+    from carteira.assistant.ranker import Ranker  # noqa: PLC0415 - with the ranker
+
     return Ranker(known, encoder)
 
 
@@ -110,13 +120,15 @@ class ModelCache:
             self._mind = made
         return made
 
-    def _learn(self, topics: Sequence[Topic]) -> Ranker:
+    def _learn(self, topics: Sequence[Topic]) -> "Ranker":
         return learnt(tuple(phrases(topics)), self._encoder())
 
-    def _encoder(self) -> Encoder | None:
+    def _encoder(self) -> "Encoder | None":
         """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
         if not self._wants_vectors:
             return None
+        from carteira.assistant import embedding  # noqa: PLC0415 - with the model
+
         try:
             return embedding.encoder()
         except (ImportError, OSError, ValueError) as error:

@@ -13,6 +13,7 @@ import typer
 from carteira.cli import launcher
 from carteira.cli.errors import CommandFailed
 from carteira.cli.terminal import name_misspelt, out, refuse_database, settings_here
+from carteira.kit.ops import garbage
 from carteira.settings import Settings
 
 _NOT_MIGRATED = {"3D000", "42501", "42P01", "42703"}
@@ -42,6 +43,7 @@ def serve() -> None:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         refuse_database(settings)
         _refuse_faults(settings)
+        garbage.rest_while_starting()
         from carteira.http_server.server import serve as start
 
         start(settings)
@@ -88,6 +90,7 @@ def worker() -> None:
     launcher.check_address(settings.worker_host, settings.worker_port, "WORKER_PORT")
     refuse_database(settings)
     _refuse_faults(settings)
+    garbage.rest_while_starting()
     from carteira.worker import main
 
     main()

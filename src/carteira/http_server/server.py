@@ -1,5 +1,6 @@
 """The HTTP server: uvicorn with uvloop and httptools, one process or several."""
 
+import importlib
 import resource
 import socket
 import sys
@@ -12,7 +13,7 @@ import structlog
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
-from carteira.kit.ops import log
+from carteira.kit.ops import garbage, log
 from carteira.settings import Settings
 
 LISTENERS = 8
@@ -35,7 +36,7 @@ def serve(settings: Settings) -> None:
     log.configure(level=settings.log_level, form=settings.log_format)
     _allow_files(settings.max_connections + OTHER_FILES)
     config = uvicorn.Config(
-        "carteira.app:from_environment",
+        "carteira.http_server.server:application",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -64,6 +65,12 @@ def serve(settings: Settings) -> None:
             server.run(sockets=sockets)
             if not server.started:
                 sys.exit(START_FAILED)
+
+
+def application() -> Any:  # noqa: ANN401 - this shelf does not know the product, which names its application
+    """Import the product and make its application from the environment, in each process that serves it."""
+    garbage.rest_while_starting()
+    return importlib.import_module("carteira.app").from_environment()
 
 
 def _allow_files(count: int) -> None:

@@ -1,11 +1,13 @@
-"""Files that pages load: read once, compressed once, and named by a digest of them all, so that they never change.
+"""Files that pages load: read once, compressed as asked for, and named by a digest of them all, so they never change.
 
 One digest for all of them lets a stylesheet or a module name its neighbours by their plain names.
 """
 
+import asyncio
 import gzip
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -23,6 +25,11 @@ _TYPES = {
     "woff2": "font/woff2",
 }
 _COMPRESSED = {"css", "js", "svg"}
+_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    "br": brotli.compress,
+    "gzip": lambda content: gzip.compress(content, 9, mtime=0),
+}
+"""By the names that `Accept-Encoding` has for them, the best first."""
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 router = APIRouter()
@@ -30,11 +37,19 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file with its compressed forms, by the name that `Accept-Encoding` has for each."""
+    """A file, and those of its compressed forms that were asked for: all of them take a quarter of a second."""
 
     media_type: str
     plain: bytes
-    compressed: dict[str, bytes]
+    is_compressed: bool
+    _forms: dict[str, bytes] = field(default_factory=dict)
+
+    async def compressed(self, encoding: str) -> bytes:
+        """Return a compressed form; the first time it is made, in a thread."""
+        form = self._forms.get(encoding)
+        if form is None:
+            form = self._forms[encoding] = await asyncio.to_thread(_COMPRESS[encoding], self.plain)
+        return form
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,7 @@ class ReleaseFiles:
 
 @cache
 def load() -> ReleaseFiles:
-    """Read and compress the files of this release, once a process."""
+    """Read the files of this release, once a process."""
     digest = hashlib.sha256()
     found: dict[str, StaticFile] = {}
     for item in sorted(files("carteira.web").joinpath("static").iterdir(), key=lambda item: item.name):
@@ -56,17 +71,14 @@ def load() -> ReleaseFiles:
             continue
         content = item.read_bytes()
         digest.update(item.name.encode() + b"\0" + content)
-        compressed = {}
-        if extension in _COMPRESSED:
-            compressed = {"br": brotli.compress(content), "gzip": gzip.compress(content, 9, mtime=0)}
-        found[item.name] = StaticFile(_TYPES[extension], content, compressed)
+        found[item.name] = StaticFile(_TYPES[extension], content, extension in _COMPRESSED)
     return ReleaseFiles(digest.hexdigest()[:12], found)
 
 
 def accepted(request: Request) -> str | None:
     """Name the best encoding that a browser takes of those that are made here."""
     offered = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
-    return next((name for name in ("br", "gzip") if name in offered), None)
+    return next((name for name in _COMPRESS if name in offered), None)
 
 
 @router.get("/static/{version}/{name}", include_in_schema=False, dependencies=[public("what every page loads")])
@@ -82,7 +94,7 @@ async def get_asset(version: str, name: str, request: Request) -> Response:
         "Vary": "Accept-Encoding",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    if encoding in asset.compressed:
+    if encoding is not None and asset.is_compressed:
         headers["Content-Encoding"] = encoding
-        return Response(asset.compressed[encoding], headers=headers, media_type=asset.media_type)
+        return Response(await asset.compressed(encoding), headers=headers, media_type=asset.media_type)
     return Response(asset.plain, headers=headers, media_type=asset.media_type)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
-import xlsxwriter
 from sqlalchemy import func, select
 
 from carteira.identity.models import User
@@ -109,6 +108,8 @@ class _Book:
     """An XLSX written row by row; the library keeps one row in memory and the rest in files beside the book's."""
 
     def __init__(self, path: Path) -> None:
+        import xlsxwriter  # noqa: PLC0415 - who makes no book does without it
+
         rows = _rows_of(path)
         rows.mkdir(mode=0o700)
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
