@@ -37,6 +37,7 @@ from carteira.kit.ops import garbage, log, metrics
 from carteira.kit.outbound import redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms, sms_of
+from carteira.kit.outbound.wakes import publisher
 from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
@@ -248,6 +249,8 @@ def create_app(settings: Settings) -> Application:
             app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
+                app.state.database.wakes.publish = publisher(app.state.redis)
+                stack.push_async_callback(app.state.database.wakes.close)
             if settings.looks_per_hour != "none":
                 app.state.look_limit = LookLimit(Limiter(app.state.redis), settings.looks_per_hour)
             app.state.audit_trail = AuditTrail(app.state.database, settings.carteira_home / "audit")

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,20 @@ from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
-from carteira.kit.db.outbox import Follower
+from carteira.kit.db.outbox import Follower, Backlog
 from carteira.kit.db.session import Tx
+from carteira.kit.db.wakes import LEAST_SECONDS
 from carteira.kit.ops import garbage, log, metrics
+from carteira.kit.outbound import redis
+from carteira.kit.outbound.wakes import Listener, publisher
 from carteira.settings import Settings
 
-IDLE_SECONDS = 0.25
+HELD_UP_SECONDS = 0.25
+"""Between two looks at rows that wait for an older transaction to end: nobody tells of that."""
+HEARING_SECONDS = 5.0
+"""Between two looks while whoever writes wakes us."""
+DEAF_SECONDS = 0.5
+"""The same without Redis, or while it is away."""
 DOWN_SECONDS = 2.0
 ROUND_SECONDS = 5.0
 SEEN_SECONDS = 30.0
@@ -54,7 +62,10 @@ async def run(settings: Settings) -> None:
         stack.push_async_callback(database.close)
         watch = await stack.enter_async_context(watched(database, may_own=settings.may_own_tables))
         followers = [follower for module in modules for follower in module.followers]
-        rounds = _Rounds(database, observers_of(modules), followers)
+        following = _Following(database, followers)
+        if settings.redis_url is not None:
+            await _wake_and_be_woken(stack, str(settings.redis_url), database, following)
+        rounds = _Rounds(database, observers_of(modules), following.backlog)
         status = WorkerStatus(
             bound,
             {"database": lambda _app: watch.ready(), "rounds": rounds.are_done},
@@ -63,7 +74,8 @@ async def run(settings: Settings) -> None:
         work = {
             "jobs": _work_off(settings, blueprints_of(modules), database, stop),
             "rounds": rounds.run(stop),
-            **{follower.name: _follow(database, follower, stop) for follower in followers},
+            "looks": following.look(stop),
+            **{follower.name: following.follow(follower, stop) for follower in followers},
         }
         logger.info("worker started", host=settings.worker_host, port=bound.getsockname()[1], followers=len(followers))
         serving = asyncio.create_task(status.serve(), name="status")
@@ -75,15 +87,33 @@ async def run(settings: Settings) -> None:
     logger.info("worker stopped")
 
 
+async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database, following: "_Following") -> None:
+    """Wake the followers in every worker of what is written here, and let ours be woken, until the stack is left."""
+    client = redis.connect(url)
+    stack.push_async_callback(client.aclose)
+    stack.push_async_callback(database.wakes.close)
+    database.wakes.publish = publisher(client)
+    listener = Listener(url, following.wake)
+    following.is_hearing = lambda: listener.hears
+    listening = asyncio.create_task(listener.listen(), name="wakes")
+
+    async def end() -> None:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+
+    stack.push_async_callback(end)
+
+
 class _Rounds:
     """What the worker looks at every few seconds, whatever its jobs and followers are doing."""
 
     def __init__(
-        self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]], followers: Sequence[Follower]
+        self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]], backlog: Backlog
     ) -> None:
         self._database = database
         self._observers = observers
-        self._followers = followers
+        self._backlog = backlog
         self._done_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -103,10 +133,10 @@ class _Rounds:
             queue = await jobs.queue_state(tx)
             for observe in self._observers:
                 await observe(tx)
-            for follower in self._followers:  # here and not where they follow: one that fails is told of too
-                lag = await outbox.lag(tx, follower)
-                metrics.follower_lag.labels(follower.name).set(lag.rows)
-                metrics.follower_oldest.labels(follower.name).set(lag.oldest_seconds)
+        # Here and not where they follow: one that fails is told of too.
+        for name, lag in (await self._backlog.lags(self._database.reads)).items():
+            metrics.follower_lag.labels(name).set(lag.rows)
+            metrics.follower_oldest.labels(name).set(lag.oldest_seconds)
         metrics.jobs_waiting.set(queue.waiting)
         metrics.job_oldest.set(queue.oldest_seconds)
         metrics.jobs_failed.set(queue.failed)
@@ -178,28 +208,72 @@ async def _notice_refusal(database: Database, stop: asyncio.Event) -> None:
         await _pause(stop, DOWN_SECONDS)
 
 
-async def _follow(database: Database, follower: Follower, stop: asyncio.Event) -> None:
-    """Read a follower's table until told to stop; a batch that fails is tried again, and nothing is skipped."""
-    while not stop.is_set():
-        try:
-            async with database.transaction() as tx:
-                handled = await outbox.follow(tx, follower)
-            metrics.follower_rows.labels(follower.name).inc(handled)
-            if not handled:
-                await _pause(stop, IDLE_SECONDS)
-        except DatabaseDown:
-            await _pause(stop, DOWN_SECONDS)
-        except Exception:
-            logger.exception("follower failed", follower=follower.name)
-            await _pause(stop, DOWN_SECONDS)
+class _Following:
+    """Runs the followers: one look, in one trip for all, says who has something to read.
+
+    It is taken when whoever wrote wakes us, `LEAST_SECONDS` after the last one at the earliest, and now and then.
+    """
+
+    def __init__(self, database: Database, followers: Sequence[Follower]) -> None:
+        self.backlog = Backlog(followers)
+        self.is_hearing: Callable[[], bool] = lambda: False
+        self._database = database
+        self._woken = asyncio.Event()
+        self._ready = {follower.name: asyncio.Event() for follower in followers}
+
+    def wake(self) -> None:
+        """Look soon."""
+        self._woken.set()
+
+    async def look(self, stop: asyncio.Event) -> None:
+        """Look again and again until told to stop."""
+        while not stop.is_set():
+            self._woken.clear()
+            seconds = DOWN_SECONDS
+            try:
+                ready, is_held_up = await self.backlog.look(self._database.reads)
+                for follower in ready:
+                    self._ready[follower.name].set()
+                seconds = HELD_UP_SECONDS if is_held_up else HEARING_SECONDS if self.is_hearing() else DEAF_SECONDS
+            except DatabaseDown:
+                logger.info("followers wait for the database")
+            except Exception:
+                logger.exception("look failed")
+            await _pause(stop, LEAST_SECONDS)
+            await _pause(stop, seconds, self._woken)
+
+    async def follow(self, follower: Follower, stop: asyncio.Event) -> None:
+        """Read a follower's table until told to stop; a batch that fails is tried again, and nothing is skipped."""
+        ready = self._ready[follower.name]
+        while not stop.is_set():
+            ready.clear()
+            try:
+                while await self._read(follower) and not stop.is_set():
+                    continue
+                await _pause(stop, None, ready)
+            except DatabaseDown:
+                await _pause(stop, DOWN_SECONDS)
+            except Exception:
+                logger.exception("follower failed", follower=follower.name)
+                await _pause(stop, DOWN_SECONDS)
+
+    async def _read(self, follower: Follower) -> bool:
+        """Have a follower handle a batch; return whether there may be more."""
+        async with self._database.transaction() as tx:
+            handled = await outbox.follow(tx, follower)
+        metrics.follower_rows.labels(follower.name).inc(handled)
+        return handled == follower.batch
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait a while, or less if told to stop."""
+async def _pause(stop: asyncio.Event, seconds: float | None, woken: asyncio.Event | None = None) -> None:
+    """Wait a while, or less if told to stop or woken."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, woken) if event is not None]
     try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 def main() -> None:

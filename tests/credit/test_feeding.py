@@ -34,9 +34,11 @@ def _followers(settings: Settings) -> Sequence[Follower]:
 async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
     """The worker's own loop over credit's followers."""
     stop = asyncio.Event()
+    following = worker._Following(database, _followers(settings))  # noqa: SLF001 - the loop that serves
     async with asyncio.TaskGroup() as group:
+        group.create_task(following.look(stop))
         for follower in _followers(settings):
-            group.create_task(worker._follow(database, follower, stop))  # noqa: SLF001 - the loop that serves
+            group.create_task(following.follow(follower, stop))
         yield
         stop.set()
 

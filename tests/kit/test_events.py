@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import RowMapping
 
 from carteira.kit.db.engine import Database
-from carteira.kit.db.outbox import Event, Follower, emit, follow, lag
+from carteira.kit.db.outbox import Event, Follower, Backlog, emit, follow
 from carteira.kit.db.session import Tx
 from tests.support.databases import NewDatabase
 from tests.support.horizon import pass_horizon
@@ -40,8 +40,7 @@ class Reader:
             return await follow(tx, self.follower)
 
     async def waiting(self, database: Database) -> int:
-        async with database.transaction() as tx:
-            return (await lag(tx, self.follower)).rows
+        return (await Backlog([self.follower]).lags(database.reads))[self.follower.name].rows
 
 
 async def publish(database: Database, *names: str) -> None:
@@ -87,6 +86,21 @@ async def test_a_transaction_still_open_is_waited_for_and_not_skipped(own: Datab
             await emit(nested, "test", {"name": "in a savepoint"})
     assert await reader.read(own) == 3
     assert reader.seen == ["slow", "quick", "in a savepoint"]
+
+
+async def test_a_look_tells_what_can_be_read_from_what_has_to_wait(own: Database) -> None:
+    reader = Reader()
+    backlog = Backlog([reader.follower])
+    assert await backlog.look(own.reads) == ([], False)
+    async with own.transaction() as slow:
+        await emit(slow, "test", {"name": "slow"})
+        await publish(own, "quick")
+        assert await backlog.look(own.reads) == ([], True)
+    await pass_horizon(own)
+    assert await backlog.look(own.reads) == ([reader.follower], False)
+    assert await reader.read(own) == 2
+    assert await backlog.look(own.reads) == ([], False)
+    assert await Backlog([]).look(own.reads) == ([], False)
 
 
 async def test_a_handler_that_fails_gets_its_batch_again(own: Database) -> None:

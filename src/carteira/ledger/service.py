@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
+from carteira.kit.db import wakes
 from carteira.kit.db.errors import sqlstate_of
 from carteira.kit.db.session import LeanTx, Tx, fetch, locked_one
 from carteira.kit.security.approvals import Gains
@@ -167,6 +168,7 @@ async def write(  # noqa: PLR0913 - one call writes it all
         if sqlstate_of(error) == STALE:
             raise StaleBook from error
         raise
+    wakes.followed(tx)
 
 
 async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | None = None) -> UUID:

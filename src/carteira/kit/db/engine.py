@@ -1,7 +1,7 @@
 """The pool of connections, and the one place where transactions begin and end: one per request or job."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from carteira.kit.db.gate import Gate
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
+from carteira.kit.db.wakes import Wakes, wrote_what_is_followed
 
 _SERVER_SETTINGS = {
     "timezone": "UTC",
@@ -50,6 +51,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.address = DatabaseAddress.parse(url)
         self.gate = Gate()
+        self.wakes = Wakes()
         self.engine: AsyncEngine = create_async_engine(
             URL.create("postgresql+asyncpg", database=self.address.database),
             async_creator=partial(connect, self.address, _SERVER_SETTINGS),
@@ -84,8 +86,7 @@ class Database:
                     yield session
                 except CommitThenRaise as raised:
                     failure = raised
-            for work in session.info.pop(_AFTER_COMMIT, ()):
-                await work()
+            await self._after_commit(session)
         except DBAPIError as error:
             if sqlstate_of(error) in {"55P03", "40P01"}:
                 raise OperationInProgress from error
@@ -101,13 +102,28 @@ class Database:
         if failure is not None:
             raise failure.error from failure
 
-    def lean_transaction(self) -> AbstractAsyncContextManager[LeanTx]:
-        """Open a transaction on the driver itself; see `LeanPool.transaction`."""
-        return self._lean.transaction()
+    async def _after_commit(self, session: Tx) -> None:
+        for work in session.info.pop(_AFTER_COMMIT, ()):
+            await work()
+        if wrote_what_is_followed(session):
+            self.wakes.ring()
 
-    def lean_statements(self) -> AbstractAsyncContextManager[Any]:
-        """Give a connection on which each statement is a transaction of its own; see `LeanPool.statements`."""
-        return self._lean.statements()
+    @asynccontextmanager
+    async def lean_transaction(self) -> AsyncIterator[LeanTx]:
+        """Open a transaction on the driver itself; see `LeanPool.transaction`. Followers are woken after it."""
+        async with self._lean.transaction() as tx:
+            yield tx
+        self.wakes.ring()
+
+    @asynccontextmanager
+    async def lean_statements(self) -> AsyncIterator[Any]:
+        """Give a connection on which each statement is a transaction of its own; see `LeanPool.statements`.
+
+        Followers are woken after it.
+        """
+        async with self._lean.statements() as connection:
+            yield connection
+        self.wakes.ring()
 
     async def look_at_positions(self) -> None:
         """See to it that the positions hold, as each new connection does, for whoever keeps connections for long.
@@ -115,7 +131,7 @@ class Database:
         Raises:
             DatabaseDown: it cannot be found out, or the offset cannot be raised now.
         """
-        async with self.lean_statements() as connection:
+        async with self._lean.statements() as connection:
             await positions.look(connection)
 
     async def ping(self) -> None:
@@ -128,7 +144,8 @@ class Database:
             await tx.execute(text("SELECT 1"))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Send the wakes that are due, and close every connection."""
+        await self.wakes.close()
         await self.engine.dispose()
         await self._lean.close()
 

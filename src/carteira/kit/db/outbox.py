@@ -11,14 +11,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, RowMapping, Text, cast, func, select, text, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Index,
+    RowMapping,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import FromClause
 
-from carteira.kit.db import positions
+from carteira.kit.db import positions, wakes
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.insert import Insert
+from carteira.kit.db.reads import Query, Reads
+from carteira.kit.db.reads import rows as read
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import made_at, uuid7
@@ -70,6 +87,7 @@ async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
     """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
     tx.add_all(Event(id=uuid7(), topic=topic, payload=payload) for payload in payloads)
     await tx.flush()
+    wakes.followed(tx)
 
 
 async def events_of_person(  # noqa: PLR0913 - what a list is asked by
@@ -141,12 +159,61 @@ class Lag:
     oldest_seconds: float
 
 
-async def lag(tx: Tx, follower: Follower) -> Lag:
-    """Measure how far the follower is behind. A row's id is time-ordered, and says when the row was made."""
-    place = await tx.get(FollowerPlace, follower.name)
+class Backlog:
+    """Asks, in one trip for several followers, what is there that they have not handled yet."""
+
+    def __init__(self, followers: Sequence[Follower]) -> None:
+        self._followers = {follower.name: follower for follower in followers}
+        self._firsts = Query(_all_of([_first(follower) for follower in followers])) if followers else None
+        self._lags = Query(_all_of([_counted(follower) for follower in followers])) if followers else None
+
+    async def look(self, reads: Reads) -> tuple[list[Follower], bool]:
+        """Return who can read something now, and whether there is more that waits for an open transaction to end.
+
+        Raises:
+            DatabaseDown: PostgreSQL is unreachable.
+        """
+        if self._firsts is None:
+            return [], False
+        found = await read(reads, self._firsts)
+        ready = [self._followers[name] for name, first, horizon in found if first is not None and first < horizon]
+        return ready, any(first is not None and first >= horizon for _, first, horizon in found)
+
+    async def lags(self, reads: Reads) -> dict[str, Lag]:
+        """Measure how far each follower is behind. A row's id is time-ordered, and says when the row was made.
+
+        Raises:
+            DatabaseDown: PostgreSQL is unreachable.
+        """
+        if self._lags is None:
+            return {}
+        now = clock.now().timestamp()
+        return {
+            name: Lag(count, max(0.0, now - made_at(UUID(oldest))) if oldest else 0.0)
+            for name, count, oldest in await read(reads, self._lags)
+        }
+
+
+def _all_of(selects: Sequence[Select[*tuple[Any, ...]]]) -> CompoundSelect[*tuple[Any, ...]]:
+    return union_all(*selects)
+
+
+def _after_place(follower: Follower) -> ColumnElement[bool]:
+    """Whether a row of a follower's table is one that it has not handled."""
     source = follower.source.c
-    after = tuple_(place.xid, place.last_id) if place else tuple_(0, NOTHING)
-    waiting = select(source.id).where(tuple_(source.xid, source.id) > after).limit(_MOST_COUNTED).subquery()
-    rows, oldest = (await tx.execute(select(func.count(), func.min(cast(waiting.c.id, Text))))).one()
-    seconds = clock.now().timestamp() - made_at(UUID(oldest)) if oldest else 0.0
-    return Lag(rows, max(0.0, seconds))
+    place = select(FollowerPlace).where(FollowerPlace.name == follower.name).subquery()
+    xid, last_id = (select(column).scalar_subquery() for column in (place.c.xid, place.c.last_id))
+    return tuple_(source.xid, source.id) > tuple_(func.coalesce(xid, 0), func.coalesce(last_id, NOTHING))
+
+
+def _first(follower: Follower) -> Select[*tuple[Any, ...]]:
+    """Select a follower's name, the position of the first row that it has not handled, and the horizon."""
+    source = follower.source.c
+    first = select(source.xid).where(_after_place(follower)).order_by(source.xid, source.id).limit(1)
+    return select(literal(follower.name), first.scalar_subquery(), positions.HORIZON)
+
+
+def _counted(follower: Follower) -> Select[*tuple[Any, ...]]:
+    """Select a follower's name, how many rows wait for it, and the id of the oldest."""
+    waiting = select(follower.source.c.id).where(_after_place(follower)).limit(_MOST_COUNTED).subquery()
+    return select(literal(follower.name), func.count(), func.min(cast(waiting.c.id, Text))).select_from(waiting)

@@ -8,7 +8,7 @@ locks or writes take a `Tx`.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TextClause
+from sqlalchemy import CompoundSelect, Select, TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from carteira.kit.db.session import Tx, fetch
@@ -20,7 +20,7 @@ class Query:
     It selects columns that the driver itself reads: texts, numbers, instants, ids, arrays of them.
     """
 
-    def __init__(self, select: Select[*tuple[Any, ...]] | TextClause) -> None:
+    def __init__(self, select: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]] | TextClause) -> None:
         compiled = select.compile(dialect=dialect())  # type: ignore[no-untyped-call] # the library's own gap
         assert compiled.positiontup is not None, "the driver's parameters are numbered"
         self.sql = str(compiled)

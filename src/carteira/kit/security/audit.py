@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, Boolean, Index, Text, bindparam, false, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.db import positions
+from carteira.kit.db import positions, wakes
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
@@ -186,6 +186,7 @@ async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of `act_row` or `look_rows` with the transaction, in one statement; a row that is there stays."""
     if rows:
         await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
+        wakes.followed(tx)
 
 
 @dataclass(frozen=True, slots=True)
