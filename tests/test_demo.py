@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from carteira import benefits, demo, ledger
+from carteira.demo_people import credentials
 from carteira.identity.roles.shipped import FIXED, ROLES
 from carteira.kit.db.engine import Database
 from carteira.kit.values.cpf import format_cpf
@@ -37,7 +38,7 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, ap
         answer = await app.client.post("/auth/login", data={"username": name, "password": demo.PASSWORD})
         assert answer.status_code == 200, answer.text
         headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
-        printed = " ".join(demo.credentials(()))
+        printed = " ".join(credentials(()))
         assert str(name) in printed or format_cpf(str(name)) in printed
         me = (await app.client.get("/users/me", headers=headers)).json()
         if name == demo.PERSON.email:

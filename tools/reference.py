@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import carteira
 from carteira.app import create_app, modules_of
-from carteira.cli import app as command_line
+from carteira.cli.commands import app as command_line
 from carteira.identity.roles.shipped import roles_of
 from carteira.identity.sessions.standing import SELF_SERVICE
 from carteira.integration.looks import LOOKS

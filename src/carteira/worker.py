@@ -20,7 +20,7 @@ from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
-from carteira.kit.db.outbox import Follower, Backlog
+from carteira.kit.db.outbox import Backlog, Follower
 from carteira.kit.db.session import Tx
 from carteira.kit.db.wakes import LEAST_SECONDS
 from carteira.kit.ops import garbage, log, metrics

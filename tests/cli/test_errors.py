@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from carteira import __version__
-from carteira.cli import app, usage
+from carteira.cli import usage
+from carteira.cli.commands import app
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase, on_server
 from tests.support.server import clean_environment
@@ -156,7 +157,8 @@ def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixtu
 def test_a_command_imports_neither_a_web_framework_nor_what_help_is_drawn_by(tmp_path: Path) -> None:
     program = """
 import sys
-from carteira.cli import app, usage
+from carteira.cli import usage
+from carteira.cli.commands import app
 usage.in_portuguese(app)(["--version"], prog_name="carteira", standalone_mode=False)
 print({"fastapi", "starlette", "sqlalchemy", "markdown_it", "typer.rich_utils"} & set(sys.modules))
 """

@@ -33,7 +33,8 @@ def make_home_of_former_release(home: Path) -> None:
 def prepare(endpoints: Endpoints, home: Path) -> None:
     """Do what `carteira run` does before it starts the server."""
     settings = Settings.model_validate({"carteira_home": home})
-    launcher._prepare(endpoints.database_url, endpoints.owner_url, settings, Console(quiet=True))  # noqa: SLF001 - a step of it
+    environment = {"DATABASE_URL": endpoints.database_url, launcher.OWNER: endpoints.owner_url}
+    launcher._prepare(settings, environment, Console(quiet=True), None)  # noqa: SLF001 - a step of it
 
 
 def test_a_home_that_exists_gets_the_role_that_serves(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from carteira import demo
 from carteira.cli import tokens
+from carteira.demo_people import Demo
 from carteira.kit.web.access import Claims, Public, StepUp
 from carteira.modules import OPTIONAL_MODULES
 from carteira.web.routing import PageRoute
@@ -59,7 +60,7 @@ async def app(new_database: NewDatabase, tmp_path: Path, request: pytest.Fixture
         yield app
 
 
-async def sign_in(app: RunningApp, who: demo.Demo) -> Person:
+async def sign_in(app: RunningApp, who: Demo) -> Person:
     form = {"username": who.person.email, "password": demo.PASSWORD}
     answer = await app.client.post("/auth/login", data=form)
     assert answer.status_code == 200, answer.text

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import RowMapping
 
 from carteira.kit.db.engine import Database
-from carteira.kit.db.outbox import Event, Follower, Backlog, emit, follow
+from carteira.kit.db.outbox import Backlog, Event, Follower, emit, follow
 from carteira.kit.db.session import Tx
 from tests.support.databases import NewDatabase
 from tests.support.horizon import pass_horizon

@@ -5,91 +5,19 @@ A command imports what it needs as it runs: most need little, and the whole prod
 
 import os
 import sys
-from io import TextIOWrapper
-from typing import Annotated
+import time
 
-import typer
-from typer.exceptions import TyperException
-
-from carteira import __version__
-from carteira.cli import (
-    admin,
-    audit,
-    credit,
-    database,
-    developer,
-    doctor,
-    errors,
-    jobs,
-    keys,
-    ledger,
-    sandbox,
-    servers,
-    terminal,
-    usage,
-    users,
-)
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
-
-
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
-        sys.stdout.write(f"carteira {__version__}\n")
-        raise typer.Exit
-
-
-@app.callback()
-def carteira(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Mostra a versão.")
-    ] = False,
-) -> None:
-    """Carteira: uma identidade, um livro-razão em centavos, um autorizador de cartões."""
-
-
-for command in (
-    servers.run,
-    servers.serve,
-    servers.worker,
-    database.migrate,
-    database.seed,
-    developer.token,
-    developer.openapi,
-    doctor.doctor,
-):
-    app.command()(command)
-for name, group in (
-    ("admin", admin.app),
-    ("ledger", ledger.app),
-    ("audit", audit.app),
-    ("sandbox", sandbox.app),
-    ("jobs", jobs.app),
-    ("keys", keys.app),
-    ("users", users.app),
-    ("credit", credit.app),
-):
-    app.add_typer(group, name=name)
+STARTED = time.monotonic()
+"""When the process began, but for Python's own start."""
 
 
 def main() -> None:
-    """Run the command line; what fails for a reason outside of the program ends with one sentence and 1.
-
-    What is wrong with the arguments ends with one sentence and 2.
-    """
+    """Run the command line; for `carteira run` the product is imported beside everything else."""
     os.umask(0o077)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
-    try:
-        sys.exit(usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
-    except TyperException as error:
-        if not usage.is_help(error):
-            terminal.say(usage.sentence_of(error))
-        sys.exit(error.exit_code)
-    except Exception as error:
-        sentence = errors.sentence_of(error, terminal.written("DATABASE_URL"))
-        if sentence is None:
-            raise
-        terminal.say(sentence)
-        sys.exit(1)
+    if sys.argv[1:] == ["run"]:
+        from carteira.cli import preloading
+
+        preloading.begin()
+    from carteira.cli import commands
+
+    commands.main()

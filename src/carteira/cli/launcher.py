@@ -1,6 +1,6 @@
 """`carteira run`: local servers for what is not configured, then the product, supervised until Ctrl-C."""
 
-import asyncio
+import contextlib
 import json
 import math
 import os
@@ -14,13 +14,25 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from carteira import demo_people
+from carteira.cli import STARTED, preloading
 from carteira.cli.errors import CommandFailed, told_by_system
-from carteira.embedded import AppProcess, EmbeddedError, EmbeddedServers, ServerReady, Supervisor, SupervisorEvent
+from carteira.embedded import (
+    AppProcess,
+    EmbeddedError,
+    EmbeddedServers,
+    ForkServer,
+    ForkServerGone,
+    ServerReady,
+    Supervisor,
+    SupervisorEvent,
+)
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.private_files import replace_private_file
 from carteira.kit.ops.processes import is_alive
@@ -51,7 +63,15 @@ def run(settings: Settings, out: Console) -> None:
     Raises:
         CommandFailed: the port or the home folder is taken, or a server does not start.
     """
-    began = time.monotonic()
+    forks = preloading.take()
+    try:
+        _run(settings, out, None if settings.debug else forks)  # what is reloaded is imported anew
+    finally:
+        if forks is not None:
+            forks.close()
+
+
+def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
     check_address(settings.host, settings.port, "PORT")
     home = settings.carteira_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,11 +103,9 @@ def run(settings: Settings, out: Console) -> None:
             environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
         if settings.debug:
             environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
-        if settings.database_url is not None:
-            _refuse_database(settings)
-        _prepare(environment["DATABASE_URL"], environment[OWNER], settings, out)
+        _prepare(settings, environment, out, forks)
         _write_runtime(home, environment)
-        _supervise(settings, servers, environment, out, began)
+        _supervise(settings, servers, environment, out, forks)
     finally:
         (home / RUNTIME_FILE).unlink(missing_ok=True)
         servers.stop()
@@ -169,23 +187,47 @@ def _print_ready(out: Console, ready: ServerReady) -> None:
     out.print(f"  [green]✓[/] {ready}", highlight=False)
 
 
-def _refuse_database(settings: Settings) -> None:
-    """Make sure that the operator's own database is one to serve from.
+def _prepare(settings: Settings, environment: Mapping[str, str], out: Console, forks: ForkServer | None) -> None:
+    """Bring the database up to date; with one of ours that is, there is little to do and to load.
 
     Raises:
-        CommandFailed: it is not.
+        CommandFailed: nobody is to be served from it.
+        SystemExit: the same, and it was told already.
     """
-    from carteira import database_state
-
-    reason = asyncio.run(database_state.refused_for(settings.database(), may_own=settings.may_own_tables))
-    if reason is not None:
-        raise CommandFailed(f"{reason}.")
-
-
-def _prepare(url: str, owner: str, settings: Settings, out: Console) -> None:
-    """Migrate, and fill in the demo data; on a database that is current there is nothing to do, and little to load."""
     from carteira import schema
 
+    owner = environment[OWNER]
+    if settings.database_url is None and schema.is_current(owner):
+        schema.grant(owner, DatabaseAddress.parse(environment["DATABASE_URL"]).user)
+    else:
+        _prepare_elsewhere(settings, environment, forks)
+    out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
+
+
+def _prepare_elsewhere(settings: Settings, environment: Mapping[str, str], forks: ForkServer | None) -> None:
+    """Prepare in a process that has imported the product, where there is one."""
+    if forks is not None:
+        with contextlib.suppress(ForkServerGone):
+            if status := forks.start([preloading.PREPARE], _whole(environment, settings)).wait():
+                sys.exit(status)
+            return
+    prepare(settings, environment)
+
+
+def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Migrate the database, grant the service its rights, and fill in the demo data if it was not up to date.
+
+    Raises:
+        CommandFailed: nobody is to be served from it.
+    """
+    import asyncio
+
+    from carteira import database_state, schema
+
+    owner, url = environment[OWNER], environment["DATABASE_URL"]
+    reason = asyncio.run(database_state.refused_for(url, may_own=settings.may_own_tables))
+    if reason is not None:
+        raise CommandFailed(f"{reason}.")
     current = schema.is_current(owner)
     if not current:
         schema.migrate(owner)
@@ -194,7 +236,6 @@ def _prepare(url: str, owner: str, settings: Settings, out: Console) -> None:
         from carteira import demo
 
         asyncio.run(demo.seed(url, settings.modules))
-    out.print("  [green]✓[/] Banco de dados em dia", highlight=False)
 
 
 def _write_runtime(home: Path, environment: dict[str, str]) -> None:
@@ -208,36 +249,46 @@ def _write_runtime(home: Path, environment: dict[str, str]) -> None:
         link.symlink_to(file)
 
 
-def _supervise(
-    settings: Settings, servers: EmbeddedServers, environment: dict[str, str], out: Console, began: float
-) -> None:
+def _whole(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """Return the whole environment of the product's processes, with an empty folder for the metrics that they share."""
     metrics = settings.carteira_home / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(mode=0o700)
-    env = {**os.environ, **environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    return {**os.environ, **environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+
+
+def _supervise(
+    settings: Settings,
+    servers: EmbeddedServers,
+    environment: Mapping[str, str],
+    out: Console,
+    forks: ForkServer | None,
+) -> None:
+    env = _whole(environment, settings)
     del env[OWNER]  # who serves need not know how to own
-    command = [sys.executable, "-m", "carteira"]
-    apps = [
-        AppProcess("servidor", [*command, "serve"], env),
-        AppProcess("worker", [*command, "worker"], env),
-    ]
+    apps = [_process("servidor", env, "serve"), _process("worker", env, "worker")]
     if _has_sandbox(settings):
         port = environment["BASE_URL_CASHBACK"].rpartition(":")[2]
-        apps.append(AppProcess("serviço de cashback", [*command, "sandbox", "cashback", "--port", port], env))
+        apps.append(_process("serviço de cashback", env, "sandbox", "cashback", "--port", port))
 
     def tell(event: SupervisorEvent) -> None:
         if event.kind in _EVENTS:
             out.print("  " + _EVENTS[event.kind].format(name=event.name, detail=event.detail), highlight=False)
 
-    supervisor = Supervisor(apps, servers, grace_seconds=settings.shutdown_grace_seconds + 5, on_event=tell)
-    threading.Thread(target=_announce, args=(settings, out, began), daemon=True).start()
+    grace = settings.shutdown_grace_seconds + 5
+    supervisor = Supervisor(apps, servers, grace_seconds=grace, on_event=tell, forks=forks)
+    threading.Thread(target=_announce, args=(settings, out), daemon=True).start()
     supervisor.run()
     out.print("Carteira encerrada.")
 
 
-def _announce(settings: Settings, out: Console, began: float) -> None:
+def _process(name: str, environment: Mapping[str, str], *arguments: str) -> AppProcess:
+    """Name a process of the product by the arguments of `carteira`."""
+    return AppProcess(name, [sys.executable, "-m", "carteira", *arguments], environment, forked=arguments)
+
+
+def _announce(settings: Settings, out: Console) -> None:
     """Wait until the server answers, then say where it is and what to try."""
-    from carteira import demo
     from carteira.cli import tokens
 
     late = time.monotonic() + READY_SECONDS
@@ -250,15 +301,15 @@ def _announce(settings: Settings, out: Console, began: float) -> None:
         if time.monotonic() > late:
             late = math.inf
             out.print("[yellow]O servidor ainda não respondeu; veja as mensagens acima.[/]")
-    seconds = f"{time.monotonic() - began:.1f}".replace(".", ",")
+    seconds = f"{time.monotonic() - STARTED:.1f}".replace(".", ",")
     out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
     out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)
     if settings.environment == "development":
-        for line in demo.credentials(settings.modules):
+        for line in demo_people.credentials(settings.modules):
             out.print(f"  {line}", highlight=False)
         out.print(f"  ou um token    {_pasteable(settings, 'token', '--as', 'admin@exemplo.com.br')}", soft_wrap=True)
         out.print("\nEntre (cole em outro terminal):\n", highlight=False)
-        sign_in = SIGN_IN.format(port=settings.port, cpf=demo.PERSON.cpf, password=demo.PASSWORD)
+        sign_in = SIGN_IN.format(port=settings.port, cpf=demo_people.PERSON.cpf, password=demo_people.PASSWORD)
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
         if "benefits" in settings.modules:
             out.print("\nAutorize uma compra:\n", highlight=False)

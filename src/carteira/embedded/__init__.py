@@ -15,6 +15,7 @@ Invariants:
 """
 
 from carteira.embedded.errors import BinaryMissing, EmbeddedError, HomeInUse, ServerFailed
+from carteira.embedded.forks import ForkServer, ForkServerGone
 from carteira.embedded.postgres import SERVICE
 from carteira.embedded.server import ServerReady
 from carteira.embedded.servers import EmbeddedServers, Endpoints
@@ -27,6 +28,8 @@ __all__ = [
     "EmbeddedError",
     "EmbeddedServers",
     "Endpoints",
+    "ForkServer",
+    "ForkServerGone",
     "HomeInUse",
     "ServerFailed",
     "ServerReady",

@@ -9,10 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
-
-import psycopg
-from psycopg import sql
+from typing import TYPE_CHECKING, ClassVar
 
 from carteira.embedded import process
 from carteira.embedded.errors import BinaryMissing, ServerFailed
@@ -20,6 +17,9 @@ from carteira.embedded.home import HOST, Home
 from carteira.embedded.placement import Placement, place
 from carteira.embedded.server import Server
 from carteira.kit.ops.private_files import replace_private_file, sync_folder
+
+if TYPE_CHECKING:
+    import psycopg
 
 DATABASE = "carteira"
 OWNER = "carteira"
@@ -161,6 +161,8 @@ class PostgresServer(Server):
 
     def probe(self, port: int) -> str | None:
         """Log in as superuser and see to the database; None while PostgreSQL starts or recovers."""
+        import psycopg  # noqa: PLC0415 - slow to import, and PostgreSQL takes its time meanwhile
+
         if not self._says_ready():  # else each probe during a recovery would be a line in the log
             return None
         try:
@@ -185,7 +187,9 @@ class PostgresServer(Server):
             return False
         return len(lines) >= _STATUS_LINE and lines[0] == str(self.pid) and lines[_STATUS_LINE - 1].strip() == "ready"
 
-    def _connect(self, port: int, database: str) -> psycopg.Connection:
+    def _connect(self, port: int, database: str) -> "psycopg.Connection":
+        import psycopg  # noqa: PLC0415 - as above
+
         return psycopg.connect(
             host=HOST,
             port=port,
@@ -201,8 +205,10 @@ class PostgresServer(Server):
             application_name="carteira embedded",
         )
 
-    def _provision(self, connection: psycopg.Connection, port: int) -> None:
+    def _provision(self, connection: "psycopg.Connection", port: int) -> None:
         """Make role, database and extensions; the rename comes last, so a database called so is complete."""
+        from psycopg import sql  # noqa: PLC0415 - as above
+
         owner, database, fresh = sql.Identifier(OWNER), sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_new")
         self._see_to_role(connection, OWNER)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(fresh))
@@ -213,8 +219,10 @@ class PostgresServer(Server):
                 inside.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
         connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(fresh, database))
 
-    def _see_to_role(self, connection: psycopg.Connection, name: str) -> None:
+    def _see_to_role(self, connection: "psycopg.Connection", name: str) -> None:
         """Make a role if it is not there, and have it sign in with the password of the home."""
+        from psycopg import sql  # noqa: PLC0415 - as above
+
         role, password = sql.Identifier(name), sql.Literal(self._home.password(name))
         if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
             connection.execute(sql.SQL("CREATE ROLE {}").format(role))

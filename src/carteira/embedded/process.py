@@ -33,6 +33,7 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own that gets ``death_signal`` when this process dies, however it dies.
 
@@ -43,14 +44,16 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
         cwd: Its working folder, entered with its own rights.
         env: Its whole environment; ours when None.
         log: File to append its output to, readable by its owner only; our own output when None.
+        keep: Descriptors of ours that it gets, under the same numbers.
     """
     life = None if has_death_signal() else _life()
     launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(death_signal)), run_as]
     command = [*launcher, str(cwd or ""), "" if life is None else str(life), *argv]
+    kept = tuple(keep) if life is None else (*keep, life)
     if log is None:
-        return _fork(command, env, None, life)
+        return _fork(command, env, None, kept)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        return _fork(command, env, output.fileno(), life)
+        return _fork(command, env, output.fileno(), kept)
 
 
 def has_death_signal() -> bool:
@@ -71,7 +74,7 @@ def has_proc() -> bool:
 
 
 def _fork(
-    command: list[str], env: Mapping[str, str] | None, output: int | None, life: int | None
+    command: list[str], env: Mapping[str, str] | None, output: int | None, kept: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - argv is ours
@@ -81,7 +84,7 @@ def _fork(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            pass_fds=() if life is None else (life,),
+            pass_fds=kept,
             umask=-1 if output is None else 0o077,
         )
 

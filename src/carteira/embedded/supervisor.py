@@ -1,5 +1,6 @@
 """Keeps application processes and embedded servers alive until asked to stop."""
 
+import contextlib
 import os
 import select
 import signal
@@ -9,18 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, Protocol
 
 from carteira.embedded import process
 from carteira.embedded.errors import EmbeddedError
+from carteira.embedded.forks import ForkServer, ForkServerGone
 from carteira.embedded.servers import EmbeddedServers
 
 _LOOK_SECONDS = 0.1
+"""How often what is down is looked at."""
+_IDLE_LOOK_SECONDS = 5.0
+"""The same while all is well: who ends wakes us."""
 _FIRST_BACKOFF_SECONDS = 0.25
 _LAST_BACKOFF_SECONDS = 30.0
 # A child that lived this long starts with the shortest backoff again.
 _HEALTHY_SECONDS = 60.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_WAKE_BYTES = 4_096
 
 EventKind = Literal["started", "crashed", "restarted", "failed", "stopping", "killed", "stopped"]
 
@@ -34,12 +40,14 @@ class AppProcess:
         argv: Its command; the first element is an absolute path.
         env: Its whole environment; ours when None.
         cwd: Its working folder; ours when None.
+        forked: The arguments with which a fork server starts it; never asked when None.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
+    forked: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,17 +90,41 @@ class _Backoff:
         self._due = None
 
 
+class _Handle(Protocol):
+    """What is held of a process: a `Popen`, or a `ForkedProcess`."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class _Child:
     """An application process and its history."""
 
     def __init__(self, app: AppProcess) -> None:
         self.app = app
         self.backoff = _Backoff()
-        self.handle: subprocess.Popen[bytes] | None = None
+        self.handle: _Handle | None = None
 
-    def start(self) -> None:
-        self.handle = process.spawn(self.app.argv, env=self.app.env, cwd=self.app.cwd)
+    def start(self, forks: ForkServer | None) -> None:
+        self.handle = (forks and self._forked(forks)) or process.spawn(
+            self.app.argv, env=self.app.env, cwd=self.app.cwd
+        )
         self.backoff.started()
+
+    def _forked(self, forks: ForkServer) -> _Handle | None:
+        if self.app.forked is None:
+            return None
+        try:
+            return forks.start(self.app.forked, os.environ if self.app.env is None else self.app.env)
+        except ForkServerGone:
+            return None
+
+    @property
+    def is_down(self) -> bool:
+        return self.handle is not None and self.handle.poll() is not None
 
     def end_group(self) -> None:
         """End what is left of its session: the child itself, or workers that a crashed child left behind."""
@@ -111,6 +143,7 @@ class Supervisor:
         servers: Embedded servers, already started; watched, restarted, and stopped after the last application.
         grace_seconds: How long each application may take to stop before SIGKILL.
         on_event: Told what happens, in the caller's thread.
+        forks: Starts the applications that can be forked, as long as it lives; the caller closes it.
     """
 
     def __init__(
@@ -120,12 +153,14 @@ class Supervisor:
         *,
         grace_seconds: float = 15,
         on_event: Callable[[SupervisorEvent], None] | None = None,
+        forks: ForkServer | None = None,
     ) -> None:
         self._children = [_Child(app) for app in apps]
         self._servers = servers
         self._server_backoffs: dict[str, _Backoff] = {}
         self._grace_seconds = grace_seconds
         self._on_event = on_event
+        self._forks = forks
         self._stopping = False
         self._wake_reader, self._wake_writer = -1, -1
 
@@ -138,16 +173,18 @@ class Supervisor:
             ServerFailed: An embedded server does not end, not even by SIGKILL.
         """
         self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_writer, False)
+        for end in (self._wake_reader, self._wake_writer):
+            os.set_blocking(end, False)
         former = {number: signal.signal(number, self._handle_signal) for number in _STOP_SIGNALS}
+        former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda _number, _frame: self._wake())
         try:
             for child in self._children:
-                child.start()
+                child.start(self._forks)
                 self._tell("started", child.app.name)
             while not self._stopping:
                 self._look_after_servers()
                 self._look_after_children()
-                select.select([self._wake_reader], [], [], _LOOK_SECONDS)
+                self._wait()
         finally:
             try:
                 self._stop_all()
@@ -162,23 +199,35 @@ class Supervisor:
         self._stopping = True
         if self._servers is not None:
             self._servers.give_up_starting()
-        try:
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of wake-ups already
             os.write(self._wake_writer, b"!")
-        except BlockingIOError:  # the pipe is full of wake-ups already
-            return
+
+    def _wait(self) -> None:
+        """Wait until something ended or somebody asks us to stop, or until what is down is due."""
+        is_down = any(child.is_down for child in self._children) or bool(self._servers and self._servers.watch())
+        wakers = [self._wake_reader, *([self._forks.fileno()] if self._forks and not self._forks.is_gone else [])]
+        select.select(wakers, [], [], _LOOK_SECONDS if is_down else _IDLE_LOOK_SECONDS)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_reader, _WAKE_BYTES)
+        if self._forks is not None:
+            self._forks.look()
 
     def _handle_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request_stop()
 
     def _look_after_children(self) -> None:
         for child in self._children:
-            if self._stopping or child.handle is None or child.handle.poll() is None:
+            status = None if child.handle is None else child.handle.poll()
+            if self._stopping or status is None:
                 continue
             if not child.backoff.is_due():
                 continue
-            self._tell("crashed", child.app.name, _describe(child.handle.returncode))
+            self._tell("crashed", child.app.name, _describe(status))
             child.end_group()
-            child.start()
+            child.start(self._forks)
             self._tell("restarted", child.app.name)
 
     def _look_after_servers(self) -> None:

@@ -1,0 +1,96 @@
+"""The commands of the command line, and what they tell of what fails."""
+
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from carteira import __version__
+from carteira.cli import (
+    admin,
+    audit,
+    credit,
+    database,
+    developer,
+    doctor,
+    errors,
+    jobs,
+    keys,
+    ledger,
+    sandbox,
+    servers,
+    terminal,
+    usage,
+    users,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        sys.stdout.write(f"carteira {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def carteira(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Mostra a versão.")
+    ] = False,
+) -> None:
+    """Carteira: uma identidade, um livro-razão em centavos, um autorizador de cartões."""
+
+
+for command in (
+    servers.run,
+    servers.serve,
+    servers.worker,
+    database.migrate,
+    database.seed,
+    developer.token,
+    developer.openapi,
+    doctor.doctor,
+):
+    app.command()(command)
+for name, group in (
+    ("admin", admin.app),
+    ("ledger", ledger.app),
+    ("audit", audit.app),
+    ("sandbox", sandbox.app),
+    ("jobs", jobs.app),
+    ("keys", keys.app),
+    ("users", users.app),
+    ("credit", credit.app),
+):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Run the command that the arguments name.
+
+    What is wrong with the arguments ends with one sentence and 2.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
+    tell_failures(lambda: usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
+
+
+def tell_failures(work: Callable[[], int | None]) -> NoReturn:
+    """Do something and exit with what it returns; what fails outside of the program ends with one sentence and 1."""
+    try:
+        sys.exit(work())
+    except TyperException as error:
+        if not usage.is_help(error):
+            terminal.say(usage.sentence_of(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        sentence = errors.sentence_of(error, terminal.written("DATABASE_URL"))
+        if sentence is None:
+            raise
+        terminal.say(sentence)
+        sys.exit(1)

@@ -1,0 +1,72 @@
+"""The process that imports the product, and that `carteira run`'s processes are forked from; `preloading` starts it."""
+
+import importlib
+import os
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from carteira.cli.preloading import PREPARE
+from carteira.embedded.forks import fork_when_asked
+from carteira.kit.ops import garbage
+
+_NAME_BYTES = 15
+_NAMES = (
+    "carteira.app",
+    "carteira.cli.commands",
+    "carteira.http_server.protocol",
+    "carteira.http_server.server",
+    "carteira.web.errors",
+    "carteira.web.rendering",
+    "carteira.web.wallet.navigation",
+    "carteira.worker",
+    "fastapi_offline",
+    "uvicorn.loops.uvloop",
+    "uvicorn.protocols.http.httptools_impl",
+)
+"""What each process needs, or all but one; what they import besides comes with these."""
+
+
+def load() -> None:
+    """Import what serving, working and migrating need.
+
+    Metrics that several processes share have a file for each process, which they make as they are imported: here in a
+    folder that goes at once. A forked process makes its own, in the folder that its environment names.
+    """
+    with tempfile.TemporaryDirectory(prefix="carteira-import-", ignore_cleanup_errors=True) as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        for name in _NAMES:
+            importlib.import_module(name)
+        from carteira.app import modules_of
+        from carteira.settings import Settings
+
+        with suppress(ValueError):  # what is wrong with the settings is told by who starts the product
+            modules_of(Settings())  # a module imports its routes and jobs as it is made
+
+
+def main() -> None:
+    """Import, then be each process that is asked for."""
+    garbage.rest_while_starting()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    load()
+    arguments = fork_when_asked(channel)
+    Path("/proc/self/comm").write_text(f"carteira {arguments[0]}"[:_NAME_BYTES])
+    from carteira.cli import commands
+
+    if arguments == [PREPARE]:
+        commands.tell_failures(_prepare)
+    sys.argv = ["carteira", *arguments]
+    commands.main()
+
+
+def _prepare() -> None:
+    from carteira.cli import launcher
+    from carteira.settings import Settings
+
+    launcher.prepare(Settings(), os.environ)
+
+
+if __name__ == "__main__":
+    main()
