@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql bench bench-assistant bench-chain bench-cpu bench-overload bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-overload bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -124,6 +124,9 @@ check: install-dev ## Lint, types, import contracts
 format: install-dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
+
+trips: install-dev ## Print how often each read, and each move of money, travels to PostgreSQL and to Redis
+	@$(BIN)/python -m pytest tests/house/test_trips.py -q -s 2>&1 | grep -E "^\.? +[0-9]+ +[0-9]+  |^E  |passed|failed"
 
 postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
 	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json

@@ -1,26 +1,21 @@
 """Another person's token opens nobody's things: every route that names an object is asked by a stranger."""
 
 import re
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
-from joserfc.jwk import OctKey
-from sqlalchemy import text
 
 from carteira import demo
-from carteira.benefits.models import FIRST_EMPLOYER
 from carteira.embedded import Endpoints
 from carteira.modules import OPTIONAL_MODULES
 from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
-from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
 from tests.support.people import Person
+from tests.support.things import Things, sign_in_demo, things_of
 
 PATHS = openapi_document()["paths"]
 NO_OBJECTS = {
@@ -50,7 +45,6 @@ BODIES: dict[str, object] = {
     "PATCH /users/{user_id}": {"full_name": "Outro Nome"},
     "PATCH /auth/passkeys/{passkey_id}": {"name": "minha"},
 }
-Things = dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -69,84 +63,10 @@ async def app(
         yield running
 
 
-async def _insert(app: RunningApp, statement: str, **values: object) -> str:
-    made = uuid4()
-    async with app.database.transaction() as tx:
-        await tx.execute(text(statement), {"id": made, "user_id": demo.PERSON_ID, **values})
-    return str(made)
-
-
 @pytest.fixture(scope="module")
 async def things(app: RunningApp) -> Things:
     """One of everything that Maria owns, by the name under which paths know it."""
-    credentials = {"username": demo.PERSON.cpf, "password": demo.PASSWORD}
-    session = (await app.client.post("/auth/login", data=credentials)).json()
-    maria = Person(app.client, demo.PERSON_ID, {"authorization": f"Bearer {session['access_token']}"})
-    operator = app.operator()
-    processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
-    await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
-    document = await maria.post("/documents", {"document_type": "RG", "document_number": "1234567"})
-    assert (await maria.post("/resellers")).status_code == 201
-    bought = {"code": f"c-{uuid4()}", "amount": 500, "date": "2026-01-15", "cpf": demo.PERSON.cpf}
-    made = await operator.post("/purchases", bought)
-    assert made.status_code == 201, made.text
-    transaction = (await maria.get("/transactions")).json()["items"][0]["id"]
-    async with app.database.transaction() as tx:
-        account = await tx.scalar(
-            text("SELECT id FROM ledger_accounts WHERE owner_id = :user_id LIMIT 1"), {"user_id": demo.PERSON_ID}
-        )
-    passkey = await _insert(
-        app,
-        "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, backed_up, name, created_at)"
-        " VALUES (:id, :user_id, :key, :key, 0, false, 'Dela', now())",
-        key=secrets.token_bytes(16),
-    )
-    social = await _insert(
-        app,
-        "INSERT INTO social_accounts (id, user_id, provider, subject, created_at)"
-        " VALUES (:id, :user_id, 'google', 'dela', now())",
-    )
-    operation = await _insert(
-        app,
-        "INSERT INTO pending_operations (id, kind, payload, summary, amount, maker_kind, maker_id, gaining_users,"
-        " gaining_cpfs, status, created_at, expires_at) VALUES (:id, 'benefits.credit', '{}', 'Creditar', 1, 'person',"
-        " CAST(CAST(:user_id AS uuid) AS text), '{}', '{}', 'pending', now(), now() + interval '1 day')",
-    )
-    return {
-        "operation_id": operation,
-        "account": "123",
-        "account_id": str(account),
-        "entry_id": transaction,
-        "transaction_id": transaction,
-        "document_id": document.json()["id"],
-        "purchase_id": made.json()["id"],
-        "card_number": (await maria.get("/transport-cards")).json()["items"][0]["card_number"],
-        "user_id": str(demo.PERSON_ID),
-        "session_id": (await maria.get("/auth/sessions")).json()["items"][0]["id"],
-        "passkey_id": passkey,
-        "cpf": str(demo.PERSON.cpf),
-        "client_id": str(uuid4()),
-        "credential_id": str(uuid4()),
-        "employer_id": str(FIRST_EMPLOYER),
-        "member_id": str(demo.PERSON_ID),
-        # What is the operators': a stranger lacks the claim, whatever is named.
-        "claim_id": "1",
-        "role_id": "1",
-        "category": "FOOD",
-        "name": "UBER EATS",
-        "slug": "esqueci-senha",
-        "month": "2026-01",
-        "valid_from": "2026-01",
-        "approval_id": str(uuid4()),
-        "ticket_id": str(uuid4()),
-        "question_id": str(uuid4()),
-        "dispute_id": str(uuid4()),
-        "social": social,
-    }
-
-
-def _secret(app: RunningApp) -> OctKey:
-    return OctKey.import_key(app.settings.jwt_secret.get_secret_value())
+    return await things_of(app, await sign_in_demo(app, demo.PEOPLE[0]))
 
 
 async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:

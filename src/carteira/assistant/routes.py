@@ -24,7 +24,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/chatbot", tags=["assistant"])
 
@@ -34,7 +34,7 @@ Slug = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", examples=["esqueci-sen
 NewSlug = Annotated[str, Path(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$", examples=["esqueci-senha"])]
 
 
-def _assistant(request: Request) -> Assistant:
+async def _assistant(request: Request) -> Assistant:
     assistant: Assistant = request.app.state.assistant
     return assistant
 
@@ -107,7 +107,7 @@ async def list_versions(slug: Slug, tx: TxDep) -> Page[TopicVersionOut]:
     summary="Perguntas sem resposta",
     dependencies=[claims("assistant:read"), reads("questions are kept scrubbed and without their person")],
 )
-async def list_unanswered(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[UnansweredOut]:
+async def list_unanswered(tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[UnansweredOut]:
     """Lista o que o assistente não soube responder, sem dados pessoais, do mais novo ao mais antigo."""
     rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(UnansweredOut.model_validate)
@@ -128,7 +128,7 @@ async def dismiss(question_id: UUID, tx: TxDep) -> None:
     "/tickets", summary="Atendimentos", dependencies=[claims("assistant:read"), looks("assistant_tickets_listed")]
 )
 async def list_tickets(
-    tx: TxDep,
+    tx: ReadTxDep,
     is_open: Annotated[bool | None, Query(alias="open", description="Só os abertos, ou só os respondidos")] = None,
     asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
 ) -> Page[TicketOut]:

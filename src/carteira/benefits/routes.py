@@ -47,7 +47,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 transactions = APIRouter(route_class=JsonRoute, prefix="/transactions", tags=["benefits"])
 router = APIRouter(route_class=JsonRoute, prefix="/benefits", tags=["benefits"])
@@ -117,7 +117,7 @@ async def simulate(
 
 @transactions.get("", summary="Transações", dependencies=[polled(), looks("transactions_listed")])
 async def list_transactions(
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
     code: Literal["00", "51", "07"] | None = None,
@@ -128,7 +128,7 @@ async def list_transactions(
 
 
 @transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[polled(), looks("transaction_read")])
-async def get_transaction(transaction_id: UUID, tx: TxDep, who: Who) -> TransactionOut:
+async def get_transaction(transaction_id: UUID, tx: ReadTxDep, who: Who) -> TransactionOut:
     """Mostra uma decisão do autorizador e a sua explicação."""
     return await queries.transaction(tx, transaction_id, who)
 
@@ -184,7 +184,7 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
 
 
 @router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[polled(), looks("benefit_account_read")])
-async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccountOut:
+async def get_account(account: Reference, tx: ReadTxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
     view = await accounts.visible(tx, account, who, look="benefit_account_read")
     return BenefitAccountOut(
@@ -197,7 +197,7 @@ async def get_account(account: Reference, tx: TxDep, who: Who) -> BenefitAccount
 )
 async def get_statement(
     account: Reference,
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
 ) -> Page[BenefitStatementLineOut]:
@@ -215,7 +215,7 @@ async def ask_claim(account: Reference, who: Who, runtime: IdentityDep) -> Respo
 
 @router.get("/waiting-accounts", summary="Contas abertas para o meu CPF")
 async def list_waiting(
-    tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[WaitingAccountOut]:
     """Lista as contas que empresas abriram para o CPF e ainda não têm dono; só para quem tem o CPF comprovado."""
     rows = await claiming.waiting(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
@@ -352,13 +352,13 @@ async def preview_credits(lines: CreditLines, tx: TxDep, who: Writer) -> BulkCre
 
 
 @router.get("/categories", summary="Categorias", dependencies=[polled(), claims("benefits:write"), _nobodys])
-async def list_categories(tx: TxDep) -> list[CategoryOut]:
+async def list_categories(tx: ReadTxDep) -> list[CategoryOut]:
     """Lista as categorias, os seus MCCs e o regime de cada uma."""
     return await catalog.list_categories(tx)
 
 
 @router.get("/categories/{category}", summary="Uma categoria", dependencies=[claims("benefits:write"), _nobodys])
-async def get_category(category: Annotated[CategoryName, Path()], tx: TxDep) -> CategoryOut:
+async def get_category(category: Annotated[CategoryName, Path()], tx: ReadTxDep) -> CategoryOut:
     """Mostra uma categoria."""
     return await catalog.get_category(tx, category)
 
@@ -374,7 +374,7 @@ async def put_category(category: Annotated[CategoryName, Path()], body: Category
 
 
 @router.get("/merchants", summary="Estabelecimentos", dependencies=[polled(), claims("benefits:write"), _nobodys])
-async def list_merchants(tx: TxDep) -> list[MerchantOut]:
+async def list_merchants(tx: ReadTxDep) -> list[MerchantOut]:
     """Lista os estabelecimentos cujo nome prevalece sobre o MCC."""
     return await catalog.list_merchants(tx)
 
@@ -392,7 +392,7 @@ async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
 
 
 @router.get("/merchants/{name:rest}", summary="Um estabelecimento", dependencies=[claims("benefits:write"), _nobodys])
-async def get_merchant(name: str, tx: TxDep) -> MerchantOut:
+async def get_merchant(name: str, tx: ReadTxDep) -> MerchantOut:
     """Mostra um estabelecimento."""
     return await catalog.get_merchant(tx, name)
 

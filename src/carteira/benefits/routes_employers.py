@@ -11,7 +11,7 @@ from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/benefits/employers", tags=["benefits"])
 
@@ -23,7 +23,7 @@ _companies = reads("companies are no people")
 
 @router.get("", summary="Empresas", dependencies=[_companies])
 async def get_employers(
-    tx: TxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[EmployerOut]:
     """Lista as empresas; para quem está vinculado, só as suas."""
     rows = await employers.listed(tx, who, limit=asked.limit + 1, after=asked.after)
@@ -37,7 +37,7 @@ async def add_employer(body: EmployerIn, tx: TxDep, _who: Writer) -> EmployerOut
 
 
 @router.get("/{employer_id}", summary="Uma empresa", dependencies=[_companies])
-async def get_employer(employer_id: UUID, tx: TxDep, who: Reader) -> EmployerOut:
+async def get_employer(employer_id: UUID, tx: ReadTxDep, who: Reader) -> EmployerOut:
     """Mostra uma empresa."""
     return EmployerOut.model_validate(await employers.find(tx, who, employer_id))
 
@@ -55,7 +55,7 @@ async def patch_employer(employer_id: UUID, body: EmployerPatch, tx: TxDep, _who
     dependencies=[claims("employers:write"), reads("ids of operators and clients, nothing of theirs")],
 )
 async def get_members(
-    employer_id: UUID, tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)
+    employer_id: UUID, tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)
 ) -> Page[MemberOut]:
     """Lista operadores e clientes (máquinas) vinculados à empresa."""
     rows = await employers.members(tx, employer_id, limit=asked.limit + 1, after=asked.after)

@@ -41,7 +41,7 @@ class Precondition:
             raise PreconditionRequired
 
 
-def _read(
+async def _read(
     if_match: Annotated[str | None, Header(description='ETag da sua última leitura, ou `*`: `"…"`')] = None,
     if_none_match: Annotated[str | None, Header(description="`*` para só criar")] = None,
 ) -> Precondition:

@@ -35,7 +35,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/credit/{cpf}", tags=["credit"])
 
@@ -223,7 +223,7 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
 async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     request: Request,
     cpf: PathCpf,
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     period: PeriodDep,
     asked: PageRequest[int] = page_of(accesses.ACCESSES),

@@ -16,7 +16,7 @@ from carteira.kit.web.access import Claims, Principal, acts, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.public_address import public_address
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/documents/reviews", tags=["documents"])
 
@@ -30,7 +30,7 @@ async def _shown(tx: Tx, vault: Vault, document: DocumentView) -> ReviewedDocume
 
 @router.get("", summary="Documentos a conferir", dependencies=[looks("document_listed")])
 async def list_reviews(
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Reviewer,
     state: Annotated[DocumentState, Query(description="Situação")] = DocumentState.DECLARED,
     asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
@@ -43,7 +43,7 @@ async def list_reviews(
 
 
 @router.get("/{document_id}", summary="Um documento a conferir", dependencies=[looks("document_read")])
-async def get_review(document_id: UUID, tx: TxDep, who: Reviewer, vault: VaultDep) -> ReviewedDocumentOut:
+async def get_review(document_id: UUID, tx: ReadTxDep, who: Reviewer, vault: VaultDep) -> ReviewedDocumentOut:
     """Mostra o documento de uma pessoa a quem o confere."""
     document = await reviews.look(tx, who.user_id, document_id)
     await audit.record_looks(tx, "document_read", [document.user_id])

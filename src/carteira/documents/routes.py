@@ -27,7 +27,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from carteira.kit.web.public_address import public_address
-from carteira.kit.web.transaction import ReadsDep, TxDep
+from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.kit.web.validation import describe
 
 MAX_JSON_BYTES = 64 * 1024
@@ -80,7 +80,7 @@ _FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _vault(request: Request) -> Vault:
+async def _vault(request: Request) -> Vault:
     vault: Vault = request.app.state.documents
     return vault
 
@@ -188,7 +188,7 @@ async def list_documents(reads: ReadsDep, who: Who, asked: PageRequest[UUID] = p
     dependencies=[public("a third person scans it; the sealed token says that the holder wanted that")],
 )
 async def check_proof(
-    token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: TxDep, vault: VaultDep
+    token: Annotated[str, Path(max_length=links.MAX_TOKEN)], request: Request, tx: ReadTxDep, vault: VaultDep
 ) -> CheckedProofOut | RedirectResponse:
     """Mostra a um terceiro só tipo, titular, validade e se foi conferido. Um navegador é levado à página."""
     if "text/html" in request.headers.get("accept", ""):
@@ -207,7 +207,7 @@ async def check_proof(
 
 
 @router.get("/{document_id}", summary="Um documento")
-async def get_document(document_id: UUID, tx: TxDep, who: Who) -> DocumentOut:
+async def get_document(document_id: UUID, tx: ReadTxDep, who: Who) -> DocumentOut:
     """Mostra um documento da própria pessoa."""
     return DocumentOut.model_validate(await service.read(tx, who.user_id, document_id))
 
@@ -255,7 +255,7 @@ async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDe
 
 
 @router.get("/{document_id}/versions", summary="Arquivos de um documento")
-async def list_versions(document_id: UUID, tx: TxDep, who: Who) -> Page[VersionOut]:
+async def list_versions(document_id: UUID, tx: ReadTxDep, who: Who) -> Page[VersionOut]:
     """Lista os arquivos que o documento já teve, do mais novo ao mais antigo."""
     rows = await service.versions(tx, who.user_id, document_id)
     return Page(items=[VersionOut.model_validate(row) for row in rows])

@@ -3,18 +3,23 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from carteira.identity.passkeys.service import Site
 from carteira.kit.web.public_address import public_address
 
 _OWN_PORTS = {"http": 80, "https": 443}
 
-BaseDep = Annotated[str, Depends(public_address)]
+
+async def _base(request: Request) -> str:
+    return public_address(request)
+
+
+BaseDep = Annotated[str, Depends(_base)]
 """A route parameter: the server's public address."""
 
 
-def _site(base: BaseDep) -> Site:
+async def _site(base: BaseDep) -> Site:
     """Give the origin as browsers write it: lower case, without the scheme's own port."""
     parts = urlsplit(base)
     host = parts.hostname or ""

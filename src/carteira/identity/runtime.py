@@ -80,7 +80,7 @@ async def authenticate(request: Request, token: str) -> Principal:
     return await runtime.access.authenticate(request, token)
 
 
-def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.identity
     return runtime
 

@@ -10,12 +10,12 @@ from carteira.inbox.service import Inbox
 from carteira.kit.web.access import Who
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/inbox", tags=["inbox"])
 
 
-def _own(request: Request, who: Who) -> Inbox:
+async def _own(request: Request, who: Who) -> Inbox:
     state = request.app.state
     return Inbox(state.identity, who.user_id, state.settings.modules)
 
@@ -24,7 +24,7 @@ OwnInbox = Annotated[Inbox, Depends(_own)]
 
 
 @router.get("", summary="Meus avisos")
-async def list_notices(tx: TxDep, inbox: OwnInbox, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[NoticeOut]:
+async def list_notices(tx: ReadTxDep, inbox: OwnInbox, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[NoticeOut]:
     """Lista o que a plataforma avisou a quem pergunta, do mais novo ao mais antigo.
 
     Decisões sobre documentos e compras, compras que não passaram, recargas e créditos, consultas aos dados da pessoa e
@@ -35,7 +35,7 @@ async def list_notices(tx: TxDep, inbox: OwnInbox, asked: PageRequest[UUID] = pa
 
 
 @router.get("/unread", summary="Quantos avisos não li")
-async def count_unread(tx: TxDep, inbox: OwnInbox) -> UnreadOut:
+async def count_unread(tx: ReadTxDep, inbox: OwnInbox) -> UnreadOut:
     """Conta os avisos não lidos dos últimos 30 dias, até 100."""
     return UnreadOut(unread=await inbox.unread(tx))
 

@@ -14,7 +14,7 @@ from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.ledger import operations, queries
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (
@@ -40,7 +40,7 @@ async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queri
 
 
 @router.get("/accounts/{account_id}", summary="Conta e saldo", dependencies=[polled(), looks("ledger_account_read")])
-async def get_account(account_id: UUID, tx: TxDep, who: Who) -> LedgerAccountOut:
+async def get_account(account_id: UUID, tx: ReadTxDep, who: Who) -> LedgerAccountOut:
     """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
     return LedgerAccountOut.model_validate(await _visible(tx, account_id, who, "ledger_account_read"))
 
@@ -50,7 +50,7 @@ async def get_account(account_id: UUID, tx: TxDep, who: Who) -> LedgerAccountOut
 )
 async def get_balance(
     account_id: UUID,
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     at: Annotated[Instant | None, Query(description="Instante RFC 3339; sem ele, agora")] = None,
 ) -> LedgerBalanceOut:
@@ -65,7 +65,7 @@ async def get_balance(
 )
 async def get_statement(
     account_id: UUID,
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     asked: PageRequest[queries.LineKey] = page_of(queries.STATEMENT),
 ) -> Page[StatementLineOut]:
@@ -80,7 +80,7 @@ async def get_statement(
     summary="Um lançamento",
     dependencies=[claims("ledger:read"), looks("ledger_entry_read")],
 )
-async def get_entry(entry_id: UUID, tx: TxDep) -> EntryOut:
+async def get_entry(entry_id: UUID, tx: ReadTxDep) -> EntryOut:
     """Mostra um lançamento inteiro: as suas linhas, quem moveu o dinheiro e quem aprovou."""
     entry = await queries.entry(tx, entry_id)
     await audit.record_looks(tx, "ledger_entry_read", await queries.people_of(tx, entry_id), entry=str(entry_id))

@@ -19,7 +19,7 @@ _DETAIL = (
 )
 
 
-def _policy(request: Request) -> UnprovenCpf:
+async def _policy(request: Request) -> UnprovenCpf:
     policy: UnprovenCpf = request.app.state.unproven_cpf
     return policy
 

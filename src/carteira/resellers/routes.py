@@ -18,7 +18,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.resellers import accumulated, bulk, months, operations, queries, registration, resellers, service
 from carteira.resellers.proof import UnprovenCpfDep
 from carteira.resellers.schemas import (
@@ -137,7 +137,7 @@ async def preview_purchases(
 
 @purchases.get("", summary="Compras e o seu cashback", dependencies=[polled(), looks("purchases_listed")])
 async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     month: BusinessMonth | None = None,
     status: Status | None = None,
@@ -149,7 +149,7 @@ async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are i
 
 
 @purchases.get("/{purchase_id}", summary="Uma compra", dependencies=[looks("purchase_read")])
-async def get_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> PurchaseWithCashbackOut:
+async def get_purchase(purchase_id: UUID, tx: ReadTxDep, who: Who) -> PurchaseWithCashbackOut:
     """Mostra uma compra com o seu cashback."""
     return await queries.purchase(tx, who, purchase_id)
 
@@ -202,7 +202,7 @@ async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cp
 
 
 @cashback.get("/balance", summary="Saldo de cashback", dependencies=[polled(), looks("cashback_balance_read")])
-async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
+async def get_balance(tx: ReadTxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
     """Mostra o cashback que pode ser usado na próxima compra."""
     reseller = await resellers.visible(tx, who, cpf, look="cashback_balance_read")
     return CashbackBalanceOut(balance=await resellers.balance(tx, reseller))
@@ -210,7 +210,7 @@ async def get_balance(tx: TxDep, who: Who, cpf: OfCpf = None) -> CashbackBalance
 
 @cashback.get("/statement", summary="Extrato de cashback", dependencies=[polled(), looks("cashback_statement_read")])
 async def get_statement(
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     cpf: OfCpf = None,
     asked: PageRequest[ledger.LineKey] = page_of(ledger.STATEMENT),
@@ -222,7 +222,7 @@ async def get_statement(
 
 @cashback.get("/months", summary="Meses", dependencies=[looks("cashback_months_read")])
 async def list_months(
-    tx: TxDep, who: Who, cpf: OfCpf = None, asked: PageRequest[date] = page_of(queries.MONTHS)
+    tx: ReadTxDep, who: Who, cpf: OfCpf = None, asked: PageRequest[date] = page_of(queries.MONTHS)
 ) -> Page[MonthOut]:
     """Lista os meses com compras: totais, percentual e cashback. Com `purchases:read` e sem CPF, a soma de todos."""
     rows = await queries.months(tx, who, cpf=cpf, limit=asked.limit + 1, before=asked.after)

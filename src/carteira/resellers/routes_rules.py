@@ -9,7 +9,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.resellers import configuration, operations
 from carteira.resellers.schemas import (
     AutoApprovalIn,
@@ -27,7 +27,7 @@ Approver = Annotated[Principal, claims("purchases:approve")]
 
 
 @router.get("/tiers", summary="Faixas de cashback")
-async def list_tiers(tx: TxDep, _who: Who) -> list[TiersOut]:
+async def list_tiers(tx: ReadTxDep, _who: Who) -> list[TiersOut]:
     """Lista as tabelas de faixas e o mês a partir do qual cada uma vale, da mais nova à mais antiga."""
     return await configuration.list_tiers(tx)
 
@@ -71,7 +71,7 @@ async def delete_tiers(valid_from: BusinessMonth, tx: TxDep, who: Approver, desk
     summary="Dias de fechamento",
     dependencies=[_approver, reads("days are nobody's")],
 )
-async def list_closing_days(tx: TxDep) -> list[ClosingDayOut]:
+async def list_closing_days(tx: ReadTxDep) -> list[ClosingDayOut]:
     """Lista os dias de fechamento e o mês a partir do qual cada um vale."""
     return await configuration.closing_days(tx)
 
@@ -103,7 +103,7 @@ async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep) -> Response:
     summary="Aprovações automáticas",
     dependencies=[_approver, looks("auto_approvals_listed")],
 )
-async def list_auto_approvals(tx: TxDep) -> list[AutoApprovalOut]:
+async def list_auto_approvals(tx: ReadTxDep) -> list[AutoApprovalOut]:
     """Lista os CPFs cujas compras já começam aprovadas, e em que meses."""
     return await configuration.list_auto_approvals(tx)
 

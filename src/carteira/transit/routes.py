@@ -19,7 +19,7 @@ from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import ReadsDep, TxDep
+from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.transit import operations, queries, service, taps, waiting
 from carteira.transit.errors import CardNotFound, PaymentRequired
 from carteira.transit.moves import Direction, MoveQueue, MoveRequest, count_move
@@ -216,7 +216,7 @@ async def send_taps(
     "/taps/waiting", summary="Viagens com relógio impossível", dependencies=[looks("waiting_taps_listed")]
 )
 async def list_waiting_taps(
-    tx: TxDep, _who: Reviewer, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, _who: Reviewer, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[WaitingTapOut]:
     """Lista as viagens guardadas que esperam um operador, na ordem em que chegaram."""
     page = asked.page(await waiting.listed(tx, limit=asked.limit + 1, after=asked.after), lambda tap: tap.id)
@@ -276,7 +276,9 @@ async def recharge_for_cash(
         reads("cards' numbers for validators; whose they are is not shown"),
     ],
 )
-async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)) -> Page[DeniedCardOut]:
+async def list_denied_cards(
+    tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID, dated=False)
+) -> Page[DeniedCardOut]:
     """Lista para os validadores os cartões bloqueados, cancelados ou com viagem em aberto."""
     rows = await queries.denied_cards(tx, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda card: card.id).map(DeniedCardOut.model_validate)
@@ -284,7 +286,7 @@ async def list_denied_cards(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID,
 
 @transit_router.get("/debts", summary="Minhas viagens a pagar")
 async def list_debts(
-    tx: TxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS, oldest_first=True)
+    tx: ReadTxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS, oldest_first=True)
 ) -> DebtsOut:
     """Lista as viagens que o saldo não cobriu, na ordem em que a próxima recarga as paga."""
     rows = await queries.debts(tx, who.user_id, limit=asked.limit + 1, after=asked.after)

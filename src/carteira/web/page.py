@@ -194,11 +194,11 @@ class Outcome:
         return self.again or done
 
 
-def _open(request: Request, visitor: Visitor, client: identity.ClientDep) -> WebPage:
+async def _open(request: Request, visitor: Visitor, client: identity.ClientDep) -> WebPage:
     return WebPage(request, browser_at(request), renderer_of(request), visitor, client)
 
 
-def _signed(request: Request, who: Who, client: identity.ClientDep) -> WebPage:
+async def _signed(request: Request, who: Who, client: identity.ClientDep) -> WebPage:
     return WebPage(request, browser_at(request), renderer_of(request), who, client)
 
 

@@ -27,7 +27,7 @@ from carteira.kit.web.client_address import client_address
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.public_address import public_address
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
@@ -117,14 +117,14 @@ async def add_client(body: ClientIn, tx: TxDep, who: Writer, response: Response)
 
 
 @router.get("/clients", summary="Clientes", dependencies=[claims("clients:read"), _machines])
-async def get_clients(tx: TxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ClientOut]:
+async def get_clients(tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ClientOut]:
     """Lista os clientes, do mais novo ao mais antigo, também os encerrados."""
     rows = await service.list_clients(tx, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(ClientOut.model_validate)
 
 
 @router.get("/clients/{client_id}", summary="Um cliente", dependencies=[claims("clients:read"), _machines])
-async def get_client(client_id: UUID, tx: TxDep) -> ClientOut:
+async def get_client(client_id: UUID, tx: ReadTxDep) -> ClientOut:
     """Mostra um cliente e as credenciais que valem."""
     return ClientOut.model_validate(await service.client(tx, client_id))
 

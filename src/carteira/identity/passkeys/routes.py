@@ -14,7 +14,7 @@ from carteira.identity.sessions.schemas import TokensOut
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/auth/passkeys", tags=["identity"])
 
@@ -52,7 +52,7 @@ async def login(
 
 
 @router.get("", summary="Minhas chaves de acesso")
-async def get_passkeys(tx: TxDep, who: Who) -> Page[PasskeyOut]:
+async def get_passkeys(tx: ReadTxDep, who: Who) -> Page[PasskeyOut]:
     """Lista as próprias chaves, da mais antiga à mais nova; são no máximo vinte."""
     items = [PasskeyOut.model_validate(item) for item in await passkeys.list_passkeys(tx, who.user_id)]
     return Page(items=items, next_cursor=None)

@@ -15,7 +15,7 @@ from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/users", tags=["identity"])
 
@@ -24,7 +24,7 @@ Prover = Annotated[Principal, claims("identity:prove")]
 
 @router.get("/cpf-disputes", summary="CPFs que duas pessoas comprovaram", dependencies=[looks("cpf_disputes_listed")])
 async def list_disputes(
-    tx: TxDep, _who: Prover, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, _who: Prover, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[CpfDisputeOut]:
     """Lista os casos abertos, do mais antigo ao mais novo. Ninguém é movido enquanto um operador não decide."""
     rows = await proofs.cases(tx, limit=asked.limit + 1, after=asked.after)

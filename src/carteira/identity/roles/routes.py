@@ -10,7 +10,7 @@ from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
@@ -21,14 +21,16 @@ _nobodys = reads("roles and claims as such; who holds them is not shown")
 
 
 @router.get("/roles", summary="Papéis", dependencies=[claims("users:write"), _nobodys])
-async def get_roles(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)) -> Page[WholeRoleOut]:
+async def get_roles(
+    tx: ReadTxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)
+) -> Page[WholeRoleOut]:
     """Lista os papéis e as permissões que cada um dá."""
     rows = await roles.list_roles(tx, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: roles.NumberKey(row.id)).map(WholeRoleOut.model_validate)
 
 
 @router.get("/roles/{role_id}", summary="Um papel", dependencies=[claims("users:write"), _nobodys])
-async def get_role(role_id: RoleId, tx: TxDep) -> WholeRoleOut:
+async def get_role(role_id: RoleId, tx: ReadTxDep) -> WholeRoleOut:
     """Mostra um papel e as permissões que ele dá."""
     return WholeRoleOut.model_validate(await roles.whole(tx, role_id))
 
@@ -65,7 +67,7 @@ async def delete_role(role_id: RoleId, tx: TxDep, who: Writer) -> None:
 
 
 @router.get("/claims", summary="Permissões", dependencies=[claims("users:write"), _nobodys])
-async def get_claims(tx: TxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)) -> Page[ClaimOut]:
+async def get_claims(tx: ReadTxDep, asked: PageRequest[roles.NumberKey] = page_of(roles.BY_NUMBER)) -> Page[ClaimOut]:
     """Lista as permissões."""
     rows = await roles.list_claims(tx, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: roles.NumberKey(row.id)).map(ClaimOut.model_validate)

@@ -16,7 +16,7 @@ _DEVICE_LENGTH = 200
 _TOKEN_LENGTH = 100
 
 
-def _client(request: Request, runtime: IdentityDep) -> Client:
+async def _client(request: Request, runtime: IdentityDep) -> Client:
     agent = "".join(character for character in request.headers.get("user-agent", "") if character.isprintable())
     https = runtime.config.https
     # A device of before the address was https goes on being known by its plain cookie.

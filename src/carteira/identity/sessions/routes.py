@@ -11,7 +11,7 @@ from carteira.identity.sessions.schemas import RefreshIn, SessionOut, TokensOut
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 
@@ -34,7 +34,7 @@ async def logout(body: RefreshIn, tx: TxDep, identity: IdentityDep) -> None:
 
 
 @router.get("/auth/sessions", summary="Minhas sessões")
-async def get_sessions(tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[SessionOut]:
+async def get_sessions(tx: ReadTxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[SessionOut]:
     """Lista as sessões abertas, da mais nova à mais antiga."""
     rows = await sessions.list_sessions(tx, who.user_id, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.id).map(lambda item: SessionOut.of(item, current=item.id == who.session_id))

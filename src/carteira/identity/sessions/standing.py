@@ -36,7 +36,7 @@ from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.security.rate_limits import is_within
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import EVERY_CLAIM, Bindings, Principal, SignIn
+from carteira.kit.web.access import EVERY_CLAIM, Bindings, Overtaken, Principal, SignIn
 from carteira.kit.web.client_address import client_address
 from carteira.kit.web.problems import NotAuthenticated
 from carteira.kit.web.public_address import route_path
@@ -180,16 +180,26 @@ class SessionStandings:
             subject,
             session_id,
             only_to_change_password=(request.method, route_path(request)) == _ALLOWED_BEFORE_CHANGE,
+            request=request,
         )
 
-    async def principal(self, user_id: UUID, session_id: UUID, *, only_to_change_password: bool = False) -> Principal:
+    async def principal(
+        self,
+        user_id: UUID,
+        session_id: UUID,
+        *,
+        only_to_change_password: bool = False,
+        request: Request | None = None,
+    ) -> Principal:
         """Give who acts in a session, as it stands now.
 
         Raises:
             NotAuthenticated: the session is over.
             PasswordChangeRequired: the session may only change its generated password, and asks for something else.
         """
-        standing = await self._live(_Key("person", user_id, session_id))
+        key = _Key("person", user_id, session_id)
+        standing = self._remembered(key, request) if request is not None else None
+        standing = standing or await self._live(key)
         if standing.must_change_password and not only_to_change_password:
             raise PasswordChangeRequired
         withheld = frozenset[str]()
@@ -198,6 +208,31 @@ class SessionStandings:
         return Principal(
             user_id, standing.claims - withheld, session_id, withheld, standing.sign_in, scopes=standing.scopes
         )
+
+    def _remembered(self, key: _Key, request: Request) -> _Standing | None:
+        """Give what is remembered of a standing to a request that confirms late, if it lets the request in.
+
+        Redis is asked for the marks at once; `request.state.confirm` awaits its answer.
+        """
+        if not getattr(request.state, "confirms_late", False):
+            return None
+        known = self._cache.get(key)
+        if (
+            known is None
+            or time.monotonic() - known.read_at >= CACHE_SECONDS
+            or known.must_change_password
+            or (known.expires_at is not None and known.expires_at <= clock.now())
+            or not is_within(client_address(request), known.networks)
+        ):
+            return None
+        marks = self._questions.put(_mark(key.id))
+
+        async def confirm() -> None:
+            if await marks != known.marks:
+                raise Overtaken
+
+        request.state.confirm = confirm
+        return known
 
     async def _live(self, key: _Key) -> _Standing:
         """Give a standing that holds now.
@@ -212,7 +247,7 @@ class SessionStandings:
 
     async def _client(self, request: Request, key: _Key, scope: object) -> Principal:
         """Take a client's token, which may be narrowed to a scope of claims; clients have no second factor."""
-        standing = await self._live(key)
+        standing = self._remembered(key, request) or await self._live(key)
         if not is_within(client_address(request), standing.networks):
             raise NotAuthenticated
         narrowed = standing.claims if scope is None else standing.claims & frozenset(str(scope).split())

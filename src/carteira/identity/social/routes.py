@@ -26,7 +26,7 @@ from carteira.identity.social.schemas import (
 from carteira.kit.web.access import Who, public
 from carteira.kit.web.json_route import JsonRoute, any_query
 from carteira.kit.web.pagination import Page
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
 
@@ -139,7 +139,7 @@ async def verify_code(
 
 
 @router.get("/social", summary="Minhas contas ligadas")
-async def get_accounts(tx: TxDep, who: Who) -> Page[SocialAccountOut]:
+async def get_accounts(tx: ReadTxDep, who: Who) -> Page[SocialAccountOut]:
     """Lista as contas do gov.br, do Google e da Meta que entram na própria conta."""
     items = [SocialAccountOut.model_validate(item) for item in await social.list_accounts(tx, who.user_id)]
     return Page(items=items, next_cursor=None)

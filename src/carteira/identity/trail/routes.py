@@ -13,7 +13,7 @@ from carteira.kit.web.access import claims, looks
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
 LOOK = "audit_read"
@@ -23,7 +23,7 @@ Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="O 
 
 @router.get("/audit", summary="Auditoria", dependencies=[claims("audit:read"), looks(LOOK)])
 async def list_audit(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
-    tx: TxDep,
+    tx: ReadTxDep,
     period: PeriodDep,
     actor: Annotated[UUID | None, Query(description="Quem fez")] = None,
     subject: Annotated[UUID | None, Query(description="De quem é; só ids, nunca um CPF")] = None,

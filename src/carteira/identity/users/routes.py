@@ -44,7 +44,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, public,
 from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import ReadsDep, TxDep
+from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 
 TWO_FOR_CONTACTS: dict[int | str, dict[str, Any]] = {
     202: {"model": WaitingOut, "description": "Contato de outra pessoa, em produção: espera um segundo operador"}
@@ -100,7 +100,7 @@ async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUs
     return NewUserOut(**shown.model_dump(), generated_password=generated)
 
 
-def _filters(
+async def _filters(
     q: Annotated[
         str | None,
         Query(
@@ -119,7 +119,7 @@ FiltersDep = Annotated[queries.Filters, Depends(_filters)]
 
 @router.get("", summary="Procurar usuários", dependencies=[looks("user_listed")])
 async def list_users(
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Reader,
     filters: FiltersDep,
     asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
@@ -154,7 +154,7 @@ async def get_data(tx: TxDep, who: Who, identity: IdentityDep) -> JSONResponse:
 
 @router.get("/me/accesses", summary="Quem consultou os meus dados")
 async def get_accesses(
-    tx: TxDep, who: Who, identity: IdentityDep, asked: PageRequest[UUID] = page_of(BY_ID)
+    tx: ReadTxDep, who: Who, identity: IdentityDep, asked: PageRequest[UUID] = page_of(BY_ID)
 ) -> Page[DataAccessOut]:
     """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
     rows = await trail.accesses_to(tx, who.user_id, identity.ids_of, limit=asked.limit + 1, before=asked.after)
@@ -171,7 +171,7 @@ async def _consents(tx: TxDep, who: Principal) -> Page[ConsentOut]:
 
 
 @router.get("/me/consents", summary="Meus consentimentos")
-async def get_consents(tx: TxDep, who: Who) -> Page[ConsentOut]:
+async def get_consents(tx: ReadTxDep, who: Who) -> Page[ConsentOut]:
     """Lista a resposta que vale para cada finalidade já perguntada (LGPD, art. 8º)."""
     return await _consents(tx, who)
 
@@ -186,7 +186,7 @@ async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) ->
 
 @router.get("/report", summary="Relatório de papéis e permissões", dependencies=[looks("users_reported")])
 async def get_report(
-    tx: TxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[ReportLine]:
     """Nome, e-mail, papel e permissões de cada usuário."""
     rows = await queries.report(tx, limit=asked.limit + 1, after=asked.after)
@@ -220,7 +220,7 @@ async def get_export(
 
 
 @router.get("/{user_id}", summary="Dados de um usuário", dependencies=[looks("user_read")])
-async def get_user(user_id: UUID, tx: TxDep, who: Who) -> UserOut:
+async def get_user(user_id: UUID, tx: ReadTxDep, who: Who) -> UserOut:
     """Mostra um usuário: a si mesmo, ou outro com a permissão `users:read`."""
     require_self_or(who, user_id, "users:read")
     view = await queries.person(tx, user_id)
@@ -335,7 +335,7 @@ async def delete_suspension(user_id: UUID, tx: TxDep, who: Suspender, identity: 
 
 
 @router.get("/{user_id}/role", summary="Papel de um usuário", dependencies=[looks("role_read")])
-async def get_role(user_id: UUID, tx: TxDep, who: Who) -> RoleOut:
+async def get_role(user_id: UUID, tx: ReadTxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
     require_self_or(who, user_id, "users:read")
     role = await roles.role_of(tx, user_id)
@@ -356,7 +356,7 @@ async def _claims(tx: TxDep, user_id: UUID) -> Page[ClaimOut]:
 
 
 @router.get("/{user_id}/claims", summary="Permissões de um usuário", dependencies=[looks("claims_read")])
-async def get_claims(user_id: UUID, tx: TxDep, _who: Writer) -> Page[ClaimOut]:
+async def get_claims(user_id: UUID, tx: ReadTxDep, _who: Writer) -> Page[ClaimOut]:
     """Lista as permissões que o usuário tem."""
     held = await _claims(tx, user_id)
     await audit.record_looks(tx, "claims_read", [user_id])

@@ -1,13 +1,14 @@
 """The pool of connections, and the one place where transactions begin and end: one per request or job."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
@@ -28,7 +29,7 @@ from carteira.kit.db.errors import (
 from carteira.kit.db.gate import Gate
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.reads import Reads
-from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, Tx
+from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, ReadingSession, Tx
 from carteira.kit.db.wakes import Wakes, wrote_what_is_followed
 
 _SERVER_SETTINGS = {
@@ -39,6 +40,8 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 """Of every connection, where `options` of the address do not say otherwise; times in milliseconds."""
+_unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
+"""Whether a connection is taken from the pool without asking it for a sign of life: who only reads may read again."""
 
 
 class Database:
@@ -58,12 +61,17 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's text goes to the log, a statement's values do not
         )
         event.listen(self.engine.sync_engine, "connect", _look)
+        event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
         event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
+        self._readings = async_sessionmaker(
+            self.engine.execution_options(isolation_level="AUTOCOMMIT"),
+            sync_session_class=ReadingSession,
+            expire_on_commit=False,
+        )
         self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS, gate=self.gate)
         self.reads = Reads(self._lean.fetch)
 
@@ -80,27 +88,34 @@ class Database:
         """
         self.gate.pass_through()
         failure: CommitThenRaise | None = None
-        try:
+        with _as_facts():
             async with self._sessions.begin() as session:
                 try:
                     yield session
                 except CommitThenRaise as raised:
                     failure = raised
             await self._after_commit(session)
-        except DBAPIError as error:
-            if sqlstate_of(error) in {"55P03", "40P01"}:
-                raise OperationInProgress from error
-            if sqlstate_of(error) in NOT_STORABLE:
-                raise TextNotStorable from error
-            if is_connection_lost(error):
-                raise DatabaseDown from error
-            raise
-        except (PoolTimeout, *DRIVER_ERRORS) as error:
-            if is_connection_lost(error):
-                raise DatabaseDown from error
-            raise
         if failure is not None:
             raise failure.error from failure
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """Open a session that only reads: each statement is one trip, and sees what is committed by then.
+
+        A connection is not asked for a sign of life before: whoever reads may read once more.
+
+        Raises:
+            DatabaseDown: PostgreSQL is unreachable, or the connection was dead; a new one is taken the next time.
+            OperationInProgress, TextNotStorable: as `transaction`.
+        """
+        self.gate.pass_through()
+        token = _unasked.set(True)
+        try:
+            with _as_facts():
+                async with self._readings() as session:
+                    yield session
+        finally:
+            _unasked.reset(token)
 
     async def _after_commit(self, session: Tx) -> None:
         for work in session.info.pop(_AFTER_COMMIT, ()):
@@ -153,6 +168,39 @@ class Database:
 def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
     """Look at the positions before a new connection is used."""
     connection.run_async(positions.look)
+
+
+def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
+    """Have a connection that is dead replaced before a transaction begins on it, by one trip.
+
+    Raises:
+        InvalidatePoolError: it is dead, and so are the others of the pool; a new one is opened.
+    """
+    if record.fresh or _unasked.get():
+        return
+    try:
+        connection.run_async(lambda driver: driver.fetchrow(";"))
+    except DRIVER_ERRORS as error:
+        raise InvalidatePoolError from error
+
+
+@contextmanager
+def _as_facts() -> Iterator[None]:
+    """Raise what the driver and the pool raise as what it is to whoever asked."""
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate_of(error) in {"55P03", "40P01"}:
+            raise OperationInProgress from error
+        if sqlstate_of(error) in NOT_STORABLE:
+            raise TextNotStorable from error
+        if is_connection_lost(error):
+            raise DatabaseDown from error
+        raise
+    except (PoolTimeout, *DRIVER_ERRORS) as error:
+        if is_connection_lost(error):
+            raise DatabaseDown from error
+        raise
 
 
 def _give_up_restored(context: ExceptionContext) -> None:

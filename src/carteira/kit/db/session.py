@@ -28,6 +28,15 @@ def _refresh_known_rows(state: ORMExecuteState) -> None:
         state.update_execution_options(populate_existing=True)
 
 
+class ReadingSession(CurrentSession):
+    """A session whose statements are transactions of their own. It holds nothing that waits to be written."""
+
+
+@event.listens_for(ReadingSession, "before_flush")
+def _refuse_to_write(*_arguments: object) -> None:
+    raise TypeError("a session that only reads was given rows to write")
+
+
 class LeanTx(Protocol):
     """An open transaction on the driver itself (asyncpg's connection), for the few verbs that a hot path calls."""
 

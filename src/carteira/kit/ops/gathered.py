@@ -23,12 +23,16 @@ class Gathered(Generic[Question, Answer]):
 
     async def ask(self, question: Question) -> Answer:
         """Return the answer; raise what the trip raised."""
+        return await self.put(question)
+
+    def put(self, question: Question) -> asyncio.Future[Answer]:
+        """Have a question asked, and return what will hold its answer."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, answer))
         if self._trips is None or self._trips.done() or self._trips.get_loop() is not loop:
             self._trips = loop.create_task(self._travel(), name="gathered questions")
-        return await answer
+        return answer
 
     async def _travel(self) -> None:
         while self._waiting:

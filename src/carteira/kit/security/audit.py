@@ -5,7 +5,7 @@ the request (`during`), and named by whoever acts outside of one. A look names o
 id under which a module knows somebody without one (a benefit account, a CPF's pseudonym in credit).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -66,10 +66,12 @@ class Request:
         nothing_done: Whether it was answered without doing anything: a refusal, or an answer given again.
         shown: How many other people it has shown.
         wait_seconds: For how long it shows nobody else, since its actor has looked at too many; None: it may.
+        confirm: Makes sure of the actor before anything is written; None: they are sure.
     """
 
     actor: Actor
     session_id: UUID | None
+    confirm: Callable[[], Awaitable[None]] | None = None
     acts: list[str] = field(default_factory=list)
     looked: bool = False
     by_claim: bool = False
@@ -104,9 +106,11 @@ By = Actor | UUID | Literal[_FromRequest.ACTOR] | None
 
 
 @contextmanager
-def during(actor: Actor, session_id: UUID | None) -> Iterator[Request]:
-    """Let what is recorded within the block be by who a request comes from."""
-    request = Request(actor, session_id)
+def during(
+    actor: Actor, session_id: UUID | None, confirm: Callable[[], Awaitable[None]] | None = None
+) -> Iterator[Request]:
+    """Let what is recorded within the block be by who a request comes from, whom `confirm` makes sure of before."""
+    request = Request(actor, session_id, confirm)
     token = _request.set(request)
     try:
         yield request
@@ -123,6 +127,12 @@ def nothing_done() -> None:
     """Say that the request is answered without doing anything: there is nothing to record."""
     if request := _request.get():
         request.nothing_done = True
+
+
+async def _make_sure() -> None:
+    request = _request.get()
+    if request is not None and request.confirm is not None:
+        await request.confirm()
 
 
 def _row(action: str, by: By, subject: UUID | None, details: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +195,7 @@ def act_row(
 async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of `act_row` or `look_rows` with the transaction, in one statement; a row that is there stays."""
     if rows:
+        await _make_sure()
         await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
         wakes.followed(tx)
 
@@ -215,6 +226,7 @@ class Look:
     async def at(self, tx: Tx, subjects: Iterable[UUID | None]) -> None:
         """Write that these people are shown, in one statement."""
         if rows := self.rows(subjects):
+            await _make_sure()
             ids = {"ids": [row["id"] for row in rows], "subjects": [row["subject_id"] for row in rows]}
             await tx.execute(_INSERT_LOOKS, self.row | ids)
 

@@ -6,8 +6,10 @@ are compared after each; `carteira_audit_missing_total` counts those that differ
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -179,9 +181,35 @@ class Bindings:
 
 
 Authenticate = Callable[[Request, str], Awaitable[Principal]]
-"""Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it on `app.state`."""
+"""Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it on `app.state`.
 
-_bearer = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
+A request that confirms late (`confirms_late`) may be given who is remembered: what makes sure that they still stand as
+they did is then `request.state.confirm`."""
+
+
+class Overtaken(Exception):
+    """Who asks does not stand as was remembered: the request is to be answered again by what is true now."""
+
+
+def confirms_late(request: Request, *, late: bool = True) -> None:
+    """Say that a request awaits `confirm` itself: before its answer leaves, and before it writes anything."""
+    request.state.confirms_late = late
+    request.state.confirm = None
+
+
+async def confirm(request: Request) -> None:
+    """Make sure that who asks stands as they were taken to; costs nothing where that was known from the beginning.
+
+    Raises:
+        Overtaken: they do not; nothing of this request may leave.
+    """
+    pending: Callable[[], Awaitable[None]] | None = getattr(request.state, "confirm", None)
+    if pending is not None:
+        await pending()
+        request.state.confirm = None
+
+
+bearer = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
 ByCookie = Callable[[Request], Awaitable[Principal | None]]
@@ -199,10 +227,12 @@ async def _principal(request: Request, token: str | None) -> Principal | None:
     return await authenticate(request, token)
 
 
-async def _visitor(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> AsyncIterator[Principal | None]:
+@asynccontextmanager
+async def visit(request: Request, token: str | None) -> AsyncIterator[Principal | None]:
     """Authenticate who sends a token; what they leave in the audit is by them, and compared with what the route says.
 
-    "function" scope, as the transaction's: it ends before the answer is sent.
+    Raises:
+        Overtaken: what was done within the block was for who does not stand as was remembered, whatever came of it.
     """
     principal = await _principal(request, token)
     if principal is None:
@@ -210,8 +240,13 @@ async def _visitor(request: Request, token: Annotated[str | None, Depends(_beare
         return
     request.state.principal = principal
     structlog.contextvars.bind_contextvars(actor_kind=principal.actor.kind, actor_id=principal.actor.id)
-    with audit.during(principal.actor, principal.session_id) as left:
-        yield principal
+    with audit.during(principal.actor, principal.session_id, partial(confirm, request)) as left:
+        try:
+            yield principal
+        except Exception:
+            await confirm(request)
+            raise
+        await confirm(request)
     if left.shown and (limit := _look_limit(request, principal)):
         await limit.count(principal.id, left.shown)
     kind: Acts | Looks | PlainReads | None = getattr(request.state, "kind", None)
@@ -219,6 +254,12 @@ async def _visitor(request: Request, token: Annotated[str | None, Depends(_beare
         route = getattr(request.scope.get("route"), "path", "")
         audit_missing.labels(route).inc()
         log.error("audit missing", route=route, method=request.method, acts=left.acts, looked=left.looked)
+
+
+async def visitor(request: Request, token: Annotated[str | None, Depends(bearer)]) -> AsyncIterator[Principal | None]:
+    """Give who asks. "function" scope, as the transaction's: it ends before the answer is sent."""
+    async with visit(request, token) as principal:
+        yield principal
 
 
 def _look_limit(request: Request, principal: Principal) -> LookLimit | None:
@@ -229,7 +270,7 @@ def _look_limit(request: Request, principal: Principal) -> LookLimit | None:
     return limit
 
 
-Visitor = Annotated[Principal | None, Depends(_visitor, scope="function")]
+Visitor = Annotated[Principal | None, Depends(visitor, scope="function")]
 """A parameter of a public route that treats a signed-in person otherwise; a bad token is refused, not ignored."""
 
 

@@ -22,6 +22,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from carteira.kit.values.exact_json import parse_strict_json
+from carteira.kit.web import reading
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 
 
@@ -62,8 +63,19 @@ def polled() -> DependsMarker:
 class JsonRoute(APIRoute):
     """A route of ours; every router names it as its `route_class`. No parameter of a query is a list.
 
-    Pages that links of messages open take any query: mail programs and providers add names of their own.
+    Pages that links of messages open take any query: mail programs and providers add names of their own. One that only
+    reads is answered by `kit.web.reading`.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - as FastAPI's
+        """Make a route.
+
+        Raises:
+            TypeError: it only reads, and depends on what that has no need of.
+        """
+        super().__init__(path, endpoint, **options)
+        if reading.only_reads(self):
+            self.app = reading.ReadingRoute(self, self._take, self._give)
 
     @property
     def is_polled(self) -> bool:
@@ -78,16 +90,24 @@ class JsonRoute(APIRoute):
             return None
         return frozenset(_query_names(self.dependant))
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Hand the request on as one that reads JSON strictly, unless its query says something twice or unknown.
+    def _take(self, request: Request) -> Request:
+        """Hand the request on as one that reads JSON strictly, unless its query says something twice or unknown."""
+        if request.scope["query_string"]:
+            _insist_on_one_meaning(request, self._known)
+        request.state.kind = self._kind
+        return _Request(request.scope, request.receive)
 
-        Markers are not resolved with each request.
-        """
-        known = self.known_queries()
-        is_polled = self.is_polled
+    def _give(self, request: Request, response: Response) -> Response:
+        """Hand the answer on; who polls and has it already is told only so."""
+        return _unless_known(request, response) if self._is_polled else response
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Make what answers. Markers are not resolved with each request."""
+        self._known = self.known_queries()
+        self._is_polled = self.is_polled
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
-        kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
+        self._kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
         self.dependant = replace(
             whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Marker)]
         )
@@ -95,11 +115,7 @@ class JsonRoute(APIRoute):
         self.dependant = whole
 
         async def handle(request: Request) -> Response:
-            if request.scope["query_string"]:
-                _insist_on_one_meaning(request, known)
-            request.state.kind = kind
-            response = await handler(_Request(request.scope, request.receive))
-            return _unless_known(request, response) if is_polled else response
+            return self._give(request, await handler(self._take(request)))
 
         return handle
 

@@ -20,7 +20,7 @@ from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/pending", tags=["operation"])
 
@@ -118,7 +118,7 @@ def _members(row: PendingOperation, names: Mapping[UUID, str]) -> dict[str, Any]
     dependencies=[polled(), reads("operations by summaries, which hold no personal data")],
 )
 async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Who,
     desk: DeskDep,
     status: Annotated[Status | None, Query(description="Sem ele, todas")] = None,
@@ -159,7 +159,7 @@ async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut
     response_model=WholePendingOperationOut,
     dependencies=[polled(), looks("pending_operation_read")],
 )
-async def get_pending(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep) -> Response:
+async def get_pending(operation_id: OperationId, tx: ReadTxDep, who: Who, desk: DeskDep) -> Response:
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
     row = await desk.find(tx, who, operation_id)
     await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))

@@ -10,21 +10,35 @@ from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import Tx
 
 
-async def _transaction(request: Request) -> AsyncIterator[Tx]:
+async def transaction(request: Request) -> AsyncIterator[Tx]:
+    """Open the request's transaction."""
     database: Database = request.app.state.database
     async with database.transaction() as tx:
         yield tx
 
 
 # "function" scope: FastAPI would otherwise send the answer first and commit after it.
-TxDep = Annotated[Tx, Depends(_transaction, scope="function")]
+TxDep = Annotated[Tx, Depends(transaction, scope="function")]
 """A route's transaction, committed before its answer is sent."""
 
 
-async def _reads(request: Request) -> Reads:
+async def reads(request: Request) -> Reads:
+    """Give what queries on the driver are run by."""
     database: Database = request.app.state.database
     return database.reads
 
 
-ReadsDep = Annotated[Reads, Depends(_reads)]
+ReadsDep = Annotated[Reads, Depends(reads)]
 """What a route reads by that needs neither locks nor writes: each query is one trip."""
+
+
+async def reading(request: Request) -> AsyncIterator[Tx]:
+    """Open a session that only reads."""
+    database: Database = request.app.state.database
+    async with database.reading() as tx:
+        yield tx
+
+
+ReadTxDep = Annotated[Tx, Depends(reading, scope="function")]
+"""A session for routes that only read, by queries that are made as they are asked for: each of its statements is one
+trip and a transaction of its own. The rows of a look are committed as they are written, before the answer."""

@@ -128,12 +128,20 @@ def _asked(days: "Days", pocket: str, words: str) -> StatementAsked:
 class Days:
     """Which days an address asks for: a month, or freely."""
 
-    month: Annotated[str, Query(alias="mes", max_length=7)] = ""
-    first: Annotated[str, Query(alias="de", max_length=10)] = ""
-    last: Annotated[str, Query(alias="ate", max_length=10)] = ""
+    month: str
+    first: str
+    last: str
 
 
-AskedDays = Annotated[Days, Depends()]
+async def _days(
+    month: Annotated[str, Query(alias="mes", max_length=7)] = "",
+    first: Annotated[str, Query(alias="de", max_length=10)] = "",
+    last: Annotated[str, Query(alias="ate", max_length=10)] = "",
+) -> Days:
+    return Days(month, first, last)
+
+
+AskedDays = Annotated[Days, Depends(_days)]
 PocketKey = Annotated[str, Query(alias="saldo", max_length=60)]
 Words = Annotated[str, Query(alias="q", max_length=100)]
 

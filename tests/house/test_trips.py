@@ -1,0 +1,250 @@
+"""How often each route travels to PostgreSQL and to Redis: a read once to each, and what is more says why."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import pytest
+
+from carteira import demo
+from carteira.embedded import Endpoints
+from carteira.modules import OPTIONAL_MODULES
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.contract import openapi_document
+from tests.support.credit import PURPOSE, fill_bases
+from tests.support.databases import NewDatabase
+from tests.support.money_moves import MONEY_MOVES
+from tests.support.people import Person
+from tests.support.things import Things, sign_in_demo, things_of
+from tests.support.trips import Trips, count_trips, counted
+
+PATHS = openapi_document()["paths"]
+ASKS = 4
+"""The first one prepares statements, and who asks is read of PostgreSQL once in a while: the fewest trips count."""
+
+
+@dataclass(frozen=True)
+class Most:
+    """How many trips a route makes where it makes more than it should, and why."""
+
+    postgres: int
+    redis: int
+    why: str = ""
+
+
+_WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (?!audit_log\b)\w|\bFOR UPDATE\b")
+READ, MONEY = Most(1, 1), Most(2, 1)
+_LOOK = "who is shown is read first, then the look's row is written; Redis counts whom operators look at"
+_RARE = "an operator's list, asked for a few times a day: it stays as it reads best"
+_DOORS = "it is put together of what several doors and tables give, each by a query of its own"
+_WHOLE = "everything about somebody, or about everybody: one state of the database, or a stream"
+_CREDIT = "three stores; each look at base A is a link of the log's chain, written before it is answered"
+_READY = "it asks each dependency whether it is there, as a request would"
+_TAKES_OVER = "whoever is first takes over the topics that the release brought: a transaction"
+_SESSION = "a session's transaction, with its sign of life, begin and commit around what the verb reads and writes"
+EXCEPTIONS: dict[str, Most] = {
+    "GET /clients/{client_id} (operator)": Most(3, 1, _RARE),
+    "GET /transit/taps/waiting (operator)": Most(1, 2, _LOOK),
+    "GET /chatbot/topics (operator)": Most(5, 1, _TAKES_OVER),
+    "GET /chatbot/topics/{slug} (operator)": Most(5, 1, _TAKES_OVER),
+    "GET /chatbot/topics/{slug}/versions (operator)": Most(6, 1, _TAKES_OVER),
+    "GET /health/ready (own)": Most(6, 1, _READY),
+    "GET /health/ready (operator)": Most(6, 1, _READY),
+    "GET /pending (own)": Most(2, 1, _DOORS),
+    "GET /pending (operator)": Most(2, 1, _RARE),
+    "GET /pending/{operation_id} (own)": Most(2, 1, _DOORS),
+    "GET /pending/{operation_id} (operator)": Most(3, 2, _LOOK),
+    "GET /users/cpf-disputes (operator)": Most(1, 2, _LOOK),
+    "GET /users (operator)": Most(2, 4, _LOOK),
+    "GET /users/me/accesses (own)": Most(7, 1, _DOORS),
+    "GET /users/me/accesses (operator)": Most(7, 1, _RARE),
+    "GET /users/report (operator)": Most(2, 4, _LOOK),
+    "GET /users/{user_id} (operator)": Most(2, 4, _LOOK),
+    "GET /users/{user_id}/role (operator)": Most(2, 4, _LOOK),
+    "GET /users/{user_id}/claims (operator)": Most(3, 4, _LOOK),
+    "GET /roles (operator)": Most(2, 1, _RARE),
+    "GET /roles/{role_id} (operator)": Most(2, 1, _RARE),
+    "GET /clients (operator)": Most(3, 1, _RARE),
+    "GET /audit (operator)": Most(2, 4, _LOOK),
+    "GET /ledger/accounts/{account_id} (operator)": Most(2, 4, _LOOK),
+    "GET /ledger/accounts/{account_id}/balance (operator)": Most(2, 4, _LOOK),
+    "GET /ledger/accounts/{account_id}/statement (own)": Most(2, 1, _DOORS),
+    "GET /ledger/accounts/{account_id}/statement (operator)": Most(3, 4, _LOOK),
+    "GET /ledger/entries/{entry_id} (operator)": Most(5, 4, _LOOK),
+    "GET /transactions (own)": Most(2, 1, _DOORS),
+    "GET /transactions (operator)": Most(4, 4, _LOOK),
+    "GET /transactions/{transaction_id} (own)": Most(3, 1, _DOORS),
+    "GET /transactions/{transaction_id} (operator)": Most(5, 4, _LOOK),
+    "GET /benefits/employers (operator)": Most(2, 1, _RARE),
+    "GET /benefits/employers/{employer_id} (operator)": Most(2, 1, _RARE),
+    "GET /benefits/employers/{employer_id}/members (operator)": Most(2, 1, _RARE),
+    "GET /benefits/accounts/{account} (own)": Most(3, 1, _DOORS),
+    "GET /benefits/accounts/{account} (operator)": Most(5, 4, _LOOK),
+    "GET /benefits/accounts/{account}/statement (own)": Most(4, 1, _DOORS),
+    "GET /benefits/accounts/{account}/statement (operator)": Most(6, 4, _LOOK),
+    "GET /benefits/waiting-accounts (own)": Most(2, 1, _DOORS),
+    "GET /benefits/waiting-accounts (operator)": Most(2, 1, _RARE),
+    "GET /benefits/categories (operator)": Most(4, 1, _RARE),
+    "GET /benefits/categories/{category} (operator)": Most(4, 1, _RARE),
+    "GET /documents/reviews (operator)": Most(1, 2, _LOOK),
+    "GET /documents/reviews/{document_id} (operator)": Most(3, 4, _LOOK),
+    "GET /documents/{document_id}/versions (own)": Most(2, 1, _DOORS),
+    "GET /transport-cards/{card_number}/history (own)": Most(2, 1, _DOORS),
+    "GET /transit/debts (own)": Most(2, 1, _DOORS),
+    "GET /transit/debts (operator)": Most(2, 1, _RARE),
+    "GET /purchases (own)": Most(5, 1, _DOORS),
+    "GET /purchases (operator)": Most(5, 4, _LOOK),
+    "GET /purchases/{purchase_id} (own)": Most(6, 1, _DOORS),
+    "GET /purchases/{purchase_id} (operator)": Most(6, 4, _LOOK),
+    "GET /cashback/balance (own)": Most(2, 1, _DOORS),
+    "GET /cashback/statement (own)": Most(2, 1, _DOORS),
+    "GET /cashback/months (own)": Most(5, 1, _DOORS),
+    "GET /cashback/months (operator)": Most(4, 2, _LOOK),
+    "GET /cashback/auto-approvals (operator)": Most(2, 4, _LOOK),
+    "GET /credit/{cpf} (operator)": Most(8, 7, _CREDIT),
+    "GET /credit/{cpf}/base-a (operator)": Most(8, 6, _CREDIT),
+    "GET /credit/{cpf}/base-b (operator)": Most(1, 6, _CREDIT),
+    "GET /credit/{cpf}/base-c (operator)": Most(1, 5, _CREDIT),
+    "GET /credit/{cpf}/score (operator)": Most(1, 6, _CREDIT),
+    "GET /credit/{cpf}/accesses (own)": Most(2, 1, _CREDIT),
+    "GET /credit/{cpf}/accesses (operator)": Most(3, 4, _CREDIT),
+    "GET /chatbot/tickets (operator)": Most(1, 2, _LOOK),
+    "GET /inbox (own)": Most(12, 1, _DOORS),
+    "GET /inbox (operator)": Most(12, 1, _RARE),
+    "GET /inbox/unread (own)": Most(12, 1, _DOORS),
+    "GET /inbox/unread (operator)": Most(12, 1, _RARE),
+    "POST /transit/cards/{card_number}/recharge": Most(13, 1, _SESSION),
+    "POST /transit/taps": Most(14, 1, _SESSION),
+    "POST /benefits/accounts/{account}/credits": Most(15, 1, _SESSION),
+    "POST /benefits/credits": Most(14, 1, _SESSION),
+    "POST /transactions/{transaction_id}/refund": Most(20, 1, _SESSION),
+}
+"""Routes that travel more often than they should, as often as they do now: the list can only shrink."""
+MAKES_THE_FIRST = {"GET /transport-cards (own)", "GET /transport-cards (operator)"}
+"""Reads that make, in a transaction, what everybody has from the beginning, when it is first asked for."""
+_LINK = "the link of a message, or a provider, opens it"
+NOT_ASKED: dict[str, str] = {
+    **dict.fromkeys(("/auth/code", "/auth/contacts/confirm", "/auth/contacts/undo", "/auth/invitation"), _LINK),
+    **dict.fromkeys(("/auth/{provider}/login", "/auth/{provider}/callback"), _LINK),
+    **dict.fromkeys(("/documents/proofs/{token}", "/documents/{document_id}/file"), _LINK),
+    **dict.fromkeys(("/users/me/data", "/users/export", "/ledger/reconciliation"), _WHOLE),
+    "/cashback/accumulated": "it asks the external service",
+}
+
+
+@pytest.fixture(scope="module")
+async def app(
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningApp]:
+    url = new_database("trips")
+    await demo.seed(url, OPTIONAL_MODULES)
+    settings = settings_for(
+        tmp_path_factory.mktemp("trips"),
+        database_url=url,
+        redis_url=endpoints.redis_url,
+        aws_endpoint_url=endpoints.aws_endpoint_url,
+        credit_table="trips",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        count_trips(patch)
+        async with running_app(settings) as running:
+            yield running
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Who asks, and what there is to ask for."""
+
+    maria: Person
+    operator: Person
+    things: Things
+
+
+@pytest.fixture(scope="module")
+async def stage(app: RunningApp) -> Stage:
+    maria, operator = await sign_in_demo(app, demo.PEOPLE[0]), await sign_in_demo(app, demo.PEOPLE[1])
+    things = await things_of(app, maria)
+    operator.headers |= PURPOSE
+    assert demo.PERSON.cpf is not None
+    await fill_bases(operator, demo.PERSON.cpf)
+    topic = {"title": "Onde", "answer": "Aqui.", "phrases": ["onde fica"]}
+    written = await operator.call("PUT", f"/chatbot/topics/{things['slug']}", json=topic)
+    assert written.is_success, written.text
+    client = await operator.post("/clients", {"name": "Leitor", "claims": ["transit:validate"]})
+    assert client.status_code == 201, client.text
+    merchant = (await operator.get("/benefits/merchants")).json()[0]["name"]
+    return Stage(maria, operator, things | {"client_id": client.json()["id"], "name": merchant})
+
+
+async def fewest(ask: Callable[[], Awaitable[httpx.Response]], name: str, usual: Most) -> Trips | None:
+    """Ask until the trips are as they should be, a few times at most; None: who asks is not let in."""
+    most, best = EXCEPTIONS.get(name, usual), None
+    for _ in range(ASKS):
+        with counted() as trips:
+            answer = await ask()
+        if not answer.is_success:
+            return None
+        if usual is READ and most.why not in {_CREDIT, _TAKES_OVER} and name not in MAKES_THE_FIRST:
+            assert not any(map(_WRITES.search, trips.postgres)), f"{name} writes"
+        best = trips if best is None else min(best, trips, key=lambda one: (len(one.postgres), len(one.redis)))
+        if len(best.postgres) <= most.postgres and len(best.redis) <= most.redis:
+            break
+    return best
+
+
+async def of_read(stage: Stage, path: str) -> dict[str, Trips]:
+    """Ask a read as the person whose things are named, and as an operator; give the trips of those who are let in."""
+    named = dict(stage.things)
+    if path.startswith("/auth/social/"):
+        named["account_id"] = stage.things["social"]
+    url = re.sub(r"\{(\w+)\}", lambda found: named[found[1]], path)
+    seen = {}
+    for whose, who in (("own", stage.maria), ("operator", stage.operator)):
+        name = f"GET {path} ({whose})"
+        if trips := await fewest(partial(who.get, url), name, READ):
+            seen[name] = trips
+    return seen
+
+
+def wrong(name: str, trips: Trips, usual: Most) -> str:
+    """Say what is wrong with a route's trips; nothing, if they are as they should be."""
+    most = EXCEPTIONS.get(name, usual)
+    made = (len(trips.postgres), len(trips.redis))
+    print(f"{made[0]:3} {made[1]:3}  {name}")  # noqa: T201 - for `make trips`
+    if made[0] > most.postgres or made[1] > most.redis:
+        return f"{name}: {made[0]} to PostgreSQL, {made[1]} to Redis\n  " + "\n  ".join(trips.postgres + trips.redis)
+    if name in EXCEPTIONS and made != (most.postgres, most.redis):
+        return f"{name} is better than its exception: {made[0]} to PostgreSQL, {made[1]} to Redis"
+    return ""
+
+
+async def test_a_read_travels_once(stage: Stage) -> None:
+    faults, asked = [], set[str]()
+    for path, operations in PATHS.items():
+        if "get" in operations and path not in NOT_ASKED:
+            found = await of_read(stage, path)
+            faults += [wrong(name, trips, READ) for name, trips in found.items()]
+            asked |= {path} if found else set()
+    assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+    unasked = {path for path, operations in PATHS.items() if "get" in operations} - asked - set(NOT_ASKED)
+    assert not unasked, "nobody was let in: the stage lacks something"
+
+
+async def test_money_travels_twice(stage: Stage) -> None:
+    faults = []
+    for move in MONEY_MOVES:
+        who = stage.operator if move.by_operator else stage.maria
+        trips = await fewest(partial(move.ask, who, stage.things), move.route, MONEY)
+        assert trips is not None, f"{move.route} was refused"
+        faults.append(wrong(move.route, trips, MONEY))
+    assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+
+
+def test_the_exceptions_are_routes_that_there_are_and_say_why() -> None:
+    routes = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
+    assert {re.sub(r" \(\w+\)$", "", name) for name in EXCEPTIONS} <= routes
+    assert {f"GET {path}" for path in NOT_ASKED} <= routes
+    assert all(most.why for most in EXCEPTIONS.values())
+    assert all(NOT_ASKED.values())

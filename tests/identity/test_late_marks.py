@@ -1,0 +1,107 @@
+"""Who asks is confirmed beside what is read: a session that ended in another process gets nothing, as before."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from carteira.identity.sessions.standing import SessionStandings
+from tests.support.app import RunningApp
+from tests.support.people import Person, register, sign_in
+
+Start = Callable[..., Awaitable[RunningApp]]
+ADMINISTRATOR = 2
+
+
+@pytest.fixture
+async def here(start_app: Start) -> RunningApp:
+    return await start_app()
+
+
+@pytest.fixture
+async def there(start_app: Start) -> RunningApp:
+    """Another process of the same installation."""
+    return await start_app()
+
+
+@pytest.fixture
+async def known(here: RunningApp) -> Person:
+    """Somebody whom `here` remembers."""
+    person = await sign_in(await register(here))
+    assert (await person.get("/users/me")).status_code == 200
+    return person
+
+
+@asynccontextmanager
+async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
+    """Have something happen between the next request's first question for marks and its answer."""
+    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the moment itself
+    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - the same
+
+    async def ask_late(marks: Sequence[str]) -> Sequence[object]:
+        questions._ask_all = ask  # noqa: SLF001 - the same
+        await change()
+        happened.extend(marks)
+        return await ask(marks)
+
+    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - the same
+    yield happened
+    assert happened, "nobody asked for marks"
+
+
+async def end(there: RunningApp, person: Person) -> None:
+    assert (await there.client.delete("/auth/sessions", headers=person.headers)).status_code == 204
+
+
+async def test_a_read_is_begun_by_what_is_remembered_and_answered_by_what_is_true(
+    here: RunningApp, there: RunningApp, known: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    fetch = here.database.reads.fetch
+
+    async def seen(sql: str, values: Sequence[object]) -> list[object]:
+        read.append(values)
+        return await fetch(sql, values)
+
+    monkeypatch.setattr(here.database.reads, "fetch", seen)
+    async with meanwhile(here, lambda: end(there, known)):
+        answer = await known.get("/users/me")
+    assert (answer.status_code, answer.json()["code"]) == (401, "session_over")
+    assert len(read) == 1, "the statement went beside the question"
+    assert known.email not in answer.text
+
+
+async def test_a_refusal_is_confirmed_too(there: RunningApp, known: Person) -> None:
+    assert (await known.get("/roles")).status_code == 403
+    path = f"/users/{known.id}/role"
+    answer = await there.client.put(path, json={"role_id": ADMINISTRATOR}, headers=there.bearer("*"))
+    assert answer.status_code == 200
+    assert (await known.get("/roles")).status_code == 200, "what was given in another process counts at once"
+
+
+async def test_no_look_is_recorded_for_who_is_not_there_any_more(
+    here: RunningApp, there: RunningApp, known: Person
+) -> None:
+    other = await sign_in(await register(here))
+    role = {"role_id": ADMINISTRATOR}
+    assert (await here.operator().call("PUT", f"/users/{known.id}/role", json=role)).status_code == 200
+    assert (await known.get(f"/users/{other.id}")).status_code == 200
+    before = len((await other.get("/users/me/accesses")).json()["items"])
+    async with meanwhile(here, lambda: end(there, known)):
+        assert (await known.get(f"/users/{other.id}")).status_code == 401
+    assert len((await other.get("/users/me/accesses")).json()["items"]) == before
+
+
+async def test_a_request_is_answered_again_once(here: RunningApp, known: Person) -> None:
+    """Redis does not answer the first question: what is remembered does not count, and PostgreSQL says who asks."""
+    standings = cast("SessionStandings", here.api.state.identity.access)
+    questions = standings._questions  # noqa: SLF001 - the moment itself
+    ask = questions._ask_all  # noqa: SLF001 - the same
+
+    async def away(marks: Sequence[str]) -> Sequence[None]:
+        questions._ask_all = ask  # noqa: SLF001 - the same
+        return [None] * len(marks)
+
+    questions._ask_all = away  # noqa: SLF001 - the same
+    assert (await known.get("/users/me")).status_code == 200

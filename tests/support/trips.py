@@ -1,0 +1,73 @@
+"""Counts the trips of a request to PostgreSQL and Redis, at the drivers: whatever is sent and waited for is one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio.connection import AbstractConnection
+
+_SENDS = {"bind", "bind_execute", "bind_execute_many", "copy_in", "copy_out", "execute", "prepare", "query"}
+
+
+@dataclass
+class Trips:
+    """What was sent, in its order."""
+
+    postgres: list[str] = field(default_factory=list)
+    redis: list[str] = field(default_factory=list)
+
+
+_counted: ContextVar[Trips | None] = ContextVar("counted_trips", default=None)
+
+
+class _Protocol:
+    """The driver's protocol, with whatever it sends for a request counted."""
+
+    def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+        self._protocol = protocol
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        found = getattr(self._protocol, name)
+        trips = _counted.get()
+        if trips is None or name not in _SENDS:
+            return found
+
+        def send(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+            what = next(iter((*arguments, *options.values())))
+            trips.postgres.append(f"{name}: {' '.join(str(getattr(what, 'query', what)).split())}")
+            return found(*arguments, **options)
+
+        return send
+
+
+def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the trips of all connections counted that are opened from now on, within `counted`."""
+    connect, send = asyncpg.connect, AbstractConnection.send_packed_command
+
+    async def counting_connect(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+        connection = await connect(*arguments, **options)
+        connection._protocol = _Protocol(connection._protocol)  # noqa: SLF001 - the driver has no hook for all that it sends
+        return connection
+
+    async def counting_send(self: AbstractConnection, command: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Redis'
+        if trips := _counted.get():
+            trips.redis.append(str(command[:1] if isinstance(command, list) else command)[:100])
+        await send(self, command, *arguments, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", counting_connect)
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counting_send)
+
+
+@contextmanager
+def counted() -> Iterator[Trips]:
+    """Count what is sent within the block, also by the tasks that it begins."""
+    trips = Trips()
+    token = _counted.set(trips)
+    try:
+        yield trips
+    finally:
+        _counted.reset(token)
