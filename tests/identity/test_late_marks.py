@@ -1,13 +1,13 @@
 """Who asks is confirmed beside what is read: a session that ended in another process gets nothing, as before."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import pytest
 
 from carteira.identity.sessions.standing import SessionStandings
 from tests.support.app import RunningApp
+from tests.support.marks import meanwhile
 from tests.support.people import Person, register, sign_in
 
 Start = Callable[..., Awaitable[RunningApp]]
@@ -31,23 +31,6 @@ async def known(here: RunningApp) -> Person:
     person = await sign_in(await register(here))
     assert (await person.get("/users/me")).status_code == 200
     return person
-
-
-@asynccontextmanager
-async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
-    """Have something happen between the next request's first question for marks and its answer."""
-    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the moment itself
-    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - the same
-
-    async def ask_late(marks: Sequence[str]) -> Sequence[object]:
-        questions._ask_all = ask  # noqa: SLF001 - the same
-        await change()
-        happened.extend(marks)
-        return await ask(marks)
-
-    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - the same
-    yield happened
-    assert happened, "nobody asked for marks"
 
 
 async def end(there: RunningApp, person: Person) -> None:

@@ -287,13 +287,20 @@ async def versions(tx: Tx, user_id: UUID, document_id: UUID) -> list[VersionView
     Raises:
         DocumentNotFound: there is none, or it is another person's.
     """
-    await _own(tx, user_id, document_id)
-    rows = await tx.scalars(
-        select(DocumentVersion)
-        .where(DocumentVersion.document_id == document_id)
+    rows = await tx.execute(
+        select(Document.id, DocumentVersion)
+        .outerjoin(DocumentVersion, DocumentVersion.document_id == Document.id)
+        .where(Document.id == document_id, Document.user_id == user_id)
         .order_by(DocumentVersion.number.desc())
     )
-    return [VersionView(row.id, row.number, row.file_name, row.content_type, row.size, row.uploaded_at) for row in rows]
+    found: list[DocumentVersion | None] = [row for _, row in rows]
+    if not found:
+        raise DocumentNotFound
+    return [
+        VersionView(row.id, row.number, row.file_name, row.content_type, row.size, row.uploaded_at)
+        for row in found
+        if row is not None
+    ]
 
 
 async def update(  # noqa: PLR0913 - a document's parts

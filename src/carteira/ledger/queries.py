@@ -183,16 +183,15 @@ async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
     return found or 0
 
 
-_STATEMENT = Query(
-    text("""
+_LINES = """
     SELECT page.account_id, page.entry_id, page.line, entry.kind, entry.description, page.amount, page.balance_after,
            page.posted_at, page.seq, entry.actor_kind, entry.actor_id, entry.approved_by
     FROM (
         SELECT posting.*
-        FROM unnest(CAST(:account_ids AS uuid[])) AS wanted (id)
+        FROM wanted
         CROSS JOIN LATERAL (
             SELECT * FROM ledger_postings
-            WHERE account_id = wanted.id
+            WHERE account_id = wanted.account_id
               AND posted_at <= CAST(:at AS timestamptz)
               AND (posted_at, coalesce(seq, 0), entry_id, line) <
                   (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS bigint))
@@ -204,8 +203,34 @@ _STATEMENT = Query(
     ) page
     JOIN ledger_entries entry ON entry.id = page.entry_id
     ORDER BY page.posted_at DESC, coalesce(page.seq, 0) DESC, page.entry_id DESC, page.line DESC
-""")
-)
+"""
+_BESIDE = """
+    SELECT wanted.beside, lines.* FROM wanted LEFT JOIN lines ON true
+    ORDER BY lines.posted_at DESC, coalesce(lines.seq, 0) DESC, lines.entry_id DESC, lines.line DESC
+"""
+_STATEMENT = Query(text("WITH wanted AS (SELECT unnest(CAST(:account_ids AS uuid[])) AS account_id)" + _LINES))
+
+
+def statement_of_one(account: str) -> Query:
+    """Return the query of a statement whose account is told by another query, so that both are one trip.
+
+    `account` is a constant of the caller's that selects one row, or none: `account_id`, and one column more, `beside`.
+    Where its `account_id` is null it has no lines. Its rows are read by `lines_beside`.
+    """
+    return Query(text("WITH wanted AS MATERIALIZED (" + account + "), lines AS (" + _LINES + ")" + _BESIDE))
+
+
+async def lines_beside(
+    via: Tx | Reads, query: Query, *, limit: int, before: LineKey | None = None, **values: object
+) -> tuple[object, list[StatementLine]] | None:
+    """Run a `statement_of_one`: give what stands beside, and up to `limit` lines, newest first; None: no row."""
+    at, seq, entry_id, line = before or _LATEST
+    found = await rows(via, query, at=at, seq=seq, entry_id=entry_id, line=line, limit=limit, **values)
+    if not found:
+        return None
+    return found[0][0], [StatementLine(*row[1:]) for row in map(tuple, found) if row[1] is not None]
+
+
 _LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, exists, select, tuple_
+from sqlalchemy import bindparam, case, exists, select, true, tuple_
 from sqlalchemy.sql.functions import sum as sum_
 
 from carteira import ledger
@@ -95,6 +95,11 @@ _OF_PERSON = Query(
     .order_by(TransportCard.id)
     .limit(bindparam("limit"))
 )
+_HISTORY = ledger.statement_of_one("""
+    SELECT CASE WHEN user_id = CAST(:user_id AS uuid) THEN account_id END AS account_id,
+           user_id = CAST(:user_id AS uuid) AS beside
+    FROM transport_cards WHERE card_number = CAST(:number AS text)
+""")
 _NONE_BEFORE = UUID(int=0)
 
 
@@ -146,7 +151,16 @@ async def history(
         CardNotFound: there is no such card.
         CardOfAnother: it is another person's.
     """
-    account_id, _ = await _own(via, user_id, card_number)
+    of_card = (
+        await ledger.lines_beside(via, _HISTORY, limit=limit, before=before, number=card_number, user_id=user_id)
+        if is_card_number(card_number)
+        else None
+    )
+    if of_card is None:
+        raise CardNotFound
+    is_own, lines = of_card
+    if not is_own:
+        raise CardOfAnother
     return [
         CardMovement(
             line.entry_id,
@@ -157,7 +171,7 @@ async def history(
             line.posted_at,
             line.key,
         )
-        for line in await ledger.statement(via, [account_id], limit=limit, before=before)
+        for line in lines
     ]
 
 
@@ -166,18 +180,25 @@ async def debt_total(tx: Tx, user_id: UUID) -> int:
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
-async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = None) -> list[RideDebt]:
-    """Give the rides that a person still owes, oldest first: the order in which a recharge pays them."""
+async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = None) -> tuple[int, list[RideDebt]]:
+    """Give what a person owes for rides in all, in centavos, and the rides, the oldest first: so a recharge pays them.
+
+    Up to `limit` rides that follow `after` are given.
+    """
+    owed = (Tap.user_id == user_id, Tap.outstanding > 0)
     query = (
         select(Tap.id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line, Tap.vehicle)
         .join(TransportCard, TransportCard.id == Tap.card_id)
-        .where(Tap.user_id == user_id, Tap.outstanding > 0)
+        .where(*owed)
         .order_by(Tap.tapped_at, Tap.id)
         .limit(limit)
     )
     if after is not None:
         query = query.where(tuple_(Tap.tapped_at, Tap.id) > after)
-    return [RideDebt(*row) for row in await tx.execute(query)]
+    total, page = select(sum_(Tap.outstanding).label("total")).where(*owed).subquery(), query.subquery()
+    both = select(total, page).select_from(total.outerjoin(page, true())).order_by(page.c.tapped_at, page.c.id)
+    rows = (await tx.execute(both)).all()
+    return int(rows[0][0] or 0), [RideDebt(*row[1:]) for row in rows if row[1] is not None]
 
 
 @dataclass(frozen=True, slots=True)

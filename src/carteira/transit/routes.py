@@ -289,6 +289,6 @@ async def list_debts(
     tx: ReadTxDep, who: Who, asked: PageRequest[queries.DebtKey] = page_of(queries.DEBTS, oldest_first=True)
 ) -> DebtsOut:
     """Lista as viagens que o saldo não cobriu, na ordem em que a próxima recarga as paga."""
-    rows = await queries.debts(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    total, rows = await queries.debts(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda debt: debt.key).map(DebtOut.model_validate)
-    return DebtsOut(total=await queries.debt_total(tx, who.user_id), items=page.items, next_cursor=page.next_cursor)
+    return DebtsOut(total=total, items=page.items, next_cursor=page.next_cursor)

@@ -60,8 +60,7 @@ async def _show(page: WebPage, card_id: UUID | None, form: Reading[RechargeForm]
         card = _named(cards, card_id) if card_id else _first(cards)
         history = await transit.history(tx, page.user_id, card.card_number, limit=_SHOWN)
         rides = await transit.rides(tx, page.user_id, card.card_number, limit=2 * _SHOWN)
-        debts = await transit.debts(tx, page.user_id, limit=_SHOWN)
-        owed = await transit.debt_total(tx, page.user_id)
+        owed, debts = await transit.debts(tx, page.user_id, limit=_SHOWN)
     form = form or Reading()
     fare = next((ride.fare for ride in rides if ride.denied_for is None), None)
     return page.show(

@@ -1,0 +1,59 @@
+"""A session that ends while its request is under way moves no money, by whichever route."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from carteira import demo
+from carteira.embedded import Endpoints
+from carteira.modules import OPTIONAL_MODULES
+from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.databases import NewDatabase
+from tests.support.marks import meanwhile
+from tests.support.money_moves import MONEY_MOVES, MoneyMove
+from tests.support.things import Things, sign_in_demo, things_of
+
+
+@pytest.fixture(scope="module")
+async def apps(
+    new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[RunningApp, RunningApp]]:
+    """Two processes of one installation."""
+    url, home = new_database("ended"), Path(tmp_path_factory.mktemp("ended"))
+    await demo.seed(url, OPTIONAL_MODULES)
+    settings = settings_for(
+        home, database_url=url, redis_url=endpoints.redis_url, aws_endpoint_url=endpoints.aws_endpoint_url
+    )
+    async with running_app(settings) as here, running_app(settings) as there:
+        yield here, there
+
+
+@pytest.fixture(scope="module")
+async def things(apps: tuple[RunningApp, RunningApp]) -> Things:
+    here, _ = apps
+    return await things_of(here, await sign_in_demo(here, demo.PEOPLE[0]))
+
+
+async def entries(app: RunningApp) -> int:
+    async with app.database.transaction() as tx:
+        return await tx.scalar(text("SELECT count(*) FROM ledger_entries")) or 0
+
+
+@pytest.mark.parametrize("move", MONEY_MOVES, ids=lambda move: move.route)
+async def test_who_is_not_there_any_more_moves_nothing(
+    apps: tuple[RunningApp, RunningApp], things: Things, move: MoneyMove
+) -> None:
+    here, there = apps
+    who = await sign_in_demo(here, demo.PEOPLE[1 if move.by_operator else 0])
+    assert (await move.ask(who, things)).is_success, "it works before, and who asks is remembered"
+    before = await entries(here)
+
+    async def end() -> None:
+        assert (await there.client.delete("/auth/sessions", headers=who.headers)).status_code == 204
+
+    async with meanwhile(here, end):
+        answer = await move.ask(who, things)
+    assert answer.status_code == 401, answer.text
+    assert await entries(here) == before

@@ -1,0 +1,25 @@
+"""The moment between a request's question whether its session still holds, and the answer."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+from carteira.identity.sessions.standing import SessionStandings
+from tests.support.app import RunningApp
+
+
+@asynccontextmanager
+async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
+    """Have something happen between the next request's first question for marks and its answer."""
+    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the moment itself
+    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - the same
+
+    async def ask_late(marks: Sequence[str]) -> Sequence[object]:
+        questions._ask_all = ask  # noqa: SLF001 - the same
+        await change()
+        happened.extend(marks)
+        return await ask(marks)
+
+    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - the same
+    yield happened
+    assert happened, "nobody asked for marks"
