@@ -15,6 +15,9 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
         database_pool_size=20,
     )
     async with running_app(settings) as running:
+        await running.api.state.assistant.brain.ready(
+            running.database
+        )  # a busy machine learns longer than a request may
         yield running
 
 

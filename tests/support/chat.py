@@ -30,7 +30,7 @@ class ChatUser(Person):
         response = await self.post("/chatbot/chat", {"message": message, **more})
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
-        assert set(answer) == {"message", "options", "end_conversation", "upload"}
+        assert set(answer) == {"message", "options", "end_conversation", "upload", "page"}
         return answer
 
     async def cards(self) -> list[dict[str, Any]]:

@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from carteira.assistant.pages import PAGES
 from carteira.embedded import Endpoints
+from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
-from tests.support.pages import PlainBrowser
+from tests.support.pages import PlainBrowser, Shown
 from tests.support.people import register
 
 HERE = "/app/assistente"
+PDF = ("cpf <b>.pdf", files.pdf(), "application/pdf")
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +25,11 @@ async def app(
         database_url=new_database("chatpages"),
         redis_url=redis_url,
         aws_endpoint_url=endpoints.aws_endpoint_url,
-        carteira_modules="transit,documents,assistant",
+        carteira_modules="transit,documents,assistant,benefits,resellers",
+        assistant_vectors=False,
     )
     async with running_app(settings) as running:
+        await running.api.state.assistant.brain.ready(running.database)  # it may take longer than a request may
         yield running
 
 
@@ -53,3 +58,69 @@ async def test_a_conversation_goes_on_where_it_stands(app: RunningApp, browser: 
         for name, value in form.buttons:
             if name == "message":
                 assert value in asked.text
+
+
+async def test_pages_that_answers_send_to_are_there(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    for link in PAGES.values():
+        page = await browser.open(link.path)
+        assert page.status == 200, link
+        assert f"<h1>{link.title}</h1>" in page.answer.text, link
+
+
+async def test_an_answer_offers_its_page(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    page = await browser.open(HERE)
+    answer = await browser.send(page, HERE, message="como troco minha senha?")
+    assert 'href="/app/nova-senha"' in answer.answer.text
+    assert "Abrir Trocar a senha" in answer.text
+
+
+async def test_what_is_sent_twice_acts_once_and_is_answered_the_same(app: RunningApp, browser: PlainBrowser) -> None:
+    person = await register(app)
+    await browser.sign_in(person)
+    asked = await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")
+    assert "Recarregar R$ 10,00" in asked.text
+    first = await browser.send(asked, HERE, message="sim")
+    second = await browser.send(asked, HERE, message="sim")
+    assert "O saldo agora é R$ 10,00" in first.text
+    assert "O saldo agora é R$ 10,00" in second.text
+    assert "R$ 10,00" in (await browser.send(second, HERE, message="qual meu saldo")).text
+
+
+async def test_a_script_gets_the_exchange_alone_with_the_key_of_the_next(
+    app: RunningApp, browser: PlainBrowser
+) -> None:
+    await browser.sign_in(await register(app))
+    page = await browser.open(HERE)
+    fields = page.form(HERE).fields | {"message": "oi"}
+    answer = await browser.client.post(HERE, data=fields, headers={"HX-Request": "true"})
+    assert "<html" not in answer.text
+    assert 'data-turn="' in answer.text
+    assert fields["pedido"] not in answer.text
+
+
+async def test_a_message_that_is_too_long_is_not_lost_in_silence(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    answer = await browser.send(await browser.open(HERE), HERE, message="a" * 4_001)
+    assert "mais de 4.000 letras" in answer.text
+    assert (await browser.send(answer, HERE, message="é " * 2_000)).status == 200
+
+
+async def test_a_file_is_sent_in_the_chat(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    asked = await browser.send(await browser.open(HERE), HERE, message="guarda meu cpf")
+    asked = await browser.send(asked, HERE, message="529.982.247-25")
+    (form,) = [form for form in asked.forms if form.action.startswith(f"{HERE}/arquivo/")]
+    none = Shown(await browser.client.post(form.action, data=form.fields, files={"x": ("", b"")}))
+    assert none.status in {200, 400, 422}
+    wrong = await browser.client.post(form.action, data=form.fields, files={"file": ("a.pdf", b"nada", "text/plain")})
+    assert 'role="alert"' in wrong.text
+    for _ in range(2):
+        kept = Shown(await browser.client.post(form.action, data=form.fields, files={"file": PDF}))
+        assert "guardado com o arquivo" in kept.text
+        assert "<b>" not in kept.answer.text
+    other = PlainBrowser(app)
+    await other.sign_in(await register(app))
+    theirs = (await other.send(await other.open(HERE), HERE, message="oi")).form(HERE).fields
+    assert (await other.client.post(form.action, data=theirs, files={"file": PDF})).status_code == 404

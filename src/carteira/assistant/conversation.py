@@ -35,6 +35,7 @@ from carteira.assistant.flow import (
 from carteira.assistant.intents.ask import UNKNOWN
 from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
+from carteira.assistant.pages import PAGES, PageLink
 from carteira.assistant.text import clean
 from carteira.assistant.understanding import likest, said
 from carteira.kit.db.session import Tx
@@ -76,6 +77,8 @@ class Reply:
     options: Sequence[str] | None = None
     end_conversation: bool = False
     upload: UploadRequest | None = None
+    page: PageLink | None = None
+    """The wallet's page where one sees or does what the message speaks of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +157,9 @@ class Assistant:
             tx, Principal(who.user_id, own), text, {}, self.understand, file_id, self._ring, self._free_recharges
         )
 
-    def is_on(self, intent: Intent) -> bool:
-        """Tell whether an intent's module is served."""
-        return intent.module is None or intent.module in self._modules
+    def is_on(self, offered: Intent | PageLink) -> bool:
+        """Tell whether the module of an intent or a page is served."""
+        return offered.module is None or offered.module in self._modules
 
     def _menu(self, message: str) -> Reply:
         return Reply(message, [f"{one.number}. {one.title}" for one in intents.MENU if self.is_on(one)])
@@ -203,7 +206,7 @@ class Assistant:
             case "answer":
                 assert understood.answer is not None
                 options = [understood.action] if understood.action else None
-                return Reply(understood.answer, options, end_conversation=options is None)
+                return Reply(understood.answer, options, end_conversation=options is None, page=understood.page)
             case _:
                 return Reply(UNKNOWN, list(understood.meaning.nearest) or None)
 
@@ -246,8 +249,8 @@ class Assistant:
     async def _follow(self, turn: Turn, state: State, outcome: Outcome) -> tuple[State, Reply]:
         """Go where an outcome leads, and ask what is to be asked there."""
         match outcome:
-            case Done(message, options):
-                return AT_MENU, Reply(message, options, end_conversation=options is None)
+            case Done(message, options, page):
+                return AT_MENU, Reply(message, options, end_conversation=options is None, page=page)
             case Become(name, data):
                 return await self._begin_named(replace(turn, data=data), name)
             case Stay(message, options, data):
@@ -302,7 +305,13 @@ class Assistant:
         metrics.answers.labels("answered").inc()
         topic = mind.topics[found.name]
         action = intents.ALL.get(topic.action or "")
-        return Understood(found, topic.answer, action.title if action and self.is_on(action) else None)
+        page = PAGES.get(topic.page or "")
+        return Understood(
+            found,
+            topic.answer,
+            action.title if action and self.is_on(action) else None,
+            page if page and self.is_on(page) else None,
+        )
 
     async def forget_stale(self, tx: Tx, *, limit: int = 200) -> int:
         """Forget conversations that stopped midway, with what they had prepared; give how many. A job calls it."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from carteira import documents
 from carteira.assistant.answers import choice, named, yes_or_no
+from carteira.assistant.pages import PageLink
 from carteira.assistant.text import plain, unnumbered
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
@@ -54,10 +55,11 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The intent is at its end. With options, the person is offered to go on."""
+    """The intent is at its end. With options, the person is offered to go on; `page` is where they see or do more."""
 
     message: str
     options: Sequence[str] | None = None
+    page: PageLink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +128,12 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What a message means, and where it is a question that is answered, the answer and the act that it offers."""
+    """What a message means, and where it is a question that is answered, the answer and what it offers."""
 
     meaning: Meaning
     answer: str | None = None
     action: str | None = None
+    page: PageLink | None = None
 
 
 Understand = Callable[[Turn], Awaitable[Understood]]

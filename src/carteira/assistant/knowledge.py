@@ -18,7 +18,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
 
-PACKAGE_VERSION = 6
+PACKAGE_VERSION = 7
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"
@@ -38,6 +38,8 @@ class Topic:
     phrases: tuple[str, ...]
     active: bool = True
     version: int = 1
+    page: str | None = None
+    """The address of the wallet's page that the answer sends to (`pages.PAGES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Content:
     action: str | None
     phrases: tuple[str, ...]
     active: bool
+    page: str | None = None
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -69,7 +72,15 @@ def package() -> tuple[Topic, ...]:
             topics += [Topic(name, "intent", "", "", None, _lines(item["phrases"])) for name, item in content.items()]
         else:
             topics += [
-                Topic(slug, "faq", item["title"], item["answer"], item.get("action"), _lines(item["phrases"]))
+                Topic(
+                    slug,
+                    "faq",
+                    item["title"],
+                    item["answer"],
+                    item.get("action"),
+                    _lines(item["phrases"]),
+                    page=item.get("page"),
+                )
                 for slug, item in content.items()
             ]
     return tuple(topics)
@@ -117,6 +128,7 @@ async def _write(tx: Tx, topic: Topic, *, author_id: UUID | None) -> None:
         "title": topic.title,
         "answer": topic.answer,
         "action": topic.action,
+        "page": topic.page,
         "phrases": list(topic.phrases),
         "active": topic.active,
         "version": topic.version,
@@ -132,7 +144,9 @@ async def _write(tx: Tx, topic: Topic, *, author_id: UUID | None) -> None:
 
 
 def _view(row: ChatbotTopic) -> Topic:
-    return Topic(row.slug, row.kind, row.title, row.answer, row.action, tuple(row.phrases), row.active, row.version)
+    return Topic(
+        row.slug, row.kind, row.title, row.answer, row.action, tuple(row.phrases), row.active, row.version, row.page
+    )
 
 
 async def load(tx: Tx) -> list[Topic]:
@@ -201,6 +215,7 @@ async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID) -> Topic:
         content.phrases,
         content.active,
         old.version + 1 if old else 1,
+        content.page,
     )
     await _write(tx, written, author_id=author_id)
     knowledge.version += 1

@@ -46,6 +46,7 @@ class ChatbotTopic(Base):
     title: Mapped[str] = mapped_column(Text)
     answer: Mapped[str] = mapped_column(Text)
     action: Mapped[str | None] = mapped_column(Text)
+    page: Mapped[str | None] = mapped_column(Text)
     phrases: Mapped[list[str]] = mapped_column(ARRAY(Text))
     active: Mapped[bool] = mapped_column(Boolean)
     version: Mapped[int] = mapped_column(Integer)
@@ -63,6 +64,7 @@ class ChatbotTopicVersion(Base):
     title: Mapped[str] = mapped_column(Text)
     answer: Mapped[str] = mapped_column(Text)
     action: Mapped[str | None] = mapped_column(Text)
+    page: Mapped[str | None] = mapped_column(Text)
     phrases: Mapped[list[str]] = mapped_column(ARRAY(Text))
     active: Mapped[bool] = mapped_column(Boolean)
     author_id: Mapped[UUID | None]

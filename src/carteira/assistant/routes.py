@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from carteira.assistant import intents, knowledge, tickets, unanswered
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.knowledge import Content
+from carteira.assistant.pages import PAGES
 from carteira.assistant.schemas import (
     AnswerIn,
     ChatIn,
@@ -87,7 +88,10 @@ async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> Top
     if body.action is not None and body.action not in intents.ALL:
         known = ", ".join(sorted(intents.ALL))
         raise InvalidInput(errors=[{"field": "action", "message": f"Ação desconhecida; conhecidas: {known}."}])
-    content = Content(body.title, body.answer, body.action, tuple(body.phrases), body.active)
+    if body.page is not None and body.page not in PAGES:
+        known = ", ".join(PAGES)
+        raise InvalidInput(errors=[{"field": "page", "message": f"Página desconhecida; conhecidas: {known}."}])
+    content = Content(body.title, body.answer, body.action, tuple(body.phrases), body.active, body.page)
     return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.id))
 
 

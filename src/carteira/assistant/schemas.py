@@ -32,6 +32,15 @@ class UploadOut(BaseModel):
     document_id: UUID = Field(description="Mande-o de volta em `file_id` depois do envio")
 
 
+class PageOut(BaseModel):
+    """A page of the wallet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    path: str = Field(examples=["/app/transporte"])
+    title: str = Field(examples=["Transporte"])
+
+
 class ChatOut(BaseModel):
     """The assistant's answer."""
 
@@ -41,6 +50,7 @@ class ChatOut(BaseModel):
     options: list[str] | None
     end_conversation: bool = Field(description="A conversa terminou; a próxima mensagem começa outra")
     upload: UploadOut | None = Field(None, description="Só quando o assistente espera um arquivo")
+    page: PageOut | None = Field(None, description="A página da carteira em que se vê ou faz o que a resposta diz")
 
 
 class TopicIn(BaseModel):
@@ -51,6 +61,9 @@ class TopicIn(BaseModel):
     title: str = Field(max_length=200, examples=["Esqueci minha senha"])
     answer: str = Field(max_length=2000)
     action: str | None = Field(None, max_length=64, description="A ação que a resposta oferece", examples=["balance"])
+    page: str | None = Field(
+        None, max_length=64, description="A página da carteira que a resposta indica", examples=["/app/transporte"]
+    )
     phrases: list[Line] = Field(min_length=1, max_length=500, description="Jeitos de perguntar")
     active: bool = True
 
@@ -65,6 +78,7 @@ class TopicOut(BaseModel):
     title: str
     answer: str
     action: str | None
+    page: str | None
     phrases: list[str]
     active: bool
     version: int
@@ -79,6 +93,7 @@ class TopicVersionOut(BaseModel):
     title: str
     answer: str
     action: str | None
+    page: str | None
     phrases: list[str]
     active: bool
     author_id: UUID | None

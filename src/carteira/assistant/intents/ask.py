@@ -23,7 +23,7 @@ async def _take(turn: Turn) -> Outcome:
     if understood.answer is None:
         nearest = understood.meaning.nearest
         return Stay(UNKNOWN, numbered(nearest) or None, {"nearest": list(nearest)})
-    return Done(understood.answer, [understood.action] if understood.action else None)
+    return Done(understood.answer, [understood.action] if understood.action else None, understood.page)
 
 
 INTENT = Intent("ask", "Fazer uma pergunta", _begin, {"question": Step(_ask, _take)}, number=5)

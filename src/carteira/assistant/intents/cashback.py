@@ -6,10 +6,12 @@ from babel.dates import format_date
 
 from carteira import resellers
 from carteira.assistant.flow import Done, Intent, Turn
+from carteira.assistant.pages import PAGES
 from carteira.kit.values.clock import SAO_PAULO, business_month, clock
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.problems import Forbidden
 
+_PAGE = PAGES["/app/vendas"]
 _LAST = frozenset({"passado", "anterior", "ultimo"})
 _NONE = "Você ainda não é revendedor, então não há cashback de compras para mostrar. Tornar-se um é rápido e na hora."
 
@@ -21,7 +23,7 @@ async def _begin(turn: Turn) -> Done:
     try:
         found = await resellers.own_month(turn.tx, turn.person, month)
     except Forbidden:
-        return Done(_NONE, ("Como me torno revendedor?",))
+        return Done(_NONE, ("Como me torno revendedor?",), _PAGE)
     name = format_date(month, "MMMM 'de' y", locale="pt_BR")
     if found is None:
         return Done(f"Você não registrou compras em {name}: ainda não há cashback deste mês.")
@@ -34,7 +36,7 @@ async def _begin(turn: Turn) -> Done:
         if found.closed_at is None
         else f"O mês foi fechado em {found.closed_at.astimezone(SAO_PAULO):%d/%m/%Y}, e o cashback, creditado.",
     ]
-    return Done("\n".join(lines))
+    return Done("\n".join(lines), page=_PAGE)
 
 
 INTENT = Intent("cashback_month", "Meu cashback do mês", _begin, module="resellers")

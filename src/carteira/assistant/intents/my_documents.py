@@ -3,6 +3,7 @@
 from carteira import documents
 from carteira.assistant.flow import Done, Intent, Turn
 from carteira.assistant.intents.save_document import name_of
+from carteira.assistant.pages import PAGES
 
 _SHOWN = 20
 _END = 3
@@ -22,7 +23,7 @@ async def _begin(turn: Turn) -> Done:
     if not found:
         return Done("Você ainda não guardou documentos.", ("Guardar um documento",))
     more = '\nHá mais: veja todos em "Documentos".' if len(found) > _SHOWN else ""
-    return Done("Seus documentos:\n" + "\n".join(_line(document) for document in found[:_SHOWN]) + more)
+    return Done("Seus documentos:\n" + "\n".join(map(_line, found[:_SHOWN])) + more, page=PAGES["/app/documentos"])
 
 
 INTENT = Intent("my_documents", "Ver meus documentos", _begin, number=4, module="documents")

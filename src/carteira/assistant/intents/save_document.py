@@ -9,6 +9,7 @@ from uuid import UUID
 
 from carteira import documents
 from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step, Turn, UploadRequest, numbered
+from carteira.assistant.pages import PAGES
 from carteira.documents import DocumentType
 
 _TYPES = tuple(DocumentType)
@@ -28,6 +29,7 @@ _NAMES = {
     "outro documento": DocumentType.OTHER,
 }
 _FILELESS = frozenset({"sem arquivo", "pular", "depois", "guardar sem arquivo", "nao tenho", "nao"})
+_PAGE = PAGES["/app/documentos"]
 _SENT, _WITHOUT = "Já enviei o arquivo", "Guardar sem arquivo"
 
 
@@ -96,9 +98,11 @@ async def _take_file(turn: Turn) -> Outcome:
     if turn.file_id is not None and turn.file_id != document_id:
         return Again("Este arquivo não foi enviado para o documento que estamos guardando.")
     if document.version:
-        return Done(f'Pronto: {name} guardado com o arquivo "{document.file_name}".')
+        return Done(f'Pronto: {name} guardado com o arquivo "{document.file_name}".', page=_PAGE)
     if turn.chosen([_SENT, _WITHOUT]) == 1 or turn.plain in _FILELESS:
-        return Done(f'Pronto: {name} guardado sem arquivo. Você pode enviar o arquivo depois, em "Documentos".')
+        return Done(
+            f'Pronto: {name} guardado sem arquivo. Você pode enviar o arquivo depois, em "Documentos".', page=_PAGE
+        )
     return Again('O arquivo ainda não chegou. Envie e responda "pronto", ou guarde sem arquivo.')
 
 

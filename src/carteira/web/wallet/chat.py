@@ -1,4 +1,8 @@
-"""The assistant as a chat: what one writes or chooses, and what it says, one exchange a page."""
+"""The assistant as a chat: what one writes or chooses, a file that it waits for, and what it says.
+
+Each exchange is a page; where scripts run, it is put beneath the one before. A message or file that comes twice acts
+once, and is answered the same.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -6,17 +10,23 @@ from uuid import UUID
 from fastapi import Depends, Response
 from pydantic import Field
 
+from carteira import documents
+from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Who
-from carteira.kit.web.problems import NotFound
+from carteira.kit.web.problems import NotFound, problem_of
+from carteira.web import uploads
 from carteira.web.forms import FormBody
-from carteira.web.page import SignedPage, WebPage
-from carteira.web.routing import pages
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import UploadRoute, pages
+from carteira.web.uploads import Received, vault_of
 
 if TYPE_CHECKING:
     from carteira.assistant import Assistant
 
-_PAGE = "wallet/chat.html"
-_LONGEST = 2_000
+_PAGE, _HOME = "wallet/chat.html", "/app/assistente"
+_LONGEST = 4_000
+_TOO_LONG = "A mensagem tem mais de 4.000 letras e não foi enviada. Conte em menos palavras."
+_SENT = "pronto"
 
 
 class ChatForm(FormBody):
@@ -26,12 +36,16 @@ class ChatForm(FormBody):
     file_id: UUID | None = None
 
 
+class ChatFileForm(FormBody):
+    """Nothing but a file."""
+
+
 async def _is_on(page: SignedPage, _who: Who) -> None:
     if not page.has("assistant"):
         raise NotFound
 
 
-router = pages()
+router = pages(route_class=UploadRoute)
 _HERE = [Depends(_is_on)]
 
 
@@ -40,31 +54,77 @@ def _assistant(page: WebPage) -> "Assistant":
     return found
 
 
-@router.get("/app/assistente", dependencies=_HERE)
-async def show_chat(page: SignedPage) -> Response:
-    """Go on where the conversation stands."""
+async def _where_it_stands(page: WebPage, *, said: str = "", failed: str = "") -> Response:
+    """Show what the conversation waits for, and what is wrong with what came."""
     async with page.database.transaction() as tx:
         reply = await _assistant(page).resume(tx, page.who)
-    return page.show(_PAGE, reply=reply, said="")
+    return _turn(page, reply, said, failed)
 
 
-@router.post("/app/assistente", dependencies=_HERE)
+def _turn(page: WebPage, reply: object, said: str, failed: str = "") -> Response:
+    return page.show(_PAGE, block="turn", reply=reply, said=said, failed=failed, longest=_LONGEST)
+
+
+@router.get(_HOME, dependencies=_HERE)
+async def show_chat(page: SignedPage) -> Response:
+    """Go on where the conversation stands."""
+    return await _where_it_stands(page)
+
+
+@router.post(_HOME, dependencies=_HERE)
 async def say(page: SignedPage) -> Response:
     """Say something, and read the answer; a message that comes twice is answered, and acts, once."""
     form = await page.form(ChatForm)
-    assistant = _assistant(page)
     if form.value is None:
-        async with page.database.transaction() as tx:
-            return page.show(_PAGE, reply=await assistant.resume(tx, page.who), said="")
-    message, file_id = form.value.message, form.value.file_id
+        typed = str((await page.request.form()).get("message", ""))
+        return await _where_it_stands(page, failed=_TOO_LONG if len(typed) > _LONGEST else "")
+    return await _said(page, form.value.message, form.value.file_id)
+
+
+async def _said(
+    page: WebPage, message: str, file_id: UUID | None, *, shown: str = "", key: str | None = None
+) -> Response:
+    assistant = _assistant(page)
     await assistant.brain.ready(page.database)
     outcome = await page.once(
         lambda tx: assistant.chat(tx, page.who, message, file_id),
         payload={"message": message, "file_id": file_id and str(file_id)},
         money=False,
+        key=key,
     )
     reply = {"message": outcome.refused} if outcome.refused else outcome.body
-    return page.show(_PAGE, reply=reply, said=message)
+    return _turn(page, reply, shown or message)
+
+
+@router.post("/app/assistente/arquivo/{document_id}", dependencies=_HERE)
+async def send_file(document_id: UUID, page: SignedPage) -> Response:
+    """Send the file that the assistant waits for, and go on."""
+    if not page.has("documents"):
+        raise NotFound
+    received = await uploads.receive(page, ChatFileForm, document_id)
+    vault, file = vault_of(page.request), received.file
+    async with documents.kept(vault, file), page.database.transaction() as tx:
+        await documents.read(tx, page.user_id, document_id)
+    if file is None:
+        return await _where_it_stands(page, failed=_wrong(received))
+
+    async def work(tx: Tx) -> documents.DocumentView:
+        return await documents.replace_file(tx, vault.ring, page.user_id, file)
+
+    try:
+        async with documents.kept(vault, file):
+            payload = {"document": str(document_id), "file": file.file_name, "size": file.size}
+            outcome = await page.once(work, payload=payload, money=False, key=received.key)
+    except REFUSALS as error:
+        return await _where_it_stands(page, failed=problem_of(error).detail)
+    if outcome.again:
+        await vault.storage.discard(file.version_id)
+    return await _said(page, _SENT, document_id, shown=file.file_name, key=f"{received.key}:{_SENT}")
+
+
+def _wrong(received: Received[ChatFileForm]) -> str:
+    """Say what is wrong with what came in the place of a file."""
+    return next(iter(received.form.errors.values()), received.form.message) or "Escolha um arquivo."
 
 
 @router.post("/app/assistente/recomecar", dependencies=_HERE)
@@ -72,4 +132,4 @@ async def begin_again(page: SignedPage) -> Response:
     """Begin a conversation anew."""
     async with page.database.transaction() as tx:
         await _assistant(page).start(tx, page.who)
-    return page.go("/app/assistente")
+    return page.go(_HOME)
