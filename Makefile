@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-overload bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -157,6 +157,9 @@ bench-chain: install-dev ## What the hash chain costs the authorizer, and how fa
 
 bench-cpu: install-dev ## Processor time of an authorization, here and in another checkout (ARGS="--against PATH")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.cpu $(ARGS)
+
+bench-idle: install-dev ## Processor time of each part while nobody asks, and how long a start takes
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.idle $(ARGS)
 
 bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner's toy
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.routes $(ARGS)

@@ -35,7 +35,7 @@ HEARING_SECONDS = 5.0
 DEAF_SECONDS = 0.5
 """The same without Redis, or while it is away."""
 DOWN_SECONDS = 2.0
-ROUND_SECONDS = 5.0
+ROUND_SECONDS = 10.0
 SEEN_SECONDS = 30.0
 """A worker that has not done a round for so long is not ready."""
 

@@ -19,8 +19,8 @@ EVERY = {
     "kit:expire_pending": timedelta(minutes=1),
     "notices:tell_approvers": timedelta(minutes=10),
     "assistant:forget_stale": timedelta(minutes=10),
-    "ledger:expire_holds": timedelta(seconds=10),
-    "ledger:roll_up": timedelta(seconds=10),
+    "ledger:expire_holds": timedelta(seconds=30),
+    "ledger:roll_up": timedelta(seconds=30),
     "documents:remove_orphans": timedelta(hours=1),
     "resellers:close_due_months": timedelta(hours=1),
 }

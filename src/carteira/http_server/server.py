@@ -20,6 +20,8 @@ LISTENERS = 8
 """Times that each process listens on the one address. The loop takes a connection from each listener a turn, and under
 load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
 
+HANGS_SECONDS = 30
+"""A process that is silent for so long is replaced; its import alone takes seconds on a busy machine."""
 START_FAILED = 3
 OTHER_FILES = 1024
 """Descriptors for what is no client's connection."""
@@ -53,6 +55,7 @@ def serve(settings: Settings) -> None:
         date_header=False,
         proxy_headers=False,  # `kit.web.client_address` reads them, of the proxies that the settings name
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+        timeout_worker_healthcheck=HANGS_SECONDS,
     )
     server = uvicorn.Server(config)
     sockets = listening_sockets(config)

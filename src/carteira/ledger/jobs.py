@@ -8,10 +8,10 @@ from carteira.ledger import checks, service
 blueprint = Blueprint()
 
 
-@blueprint.periodic(cron="* * * * * */10")
+@blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="expire_holds", queueing_lock="ledger.expire_holds", pass_context=True)
 async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Release the holds whose time has passed, every ten seconds, in short transactions."""
+    """Release the holds whose time has passed, every half minute, in short transactions."""
     database: Database = context.additional_context["database"]
     while True:
         async with database.transaction() as tx:
@@ -19,10 +19,10 @@ async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: AR
                 return
 
 
-@blueprint.periodic(cron="* * * * * */10")
+@blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="roll_up", queueing_lock="ledger.roll_up", pass_context=True)
 async def roll_up(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Roll the system accounts' balances up, every ten seconds."""
+    """Roll the system accounts' balances up, every half minute."""
     database: Database = context.additional_context["database"]
     async with database.transaction() as tx:
         await service.roll_up(tx)

@@ -6,6 +6,7 @@ A wake that is lost costs nothing but time, since followers look by themselves n
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -40,7 +41,8 @@ class Wakes:
         """Wake the followers; in a running event loop."""
         self._is_due = True
         if self.publish is not None and (self._sending is None or self._sending.done()):
-            self._sending = asyncio.create_task(self._send(self.publish), name="wakes")
+            # In a context of its own: it is nobody's request that it is sent in.
+            self._sending = asyncio.create_task(self._send(self.publish), name="wakes", context=Context())
 
     async def _send(self, publish: Callable[[], Awaitable[None]]) -> None:
         while self._is_due:
