@@ -160,6 +160,13 @@ async def test_a_chunked_body(server: tuple[Server, str], books: Database, accou
     assert await spent(books, account) == 100
 
 
+async def test_a_length_of_thousands_of_digits_is_told_of(server: tuple[Server, str], account: str) -> None:
+    """Python refuses to read such a number: the connection would end without a word, and a trace in the log."""
+    whole = re.sub(rb"(?i)(content-length: )", rb"\g<1>" + b"0" * 5000, request(purchase(account, "1.00")))
+    [answer] = await talk(server, whole, answers=1)
+    assert answer[0] == 400
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

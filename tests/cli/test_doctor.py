@@ -155,7 +155,7 @@ def test_settings_that_are_wrong_are_named_one_by_one(doctor: Doctor, tmp_path: 
     (tmp_path / ".env").write_text("ENVIROMENT=production\n")
     found = doctor(code=1, environment="production", port="oitenta")
     assert of(found, "configuração", "warn") == ["ENVIROMENT não é uma configuração"]
-    assert of(found, "configuração", "fail") == ["PORT: Envie um número inteiro."]
+    assert of(found, "configuração", "fail") == ["PORT: Envie um número inteiro, só com algarismos."]
     assert advice(found, "PORT") == "corrija PORT no ambiente deste processo"
     (tmp_path / ".env").write_text("# comentário\nHOST=0.0.0.0\nWORKERS=nenhum\n")
     found = doctor(code=1)

@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_wrong(tmp_path: Path) -> None:
-    assert failing(tmp_path, "serve", port="oitenta") == "Erro: PORT: Envie um número inteiro."
+    assert failing(tmp_path, "serve", port="oitenta") == "Erro: PORT: Envie um número inteiro, só com algarismos."
     assert failing(tmp_path, "serve", environment="production").startswith("Erro: DATABASE_URL precisa ser definida; ")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from carteira.cli.errors import faults_of_settings
 from carteira.settings import Settings, production
 from tests.support.source import ROOT
 
@@ -90,10 +91,61 @@ def test_production_refuses_what_is_not_set(missing: str) -> None:
         Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
 
 
+MISREAD = {
+    "limit_top_ups": ("100.000", "1.5", "1e3", "1_000", "R$ 10", "NONE"),
+    "workers": ("1.0", "1_0", "\u0663"),
+    "trusted_proxies": (",", "none,none", "*", "localhost", "10.0.0.1/8", "10.0.0.0/8;172.16.0.0/12"),
+    "public_url": ("https://x:99999", "https://[::1", "https://-", "https://user:p@x", "https://x/?a"),
+    "smtp_url": ("mail", "smtps://", "smtps://mail:abc", "smtps://mail:99999", "ftp://127.0.0.1", "http://mail"),
+    "sms_url": ("sms.example", "https://", "file:///etc/passwd", "https://s m s/", "https://sms:99999/x"),
+    "documents_url": ("/srv/docs", "file:docs", "file://host/a", "file:///a?b", "s3://", "gs://b", "https://x"),
+    "aws_endpoint_url": ("dynamo", "ftp://x"),
+    "google_issuer": ("accounts.google.com", "javascript:alert(1)"),
+    "mail_from": ("x", "a@b\r\nBcc: x@y", "a@b, c@d"),
+    "carteira_modules": (",", "all,benefits", "none,benefits", "Benefits"),
+    "redis_url": ("rediss://cache:99999", "http://cache"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in MISREAD.items() for text in texts])
+def test_what_could_be_misread_is_refused_by_the_name_of_its_setting(name: str, text: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(PRODUCTION | {name: text})
+    faults = [fault for fault in faults_of_settings(caught.value) if fault.startswith(f"{name.upper()}")]
+    assert len(faults) == 1, "one sentence, in Portuguese"
+    assert not re.search(r"[Ii]nvalid|should|must|CONSTRAINED", faults[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trusted_proxies": "10.0.0.0/8, 2001:db8::/32"},
+        {"trusted_proxies": " none "},
+        {"mail_from": "Carteira <nao-responda@exemplo.com.br>"},
+        {"documents_url": "file:///srv/documents"},
+        {"redis_url": "rediss://cache/0?ssl_cert_reqs=required"},
+        {"redis_url": "rediss://cache/0?ssl_cert_reqs=none", "redis_insecure": True},
+        {"limit_top_ups": " 100000 "},
+        {"sms_url": "https://[2001:db8::1]:8443/send"},
+    ],
+    ids=str,
+)
+def test_what_is_meant_and_cannot_be_misread_is_taken(change: dict[str, object]) -> None:
+    Settings.model_validate(PRODUCTION | change)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"jwt_secret": "short"},
+        {"metrics_token": "token"},
+        {"metrics_token": "a token of Prometheus"},
+        {"metrics_token": "\u00e1" * 20},
+        {"trusted_proxies": "0.0.0.0/0"},
+        {"trusted_proxies": "10.0.0.0/8,::/0"},
+        {"trusted_proxies": "0.0.0.0/1,128.0.0.0/1"},
+        {"redis_url": "rediss://cache/0?ssl_cert_reqs=none"},
+        {"redis_url": "rediss://cache/0?a=b&ssl_check_hostname=false"},
         {"jwt_secret": "0123456789abcdef0123456789abcdef,short"},
         {"jwt_secret": "a" * 32},
         {"debug": True},

@@ -80,3 +80,10 @@ def test_addresses_that_cannot_be_are_refused(values: dict[str, str], tmp_path: 
 def test_a_slash_at_the_end_of_the_public_address_is_nothing(tmp_path: Path) -> None:
     settings: Settings = settings_for(tmp_path, public_url="https://exemplo.com.br/carteira/", root_path="/carteira")
     assert settings.public_url == "https://exemplo.com.br/carteira"
+
+
+def test_a_network_of_mapped_addresses_is_the_ipv4_network() -> None:
+    trusted = TrustedProxies.parse("::ffff:10.0.0.0/104")
+    assert "10.1.2.3" in trusted
+    assert "::ffff:10.1.2.3" in trusted
+    assert "11.1.2.3" not in trusted

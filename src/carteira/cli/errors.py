@@ -4,7 +4,7 @@ What is none of these is a fault of ours, and ends with a stack trace.
 """
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +88,26 @@ def faults_of_settings(error: ValidationError | UnicodeDecodeError) -> list[str]
     """Return a sentence for each setting that is wrong."""
     if isinstance(error, UnicodeDecodeError):
         return ["o arquivo .env não está em UTF-8: grave-o de novo nessa codificação."]
-    return [text for item in error.errors() for text in _of_setting(item).split("; ")]
+    return [text for item in _once(error.errors()) for text in _of_setting(item).split("; ")]
+
+
+def _once(items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Leave out, of a setting that may be a number or a word, that it is not the word, if it is a wrong number."""
+    for item in items:
+        others = [other for other in items if other is not item and other["loc"][:1] == item["loc"][:1]]
+        if item["type"] != "literal_error" or not others:
+            yield item
 
 
 def _of_setting(error: Mapping[str, Any]) -> str:
     """Name the setting and its rule; what production refuses names its settings itself."""
     own = (error.get("ctx") or {}).get("error")
+    own = own if isinstance(own, Exception) else None  # pydantic's own say it in English
     if isinstance(own, InsecureProduction):
         return str(own)
-    described = describe(error)
-    if not described["field"]:
+    if not error["loc"]:
         return str(own)
-    return f"{described['field'].upper()}: {own or described['message']}"
+    return f"{str(error['loc'][0]).upper()}: {own or describe(error)['message']}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -205,7 +205,13 @@ class LaneProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Expect the body, and give the request to the application."""
+        """Expect the body, and give the request to the application.
+
+        Raises:
+            ValueError: it names two hosts, of which a proxy may have seen one (RFC 9112, section 3.2).
+        """
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("two hosts")
         length = next((value for name, value in self.headers if name == b"content-length"), None)
         chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
         self._body_left = None if chunked else int(length or 0)

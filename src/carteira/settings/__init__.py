@@ -2,17 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, RedisDsn, SecretStr, field_validator, model_validator
+from pydantic import Field, RedisDsn, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
-from carteira.kit.values.networks import TrustedProxies
 from carteira.modules import OPTIONAL_MODULES
-from carteira.settings import production
+from carteira.settings import production, rules
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
@@ -53,6 +52,11 @@ def _in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
 def _split(text: str) -> tuple[str, ...]:
     """Give what stands between commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _is_whole(kind: object) -> bool:
+    """Tell whether a setting is a whole number, or a word in its place."""
+    return kind is int or any(_is_whole(part) for part in get_args(kind))
 
 
 class InsecureProduction(ValueError):
@@ -421,11 +425,42 @@ class Settings(BaseSettings):
                 raise ValueError("BREACHED_PASSWORDS_FILE tem um SHA-1 em hexadecimal por linha, em ordem")
         return file
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, str) and _is_whole(kind):
+            return rules.whole_number(value, or_none=kind is not int)
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str | None) -> str | None:
-        TrustedProxies.parse(text or "none")
-        return text
+        return text and rules.networks(text)
+
+    @field_validator(*production.ADDRESSES, "aws_endpoint_url", "public_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            rules.address(url, rules.WEB)
+        return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            rules.address(url.get_secret_value(), rules.MAIL)
+        return url
+
+    @field_validator("documents_url")
+    @classmethod
+    def _storage(cls, url: str | None) -> str | None:
+        return url and rules.storage(url)
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, text: str) -> str:
+        return rules.sender(text)
 
     @field_validator("public_url")
     @classmethod
@@ -441,10 +476,7 @@ class Settings(BaseSettings):
     @field_validator("carteira_modules")
     @classmethod
     def _known_modules(cls, text: str) -> str:
-        unknown = {name.strip() for name in text.split(",")} - {*OPTIONAL_MODULES, "all", "none", ""}
-        if unknown:
-            raise ValueError(f"módulos desconhecidos: {', '.join(sorted(unknown))}; há {', '.join(OPTIONAL_MODULES)}")
-        return text
+        return rules.modules(text, OPTIONAL_MODULES)
 
     @model_validator(mode="after")
     def _scanner_is_known(self) -> Self:

@@ -1,5 +1,6 @@
 """What production and staging refuse of the settings, each in a Portuguese sentence that names the setting."""
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from carteira.kit.db.address import DatabaseAddress
+from carteira.settings import rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,7 +24,10 @@ _DIFFERENT_BYTES = 10
 """A secret of fewer different bytes was typed, not drawn: of 32 random hex digits fewer than 10 differ in one of
 2,000."""
 _ALIKE = 0.85
-_ADDRESSES = (
+_TOKEN_CHARACTERS = 16
+_UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!true|1|yes))", re.IGNORECASE)
+"""What redis-py takes for a server of any name to be believed."""
+ADDRESSES = (
     "sms_url",
     "base_url_cashback",
     "google_issuer",
@@ -105,7 +110,12 @@ def _weak(settings: "Settings") -> Iterator[str]:
         yield "DEBUG precisa ficar desligada"
     if settings.operators_second_factor == "off":
         yield "OPERATORS_SECOND_FACTOR precisa ser required"
-    if settings.metrics_token is None and not settings.metrics_open:
+    metrics_token = settings.metrics_bearer()
+    if metrics_token is not None and not rules.is_token(metrics_token, _TOKEN_CHARACTERS):
+        yield f"METRICS_TOKEN precisa ter {_TOKEN_CHARACTERS} caracteres ASCII ou mais, sem espaços"
+    if settings.trusted_proxies is not None and rules.trusts_everybody(settings.trusted_proxies):
+        yield "TRUSTED_PROXIES precisa ser a rede dos seus proxies: de qualquer lugar viria quem diz ser outro"
+    if metrics_token is None and not settings.metrics_open:
         yield "METRICS_TOKEN precisa ser definida, ou METRICS_OPEN=true dizer que /metrics fica aberta"
     if settings.docs_open is None:
         yield "DOCS_OPEN precisa ser true ou false: se /docs, /redoc e /openapi.json são servidos a qualquer um"
@@ -122,6 +132,8 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
                 "DATABASE_INSECURE=true diz que a rede é de confiança"
             )
     redis = None if settings.redis_insecure else settings.redis_url
+    if redis is not None and redis.scheme == "rediss" and _UNVERIFIED.search(redis.query or ""):
+        yield "REDIS_URL precisa conferir o certificado, ou REDIS_INSECURE=true diz que a rede é de confiança"
     if redis is not None and redis.scheme == "redis" and not _is_here(redis.host):
         yield "REDIS_URL precisa ser rediss:// fora desta máquina, ou REDIS_INSECURE=true diz que a rede é de confiança"
     if settings.smtp_url is not None and not settings.smtp_insecure:
@@ -132,7 +144,7 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
                 "SMTP_URL precisa ser smtps:// ou ter starttls=true fora desta máquina, ou SMTP_INSECURE=true diz que "
                 "a rede é de confiança"
             )
-    for name in _ADDRESSES:
+    for name in ADDRESSES:
         address = urlsplit(getattr(settings, name) or "")
         if address.scheme == "http" and not _is_here(address.hostname):
             yield f"{name.upper()} precisa ser https:// fora desta máquina"

@@ -30,6 +30,8 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x20-\x7e]*)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_LINES = 100
+_LENGTH_DIGITS = 5
+"""Python reads no number of thousands of digits, and a head has room for them."""
 _MAX_HEADS, _MAX_REMEMBERED = 1_024, 4_096
 """Heads that are remembered, and bytes of the longest."""
 TURNED_AWAY_AT_ONCE = 128
@@ -127,7 +129,7 @@ class FastLane:
             or len(headers) != len(lines)
             or not _UNUSUAL.isdisjoint(headers)
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
-            or not length.isdigit()
+            or not (length.isdigit() and len(length) <= _LENGTH_DIGITS)
             or not 0 < int(length) <= MAX_BODY_BYTES
             or (request_id is not None and not _REQUEST_ID.fullmatch(request_id))
         ):

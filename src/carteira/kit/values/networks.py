@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 Network = IPv4Network | IPv6Network
 _IPV6_SITE = 64
 """Bits of the network that one subscriber is given."""
+_MAPPED = 96
+"""Bits of IPv6's own before a mapped IPv4 address."""
 
 
 def _address(text: str) -> str | None:
@@ -28,11 +30,15 @@ def network_of(address: str) -> str:
 
 
 def _network(text: str) -> Network:
-    """Read a network; raise ValueError, in Portuguese, where it is none."""
+    """Read a network, IPv4 for what IPv6 has mapped of it; raise ValueError, in Portuguese, where it is none."""
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError as error:
         raise ValueError(f"{text} não é um endereço nem uma rede (10.0.0.0/8)") from error
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED))
 
 
 @dataclass(frozen=True, slots=True)

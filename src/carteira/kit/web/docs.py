@@ -7,9 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+import orjson
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from carteira.kit.web.access import public
@@ -23,10 +24,14 @@ def install(app: FastAPI) -> None:
     folder = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS, StaticFiles(directory=folder), name="docs-assets")
     everyone = [public("the contract is no secret")]
+    written: dict[str, bytes] = {}  # by prefix, of which a server has one: to write it takes a tenth of a second
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=everyone)
-    async def openapi(request: Request) -> JSONResponse:
-        return JSONResponse(_under(_root(request), app.openapi()))
+    async def openapi(request: Request) -> Response:
+        root = _root(request)
+        if root not in written:
+            written[root] = orjson.dumps(_under(root, app.openapi()))
+        return Response(written[root], media_type="application/json")
 
     @app.get("/docs", include_in_schema=False, dependencies=everyone)
     async def docs(request: Request) -> HTMLResponse:

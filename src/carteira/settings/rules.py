@@ -1,0 +1,116 @@
+"""What single settings have to look like beyond their type; each rule raises a sentence in Portuguese.
+
+A setting that is misread is found out as a process starts, and not when the first message is to be sent.
+"""
+
+import re
+from collections.abc import Collection
+from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from urllib.parse import SplitResult, urlsplit
+
+from carteira.kit.values.networks import TrustedProxies
+
+WEB = ("http", "https")
+MAIL = ("smtp", "smtps")
+STORAGE = ("file", "s3")
+_WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]+(%\w+)?", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def whole_number(text: str, *, or_none: bool) -> str:
+    """Return a text that is a whole number; `100.000` is none, whatever its writer meant.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if _WHOLE.fullmatch(text) or (or_none and text.strip() == "none"):
+        return text.strip()
+    raise ValueError("Envie um número inteiro, só com algarismos" + (", ou none." if or_none else "."))
+
+
+def address(text: str, schemes: Collection[str]) -> SplitResult:
+    """Return the parts of an address that has one of these schemes, a host, and a port that there is.
+
+    Raises:
+        ValueError: it has not.
+    """
+    said = " ou ".join(f"{scheme}://" for scheme in schemes)
+    refused = ValueError(f"o endereço deve começar por {said}, com uma máquina e uma porta que existam")
+    try:
+        parts = urlsplit(text)
+        has_port = parts.port != 0
+    except ValueError as error:  # a port that is none, half an IPv6 address
+        raise refused from error
+    if parts.scheme not in schemes or not has_port or re.search(r"[\s\x00-\x1f]", text):
+        raise refused
+    if not _HOST.fullmatch(parts.hostname or ""):
+        raise refused
+    return parts
+
+
+def storage(text: str) -> str:
+    """Return an address of a folder or a bucket.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(text)
+    is_folder = parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc
+    is_bucket = parts.scheme == "s3" and bool(parts.netloc)
+    if not (is_folder or is_bucket) or parts.query or parts.fragment:
+        raise ValueError("deve ser file:///pasta ou s3://balde/prefixo")
+    return text
+
+
+def sender(text: str) -> str:
+    """Return a sender's address, with a name or without.
+
+    Raises:
+        ValueError: it is none, or several.
+    """
+    _, mailbox = parseaddr(text)
+    local, _, domain = mailbox.rpartition("@")
+    if not local or not domain or "," in text or re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("deve ser um endereço de e-mail, como nao-responda@exemplo.com.br")
+    return text
+
+
+def modules(text: str, optional: Collection[str]) -> str:
+    """Return a list of modules, or `all` or `none`.
+
+    Raises:
+        ValueError: one is unknown, or `all` or `none` is not alone.
+    """
+    names = [part for name in text.split(",") if (part := name.strip())]
+    unknown = set(names) - {*optional, "all", "none"}
+    if unknown:
+        raise ValueError(f"módulos desconhecidos ({', '.join(sorted(unknown))}); há {', '.join(optional)}")
+    if (text and not names) or (len(names) > 1 and {"all", "none"} & set(names)):
+        raise ValueError("diga os módulos, separados por vírgula, ou só all, ou só none")
+    return text
+
+
+def networks(text: str) -> str:
+    """Return the networks of trusted proxies, or `none`.
+
+    Raises:
+        ValueError: one is none, or nothing is said.
+    """
+    if not TrustedProxies.parse(text).networks and text.strip() != "none":
+        raise ValueError("diga as redes, separadas por vírgula, ou none")
+    return text
+
+
+def trusts_everybody(text: str) -> bool:
+    """Tell whether trusted proxies are all there is of a kind of address, however it is put together."""
+    found = TrustedProxies.parse(text).networks
+    fours = collapse_addresses([network for network in found if isinstance(network, IPv4Network)])
+    sixes = collapse_addresses([network for network in found if isinstance(network, IPv6Network)])
+    return any(four.prefixlen == 0 for four in fours) or any(six.prefixlen == 0 for six in sixes)
+
+
+def is_token(text: str, least: int) -> bool:
+    """Tell whether a text can be a bearer token that nobody guesses: so many visible ASCII characters."""
+    return len(text) >= least and _TOKEN.fullmatch(text) is not None
