@@ -175,7 +175,9 @@ def events() -> str:
         "# Events\n\nEvents are rows of the outbox (`events`), written in the transaction that makes them true and "
         "read in commit order. Payloads hold ids, not personal data; who follows them is told each at least once.\n\n"
         + table(("topic", "payload", "who emits it", "who acts on it"), sorted(rows))
-        + "\n\n## Followers\n\nAny table with `xid` and `id` is followed likewise.\n\n"
+        + "\n\n## Followers\n\nAny table with `xid` and `id` is followed likewise. Followers read as soon as a process "
+        "that wrote wakes them, over Redis, 20 times a second at most; by themselves they look every 5 s, and every "
+        "half second while Redis is away ([ADR 0029](../adr/0029-wakes.md)).\n\n"
         + table(("follower", "table", "module"), sorted(followers))
     )
 

@@ -18,6 +18,7 @@ START = datetime(2026, 3, 10, 11, 59, 58, tzinfo=UTC)
 EVERY = {
     "kit:expire_pending": timedelta(minutes=1),
     "notices:tell_approvers": timedelta(minutes=10),
+    "benefits:credit_scheduled": timedelta(minutes=10),
     "assistant:forget_stale": timedelta(minutes=10),
     "ledger:expire_holds": timedelta(seconds=30),
     "ledger:roll_up": timedelta(seconds=30),

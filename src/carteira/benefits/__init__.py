@@ -85,6 +85,7 @@ __all__ = [
 ]
 
 _BULK_BODY_BYTES = 8 * 1024 * 1024
+_BULK_BODIES = ("/benefits/credits", "/benefits/accounts/bulk", "/benefits/scheduled-credits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
     from carteira.benefits.operations import OPERATIONS
     from carteira.benefits.people import erase_person, export_person, ids_of_person
     from carteira.benefits.routes import router, transactions
+    from carteira.benefits.routes_bulk import router as bulk_router
     from carteira.benefits.routes_employers import router as employer_router
 
     tokens = ProcessorTokens(processor.secrets, most_seconds=processor.most_seconds)
@@ -134,9 +136,9 @@ def module(  # noqa: PLR0913 - what the composition root decides
         ledger.guard_reversal(kind, refuse_return_reversed)
     return Module(
         name="benefits",
-        routers=(transactions, employer_router, router),
+        routers=(transactions, employer_router, bulk_router, router),
         gates={PATH: lambda api: AuthorizerEndpoint(api, tokens)},
-        body_limits={"/benefits/credits": _BULK_BODY_BYTES},
+        body_limits=dict.fromkeys(_BULK_BODIES, _BULK_BODY_BYTES),
         lifespan=lifespan,
         jobs=make_blueprint(mailer, sms, link_base, decision_years_kept=decision_years_kept),
         operations=OPERATIONS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -18,18 +19,23 @@ from carteira.benefits.ledger_kinds import LEDGER_KIND, credit_entry
 from carteira.benefits.models import (
     BenefitAccount,
     BenefitCategory,
+    BenefitInvitation,
 )
 from carteira.benefits.schemas import (
     AccountIn,
     BenefitAccountOut,
 )
+from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
+
+INVITATION_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,21 @@ async def cpfs_of(tx: Tx, account_ids: Collection[UUID]) -> set[str]:
     return {cpf for cpf in await tx.scalars(query) if cpf is not None}
 
 
+async def have_sent(tx: Tx, account_id: UUID) -> None:
+    """Have an invitation sent to an account's recorded contact, by e-mail or SMS; a former one is good no more."""
+    fresh = {"token_hash": None, "expires_at": clock.now() + timedelta(days=INVITATION_DAYS)}
+    await tx.execute(
+        insert(BenefitInvitation)
+        .values(account_id=account_id, **fresh)
+        .on_conflict_do_update(index_elements=["account_id"], set_=fresh)
+    )
+    await jobs.defer(tx, "benefits:send_invitation", account_id=str(account_id))
+
+
 async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     """Open an account with a ledger account for each category, and credit what it begins with.
+
+    Where it is nobody's yet and has a contact, the invitation to it goes out with the commit, unless it is not wanted.
 
     Raises:
         BenefitAccountExists: the reference is taken.
@@ -156,6 +175,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
             cpf=body.cpf,
             user_id=body.user_id,
             contact=body.contact,
+            name=body.name,
             employer_id=employer_id,
         )
         .on_conflict_do_nothing(index_elements=["reference"])
@@ -181,4 +201,6 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         employer=str(employer_id),
         amount=sum(body.balances.values()),
     )
+    if body.invite and body.contact is not None and body.user_id is None:
+        await have_sent(tx, opened)
     return BenefitAccountOut(account=body.account, employer_id=employer_id, balances=await balances(tx, opened))

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira.benefits.authorizer.rules import CASH, Catalog, normalise_merchant
+from carteira.benefits.authorizer.rules import Catalog, normalise_merchant
 from carteira.benefits.errors import CategoryNotFound, CategoryRegimeFixed, MccTaken, MerchantNotFound
-from carteira.benefits.models import BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
+from carteira.benefits.models import BenefitAccount, BenefitCatalogVersion, BenefitCategory, BenefitMcc, BenefitMerchant
+from carteira.benefits.pat import FIXED_REGIMES
 from carteira.benefits.schemas import CategoryOut, MerchantOut
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
-
-FIXED_REGIMES = {"FOOD": "pat", "MEAL": "pat", CASH: "free"}
-"""Decreto 10.854/2021, art. 174, and Decreto 11.678/2023 for the first two; the contract for the last."""
 
 
 async def load(tx: Tx) -> Catalog:
@@ -26,11 +24,15 @@ async def load(tx: Tx) -> Catalog:
     regimes = await tx.execute(select(BenefitCategory.name, BenefitCategory.regime))
     mccs = await tx.execute(select(BenefitMcc.mcc, BenefitMcc.category))
     merchants = await tx.execute(select(BenefitMerchant.match, BenefitMerchant.mcc))
+    blocked = await tx.execute(
+        select(BenefitAccount.reference, BenefitAccount.id).where(BenefitAccount.state == "blocked")
+    )
     return Catalog(
         version,
         {row.name: row.regime for row in regimes},
         {row.mcc: row.category for row in mccs},
         {row.match: row.mcc for row in merchants},
+        {row.reference: row.id for row in blocked},
     )
 
 

@@ -160,3 +160,48 @@ class CatalogIsEverybodys(Forbidden):
 
     code = "catalog_is_everybodys"
     detail = "Categorias e estabelecimentos valem para todas as empresas: quem está vinculado a uma não os muda."
+
+
+class BenefitAccountClosed(Conflict):
+    """Nothing is credited to a closed account, nor is it blocked."""
+
+    code = "benefit_account_closed"
+    detail = "Esta conta está encerrada. Reative-a antes."
+
+
+class BalanceLeft(Conflict):
+    """There is money in it, which the worker may spend after dismissal, too (Decreto 10.854/2021, art. 174, III)."""
+
+    code = "balance_left"
+    detail = "Ainda há saldo nesta conta, e ele é do trabalhador: só uma conta sem saldo é encerrada."
+
+
+class ImportNotFound(NotFound):
+    """There is no such file, or it is another employer's."""
+
+    code = "import_not_found"
+    detail = "Arquivo não encontrado."
+
+
+class ScheduledNotFound(NotFound):
+    """Nothing of this id was scheduled, or it is another employer's."""
+
+    code = "scheduled_not_found"
+    detail = "Agendamento não encontrado."
+
+
+class ScheduledOver(Conflict):
+    """It was carried out or cancelled already."""
+
+    code = "scheduled_over"
+    detail = "Este agendamento já foi feito ou cancelado."
+
+
+class ScheduledDayUnfit(InvalidInput):
+    """A day to schedule for is one to come, within a year."""
+
+    code = "scheduled_day_unfit"
+
+    def __init__(self) -> None:
+        message = "Escolha um dia depois de hoje, em até um ano."
+        super().__init__(errors=[{"field": "day", "message": message}])

@@ -5,19 +5,16 @@ code of a claim; it proves nothing of a CPF.
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity
 from carteira.benefits import claims
-from carteira.benefits.accounts import find_for
+from carteira.benefits.accounts import find_for, have_sent
 from carteira.benefits.errors import AlreadyClaimed, BenefitInvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
 from carteira.benefits.schemas import BenefitAccountOut
-from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -25,8 +22,6 @@ from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, Ra
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
-
-DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +59,8 @@ async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> Non
     if not await runtime.limiter.count(*limits):
         raise TooManyRequests(60)
     async with runtime.database.transaction() as tx:
-        fresh = {"token_hash": None, "expires_at": clock.now() + timedelta(days=DAYS)}
-        await tx.execute(
-            insert(BenefitInvitation)
-            .values(account_id=account.id, **fresh)
-            .on_conflict_do_update(index_elements=["account_id"], set_=fresh)
-        )
+        await have_sent(tx, account.id)
         await audit.record(tx, "benefit_invited", subject=account.person, account_id=str(account.id))
-        await jobs.defer(tx, "benefits:send_invitation", account_id=str(account.id))
 
 
 async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from procrastinate import Blueprint, JobContext, RetryStrategy
 
-from carteira.benefits import claims, invitations
+from carteira.benefits import accounts, claims, imports, invitations, scheduled
 from carteira.benefits.authorizer import decisions
 from carteira.kit.db.engine import Database
 from carteira.kit.outbound.email_templates import EmailTemplates
@@ -40,6 +40,23 @@ def invitation_sms(link: str) -> str:
     return f"Carteira: convite para a sua conta de benefícios: {link} Não passe a ninguém."
 
 
+def _add_bulk(blueprint: Blueprint) -> None:
+    """Add the jobs of what employers send by thousands."""
+
+    @blueprint.task(name="import_accounts", retry=RetryStrategy(max_attempts=5, exponential_wait=3), pass_context=True)
+    async def import_accounts(context: JobContext, import_id: str) -> None:
+        """Open the accounts of a file, some lines a transaction."""
+        database: Database = context.additional_context["database"]
+        while await imports.go_on(database, UUID(import_id)):
+            pass
+
+    @blueprint.periodic(cron="*/10 * * * *")
+    @blueprint.task(name="credit_scheduled", queueing_lock="benefits.credit_scheduled", pass_context=True)
+    async def credit_scheduled(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Make the top-ups whose day has come, each once."""
+        await scheduled.carry_out_due(context.additional_context["database"])
+
+
 def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_kept: int) -> Blueprint:
     """Make the jobs. Messages go out after the transaction, which no network call may hold open."""
     blueprint = Blueprint()
@@ -67,7 +84,7 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
             return
         link = invitation_link(link_base, message.token)
         if message.is_email:
-            about = {"name": "", "account": message.account, "link": link, "days": invitations.DAYS}
+            about = {"name": "", "account": message.account, "link": link, "days": accounts.INVITATION_DAYS}
             await mailer.send(message.to, letters.compose("invitation", **about))
         else:
             await sms.send(message.to, invitation_sms(link))
@@ -82,4 +99,5 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
                 if await decisions.forget_declined(tx, years=decision_years_kept) == 0:
                     return
 
+    _add_bulk(blueprint)
     return blueprint

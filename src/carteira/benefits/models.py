@@ -1,25 +1,30 @@
 """The tables of benefits. Balances are not here: each category of an account is a ledger account."""
 
-from datetime import datetime
-from typing import Literal
+from datetime import date, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
+    Date,
     ForeignKey,
     Index,
     LargeBinary,
     SmallInteger,
     Text,
+    Uuid,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db import positions
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.values.actor import ActorKind
 
 FIRST_EMPLOYER = UUID("01980000-0000-7000-8000-0000000000e1")
 """Whose accounts are that name no employer: those of releases before there were employers."""
@@ -65,6 +70,8 @@ class BenefitAccount(Base):
         Index("ix_benefits_accounts_cpf", "cpf", postgresql_where="cpf IS NOT NULL"),
         Index("ix_benefits_accounts_user_id", "user_id", postgresql_where="user_id IS NOT NULL"),
         Index("ix_benefits_accounts_employer_id_id", "employer_id", "id"),
+        Index("ix_benefits_accounts_blocked", "id", postgresql_where="state = 'blocked'"),
+        CheckConstraint("state IN ('active', 'blocked', 'closed')", name="state"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -72,6 +79,9 @@ class BenefitAccount(Base):
     cpf: Mapped[str | None] = mapped_column(Text)
     user_id: Mapped[UUID | None]
     contact: Mapped[str | None] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    """Whom the employer opened it for, as HR writes their name."""
+    state: Mapped[Literal["active", "blocked", "closed"]] = mapped_column(Text, server_default="active")
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
     employer_id: Mapped[UUID] = mapped_column(
         ForeignKey("benefits_employers.id"), server_default=text(f"'{FIRST_EMPLOYER}'")
@@ -210,3 +220,66 @@ class BenefitClaimCode(Base):
     code_hash: Mapped[str] = mapped_column(Text)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class BenefitImport(Base):
+    """A file of accounts to be opened: for which employer, by whom, and whether it is done."""
+
+    __tablename__ = "benefits_imports"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    employer_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_employers.id"))
+    actor_kind: Mapped[ActorKind] = mapped_column(Text)
+    actor_id: Mapped[str] = mapped_column(Text)
+    approved_by: Mapped[UUID | None]
+    invite: Mapped[bool]
+    lines: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    finished_at: Mapped[datetime | None] = mapped_column(INSTANT)
+
+
+class BenefitImportLine(Base):
+    """A line of such a file; what it tells of somebody (`content`) is erased once it is done."""
+
+    __tablename__ = "benefits_import_lines"
+    __table_args__ = (
+        CheckConstraint("status IN ('waiting', 'opened', 'exists', 'failed')", name="status"),
+        Index("ix_benefits_import_lines_waiting", "import_id", "number", postgresql_where="status = 'waiting'"),
+    )
+
+    import_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_imports.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    account: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[Literal["waiting", "opened", "exists", "failed"]] = mapped_column(Text)
+    code: Mapped[str | None] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+    column: Mapped[str | None] = mapped_column(Text)
+
+
+class BenefitScheduledCredit(Base):
+    """A bulk top-up for a day to come, weighed already; its lines (`content`) are erased once it is done."""
+
+    __tablename__ = "benefits_scheduled_credits"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'done', 'failed', 'cancelled')", name="state"),
+        Index("ix_benefits_scheduled_credits_due", "day", "id", postgresql_where="state = 'waiting'"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    employer_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()))
+    """Whose accounts its good lines name."""
+    day: Mapped[date] = mapped_column(Date)
+    actor_kind: Mapped[ActorKind] = mapped_column(Text)
+    actor_id: Mapped[str] = mapped_column(Text)
+    approved_by: Mapped[UUID | None]
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    atomic: Mapped[bool]
+    lines: Mapped[int]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[Literal["waiting", "done", "failed", "cancelled"]] = mapped_column(Text)
+    code: Mapped[str | None] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    done_at: Mapped[datetime | None] = mapped_column(INSTANT)

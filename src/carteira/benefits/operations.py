@@ -1,12 +1,21 @@
 """What operators do with benefits' money that may have to wait for a second person."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from carteira.benefits import accounts, returns, topups
-from carteira.benefits.schemas import AccountIn, BenefitAccountOut, CreditIn, CreditOut, ReturnOut
+from carteira.benefits import accounts, imports, returns, scheduled, topups
+from carteira.benefits.schemas import (
+    AccountIn,
+    BenefitAccountOut,
+    CreditIn,
+    CreditOut,
+    ImportOut,
+    ReturnOut,
+    ScheduledOut,
+)
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.cpf import mask_cpf
@@ -34,6 +43,22 @@ class BulkCreditOrder(BaseModel):
         return cls(lines=sent.lines, atomic=atomic, numbers=sent.numbers, wrong=sent.wrong)
 
 
+class ScheduleOrder(BulkCreditOrder):
+    """A bulk top-up for a day to come."""
+
+    day: date
+
+
+class ImportOrder(BaseModel):
+    """A file of accounts, as it was sent."""
+
+    lines: list[Any]
+    numbers: list[int] | None = None
+    wrong: dict[int, list[Wrong]] = Field(default_factory=dict)
+    employer_id: UUID | None = None
+    invite: bool = True
+
+
 class ReversalOrder(BaseModel):
     """The reversal of a purchase."""
 
@@ -59,6 +84,20 @@ async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
     return await (await topups.credit_many(tx, sent, act, atomic=order.atomic)).written()
 
 
+async def _schedule(tx: Tx, order: ScheduleOrder, act: Act) -> ScheduledOut:
+    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    return await scheduled.schedule(tx, sent, act, day=order.day, atomic=order.atomic)
+
+
+async def _import(tx: Tx, order: ImportOrder, act: Act) -> ImportOut:
+    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    return await imports.begin(tx, sent, act, employer_id=order.employer_id, invite=order.invite)
+
+
+def _how_many(order: ImportOrder) -> object:
+    return {"lines": len(order.lines), "employer_id": order.employer_id, "invite": order.invite}
+
+
 async def _reverse(tx: Tx, order: ReversalOrder, act: Act) -> ReturnOut:
     return await returns.reverse(tx, order.transaction_id, act)
 
@@ -80,4 +119,6 @@ CREDIT = Operation("benefits.credit", CreditOrder, _credit, WRITES, limit="top_u
 CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, WRITES, limit="top_ups")
 REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, WRITES, limit="reversals")
 REFUND = Operation("benefits.refund", RefundOrder, _refund, WRITES, limit="refunds")
-OPERATIONS = (OPEN_ACCOUNT, CREDIT, CREDIT_MANY, REVERSE, REFUND)
+SCHEDULE = Operation("benefits.schedule_credits", ScheduleOrder, _schedule, WRITES, limit="top_ups")
+IMPORT = Operation("benefits.import_accounts", ImportOrder, _import, WRITES, limit="opening_balances", show=_how_many)
+OPERATIONS = (OPEN_ACCOUNT, IMPORT, CREDIT, CREDIT_MANY, SCHEDULE, REVERSE, REFUND)

@@ -37,6 +37,8 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
                 "employer": (await tx.get_one(Employer, account.employer_id)).name,
                 "cpf": account.cpf,
                 "contact": account.contact,
+                "name": account.name,
+                "state": account.state,
                 "created_at": account.created_at,
                 "balances": await balances(tx, account.id),
                 "transactions": [queries.as_transaction(row).model_dump(mode="json") for row in decisions],
@@ -63,7 +65,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
         select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id).with_for_update()
     )
     for account in accounts:
-        account.user_id = account.cpf = account.contact = None
+        account.user_id = account.cpf = account.contact = account.name = None
     await tx.flush()
     await employers.forget_member(tx, user_id)
     await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))

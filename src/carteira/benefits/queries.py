@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from carteira import ledger
 from carteira.benefits import catalog, employers
 from carteira.benefits.accounts import BenefitAccountView, persons, view_of, visible
-from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
-from carteira.benefits.authorizer.rules import CASH, Decision, decide, refuse_malformed
+from carteira.benefits.authorizer.rules import CASH, Decision, decide, refuse, refuse_malformed
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.ledger_kinds import LEDGER_KIND
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
@@ -193,7 +193,10 @@ async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> Simulat
 
 async def _decide(tx: Tx, request: Authorization, who: Principal) -> Decision:
     account = await visible(tx, request.account, who, look=_SIMULATED)
-    category = (await catalog.load(tx)).categorise(request.mcc, request.merchant)
+    now = await catalog.load(tx)
+    if request.account in now.blocked:
+        return refuse(request, Reason.ACCOUNT_BLOCKED, account.id, keep_id=True)
+    category = now.categorise(request.mcc, request.merchant)
     available = {
         view.kind.removeprefix(LEDGER_KIND): view.available for view in await ledger.accounts_of_holder(tx, account.id)
     }

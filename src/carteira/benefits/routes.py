@@ -1,5 +1,6 @@
 """Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
 
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,17 +9,20 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from carteira import ledger
-from carteira.benefits import accounts, catalog, invitations, operations, queries, topups
+from carteira.benefits import accounts, catalog, finding, invitations, lifecycle, operations, queries, topups
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
 from carteira.benefits.errors import CatalogIsEverybodys
 from carteira.benefits.schemas import (
     AccountIn,
+    AccountSearchIn,
+    AccountStateOut,
     AuthorizationIn,
     AuthorizationOut,
     BenefitAccountOut,
     BenefitStatementLineOut,
+    BlockIn,
     BulkCreditOut,
     BulkCreditPreviewOut,
     CategoryIn,
@@ -28,9 +32,11 @@ from carteira.benefits.schemas import (
     CreditIn,
     CreditOut,
     InvitationIn,
+    ListedAccountOut,
     MerchantIn,
     MerchantName,
     MerchantOut,
+    OwnAccountOut,
     RefundIn,
     ReturnOut,
     SimulationOut,
@@ -183,6 +189,59 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
     return await desk.carry_out(tx, operations.OPEN_ACCOUNT, body, who)
 
 
+@router.get("/accounts", summary="Minhas contas de benefícios")
+async def list_accounts(
+    tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[OwnAccountOut]:
+    """Lista as contas da pessoa, com a empresa, o estado e os saldos em centavos."""
+    rows = await finding.own(tx, who.user_id, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, itemgetter(0)).map(itemgetter(1))
+
+
+@router.post(
+    "/accounts/search",
+    summary="Procurar contas",
+    dependencies=[claims("benefits:read"), looks("benefit_accounts_listed")],
+)
+async def search_accounts(
+    body: AccountSearchIn, tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+) -> Page[ListedAccountOut]:
+    """Lista as contas da empresa, por CPF, referência, pessoa ou estado. O CPF vai no corpo, nunca no endereço."""
+    rows = await finding.search(tx, who, body, limit=asked.limit + 1, after=asked.after)
+    return asked.page(rows, itemgetter(0)).map(itemgetter(1))
+
+
+@router.post(
+    "/accounts/{account}/block",
+    summary="Bloquear uma conta",
+    dependencies=[acts("benefit_account_blocked")],
+)
+async def block(account: Reference, body: BlockIn, tx: TxDep, who: Writer) -> AccountStateOut:
+    """Para as compras da conta na hora; o que chega a ela continua chegando. Demissão não é motivo."""
+    state = await lifecycle.block(tx, account, body.reason, who.actor)
+    return AccountStateOut(account=account, state=state)
+
+
+@router.post(
+    "/accounts/{account}/unblock",
+    summary="Reativar uma conta",
+    dependencies=[acts("benefit_account_unblocked")],
+)
+async def unblock(account: Reference, tx: TxDep, who: Writer) -> AccountStateOut:
+    """Reativa uma conta bloqueada ou encerrada."""
+    return AccountStateOut(account=account, state=await lifecycle.unblock(tx, account, who.actor))
+
+
+@router.post(
+    "/accounts/{account}/close",
+    summary="Encerrar uma conta",
+    dependencies=[acts("benefit_account_closed")],
+)
+async def close(account: Reference, tx: TxDep, who: Writer) -> AccountStateOut:
+    """Encerra uma conta sem saldo: nada mais se credita a ela. O saldo é do trabalhador, também depois da demissão."""
+    return AccountStateOut(account=account, state=await lifecycle.close(tx, account, who.actor))
+
+
 @router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[polled(), looks("benefit_account_read")])
 async def get_account(account: Reference, tx: ReadTxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
@@ -267,7 +326,7 @@ async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer, des
     )
 
 
-_BULK_BODY = {
+BULK_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -318,7 +377,7 @@ CreditLines = Annotated[BulkLines, Depends(_credit_lines)]
 @router.post(
     "/credits",
     summary="Creditar em lote",
-    openapi_extra=_BULK_BODY,
+    openapi_extra=BULK_BODY,
     response_model=BulkCreditOut,
     responses=MAY_WAIT,
     dependencies=[acts("benefits_credited_in_bulk")],
@@ -343,7 +402,7 @@ async def credit_many(
 @router.post(
     "/credits/preview",
     summary="Conferir um lote de créditos",
-    openapi_extra=_BULK_BODY,
+    openapi_extra=BULK_BODY,
     dependencies=[looks("benefit_credits_previewed")],
 )
 async def preview_credits(lines: CreditLines, tx: TxDep, who: Writer) -> BulkCreditPreviewOut:

@@ -1,6 +1,6 @@
 """The wire shapes of benefits. Amounts are centavos."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -67,6 +67,18 @@ EmployerName = Annotated[
     ),
     BeforeValidator(_bare_text),
 ]
+HolderName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+        description="Nome do trabalhador, como no RH",
+        examples=["Maria da Silva"],
+    ),
+    BeforeValidator(_bare_text),
+]
+AccountState = Literal["active", "blocked", "closed"]
 InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 
 
@@ -115,6 +127,10 @@ class AccountIn(Body):
     cpf: Cpf | None = None
     user_id: UUID | None = None
     contact: Contact | None = None
+    name: HolderName | None = None
+    invite: StrictBool = Field(
+        default=True, description="Se o convite sai na abertura, para o contato, quando a conta ainda não tem dono"
+    )
     employer_id: UUID | None = Field(
         default=None, description="A empresa; sem ela, a de quem abre ou, para quem não está vinculado, a primeira"
     )
@@ -133,6 +149,51 @@ class BenefitAccountOut(BaseModel):
     account: str
     employer_id: UUID
     balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
+
+
+class OwnAccountOut(BaseModel):
+    """One of my accounts."""
+
+    account: str
+    employer: str = Field(description="O nome da empresa", examples=["Padaria Central Ltda."])
+    state: AccountState
+    balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
+
+
+class AccountSearchIn(Body):
+    """Which accounts are looked for; what is left out does not matter. A CPF travels in the body, not in an address."""
+
+    cpf: Cpf | None = None
+    account: Reference | None = None
+    user_id: UUID | None = None
+    employer_id: UUID | None = None
+    state: AccountState | None = None
+
+
+class ListedAccountOut(BaseModel):
+    """An account as an operator of its employer sees it."""
+
+    account: str
+    employer_id: UUID
+    user_id: UUID | None = Field(description="Nulo enquanto ninguém a ligou ao seu cadastro")
+    cpf: str | None = Field(examples=["***.982.247-**"])
+    name: str | None
+    state: AccountState
+    balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
+    created_at: datetime
+
+
+class AccountStateOut(BaseModel):
+    """An account's state."""
+
+    account: str
+    state: AccountState
+
+
+class BlockIn(Body):
+    """Why purchases from an account stop (`pat.BLOCK_REASONS`)."""
+
+    reason: Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
 
 
 class ClaimCodeIn(Body):
@@ -326,3 +387,79 @@ class ReturnOut(BaseModel):
     amount: int
     entry_id: UUID
     category: str
+
+
+class ImportLine(Body):
+    """A line of the HR's file: an account to be opened for somebody. Without `account` it gets a reference of ours."""
+
+    cpf: Cpf
+    name: HolderName | None = None
+    contact: Contact | None = None
+    account: Reference | None = None
+    balances: dict[CategoryName, InitialBalance] = Field(default_factory=dict, examples=[{"FOOD": 50_000}])
+
+
+class ImportPreview(BaseModel):
+    """What would become of one line; `exists`: the CPF has an account at this employer, or an earlier line opens it."""
+
+    line: int
+    status: Literal["ready", "exists", "failed"]
+    amount: int | None = Field(None, description="Saldo inicial, em centavos")
+    value: str | None = Field(None, description="Em reais", examples=["R$ 500,00"])
+    detail: str | None = None
+    column: str | None = None
+
+
+class ImportPreviewOut(BaseModel):
+    """What a file would open."""
+
+    ready: int
+    exists: int
+    failed: int
+    amount: int = Field(description="Total, em centavos")
+    value: str = Field(description="Total, em reais", examples=["R$ 1.234,56"])
+    results: list[ImportPreview]
+
+
+class ImportOut(BaseModel):
+    """How far a file is."""
+
+    id: UUID
+    employer_id: UUID
+    state: Literal["running", "finished"]
+    lines: int
+    waiting: int
+    opened: int
+    exists: int
+    failed: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ImportLineOut(BaseModel):
+    """What became of a line."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    line: int = Field(validation_alias="number")
+    status: Literal["waiting", "opened", "exists", "failed"]
+    account: str | None
+    code: str | None
+    detail: str | None
+    column: str | None
+
+
+class ScheduledOut(BaseModel):
+    """A bulk top-up for a day to come, or what came of it."""
+
+    id: UUID
+    day: date
+    state: Literal["waiting", "done", "failed", "cancelled"]
+    lines: int = Field(description="Linhas boas, quando foi agendado")
+    amount: int = Field(description="Total delas, em centavos")
+    value: str = Field(description="Total delas, em reais", examples=["R$ 1.234,56"])
+    code: str | None
+    detail: str | None
+    outcome: BulkCreditOut | None = Field(description="O resultado de cada linha, depois do dia")
+    created_at: datetime
+    done_at: datetime | None

@@ -10,10 +10,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from carteira import ledger
+from carteira.benefits import lifecycle
 from carteira.benefits.accounts import find, find_for, gains_of, persons_named
 from carteira.benefits.authorizer.explain import category_named
 from carteira.benefits.employers import EVERYBODYS, Reach, reach_of
 from carteira.benefits.errors import (
+    BenefitAccountClosed,
     BenefitAccountNotFound,
     BulkTopUpRejected,
     UnknownCategory,
@@ -61,8 +63,15 @@ class _Found:
     """What there is of what is wanted: references, their employers, and the ledger account of each wanted category."""
 
     references: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
     employers: set[UUID] = field(default_factory=set)
     accounts: dict[Wanted, UUID] = field(default_factory=dict)
+
+    def why_not(self, reference: str) -> Problem:
+        """Return why nothing is credited to an account that has no such category's ledger account here."""
+        if reference in self.closed:
+            return BenefitAccountClosed()
+        return UnknownCategory() if reference in self.references else BenefitAccountNotFound()
 
     @property
     def scope(self) -> UUID | None:
@@ -71,7 +80,7 @@ class _Found:
 
 
 _FIND = """
-    SELECT reference, id, employer_id FROM benefits_accounts
+    SELECT reference, id, employer_id, state = 'closed' FROM benefits_accounts
     WHERE reference = ANY($1::text[]) AND ($2::uuid[] IS NULL OR employer_id = ANY($2::uuid[]))
 """
 
@@ -88,9 +97,10 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
     missing: list[tuple[Wanted, UUID]] = []
     async for piece in pieces(wanted):
         rows = await fetch(tx, _FIND, list({reference for reference, _ in piece}), reached)
-        ids = {reference: account_id for reference, account_id, _ in rows}
-        found.references.update(ids)
-        found.employers.update(employer_id for _, _, employer_id in rows)
+        found.references.update(row[0] for row in rows)
+        found.closed.update(row[0] for row in rows if row[3])
+        ids = {row[0]: row[1] for row in rows if not row[3]}
+        found.employers.update(row[2] for row in rows)
         held = {one: (ids[one[0]], LEDGER_KIND + one[1]) for one in piece if one[0] in ids and one[1] in names}
         there = await ledger.find_held(tx, held.values())
         found.accounts |= {one: there[account] for one, account in held.items() if account in there}
@@ -108,10 +118,12 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
 
     Raises:
         BenefitAccountNotFound: there is no such account.
+        BenefitAccountClosed: it is closed.
         UnknownCategory: the category is not configured.
         MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
     """
     view = await find_for(tx, reference, act.actor)
+    await lifecycle.refuse_closed(tx, reference)
     found = await _find_wanted(tx, [(reference, body.category)], EVERYBODYS)
     account_id = found.accounts.get((reference, body.category))
     if account_id is None:
@@ -169,6 +181,42 @@ def _check(number: int, raw: object, wrong: Sequence[Wrong]) -> Line | BulkCredi
     return line.account, line.category, line.amount, line.description
 
 
+@dataclass(slots=True)
+class Weighed:
+    """A bulk top-up that may be made: each line's result, what there is to post, and whose accounts these are."""
+
+    results: list[BulkCreditResult]
+    due: list[Credit]
+    employers: set[UUID]
+    amount: int
+
+    @property
+    def good(self) -> int:
+        """How many lines there is something to post for."""
+        return len(self.due)
+
+
+async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: str = "") -> Weighed:
+    """Judge a bulk top-up and weigh its good lines; nothing moves. `when` is told to the checker.
+
+    Raises:
+        As `credit_many`.
+    """
+    check_count(len(sent.lines), MAX_BULK_LINES)
+    results, due, found = await _judge(tx, sent, await reach_of(tx, act.actor))
+    if atomic and len(due) < len(results):
+        await _reject(results)
+    total = sum(amount for _, _, amount, _ in due)
+    await act.weigh(
+        tx,
+        amount=total,
+        summary=f"Creditar {counted(len(due), 'linha')} de um lote{when}, {format_brl(total)} no total",
+        gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
+        scope=found.scope,
+    )
+    return Weighed(results, due, found.employers, total)
+
+
 async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
@@ -179,18 +227,8 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
         MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
     """
-    check_count(len(sent.lines), MAX_BULK_LINES)
-    results, due, scope = await _judge(tx, sent, await reach_of(tx, act.actor))
-    if atomic and len(due) < len(results):
-        await _reject(results)
-    total = sum(amount for _, _, amount, _ in due)
-    await act.weigh(
-        tx,
-        amount=total,
-        summary=f"Creditar {counted(len(due), 'linha')} de um lote, {format_brl(total)} no total",
-        gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
-        scope=scope,
-    )
+    weighed = await weigh_many(tx, sent, act, atomic=atomic)
+    results, due, total = weighed.results, weighed.due, weighed.amount
     await _post(tx, due, act)
     failed = len(results) - len(due)
     await audit.record(
@@ -231,8 +269,8 @@ def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPr
     return BulkCreditPreview(status="ready", amount=amount, value=format_brl(amount), **shown)
 
 
-async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], UUID | None]:
-    """Give each line's result, if it comes to that, what there is to post, and whose accounts these are if one's."""
+async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], _Found]:
+    """Give each line's result, if it comes to that, what there is to post, and what was found."""
     numbered = pieces(sent.numbered(), PIECE // 2)  # a bad line takes its time to describe
     checked = [
         (number, _check(number, raw, sent.wrong.get(number, ()))) async for piece in numbered for number, raw in piece
@@ -248,9 +286,8 @@ async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCredit
                 due.append((account_id, entry_id := uuid7(), line[2], line[3]))
                 results.append(_credited(number, line[0], entry_id))
             else:
-                problem = UnknownCategory() if line[0] in found.references else BenefitAccountNotFound()
-                results.append(_failed(number, line[0], problem))
-    return results, due, found.scope
+                results.append(_failed(number, line[0], found.why_not(line[0])))
+    return results, due, found
 
 
 async def _post(tx: Tx, due: list[Credit], act: Act) -> None:

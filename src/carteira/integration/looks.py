@@ -5,6 +5,8 @@ LOOKS = {
     "audit_read": "Registros da auditoria sobre você",
     "auto_approvals_listed": "Sua aprovação automática de compras, em uma lista",
     "benefit_account_read": "Uma conta de benefícios sua, com o saldo",
+    "benefit_accounts_listed": "Uma conta de benefícios sua, em uma lista",
+    "benefit_accounts_previewed": "Que você já tem uma conta de benefícios, em um arquivo que foi conferido",
     "benefit_credits_previewed": "Uma conta de benefícios sua, em um lote de créditos que foi conferido",
     "benefit_statement_read": "O extrato de uma conta de benefícios sua",
     "cashback_accumulated_read": "Seu cashback acumulado",

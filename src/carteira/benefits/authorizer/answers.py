@@ -18,6 +18,7 @@ class Reason(StrEnum):
     APPROVED_BY_FALLBACK = "approved_by_fallback"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     UNKNOWN_ACCOUNT = "unknown_account"
+    ACCOUNT_BLOCKED = "account_blocked"
     TRANSACTION_ID_REUSED = "transaction_id_reused"
     INVALID_ACCOUNT = "invalid_account"
     INVALID_AMOUNT = "invalid_amount"

@@ -65,6 +65,8 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         holder_id: UUID | None = holder[0] if holder else None
         if earlier is not None:
             return refuse(request, Reason.TRANSACTION_ID_REUSED, holder_id, keep_id=False)
+        if request.account in self.catalog.blocked:
+            return refuse(request, Reason.ACCOUNT_BLOCKED, self.catalog.blocked[request.account], keep_id=True)
         if holder_id is None:
             return refuse(request, Reason.UNKNOWN_ACCOUNT, None, keep_id=True)
         named = self.accounts.get((request.account, LEDGER_KIND + category[0]))

@@ -9,6 +9,7 @@ from carteira.kit.values.money import format_brl
 _CATEGORIES = {"FOOD": "Alimentação", "MEAL": "Refeição", CASH: "saldo livre (CASH)"}
 _REFUSALS = {
     Reason.UNKNOWN_ACCOUNT: "a conta informada não existe.",
+    Reason.ACCOUNT_BLOCKED: "a conta está bloqueada. Fale com a empresa que a mantém.",
     Reason.TRANSACTION_ID_REUSED: "o identificador da transação já foi usado em outra compra.",
     Reason.INVALID_ACCOUNT: "a conta informada não é válida.",
     Reason.INVALID_AMOUNT: "o valor não é positivo ou tem mais de duas casas decimais.",

@@ -4,7 +4,7 @@ Sources: rules.md, benefits (L1 category, L2 fallback, L3 merchant's name); ISO 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -54,12 +54,13 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Categories, MCCs and merchants as of one version."""
+    """Categories, MCCs, merchants, and the accounts that are blocked, by reference, as of one version."""
 
     version: int
     regimes: Mapping[str, str]
     by_mcc: Mapping[str, str]
     by_merchant: Mapping[str, str]
+    blocked: Mapping[str, UUID] = field(default_factory=dict)
 
     def categorise(self, mcc: str, merchant: str) -> tuple[str, Rule]:
         """Name the category that a purchase belongs to, and the rule that says so (L3 before L1)."""

@@ -1,5 +1,5 @@
--- Give the catalog a new version whenever a category, a merchant category code or a merchant changes;
--- benefits_require_catalog compares it.
+-- Give the catalog a new version whenever a category, a merchant category code, a merchant or the state of an account
+-- changes; benefits_require_catalog compares it.
 
 CREATE FUNCTION benefits_bump_catalog() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -14,4 +14,7 @@ CREATE TRIGGER bump_catalog AFTER INSERT OR UPDATE OR DELETE ON benefits_mccs
 FOR EACH STATEMENT EXECUTE FUNCTION benefits_bump_catalog();
 
 CREATE TRIGGER bump_catalog AFTER INSERT OR UPDATE OR DELETE ON benefits_merchants
+FOR EACH STATEMENT EXECUTE FUNCTION benefits_bump_catalog();
+
+CREATE TRIGGER bump_catalog AFTER UPDATE OF state ON benefits_accounts
 FOR EACH STATEMENT EXECUTE FUNCTION benefits_bump_catalog();

@@ -1,0 +1,86 @@
+"""Accounts in lists: a person's own, and those of an employer for who reads its benefits."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from carteira import ledger
+from carteira.benefits.employers import reach_of
+from carteira.benefits.ledger_kinds import LEDGER_KIND
+from carteira.benefits.models import BenefitAccount, BenefitCategory, Employer
+from carteira.benefits.schemas import AccountSearchIn, ListedAccountOut, OwnAccountOut
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.web.access import Principal
+
+
+async def own(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> list[tuple[UUID, OwnAccountOut]]:
+    """Give a person's accounts with their balances, oldest first, each with its id."""
+    query = (
+        select(BenefitAccount, Employer.name)
+        .join(Employer, Employer.id == BenefitAccount.employer_id)
+        .where(BenefitAccount.user_id == user_id)
+        .order_by(BenefitAccount.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(BenefitAccount.id > after)
+    rows = [(account, employer) for account, employer in await tx.execute(query)]
+    held = await _balances(tx, [account for account, _ in rows])
+    return [
+        (
+            account.id,
+            OwnAccountOut(account=account.reference, employer=employer, state=account.state, balances=held[account.id]),
+        )
+        for account, employer in rows
+    ]
+
+
+async def search(
+    tx: Tx, who: Principal, wanted: AccountSearchIn, *, limit: int, after: UUID | None
+) -> list[tuple[UUID, ListedAccountOut]]:
+    """Give the accounts of an employer's, or of all that somebody reaches, oldest first, each with its id.
+
+    Whoever's account is shown is looked at. CPFs are masked: who asks by one knows it.
+    """
+    reach = await reach_of(tx, who.actor)
+    query = select(BenefitAccount).order_by(BenefitAccount.id).limit(limit)
+    if reach.employers is not None:
+        query = query.where(BenefitAccount.employer_id.in_(reach.employers))
+    given = wanted.model_dump(exclude_none=True)
+    given["reference"] = given.pop("account", None)
+    for name, value in given.items():
+        if value is not None:
+            query = query.where(getattr(BenefitAccount, name) == value)
+    if after is not None:
+        query = query.where(BenefitAccount.id > after)
+    rows = (await tx.scalars(query)).all()
+    await audit.record_looks(tx, "benefit_accounts_listed", [row.user_id or row.id for row in rows])
+    return [(row.id, item) for row, item in zip(rows, await _listed(tx, rows), strict=True)]
+
+
+async def _listed(tx: Tx, rows: Sequence[BenefitAccount]) -> list[ListedAccountOut]:
+    held = await _balances(tx, rows)
+    return [
+        ListedAccountOut(
+            account=row.reference,
+            employer_id=row.employer_id,
+            user_id=row.user_id,
+            cpf=row.cpf and mask_cpf(row.cpf),
+            name=row.name,
+            state=row.state,
+            balances=held[row.id],
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+async def _balances(tx: Tx, rows: Sequence[BenefitAccount]) -> dict[UUID, dict[str, int]]:
+    """Give the balances of accounts in centavos by category; configured categories without money are zero."""
+    names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
+    held = await ledger.accounts_of_holders(tx, [row.id for row in rows])
+    known = {(row.id, view.kind): view.balance for row in rows for view in held.get(row.id, ())}
+    return {row.id: {name: known.get((row.id, LEDGER_KIND + name), 0) for name in names} for row in rows}

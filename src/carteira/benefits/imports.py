@@ -1,0 +1,309 @@
+"""Accounts from the HR's file: kept line by line, and opened in the background, some lines a transaction.
+
+What was weighed and approved is the file. Its lines are opened in their order by a job; who kills its worker finds the
+next one going on where it stood, and nothing is opened twice: a line and its account are one transaction. Whoever sends
+a file again gets `exists` for a CPF that has an account at this employer, and no credit. What a line tells of somebody
+is erased once it is done.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, insert, select
+
+from carteira.benefits import accounts, employers
+from carteira.benefits.authorizer.explain import name_category
+from carteira.benefits.errors import ImportNotFound
+from carteira.benefits.models import BenefitAccount, BenefitCategory, BenefitImport, BenefitImportLine
+from carteira.benefits.schemas import (
+    AccountIn,
+    ImportLine,
+    ImportLineOut,
+    ImportOut,
+    ImportPreview,
+    ImportPreviewOut,
+)
+from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.ops.cooperative import PIECE, pieces
+from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.values.csv_lines import BulkLines, Column, cpf_column, money_columns, text_column
+from carteira.kit.values.ids import uuid5, uuid7
+from carteira.kit.values.money import format_brl
+from carteira.kit.values.texts import counted
+from carteira.kit.web.access import Principal
+from carteira.kit.web.csv_bodies import Faults, check_count, check_line
+from carteira.kit.web.pagination import CursorOf, Integer, Page, PageRequest
+from carteira.kit.web.problems import Problem
+
+MAX_LINES = 10_000
+_LINES_A_TURN = 50
+
+
+class ImportLineKey(NamedTuple):
+    """What a file's lines are sorted by."""
+
+    number: Integer
+
+
+LINES = CursorOf(ImportLineKey)
+_shape = TypeAdapter(ImportLine)
+_BALANCE = "balance:"
+
+
+async def columns(tx: Tx) -> list[Column]:
+    """Give the columns that a file of accounts may have: an amount for each configured category."""
+    names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
+    amounts = [
+        column
+        for name in names
+        for column in money_columns(
+            _BALANCE + name, (name, name_category(name).partition(" (")[0]), least=0, required=False
+        )
+    ]
+    return [
+        cpf_column(),
+        text_column("name", "nome", required=False),
+        text_column("contact", "contato", "e-mail", "email", "telefone", "celular", required=False),
+        text_column("account", "conta", "referência", required=False),
+        *amounts,
+    ]
+
+
+def folded(raw: object) -> object:
+    """Put a line's amounts, which stand in columns of their own, into its balances."""
+    if not isinstance(raw, dict):
+        return raw
+    amounts = {name.removeprefix(_BALANCE): raw[name] for name in raw if name.startswith(_BALANCE)}
+    rest = {name: value for name, value in raw.items() if not name.startswith(_BALANCE)}
+    return rest | {"balances": amounts} if amounts else rest
+
+
+Checked = tuple[int, ImportLine | Faults]
+"""A line's number, and what it asks for or what is wrong with it."""
+
+
+async def _check(tx: Tx, sent: BulkLines) -> list[Checked]:
+    """Read each line; a category that is not configured is wrong."""
+    names = set(await tx.scalars(select(BenefitCategory.name)))
+    checked: list[Checked] = []
+    async for piece in pieces(sent.numbered(), PIECE // 2):
+        for number, raw in piece:
+            line = check_line(_shape, folded(raw), sent.wrong.get(number, ()))
+            if isinstance(line, ImportLine) and (unknown := set(line.balances) - names):
+                line = Faults(f"balances.{min(unknown)}", f"balances.{min(unknown)}: Categoria desconhecida.")
+            checked.append((number, line))
+    return checked
+
+
+def _good(checked: Iterable[Checked]) -> list[ImportLine]:
+    return [line for _, line in checked if isinstance(line, ImportLine)]
+
+
+async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | None) -> ImportPreviewOut:
+    """Tell what a file would open, line by line, with amounts as people read them. Nothing is opened.
+
+    Raises:
+        InvalidInput: no line, or more than 10,000.
+        EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
+    """
+    check_count(len(sent.lines), MAX_LINES)
+    employer_id = await employers.chosen_for_opening(tx, actor, employer_id)
+    checked = await _check(tx, sent)
+    there = await _known(tx, employer_id, _good(checked))
+    await audit.record_looks(tx, "benefit_accounts_previewed", there.values())
+    known = set(there)
+    results: list[ImportPreview] = []
+    for number, line in checked:
+        if isinstance(line, Faults):
+            results.append(ImportPreview(line=number, status="failed", detail=line.detail, column=line.column or None))
+            continue
+        status = "exists" if line.cpf in known else "ready"
+        known.add(line.cpf)
+        amount = sum(line.balances.values()) if status == "ready" else 0
+        results.append(ImportPreview(line=number, status=status, amount=amount, value=format_brl(amount)))
+    total = sum(item.amount or 0 for item in results)
+    by_status = {name: sum(item.status == name for item in results) for name in ("ready", "exists", "failed")}
+    return ImportPreviewOut(**by_status, amount=total, value=format_brl(total), results=results)
+
+
+async def _known(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
+    """Give the CPFs among lines that have an account at an employer, and whom the audit means by it."""
+    found = select(BenefitAccount).where(
+        BenefitAccount.employer_id == employer_id, BenefitAccount.cpf.in_({line.cpf for line in lines})
+    )
+    return {row.cpf: row.user_id or row.id for row in await tx.scalars(found) if row.cpf is not None}
+
+
+async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, invite: bool) -> ImportOut:
+    """Keep a file's lines and have them opened.
+
+    Raises:
+        InvalidInput: no line, or more than 10,000.
+        EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
+        MustWait, DailyCeilingReached: what the accounts begin with adds up to more than one does alone, or in a day.
+    """
+    check_count(len(sent.lines), MAX_LINES)
+    employer_id = await employers.chosen_for_opening(tx, act.actor, employer_id)
+    checked = await _check(tx, sent)
+    good = _good(checked)
+    total = sum(sum(line.balances.values()) for line in good)
+    await act.weigh(
+        tx,
+        amount=total,
+        summary=f"Abrir {counted(len(good), 'conta')} de um arquivo, com {format_brl(total)} de saldo inicial no total",
+        gains=Gains(frozenset(), frozenset(line.cpf for line in good)),
+        scope=employer_id,
+    )
+    row = BenefitImport(
+        id=uuid7(),
+        employer_id=employer_id,
+        actor_kind=act.actor.kind,
+        actor_id=act.actor.id,
+        approved_by=act.approved_by,
+        invite=invite,
+        lines=len(checked),
+        created_at=clock.now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    async for piece in pieces(checked):
+        await tx.execute(insert(BenefitImportLine), [_kept(row.id, *item) for item in piece])
+    await audit.record(
+        tx,
+        "benefit_accounts_imported",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=row.id,
+        employer=str(employer_id),
+        lines=len(checked),
+        amount=total,
+    )
+    await jobs.defer(tx, "benefits:import_accounts", import_id=str(row.id))
+    return await _shown(tx, row)
+
+
+def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, Any]:
+    """Give a line's row: what it asks for, or what is wrong with it."""
+    row: dict[str, Any] = {"import_id": import_id, "number": number, "content": None, "status": "failed"}
+    if isinstance(line, Faults):
+        return row | {"code": "invalid_input", "detail": line.detail, "column": line.column or None}
+    return row | {
+        "content": line.model_dump(mode="json"), "status": "waiting", "code": None, "detail": None, "column": None,
+    }  # fmt: skip
+
+
+async def go_on(database: Database, import_id: UUID) -> bool:
+    """Open the next lines of a file in one transaction; tell whether there may be more. A job calls it."""
+    async with database.transaction() as tx:
+        row = await locked(tx, BenefitImport, import_id)
+        if row is None or row.finished_at is not None:
+            return False
+        waiting = (
+            select(BenefitImportLine)
+            .where(BenefitImportLine.import_id == import_id, BenefitImportLine.status == "waiting")
+            .order_by(BenefitImportLine.number)
+            .limit(_LINES_A_TURN)
+        )
+        lines = (await tx.scalars(waiting)).all()
+        for line in lines:
+            await _open(tx, row, line)
+        if len(lines) < _LINES_A_TURN:
+            row.finished_at = clock.now()
+        await tx.flush()
+        return row.finished_at is None
+
+
+async def _open(tx: Tx, row: BenefitImport, line: BenefitImportLine) -> None:
+    """Open a line's account, or say why not; what the line told is erased."""
+    asked = ImportLine.model_validate(line.content)
+    there = await tx.scalar(
+        select(BenefitAccount.reference).where(
+            BenefitAccount.employer_id == row.employer_id, BenefitAccount.cpf == asked.cpf
+        )
+    )
+    line.content = None
+    line.account = there or asked.account or str(uuid5(row.employer_id, asked.cpf))
+    if there is not None:
+        line.status = "exists"
+        return
+    body = AccountIn(
+        account=line.account,
+        cpf=asked.cpf,
+        name=asked.name,
+        contact=asked.contact,
+        employer_id=row.employer_id,
+        balances=asked.balances,
+        invite=row.invite,
+    )
+    act = Act(Actor(row.actor_kind, row.actor_id), row.approved_by, f"import:{row.id}:{line.number}")
+    try:
+        async with tx.begin_nested():
+            await accounts.open_account(tx, body, act)
+    except Problem as problem:
+        line.status, line.code, line.detail = "failed", problem.code, problem.detail
+    else:
+        line.status = "opened"
+
+
+async def _find(tx: Tx, who: Principal, import_id: UUID) -> BenefitImport:
+    row = await tx.get(BenefitImport, import_id)
+    if row is None or not (await employers.reach_of(tx, who.actor)).includes(row.employer_id):
+        raise ImportNotFound
+    return row
+
+
+async def find(tx: Tx, who: Principal, import_id: UUID) -> ImportOut:
+    """Tell how far a file is.
+
+    Raises:
+        ImportNotFound: there is none, or it is of another employer's.
+    """
+    return await _shown(tx, await _find(tx, who, import_id))
+
+
+async def _shown(tx: Tx, row: BenefitImport) -> ImportOut:
+    counting = (
+        select(BenefitImportLine.status, func.count())
+        .where(BenefitImportLine.import_id == row.id)
+        .group_by(BenefitImportLine.status)
+    )
+    counts: Mapping[str, int] = {row[0]: row[1] for row in await tx.execute(counting)}
+    return ImportOut(
+        id=row.id,
+        employer_id=row.employer_id,
+        state="running" if row.finished_at is None else "finished",
+        lines=row.lines,
+        **{name: counts.get(name, 0) for name in ("waiting", "opened", "exists", "failed")},
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+async def lines_of(
+    tx: Tx, who: Principal, import_id: UUID, status: str | None, asked: PageRequest[ImportLineKey]
+) -> Page[ImportLineOut]:
+    """Give what became of a file's lines, in their order.
+
+    Raises:
+        ImportNotFound: there is none, or it is of another employer's.
+    """
+    await _find(tx, who, import_id)
+    query = (
+        select(BenefitImportLine)
+        .where(BenefitImportLine.import_id == import_id)
+        .order_by(BenefitImportLine.number)
+        .limit(asked.limit + 1)
+    )
+    if status is not None:
+        query = query.where(BenefitImportLine.status == status)
+    if asked.after is not None:
+        query = query.where(BenefitImportLine.number > asked.after.number)
+    page = asked.page((await tx.scalars(query)).all(), lambda row: ImportLineKey(row.number))
+    return page.map(ImportLineOut.model_validate)

@@ -1,0 +1,182 @@
+"""Top-ups for a day to come: weighed and approved as they are asked for, carried out once on that day or after it.
+
+A job of every ten minutes looks for days that have come. Each order is carried out in one transaction with its row, so
+that it happens once, however often the job runs, and on the next run where the worker was away for days. What its
+maker may by then no longer ask for is not done.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import select
+
+from carteira import identity
+from carteira.benefits import employers, topups
+from carteira.benefits.errors import ScheduledDayUnfit, ScheduledNotFound, ScheduledOver
+from carteira.benefits.models import BenefitScheduledCredit
+from carteira.benefits.schemas import ScheduledOut
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.values.csv_lines import BulkLines, Wrong
+from carteira.kit.values.ids import uuid7
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import MakerGone
+from carteira.kit.web.problems import Problem
+
+WRITES = "benefits:write"
+FURTHEST = timedelta(days=366)
+State = Literal["waiting", "done", "failed", "cancelled"]
+StillMay = Callable[[Tx, Actor, str], Awaitable[bool]]
+STILL_MAY: StillMay = identity.still_may([employers.BINDINGS])
+
+
+async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool) -> ScheduledOut:
+    """Keep a bulk top-up for a day of São Paulo.
+
+    Raises:
+        ScheduledDayUnfit: the day is over, is today, or is more than a year ahead.
+        InvalidInput: no line, or more than 10,000.
+        BulkRejected: `atomic`, and a line is wrong.
+        MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
+    """
+    today = clock.today()
+    if not today < day <= today + FURTHEST:
+        raise ScheduledDayUnfit
+    weighed = await topups.weigh_many(tx, sent, act, atomic=atomic, when=f" em {day:%d/%m/%Y}")
+    row = BenefitScheduledCredit(
+        id=uuid7(),
+        employer_ids=sorted(weighed.employers),
+        day=day,
+        actor_kind=act.actor.kind,
+        actor_id=act.actor.id,
+        approved_by=act.approved_by,
+        content={"lines": sent.lines, "numbers": sent.numbers, "wrong": {str(k): v for k, v in sent.wrong.items()}},
+        atomic=atomic,
+        lines=weighed.good,
+        amount=weighed.amount,
+        state="waiting",
+        created_at=clock.now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    await audit.record(
+        tx,
+        "benefit_credits_scheduled",
+        actor=act.actor,
+        approved_by=act.approved_by,
+        subject=row.id,
+        day=day.isoformat(),
+        lines=weighed.good,
+        amount=weighed.amount,
+    )
+    return _shown(row)
+
+
+def _shown(row: BenefitScheduledCredit) -> ScheduledOut:
+    return ScheduledOut(
+        id=row.id,
+        day=row.day,
+        state=row.state,
+        lines=row.lines,
+        amount=row.amount,
+        value=format_brl(row.amount),
+        code=row.code,
+        detail=row.detail,
+        outcome=row.outcome,
+        created_at=row.created_at,
+        done_at=row.done_at,
+    )
+
+
+async def _may_see(tx: Tx, who: Principal, row: BenefitScheduledCredit) -> bool:
+    reach = await employers.reach_of(tx, who.actor)
+    return reach.employers is None or set(row.employer_ids) <= reach.employers
+
+
+async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
+    """Tell what was scheduled, and what came of it.
+
+    Raises:
+        ScheduledNotFound: there is none, or it is of another employer's accounts.
+    """
+    row = await tx.get(BenefitScheduledCredit, scheduled_id)
+    if row is None or not await _may_see(tx, who, row):
+        raise ScheduledNotFound
+    return _shown(row)
+
+
+async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> list[ScheduledOut]:
+    """List what was scheduled for accounts within reach, the newest first, without outcomes by line."""
+    reach = await employers.reach_of(tx, who.actor)
+    query = select(BenefitScheduledCredit).order_by(BenefitScheduledCredit.id.desc()).limit(limit)
+    if reach.employers is not None:
+        query = query.where(BenefitScheduledCredit.employer_ids.contained_by(list(reach.employers)))
+    if after is not None:
+        query = query.where(BenefitScheduledCredit.id < after)
+    return [_shown(row).model_copy(update={"outcome": None}) for row in await tx.scalars(query)]
+
+
+async def cancel(tx: Tx, who: Principal, scheduled_id: UUID) -> None:
+    """Cancel what waits.
+
+    Raises:
+        ScheduledNotFound: there is none, or it is of another employer's accounts.
+        ScheduledOver: it was carried out, or cancelled.
+    """
+    row = await locked(tx, BenefitScheduledCredit, scheduled_id)
+    if row is None or not await _may_see(tx, who, row):
+        raise ScheduledNotFound
+    if row.state != "waiting":
+        raise ScheduledOver
+    row.state, row.done_at = "cancelled", clock.now()
+    await tx.flush()
+    await audit.record(tx, "benefit_credits_unscheduled", actor=who.actor, subject=row.id)
+
+
+_DUE = select(BenefitScheduledCredit.id).where(BenefitScheduledCredit.state == "waiting")
+
+
+async def carry_out_due(database: Database, still_may: StillMay = STILL_MAY) -> int:
+    """Carry out what is due, each in a transaction of its own; give how many. A job calls it."""
+    async with database.transaction() as tx:
+        due = _DUE.where(BenefitScheduledCredit.day <= clock.today()).order_by(
+            BenefitScheduledCredit.day, BenefitScheduledCredit.id
+        )
+        ids = (await tx.scalars(due)).all()
+    for scheduled_id in ids:
+        async with database.transaction() as tx:
+            row = await locked(tx, BenefitScheduledCredit, scheduled_id)
+            if row is not None and row.state == "waiting":
+                await _carry_out(tx, row, still_may)
+    return len(ids)
+
+
+async def _carry_out(tx: Tx, row: BenefitScheduledCredit, still_may: StillMay) -> None:
+    actor = Actor(row.actor_kind, row.actor_id)
+    act = Act(actor, row.approved_by, f"scheduled:{row.id}")
+    sent = read_content(row.content)
+    try:
+        if not await still_may(tx, actor, WRITES):
+            raise MakerGone
+        async with tx.begin_nested():
+            done = await topups.credit_many(tx, sent, act, atomic=row.atomic)
+    except Problem as problem:
+        row.state, row.code, row.detail = "failed", problem.code, problem.detail
+    else:
+        row.state = "done"
+        row.outcome = done.model_dump(mode="json")
+    row.content, row.done_at = {}, clock.now()
+    await tx.flush()
+
+
+def read_content(content: Any) -> BulkLines:  # noqa: ANN401 - JSON as it was written
+    """Read the lines that a row keeps."""
+    wrong = {int(number): [Wrong(*item) for item in items] for number, items in content["wrong"].items()}
+    return BulkLines(content["lines"], content["numbers"], wrong)
