@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -98,7 +98,17 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus, and PostgreSQL
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
 LONG = tests/faults/test_worker.py tests/monitoring tests/how_to
 
-test: install-dev $(if $(T)$(K),,browser proxies) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
+# Where they cannot be had, the test that needs them is skipped and says so.
+clients: install-dev ## Install the generators of clients (Python and TypeScript) for their test
+	@test -d $(VENV)/openapi-python-client || $(UV) pip install --no-deps --require-hashes \
+	  --target $(VENV)/openapi-python-client -r tests/support/clients/openapi-python-client.lock 2>/dev/null || \
+	  echo "No openapi-python-client: the test of its client will be skipped"
+	@test -d $(VENV)/openapi-typescript/node_modules || { command -v npm >/dev/null && \
+	  mkdir -p $(VENV)/openapi-typescript && cp tests/support/clients/package*.json $(VENV)/openapi-typescript/ && \
+	  npm ci --silent --no-audit --no-fund --prefix $(VENV)/openapi-typescript; } || \
+	  echo "No openapi-typescript (it needs Node.js and npm): the test of its client will be skipped"
+
+test: install-dev $(if $(T)$(K),,browser proxies clients) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
 	@$(BIN)/python -m pytest $(if $(T)$(K),,-n 2 --dist worksteal $(addprefix --ignore=,$(LONG))) $(T) $(if $(K),-k "$(K)")
 
 test-unit: install-dev ## Only the tests that need no server
@@ -131,7 +141,7 @@ trips: install-dev ## Print how often each read, and each move of money, travels
 postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
 	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json
 
-reference: install-dev ## Write the pages of docs/reference that are read off the code
+reference: install-dev ## Write the pages of docs/reference, and operations' problems, that are read off the code
 	@$(BIN)/python -m tools.reference
 
 migration: install-dev ## Write the next migration from how the tables changed (m="what it does")

@@ -138,6 +138,19 @@ def _whole_audit() -> Iterator[None]:
     assert _missing_audits() == before, "a request left other rows in the audit than its route says"
 
 
+@pytest.fixture(autouse=True)
+def _whole_contract() -> Iterator[None]:
+    """Whatever a test asks of the application, the problems that it gets are those that the operation declares."""
+    before = _counted("carteira_problems_undeclared_total")
+    yield
+    undeclared = _counted("carteira_problems_undeclared_total")
+    assert undeclared == before, "a problem that /openapi.json does not declare: see tools/problems.py"
+
+
 def _missing_audits() -> dict[str, float]:
+    return _counted("carteira_audit_missing_total")
+
+
+def _counted(name: str) -> dict[str, float]:
     samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
-    return {str(sample.labels): sample.value for sample in samples if sample.name == "carteira_audit_missing_total"}
+    return {str(sample.labels): sample.value for sample in samples if sample.name == name}

@@ -1,4 +1,4 @@
-"""`make reference`: the pages of `docs/reference/` that are read off the code; a test holds them to it."""
+"""`make reference`: what is read off the code, pages of `docs/reference/` and operations' problems; tests compare."""
 
 import ast
 import importlib
@@ -26,6 +26,7 @@ from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.settings import Settings
+from tools import problems
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -133,12 +134,16 @@ def _problems(kind: type[Problem]) -> Iterator[type[Problem]]:
             yield from _problems(inner)
 
 
+def all_problems() -> list[type[Problem]]:
+    """Give every kind of problem."""
+    return [Problem, *_problems(Problem)]
+
+
 def errors() -> str:
     """Write every problem that a client may see."""
-    kinds: list[type[Problem]] = [Problem, *_problems(Problem)]
     rows = {
         (kind.status, kind.code, kind.title, kind.detail)
-        for kind in kinds
+        for kind in all_problems()
         if not kind.__name__.startswith("_") and (kind is Problem or "code" in vars(kind))
     }
     return (
@@ -324,6 +329,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in PAGES:
         (FOLDER / f"{name}.md").write_text(page(name))
+    problems.FILE.write_text(problems.text())
 
 
 if __name__ == "__main__":

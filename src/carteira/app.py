@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import Path
 
+import orjson
 from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 from procrastinate import Blueprint
@@ -56,6 +58,19 @@ Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão 
 Valores são inteiros em centavos (só `totalAmount` do autorizador é em reais). Erros são `application/problem+json`
 (RFC 9457). POSTs que movem dinheiro aceitam `Idempotency-Key`. `API-Version` escolhe a versão da API.
 """
+TAGS = {
+    "operation": "Saúde do servidor, e operações que esperam uma segunda pessoa",
+    "identity": "Pessoas, entrada, sessões, papéis e permissões, clientes (máquinas), auditoria",
+    "ledger": "O livro-razão: contas, lançamentos, extratos, estornos, conferência",
+    "documents": "Documentos de uma pessoa: arquivos selados, comprovações, conferência",
+    "benefits": "Benefícios: empresas, contas, créditos, o autorizador de cartões e as suas decisões",
+    "transit": "Cartões de transporte, e os toques dos validadores",
+    "resellers": "Revendedores: compras e cashback",
+    "credit": "Cadastro e pontuação de crédito de um CPF",
+    "assistant": "A conversa com o assistente, os seus tópicos e chamados",
+    "inbox": "Os avisos de uma pessoa",
+}
+"""What the operations of each tag are about, as `/docs` and clients' generators tell it."""
 
 
 def modules_of(settings: Settings) -> list[Module]:
@@ -270,7 +285,10 @@ def create_app(settings: Settings) -> Application:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
+        servers=[{"url": identity_config(settings).link_base, "description": "Este servidor"}],
     )
+    declared = declared_problems()
     api.state.settings = settings
     api.state.public_url = settings.public_url
     api.state.authenticate = identity.authenticate
@@ -278,14 +296,14 @@ def create_app(settings: Settings) -> Application:
     api.state.readiness = _readiness(settings, modules)
     api.state.web = web.renderer(web_config(settings))
     answer = web.answer_with(api.state.web)
-    problems.install(api, answer)
+    problems.install(api, answer, declared)
     api.add_exception_handler(Exception, edge.last_resort(answer))
     if settings.serves_docs:
         docs.install(api)
     own = [health.router, pending.router, health.metrics_router(settings.metrics_bearer())]
     routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
-    openapi.install(api, without_problems=gates)
+    openapi.install(api, declared)
     app = edge.Edge(
         versions.Versions(UnderRootPath(api, settings.root_path)),
         max_body_bytes=settings.max_body_bytes,
@@ -313,6 +331,12 @@ def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
 def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:
     """Give what the worker looks at every few seconds: the kit's own and the modules'."""
     return [approvals_jobs.observe, *(module.observe for module in modules if module.observe)]
+
+
+def declared_problems() -> problems.Declared:
+    """Return the problems that each operation may answer, as `make reference` read them off the code."""
+    told: problems.Declared = orjson.loads((files("carteira") / "problems.json").read_bytes())
+    return told
 
 
 def _desk(settings: Settings, modules: list[Module]) -> Desk:

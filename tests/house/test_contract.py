@@ -1,10 +1,14 @@
 """What `/openapi.json` promises is what is answered: Schemathesis asks every operation, over HTTP."""
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -23,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from carteira import demo
 from carteira.cli import tokens
 from carteira.embedded import Endpoints
-from carteira.kit.web.openapi import PROBLEMS
+from carteira.kit.web.openapi import operations
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
 from tests.support.contract import openapi_document
@@ -32,6 +36,25 @@ from tests.support.resellers import standing_in
 from tests.support.server import Server, running_server
 
 EXAMPLES = 3
+AUTHORIZER = "/transactions/authorizer"
+SOME = "01a21c5a-0000-7000-8000-000000000000"
+UNLIKE = {"/resellers", "/benefits/merchants/{name}"}
+"""A signed-in person sends no body to the one; the other's body repeats a name of the path."""
+SAMPLES = {
+    "{valid_from}": "2031-01",
+    "{account}": "123",
+    "{card_number}": "9076123412341234",
+    "{category}": "FOOD",
+    "{cpf}": "52998224725",
+    "{month}": "2026-10",
+    "{provider}": "google",
+    "{purpose}": "marketing",
+    "{role_id}": "7",
+    "{claim_id}": "7",
+    "{day}": "2026-10-31",
+    "{kind}": "email",
+    "{slug}": "cpf",
+}
 Operation = AnyOperation[Any, Any, Any, Any]
 DOCUMENT = openapi_document()
 CHECKS = [
@@ -69,7 +92,7 @@ def token(server: Server) -> str:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 def test_answers_are_what_the_contract_says(operation: Operation, server: Server, token: str) -> None:
     cases = one_of(operation.as_strategy(GenerationMode.POSITIVE), operation.as_strategy(GenerationMode.NEGATIVE))
-    is_authorizer = "400" not in operation.responses.status_codes
+    is_authorizer = operation.path == AUTHORIZER
     checks = [check for check in CHECKS if not (is_authorizer and check is ignored_auth)]
 
     @settings(
@@ -94,19 +117,119 @@ def test_the_whole_contract_is_asked() -> None:
 
 
 def test_every_operation_declares_its_problems_in_one_shape() -> None:
-    reference = {"$ref": "#/components/schemas/Problem"}
-    assert set(DOCUMENT["components"]["responses"]) == {f"Problem{status}" for status in PROBLEMS}
-    for answer in DOCUMENT["components"]["responses"].values():
-        assert answer["content"] == {"application/problem+json": {"schema": reference}}
-    for path, item in DOCUMENT["paths"].items():
-        for method, operation in item.items():
-            declared = set(operation["responses"])
-            if path == "/transactions/authorizer":
-                assert declared == {"200"}
-            else:
-                assert {str(status) for status in PROBLEMS} <= declared, (method, path)
+    schema = {"$ref": "#/components/schemas/Problem"}
+    examples = DOCUMENT["components"]["examples"]
+    for path, method, operation in operations(DOCUMENT):
+        problems = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        if path == AUTHORIZER:
+            assert set(operation["responses"]) == {"200"}
+            continue
+        assert {"400", "422", "503"} <= set(problems), (method, path)
+        for status, answer in problems.items():
+            media = answer["content"].get("application/problem+json")
+            if media is None:
+                continue  # a page, or an answer of its own: `/health/ready`
+            assert media["schema"] == schema, (method, path)
+            for code, reference in media.get("examples", {}).items():
+                assert reference == {"$ref": f"#/components/examples/{code}"}
+                assert examples[code]["value"]["code"] == code
+                assert int(status) == examples[code]["value"]["status"] or code == "insufficient_funds"
     assert "HTTPValidationError" not in str(DOCUMENT)
     schemes = DOCUMENT["components"]["securitySchemes"]
-    needs = [need for item in DOCUMENT["paths"].values() for o in item.values() for need in o.get("security", ())]
-    named = {name for need in needs for name in need}
-    assert named <= set(schemes)
+    needs = [need for _, _, o in operations(DOCUMENT) for need in o.get("security", ())]
+    assert {name for need in needs for name in need} <= set(schemes)
+
+
+def test_operations_declare_what_can_come_and_nothing_else() -> None:
+    def codes(method: str, path: str) -> set[str]:
+        answers = DOCUMENT["paths"][path][method]["responses"].values()
+        media = [answer.get("content", {}).get("application/problem+json", {}) for answer in answers]
+        return {code for one in media for code in one.get("examples", {})}
+
+    assert codes("get", "/health") == {"invalid_input", "request_timed_out", "unknown_api_version"}
+    assert {"precondition_required", "record_changed"} <= codes("put", "/credit/{cpf}/base-b")
+    assert {"insufficient_funds", "card_of_another", "idempotency_key_reused"} <= codes(
+        "post", "/transport-cards/{card_number}/debit"
+    )
+    assert not {"forbidden", "looks_used_up", "unsupported_media_type"} & codes("post", "/transport-cards")
+    told = [len(codes(method, path)) for path, method, _ in operations(DOCUMENT)]
+    assert sum(told) / len(told) < 15
+
+
+def test_names_are_those_of_a_pleasant_client() -> None:
+    identifiers = [operation["operationId"] for _, _, operation in operations(DOCUMENT)]
+    assert len(set(identifiers)) == len(identifiers), "name one by `operation_id`"
+    assert all(re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) for name in identifiers)
+    assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]*", name) for name in DOCUMENT["components"]["schemas"])
+    assert '"title": "' not in json.dumps(DOCUMENT["components"]["schemas"])
+    used = {tag for _, _, operation in operations(DOCUMENT) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in DOCUMENT["tags"]}
+    assert DOCUMENT["servers"] == [{"url": "http://localhost:8000", "description": "Este servidor"}]
+
+
+ENGLISH = re.compile(r"\b(the|of|and|with|which|is|are|what|successful|response)\b", re.IGNORECASE)
+
+
+def texts(node: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
+    if isinstance(node, dict):
+        for name, inner in node.items():
+            if name not in {"example", "examples"}:
+                yield from texts(inner, name)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from texts(inner, key)
+    elif isinstance(node, str) and key in {"summary", "description"}:
+        yield node
+
+
+def test_what_a_person_reads_is_in_portuguese() -> None:
+    without_code = [re.sub(r"`[^`]*`", "", text) for text in texts(DOCUMENT)]
+    assert not [text for text in without_code if ENGLISH.search(text)]
+
+
+def test_what_makes_an_id_links_to_what_takes_it() -> None:
+    links = DOCUMENT["paths"]["/documents"]["post"]["responses"]["201"]["links"]
+    assert links["get_document"]["parameters"] == {"document_id": "$response.body#/id"}
+    waiting = DOCUMENT["paths"]["/benefits/credits"]["post"]["responses"]["202"]["links"]
+    assert waiting["approve_pending"]["parameters"] == {"operation_id": "$response.body#/pending/id"}
+    known = {operation["operationId"] for _, _, operation in operations(DOCUMENT)}
+    answers = [answer for _, _, operation in operations(DOCUMENT) for answer in operation["responses"].values()]
+    linked = [link["operationId"] for answer in answers for link in answer.get("links", {}).values()]
+    assert set(linked) <= known
+    assert len(linked) > 30
+
+
+def examples() -> Iterator[tuple[str, Any, Any]]:
+    """Give each whole example of a body or an answer in JSON, with its schema."""
+    for path, method, operation in operations(DOCUMENT):
+        answers = [answer for status, answer in operation["responses"].items() if status < "300"]
+        for told in (operation.get("requestBody", {}), *answers):
+            media = told.get("content", {}).get("application/json", {})
+            if media.get("schema"):
+                yield f"{method} {path}", media.get("example"), media["schema"]
+
+
+def test_every_body_and_answer_has_a_whole_example_that_its_schema_takes() -> None:
+    wrong = []
+    for name, example, schema in examples():
+        validator = jsonschema_rs.validator_for(schema | {"components": DOCUMENT["components"]}, validate_formats=True)
+        wrong += [f"{name}: {error.message}" for error in validator.iter_errors(example)]
+    assert not wrong
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_example_of_every_body_is_taken(server: Server, token: str) -> None:
+    """By validation: the example's ids and states are somebody else's, or nobody's."""
+    refused = []
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for path, method, operation in operations(DOCUMENT):
+            media = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if media is None or path == AUTHORIZER:
+                continue
+            if path in UNLIKE:
+                continue
+            url = re.sub(r"\{\w+\}", lambda place: SAMPLES.get(place[0], SOME), path)
+            answer = client.request(method, url, json=media["example"])
+            if answer.status_code == 422 and answer.json()["code"] == "invalid_input":
+                refused.append(f"{method} {path}: {answer.json().get('errors', answer.json()['detail'])}")
+    assert not refused, "\n".join(refused)

@@ -6,13 +6,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from carteira.identity.roles import shipped
 from carteira.integration.looks import LOOKS
-from tools import reference
+from tools import problems, reference
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_the_page_is_what_the_code_says(name: str) -> None:
     written = (reference.FOLDER / f"{name}.md").read_text()
     assert written == reference.page(name), "run `make reference`"
+
+
+def test_operations_declare_the_problems_that_their_code_may_raise() -> None:
+    assert problems.FILE.read_text() == problems.text(), "run `make reference`"
+
+
+def test_every_problem_is_declared_by_an_operation_that_may_answer_it() -> None:
+    reference.load_everything()
+    declared = {code for answers in problems.by_operation().values() for codes in answers.values() for code in codes}
+    assert {kind.code for kind in reference.all_problems()} - declared == {
+        *("capture_too_large", "hold_not_active", "hold_not_found"),  # of the ledger's holds, which no route makes
+        *("conflict", "internal_error", "refused"),  # what all of a status, and all refusals, are
+        *("http_error", "method_not_allowed", "not_found"),  # where there is no operation
+        *("head_timed_out", "head_too_large", "not_http", "too_many_connections"),  # what never became a request
+        "form_not_ours",  # of pages
+        "operation_changed",  # told as `pending_failed`
+    }
 
 
 async def test_claims_are_seeded_as_the_code_asks_for_them(tx: AsyncSession) -> None:

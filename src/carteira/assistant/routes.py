@@ -52,7 +52,7 @@ async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assist
 ReadyAssistantDep = Annotated[Assistant, Depends(_ready)]
 
 
-@router.post("/start", summary="Começar a conversa")
+@router.post("/start", operation_id="start_conversation", summary="Começar a conversa")
 async def start(tx: TxDep, who: Who, assistant: AssistantDep) -> ChatOut:
     """Recomeça a conversa da pessoa e lista as opções."""
     return ChatOut.model_validate(await assistant.start(tx, who))
@@ -97,6 +97,7 @@ async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> Top
 
 @router.get(
     "/topics/{slug}/versions",
+    operation_id="list_topic_versions",
     summary="Versões de um assunto",
     dependencies=[claims("assistant:read"), _nobodys],
 )

@@ -71,10 +71,11 @@ async def _not_bound(who: Writer) -> None:
 _unbound = Depends(_not_bound)
 Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
 
+_authorization_schema = {key: told for key, told in AuthorizationIn.model_json_schema().items() if key != "description"}
 _authorization_body = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": AuthorizationIn.model_json_schema()}},
+        "content": {"application/json": {"schema": _authorization_schema}},
     }
 }
 _FALLBACK = "Se falta saldo na categoria, usa o saldo livre (CASH)"
@@ -88,6 +89,7 @@ _processor_bearer = HTTPBearer(
 
 @transactions.post(
     PATH.removeprefix("/transactions"),
+    operation_id="authorize",
     summary="Autorizar uma compra",
     openapi_extra=_authorization_body,
     dependencies=[
@@ -107,6 +109,7 @@ async def authorizer(
 
 @transactions.post(
     "/simulate",
+    operation_id="simulate_transaction",
     summary="Simular uma compra",
     openapi_extra=_authorization_body,
     dependencies=[looks("transaction_simulated")],
@@ -142,6 +145,7 @@ async def get_transaction(transaction_id: UUID, tx: ReadTxDep, who: Who) -> Tran
 @transactions.post(
     "/{transaction_id}/reversal",
     status_code=201,
+    operation_id="reverse_transaction",
     summary="Estornar",
     response_model=ReturnOut,
     responses=MAY_WAIT,
@@ -157,6 +161,7 @@ async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -
 @transactions.post(
     "/{transaction_id}/refund",
     status_code=201,
+    operation_id="refund_transaction",
     summary="Devolver",
     response_model=ReturnOut,
     responses=MAY_WAIT,
@@ -175,6 +180,7 @@ async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, bo
 @router.post(
     "/accounts",
     status_code=201,
+    operation_id="open_benefit_account",
     summary="Abrir uma conta",
     response_model=BenefitAccountOut,
     responses=MAY_WAIT,
@@ -189,7 +195,7 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
     return await desk.carry_out(tx, operations.OPEN_ACCOUNT, body, who)
 
 
-@router.get("/accounts", summary="Minhas contas de benefícios")
+@router.get("/accounts", operation_id="list_own_benefit_accounts", summary="Minhas contas de benefícios")
 async def list_accounts(
     tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[OwnAccountOut]:
@@ -200,6 +206,7 @@ async def list_accounts(
 
 @router.post(
     "/accounts/search",
+    operation_id="search_benefit_accounts",
     summary="Procurar contas",
     dependencies=[claims("benefits:read"), looks("benefit_accounts_listed")],
 )
@@ -213,6 +220,7 @@ async def search_accounts(
 
 @router.post(
     "/accounts/{account}/block",
+    operation_id="block_benefit_account",
     summary="Bloquear uma conta",
     dependencies=[acts("benefit_account_blocked")],
 )
@@ -224,6 +232,7 @@ async def block(account: Reference, body: BlockIn, tx: TxDep, who: Writer) -> Ac
 
 @router.post(
     "/accounts/{account}/unblock",
+    operation_id="unblock_benefit_account",
     summary="Reativar uma conta",
     dependencies=[acts("benefit_account_unblocked")],
 )
@@ -234,6 +243,7 @@ async def unblock(account: Reference, tx: TxDep, who: Writer) -> AccountStateOut
 
 @router.post(
     "/accounts/{account}/close",
+    operation_id="close_benefit_account",
     summary="Encerrar uma conta",
     dependencies=[acts("benefit_account_closed")],
 )
@@ -242,7 +252,12 @@ async def close(account: Reference, tx: TxDep, who: Writer) -> AccountStateOut:
     return AccountStateOut(account=account, state=await lifecycle.close(tx, account, who.actor))
 
 
-@router.get("/accounts/{account}", summary="Conta e saldos", dependencies=[polled(), looks("benefit_account_read")])
+@router.get(
+    "/accounts/{account}",
+    operation_id="get_benefit_account",
+    summary="Conta e saldos",
+    dependencies=[polled(), looks("benefit_account_read")],
+)
 async def get_account(account: Reference, tx: ReadTxDep, who: Who) -> BenefitAccountOut:
     """Mostra os saldos por categoria, em centavos. Para o dono, ou com a permissão `benefits:read`."""
     view = await accounts.visible(tx, account, who, look="benefit_account_read")
@@ -252,7 +267,10 @@ async def get_account(account: Reference, tx: ReadTxDep, who: Who) -> BenefitAcc
 
 
 @router.get(
-    "/accounts/{account}/statement", summary="Extrato", dependencies=[polled(), looks("benefit_statement_read")]
+    "/accounts/{account}/statement",
+    operation_id="get_benefit_statement",
+    summary="Extrato",
+    dependencies=[polled(), looks("benefit_statement_read")],
 )
 async def get_statement(
     account: Reference,
@@ -284,6 +302,7 @@ async def list_waiting(
 @router.post(
     "/accounts/{account}/invite",
     status_code=202,
+    operation_id="invite_holder",
     summary="Convidar o titular",
     dependencies=[acts("benefit_invited")],
 )
@@ -293,7 +312,7 @@ async def invite(account: Reference, who: Writer, runtime: IdentityDep) -> Respo
     return Response(status_code=202)
 
 
-@router.post("/invitations/accept", summary="Usar um convite")
+@router.post("/invitations/accept", operation_id="accept_benefit_invitation", summary="Usar um convite")
 async def accept_invitation(body: InvitationIn, tx: TxDep, who: Who) -> BenefitAccountOut:
     """Com o convite recebido (7 dias, um só uso), a conta e o saldo passam a ser seus. Não comprova o CPF."""
     return await invitations.accept(tx, who.user_id, body.token)
@@ -313,6 +332,7 @@ async def confirm_claim(
 @router.post(
     "/accounts/{account}/credits",
     status_code=201,
+    operation_id="credit_account",
     summary="Creditar",
     response_model=CreditOut,
     responses=MAY_WAIT,
@@ -376,6 +396,7 @@ CreditLines = Annotated[BulkLines, Depends(_credit_lines)]
 
 @router.post(
     "/credits",
+    operation_id="credit_accounts",
     summary="Creditar em lote",
     openapi_extra=BULK_BODY,
     response_model=BulkCreditOut,

@@ -120,7 +120,14 @@ class MemberOut(BaseModel):
     bound_at: datetime
 
 
-class AccountIn(Body):
+class AccountIn(
+    Body,
+    json_schema_extra={
+        "examples": [
+            {"account": "123", "cpf": "529.982.247-25", "contact": "maria@exemplo.com.br", "balances": {"FOOD": 50_000}}
+        ]
+    },
+):
     """A benefit account to be opened for a CPF or for a person."""
 
     account: Reference

@@ -219,7 +219,12 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
     return result
 
 
-@router.get("/accesses", summary="Quem leu a base A", dependencies=[looks("credit_accesses_read")])
+@router.get(
+    "/accesses",
+    operation_id="get_credit_accesses",
+    summary="Quem leu a base A",
+    dependencies=[looks("credit_accesses_read")],
+)
 async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
     request: Request,
     cpf: PathCpf,

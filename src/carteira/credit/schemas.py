@@ -116,7 +116,18 @@ class IncomeSource(Body):
     monthly_amount: Amount
 
 
-class BaseBIn(Body):
+class BaseBIn(
+    Body,
+    json_schema_extra={
+        "examples": [
+            {
+                "birth_date": "1990-05-17",
+                "assets": [],
+                "income_sources": [],
+            }
+        ]
+    },
+):
     """Base B: what the score is made of. Either the birth date or the age."""
 
     birth_date: Annotated[Day, AfterValidator(_past)] | None = None

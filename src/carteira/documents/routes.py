@@ -123,7 +123,9 @@ def _file_of(form: Form) -> StoredFile:
     return form.file
 
 
-@router.post("", status_code=201, summary="Guardar um documento", openapi_extra=_REGISTER_BODY)
+@router.post(
+    "", status_code=201, operation_id="create_document", summary="Guardar um documento", openapi_extra=_REGISTER_BODY
+)
 async def register(request: Request, who: Who, vault: VaultDep) -> DocumentOut:
     """Guarda um documento: com o arquivo, em um formulário multipart, ou só os dados, em JSON."""
     media_type = _media_type(request)
@@ -254,7 +256,7 @@ async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDe
         return DocumentOut.model_validate(document)
 
 
-@router.get("/{document_id}/versions", summary="Arquivos de um documento")
+@router.get("/{document_id}/versions", operation_id="list_document_versions", summary="Arquivos de um documento")
 async def list_versions(document_id: UUID, tx: ReadTxDep, who: Who) -> Page[VersionOut]:
     """Lista os arquivos que o documento já teve, do mais novo ao mais antigo."""
     rows = await service.versions(tx, who.user_id, document_id)

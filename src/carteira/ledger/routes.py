@@ -39,14 +39,22 @@ async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queri
     return account
 
 
-@router.get("/accounts/{account_id}", summary="Conta e saldo", dependencies=[polled(), looks("ledger_account_read")])
+@router.get(
+    "/accounts/{account_id}",
+    operation_id="get_ledger_account",
+    summary="Conta e saldo",
+    dependencies=[polled(), looks("ledger_account_read")],
+)
 async def get_account(account_id: UUID, tx: ReadTxDep, who: Who) -> LedgerAccountOut:
     """Mostra uma conta com o saldo atual. Para o dono, ou com a permissão `ledger:read`."""
     return LedgerAccountOut.model_validate(await _visible(tx, account_id, who, "ledger_account_read"))
 
 
 @router.get(
-    "/accounts/{account_id}/balance", summary="Saldo em um instante", dependencies=[looks("ledger_balance_read")]
+    "/accounts/{account_id}/balance",
+    operation_id="get_ledger_balance",
+    summary="Saldo em um instante",
+    dependencies=[looks("ledger_balance_read")],
 )
 async def get_balance(
     account_id: UUID,
@@ -61,7 +69,10 @@ async def get_balance(
 
 
 @router.get(
-    "/accounts/{account_id}/statement", summary="Extrato", dependencies=[polled(), looks("ledger_statement_read")]
+    "/accounts/{account_id}/statement",
+    operation_id="get_ledger_statement",
+    summary="Extrato",
+    dependencies=[polled(), looks("ledger_statement_read")],
 )
 async def get_statement(
     account_id: UUID,
@@ -90,6 +101,7 @@ async def get_entry(entry_id: UUID, tx: ReadTxDep) -> EntryOut:
 @router.post(
     "/entries/{entry_id}/reversal",
     status_code=201,
+    operation_id="reverse_entry",
     summary="Estornar um lançamento",
     response_model=ReversalOut,
     responses=MAY_WAIT,

@@ -201,14 +201,24 @@ async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cp
     return await accumulated.accumulated(state.database, state.cashback_service, policy, who, cpf)
 
 
-@cashback.get("/balance", summary="Saldo de cashback", dependencies=[polled(), looks("cashback_balance_read")])
+@cashback.get(
+    "/balance",
+    operation_id="get_cashback_balance",
+    summary="Saldo de cashback",
+    dependencies=[polled(), looks("cashback_balance_read")],
+)
 async def get_balance(tx: ReadTxDep, who: Who, cpf: OfCpf = None) -> CashbackBalanceOut:
     """Mostra o cashback que pode ser usado na próxima compra."""
     reseller = await resellers.visible(tx, who, cpf, look="cashback_balance_read")
     return CashbackBalanceOut(balance=await resellers.balance(tx, reseller))
 
 
-@cashback.get("/statement", summary="Extrato de cashback", dependencies=[polled(), looks("cashback_statement_read")])
+@cashback.get(
+    "/statement",
+    operation_id="get_cashback_statement",
+    summary="Extrato de cashback",
+    dependencies=[polled(), looks("cashback_statement_read")],
+)
 async def get_statement(
     tx: ReadTxDep,
     who: Who,

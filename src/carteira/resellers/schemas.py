@@ -269,7 +269,10 @@ class TierShape(Body):
     percentage: Annotated[int, Field(strict=True, ge=0, le=100, examples=[15])]
 
 
-class TiersIn(Body):
+class TiersIn(
+    Body,
+    json_schema_extra={"examples": [{"tiers": [{"above": 0, "percentage": 10}, {"above": 100_000, "percentage": 15}]}]},
+):
     """A tier table."""
 
     tiers: Annotated[list[TierShape], Field(min_length=1, max_length=50)]

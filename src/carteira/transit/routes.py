@@ -74,14 +74,16 @@ async def list_cards(
     return asked.page(rows, lambda card: card.id).map(CardOut.model_validate)
 
 
-@cards_router.post("", status_code=201, summary="Pedir mais um cartão")
+@cards_router.post("", status_code=201, operation_id="issue_card", summary="Pedir mais um cartão")
 @idempotent(status=201)
 async def issue(tx: TxDep, who: Who) -> CardOut:
     """Emite mais um cartão para a pessoa."""
     return CardOut.model_validate(await service.issue(tx, who.user_id))
 
 
-@cards_router.get("/{card_number}/balance", summary="Saldo de um cartão", dependencies=[polled()])
+@cards_router.get(
+    "/{card_number}/balance", operation_id="get_card_balance", summary="Saldo de um cartão", dependencies=[polled()]
+)
 async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> CardBalanceOut:
     """Mostra o saldo de um cartão da própria pessoa."""
     return CardBalanceOut(card_number=card_number, balance=await queries.balance(reads, who.user_id, card_number))
@@ -138,6 +140,7 @@ async def _insist_on_free_recharges(request: Request) -> None:
 
 @cards_router.post(
     "/{card_number}/recharge",
+    operation_id="recharge_card",
     summary="Recarregar",
     response_model=NewBalanceOut,
     dependencies=[Depends(_insist_on_free_recharges)],
@@ -150,13 +153,15 @@ async def recharge(card_number: CardNumber, body: AmountIn, who: Who, mover: _Mo
     return await mover.answer(who, "recharge", card_number, body.amount)
 
 
-@cards_router.post("/{card_number}/debit", summary="Debitar", response_model=NewBalanceOut)
+@cards_router.post("/{card_number}/debit", operation_id="debit_card", summary="Debitar", response_model=NewBalanceOut)
 async def debit(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
     return await mover.answer(who, "debit", card_number, body.amount)
 
 
-@cards_router.get("/{card_number}/history", summary="Histórico de um cartão", dependencies=[polled()])
+@cards_router.get(
+    "/{card_number}/history", operation_id="get_card_history", summary="Histórico de um cartão", dependencies=[polled()]
+)
 async def get_history(
     card_number: CardNumber,
     reads: ReadsDep,
@@ -172,7 +177,7 @@ def _target(body: CancelIn | None) -> str | None:
     return body.move_balance_to if body else None
 
 
-@cards_router.post("/{card_number}/cancel", summary="Cancelar um cartão")
+@cards_router.post("/{card_number}/cancel", operation_id="cancel_card", summary="Cancelar um cartão")
 @idempotent(payload=lambda arguments: {"move_balance_to": _target(arguments["body"])})
 async def cancel(card_number: CardNumber, tx: TxDep, who: Who, body: CancelIn | None = None) -> CardOut:
     """Cancela o cartão para sempre e, se pedido, move o saldo para outro cartão ativo da mesma pessoa.
@@ -183,13 +188,13 @@ async def cancel(card_number: CardNumber, tx: TxDep, who: Who, body: CancelIn | 
     return CardOut.model_validate(card)
 
 
-@cards_router.post("/{card_number}/block", summary="Bloquear um cartão perdido")
+@cards_router.post("/{card_number}/block", operation_id="block_card", summary="Bloquear um cartão perdido")
 async def block(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
     """Bloqueia o cartão: sem recargas nem débitos até ser desbloqueado."""
     return CardOut.model_validate(await service.block(tx, who.user_id, card_number))
 
 
-@cards_router.post("/{card_number}/unblock", summary="Desbloquear um cartão")
+@cards_router.post("/{card_number}/unblock", operation_id="unblock_card", summary="Desbloquear um cartão")
 async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
     """Reativa um cartão bloqueado que foi encontrado."""
     return CardOut.model_validate(await service.unblock(tx, who.user_id, card_number))

@@ -15,6 +15,7 @@ MAX_FARE = 100_000
 MAX_TAPS = 1_000
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ShownNumber = Annotated[str, Field(examples=["9076123412341234"])]
 
 
 class CardOut(BaseModel):
@@ -24,7 +25,7 @@ class CardOut(BaseModel):
 
     id: UUID
     user_id: UUID | None
-    card_number: str = Field(examples=["9076123412341234"])
+    card_number: ShownNumber
     balance: int
     status: Literal["active", "blocked", "cancelled"]
 
@@ -32,7 +33,7 @@ class CardOut(BaseModel):
 class CardBalanceOut(BaseModel):
     """A card's balance now."""
 
-    card_number: str
+    card_number: ShownNumber
     balance: int
 
 
@@ -47,7 +48,7 @@ class AmountIn(BaseModel):
 class NewBalanceOut(BaseModel):
     """A card's balance after a movement."""
 
-    card_number: str
+    card_number: ShownNumber
     new_balance: int
 
 
@@ -56,7 +57,7 @@ class CashRechargeOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    card_number: str
+    card_number: ShownNumber
     amount: int
     entry_id: UUID
 
@@ -130,7 +131,7 @@ class WaitingTapOut(BaseModel):
     id: UUID = Field(description="O que vai no endereço de quem decide")
     tap_id: str = Field(description="O `id` que o validador deu", examples=["b474-000001"])
     client_id: UUID = Field(description="Quem enviou")
-    card_number: str = Field(examples=["9076123412341234"])
+    card_number: ShownNumber
     amount: int
     tapped_at: datetime = Field(description="O instante que o validador disse")
     received_at: datetime
@@ -160,7 +161,7 @@ class DebtOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    card_number: str
+    card_number: ShownNumber
     amount: int
     outstanding: int
     tapped_at: datetime
@@ -181,5 +182,5 @@ class DeniedCardOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    card_number: str
+    card_number: ShownNumber
     reason: Literal["card_blocked", "card_cancelled", "card_owes"]

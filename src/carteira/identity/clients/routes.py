@@ -141,6 +141,7 @@ async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Write
 
 @router.put(
     "/clients/{client_id}/claims",
+    operation_id="put_client_claims",
     summary="Definir as permissões de um cliente",
     dependencies=[acts("client_claims_set"), step_up()],
 )

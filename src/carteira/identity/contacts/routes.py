@@ -62,6 +62,7 @@ async def _act(request: Request, identity: IdentityDep, act: Act, token: str) ->
 
 @router.post(
     f"{_LINK}/confirm",
+    operation_id="confirm_contact",
     summary="Confirmar um contato pelo link",
     response_model=None,
     responses=_ANSWERS,
@@ -74,6 +75,7 @@ async def confirm(token: FormToken, request: Request, identity: IdentityDep) -> 
 
 @router.post(
     f"{_LINK}/undo",
+    operation_id="undo_contact_change",
     summary="Desfazer a troca de um contato",
     response_model=None,
     responses=_ANSWERS,

@@ -33,7 +33,13 @@ def _in_browser(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-@router.get("", summary="Abrir o link de um convite", response_class=HTMLResponse, dependencies=[_linked])
+@router.get(
+    "",
+    operation_id="open_invitation",
+    summary="Abrir o link de um convite",
+    response_class=HTMLResponse,
+    dependencies=[_linked],
+)
 async def begin(token: Annotated[str, Query(min_length=1, max_length=_LENGTH)]) -> HTMLResponse:
     """Mostra uma página que pergunta antes de começar; por si só nada faz."""
     return _page(pages.begin_page(token))
@@ -41,6 +47,7 @@ async def begin(token: Annotated[str, Query(min_length=1, max_length=_LENGTH)]) 
 
 @router.post(
     "/start",
+    operation_id="start_invitation",
     summary="Começar a aceitar um convite",
     response_model=None,
     responses={200: {"model": InvitationOut, "content": _BROWSER}},
@@ -69,6 +76,7 @@ async def start(token: FormToken, request: Request, identity: IdentityDep) -> In
 
 @router.post(
     "/accept",
+    operation_id="accept_account_invitation",
     summary="Aceitar um convite",
     response_model=None,
     responses={200: {"model": InvitationAcceptedOut, "content": _BROWSER}},

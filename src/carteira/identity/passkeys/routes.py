@@ -25,7 +25,9 @@ async def registration_options(who: Who, identity: IdentityDep, site: SiteDep) -
     return await passkeys.registration_options(identity, site, who)
 
 
-@router.post("/register/verify", status_code=201, summary="Guardar uma chave de acesso")
+@router.post(
+    "/register/verify", status_code=201, operation_id="register_passkey", summary="Guardar uma chave de acesso"
+)
 async def register(body: PasskeyRegisterIn, who: Who, identity: IdentityDep, site: SiteDep) -> PasskeyOut:
     """Guarda a chave que o navegador criou e avisa a pessoa por e-mail."""
     return PasskeyOut.model_validate(await passkeys.register(identity, site, who, body.credential, body.name))
@@ -39,6 +41,7 @@ async def login_options(identity: IdentityDep, site: SiteDep, client: ClientDep)
 
 @router.post(
     "/login/verify",
+    operation_id="login_with_passkey",
     summary="Entrar com chave de acesso",
     response_model_exclude_none=True,
     dependencies=[public("signing in")],

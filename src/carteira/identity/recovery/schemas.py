@@ -8,7 +8,7 @@ from carteira.identity.fields import Code, Named, Password, Token
 from carteira.kit.web.bodies import Body
 
 
-class RecoveryIn(Named):
+class RecoveryIn(Named, json_schema_extra={"examples": [{"email": "maria@exemplo.com.br", "channel": "email"}]}):
     """For whom a code is asked."""
 
     channel: Literal["email", "sms"] = Field(
@@ -16,7 +16,7 @@ class RecoveryIn(Named):
     )
 
 
-class RecoveryVerifyIn(Named):
+class RecoveryVerifyIn(Named, json_schema_extra={"examples": [{"email": "maria@exemplo.com.br", "code": "12345678"}]}):
     """The code that came."""
 
     code: Code

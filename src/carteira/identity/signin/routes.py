@@ -73,14 +73,14 @@ async def step_up(body: StepUpIn, who: Who, identity: IdentityDep, site: SiteDep
     return SessionOut.of(session, current=True)
 
 
-@router.post("/auth/totp", summary="Começar a ativar o autenticador")
+@router.post("/auth/totp", operation_id="enrol_totp", summary="Começar a ativar o autenticador")
 async def enrol(tx: TxDep, who: Who, identity: IdentityDep) -> EnrolmentOut:
     """Dá o segredo e o código QR; vale depois de confirmado com um código. Pede uma entrada recente."""
     who.require_recent_sign_in()
     return EnrolmentOut.model_validate(await totp.enrol(tx, identity.sealer, who.user_id))
 
 
-@router.post("/auth/totp/confirm", summary="Ativar o autenticador")
+@router.post("/auth/totp/confirm", operation_id="confirm_totp", summary="Ativar o autenticador")
 async def confirm(body: CodeIn, tx: TxDep, who: Who, identity: IdentityDep) -> RecoveryCodesOut:
     """Ativa o autenticador e mostra, uma única vez, os códigos de recuperação. Pede uma entrada recente."""
     who.require_recent_sign_in()

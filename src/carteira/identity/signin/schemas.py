@@ -40,7 +40,7 @@ class CodeIn(Body):
     code: Code
 
 
-class StepUpIn(Body):
+class StepUpIn(Body, json_schema_extra={"examples": [{"code": "123456"}]}):
     """What shows that the person is there: one of the three."""
 
     password: Password | None = None

@@ -35,6 +35,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/auth", tags=["identity"])
     "/{provider}/login",
     status_code=302,
     response_class=RedirectResponse,
+    operation_id="begin_social_login",
     summary="Entrar com gov.br, Google ou Meta",
     dependencies=[public("signing in")],
 )
@@ -48,6 +49,7 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
 
 @router.get(
     "/{provider}/callback",
+    operation_id="finish_social_login",
     summary="Voltar de gov.br, Google ou Meta",
     response_model=TokensOut | ChallengeOut | RegistrationTokenOut,
     response_model_exclude_none=True,
@@ -93,6 +95,7 @@ async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
 @router.post(
     "/social/register",
     status_code=201,
+    operation_id="register_with_social_account",
     summary="Terminar o cadastro iniciado no gov.br, no Google ou na Meta",
     response_model_exclude_none=True,
     dependencies=[public("the holder of a registration_token")],
@@ -104,7 +107,12 @@ async def register(body: SocialRegisterIn, identity: IdentityDep, client: Client
     return answer_tokens(identity, response, tokens)
 
 
-@router.post("/social/link", status_code=204, summary="Ligar uma conta do gov.br, do Google ou da Meta à minha")
+@router.post(
+    "/social/link",
+    status_code=204,
+    operation_id="link_social_account",
+    summary="Ligar uma conta do gov.br, do Google ou da Meta à minha",
+)
 async def link(body: SocialLinkIn, tx: TxDep, who: Who, identity: IdentityDep) -> None:
     """Liga a conta do `registration_token` a quem está autenticado; a do gov.br comprova o CPF. Com entrada recente."""
     await social.link(tx, identity, who, body.registration_token)

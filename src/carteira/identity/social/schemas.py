@@ -46,7 +46,12 @@ class SocialLinkIn(Body):
     registration_token: Token
 
 
-class LinkCodeIn(Named):
+class LinkCodeIn(
+    Named,
+    json_schema_extra={
+        "examples": [{"registration_token": "o-que-a-volta-do-provedor-respondeu", "email": "maria@exemplo.com.br"}]
+    },
+):
     """For whom a code is asked: an e-mail or a CPF."""
 
     registration_token: Token

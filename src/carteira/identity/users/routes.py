@@ -61,6 +61,7 @@ ClaimId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 @router.post(
     "/register",
     status_code=201,
+    operation_id="register_user",
     summary="Criar a própria conta",
     dependencies=[public("anyone may register")],
 )
@@ -288,6 +289,7 @@ async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep)
 @router.delete(
     "/{user_id}/sessions",
     status_code=204,
+    operation_id="delete_user_sessions",
     summary="Encerrar as sessões de um usuário",
     dependencies=[acts("signed_out_everywhere")],
 )
@@ -334,7 +336,9 @@ async def delete_suspension(user_id: UUID, tx: TxDep, who: Suspender, identity: 
     await suspension.unsuspend(tx, identity.access, who, user_id)
 
 
-@router.get("/{user_id}/role", summary="Papel de um usuário", dependencies=[looks("role_read")])
+@router.get(
+    "/{user_id}/role", operation_id="get_user_role", summary="Papel de um usuário", dependencies=[looks("role_read")]
+)
 async def get_role(user_id: UUID, tx: ReadTxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
     require_self_or(who, user_id, "users:read")
@@ -355,7 +359,12 @@ async def _claims(tx: TxDep, user_id: UUID) -> Page[ClaimOut]:
     return Page(items=[ClaimOut.model_validate(claim) for claim in held])
 
 
-@router.get("/{user_id}/claims", summary="Permissões de um usuário", dependencies=[looks("claims_read")])
+@router.get(
+    "/{user_id}/claims",
+    operation_id="get_user_claims",
+    summary="Permissões de um usuário",
+    dependencies=[looks("claims_read")],
+)
 async def get_claims(user_id: UUID, tx: ReadTxDep, _who: Writer) -> Page[ClaimOut]:
     """Lista as permissões que o usuário tem."""
     held = await _claims(tx, user_id)
@@ -363,7 +372,12 @@ async def get_claims(user_id: UUID, tx: ReadTxDep, _who: Writer) -> Page[ClaimOu
     return held
 
 
-@router.put("/{user_id}/claims", summary="Dar permissões a um usuário", dependencies=[step_up(), acts("claims_given")])
+@router.put(
+    "/{user_id}/claims",
+    operation_id="put_user_claims",
+    summary="Dar permissões a um usuário",
+    dependencies=[step_up(), acts("claims_given")],
+)
 async def put_claims(
     user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> Page[ClaimOut]:

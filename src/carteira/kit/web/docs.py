@@ -71,9 +71,10 @@ def _root(request: Request) -> str:
 
 
 def _under(root: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Give the document as it is under a prefix: where its paths begin, and where Authorize asks."""
+    """Give the document as it is served: its paths begin where it came from, and so does what Authorize asks."""
+    servers = [{"url": root or "/", "description": "Este servidor"}]
     if not root:
-        return document
+        return document | {"servers": servers}
     components = document["components"]
     schemes = {
         name: scheme
@@ -82,7 +83,7 @@ def _under(root: str, document: dict[str, Any]) -> dict[str, Any]:
         else scheme
         for name, scheme in components["securitySchemes"].items()
     }
-    return document | {"servers": [{"url": root}], "components": components | {"securitySchemes": schemes}}
+    return document | {"servers": servers, "components": components | {"securitySchemes": schemes}}
 
 
 def _guarded(page: HTMLResponse) -> HTMLResponse:

@@ -245,7 +245,8 @@ async def _call_in_tx(tx: TxDep, call: CallDep) -> _CallInTx:
     return _CallInTx(tx, call)
 
 
-_PARAMETER = "idempotent_call"
+PARAMETER = "idempotent_call"
+"""The parameter that `idempotent` adds to a route."""
 
 
 def idempotent(
@@ -265,7 +266,7 @@ def idempotent(
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
         @wraps(route)
         async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
-            once = kwargs.pop(_PARAMETER)
+            once = kwargs.pop(PARAMETER)
             assert isinstance(once, _CallInTx), "FastAPI resolves it"
             asked, work = payload(kwargs), lambda: route(*args, **kwargs)
             return await once.call.answer(once.tx, asked, work, status=status, money=money)
@@ -273,7 +274,7 @@ def idempotent(
         # FastAPI reads the signature: the route's own, for the document, and the call, resolved after who asks.
         signature = inspect.signature(route)
         call = inspect.Parameter(
-            _PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_CallInTx, Depends(_call_in_tx)]
+            PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_CallInTx, Depends(_call_in_tx)]
         )
         once.__signature__ = signature.replace(parameters=[*signature.parameters.values(), call])  # type: ignore[attr-defined] # PEP 362
         return once

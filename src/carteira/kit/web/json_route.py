@@ -73,7 +73,8 @@ class JsonRoute(APIRoute):
         Raises:
             TypeError: it only reads, and depends on what that has no need of.
         """
-        super().__init__(path, endpoint, **options)
+        # An operation is called as its function, or by `operation_id` where functions of two modules have one name.
+        super().__init__(path, endpoint, **options | {"generate_unique_id_function": lambda route: route.name})
         if reading.only_reads(self):
             self.app = reading.ReadingRoute(self, self._take, self._give)
 

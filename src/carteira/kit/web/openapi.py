@@ -1,18 +1,29 @@
-"""The OpenAPI document: what every operation may answer besides success, declared in one place for all of them."""
+"""The OpenAPI document, made fit for people and for generators of clients; all of it in one place for all operations.
 
-from collections.abc import Collection, Mapping
+FastAPI writes what routes take and answer. What it writes for itself goes: names of generic classes, titles in English,
+descriptions that are for this code's readers. What a client wants comes: the problems that each operation may answer
+with their codes, whole examples, links from what makes an id to what takes it.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPMethod
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
-from carteira.kit.web.problems import MEDIA_TYPE
+from carteira.kit.web.examples import example_of
+from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.links import add_links
+from carteira.kit.web.problems import MEDIA_TYPE, Declared, Problem
 
-_SCHEMA = "Problem"
 METHODS = {method.value.lower() for method in HTTPMethod}
+_SCHEMA = "Problem"
+_SCHEMAS = "#/components/schemas/"
+_JSON = "application/json"
 
 PROBLEM_SCHEMA: Mapping[str, Any] = {
-    "title": _SCHEMA,
     "description": "Um erro, como na RFC 9457. `code` não muda; `detail` pode ser mostrado a uma pessoa.",
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
@@ -22,16 +33,21 @@ PROBLEM_SCHEMA: Mapping[str, Any] = {
         "status": {"type": "integer", "minimum": 400, "maximum": 599, "examples": [404]},
         "detail": {"type": "string", "examples": ["O que você procura não existe."]},
         "code": {"type": "string", "examples": ["not_found"]},
-        "request_id": {"type": "string"},
+        "request_id": {"type": "string", "examples": ["01a21db7-4e8d-79dc-b85b-34439884ea8f"]},
         "errors": {
             "type": "array",
             "description": "Em 422, cada campo errado e por quê.",
-            "items": {
-                "type": "object",
-                "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-            },
+            "items": {"$ref": f"{_SCHEMAS}FieldError"},
         },
+    },
+}
+_FIELD_ERROR: Mapping[str, Any] = {
+    "description": "Um campo errado, e por quê.",
+    "type": "object",
+    "required": ["field", "message"],
+    "properties": {
+        "field": {"type": "string", "examples": ["amount"]},
+        "message": {"type": "string", "examples": ["Envie um número inteiro."]},
     },
 }
 
@@ -41,46 +57,198 @@ PROBLEMS: Mapping[int, str] = {
     403: "Sem permissão",
     404: "Não existe, ou não é seu",
     409: "Não combina com o estado atual",
+    412: "Mudou desde que foi lido",
     413: "Conteúdo grande demais",
     415: "Tipo de conteúdo não aceito",
     422: "Dados inválidos",
+    428: "Leia antes de mudar: falta `If-Match`",
     429: "Muitas tentativas; `Retry-After` diz quando voltar",
+    500: "O que está guardado não pôde ser lido",
     503: "Um serviço de que precisamos está fora do ar",
 }
 """The statuses that a problem comes with, and when, in Portuguese."""
+_SUCCESSES: Mapping[str, str] = {
+    "200": "Feito",
+    "201": "Criado",
+    "202": "Aceito; o que falta acontece depois",
+    "204": "Feito; nada a mostrar",
+    "302": "O navegador é levado a outro endereço",
+}
+_NOT_MODIFIED = {"description": "Nada mudou desde a resposta com este `ETag`"}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "O `ETag` da última resposta: se nada mudou, 304",
+    "schema": {"type": "string"},
+}
+_ETAG = {"ETag": {"description": "O que mudar nesta resposta muda também ele", "schema": {"type": "string"}}}
 
 
-def install(app: FastAPI, *, without_problems: Collection[str] = ()) -> None:
-    """Have the app's OpenAPI document declare the problems of every operation.
+def install(app: FastAPI, declared: Declared) -> None:
+    """Have the app's OpenAPI document say what clients want; `declared` has the problems of each operation.
 
-    Operations under a path prefix of `without_problems` answer none; what a route declares itself stands.
+    Operations that it does not name answer none; what a route declares itself stands.
     """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            _declare(document, tuple(without_problems))
+            _tidy(document)
+            _declare(document, declared)
+            _tell_polled(document, app)
+            _tell_successes(document)
+            _give_examples(document)
+            add_links(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way of extending the document
 
 
-def _declare(document: dict[str, Any], without: tuple[str, ...]) -> None:
-    components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    schemas[_SCHEMA] = dict(PROBLEM_SCHEMA)
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape, which nobody gets
-        schemas.pop(name, None)
-    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{_SCHEMA}"}}}
-    components["responses"] = {
-        f"{_SCHEMA}{status}": {"description": why, "content": content} for status, why in PROBLEMS.items()
-    }
-    problems = {str(status): {"$ref": f"#/components/responses/{_SCHEMA}{status}"} for status in PROBLEMS}
+def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give each operation of a document with its path and method."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            if method not in METHODS:
-                continue
-            own = {status: answer for status, answer in operation["responses"].items() if status != "422"}
-            operation["responses"] = own if path.startswith(without) else problems | own
+            if method in METHODS:
+                yield path, method, operation
+
+
+def _tidy(document: dict[str, Any]) -> None:
+    """Give schemas names of their own, and take out what is written for this code's readers."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape, which nobody gets
+        schemas.pop(name, None)
+    names = {name: _clean(name) for name in schemas}
+    twice = {name for name in names.values() if list(names.values()).count(name) > 1}
+    names = {name: name if told in twice else told for name, told in names.items()}
+
+    def tidied(node: Any, *, is_schema: bool) -> Any:  # noqa: ANN401 - any JSON
+        if isinstance(node, list):
+            return [tidied(one, is_schema=is_schema) for one in node]
+        if not isinstance(node, dict):
+            return node
+        told = {
+            key: tidied(value, is_schema=key not in {"properties", "examples", "example", "mapping"})
+            if key not in {"examples", "example", "default", "enum", "const"}
+            else value
+            for key, value in node.items()
+            if not (is_schema and key == "title" and isinstance(value, str))
+        }
+        if isinstance(told.get("$ref"), str):
+            told["$ref"] = (
+                _SCHEMAS + names.get(told["$ref"].removeprefix(_SCHEMAS), "")
+                if told["$ref"].startswith(_SCHEMAS)
+                else told["$ref"]
+            )
+        if "mapping" in told:
+            told["mapping"] = {
+                key: _SCHEMAS + names[value.removeprefix(_SCHEMAS)] for key, value in told["mapping"].items()
+            }
+        return told
+
+    title = document["info"]["title"]
+    document.update(tidied(document, is_schema=True))
+    document["info"]["title"] = title
+    tidy = document["components"]["schemas"]
+    for schema in tidy.values():
+        schema.pop("description", None)  # a docstring, for readers of the code
+    document["components"]["schemas"] = {names[name]: schema for name, schema in tidy.items()} | {
+        _SCHEMA: dict(PROBLEM_SCHEMA),
+        "FieldError": dict(_FIELD_ERROR),
+    }
+
+
+def _clean(name: str) -> str:
+    """Return a schema's name for clients: `CardPage` of `Page_CardOut_`, `Card` of `CardOut`, `LoginForm` of a form."""
+    page = re.fullmatch(r"Page_(\w+?)_", name)
+    if page:
+        return f"{_clean(page[1])}Page"
+    form = re.fullmatch(r"Body_(\w+)", name)
+    if form:
+        return "".join(part.capitalize() for part in form[1].split("_")) + "Form"
+    if name.endswith("Out"):
+        return name.removesuffix("Out")
+    return f"{name.removesuffix('In')}Input" if name.endswith("In") else name
+
+
+def _declare(document: dict[str, Any], declared: Declared) -> None:
+    """Declare the problems of each operation: a response for each status, an example for each code."""
+    known = {(kind.status, kind.code): kind for kind in _problems()}
+    examples: dict[str, Any] = {}
+    for path, method, operation in operations(document):
+        own = {status: answer for status, answer in operation["responses"].items() if status != "422"}
+        told = {}
+        for status, codes in declared.get(f"{method.upper()} {path}", {}).items():
+            for code in codes:
+                examples[code] = _example(known[int(status), code])
+            told[status] = {
+                "description": f"{PROBLEMS[int(status)]}: {', '.join(f'`{code}`' for code in codes)}",
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": f"{_SCHEMAS}{_SCHEMA}"},
+                        "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+                    }
+                },
+            }
+        operation["responses"] = dict(sorted((told | own).items()))
+    document["components"]["examples"] = dict(sorted(examples.items()))
+
+
+def _problems() -> Iterator[type[Problem]]:
+    """Give every kind of problem, those that name their code themselves last."""
+    kinds = [kind for kind in _every(Problem) if kind.__module__.startswith("carteira.")]
+    return iter(sorted(kinds, key=lambda kind: "code" in vars(kind)))
+
+
+def _every(kind: type[Problem]) -> Iterator[type[Problem]]:
+    for inner in kind.__subclasses__():
+        yield inner
+        yield from _every(inner)
+
+
+def _example(kind: type[Problem]) -> dict[str, Any]:
+    value = {
+        "type": f"urn:carteira:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": kind.detail,
+        "code": kind.code,
+        "request_id": "01a21db7-4e8d-79dc-b85b-34439884ea8f",
+    }
+    if kind.code == "invalid_input":
+        value["errors"] = [{"field": "amount", "message": "Envie um número inteiro."}]
+    return {"summary": kind.title, "value": value}
+
+
+def _tell_polled(document: dict[str, Any], app: FastAPI) -> None:
+    """Declare the digest of what is polled."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, JsonRoute) and route.include_in_schema and route.is_polled:
+            operation = document["paths"][route.path_format]["get"]
+            operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+            operation["responses"]["200"]["headers"] = _ETAG
+            operation["responses"]["304"] = _NOT_MODIFIED
+
+
+def _tell_successes(document: dict[str, Any]) -> None:
+    """Say in Portuguese what a success is, and of none that it has a body where it has not."""
+    for _, _, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if answer.get("description") == "Successful Response":
+                answer["description"] = _SUCCESSES[status]
+            if answer.get("content") == {_JSON: {"schema": {}}}:
+                del answer["content"]
+
+
+def _give_examples(document: dict[str, Any]) -> None:
+    """Give each body of JSON a whole example, put together of its fields'."""
+    find: Callable[[Mapping[str, Any]], Any] = lambda schema: example_of(document, schema)  # noqa: E731 - the document's own
+    for _, _, operation in operations(document):
+        answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        for told in (operation.get("requestBody"), *answers):
+            media = (told or {}).get("content", {}).get(_JSON)
+            if media and media.get("schema") and not {"example", "examples"} & set(media):
+                media["example"] = find(media["schema"])

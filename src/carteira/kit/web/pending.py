@@ -169,6 +169,7 @@ async def get_pending(operation_id: OperationId, tx: ReadTxDep, who: Who, desk: 
 
 @router.post(
     "/{operation_id}/approve",
+    operation_id="approve_pending",
     summary="Aprovar",
     response_model=WholePendingOperationOut,
     dependencies=[step_up(), acts("operation_approved")],
@@ -184,6 +185,7 @@ async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep)
 
 @router.post(
     "/{operation_id}/refuse",
+    operation_id="refuse_pending",
     summary="Recusar",
     response_model=WholePendingOperationOut,
     dependencies=[acts("operation_refused")],

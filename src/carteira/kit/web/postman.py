@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from carteira.kit.web.examples import example_of, resolved
 from carteira.kit.web.openapi import METHODS
 
 
@@ -69,7 +70,7 @@ def _body(document: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, 
     """Make a body: an example as JSON where there is one of it, else a form's fields."""
     for media_type, mode in (("application/x-www-form-urlencoded", "urlencoded"), ("multipart/form-data", "formdata")):
         if media_type in content and "application/json" not in content:
-            fields = _resolved(document, content[media_type]["schema"]).get("properties", {})
+            fields = resolved(document, content[media_type]["schema"]).get("properties", {})
             return {
                 "mode": mode,
                 mode: [
@@ -78,7 +79,7 @@ def _body(document: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, 
                 ],
             }
     media = content.get("application/json", {})
-    example = media.get("example", _example(document, media.get("schema", {})))
+    example = media.get("example", example_of(document, media.get("schema", {})))
     return {
         "mode": "raw",
         "raw": orjson.dumps(example, option=orjson.OPT_INDENT_2).decode(),
@@ -88,30 +89,3 @@ def _body(document: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, 
 
 def _is_file(schema: Mapping[str, Any]) -> bool:
     return schema.get("format") == "binary" or "contentMediaType" in schema
-
-
-def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" in schema:
-        return _resolved(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
-    return schema
-
-
-_PLAIN: Mapping[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
-
-
-def _example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
-    """Make up a value of a schema: its example, its default, or the plainest thing that has its shape."""
-    schema = _resolved(document, schema)
-    choices = (
-        schema.get("examples") or schema.get("enum") or [schema[key] for key in ("default", "const") if key in schema]
-    )
-    if choices:
-        return choices[0]
-    for key in ("anyOf", "oneOf", "allOf"):
-        if key in schema:
-            return _example(document, schema[key][0])
-    if "properties" in schema:
-        return {name: _example(document, inner) for name, inner in schema["properties"].items()}
-    if "items" in schema:
-        return [_example(document, schema["items"])]
-    return _PLAIN.get(schema.get("type", ""), "")

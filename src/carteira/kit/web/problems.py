@@ -4,7 +4,7 @@ Storage, outbound calls and security know no HTTP: they raise facts, and one tab
 problem each leaves. A `Refusal` commits its idempotency record; every other problem, and every fact, rolls back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import Counter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -29,6 +30,11 @@ from carteira.kit.web.validation import describe
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:carteira:problem:"
 
+undeclared = Counter(
+    "carteira_problems_undeclared",
+    "Problems that were answered and that their operation does not declare in /openapi.json",
+    ["operation", "code"],
+)
 log = structlog.get_logger(__name__)
 
 
@@ -326,6 +332,9 @@ def from_validation_error(error: RequestValidationError) -> InvalidInput:
     return InvalidInput(errors=[describe(item) for item in error.errors()])
 
 
+Declared = Mapping[str, Mapping[str, Collection[str]]]
+"""The codes of the problems that each operation (`POST /path`) may answer, by their status."""
+
 Answer = Callable[[Request, Problem], Response]
 """How a problem is told to who asks: as JSON, or to a person's browser as a page."""
 
@@ -335,25 +344,41 @@ def name_in_log(problem: Problem) -> None:
     structlog.contextvars.bind_contextvars(problem=problem.code)
 
 
+def _compare(request: Request, problem: Problem, declared: Declared) -> None:
+    """Count a problem that its operation does not declare: the contract says less than what is answered."""
+    operation = f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}"
+    if operation in declared and problem.code not in declared[operation].get(str(problem.status), ()):
+        undeclared.labels(operation, problem.code).inc()
+        log.error("problem undeclared", operation=operation, problem=problem.code, status=problem.status)
+
+
 def as_json(_request: Request, problem: Problem) -> Response:
     """Tell a problem as `application/problem+json`."""
     name_in_log(problem)
     return problem.response()
 
 
-def install(app: FastAPI, answer: Answer = as_json) -> None:
-    """Make every error leave the app as a problem, and never as a stack trace."""
+def install(app: FastAPI, answer: Answer = as_json, declared: Declared | None = None) -> None:
+    """Make every error leave the app as a problem, and never as a stack trace.
+
+    Of the operations that are `declared`, those that answer a problem which theirs do not name are counted.
+    """
+    contract = declared or {}
+
+    def tell(request: Request, problem: Problem) -> Response:
+        _compare(request, problem, contract)
+        return answer(request, problem)
 
     async def on_expected(request: Request, error: Exception) -> Response:
-        return answer(request, problem_of(error))
+        return tell(request, problem_of(error))
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(request, from_http_exception(error))
+        return tell(request, from_http_exception(error))
 
     async def on_validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(request, from_validation_error(error))
+        return tell(request, from_validation_error(error))
 
     for kind in EXPECTED:
         app.add_exception_handler(kind, on_expected)
