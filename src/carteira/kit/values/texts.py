@@ -39,8 +39,10 @@ def trim(text: str) -> str:
 def compact(text: str, marks: str = "./·") -> str:
     """Return a text without blanks, seen or not, without dashes of any kind, and without the marks that are named.
 
-    So a number is read however it is grouped.
+    So a number is read however it is grouped. Marks are neither letters nor digits.
     """
+    if text.isascii() and text.isalnum():  # as nearly all come: a sign at a time costs more than the rest of a read
+        return text
     return "".join(
         sign
         for sign in text
@@ -55,6 +57,8 @@ def without_unseen(text: str) -> str:
 
 def unspaced(text: str) -> str:
     """Return a text without any blank, seen or not: a reference or a token that was pasted has none of its own."""
+    if text.isascii() and text.isalnum():
+        return text
     return "".join(sign for sign in text if not is_blank(sign))
 
 
