@@ -295,6 +295,7 @@ def create_app(settings: Settings) -> Application:
     api.state.desk = _desk(settings, modules)
     api.state.readiness = _readiness(settings, modules)
     api.state.web = web.renderer(web_config(settings))
+    api.state.draw_link = web.draw_link_with(api.state.web)
     answer = web.answer_with(api.state.web)
     problems.install(api, answer, declared)
     api.add_exception_handler(Exception, edge.last_resort(answer))

@@ -154,14 +154,14 @@ async def test_the_link_opens_pages_in_a_browser(app: RunningApp) -> None:
     assert "<script>" not in hostile.text
     page = await client.post("/auth/invitation/start", data={"token": token}, headers=BROWSER)
     assert "<svg" in page.text
-    secret = page.text.partition("<code>")[2].partition("</code>")[0]
+    secret = page.text.partition('id="secret">')[2].partition("</code>")[0]
     form = {"token": token, "code": "000000", "password": PASSWORD}
     wrong = await client.post("/auth/invitation/accept", data=form, headers=BROWSER)
     assert wrong.status_code == 422
     assert "Código inválido ou expirado." in wrong.text
     done = await client.post("/auth/invitation/accept", data=form | {"code": code_of(secret)}, headers=BROWSER)
     assert done.status_code == 200
-    assert done.text.count("<li>") == 10
+    assert done.text.count("<li><code") == 10
     over = await client.post("/auth/invitation/start", data={"token": token}, headers=BROWSER)
     assert over.status_code == 401
     assert "não vale mais" in over.text

@@ -46,6 +46,7 @@ from carteira.identity.errors import (
 from carteira.identity.fields import BirthDate, Code, FullName, Password, Token, TypedBirthDate
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
+from carteira.identity.pages import DrawLink, LinkPage
 from carteira.identity.passkeys.schemas import Label as PasskeyName
 from carteira.identity.passkeys.service import PasskeyView, Site, list_passkeys, passkey
 from carteira.identity.passkeys.service import login_options as passkey_sign_in_options
@@ -63,7 +64,7 @@ from carteira.identity.roles.grants import keep_an_administrator, require_not_ab
 from carteira.identity.roles.holding import still_may
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
-from carteira.identity.seed import seed
+from carteira.identity.seed import seed, seed_claim
 from carteira.identity.sessions.client import ClientDep, remember_device
 from carteira.identity.sessions.cookies import SessionCookies
 from carteira.identity.sessions.everybody import sign_everybody_out
@@ -165,6 +166,7 @@ __all__ = [
     "CpfNotProven",
     "CpfTaken",
     "DataAccessView",
+    "DrawLink",
     "EmailTaken",
     "Enrolment",
     "ExportFormat",
@@ -173,6 +175,7 @@ __all__ = [
     "GovBrConfig",
     "IdentityConfig",
     "IdentityDep",
+    "LinkPage",
     "MetaConfig",
     "NewPerson",
     "PasskeyName",
@@ -259,6 +262,7 @@ __all__ = [
     "revoke_session",
     "rotate_sealing_key",
     "seed",
+    "seed_claim",
     "send_invitation",
     "session_is_live",
     "sign_browser_out",

@@ -1,34 +1,46 @@
-"""The small pages that links in messages open. One asks, since mail scanners follow links; the other says what came."""
+"""The small pages that links in messages open. One asks, since mail scanners follow links; the other says what came.
 
-from html import escape
+What they say is identity's; how pages look is not, so `app.state.draw_link` draws them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 Act = Literal["confirm", "undo"]
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-_PAGE = """<!doctype html>
-<html lang="pt-BR"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">
-<title>{title} · Carteira</title>
-<style>:root{{--paper:#f5f3ed;--ink:#14231f;--card:#fff;--line:#d9d5c8;--act:#0b6757;--on-act:#fff}}
-@media(prefers-color-scheme:dark){{:root{{--paper:#0d1513;--ink:#e8efec;--card:#16201d;--line:#33413d;--act:#5cc9b1;
---on-act:#06231d}}}}body{{font:1.0625rem/1.5 "Figtree Variable",system-ui,sans-serif;margin:0;background:var(--paper);
-color:var(--ink)}}header{{background:#0c302a;color:#f1f6f3;padding:1.25rem;font-weight:650}}main{{margin:1.5rem auto;
-width:min(28rem,100% - 2rem);box-sizing:border-box;padding:1.25rem;background:var(--card);
-border:1px solid var(--line);border-radius:20px;
-overflow-wrap:anywhere}}h1{{font-size:1.5rem;line-height:1.2;margin:0 0 .75rem}}input{{font:inherit;width:100%;
-box-sizing:border-box;padding:.7rem;border:1px solid #6d7a75;border-radius:12px;background:var(--card);color:inherit}}
-button{{font:inherit;font-weight:600;min-height:3rem;
-width:100%;padding:.7rem 1.2rem;border:0;border-radius:12px;
-background:var(--act);color:var(--on-act)}}svg{{display:block;max-width:14rem;margin:0 auto;background:#fff}}
-</style></head>
-<body><header>Carteira</header><main><h1>{title}</h1><p>{text}</p>{form}</main></body></html>
-"""
-_FORM = '<form method="post"><input type="hidden" name="token" value="{token}"><button>{button}</button></form>'
+
+@dataclass(frozen=True, slots=True)
+class LinkPage:
+    """What a link's page says and asks.
+
+    Attributes:
+        title: Its heading.
+        text: What is to be known.
+        button: What its form does; without one there is no form.
+        action: Where the form goes, from the page's own address.
+        token: The link's secret, which the form carries on.
+        asks_password: Whether the form asks for a new password and a code of the authenticator.
+        secret: What sets an authenticator up; with its QR code.
+        otpauth_uri: What that code holds.
+        codes: Codes to copy or to keep.
+    """
+
+    title: str
+    text: str
+    button: str = ""
+    action: str = ""
+    token: str = ""
+    asks_password: bool = False
+    secret: str = ""
+    otpauth_uri: str = ""
+    codes: Sequence[str] = ()
+
+
+DrawLink = Callable[[Request, LinkPage, int], HTMLResponse]
 _ASK: dict[Act, tuple[str, str, str]] = {
     "confirm": ("Confirmar o contato", "Confirme que este contato é seu.", "Confirmar"),
     "undo": (
@@ -45,28 +57,25 @@ DONE: dict[Act, str] = {
 """What a person is told when it is done."""
 
 
-def code_page(code: str) -> str:
-    """Write the page that shows the code of a link, to be entered where it was asked for."""
-    text = "Copie este código e cole-o onde ele foi pedido. Não o passe a ninguém."
-    return _PAGE.format(title="Seu código", text=text, form=f"<p><code>{escape(code)}</code></p>")
+def code_page(code: str) -> LinkPage:
+    """Make the page that shows the code of a link, to be entered where it was asked for."""
+    return LinkPage(
+        "Seu código", "Copie este código e cole-o onde ele foi pedido. Não o passe a ninguém.", codes=[code]
+    )
 
 
-def page_of(title: str, text: str, form: str) -> str:
-    """Write a page; `form` is HTML whose values its caller has escaped."""
-    return _PAGE.format(title=escape(title), text=escape(text), form=form)
-
-
-def ask_page(act: Act, token: str) -> str:
-    """Write the page that asks before it does."""
+def ask_page(act: Act, token: str) -> LinkPage:
+    """Make the page that asks before it does."""
     title, text, button = _ASK[act]
-    return _PAGE.format(title=title, text=text, form=_FORM.format(token=escape(token, quote=True), button=button))
+    return LinkPage(title, text, button, token=token)
 
 
-def answer_page(act: Act, text: str) -> str:
-    """Write the page that says what came of it."""
-    return _PAGE.format(title=_ASK[act][0], text=escape(text), form="")
+def answer_page(act: Act, text: str) -> LinkPage:
+    """Make the page that says what came of it."""
+    return LinkPage(_ASK[act][0], text)
 
 
-def page_response(page: str, status: int = 200) -> HTMLResponse:
-    """Answer with a page, which loads nothing and runs nothing."""
-    return HTMLResponse(page, status, {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+def page_response(request: Request, page: LinkPage, status: int = 200) -> HTMLResponse:
+    """Answer with a page that nobody keeps, and whose address goes nowhere."""
+    draw: DrawLink = request.app.state.draw_link
+    return draw(request, page, status)

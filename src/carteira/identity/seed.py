@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
 from carteira.identity.errors import CpfTaken, EmailTaken
-from carteira.identity.models import User
+from carteira.identity.models import Claim, User, UserClaim
 from carteira.identity.proof.service import CpfProof, prove
 from carteira.identity.roles import service as roles
 from carteira.identity.users.service import NewPerson, add_person
@@ -31,3 +34,10 @@ async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password_hash: str, 
     except (EmailTaken, CpfTaken):
         return False
     return True
+
+
+async def seed_claim(tx: Tx, user_id: UUID, description: str) -> None:
+    """Let a demo person hold a claim; no session of theirs is there yet."""
+    claim_id = await tx.scalar(select(Claim.id).where(Claim.description == description))
+    row = {"user_id": user_id, "claim_id": claim_id, "from_role": False}
+    await tx.execute(insert(UserClaim).values(row).on_conflict_do_nothing())

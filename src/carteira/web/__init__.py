@@ -20,13 +20,14 @@ from carteira.kit.module import Module
 from carteira.web.config import WebConfig
 
 if TYPE_CHECKING:
+    from carteira import identity
     from carteira.kit.web.problems import Problem
     from carteira.web.rendering import Renderer
 
 SOCIAL_PAGE = "/app/entrar/com/{provider}/volta"
 """Where a browser that set out to a provider from a page comes back to."""
 
-__all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "module", "renderer"]
+__all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "draw_link_with", "module", "renderer"]
 
 
 def module() -> Module:
@@ -63,5 +64,12 @@ def renderer(config: WebConfig) -> "Renderer":
 def answer_with(renderer: "Renderer") -> "Callable[[Request, Problem], Response]":
     """Make what tells people of problems by a page, and clients by JSON."""
     from carteira.web.errors import answer_with as make
+
+    return make(renderer)
+
+
+def draw_link_with(renderer: "Renderer") -> "identity.DrawLink":
+    """Make what draws the pages that links in messages open."""
+    from carteira.web.public.link import draw_link_with as make
 
     return make(renderer)

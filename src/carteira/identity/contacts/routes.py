@@ -36,15 +36,15 @@ async def ask_confirmation(kind: Kind, who: Who, identity: IdentityDep) -> dict[
 @router.get(
     f"{_LINK}/confirm", summary="Abrir o link de confirmação", response_class=HTMLResponse, dependencies=[_linked]
 )
-async def confirm_page(token: Token) -> HTMLResponse:
+async def confirm_page(token: Token, request: Request) -> HTMLResponse:
     """Mostra uma página que pede a confirmação; por si só nada faz."""
-    return page_response(ask_page("confirm", token))
+    return page_response(request, ask_page("confirm", token))
 
 
 @router.get(f"{_LINK}/undo", summary="Abrir o link “não fui eu”", response_class=HTMLResponse, dependencies=[_linked])
-async def undo_page(token: Token) -> HTMLResponse:
+async def undo_page(token: Token, request: Request) -> HTMLResponse:
     """Mostra uma página que pergunta antes de desfazer; por si só nada faz."""
-    return page_response(ask_page("undo", token))
+    return page_response(request, ask_page("undo", token))
 
 
 async def _act(request: Request, identity: IdentityDep, act: Act, token: str) -> ContactActOut | HTMLResponse:
@@ -55,9 +55,9 @@ async def _act(request: Request, identity: IdentityDep, act: Act, token: str) ->
             await verb(tx, identity, token)
     except ContactLinkRefused as refused:
         if in_browser:
-            return page_response(answer_page(act, refused.detail), refused.status)
+            return page_response(request, answer_page(act, refused.detail), refused.status)
         raise
-    return page_response(answer_page(act, DONE[act])) if in_browser else ContactActOut(detail=DONE[act])
+    return page_response(request, answer_page(act, DONE[act])) if in_browser else ContactActOut(detail=DONE[act])
 
 
 @router.post(

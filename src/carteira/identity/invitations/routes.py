@@ -21,14 +21,6 @@ _LENGTH = 200
 FormToken = Annotated[str, Form(min_length=1, max_length=_LENGTH)]
 
 
-def _page(text: str, status: int = 200) -> HTMLResponse:
-    """Answer with a page that nobody keeps, and whose address goes nowhere."""
-    answer = page_response(text, status)
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
-
-
 def _in_browser(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
@@ -40,9 +32,9 @@ def _in_browser(request: Request) -> bool:
     response_class=HTMLResponse,
     dependencies=[_linked],
 )
-async def begin(token: Annotated[str, Query(min_length=1, max_length=_LENGTH)]) -> HTMLResponse:
+async def begin(token: Annotated[str, Query(min_length=1, max_length=_LENGTH)], request: Request) -> HTMLResponse:
     """Mostra uma página que pergunta antes de começar; por si só nada faz."""
-    return _page(pages.begin_page(token))
+    return page_response(request, pages.begin_page(token))
 
 
 @router.post(
@@ -60,10 +52,10 @@ async def start(token: FormToken, request: Request, identity: IdentityDep) -> In
             opened = await service.open_invitation(tx, identity, token)
     except InvitationOver as over:
         if _in_browser(request):
-            return _page(pages.over_page(over.detail), over.status)
+            return page_response(request, pages.over_page(over.detail), over.status)
         raise
     if _in_browser(request):
-        return _page(pages.accept_page(token, opened))
+        return page_response(request, pages.accept_page(token, opened))
     enrolment = opened.enrolment
     return InvitationOut(
         full_name=opened.full_name,
@@ -97,5 +89,13 @@ async def accept(
             raise
         told = " ".join(error["message"] for error in problem.errors) or problem.detail
         over = isinstance(problem, InvitationOver)
-        return _page(pages.over_page(told) if over else pages.again_page(token, told), problem.status)
-    return _page(pages.done_page(codes)) if _in_browser(request) else InvitationAcceptedOut(recovery_codes=codes)
+        return page_response(
+            request,
+            pages.over_page(told) if over else pages.again_page(token, told),
+            problem.status,
+        )
+    return (
+        page_response(request, pages.done_page(codes))
+        if _in_browser(request)
+        else InvitationAcceptedOut(recovery_codes=codes)
+    )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from carteira.identity.pages import code_page, page_response
@@ -55,6 +55,6 @@ async def reset_password(body: ResetIn, identity: IdentityDep, client: ClientDep
     response_class=HTMLResponse,
     dependencies=[public("it shows what the link says, and knows nothing")],
 )
-async def show_code(code: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{1,80}$")]) -> HTMLResponse:
+async def show_code(code: Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{1,80}$")], request: Request) -> HTMLResponse:
     """Mostra o código de uma mensagem, para colar onde ele foi pedido: recuperação, ligação de conta ou benefício."""
-    return page_response(code_page(code))
+    return page_response(request, code_page(code))
