@@ -9,6 +9,7 @@ from carteira import benefits, demo, ledger
 from carteira.demo_people import credentials
 from carteira.identity.roles.shipped import FIXED, ROLES
 from carteira.kit.db.engine import Database
+from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import format_cpf
 from carteira.modules import OPTIONAL_MODULES
 from tests.support.app import RunningApp, running_app, settings_for
@@ -63,6 +64,25 @@ async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, ap
     assert {one.role for one in demo.PEOPLE} == {*ROLES, *FIXED}
     async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
+
+
+async def test_a_demo_reseller_has_sold_and_leaves_no_trace_when_removed(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    url = new_database("demo_reseller")
+    for _ in range(2):
+        await demo.seed(url, ("resellers",))
+    settings = settings_for(tmp_path, database_url=url, carteira_modules="resellers")
+    async with running_app(settings) as app:
+        login = {"username": "helena@exemplo.com.br", "password": demo.PASSWORD}
+        answer = await app.client.post("/auth/login", data=login)
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        params = {"month": f"{clock.today():%Y-%m}"}
+        items = (await app.client.get("/purchases", params=params, headers=headers)).json()["items"]
+        assert sorted(item["status"] for item in items) == ["Aprovado", "Aprovado", "Em validação", "Reprovado"]
+        await demo.remove(app.database, app.api.state.identity)
+        async with app.database.transaction() as tx:
+            assert await demo.found(tx) == 0
 
 
 async def test_a_demo_person_who_was_erased_stays_erased(new_database: NewDatabase, tmp_path: Path) -> None:

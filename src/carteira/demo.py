@@ -4,7 +4,16 @@ import importlib
 from collections.abc import Collection
 
 from carteira import identity, ledger
-from carteira.demo_people import ADMINISTRATOR, ADMINISTRATOR_ID, PASSWORD, PEOPLE, PERSON, PERSON_ID, with_demo
+from carteira.demo_people import (
+    ADMINISTRATOR,
+    ADMINISTRATOR_ID,
+    PASSWORD,
+    PEOPLE,
+    PERSON,
+    PERSON_ID,
+    RESELLER_ID,
+    with_demo,
+)
 from carteira.kit.db.engine import Database, open_database
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
@@ -17,6 +26,7 @@ __all__ = [
     "PERSON",
     "PERSON_ID",
     "REMOVE",
+    "RESELLER_ID",
     "found",
     "remove",
     "seed",
@@ -49,6 +59,7 @@ async def remove(database: Database, runtime: identity.Runtime) -> int:
     async with database.transaction() as tx:
         present = await identity.live_among(tx, [one.id for one in PEOPLE])
         for user_id in present:
+            await importlib.import_module("carteira.resellers").remove_reseller(tx, user_id)
             for account in await ledger.accounts_of_owner(tx, user_id):
                 if account.balance:
                     back = ledger.system_account(_FROM[account.kind.partition(".")[0]])
@@ -71,3 +82,7 @@ async def seed(url: str, modules: Collection[str]) -> None:
             hr = next(one.id for one in PEOPLE if one.role == "RH")
             benefits = importlib.import_module("carteira.benefits")
             await benefits.seed_operator(tx, hr, bound_by=ADMINISTRATOR_ID)
+        if "resellers" in modules:
+            approver = next(one.id for one in PEOPLE if one.role == "aprovador")
+            resellers = importlib.import_module("carteira.resellers")
+            await resellers.seed_reseller(tx, RESELLER_ID, approver_id=approver)

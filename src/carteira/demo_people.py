@@ -54,8 +54,11 @@ PEOPLE = (
     _staff(6, "aprovadora", "Elisa Prado", "54560723192", "aprovador"),
     _staff(7, "de crédito", "Fabio Teles", "65471834240", "analista de crédito"),
     _staff(8, "auditora", "Gilda Souza", "76382945307", "auditor"),
+    _staff(9, "revendedora", "Helena Dias", "87493056200", "cidadão"),
 )
-"""A person, two administrators, so that one can approve what the other proposes, and one of each role that ships."""
+"""A person, two administrators, so that one can approve what the other proposes, one of each role that ships, and a
+reseller."""
+RESELLER_ID = PEOPLE[-1].id
 
 
 def credentials(modules: Collection[str]) -> list[str]:

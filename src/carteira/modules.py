@@ -152,7 +152,7 @@ REGISTRY = (
         paths=("/cashback", "/purchases", "/resellers"),
         demo="seed",
         rights={"resellers_closings": APPENDED},
-        demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas",
+        demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas; a Helena vende",
         emits={
             "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
             "resellers.purchase_approved": _PURCHASE,

@@ -41,7 +41,7 @@ from carteira.resellers.registration import register as become_reseller
 from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
 from carteira.resellers.schemas import Code as PurchaseCode
 from carteira.resellers.schemas import MonthOut, PurchaseChangeIn, PurchaseIn, PurchaseWithCashbackOut, TypedBusinessDay
-from carteira.resellers.seed import seed
+from carteira.resellers.seed import remove_reseller, seed, seed_reseller
 from carteira.resellers.service import SPEND, refuse_if_spent
 from carteira.resellers.service import change as change_purchase
 from carteira.resellers.service import delete as delete_purchase
@@ -75,7 +75,9 @@ __all__ = [
     "own_purchase",
     "own_sales",
     "register_purchase",
+    "remove_reseller",
     "seed",
+    "seed_reseller",
     "serve_sandbox",
 ]
 
