@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients lock run run-debug test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -170,6 +170,12 @@ bench-cpu: install-dev ## Processor time of an authorization, here and in anothe
 
 bench-idle: install-dev ## Processor time of each part while nobody asks, and how long a start takes
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.idle $(ARGS)
+
+bench-pages: install-dev ## Lighthouse before the pages of a server that runs (PORT; needs node and a Chromium)
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.pages $(ARGS)
+
+screenshots: install-dev ## Take the README's pictures, of a server that runs (PORT; needs a Chromium)
+	@PYTHONPATH=src:. $(BIN)/python -m tools.screenshots
 
 bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner's toy
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.routes $(ARGS)

@@ -1,16 +1,14 @@
-"""Transport and documents in Chromium: journeys on phone and desktop, without scripts, and for everybody."""
+"""Transport and documents in Chromium: journeys on phone and desktop, and without scripts."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import httpx
 import pytest
 from playwright.async_api import Browser, FilePayload, Page, ViewportSize
 
 from carteira.embedded import Endpoints
-from tests.browser.test_wallet import DESKTOP, PHONE, Theme, listen, sign_in, violations, wide_by
+from tests.browser.test_wallet import DESKTOP, PHONE, listen, sign_in
 from tests.support import files
 from tests.support.databases import NewDatabase
 from tests.support.people import PASSWORD, new_person
@@ -154,83 +152,4 @@ async def test_both_work_without_scripts(browser: Browser, server: Server, citiz
     await page.get_by_text("Documento guardado.").wait_for()
     await page.get_by_role("link", name="Mostrar a CNH").click()
     await page.get_by_role("img", name="Código da prova da CNH").wait_for()
-    await context.close()
-
-
-async def filled(server: Server, citizen: Citizen) -> list[str]:
-    """Give a person cards, rides and documents in many states; return the addresses of all pages."""
-    async with httpx.AsyncClient(base_url=server.url, headers=citizen.headers, timeout=30) as client:
-        card = (await client.get("/transport-cards")).json()["items"][0]
-        number = card["card_number"]
-        await client.post(f"/transport-cards/{number}/recharge", json={"amount": 999_999_999})
-        await client.post(f"/transport-cards/{number}/debit", json={"amount": 470})
-        old = (await client.post("/transport-cards")).json()
-        await client.post(f"/transport-cards/{old['card_number']}/recharge", json={"amount": 1760})
-        await client.post(f"/transport-cards/{old['card_number']}/cancel")
-        lost = (await client.post("/transport-cards")).json()
-        await client.post(f"/transport-cards/{lost['card_number']}/block")
-        soon = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
-        data = {"document_type": "CNH", "document_number": CNH, "expires_on": soon}
-        name = "uma fotografia de nome muito comprido que alguém mandou " + uuid4().hex + uuid4().hex + ".png"
-        with_file = (await client.post("/documents", data=data, files={"file": (name, PHOTO["buffer"])})).json()
-        waiting = {"document_type": "comprovante de vacinação", "document_number": "lote " + "7" * 50}
-        without = (await client.post("/documents", json=waiting)).json()
-        proof = (await client.post(f"/documents/{with_file['id']}/proof")).json()["url"].rpartition("/")[2]
-    documents = "/app/documentos"
-    cards = [f"/app/transporte?cartao={item['id']}" for item in (old, lost)]
-    kept = f"{documents}/{with_file['id']}"
-    return [
-        "/app/transporte",
-        *cards,
-        f"/app/transporte/{card['id']}/cancelar",
-        documents,
-        f"{documents}/enviar",
-        f"{documents}/enviar/{with_file['id']}",
-        kept,
-        f"{documents}/{without['id']}",
-        *(f"{kept}/{act}" for act in ("mudar", "apagar", "mostrar")),
-        f"/p/{proof}",
-        f"/p/{proof}x",
-    ]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_everybody_can_use_each_page(
-    browser: Browser, server: Server, citizen: Citizen, theme: Theme, viewport: ViewportSize
-) -> None:
-    paths = await filled(server, citizen)
-    context = await browser.new_context(viewport=viewport, color_scheme=theme, service_workers="block")
-    page = await context.new_page()
-    said = listen(page)
-    await enter(page, server, citizen)
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        await page.goto(server.url + path)
-        found[path] = await violations(page)
-    assert {path: what for path, what in found.items() if what} == {}
-    assert not [text for text in said if "403" not in text], said
-    await context.close()
-
-
-async def test_nothing_scrolls_sideways_and_each_page_is_light(
-    browser: Browser, server: Server, citizen: Citizen
-) -> None:
-    paths = await filled(server, citizen)
-    context = await browser.new_context(viewport={"width": 320, "height": 640}, service_workers="block")
-    page = await context.new_page()
-    devtools = await context.new_cdp_session(page)
-    await devtools.send("Network.enable")
-    taken: list[float] = []
-    devtools.on("Network.loadingFinished", lambda event: taken.append(event["encodedDataLength"]))
-    await enter(page, server, citizen)
-    measured: dict[str, tuple[int, int, bool]] = {}
-    for path in paths:
-        taken.clear()
-        await page.goto(server.url + path, wait_until="networkidle")
-        weight = sum(taken)
-        small = await wide_by(page)
-        await page.evaluate("document.documentElement.style.fontSize = '200%'")
-        measured[path] = small, await wide_by(page), 0 < weight <= 15_000
-    assert {path: by for path, by in measured.items() if by != (0, 0, True)} == {}
     await context.close()

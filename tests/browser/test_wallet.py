@@ -4,17 +4,17 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
 import axe_playwright_python
 import httpx
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Request, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Page, Request, ViewportSize, async_playwright
 
 from carteira import demo
 from carteira.demo import PASSWORD
 from carteira.embedded import Endpoints
+from tests.browser.conftest import CHROMIUM
 from tests.browser.test_passkeys import CREATE, plug_in
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.browser import call
@@ -27,37 +27,6 @@ MODULES = ("benefits", "transit", "resellers", "documents")
 MARIA = "529.982.247-25"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
-Theme = Literal["light", "dark"]
-OPEN_PAGES = (
-    "/",
-    "/privacidade",
-    "/termos",
-    "/app/entrar",
-    "/app/criar-conta",
-    "/app/senha",
-    "/app/sem-internet",
-    "/app/nada",
-)
-SIGNED_PAGES = (
-    "/app",
-    "/app/extrato",
-    "/app/vendas",
-    "/app/beneficios/convite?convite=abc",
-    "/app/beneficios",
-    "/app/menu",
-    "/app/nova-senha",
-    "/app/confirmar",
-    "/app/dados",
-    "/app/dados/cadastro",
-    "/app/dados/contato/email",
-    "/app/dados/cpf",
-    "/app/dados/consentimentos",
-    "/app/dados/baixar",
-    "/app/dados/encerrar",
-    "/app/acesso",
-    "/app/acesso/duas-etapas",
-    "/app/acesso/chaves/nova",
-)
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 LONG = "ESTABELECIMENTO COM NOME MUITO COMPRIDO DEMAIS LTDA"
 
@@ -228,49 +197,6 @@ async def wide_by(page: Page) -> int:
     return wide
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_everybody_can_use_each_page(
-    browser: Browser, server: Server, theme: Theme, viewport: ViewportSize
-) -> None:
-    context = await browser.new_context(viewport=viewport, color_scheme=theme, service_workers="block")
-    page = await context.new_page()
-    said = listen(page)
-    found: dict[str, list[str]] = {}
-    for path in OPEN_PAGES:
-        await page.goto(server.url + path)
-        found[path] = await violations(page)
-    await sign_in(page, server)
-    for path in SIGNED_PAGES:
-        await page.goto(server.url + path)
-        found[path] = await violations(page)
-    assert {path: what for path, what in found.items() if what} == {}
-    assert not [text for text in said if "404" not in text], "a page of /app/nada is not there"
-    await context.close()
-
-
-async def test_nothing_scrolls_sideways_on_a_small_phone_or_with_large_letters(
-    browser: Browser, server: Server
-) -> None:
-    context = await browser.new_context(viewport={"width": 320, "height": 640}, service_workers="block")
-    page = await context.new_page()
-    wide: dict[str, tuple[int, int]] = {}
-
-    async def measure(path: str) -> None:
-        await page.goto(server.url + path)
-        small = await wide_by(page)
-        await page.evaluate("document.documentElement.style.fontSize = '200%'")
-        wide[path] = small, await wide_by(page)
-
-    for path in OPEN_PAGES:
-        await measure(path)
-    await sign_in(page, server)
-    for path in SIGNED_PAGES:
-        await measure(path)
-    assert {path: by for path, by in wide.items() if by != (0, 0)} == {}
-    await context.close()
-
-
 async def test_a_wrong_form_takes_the_eye_to_what_is_wrong(page: Page, server: Server) -> None:
     await page.goto(server.url + "/app/criar-conta")
     await page.get_by_label("Nome completo").fill("Só")
@@ -409,3 +335,23 @@ async def test_no_other_site_frames_a_page(page: Page, server: Server, provider:
     )
     framed = page.frames[-1]
     assert await framed.evaluate("document.querySelector('form') === null")
+
+
+@pytest.mark.usefixtures("browser")
+async def test_a_shared_computer_shows_nothing_of_who_has_signed_out(server: Server) -> None:
+    """Going back finds no page in the browser's memory, which tests switch off otherwise, nor in its cache."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
+        )
+        page = await browser.new_page()
+        await sign_in(page, server)
+        await page.goto(server.url + "/app/extrato")
+        await page.goto(server.url + "/app/menu")
+        await page.get_by_role("button", name="Sair da conta").click()
+        await page.get_by_text("Você saiu.").wait_for()
+        for _ in range(3):
+            await page.go_back()
+            await page.get_by_role("heading", name="Entrar").wait_for()
+            assert await page.locator("main .money").count() == 0
+        await browser.close()

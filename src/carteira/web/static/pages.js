@@ -50,7 +50,9 @@ document.addEventListener("submit", (event) => {
   if (button.getAttribute("aria-busy") === "true") { event.preventDefault(); return; }
   button.setAttribute("aria-busy", "true");
 });
-window.addEventListener("pageshow", () => {
+window.addEventListener("pageshow", (event) => {
+  // A page out of the browser's memory may be of somebody who has signed out since: only the server knows.
+  if (event.persisted && document.body.dataset.worker) { location.reload(); return; }
   for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
 });
 
