@@ -180,6 +180,7 @@ class Looked:
         for viewport, theme in ((PHONE, "light"), (DESKTOP, "dark")):
             await page.set_viewport_size(viewport)
             await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
+            await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             self._say(path, *(f"{theme} {viewport['width']}: {found}" for found in await violations(page)))
         await page.set_viewport_size({"width": 320, "height": 640})
         for size in ("100%", "200%"):
