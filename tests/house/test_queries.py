@@ -93,6 +93,7 @@ async def test_a_name_left_out_of_a_path_is_404(app: RunningApp) -> None:
 
 
 UNDATED = {
+    "/benefits/accounts/imports/{import_id}/lines",
     "/benefits/employers/{employer_id}/members",
     "/chatbot/topics",
     "/claims",
