@@ -38,8 +38,8 @@ from tests.support.server import Server, running_server
 EXAMPLES = 3
 AUTHORIZER = "/transactions/authorizer"
 SOME = "01a21c5a-0000-7000-8000-000000000000"
-UNLIKE = {"/resellers", "/benefits/merchants/{name}"}
-"""A signed-in person sends no body to the one; the other's body repeats a name of the path."""
+UNLIKE = {"/resellers", "/benefits/merchants/{name}", "/benefits/scheduled-credits"}
+"""A signed-in person sends no body to the first; the second's repeats a name of the path; the third wants a day too."""
 SAMPLES = {
     "{valid_from}": "2031-01",
     "{account}": "123",
