@@ -249,6 +249,17 @@ def access_key_path(home: Path) -> Path:
     return home / "keys" / "access-token.pem"
 
 
+def _give_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None:
+    """Give the application what its routes and dependencies find on it."""
+    api.state.settings = settings
+    api.state.public_url = settings.public_url
+    api.state.authenticate = identity.authenticate
+    api.state.desk = _desk(settings, modules)
+    api.state.readiness = _readiness(settings, modules)
+    api.state.web = web.renderer(web_config(settings))
+    api.state.draw_link = web.draw_link_with(api.state.web)
+
+
 def create_app(settings: Settings) -> Application:
     """Compose the server; nothing is opened before its lifespan begins."""
     modules = modules_of(settings)
@@ -289,13 +300,7 @@ def create_app(settings: Settings) -> Application:
         servers=[{"url": identity_config(settings).link_base, "description": "Este servidor"}],
     )
     declared = declared_problems()
-    api.state.settings = settings
-    api.state.public_url = settings.public_url
-    api.state.authenticate = identity.authenticate
-    api.state.desk = _desk(settings, modules)
-    api.state.readiness = _readiness(settings, modules)
-    api.state.web = web.renderer(web_config(settings))
-    api.state.draw_link = web.draw_link_with(api.state.web)
+    _give_state(api, settings, modules)
     answer = web.answer_with(api.state.web)
     problems.install(api, answer, declared)
     api.add_exception_handler(Exception, edge.last_resort(answer))
