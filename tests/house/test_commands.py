@@ -12,7 +12,7 @@ import typer.main
 from carteira.cli.commands import app
 from tests.support.source import ROOT
 
-TARGETS = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
