@@ -197,7 +197,7 @@ async def open_account(body: AccountIn, tx: TxDep, who: Writer, desk: DeskDep) -
 
 @router.get("/accounts", operation_id="list_own_benefit_accounts", summary="Minhas contas de benefícios")
 async def list_accounts(
-    tx: TxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
+    tx: ReadTxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)
 ) -> Page[OwnAccountOut]:
     """Lista as contas da pessoa, com a empresa, o estado e os saldos em centavos."""
     rows = await finding.own(tx, who.user_id, limit=asked.limit + 1, after=asked.after)

@@ -20,7 +20,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
-from carteira.kit.web.transaction import TxDep
+from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/benefits", tags=["benefits"])
 _raw_list = TypeAdapter(list[Any])
@@ -122,7 +122,7 @@ async def preview_accounts(
 
 
 @router.get("/accounts/imports/{import_id}", summary="Um arquivo do RH", dependencies=[_own_files])
-async def get_import(import_id: UUID, tx: TxDep, who: Writer) -> ImportOut:
+async def get_import(import_id: UUID, tx: ReadTxDep, who: Writer) -> ImportOut:
     """Diz quantas linhas já foram abertas, já existiam, falharam ou esperam."""
     return await imports.find(tx, who, import_id)
 
@@ -130,7 +130,7 @@ async def get_import(import_id: UUID, tx: TxDep, who: Writer) -> ImportOut:
 @router.get("/accounts/imports/{import_id}/lines", summary="As linhas de um arquivo do RH", dependencies=[_own_files])
 async def get_import_lines(
     import_id: UUID,
-    tx: TxDep,
+    tx: ReadTxDep,
     who: Writer,
     status: Literal["waiting", "opened", "exists", "failed"] | None = None,
     asked: PageRequest[imports.ImportLineKey] = page_of(imports.LINES),
@@ -168,14 +168,14 @@ async def schedule_credits(  # noqa: PLR0913, PLR0917 - a route's parameters are
 
 
 @router.get("/scheduled-credits", summary="Créditos agendados", dependencies=[_own_orders])
-async def list_scheduled(tx: TxDep, who: Writer, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ScheduledOut]:
+async def list_scheduled(tx: ReadTxDep, who: Writer, asked: PageRequest[UUID] = page_of(BY_ID)) -> Page[ScheduledOut]:
     """Lista o que foi agendado para as contas da empresa, do mais novo ao mais antigo."""
     rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, attrgetter("id"))
 
 
 @router.get("/scheduled-credits/{scheduled_id}", summary="Um agendamento", dependencies=[_own_orders])
-async def get_scheduled(scheduled_id: UUID, tx: TxDep, who: Writer) -> ScheduledOut:
+async def get_scheduled(scheduled_id: UUID, tx: ReadTxDep, who: Writer) -> ScheduledOut:
     """Mostra um agendamento e, depois do dia, o resultado de cada linha."""
     return await scheduled.find(tx, who, scheduled_id)
 
