@@ -15,6 +15,7 @@ from carteira.identity.users.export import export_daily, export_users
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Gains
 from carteira.kit.values.actor import Actor
+from carteira.kit.values.cpf import format_cpf
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.approvals import Desk, WaitingOut
 from tests.support.app import RunningApp
@@ -182,7 +183,7 @@ async def test_who_hangs_up_was_shown_what_they_were_given(app: RunningApp, monk
     reader = Actor.person(uuid7())
     pieces = export.csv_chunks(app.database, audit.look("users_exported", actor=reader), show_cpf=False)
     await anext(pieces)
-    given = list(csv.reader(io.StringIO((await anext(pieces)).decode())))
+    given = list(csv.reader(io.StringIO((await anext(pieces)).decode()), delimiter=";"))
     await pieces.aclose()
     async with app.database.transaction() as tx:
         rows = await tx.scalars(
@@ -199,13 +200,13 @@ async def test_export_as_csv_is_masked_and_safe_in_a_spreadsheet(app: RunningApp
     answer = await app.client.get("/users/export?format=csv", headers=app.bearer("users:export"))
     assert answer.status_code == 200
     assert answer.headers["content-disposition"].endswith('.csv"')
-    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")), delimiter=";"))
     mine = next(row for row in rows if row["id"] == str(person.id))
     assert mine["CPF"] == f"***.{person.cpf[3:6]}.{person.cpf[6:9]}-**"
     assert "'" + name in [row["nome"] for row in rows]
     assert "argon2" not in answer.text
     whole = await app.client.get("/users/export?format=csv", headers=app.bearer("users:export", "users:cpf"))
-    assert person.cpf in whole.text
+    assert format_cpf(person.cpf) in whole.text
     assert (await app.client.get("/users/export?format=pdf", headers=app.bearer("users:export"))).status_code == 422
     assert (await app.client.get("/users/export", headers=person.headers)).status_code == 403
 
