@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("import_id", "number", name="pk_benefits_import_lines"),
         sa.ForeignKeyConstraint(["import_id"], ["benefits_imports.id"], name="fk_benefits_import_lines_import_id"),
         sa.CheckConstraint(
-            "status IN ('waiting', 'opened', 'exists', 'failed')", name="ck_benefits_import_lines_status"
+            "status IN ('waiting', 'opened', 'exists', 'failed')", name="status"
         ),
     )
     op.create_index(
@@ -67,7 +67,7 @@ def upgrade() -> None:
         sa.Column("done_at", _INSTANT),
         sa.PrimaryKeyConstraint("id", name="pk_benefits_scheduled_credits"),
         sa.CheckConstraint(
-            "state IN ('waiting', 'done', 'failed', 'cancelled')", name="ck_benefits_scheduled_credits_state"
+            "state IN ('waiting', 'done', 'failed', 'cancelled')", name="state"
         ),
     )
     op.create_index(

@@ -125,6 +125,7 @@ REGISTRY = (
         rights={
             "benefits_decisions": ("SELECT", "INSERT", "DELETE"),  # declined ones go after years
             "benefits_references": APPENDED,
+            "benefits_reversals": APPENDED,
         },
         demo_line="contas         123 e 456 (da Maria); a Clara é RH da empresa da 123",
     ),

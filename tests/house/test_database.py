@@ -214,7 +214,9 @@ def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
             (entries[0], entries[1]),
             (entries[1], entries[2]),
         }
-        assert server.execute("SELECT * FROM benefits_references ORDER BY external_id").fetchall() == [
+        assert server.execute(
+            "SELECT external_id, decision_id FROM benefits_references ORDER BY external_id"
+        ).fetchall() == [
             ("tx 0", decisions[0]),
             ("tx 1", decisions[1]),
         ]

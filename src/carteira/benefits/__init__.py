@@ -26,6 +26,7 @@ from carteira.benefits import employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
+from carteira.benefits.authorizer.reversals import Aftermath
 from carteira.benefits.authorizer.strategies import StrategyName
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.claims import WaitingAccount
@@ -46,7 +47,14 @@ from carteira.benefits.own import (
     pocket_name,
     refusals_of_person,
 )
-from carteira.benefits.queries import accounts_of_person, purchase_events, return_events, statement, transactions
+from carteira.benefits.queries import (
+    TransactionFilter,
+    accounts_of_person,
+    purchase_events,
+    return_events,
+    statement,
+    transactions,
+)
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed, seed_operator
 from carteira.kit.module import ConnectionLane, Module
@@ -61,6 +69,7 @@ __all__ = [
     "OwnDecision",
     "ProcessorSecrets",
     "StrategyName",
+    "TransactionFilter",
     "WaitingAccount",
     "accept_invitation",
     "accepted_where",
@@ -123,6 +132,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.authorizer = Authorizer(app.state.database)
+        app.state.aftermath = Aftermath(app.state.database)
         async with strategies.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
             if isinstance(running, ledger.Queue):

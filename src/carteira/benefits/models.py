@@ -167,12 +167,37 @@ class BenefitDecision(Base):
 
 
 class BenefitReference(Base):
-    """The processor's own id of a transaction, and the decision under it: unique for good. Append-only."""
+    """An id of the processor's own, unique for good. Append-only.
+
+    It is an authorization's (`decision_id`), a reversal's (`reverses` names the authorization's), or that of an
+    authorization which was reversed before it came.
+    """
 
     __tablename__ = "benefits_references"
+    __table_args__ = (CheckConstraint("decision_id IS NULL OR reverses IS NULL", name="one"),)
 
     external_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    decision_id: Mapped[UUID]
+    decision_id: Mapped[UUID | None]
+    reverses: Mapped[str | None] = mapped_column(Text)
+
+
+class BenefitReversal(Base):
+    """A reversal that the processor asked for, under the authorization's id and its own (empty: of all that is left).
+
+    `amount` is what was asked for (null: all), `return_id` what was given back (null: nothing was taken). Append-only.
+    """
+
+    __tablename__ = "benefits_reversals"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("(amount IS NULL) = (reversal_id = '')", name="whole"),
+    )
+
+    reference: Mapped[str] = mapped_column(Text, primary_key=True)
+    reversal_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    return_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.clock_timestamp())
 
 
 class BenefitReturn(Base):

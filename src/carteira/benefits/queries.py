@@ -1,6 +1,7 @@
 """The reads of benefits: transactions with their reasons, statements, and what would be answered."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, or_, select
@@ -14,7 +15,7 @@ from carteira.benefits.authorizer.request import Authorization, Malformed, parse
 from carteira.benefits.authorizer.rules import CASH, Decision, decide, refuse, refuse_malformed
 from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
 from carteira.benefits.ledger_kinds import LEDGER_KIND
-from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReturn
+from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn
 from carteira.benefits.schemas import BenefitStatementLineOut, SimulationOut, TransactionOut
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
@@ -69,6 +70,7 @@ def as_transaction(row: BenefitDecision) -> TransactionOut:
     """Make what leaves the module out of a decision."""
     return TransactionOut(
         id=row.id,
+        reference=row.external_id,
         account=row.account,
         amount=row.amount,
         mcc=row.mcc,
@@ -102,8 +104,17 @@ async def _record_looks(tx: Tx, action: str, rows: Sequence[BenefitDecision]) ->
     await audit.record_looks(tx, action, await persons(tx, account_ids) if account_ids else ())
 
 
+@dataclass(frozen=True, slots=True)
+class TransactionFilter:
+    """Which decisions are wanted: of one account, with one code, under an id of the processor's own."""
+
+    account: str | None = None
+    code: str | None = None
+    reference: str | None = None
+
+
 async def transactions(
-    tx: Tx, who: Principal, *, account: str | None, code: str | None, asked: PageRequest[UUID]
+    tx: Tx, who: Principal, wanted: TransactionFilter, asked: PageRequest[UUID]
 ) -> Page[TransactionOut]:
     """List decisions, newest first: of one account, of all of mine, or of all of an employer's for who may read them.
 
@@ -113,16 +124,19 @@ async def transactions(
         BenefitAccountNotFound: the account is another person's, or there is none.
     """
     query = select(BenefitDecision).order_by(BenefitDecision.id.desc()).limit(asked.limit + 1)
-    if account is not None:
-        query = query.where(BenefitDecision.account_id == (await visible(tx, account, who)).id)
+    if wanted.account is not None:
+        query = query.where(BenefitDecision.account_id == (await visible(tx, wanted.account, who)).id)
     elif not who.may("benefits:read"):
         query = query.where(BenefitDecision.account_id.in_(_accounts(BenefitAccount.user_id == who.user_id)))
     elif (reach := await employers.reach_of(tx, who.actor)).employers is not None:
         theirs = or_(BenefitAccount.employer_id.in_(reach.employers), BenefitAccount.user_id == who.id)
         query = query.where(BenefitDecision.account_id.in_(_accounts(theirs)))
-    if code is not None:
-        query = query.where(BenefitDecision.code == code)
-        if code != Code.APPROVED:
+    if wanted.reference is not None:
+        named = select(BenefitReference.decision_id).where(BenefitReference.external_id == wanted.reference)
+        query = query.where(BenefitDecision.id.in_(named))
+    if wanted.code is not None:
+        query = query.where(BenefitDecision.code == wanted.code)
+        if wanted.code != Code.APPROVED.value:
             query = query.where(BenefitDecision.code != Code.APPROVED.value)
     if asked.after is not None:
         query = query.where(BenefitDecision.id < asked.after)

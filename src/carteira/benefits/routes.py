@@ -6,12 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, TypeAdapter, ValidationError, WithJsonSchema
 
 from carteira import ledger
 from carteira.benefits import accounts, catalog, finding, invitations, lifecycle, operations, queries, topups
 from carteira.benefits import claims as claiming
-from carteira.benefits.authorizer.asgi import PATH
+from carteira.benefits.authorizer.asgi import PATH, QUERY_PATH, REVERSAL_PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
 from carteira.benefits.errors import CatalogIsEverybodys
 from carteira.benefits.schemas import (
@@ -37,6 +37,9 @@ from carteira.benefits.schemas import (
     MerchantName,
     MerchantOut,
     OwnAccountOut,
+    ProcessorQueryIn,
+    ProcessorQueryOut,
+    ProcessorReversalIn,
     RefundIn,
     ReturnOut,
     SimulationOut,
@@ -71,13 +74,14 @@ async def _not_bound(who: Writer) -> None:
 _unbound = Depends(_not_bound)
 Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
 
-_authorization_schema = {key: told for key, told in AuthorizationIn.model_json_schema().items() if key != "description"}
-_authorization_body = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": _authorization_schema}},
-    }
-}
+
+def _body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Document a body that the route itself does not read."""
+    schema = {key: told for key, told in model.model_json_schema().items() if key != "description"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_authorization_body = _body_of(AuthorizationIn)
 _FALLBACK = "Se falta saldo na categoria, usa o saldo livre (CASH)"
 SimulatedFallback = Annotated[
     Annotated[str, WithJsonSchema({"type": "boolean", "default": True})] | None, Query(description=_FALLBACK)
@@ -108,6 +112,43 @@ async def authorizer(
 
 
 @transactions.post(
+    QUERY_PATH.removeprefix("/transactions"),
+    summary="Consultar uma transação do processador",
+    openapi_extra=_body_of(ProcessorQueryIn),
+    dependencies=[
+        public("answered by the lean endpoint, which checks the processor's own token"),
+        Depends(_processor_bearer),
+    ],
+)
+async def query_authorization(
+    detail: Annotated[bool, Query(description="Diz também o que houve, em vez de só o código")] = False,
+) -> AuthorizationOut | ProcessorQueryOut:
+    """Responde sempre 200, com o código da primeira resposta; `07` se a transação não é conhecida.
+
+    Serve a quem perdeu a resposta: o `id` é o do próprio processador.
+    """
+    raise NotImplementedError("the lean endpoint answers this path before FastAPI sees it")
+
+
+@transactions.post(
+    REVERSAL_PATH.removeprefix("/transactions"),
+    summary="Desfazer uma transação do processador",
+    openapi_extra=_body_of(ProcessorReversalIn),
+    dependencies=[
+        public("answered by the lean endpoint, which checks the processor's own token"),
+        Depends(_processor_bearer),
+    ],
+)
+async def reverse_authorization() -> AuthorizationOut:
+    """Responde sempre 200: `00` desfeita (ou nunca será feita), `07` qualquer outra coisa que a impeça.
+
+    Sem valor, desfaz tudo o que resta, uma vez por `id`; com `totalAmount`, uma parte, uma vez por `reversalId`. Se
+    chega antes da autorização, esta será recusada.
+    """
+    raise NotImplementedError("the lean endpoint answers this path before FastAPI sees it")
+
+
+@transactions.post(
     "/simulate",
     operation_id="simulate_transaction",
     summary="Simular uma compra",
@@ -124,16 +165,25 @@ async def simulate(
     return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
 
 
+async def _wanted(
+    account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
+    code: Literal["00", "51", "07"] | None = None,
+    reference: Annotated[
+        str | None, Query(pattern=r"^[!-~]{1,64}$", description="O `id` da transação no processador")
+    ] = None,
+) -> queries.TransactionFilter:
+    return queries.TransactionFilter(account, code, reference)
+
+
 @transactions.get("", summary="Transações", dependencies=[polled(), looks("transactions_listed")])
 async def list_transactions(
     tx: ReadTxDep,
     who: Who,
-    account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
-    code: Literal["00", "51", "07"] | None = None,
+    wanted: Annotated[queries.TransactionFilter, Depends(_wanted)],
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TransactionOut]:
     """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
-    return await queries.transactions(tx, who, account=account, code=code, asked=asked)
+    return await queries.transactions(tx, who, wanted, asked)
 
 
 @transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[polled(), looks("transaction_read")])

@@ -333,6 +333,7 @@ class TransactionOut(BaseModel):
     """A decision of the authorizer, with its reason in words."""
 
     id: UUID
+    reference: str | None = Field(description="O `id` da transação no processador")
     account: str
     amount: int | None
     mcc: str | None
@@ -369,6 +370,36 @@ class AuthorizationOut(BaseModel):
     """The authorizer's answer."""
 
     code: Literal["00", "51", "07"]
+
+
+class ProcessorQueryIn(BaseModel):
+    """The processor's question about one of its transactions (documentation; the authorizer reads its own body)."""
+
+    id: str = Field(description="O `id` da transação no processador, ou o `reversalId` de um estorno")
+
+
+class ProcessorQueryOut(BaseModel):
+    """What became of a transaction; amounts in centavos."""
+
+    code: Literal["00", "51", "07"] = Field(description="O da primeira resposta")
+    state: Literal["approved", "declined", "reversed", "unknown", "unavailable"]
+    id: UUID | None = Field(description="O desta plataforma")
+    reason: str | None
+    amount: int | None
+    returned: int = Field(description="Quanto já foi devolvido")
+    balance: int | None = Field(description="O que a categoria tem agora")
+
+
+class ProcessorReversalIn(BaseModel):
+    """The processor's reversal (documentation; the authorizer reads its own body)."""
+
+    id: str = Field(description="O `id` da transação no processador")
+    reversalId: str | None = Field(  # noqa: N815 - the processor's own name
+        None, description="Identificador do estorno de uma parte; obrigatório com `totalAmount`, e só com ele"
+    )
+    totalAmount: float | None = Field(  # noqa: N815 - the processor's own name
+        None, description="Valor em reais a devolver; sem ele, tudo o que resta", examples=[10.50]
+    )
 
 
 class BenefitStatementLineOut(ledger.LedgerMovementOut):

@@ -452,8 +452,8 @@ _ORPHANS = text("""
 class Narrow(NamedTuple):
     """A narrow table of what is unique for good, and the wide one whose rows it names; all of them names in SQL.
 
-    `column` is what is unique, in both; `row_id` names the wide row. Where wide rows are deleted after `years_kept`,
-    narrow ones stay.
+    `column` is what is unique, in both; `row_id` names the wide row, or is null where there is none. Where wide rows
+    are deleted after `years_kept`, narrow ones stay.
     """
 
     table: str
@@ -485,7 +485,8 @@ async def _strays(tx: Tx, narrow: Narrow) -> list[UUID]:
         WHERE wide.{column} IS NOT NULL AND narrow.{row_id} IS DISTINCT FROM wide.id
         UNION
         SELECT narrow.{row_id} FROM {table} narrow LEFT JOIN {wide} wide ON wide.id = narrow.{row_id}
-        WHERE CASE WHEN wide.id IS NULL THEN true {kept} ELSE wide.{column} IS DISTINCT FROM narrow.{column} END
+        WHERE narrow.{row_id} IS NOT NULL
+          AND CASE WHEN wide.id IS NULL THEN true {kept} ELSE wide.{column} IS DISTINCT FROM narrow.{column} END
         LIMIT 1000
         """)  # noqa: S608 - names from constants of the modules
     )

@@ -325,9 +325,9 @@ def guard_reversal(kind: str, guard: ReversalGuard) -> None:
     _guards[kind] = guard
 
 
-async def lock_entry(tx: Tx, entry_id: UUID) -> None:
+async def lock_entry(tx: Tx | LeanTx, entry_id: UUID) -> None:
     """Make everybody who gives an entry's money back take turns; take it before any account is locked."""
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(entry_id), 1))))
+    await fetch(tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", str(entry_id))
 
 
 async def is_reversed(tx: Tx, entry_id: UUID) -> bool:

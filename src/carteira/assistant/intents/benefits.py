@@ -49,7 +49,7 @@ async def _declined(turn: Turn) -> Done:
     if not await benefits.accounts_of_person(turn.tx, turn.person.user_id):
         return Done(_NONE, page=_PAGE)
     found = (
-        await benefits.transactions(turn.tx, turn.person, account=None, code=None, asked=PageRequest(_LOOKED_AT))
+        await benefits.transactions(turn.tx, turn.person, benefits.TransactionFilter(), PageRequest(_LOOKED_AT))
     ).items
     last = next((item for item in found if item.code != "00"), None)
     if last is None:

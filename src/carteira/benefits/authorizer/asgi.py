@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 import structlog
 from fastapi import FastAPI
 from joserfc import jwt
@@ -21,22 +22,41 @@ from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.batch import find_accounts
 from carteira.benefits.authorizer.decisions import record
-from carteira.benefits.authorizer.request import Malformed, parse_authorization
+from carteira.benefits.authorizer.request import (
+    Malformed,
+    parse_authorization,
+    parse_external_id,
+    parse_flag,
+    parse_object,
+)
+from carteira.benefits.authorizer.reversals import (
+    Aftermath,
+    Found,
+    TransactionState,
+    parse_reversal,
+    queries_total,
+    reversals_total,
+)
 from carteira.benefits.authorizer.rules import Decision, refuse_malformed
 from carteira.benefits.authorizer.strategies import Strategy
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.db.errors import DatabaseDown, is_connection_lost
 from carteira.kit.ops.metrics import Tally
+from carteira.kit.ops.turns import Busy
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.edge import take_request_id
 
 PATH: Final = "/transactions/authorizer"
+QUERY_PATH: Final = f"{PATH}/query"
+REVERSAL_PATH: Final = f"{PATH}/reversal"
+PATHS: Final = frozenset({PATH, QUERY_PATH, REVERSAL_PATH})
 MAX_BODY_BYTES: Final = 16_384
 MAX_TOKENS: Final = 1_024
 _LAST_INSTANT: Final = 253_402_300_799
 """The last second of the year 9999, in Unix time."""
 
 BODIES: Final = {code: b'{"code":"%s"}' % code.encode() for code in Code}
+_UNAVAILABLE: Final = frozenset({Reason.UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL_ERROR})
 _CODES: Final = {code.value: code for code in Code}
 
 authorizations_total = Counter(
@@ -114,7 +134,9 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
     """Turn what a strategy gave into an answer and its reason."""
     if isinstance(outcome, Decision):
         return _CODES[outcome.code], outcome.reason
-    if isinstance(outcome, ledger.Overloaded):
+    if isinstance(outcome, Malformed):
+        return Code.REFUSED, outcome.reason
+    if isinstance(outcome, ledger.Overloaded | Busy):
         return Code.REFUSED, Reason.OVERLOADED
     if isinstance(outcome, ledger.AccountLocked):
         return Code.REFUSED, Reason.ACCOUNT_HELD_UP
@@ -126,7 +148,10 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
 
 
 class AuthorizerEndpoint:
-    """`POST /transactions/authorizer?fallback=true|false`; every other path and method below it is `07` too."""
+    """`POST /transactions/authorizer?fallback=true|false`, and `/query` and `/reversal` below it.
+
+    Every other path and method below it is `07` too.
+    """
 
     def __init__(self, api: FastAPI, tokens: ProcessorTokens) -> None:
         self._api = api
@@ -134,6 +159,26 @@ class AuthorizerEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["path"] == QUERY_PATH:
+            body = await self._query(scope, receive)
+        elif scope["path"] == REVERSAL_PATH:
+            body = await self._reverse(scope, receive)
+        else:
+            body = await self._authorize(scope, receive)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", b"%d" % len(body)),
+                    (b"x-request-id", take_request_id(scope).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _authorize(self, scope: Scope, receive: Receive) -> bytes:
         began = time.perf_counter()
         under_way.inc()
         try:
@@ -141,19 +186,7 @@ class AuthorizerEndpoint:
         finally:
             under_way.dec()
         observe(code, reason, time.perf_counter() - began)
-        body = BODIES[code]
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    (b"content-type", b"application/json"),
-                    (b"content-length", b"13"),
-                    (b"x-request-id", take_request_id(scope).encode()),
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        return BODIES[code]
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
         """Give the answer and its reason, whatever happens."""
@@ -163,13 +196,7 @@ class AuthorizerEndpoint:
             return outcome_of(error)
 
     async def _admit(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
-        if self.tokens.expiry(_header(scope, b"authorization")) <= time.time():
-            return Code.REFUSED, Reason.NOT_AUTHENTICATED
-        if scope["path"] != PATH or scope["method"] != "POST":
-            return Code.REFUSED, Reason.UNKNOWN_OPERATION
-        body = await _read(receive)
-        if body is None:
-            return Code.REFUSED, Reason.TOO_LARGE
+        body = await self._body(scope, receive)
         try:
             request = parse_authorization(body, scope["query_string"], uuid7())
         except Malformed as error:
@@ -178,6 +205,52 @@ class AuthorizerEndpoint:
             return Code.REFUSED, error.reason
         strategy: Strategy = self._api.state.authorizer_strategy
         return outcome_of(await strategy.decide(request))
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """Read what the processor asks for.
+
+        Raises:
+            Malformed: it is not the processor, not a path or method of the authorizer's, or too large.
+        """
+        if self.tokens.expiry(_header(scope, b"authorization")) <= time.time():
+            raise Malformed(Reason.NOT_AUTHENTICATED)
+        if scope["path"] not in PATHS or scope["method"] != "POST":
+            raise Malformed(Reason.UNKNOWN_OPERATION)
+        body = await _read(receive)
+        if body is None:
+            raise Malformed(Reason.TOO_LARGE)
+        return body
+
+    async def _query(self, scope: Scope, receive: Receive) -> bytes:
+        """Answer what became of a transaction id, whatever happens."""
+        detailed = False
+        try:
+            detailed = parse_flag(scope["query_string"], "detail", Reason.MALFORMED, default=False)
+            content = parse_object(await self._body(scope, receive))
+            found = await self._aftermath.query(parse_external_id(content))
+        except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
+            _, why = outcome_of(error)
+            state = TransactionState.UNAVAILABLE if why in _UNAVAILABLE else TransactionState.UNKNOWN
+            found = Found(state, Code.REFUSED, reason=why)
+        queries_total.labels(found.state).inc()
+        return orjson.dumps(found.told()) if detailed else BODIES[found.code]
+
+    async def _reverse(self, scope: Scope, receive: Receive) -> bytes:
+        """Undo a purchase, and answer whatever happens."""
+        outcome: tuple[Code, str]
+        try:
+            asked = parse_reversal(await self._body(scope, receive))
+            outcome = await self._aftermath.reverse(asked)
+        except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
+            outcome = outcome_of(error)
+        code, reason = outcome
+        reversals_total.labels(code, reason).inc()
+        return BODIES[code]
+
+    @property
+    def _aftermath(self) -> Aftermath:
+        aftermath: Aftermath = self._api.state.aftermath
+        return aftermath
 
     async def _keep(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that named an account, so that its person can be told."""

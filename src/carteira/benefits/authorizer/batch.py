@@ -64,7 +64,9 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         holder, category = self.holders.get(request.account), self.categories[place]
         holder_id: UUID | None = holder[0] if holder else None
         if earlier is not None:
-            return refuse(request, Reason.TRANSACTION_ID_REUSED, holder_id, keep_id=False)
+            undone = earlier.reason == Reason.REVERSED_BEFORE
+            why = Reason.REVERSED_BEFORE if undone else Reason.TRANSACTION_ID_REUSED
+            return refuse(request, why, holder_id, keep_id=False)
         if request.account in self.catalog.blocked:
             return refuse(request, Reason.ACCOUNT_BLOCKED, self.catalog.blocked[request.account], keep_id=True)
         if holder_id is None:

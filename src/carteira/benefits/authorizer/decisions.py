@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
@@ -13,14 +14,27 @@ from carteira.kit.values.clock import clock
 
 _DECISION_COLUMNS = ", ".join(Decision._fields)
 _ANSWERED = f"""
-    SELECT {_DECISION_COLUMNS} FROM benefits_decisions
-    WHERE id = ANY (ARRAY(SELECT decision_id FROM benefits_references WHERE external_id = ANY($1)))
+    SELECT reference.external_id, decision_id, reverses, {", ".join(f"decision.{name}" for name in Decision._fields)}
+    FROM benefits_references reference LEFT JOIN benefits_decisions decision ON decision.id = decision_id
+    WHERE reference.external_id = ANY($1)
 """  # noqa: S608 - constants
 
 
 async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
-    """Give the decisions already taken under the transaction ids."""
-    return {row[1]: Decision(*row) for row in await fetch(tx, _ANSWERED, external_ids)}
+    """Give the decisions already taken under the transaction ids.
+
+    An id that is taken by a reversal has one that is no request's: of what was undone before it came, or of nothing.
+    """
+    rows = await fetch(tx, _ANSWERED, external_ids)
+    return {row[0]: Decision(*row[3:]) if row[3] is not None else _taken(*row[:3]) for row in rows}
+
+
+def _taken(external_id: str, decision_id: UUID | None, reverses: str | None) -> Decision:
+    free = decision_id is None and reverses is None
+    reason = Reason.REVERSED_BEFORE if free else Reason.TRANSACTION_ID_REUSED
+    return Decision(
+        UUID(int=0), external_id, None, "", None, None, None, fallback=False, code=Code.REFUSED, reason=reason
+    )
 
 
 _ROWS = Insert(

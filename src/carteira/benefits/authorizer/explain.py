@@ -11,6 +11,7 @@ _REFUSALS = {
     Reason.UNKNOWN_ACCOUNT: "a conta informada não existe.",
     Reason.ACCOUNT_BLOCKED: "a conta está bloqueada. Fale com a empresa que a mantém.",
     Reason.TRANSACTION_ID_REUSED: "o identificador da transação já foi usado em outra compra.",
+    Reason.REVERSED_BEFORE: "ela já tinha sido estornada quando chegou.",
     Reason.INVALID_ACCOUNT: "a conta informada não é válida.",
     Reason.INVALID_AMOUNT: "o valor não é positivo ou tem mais de duas casas decimais.",
     Reason.INVALID_MCC: "o código do estabelecimento (MCC) não tem quatro dígitos.",

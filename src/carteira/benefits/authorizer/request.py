@@ -1,6 +1,7 @@
 """The processor's request, read from its bytes into centavos, once (rules.md, benefits)."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -48,6 +49,47 @@ class Authorization(NamedTuple):
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
 
 
+def parse_external_id(content: Mapping[str, object], name: str = "id") -> str:
+    """Read an id of the processor's own out of a JSON object.
+
+    Raises:
+        Malformed: it is not there, or not one.
+    """
+    value = content.get(name)
+    if type(value) is not str or not _EXTERNAL_ID.fullmatch(value):
+        raise Malformed(Reason.INVALID_ID)
+    return value
+
+
+def parse_object(body: bytes) -> dict[str, object]:
+    """Read a JSON object, its numbers as they were written.
+
+    Raises:
+        Malformed: it is none.
+    """
+    try:
+        content = parse_exact_json(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise Malformed(Reason.MALFORMED) from error
+    if type(content) is not dict:
+        raise Malformed(Reason.MALFORMED)
+    return content
+
+
+def parse_amount(value: object) -> int:
+    """Read an amount in reais into centavos.
+
+    Raises:
+        Malformed: it is no JSON number, not positive, or has more than two decimals.
+    """
+    if type(value) is not JsonNumber:
+        raise Malformed(Reason.INVALID_AMOUNT)
+    try:
+        return parse_reais(value)
+    except InvalidAmount as error:
+        raise Malformed(Reason.INVALID_AMOUNT) from error
+
+
 _PLAIN = re.compile(
     r'\{"account": ?"([A-Za-z0-9._:-]{1,64})", ?"totalAmount": ?(0|[1-9][0-9]{0,9})(?:\.([0-9]{1,2}))?, ?'
     r'"mcc": ?"([0-9]{4})", ?"merchant": ?"([ !#-\[\]-~]{1,256})"(?:, ?"id": ?"([!#-\[\]-~]{1,64})")?\}',
@@ -63,15 +105,24 @@ def parse_fallback(query: bytes) -> bool:
     Raises:
         Malformed: given, and neither `true` nor `false`, or given twice.
     """
+    return parse_flag(query, "fallback", Reason.INVALID_FALLBACK, default=True)
+
+
+def parse_flag(query: bytes, name: str, wrong: Reason, *, default: bool) -> bool:
+    """Read a parameter of a query that is `true` or `false`; without it, return the default.
+
+    Raises:
+        Malformed: given, and neither, or given twice; `wrong` is the reason.
+    """
     if not query:
-        return True
+        return default
     sent = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
-    values = [trim(value).lower() for name, value in sent if trim(name).lower() == "fallback"]
-    if not values or values == ["true"]:
-        return True
-    if values == ["false"]:
-        return False
-    raise Malformed(Reason.INVALID_FALLBACK)
+    values = [trim(value).lower() for sent_name, value in sent if trim(sent_name).lower() == name]
+    if not values:
+        return default
+    if values not in (["true"], ["false"]):
+        raise Malformed(wrong)
+    return values == ["true"]
 
 
 def _parse_plain(text: str, query: bytes, decision_id: UUID) -> Authorization | None:
