@@ -37,9 +37,7 @@ def upgrade() -> None:
         sa.Column("column", sa.Text()),
         sa.PrimaryKeyConstraint("import_id", "number", name="pk_benefits_import_lines"),
         sa.ForeignKeyConstraint(["import_id"], ["benefits_imports.id"], name="fk_benefits_import_lines_import_id"),
-        sa.CheckConstraint(
-            "status IN ('waiting', 'opened', 'exists', 'failed')", name="status"
-        ),
+        sa.CheckConstraint("status IN ('waiting', 'opened', 'exists', 'failed')", name="status"),
     )
     op.create_index(
         "ix_benefits_import_lines_waiting",
@@ -66,9 +64,7 @@ def upgrade() -> None:
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("done_at", _INSTANT),
         sa.PrimaryKeyConstraint("id", name="pk_benefits_scheduled_credits"),
-        sa.CheckConstraint(
-            "state IN ('waiting', 'done', 'failed', 'cancelled')", name="state"
-        ),
+        sa.CheckConstraint("state IN ('waiting', 'done', 'failed', 'cancelled')", name="state"),
     )
     op.create_index(
         "ix_benefits_scheduled_credits_due",
