@@ -130,7 +130,11 @@ NOT_ASKED: dict[str, str] = {
     **dict.fromkeys(("/auth/{provider}/login", "/auth/{provider}/callback"), _LINK),
     **dict.fromkeys(("/documents/proofs/{token}", "/documents/{document_id}/file"), _LINK),
     **dict.fromkeys(("/users/me/data", "/users/export", "/ledger/reconciliation"), _WHOLE),
-    "/benefits/accounts/imports/{import_id}": "a file of the employer's, looked at while it is worked off",
+    **dict.fromkeys(
+        ("/benefits/accounts/imports/{import_id}", "/benefits/accounts/imports/{import_id}/lines"),
+        "a file of the employer's, looked at while it is worked off",
+    ),
+    "/benefits/scheduled-credits/{scheduled_id}": "an operator's, read as its list is",
     "/cashback/accumulated": "it asks the external service",
 }
 
