@@ -60,7 +60,7 @@ def test_people_are_exported_to_either_format(carteira: Carteira, cli_url: str, 
     assert done.stdout.startswith(f"{len(demo.PEOPLE)} pessoas em pessoas.csv")
     path = tmp_path / "pessoas.csv"
     assert path.stat().st_mode & 0o077 == 0
-    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), delimiter=";"))
     assert {row["e-mail"] for row in rows} == {one.person.email for one in demo.PEOPLE}
     assert {row["CPF"] for row in rows} == {mask_cpf(one.person.cpf or "") for one in demo.PEOPLE}
     carteira("users", "export", "pessoas.xlsx")
