@@ -23,14 +23,15 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from carteira import identity
 from carteira.app import create_app, modules_of
-from carteira.documents import content, forms, pictures, scanner, upload
+from carteira.documents import content, forms, names, pictures, scanner, upload
 from carteira.identity.social import providers
 from carteira.identity.social import service as social
 from carteira.identity.users import service as users
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable
 from carteira.kit.db.reads import rows
-from carteira.kit.web import access, idempotency
+from carteira.kit.security import approvals as operators
+from carteira.kit.web import access, approvals, idempotency
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import (
     EXPECTED,
@@ -65,12 +66,20 @@ def _erasers() -> tuple[Any, ...]:
     return tuple(module.erase_person for module in modules_of(Settings.model_validate({})) if module.erase_person)
 
 
+def _checks() -> tuple[Any, ...]:
+    modules = modules_of(Settings.model_validate({}))
+    return tuple(operation.check for module in modules for operation in module.operations if operation.check)
+
+
 # What a function calls that no name leads to: the composition root puts it on the application's state, or hands it on.
 HOOKS: Mapping[Any, tuple[Any, ...]] = {
     access._principal: (identity.authenticate,),  # noqa: SLF001 - it names what it asks
     users._erase: _erasers(),  # noqa: SLF001 - the same
     social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - the same
-    forms.read_form: _methods(upload.Upload, scanner.Scanner, scanner.Scan),
+    forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
+    operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
+    operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
+    approvals.Desk.approve: (identity.insist_on_proof, *_checks()),
     upload.Upload.feed: _methods(*_classes_of(content), *_classes_of(pictures)),
 }
 LEAVES: Mapping[Any, Found] = {

@@ -125,6 +125,7 @@ def bounds(approver: Person, erp: Person) -> dict[str, Person]:
 
 
 BODIES: dict[str, object] = {
+    "POST /benefits/accounts/{account}/block": {"reason": "holder_asked"},
     "POST /benefits/accounts/{account}/credits": {"category": "CASH", "amount": 1},
     "POST /benefits/accounts/{account}/claim/confirm": {"code": "12345678"},
     "PATCH /benefits/employers/{employer_id}": {"name": "Outra"},

@@ -144,7 +144,7 @@ def test_the_documents_key_rotates_while_files_are_served(carteira: Carteira, cl
         link = httpx.post(f"{server.url}/documents/{document_id}/link", headers=headers).json()["url"]
         assert httpx.get(link).content == pdf()
     (tmp_path / "keys" / "documents.json").write_text("rubbish")
-    assert "não pôde ser trocada" in carteira("keys", "rotate", "documents", code=1).stderr
+    assert "não é um arquivo de chaves" in carteira("keys", "rotate", "documents", code=1).stderr
 
 
 def test_an_administrator_is_invited(carteira: Carteira, cli_url: str, tmp_path: Path) -> None:

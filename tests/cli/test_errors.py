@@ -27,7 +27,6 @@ COMMANDS = (
     ("ledger", "verify"),
     ("users", "export", "pessoas.csv"),
     ("credit", "verify-accesses"),
-    ("keys", "check"),
 )
 """One of each way to the database."""
 

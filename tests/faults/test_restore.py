@@ -120,6 +120,20 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
             "CREATE FUNCTION position_horizon() RETURNS bigint LANGUAGE sql STABLE"
             " RETURN pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
         )
+        former.execute(
+            "CREATE TYPE ledger_posted_entry AS (id uuid, kind text, description text, key text, reverses_id uuid,"
+            " actor_kind text, actor_id text)"
+        )
+        former.execute("CREATE TABLE ledger_keys (key text, entry_id uuid)")
+        former.execute("CREATE TABLE ledger_reversals (reverses_id uuid, entry_id uuid)")
+        former.execute("CREATE TABLE benefits_references (external_id text, decision_id uuid)")
+        former.execute(
+            """CREATE FUNCTION ledger_post(moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[],
+                                          follow boolean, approved_by uuid) RETURNS timestamptz LANGUAGE sql
+               RETURN ledger_post(moves, ARRAY(SELECT ROW(one.id, one.kind, one.description, one.key, one.reverses_id)
+                                               ::ledger_new_entry FROM unnest(entries) AS one), lines, follow,
+                                  (entries[1]).actor_kind, (entries[1]).actor_id, approved_by)"""
+        )
         async with server(url) as database:  # asks as the release before did
             async with database.transaction() as tx:
                 await open_system_accounts(tx)
@@ -129,6 +143,8 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
             heads = await proven(database)
             await write(database)
         former.execute("DROP FUNCTION position_now, position_horizon")
+        former.execute("DROP TYPE ledger_posted_entry CASCADE")  # and the function of it
+        former.execute("DROP TABLE ledger_keys, ledger_reversals, benefits_references")
     run("pg_dump", f"--file={tmp_path / 'former.sql'}", "--no-owner", url)
     moved = second.create("former")
     second.execute("GRANT CREATE ON SCHEMA public TO carteira", database="former")

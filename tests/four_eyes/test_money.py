@@ -214,9 +214,11 @@ def test_the_kinds_are_all_that_there_are(world: World) -> None:
     assert {operation.kind for operation in operations if operation.limit is not None} == {
         "benefits.credit",
         "benefits.credit_many",
+        "benefits.import_accounts",
         "benefits.open_account",
         "benefits.refund",
         "benefits.reversal",
+        "benefits.schedule_credits",
         "ledger.reversal",
         "resellers.auto_approval",
         "resellers.purchase_approval",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -70,7 +71,7 @@ async def things(app: RunningApp) -> Things:
 
 
 async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:
-    named = dict(things)
+    named = dict.fromkeys(("import_id", "scheduled_id", "tap_id"), str(uuid4())) | things
     if path.startswith("/auth/social/"):
         named["account_id"] = things["social"]
     url = re.sub(r"\{(\w+)\}", lambda found: named[found[1]], path)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals, audit
+from carteira.kit.security import approvals, audit, key_ring
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.security.approvals_jobs import observe, pending_oldest_seconds, pending_operations
 from carteira.kit.security.sealing import SealedWalk, Sealer
@@ -390,6 +390,7 @@ async def test_what_waits_and_what_came_of_it_lies_sealed_and_its_people_read_it
 
 async def test_what_lies_sealed_is_sealed_anew_as_the_key_is_rotated(case: Desk, tmp_path: Path) -> None:
     case.sealer.path = tmp_path / "identity.key"  # where the file stays
+    case.sealer.path.write_bytes(key_ring._content(case.sealer.keys()))  # noqa: SLF001 - as its file was
     waits, done = await case.propose(), await case.propose()
     assert (await case.decide(done)).status_code == 200
     ids = [UUID(waits), UUID(done)]

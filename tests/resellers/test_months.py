@@ -193,7 +193,7 @@ async def test_the_database_refuses_a_second_credit_for_a_month(own_app: Running
             book.post(months._entry(row.id, row.account_id, month, 1_000))  # noqa: SLF001 - the very entry
             await ledger.write(tx, book, actor=TESTER)
 
-    with pytest.raises(IntegrityError, match="uq_ledger_entries_key"):
+    with pytest.raises(IntegrityError, match="pk_ledger_keys"):
         await credit_past_the_lock()
 
 

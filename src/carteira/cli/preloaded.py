@@ -19,6 +19,7 @@ _NAMES = (
     "carteira.http_server.protocol",
     "carteira.http_server.server",
     "carteira.web.errors",
+    "carteira.web.public.link",
     "carteira.web.rendering",
     "carteira.web.wallet.navigation",
     "carteira.worker",
