@@ -74,7 +74,8 @@ async def test_a_card_is_chosen_by_its_last_digits(talker: ChatUser, intent: str
     await talker.cards()
     second = await talker.another_card()
     assert len((await talker.say(intent))["options"]) == 2
-    assert "número de uma das opções" in (await talker.say(second[-3:]))["message"]
+    too_few = second[-3:] if int(second[-3:]) > 2 else "999"  # "002" is an option's number
+    assert "número de uma das opções" in (await talker.say(too_few))["message"]
     assert after in (await talker.say(second[-8:]))["message"]
 
 

