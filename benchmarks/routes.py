@@ -147,7 +147,7 @@ def _product_cases(url: str, people: Sequence[Person]) -> list[Case]:
 def _measure(url: str, case: Case, seconds: float) -> Result:
     closed_loop(url, CONNECTIONS, WARM_SECONDS, case.requests)
     result = closed_loop(url, CONNECTIONS, seconds, case.requests)
-    failed = [body for body in result.answers if b'"type":"' in body or b'"detail":' in body]
+    failed = [body for body in result.answers if b'"type":"urn:' in body or b'"detail":' in body]
     if failed or result.lost:
         raise SystemExit(f"{case.name}: {result.lost} lost, {len(failed)} kinds of failures, such as {failed[:1]}")
     return result

@@ -15,6 +15,7 @@ def upgrade() -> None:
     for statement in (*TABLES, POST, POST_WITH_ONE_ACTOR, WRITE, KEEP_REFERENCES, *TRIGGERS, REQUIRE_CARDS):
         op.execute(statement)
     with op.get_context().autocommit_block():
+        op.execute(WAIT)
         for narrow, column, wide, other in NARROW:
             op.execute(FILL.format(narrow=narrow, column=column, wide=wide, other=other, type=TYPES[column]))
 
@@ -26,14 +27,30 @@ NARROW = (
 )
 TYPES = {"key": "text", "reverses_id": "uuid", "external_id": "text"}
 TABLES = (
-    "CREATE TABLE ledger_keys (key text CONSTRAINT pk_ledger_keys PRIMARY KEY, entry_id uuid NOT NULL)",
-    """CREATE TABLE ledger_reversals (
+    "CREATE TABLE IF NOT EXISTS ledger_keys (key text CONSTRAINT pk_ledger_keys PRIMARY KEY, entry_id uuid NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS ledger_reversals (
         reverses_id uuid CONSTRAINT pk_ledger_reversals PRIMARY KEY, entry_id uuid NOT NULL)""",
-    """CREATE TABLE benefits_references (
+    """CREATE TABLE IF NOT EXISTS benefits_references (
         external_id text CONSTRAINT pk_benefits_references PRIMARY KEY, decision_id uuid NOT NULL)""",
-    """CREATE TYPE ledger_posted_entry AS (
-        id uuid, kind text, description text, key text, reverses_id uuid, actor_kind text, actor_id text)""",
+    """DO $$ BEGIN
+        CREATE TYPE ledger_posted_entry AS (
+            id uuid, kind text, description text, key text, reverses_id uuid, actor_kind text, actor_id text);
+    EXCEPTION WHEN duplicate_object THEN NULL;
+    END $$""",
 )
+# Whoever is writing by the functions as they were ends first: what they post under a key is filled in with the rest.
+WAIT = """
+DO $$
+DECLARE
+    begun constant xid8 := pg_current_xact_id();
+BEGIN
+    COMMIT;
+    WHILE pg_snapshot_xmin(pg_current_snapshot()) <= begun LOOP
+        PERFORM pg_sleep(0.05);
+        COMMIT;
+    END LOOP;
+END $$
+"""
 # What is written meanwhile fills itself in. Each piece is a transaction.
 FILL = """
 DO $$
@@ -59,16 +76,16 @@ END $$
 """
 TRIGGERS = (
     *(
-        f"""CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+        f"""CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
 FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse()"""
         for table, *_ in NARROW
     ),
-    """CREATE TRIGGER keep_references AFTER INSERT ON benefits_decisions
+    """CREATE OR REPLACE TRIGGER keep_references AFTER INSERT ON benefits_decisions
 REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION benefits_keep_references()""",
 )
 
 POST = """
-CREATE FUNCTION ledger_post(
+CREATE OR REPLACE FUNCTION ledger_post(
     moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[], follow boolean, approved_by uuid
 ) RETURNS timestamptz LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -186,7 +203,7 @@ END $$
 """
 
 KEEP_REFERENCES = """
-CREATE FUNCTION benefits_keep_references() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION benefits_keep_references() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO benefits_references (external_id, decision_id)
     SELECT external_id, id FROM inserted WHERE external_id IS NOT NULL;
@@ -195,7 +212,7 @@ END $$
 """
 
 REQUIRE_CARDS = """
-CREATE FUNCTION transit_require_cards(cards uuid[], owners uuid[], debtless uuid[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION transit_require_cards(cards uuid[], owners uuid[], debtless uuid[]) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (

@@ -1,6 +1,7 @@
 """benefits: accounts are blocked, active again, closed, and know the name that HR writes.
 
-The state has a constant default, so that no row is rewritten; the check is made valid after the lock is gone.
+The state has a constant default, so that no row is rewritten; the check is made valid after the lock is gone. Run
+again, it does the same.
 """
 
 import sqlalchemy as sa
@@ -11,14 +12,17 @@ down_revision = "0043"
 
 
 def upgrade() -> None:
-    op.add_column("benefits_accounts", sa.Column("name", sa.Text()))
-    op.add_column("benefits_accounts", sa.Column("state", sa.Text(), server_default="active", nullable=False))
+    op.execute(
+        "ALTER TABLE benefits_accounts ADD COLUMN IF NOT EXISTS name text,"
+        " ADD COLUMN IF NOT EXISTS state text DEFAULT 'active' NOT NULL,"
+        " DROP CONSTRAINT IF EXISTS ck_benefits_accounts_state"
+    )
     op.execute(
         "ALTER TABLE benefits_accounts ADD CONSTRAINT ck_benefits_accounts_state"
         " CHECK (state IN ('active', 'blocked', 'closed')) NOT VALID"
     )
     op.execute("""
-        CREATE TRIGGER bump_catalog AFTER UPDATE OF state ON benefits_accounts
+        CREATE OR REPLACE TRIGGER bump_catalog AFTER UPDATE OF state ON benefits_accounts
         FOR EACH STATEMENT EXECUTE FUNCTION benefits_bump_catalog()
     """)
     with op.get_context().autocommit_block():

@@ -10,7 +10,7 @@ from carteira import ledger
 from carteira.benefits import returns
 from carteira.benefits.authorizer.answers import Code
 from carteira.benefits.authorizer.request import Authorization
-from carteira.benefits.authorizer.reversals import Aftermath, Reversal, TransactionState
+from carteira.benefits.authorizer.reversals import Reversal, Reversals, TransactionState
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.errors import AlreadyReturned
 from carteira.kit.db.engine import Database
@@ -44,14 +44,14 @@ async def test_a_reversal_at_the_same_instant_as_its_authorization_leaves_nothin
     books: Database, mode: ledger.ConcurrencyMode
 ) -> None:
     account = await open_account(books, CASH=1_000)
-    authorizer, aftermath = Authorizer(books), Aftermath(books)
+    authorizer, reversals = Authorizer(books), Reversals(books)
     for _ in range(15):
         name = f"tx-{uuid4()}"
         code, (answer, _) = await asyncio.gather(
-            code_of(authorizer, request(account, 100, name), mode), aftermath.reverse(Reversal(name))
+            code_of(authorizer, request(account, 100, name), mode), reversals.reverse(Reversal(name))
         )
         assert (code in {"00", "07"}, answer) == (True, Code.APPROVED)
-        assert (await aftermath.query(name)).state is TransactionState.REVERSED
+        assert (await reversals.query(name)).state is TransactionState.REVERSED
         assert (await balances(books, account))["CASH"] == 1_000
         assert await code_of(authorizer, request(account, 100, name), mode) == code, "for good"
 
@@ -61,7 +61,7 @@ async def test_a_batch_with_an_id_that_was_undone_decides_the_others(
     books: Database, mode: ledger.ConcurrencyMode
 ) -> None:
     account, undone = await open_account(books, CASH=1_000), f"tx-{uuid4()}"
-    await Aftermath(books).reverse(Reversal(undone))
+    await Reversals(books).reverse(Reversal(undone))
     asked = [request(account, 100, name) for name in (f"tx-{uuid4()}", undone, f"tx-{uuid4()}")]
     decisions = await Authorizer(books).decide(asked, mode)
     assert [(each.code, each.reason) for each in decisions] == [
@@ -75,7 +75,7 @@ async def test_a_batch_with_an_id_that_was_undone_decides_the_others(
 async def test_many_reversals_at_once_give_back_once_for_each_id_and_no_more_than_was_taken(books: Database) -> None:
     account, name = await open_account(books, CASH=1_000), f"tx-{uuid4()}"
     assert await code_of(Authorizer(books), request(account, 1_000, name), "compared") == "00"
-    servers = [Aftermath(books), Aftermath(books)]
+    servers = [Reversals(books), Reversals(books)]
     parts = [f"part-{uuid4()}" for _ in range(6)]
     asked = [Reversal(name, part, 200) for part in parts for _ in range(3)]
     answers = await asyncio.gather(*(servers[n % 2].reverse(each) for n, each in enumerate(asked)))
@@ -88,7 +88,7 @@ async def test_many_reversals_at_once_give_back_once_for_each_id_and_no_more_tha
 
 async def test_an_operator_and_the_processor_give_back_what_was_taken_and_no_more(books: Database) -> None:
     account = await open_account(books, CASH=1_000)
-    aftermath = Aftermath(books)
+    reversals = Reversals(books)
     for _ in range(8):
         name = f"tx-{uuid4()}"
         asked = request(account, 1_000, name)
@@ -102,14 +102,14 @@ async def test_an_operator_and_the_processor_give_back_what_was_taken_and_no_mor
                 return False
             return True
 
-        _, (code, _) = await asyncio.gather(by_operator(), aftermath.reverse(Reversal(name)))
+        _, (code, _) = await asyncio.gather(by_operator(), reversals.reverse(Reversal(name)))
         assert code == Code.APPROVED
         assert (await balances(books, account))["CASH"] == 1_000
-        found = await aftermath.query(name)
+        found = await reversals.query(name)
         assert (found.state, found.returned) == (TransactionState.REVERSED, 1_000)
 
 
 async def test_those_beyond_capacity_are_turned_away(books: Database) -> None:
-    aftermath = Aftermath(books)
-    results = await asyncio.gather(*(aftermath.query(f"tx-{n}") for n in range(300)), return_exceptions=True)
+    reversals = Reversals(books)
+    results = await asyncio.gather(*(reversals.query(f"tx-{n}") for n in range(300)), return_exceptions=True)
     assert sum(isinstance(result, Exception) for result in results) == 40

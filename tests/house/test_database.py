@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -223,6 +224,41 @@ def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
         entries[3], again = uuid4(), {"till": till, "entry": entries[3], "key": "key 0", "reverses": None}
         with pytest.raises(psycopg.errors.UniqueViolation):
             server.execute(FORMER_KEY, again)
+
+
+def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
+    new_empty_database: Callable[[], str],
+) -> None:
+    """Its transaction runs the function as it was; the migration waits for its end."""
+    url = new_empty_database()
+    schema.migrate(url, "0039")
+    till, entry = uuid4(), uuid4()
+    with psycopg.connect(url, autocommit=True) as looking, psycopg.connect(url) as server:
+        looking.execute(
+            "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative) VALUES (%s, 'test.till', true, true)",
+            (till,),
+        )
+        server.execute(FORMER_KEY, {"till": till, "entry": entry, "key": "late", "reverses": None})
+        migrating = threading.Thread(target=schema.migrate, args=(url, "0040"))
+        migrating.start()
+        waits = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(0.05)%'"
+        )
+        while looking.execute(f"{waits} AND pid <> pg_backend_pid()").fetchone() == (0,):
+            assert migrating.is_alive()
+        server.commit()
+        migrating.join()
+        assert looking.execute("SELECT * FROM ledger_keys").fetchall() == [("late", entry)]
+
+
+@pytest.mark.parametrize("revision", ["0040", "0044"])
+def test_a_migration_that_ended_half_way_is_run_again(new_empty_database: Callable[[], str], revision: str) -> None:
+    """What stands before a part that is no transaction is committed when that part fails, and the revision is not."""
+    url = new_empty_database()
+    schema.migrate(url, revision)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", (f"{int(revision) - 1:04d}",))
+    schema.migrate(url)
 
 
 FOLLOWER_IS_THERE = text("""

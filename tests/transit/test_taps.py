@@ -276,3 +276,16 @@ async def test_a_ride_that_was_paid_later_is_not_reversed(app: RunningApp) -> No
         assert (refused.status_code, refused.json()["code"]) == (409, "ride_settled")
     assert (await balance(person, number), await debt(person)) == (0, 70)
     await proven(app)
+
+
+async def test_a_key_that_the_lane_answered_is_answered_again_where_a_ride_is_owed(app: RunningApp) -> None:
+    """Both ways know the same request by the same key: the second goes the ordinary one."""
+    person, number = await card_with(app, 100)
+    bus = app.person("transit:validate")
+    first = await person.post(f"/transport-cards/{number}/recharge", {"amount": 50}, key="once")
+    assert (await send(bus, [tap(number, 500)]))[0]["result"] == "owed"
+    again = await person.post(f"/transport-cards/{number}/recharge", {"amount": 50}, key="once")
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    other = await person.post(f"/transport-cards/{number}/recharge", {"amount": 51}, key="once")
+    assert other.json()["code"] == "idempotency_key_reused"
+    assert (await person.get(f"/transport-cards/{number}/balance")).json()["balance"] == 0

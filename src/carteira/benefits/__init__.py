@@ -26,7 +26,7 @@ from carteira.benefits import employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
-from carteira.benefits.authorizer.reversals import Aftermath
+from carteira.benefits.authorizer.reversals import Reversals
 from carteira.benefits.authorizer.strategies import StrategyName
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.benefits.claims import WaitingAccount
@@ -132,7 +132,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.authorizer = Authorizer(app.state.database)
-        app.state.aftermath = Aftermath(app.state.database)
+        app.state.reversals = Reversals(app.state.database)
         async with strategies.running(app.state.authorizer, strategy) as running:
             app.state.authorizer_strategy = running
             if isinstance(running, ledger.Queue):

@@ -15,13 +15,12 @@ from carteira import ledger
 from carteira.kit.db.outbox import EVENTS
 from carteira.kit.db.session import LeanTx
 from carteira.kit.values.actor import Actor
-from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.idempotency import RECORDS, recorded
 from carteira.kit.web.problems import Refusal
 from carteira.transit import metrics
 from carteira.transit.errors import CardNotActive, InsufficientBalance
-from carteira.transit.service import ACCOUNT_KIND, FARE_BOX, TOP_UP
+from carteira.transit.service import ACCOUNT_KIND, FARE_BOX, TOP_UP, count, event_of
 
 Direction = Literal["debit", "recharge"]
 Key = tuple[str, str]
@@ -147,15 +146,8 @@ _TOPICS: Final = {"debit": "transit.debited", "recharge": "transit.recharged"}
 
 
 def _told(answer: MoveAnswer, move: MoveRequest) -> str:
-    return orjson.dumps(
-        {
-            "user_id": str(move.user_id),
-            "card_id": str(answer.card_id),
-            "at": clock.now().isoformat(),
-            "amount": move.amount,
-            "entry_id": str(answer.entry_id),
-        }
-    ).decode()
+    told = event_of(move.user_id, answer.card_id, amount=move.amount, entry_id=str(answer.entry_id))
+    return orjson.dumps(told).decode()
 
 
 class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):
@@ -165,9 +157,6 @@ class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):
         """Make a batch."""
         return MoveBatch(requests)
 
-    def forget(self) -> None:
-        """Forget nothing: beside accounts nothing is kept."""
-
 
 MoveQueue = ledger.Queue[MoveRequest, MoveAnswer]
 
@@ -175,7 +164,6 @@ MoveQueue = ledger.Queue[MoveRequest, MoveAnswer]
 def count_move(answer: MoveAnswer) -> None:
     """Count what was decided now, not what is answered again."""
     if answer.move is not None and not answer.replayed:
-        metrics.movements.labels(answer.move.direction).inc()
-        metrics.moved_centavos.labels(answer.move.direction).inc(answer.move.amount)
+        count(answer.move.direction, answer.move.amount)
     elif answer.status == InsufficientBalance.status and not answer.replayed:
         metrics.refusals.inc()

@@ -208,7 +208,7 @@ async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: A
     await _pay_debts(tx, book, card)
     await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
     await _tell(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
-    _count("recharge", amount)
+    count("recharge", amount)
     return book
 
 
@@ -231,7 +231,7 @@ async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: 
         raise InsufficientBalance from error
     await ledger.write(tx, book, actor=actor)
     await _tell(tx, "transit.debited", card, amount=amount, entry_id=str(entry.id))
-    _count("debit", amount)
+    count("debit", amount)
     return book.account(card.account_id).balance
 
 
@@ -296,7 +296,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_
             )
             await _pay_debts(tx, book, target)
             await ledger.write(tx, book, actor=actor)
-            _count("transfer", moving)
+            count("transfer", moving)
     return view(card, book.account(card.account_id).balance)
 
 
@@ -365,10 +365,16 @@ async def _tell(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  
 
 
 def _told(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    return {"user_id": str(card.user_id), "card_id": str(card.id), "at": clock.now().isoformat(), **more}
+    return event_of(card.user_id, card.id, **more)
 
 
-def _count(kind: str, amount: int) -> None:
+def event_of(user_id: UUID | None, card_id: UUID | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return the payload of an event of a person's card, as it is now."""
+    return {"user_id": str(user_id), "card_id": str(card_id), "at": clock.now().isoformat(), **more}
+
+
+def count(kind: str, amount: int) -> None:
+    """Count a movement that somebody asked for on a card of theirs."""
     metrics.movements.labels(kind).inc()
     metrics.moved_centavos.labels(kind).inc(amount)
 

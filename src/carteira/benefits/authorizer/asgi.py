@@ -30,8 +30,8 @@ from carteira.benefits.authorizer.request import (
     parse_object,
 )
 from carteira.benefits.authorizer.reversals import (
-    Aftermath,
     Found,
+    Reversals,
     TransactionState,
     parse_reversal,
     queries_total,
@@ -227,7 +227,7 @@ class AuthorizerEndpoint:
         try:
             detailed = parse_flag(scope["query_string"], "detail", Reason.MALFORMED, default=False)
             content = parse_object(await self._body(scope, receive))
-            found = await self._aftermath.query(parse_external_id(content))
+            found = await self._reversals.query(parse_external_id(content))
         except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
             _, why = outcome_of(error)
             state = TransactionState.UNAVAILABLE if why in _UNAVAILABLE else TransactionState.UNKNOWN
@@ -240,7 +240,7 @@ class AuthorizerEndpoint:
         outcome: tuple[Code, str]
         try:
             asked = parse_reversal(await self._body(scope, receive))
-            outcome = await self._aftermath.reverse(asked)
+            outcome = await self._reversals.reverse(asked)
         except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
             outcome = outcome_of(error)
         code, reason = outcome
@@ -248,9 +248,9 @@ class AuthorizerEndpoint:
         return BODIES[code]
 
     @property
-    def _aftermath(self) -> Aftermath:
-        aftermath: Aftermath = self._api.state.aftermath
-        return aftermath
+    def _reversals(self) -> Reversals:
+        reversals: Reversals = self._api.state.reversals
+        return reversals
 
     async def _keep(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that named an account, so that its person can be told."""

@@ -67,8 +67,19 @@ def parse_object(body: bytes) -> dict[str, object]:
     Raises:
         Malformed: it is none.
     """
+    return _object(_text_of(body))
+
+
+def _text_of(body: bytes) -> str:
     try:
-        content = parse_exact_json(body.decode())
+        return body.decode()
+    except ValueError as error:
+        raise Malformed(Reason.MALFORMED) from error
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        content = parse_exact_json(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(Reason.MALFORMED) from error
     if type(content) is not dict:
@@ -143,39 +154,24 @@ def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authori
     Raises:
         Malformed: with the reason, and the account where it could be read.
     """
-    try:
-        text = body.decode()
-    except ValueError as error:
-        raise Malformed(Reason.MALFORMED) from error
+    text = _text_of(body)
     return _parse_plain(text, query, decision_id) or _parse_any(text, query, decision_id)
 
 
 def _parse_any(text: str, query: bytes, decision_id: UUID) -> Authorization:
-    try:
-        content = parse_exact_json(text)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(Reason.MALFORMED) from error
-    if type(content) is not dict:
-        raise Malformed(Reason.MALFORMED)
+    content = _object(text)
     account = content.get("account")
     if type(account) is not str or not _ACCOUNT.fullmatch(account):
         raise Malformed(Reason.INVALID_ACCOUNT)
     mcc, merchant = content.get("mcc"), content.get("merchant")
-    external_id = content.get("id")
     if type(mcc) is not str or not _MCC.fullmatch(mcc):
         raise Malformed(Reason.INVALID_MCC, account)
     if type(merchant) is not str or len(merchant) > MAX_MERCHANT or not trim(merchant) or _UNPRINTABLE.search(merchant):
         raise Malformed(Reason.INVALID_MERCHANT, account)
-    if "id" in content and (type(external_id) is not str or not _EXTERNAL_ID.fullmatch(external_id)):
-        raise Malformed(Reason.INVALID_ID, account)
-    total = content.get("totalAmount")
-    if type(total) is not JsonNumber:
-        raise Malformed(Reason.INVALID_AMOUNT, account)
     try:
-        amount = parse_reais(total)
+        external_id = parse_external_id(content) if "id" in content else None
+        amount = parse_amount(content.get("totalAmount"))
         fallback = parse_fallback(query)
-    except InvalidAmount as error:
-        raise Malformed(Reason.INVALID_AMOUNT, account) from error
     except Malformed as error:
         raise Malformed(error.reason, account) from error
     return Authorization(decision_id, account, amount, mcc, merchant, external_id, fallback)

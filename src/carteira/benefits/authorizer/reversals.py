@@ -5,9 +5,10 @@ authorization is declined if it still comes. The narrow table `benefits_referenc
 lock of an entry makes all who give money back of a purchase take turns. Sources: rules.md, benefits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
@@ -46,17 +47,14 @@ _REVERSE: Final = Insert(
 _RECORDER: Final = ledger.Recorder(_REVERSE)
 _TAKE_ID: Final = alone(Insert(("benefits_references (external_id)", "SELECT {0}::text"), parameters=1))
 _FIND: Final = """
-    SELECT reference.decision_id, reference.reverses, decision.account_id, decision.amount, decision.code,
-           decision.reason, decision.category_tried, decision.category_used, decision.merchant,
+    SELECT reference.decision_id, reference.reverses, decision.amount, decision.code, decision.reason,
+           decision.merchant,
            (SELECT coalesce(sum(amount), 0)::bigint FROM benefits_returns WHERE decision_id = decision.id),
-           (SELECT account.id FROM ledger_accounts account
-            WHERE account.holder_id = decision.account_id
-              AND account.kind = 'benefits.' || coalesce(decision.category_used, decision.category_tried)),
-           (SELECT account.balance - account.held FROM ledger_accounts account
-            WHERE account.holder_id = decision.account_id
-              AND account.kind = 'benefits.' || coalesce(decision.category_used, decision.category_tried)),
-           EXISTS (SELECT FROM benefits_reversals WHERE reference = $1)
-    FROM benefits_references reference LEFT JOIN benefits_decisions decision ON decision.id = reference.decision_id
+           wallet.id, wallet.balance - wallet.held
+    FROM benefits_references reference
+    LEFT JOIN benefits_decisions decision ON decision.id = reference.decision_id
+    LEFT JOIN ledger_accounts wallet ON wallet.holder_id = decision.account_id
+         AND wallet.kind = 'benefits.' || coalesce(decision.category_used, decision.category_tried)
     WHERE reference.external_id = $1
 """
 _EARLIER: Final = "SELECT amount FROM benefits_reversals WHERE reference = $1 AND reversal_id = $2"
@@ -130,25 +128,24 @@ class Found:
 class _Reference(NamedTuple):
     decision_id: UUID | None
     reverses: str | None
-    account_id: UUID | None
     amount: int | None
     code: str | None
     reason: str | None
-    category_tried: str | None
-    category_used: str | None
     merchant: str | None
     returned: int
     wallet: UUID | None
     balance: int | None
-    has_reversal: bool
 
 
-async def _find(tx: LeanTx, external_id: str) -> _Reference | None:
-    rows = await fetch(tx, _FIND, external_id)
+def _first(rows: Sequence[Any]) -> _Reference | None:
     return _Reference(*rows[0]) if rows else None
 
 
-class Aftermath:
+async def _find(tx: LeanTx, external_id: str) -> _Reference | None:
+    return _first(await fetch(tx, _FIND, external_id))
+
+
+class Reversals:
     """Answers a processor's questions and reversals, a few at once; whoever comes beyond is turned away."""
 
     def __init__(self, database: Database) -> None:
@@ -162,8 +159,8 @@ class Aftermath:
             Busy: too many wait.
             DatabaseDown: PostgreSQL is unreachable.
         """
-        async with self._turns.turn(), self._database.lean_statements() as tx:
-            found = await _find(tx, external_id)
+        async with self._turns.turn():
+            found = _first(await self._database.reads.fetch(_FIND, [external_id]))
         if found is None:
             return Found(TransactionState.UNKNOWN, Code.REFUSED)
         if found.reverses is not None:

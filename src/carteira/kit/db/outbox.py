@@ -14,7 +14,6 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    CompoundSelect,
     Index,
     RowMapping,
     Select,
@@ -164,8 +163,8 @@ class Backlog:
 
     def __init__(self, followers: Sequence[Follower]) -> None:
         self._followers = {follower.name: follower for follower in followers}
-        self._firsts = Query(_all_of([_first(follower) for follower in followers])) if followers else None
-        self._lags = Query(_all_of([_counted(follower) for follower in followers])) if followers else None
+        self._firsts = Query(union_all(*map(_first, followers))) if followers else None
+        self._lags = Query(union_all(*map(_counted, followers))) if followers else None
 
     async def look(self, reads: Reads) -> tuple[list[Follower], bool]:
         """Return who can read something now, and whether there is more that waits for an open transaction to end.
@@ -192,10 +191,6 @@ class Backlog:
             name: Lag(count, max(0.0, now - made_at(UUID(oldest))) if oldest else 0.0)
             for name, count, oldest in await read(reads, self._lags)
         }
-
-
-def _all_of(selects: Sequence[Select[*tuple[Any, ...]]]) -> CompoundSelect[*tuple[Any, ...]]:
-    return union_all(*selects)
 
 
 def _after_place(follower: Follower) -> ColumnElement[bool]:

@@ -35,9 +35,8 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     async def begin(self, requests: Sequence[RequestT]) -> Batch[RequestT, DecisionT]:
         """Make a batch."""
 
-    @abstractmethod
     def forget(self) -> None:
-        """Forget what the module keeps in memory beside accounts: the next batch reads it again."""
+        """Forget what the module keeps in memory beside accounts, if anything: the next batch reads it again."""
 
     async def happened(self, batch: Batch[RequestT, DecisionT]) -> bool:
         """Find out whether a batch took place whose commit PostgreSQL did not confirm.
