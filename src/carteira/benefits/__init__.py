@@ -33,6 +33,15 @@ from carteira.benefits.claims import WaitingAccount
 from carteira.benefits.claims import ask as ask_claim
 from carteira.benefits.claims import confirm as confirm_claim
 from carteira.benefits.claims import waiting as waiting_accounts
+from carteira.benefits.desk import (
+    DecisionFilter,
+    DecisionTotals,
+    DecisionView,
+    WholeDecisionView,
+    decision,
+    decision_totals,
+    decisions,
+)
 from carteira.benefits.errors import AlreadyClaimed
 from carteira.benefits.invitations import accept as accept_invitation
 from carteira.benefits.ledger_kinds import PURCHASE
@@ -65,12 +74,16 @@ __all__ = [
     "AcceptedWhere",
     "AlreadyClaimed",
     "BenefitAccountView",
+    "DecisionFilter",
+    "DecisionTotals",
+    "DecisionView",
     "OwnBenefit",
     "OwnDecision",
     "ProcessorSecrets",
     "StrategyName",
     "TransactionFilter",
     "WaitingAccount",
+    "WholeDecisionView",
     "accept_invitation",
     "accepted_where",
     "accounts_of_person",
@@ -78,6 +91,9 @@ __all__ = [
     "balances",
     "benefits_of_person",
     "confirm_claim",
+    "decision",
+    "decision_totals",
+    "decisions",
     "decisions_of_person",
     "module",
     "name_category",

@@ -30,7 +30,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Bindings, Principal
 
-CLAIMS = frozenset({"benefits:read", "benefits:write", "money:approve"})
+CLAIMS = frozenset({"benefits:read", "benefits:write", "lists:export", "money:approve"})
 """What somebody bound may, of their employers' things; other claims take no effect while they are bound."""
 
 

@@ -1,4 +1,4 @@
-"""The pages that people see: the wallet under `/app`, and the first page.
+"""The pages that people see: the wallet under `/app`, the operators' console under `/console`, and the first page.
 
 It owns no data and no rule: each page calls the doors of the modules with the verbs of the API, under the same limits
 and with the same audit, and never HTTP to itself. Invariants:
@@ -46,6 +46,7 @@ def module() -> Module:
 def renderer(config: WebConfig) -> "Renderer":
     """Make what draws the pages in this process; the composition root puts it on `app.state.web`."""
     from carteira.web import texts
+    from carteira.web.console.screens import console_navigation
     from carteira.web.rendering import Renderer
     from carteira.web.routers import PATHS
     from carteira.web.wallet.navigation import navigation
@@ -53,6 +54,7 @@ def renderer(config: WebConfig) -> "Renderer":
     made = Renderer.of(config)
     made.templates.globals |= {
         "navigation": navigation(config, PATHS),
+        "console": console_navigation(config, PATHS),
         "has_page": PATHS.__contains__,
         "has_docs": config.docs,
     }

@@ -6,14 +6,16 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from carteira.kit.web.access import RecentSignInRequired, SecondFactorRequired
+from carteira.kit.web.access import EVERY_CLAIM, Principal, RecentSignInRequired, SecondFactorRequired
 from carteira.kit.web.problems import InvalidInput, NotAuthenticated, NotFound, Problem, as_json, name_in_log
 from carteira.kit.web.public_address import route_path
 from carteira.web.browser import browser_of
+from carteira.web.console.screens import opens_console
 from carteira.web.page import page_before, sign_in_address, this_page
 from carteira.web.rendering import Renderer
 
-PAGES = ("/app", "/console")
+CONSOLE = "/console"
+PAGES = ("/app", CONSOLE)
 _SERVER_ERROR = 500
 
 
@@ -42,6 +44,8 @@ def answer_with(renderer: Renderer) -> Callable[[Request, Problem], Response]:
 def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
     path = route_path(request)
     own = any(path == page or path.startswith(f"{page}/") for page in PAGES)
+    desk = path == CONSOLE or path.startswith(f"{CONSOLE}/")
+    who: Principal | None = getattr(request.state, "principal", None)
     root = renderer.config.root_path
     browser = browser_of(request, https=renderer.config.https)
     if own and isinstance(problem, NotAuthenticated):
@@ -52,11 +56,13 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
         return _on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
     if own and request.method == "GET" and isinstance(problem, InvalidInput):
         problem = NotFound()  # an address that nobody was given
+    if desk and not opens_console(who):
+        problem, desk = NotFound(), False  # whose it is not does not learn that it is there
     body = problem.body()
     status: int = body["status"]
     response = renderer.answer(
         browser,
-        "error.html",
+        "console/error.html" if desk else "error.html",
         {
             "status": status,
             "code": problem.code,
@@ -65,6 +71,10 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
             "safe": request.method == "GET",
             "own": own,
             "again": request.url.path if request.method == "GET" else "",
+            "path": path,
+            "who": who,
+            "claim": problem.extra.get("claim", ""),
+            "holds": lambda claim: who is not None and bool({claim, EVERY_CLAIM} & who.claims),
         },
         status=status,
     )

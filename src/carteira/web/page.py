@@ -17,11 +17,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from carteira import identity
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web import idempotency
-from carteira.kit.web.access import Principal, RecentSignInRequired, SecondFactorRequired, Visitor, Who
+from carteira.kit.web.access import EVERY_CLAIM, Principal, RecentSignInRequired, SecondFactorRequired, Visitor, Who
 from carteira.kit.web.problems import NotAuthenticated, Problem, problem_of
 from carteira.kit.web.public_address import route_path
 from carteira.web import forms
@@ -31,6 +32,7 @@ from carteira.web.forms import FormBody, Reading
 from carteira.web.rendering import Renderer, browser_at, is_local, renderer_of
 
 M = TypeVar("M", bound=FormBody)
+R = TypeVar("R")
 REFUSALS = (Problem, LimitReached)
 """What a route catches of a verb, to draw its form again; all else becomes a page of errors."""
 ONCE = "pedido"
@@ -80,6 +82,23 @@ class WebPage:
         """Tell whether an optional module is on."""
         return module in self.renderer.config.modules
 
+    def holds(self, claim: str) -> bool:
+        """Tell whether who is signed in holds a claim, to draw what it opens; the page behind it asks by itself."""
+        return self.visitor is not None and bool({claim, EVERY_CLAIM} & self.visitor.claims)
+
+    async def read(self, work: Callable[[Tx], Awaitable[R]]) -> R:
+        """Read for a page, each statement in one trip; once more where a connection was dead.
+
+        Raises:
+            DatabaseDown: PostgreSQL is unreachable.
+        """
+        try:
+            async with self.database.reading() as tx:
+                return await work(tx)
+        except DatabaseDown:
+            async with self.database.reading() as tx:
+                return await work(tx)
+
     async def form(self, kind: type[M]) -> Reading[M]:
         """Read the form that came, into a model or its errors."""
         return forms.read(kind, await self.request.form())
@@ -112,6 +131,7 @@ class WebPage:
             "who": self.visitor,
             "form": forms.EMPTY,
             "reseller": self.visitor is not None and "reseller" in self.visitor.claims,
+            "holds": self.holds,
         }
 
     def go(self, path: str, message: str = "") -> Response:

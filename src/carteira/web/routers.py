@@ -1,9 +1,10 @@
-"""Every router of pages: a new area is added here, and its entry in `wallet/navigation.py`."""
+"""Every router of pages: a new area is added here, and its entry in `wallet/navigation.py` or `console/screens.py`."""
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from carteira.web import assets
+from carteira.web.console import authorizations, overview
 from carteira.web.public import front, proof, texts
 from carteira.web.wallet import (
     access,
@@ -53,6 +54,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     document_files.router,
     documents.router,
     proof.router,
+    overview.router,
+    authorizations.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
+from carteira.kit.web.access import Acts, Looks, PlainReads
 from carteira.kit.web.problems import NotFound
 from carteira.web import csrf
 from carteira.web.rendering import browser_at, renderer_of
@@ -23,9 +24,12 @@ class PageRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Take who asks from the cookie; refuse what no page of ours sends."""
         handler = super().get_route_handler()
+        calls = [dependency.call for dependency in self.dependant.dependencies]
+        kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
 
         async def handle(request: Request) -> Response:
             browser = browser_at(request)
+            request.state.kind = kind
             request.state.by_cookie = browser.principal
             try:
                 if request.method not in _SAFE:

@@ -12,7 +12,7 @@ CITIZEN = "cidadão"
 ADMINISTRATOR = "administrador"
 
 ROLES: Mapping[str, frozenset[str]] = {
-    "RH": frozenset({"benefits:read", "benefits:write"}),
+    "RH": frozenset({"benefits:read", "benefits:write", "lists:export"}),
     "atendente": frozenset(
         {
             "assistant:read",
@@ -27,10 +27,10 @@ ROLES: Mapping[str, frozenset[str]] = {
             "users:suspend",
         }
     ),
-    "aprovador": frozenset({"money:approve", "purchases:approve", "purchases:read"}),
+    "aprovador": frozenset({"lists:export", "money:approve", "purchases:approve", "purchases:read"}),
     "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read"}),
     "auditor": frozenset(
-        {"audit:read", "benefits:read", "credit:audit", "ledger:read", "purchases:read", "users:read"}
+        {"audit:read", "benefits:read", "credit:audit", "ledger:read", "lists:export", "purchases:read", "users:read"}
     ),
 }
 """What each role brings as it ships, beside the citizen's (nothing) and the administrator's (every claim that is no

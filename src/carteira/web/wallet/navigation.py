@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from carteira.kit.web.access import Principal
 from carteira.web.config import WebConfig
+from carteira.web.console.screens import opens_console
 
 PHONE, WIDE, APART = "nav__phone", "nav__wide", "nav__wide nav__gap"
 
@@ -18,7 +19,8 @@ class Entry:
     name: str
     place: str = ""
     module: str = ""
-    claim: str = ""
+    staff: bool = False
+    """Whether it is there for operators only."""
 
     def is_current(self, path: str) -> bool:
         """Tell whether a page stands under this entry."""
@@ -35,6 +37,7 @@ ENTRIES = (
     Entry("/app/vendas", "percent", "Vendas e cashback", WIDE, module="resellers"),
     Entry("/app/assistente", "chat", "Assistente", WIDE, module="assistant"),
     Entry("/app/avisos", "bell", "Avisos", WIDE),
+    Entry("/console", "pulse", "Console", WIDE, staff=True),
     Entry("/app/dados", "shield", "Meus dados", APART),
     Entry("/app/acesso", "key", "Acesso e segurança", WIDE),
     Entry("/app/menu", "gear", "Ajustes e sair", WIDE),
@@ -46,7 +49,6 @@ def navigation(config: WebConfig, known: frozenset[str]) -> Callable[[Principal 
     there = [entry for entry in ENTRIES if entry.path in known and (not entry.module or entry.module in config.modules)]
 
     def of(who: Principal | None) -> list[Entry]:
-        held = frozenset[str]() if who is None else who.claims
-        return [entry for entry in there if not entry.claim or entry.claim in held]
+        return [entry for entry in there if not entry.staff or opens_console(who)]
 
     return of

@@ -1,0 +1,251 @@
+"""What operators read of the authorizer's decisions: listed by what they look for, one with how it came about, totals.
+
+Decisions are many: every filter is walked along an index, or looks at so many of the newest and no further.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, or_, select, text
+from sqlalchemy.orm import aliased
+
+from carteira.benefits.accounts import persons, visible
+from carteira.benefits.authorizer.answers import Code
+from carteira.benefits.authorizer.explain import explain
+from carteira.benefits.authorizer.rules import Decision
+from carteira.benefits.errors import TransactionNotFound
+from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn, Employer
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import first_uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import Page, PageRequest
+
+WALKED = 20_000
+"""How many decisions are looked at for what no index knows: a merchant's name, a category."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions an operator looks for; what is None does not matter. `declined`: those that did not pass."""
+
+    account: str | None = None
+    code: str | None = None
+    declined: bool = False
+    reference: str | None = None
+    merchant: str | None = None
+    category: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A decision as an operator reads it; amounts in centavos."""
+
+    id: UUID
+    reference: str | None
+    account: str
+    amount: int | None
+    mcc: str | None
+    merchant: str | None
+    fallback: bool
+    code: str
+    reason: str
+    category_tried: str | None
+    category_used: str | None
+    rule: str | None
+    short_by: int | None
+    explanation: str
+    created_at: datetime
+
+    @property
+    def approved(self) -> bool:
+        """Whether money moved."""
+        return self.code == Code.APPROVED
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnView:
+    """What was given back of a transaction."""
+
+    id: UUID
+    kind: str
+    amount: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDecisionView:
+    """A decision with whose account it was asked of, and what was given back."""
+
+    decision: DecisionView
+    user_id: UUID | None
+    holder: str | None
+    """The worker's name as the employer gave it, where nobody has taken the account on."""
+    employer: str | None
+    returns: Sequence[ReturnView]
+
+    @property
+    def left(self) -> int:
+        """How much may still be given back."""
+        if not self.decision.approved:
+            return 0
+        return (self.decision.amount or 0) - sum(one.amount for one in self.returns)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionTotals:
+    """How the authorizer has answered lately: counts by code and reason, and since when."""
+
+    since: datetime
+    total: int
+    by_code: dict[str, int]
+    by_reason: dict[str, int]
+    by_minute: Sequence[tuple[datetime, int, int]]
+    """Minute by minute, how many passed and how many did not."""
+
+
+def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a decision, be it read by itself or from a subquery
+    decision = Decision(*(getattr(row, name) for name in Decision._fields))
+    return DecisionView(
+        row.id,
+        row.external_id,
+        row.account,
+        row.amount,
+        row.mcc,
+        row.merchant,
+        row.fallback,
+        row.code,
+        row.reason,
+        row.category_tried,
+        row.category_used,
+        row.rule,
+        row.short_by,
+        explain(decision),
+        row.created_at,
+    )
+
+
+async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Page[DecisionView]:
+    """List the decisions of all accounts that somebody may read by claim; each person shown is looked at.
+
+    Raises:
+        Forbidden: the claim is missing.
+        BenefitAccountNotFound: the account is another employer's, or there is none.
+    """
+    who.require("benefits:read")
+    rows = (await tx.scalars(await _query(tx, who, wanted, asked))).all()
+    page = asked.page(rows, lambda row: row.id)
+    account_ids = {row.account_id for row in page.items if row.account_id is not None}
+    await audit.record_looks(tx, "transactions_listed", await persons(tx, account_ids) if account_ids else ())
+    return page.map(_view)
+
+
+async def _query(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
+    """Write the query: what an index knows first, and what none does within so many rows of that."""
+    base = select(BenefitDecision)
+    row: Any = BenefitDecision
+    for condition in await _indexed(tx, who, wanted, asked):
+        base = base.where(condition)
+    order = BenefitDecision.id if wanted.oldest_first else BenefitDecision.id.desc()
+    if wanted.merchant is not None or wanted.category is not None:
+        row = aliased(BenefitDecision, base.order_by(order).limit(WALKED).subquery())
+        base = select(row)
+        if wanted.merchant is not None:
+            base = base.where(row.merchant.icontains(wanted.merchant, autoescape=True))
+        if wanted.category is not None:
+            base = base.where(row.category_tried == wanted.category)
+    return base.order_by(row.id if wanted.oldest_first else row.id.desc()).limit(asked.limit + 1)
+
+
+async def _indexed(
+    tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.account is not None:
+        conditions.append(BenefitDecision.account_id == (await visible(tx, wanted.account, who)).id)
+    elif who.scopes is not None:
+        theirs = select(BenefitAccount.id).where(BenefitAccount.employer_id.in_(who.scopes))
+        conditions.append(BenefitDecision.account_id.in_(theirs))
+    if wanted.reference is not None:
+        named = select(BenefitReference.decision_id).where(BenefitReference.external_id == wanted.reference)
+        conditions.append(or_(BenefitDecision.id.in_(named), BenefitDecision.external_id == wanted.reference))
+    if wanted.code is not None:
+        conditions.append(BenefitDecision.code == wanted.code)
+    if wanted.declined or (wanted.code is not None and wanted.code != Code.APPROVED.value):
+        conditions.append(BenefitDecision.code != Code.APPROVED.value)
+    if wanted.since is not None:
+        conditions.append(BenefitDecision.id >= first_uuid7(wanted.since.timestamp()))
+    if wanted.until is not None:
+        conditions.append(BenefitDecision.id < first_uuid7(wanted.until.timestamp()))
+    if asked.after is not None:
+        further = BenefitDecision.id > asked.after if wanted.oldest_first else BenefitDecision.id < asked.after
+        conditions.append(further)
+    return conditions
+
+
+async def decision(tx: Tx, who: Principal, decision_id: UUID) -> WholeDecisionView:
+    """Give one decision with whose it is and what was given back, to who may read its employer's.
+
+    Raises:
+        TransactionNotFound: there is none, or it is another employer's.
+    """
+    query = (
+        select(BenefitDecision, BenefitAccount, Employer.name)
+        .outerjoin(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+        .outerjoin(Employer, Employer.id == BenefitAccount.employer_id)
+        .where(BenefitDecision.id == decision_id)
+    )
+    found = (await tx.execute(query)).one_or_none()
+    who.require("benefits:read", otherwise=TransactionNotFound())
+    if found is None:
+        raise TransactionNotFound
+    row = found[0]
+    account: BenefitAccount | None = found[1]
+    if who.scopes is not None and (account is None or account.employer_id not in who.scopes):
+        raise TransactionNotFound
+    returns = await tx.execute(
+        select(BenefitReturn.id, BenefitReturn.kind, BenefitReturn.amount, BenefitReturn.created_at)
+        .where(BenefitReturn.decision_id == decision_id)
+        .order_by(BenefitReturn.id)
+    )
+    given_back = [ReturnView(*one) for one in returns]
+    if account is None:
+        await audit.record_looks(tx, "transaction_read", ())
+        return WholeDecisionView(_view(row), None, None, None, given_back)
+    await audit.record_looks(tx, "transaction_read", [account.user_id or account.id])
+    return WholeDecisionView(_view(row), account.user_id, account.name, found[2], given_back)
+
+
+_TOTALS = text("""
+    WITH lately AS (
+        SELECT code, reason, created_at FROM benefits_decisions WHERE id >= :since ORDER BY id DESC LIMIT :walked
+    )
+    SELECT code, reason, date_trunc('minute', created_at), count(*) FROM lately GROUP BY 1, 2, 3 ORDER BY 3
+""")
+
+
+async def decision_totals(tx: Tx, *, minutes: int) -> DecisionTotals:
+    """Count the newest decisions of some minutes, of all employers; of so many that it costs little, however busy."""
+    now = clock.now()
+    since = now - timedelta(minutes=minutes)
+    rows = (await tx.execute(_TOTALS, {"since": first_uuid7(since.timestamp()), "walked": WALKED})).all()
+    by_code: dict[str, int] = {}
+    by_reason: dict[str, int] = {}
+    passed: dict[datetime, list[int]] = {}
+    for code, reason, minute, count in rows:
+        by_code[code] = by_code.get(code, 0) + count
+        if code != Code.APPROVED.value:
+            by_reason[reason] = by_reason.get(reason, 0) + count
+        passed.setdefault(minute, [0, 0])[code != Code.APPROVED.value] += count
+    total = sum(by_code.values())
+    if total >= WALKED and passed:
+        since = max(since, min(passed))
+    by_minute = [(minute, good, bad) for minute, (good, bad) in sorted(passed.items())]
+    return DecisionTotals(since, total, by_code, by_reason, by_minute)

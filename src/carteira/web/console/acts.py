@@ -1,0 +1,74 @@
+"""What an act will do, in words, before it is done; and the way back after it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi.responses import HTMLResponse
+
+from carteira.kit.security import audit
+from carteira.web.forms import EMPTY, Reading
+from carteira.web.page import WebPage
+
+TEMPLATE = "console/confirm.html"
+
+
+@dataclass(frozen=True, slots=True)
+class ActField:
+    """What an act asks for besides: a reason, an amount, a choice."""
+
+    name: str
+    label: str
+    kind: Literal["text", "long", "money", "choice", "day", "check"] = "text"
+    help: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    required: bool = True
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """An act that waits for its last word.
+
+    Attributes:
+        title: The question, with the verb and the object.
+        says: What it will do, a sentence each.
+        way_back: How it is undone, or that it is not.
+        button: The verb and the object.
+        path: Where its form goes.
+        back: Where one is who thinks better of it.
+        danger: Whether it takes something away.
+        facts: What it is about, by name and value.
+        fields: What it asks for.
+        hidden: What its form carries on; names may come several times.
+    """
+
+    title: str
+    says: Sequence[str]
+    way_back: str
+    button: str
+    path: str
+    back: str
+    danger: bool = False
+    facts: Sequence[tuple[str, str]] = ()
+    fields: Sequence[ActField] = ()
+    hidden: Sequence[tuple[str, str]] = ()
+
+
+def ask(page: WebPage, act: Confirmation, form: Reading[Any] = EMPTY, *, status: int = 200) -> HTMLResponse:
+    """Draw an act, to be confirmed."""
+    if page.request.method != "GET":
+        audit.nothing_done()
+    return page.show(TEMPLATE, act=act, form=form, status=status)
+
+
+def ask_again(page: WebPage, act: Confirmation, form: Reading[Any], error: Exception | None = None) -> HTMLResponse:
+    """Draw an act again, with what is wrong with its fields, or why its verb refused (one of `REFUSALS`).
+
+    Raises:
+        Problem: a recent sign-in, a second factor or another password is wanted first, or the session is over.
+    """
+    audit.nothing_done()
+    if error is None:
+        return ask(page, act, form, status=422)
+    return page.again(TEMPLATE, form, error, act=act)

@@ -1,0 +1,179 @@
+"""The authorizer's decisions: listed, found, and each with how it came about."""
+
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from fastapi import Response
+
+from carteira import benefits, identity
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import SAO_PAULO
+from carteira.kit.values.days import read_day
+from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.cells import amount, answer_code, instant, mono, words
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, Column, Filter, Table, TableAsked
+from carteira.web.formats import plain_money
+from carteira.web.page import SignedPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+HOME = "/console/autorizacoes"
+CLAIM = "benefits:read"
+_REFERENCE = r"[A-Za-z0-9._:-]{1,64}"
+_CODES = (
+    ("recusadas", "Recusadas (51 e 07)"),
+    ("00", "00, passou"),
+    ("51", "51, faltou saldo"),
+    ("07", "07, outro motivo"),
+)
+_DAY = timedelta(days=1)
+
+TABLE: Table[benefits.DecisionView] = Table(
+    HOME,
+    "autorizações",
+    (
+        Column("Hora", lambda row: instant(row.created_at), "nowrap"),
+        Column("Conta", lambda row: mono(row.account), "stack-end"),
+        Column("Estabelecimento", lambda row: words(row.merchant), "full"),
+        Column("MCC", lambda row: words(row.mcc)),
+        Column("Valor", lambda row: amount(row.amount), "end nowrap"),
+        Column("Resposta e motivo", lambda row: answer_code(row.code, _briefly(row)), "full"),
+    ),
+    key=lambda row: row.id,
+    filters=(
+        Filter("estabelecimento", "Estabelecimento", grows=True),
+        Filter("conta", "Conta", pattern=_REFERENCE, wrong="Uma conta tem letras, números e . _ : -"),
+        Filter("resposta", "Resposta", "choice", _CODES),
+        Filter("id", "Id do processador", pattern=r"[!-~]{1,64}", wrong="Escreva o id inteiro, sem espaços."),
+        Filter("de", "De", "day"),
+        Filter("ate", "Até", "day"),
+    ),
+    sorts=(("", "Mais novas"), ("antigas", "Mais antigas")),
+    opens=lambda row: f"{HOME}/{row.id}",
+    panel=True,
+    empty=("Nenhuma autorização ainda", "A primeira compra de um cartão aparece aqui na hora."),
+)
+
+
+def _briefly(row: benefits.DecisionView) -> str:
+    """Say in a few words why, as a list has room for."""
+    if row.short_by and row.category_tried:
+        return f"{benefits.pocket_name(row.category_tried)}: faltaram {plain_money(row.short_by)}"
+    if row.approved and row.category_used:
+        return benefits.pocket_name(row.category_used) + (" (saldo livre)" if row.reason.endswith("fallback") else "")
+    return row.explanation.removeprefix("Compra recusada: ")
+
+
+def _begins(text: str | None, later: timedelta = timedelta()) -> datetime | None:
+    return None if text is None else datetime.combine(read_day(text) + later, time(), SAO_PAULO)
+
+
+async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.DecisionView]:
+    code = asked.get("resposta")
+    wanted = benefits.DecisionFilter(
+        account=asked.get("conta"),
+        code=None if code == "recusadas" else code,
+        declined=code == "recusadas",
+        reference=asked.get("id"),
+        merchant=asked.get("estabelecimento"),
+        since=_begins(asked.get("de")),
+        until=_begins(asked.get("ate"), _DAY),
+        oldest_first=asked.sort == "antigas",
+    )
+    return await benefits.decisions(tx, page.who, wanted, asked.page_request(BY_ID, limit))
+
+
+@router.get(HOME, dependencies=[claims(CLAIM), looks("transactions_listed")])
+async def show_decisions(page: SignedPage) -> Response:
+    """List decisions by what they are looked for."""
+    return await TABLE.answer(
+        page, lambda tx, asked, limit: _read(page, tx, asked, limit), template="console/authorizations.html"
+    )
+
+
+@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
+async def download_decisions(page: SignedPage) -> Response:
+    """Download them as CSV."""
+    return await TABLE.download(page, lambda tx, asked, limit: _read(page, tx, asked, limit))
+
+
+class Step(NamedTuple):
+    """A check in the order in which the authorizer makes it; `tone` is ok, bad, warn or empty."""
+
+    tone: str
+    icon: str
+    what: str
+    detail: str
+
+
+@router.get(HOME + "/{decision_id}", dependencies=[claims(CLAIM), looks("transaction_read")])
+async def show_decision(decision_id: UUID, page: SignedPage) -> Response:
+    """Show one decision: what was asked, how it was decided, what its person read, what was given back."""
+
+    async def read(tx: Tx) -> tuple[benefits.WholeDecisionView, str]:
+        whole = await benefits.decision(tx, page.who, decision_id)
+        names = await identity.names(tx, [whole.user_id] if whole.user_id else [])
+        return whole, names.get(whole.user_id, "") if whole.user_id else whole.holder or ""
+
+    whole, name = await page.read(read)
+    return page.show(
+        "console/authorization.html",
+        block="panel",
+        whole=whole,
+        one=whole.decision,
+        holder=name,
+        steps=steps_of(whole),
+        home=HOME,
+    )
+
+
+def steps_of(whole: benefits.WholeDecisionView) -> list[Step]:
+    """Tell how a decision came about, check by check, ending in its code."""
+    one = whole.decision
+    steps: list[Step] = []
+    if one.category_tried is None or one.amount is None:
+        steps.append(Step("bad", "x", "O pedido não passou das conferências", _sentence(one.explanation)))
+        return [*steps, _ending(one)]
+    owner = whole.employer or ""
+    steps.append(Step("ok", "check", f"A conta {one.account} existe e está ativa", owner))
+    pocket = benefits.pocket_name(one.category_tried)
+    if one.rule == "merchant":
+        steps.append(Step("ok", "check", f"O nome do estabelecimento é de {pocket}", "Vale mais que o MCC do pedido"))
+    else:
+        steps.append(Step("", "chev", "Nenhuma regra para o nome", "Vale o MCC do pedido"))
+        known = f"O MCC {one.mcc} é de {pocket}"
+        steps.append(
+            Step("ok", "check", known if one.rule == "mcc" else f"O MCC {one.mcc} não é de nenhum saldo", pocket)
+        )
+    if one.short_by:
+        had = plain_money(one.amount - one.short_by)
+        steps.append(Step("bad", "x", f"{pocket} tinha {had}", f"Faltaram {plain_money(one.short_by)}"))
+        steps.append(_fallback(one))
+    elif one.category_used == one.category_tried:
+        steps.append(Step("ok", "check", f"{pocket} cobria {plain_money(one.amount)}", "O valor sai de um saldo só"))
+    else:
+        steps += [Step("bad", "x", f"{pocket} não cobria o valor", "Um valor nunca é dividido"), _fallback(one)]
+    return [*steps, _ending(one)]
+
+
+def _fallback(one: benefits.DecisionView) -> Step:
+    if one.approved:
+        return Step("ok", "check", "O saldo livre cobriu", "O pedido permitia usá-lo")
+    if one.category_tried == "CASH":
+        return Step("", "block", "Não há outro saldo a tentar", "O saldo livre é o último")
+    if one.fallback:
+        return Step("bad", "x", "O saldo livre também não cobria", "Foi tentado inteiro")
+    return Step("warn", "block", "O saldo livre não foi tentado", "O pedido veio com fallback=false")
+
+
+def _ending(one: benefits.DecisionView) -> Step:
+    did = f"{plain_money(one.amount or 0)} debitados" if one.approved else "Nada foi debitado"
+    return Step("ok" if one.approved else "bad", "check" if one.approved else "x", f"Respondemos {one.code}", did)
+
+
+def _sentence(explanation: str) -> str:
+    text = explanation.removeprefix("Compra recusada: ")
+    return text[:1].upper() + text[1:]

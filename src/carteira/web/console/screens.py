@@ -1,0 +1,102 @@
+"""The console's screens, and which of them somebody finds: one whose claim they lack is not in their pages either."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from carteira.kit.web.access import EVERY_CLAIM, OWN_CLAIMS, Principal
+from carteira.web.config import WebConfig
+
+HOME = "/console"
+EXPORT = "lists:export"
+"""The claim by which a list is downloaded, beside the one that opens its screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A screen of the side bar; `claim` opens it (empty: any that opens something here)."""
+
+    path: str
+    icon: str
+    name: str
+    claim: str = ""
+    module: str = ""
+
+    @property
+    def help(self) -> str:
+        """The template of what its help says."""
+        name = self.path.removeprefix(HOME).strip("/").replace("/", "-") or "painel"
+        return f"console/help/{name}.html"
+
+    def is_current(self, path: str) -> bool:
+        """Tell whether a page stands under this screen."""
+        return path == self.path or (self.path != HOME and path.startswith(f"{self.path}/"))
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenGroup:
+    """Screens under one heading."""
+
+    name: str
+    screens: tuple[Screen, ...]
+
+
+GROUPS = (
+    ScreenGroup(
+        "Operação",
+        (
+            Screen(HOME, "pulse", "Painel"),
+            Screen("/console/autorizacoes", "card", "Autorizações", "benefits:read", "benefits"),
+        ),
+    ),
+)
+"""What there is, as the side bar shows it. A screen is told here once it is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleNavigation:
+    """What templates and the pages of errors ask the console for."""
+
+    groups: tuple[ScreenGroup, ...]
+
+    def of(self, who: Principal | None) -> list[ScreenGroup]:
+        """Give the screens that somebody finds, by their groups."""
+        if not opens_console(who):
+            return []
+        found = (ScreenGroup(group.name, tuple(_found(group.screens, who))) for group in self.groups)
+        return [group for group in found if group.screens]
+
+    def first_path(self, who: Principal | None) -> str:
+        """Give where somebody begins: the panel, but to whom only one screen is open."""
+        paths = [screen.path for group in self.of(who) for screen in group.screens if screen.path != HOME]
+        return paths[0] if len(paths) == 1 else HOME
+
+    def at(self, path: str) -> Screen | None:
+        """Give the screen that a page stands under."""
+        screens = (screen for group in self.groups for screen in group.screens)
+        return next((screen for screen in screens if screen.is_current(path)), None)
+
+
+def _found(screens: Iterable[Screen], who: Principal | None) -> Iterable[Screen]:
+    held = frozenset[str]() if who is None else who.claims
+    return (screen for screen in screens if not screen.claim or {screen.claim, EVERY_CLAIM} & held)
+
+
+def opens_console(who: Principal | None) -> bool:
+    """Tell whether somebody works here: they hold a claim that opens more than what is their own."""
+    return who is not None and bool(who.claims - OWN_CLAIMS)
+
+
+def console_navigation(config: WebConfig, known: frozenset[str]) -> ConsoleNavigation:
+    """Make the navigation of this process: what has no page, or whose module is off, is not in it."""
+    there = (
+        ScreenGroup(
+            group.name,
+            tuple(
+                screen
+                for screen in group.screens
+                if screen.path in known and (not screen.module or screen.module in config.modules)
+            ),
+        )
+        for group in GROUPS
+    )
+    return ConsoleNavigation(tuple(group for group in there if group.screens))

@@ -1,0 +1,284 @@
+"""One table for every screen: what it is asked by in its address, its columns, its pages, and its CSV.
+
+A screen declares a `Table` and reads a page of its rows by a verb of a module. What it is filtered by, how it is sorted
+and where it goes on stand in the address, so that a link shows a colleague the same. What is personal never does: a
+table that is searched by it is asked by POST, and hands what was typed on to its next page in a form (`private`).
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import Response
+from fastapi.responses import HTMLResponse
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows
+from carteira.kit.values.days import InvalidDay, read_day
+from carteira.kit.web.pagination import CursorOf, PageRequest
+from carteira.kit.web.problems import InvalidInput
+from carteira.web.console.cells import Cell
+from carteira.web.console.screens import EXPORT
+from carteira.web.page import WebPage
+
+T = TypeVar("T")
+Row_co = TypeVar("Row_co", covariant=True)
+K = TypeVar("K")
+CURSOR, SORT = "depois", "ordem"
+ROWS = 50
+MOST_EXPORTED = 5_000
+EXPORTED = "list_exported"
+"""What the audit calls a download of a list."""
+_PAGE_OF_EXPORT = 100
+_LONGEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A field above a table; `pattern` is what its text has to match."""
+
+    name: str
+    label: str
+    kind: Literal["text", "choice", "day"] = "text"
+    choices: tuple[tuple[str, str], ...] = ()
+    pattern: str = r"[^\x00-\x1f\x7f]*"
+    wrong: str = "Confira este filtro."
+    grows: bool = False
+
+    def fault(self, text: str) -> str:
+        """Tell what is wrong with what was typed; empty: nothing."""
+        if self.kind == "choice":
+            return "" if text in dict(self.choices) else "Escolha uma das opções."
+        if self.kind == "day":
+            return "" if _is_day(text) else "Escreva um dia, como 2026-11-25."
+        return "" if len(text) <= _LONGEST and re.fullmatch(self.pattern, text) else self.wrong
+
+    def shown(self, text: str) -> str:
+        """Give what stands on the chip of this filter."""
+        if self.kind == "choice":
+            return dict(self.choices).get(text, text)
+        return f"{self.label}: {text}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        read_day(text)
+    except InvalidDay:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """A column; `place` says where its cells stand on a phone (`full`, `end`, `stack-end` …)."""
+
+    name: str
+    cell: Callable[[T], Cell]
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkAct:
+    """What can be done with the rows that are marked; its form is confirmed at `path` before anything happens."""
+
+    path: str
+    label: str
+    key: str = ""
+    danger: bool = False
+
+
+class Rows(Protocol[Row_co]):
+    """A page of rows, as the modules' verbs give it."""
+
+    @property
+    def items(self) -> Sequence[Row_co]:
+        """The rows."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page goes on; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """Rows that are all there: a list that needs no pages."""
+
+    items: Sequence[T]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableAsked:
+    """What a table is asked by: filters that are right, what was typed, what is wrong, the order and the page."""
+
+    values: Mapping[str, str]
+    typed: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    sort: str = ""
+    cursor: str = ""
+    private: bool = False
+    """Whether it was asked by POST: nothing of it may stand in an address."""
+
+    def get(self, name: str) -> str | None:
+        """Give a filter's value; None: it was left empty."""
+        return self.values.get(name)
+
+    def query(self, **changes: str) -> str:
+        """Write the query of an address that asks the same but for some changes; the page begins anew without one."""
+        asked = {**self.values, SORT: self.sort, **changes}
+        return urlencode({name: value for name, value in asked.items() if value})
+
+    def page_request(self, cursor: CursorOf[K], limit: int = ROWS) -> PageRequest[K]:
+        """Give the page that is asked for.
+
+        Raises:
+            InvalidInput: the address holds no cursor of this list.
+        """
+        return PageRequest(limit, cursor.read(self.cursor) if self.cursor else None)
+
+
+Read = Callable[[Tx, TableAsked, int], Awaitable[Rows[T]]]
+"""Reads a page of a table, of so many rows at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[T]):
+    """A table as a screen declares it.
+
+    Attributes:
+        path: Its address.
+        name: What its rows are, in the plural; the CSV is called by it.
+        columns: What it shows of a row.
+        key: What a row is marked by; its id.
+        filters: By what it is narrowed.
+        sorts: Its orders, by what an address calls them; the first is the usual one.
+        opens: The address of a row's page.
+        panel: Whether that page is shown beside the table.
+        acts: What is done with marked rows.
+        empty: What an empty table says, and what it means.
+        exports: Whether it is downloaded.
+    """
+
+    path: str
+    name: str
+    columns: tuple[Column[T], ...]
+    key: Callable[[T], object] = str
+    filters: tuple[Filter, ...] = ()
+    sorts: tuple[tuple[str, str], ...] = ()
+    opens: Callable[[T], str] | None = None
+    panel: bool = False
+    acts: tuple[BulkAct, ...] = ()
+    empty: tuple[str, str] = ("Nada por aqui", "")
+    exports: bool = True
+
+    def asked(self, page: WebPage) -> TableAsked:
+        """Read what an address asks for."""
+        return self._asked({name: text.strip() for name, text in page.request.query_params.items() if text.strip()})
+
+    async def asked_by_form(self, page: WebPage) -> TableAsked:
+        """Read what a form asks for, which holds what no address may."""
+        typed = {name: text.strip() for name, text in (await page.typed()).items() if text.strip()}
+        typed.pop("csrf", None)
+        return self._asked(typed, private=True)
+
+    def _asked(self, typed: Mapping[str, str], *, private: bool = False) -> TableAsked:
+        by_name = {one.name: one for one in self.filters}
+        faults = {name: by_name[name].fault(text) for name, text in typed.items() if name in by_name}
+        errors = {name: fault for name, fault in faults.items() if fault}
+        sort = typed.get(SORT, "")
+        return TableAsked(
+            {name: typed[name] for name in by_name if name in typed and name not in errors},
+            {name: text for name, text in typed.items() if name in by_name},
+            errors,
+            tuple(sorted(set(typed) - set(by_name) - {CURSOR, SORT})),
+            sort if sort in dict(self.sorts) else "",
+            typed.get(CURSOR, ""),
+            private,
+        )
+
+    async def answer(
+        self,
+        page: WebPage,
+        read: Read[T],
+        *,
+        asked: TableAsked | None = None,
+        template: str = "console/list.html",
+        choices: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
+        **values: Any,  # noqa: ANN401 - what the template names
+    ) -> HTMLResponse:
+        """Draw a page of the table; where a filter is wrong, say so and show no rows."""
+        asked = asked or self.asked(page)
+        rows: Rows[T] = Listed(())
+        if not asked.errors:
+            rows = await page.read(lambda tx: read(tx, asked, ROWS))
+        else:
+            audit.nothing_done()
+        return page.show(
+            template,
+            status=422 if asked.errors else 200,
+            table=self,
+            asked=asked,
+            choices=choices or {},
+            rows=[_drawn(self, row) for row in rows.items],
+            next_cursor=rows.next_cursor,
+            may_export=self.exports and not asked.private and page.holds(EXPORT),
+            **values,
+        )
+
+    async def download(self, page: WebPage, read: Read[T]) -> Response:
+        """Answer the rows that an address asks for as CSV; the audit keeps by what, and how many they were.
+
+        Whom the rows show is recorded by the verb that reads them, as on the screen.
+
+        Raises:
+            InvalidInput: a filter is wrong; the page that leads here says which.
+        """
+        asked = self.asked(page)
+        if asked.errors:
+            raise InvalidInput
+        async with page.database.transaction() as tx:
+            rows = [row async for row in _every(tx, read, asked)]
+            await audit.record(
+                tx, EXPORTED, list=self.path.rpartition("/")[2], filters=dict(asked.values), rows=len(rows)
+            )
+        titles = [column.name for column in self.columns]
+        lines = [titles, *([column.cell(row).plain for column in self.columns] for row in rows)]
+        name = f"{self.path.rpartition('/')[2]}-{clock.today()}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return Response(MARK + csv_rows(lines), headers=headers, media_type=MEDIA_TYPE)
+
+
+async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> AsyncIterator[T]:
+    """Read page after page, up to `MOST_EXPORTED` rows."""
+    left, cursor = MOST_EXPORTED, asked.cursor
+    while left > 0:
+        part = TableAsked(asked.values, sort=asked.sort, cursor=cursor)
+        rows = await read(tx, part, min(_PAGE_OF_EXPORT, left))
+        for row in rows.items:
+            yield row
+        left -= len(rows.items)
+        if rows.next_cursor is None or not rows.items:
+            return
+        cursor = rows.next_cursor
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnRow:
+    """A row as the template draws it."""
+
+    key: str
+    cells: list[tuple[Column[Any], Cell]]
+    href: str
+    name: str
+    """What tells it from others, for who does not see the table."""
+
+
+def _drawn(table: Table[T], row: T) -> DrawnRow:
+    cells = [(column, column.cell(row)) for column in table.columns]
+    name = next((cell.text for _, cell in cells if cell.text and cell.kind in {"text", "mono"}), "")
+    return DrawnRow(str(table.key(row)), cells, table.opens(row) if table.opens else "", name)

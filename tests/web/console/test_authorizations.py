@@ -1,0 +1,120 @@
+"""Decisions on the console: filters in the address, pages, why, and the CSV; without scripts."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.app import RunningApp
+from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
+from tests.support.console import desk_of, operator_of
+from tests.support.pages import PlainBrowser
+from tests.support.people import Person, register
+
+HOME = "/console/autorizacoes"
+HOSTILE = "<b>BAR</b> =1+1"
+
+
+@pytest.fixture(scope="module")
+async def holder(app: RunningApp) -> Person:
+    return await register(app, full_name="Zulmira Quaresma")
+
+
+@pytest.fixture(scope="module")
+async def account(app: RunningApp, holder: Person) -> str:
+    """An account with a refusal for want of balance, one for a broken MCC, and 55 purchases."""
+    reference = await open_benefit_account(app.operator(), user_id=holder.id, FOOD=1_000_000, MEAL=3_250, CASH=0)
+    asked = [purchase(reference, "10.00", "5411", merchant=f"MERCADO {number:02d}") for number in range(55)]
+    asked += [purchase(reference, "38.90", "5811", merchant=HOSTILE), purchase(reference, "5.00", "58A1")]
+    for body in asked:
+        answer = await app.client.post(AUTHORIZER, content=body, headers=processor_headers())
+        assert answer.status_code == 200
+    return reference
+
+
+@pytest.fixture
+async def desk(app: RunningApp) -> AsyncIterator[PlainBrowser]:
+    async with desk_of(app, "auditor") as browser:
+        yield browser
+
+
+async def test_filters_stand_in_the_address_and_pages_go_on(desk: PlainBrowser, account: str) -> None:
+    first = await desk.get(f"{HOME}?conta={account}")
+    assert first.status == 200
+    assert "MERCADO 54" in first.text
+    assert "MERCADO 00" not in first.text
+    further = next(link for link in first.links if "depois=" in link)
+    assert f"conta={account}" in further
+    second = await desk.get(further)
+    assert "MERCADO 00" in second.text
+    oldest = await desk.get(f"{HOME}?conta={account}&ordem=antigas")
+    assert "MERCADO 00" in oldest.text
+    declined = await desk.get(f"{HOME}?conta={account}&resposta=recusadas")
+    assert "Refeição: faltaram R$ 6,40" in declined.text
+    assert "MERCADO" not in declined.text
+    by_name = await desk.get(f"{HOME}?estabelecimento=mercado+54&conta={account}")
+    assert "MERCADO 54" in by_name.text
+    assert "MERCADO 53" not in by_name.text
+    none = await desk.get(f"{HOME}?conta={account}&ate=2020-01-01")
+    assert "Nada com esses filtros" in none.text
+
+
+async def test_what_is_wrong_with_a_filter_is_said_at_it(desk: PlainBrowser, account: str) -> None:
+    wrong = await desk.get(f"{HOME}?conta=a+b&resposta=99&de=31/02/2026&cor=azul")
+    assert wrong.status == 422
+    for told in ("Uma conta tem letras", "Escolha uma das opções.", "Escreva um dia", "não tem: cor"):
+        assert told in wrong.text
+    assert (await desk.get(f"{HOME}?conta={account}&depois=nada")).status == 404
+    assert (await desk.get(f"{HOME}?conta={uuid4()}")).status == 404, "an account that there is not"
+
+
+async def test_a_decision_tells_how_it_came_about_and_the_person_sees_the_look(
+    desk: PlainBrowser, account: str, holder: Person
+) -> None:
+    found = await desk.get(f"{HOME}?conta={account}&resposta=51")
+    assert HOSTILE in found.text
+    assert HOSTILE not in found.answer.text, "what a shop calls itself stays text"
+    shown = await desk.get(next(link for link in found.links if link.startswith(f"{HOME}/")))
+    for told in ("Faltaram R$ 6,40", "Refeição tinha R$ 32,50", "Respondemos 51", "Zulmira Quaresma"):
+        assert told in shown.text
+    part = await desk.client.get(shown.answer.url.path, headers={"HX-Request": "true"})
+    assert "Respondemos 51" in part.text
+    assert "<nav" not in part.text
+    seen = (await holder.get("/users/me/accesses", limit=100)).json()["items"]
+    assert {"transactions_listed", "transaction_read"} <= {item["action"] for item in seen}
+    broken = await desk.get(f"{HOME}?conta={account}&resposta=07")
+    why = await desk.get(next(link for link in broken.links if link.startswith(f"{HOME}/")))
+    assert "O código do estabelecimento (MCC) não tem quatro dígitos." in why.text
+
+
+async def test_a_list_is_downloaded_whole_and_the_audit_keeps_it(
+    app: RunningApp, desk: PlainBrowser, account: str
+) -> None:
+    answer = await desk.client.get(f"{HOME}.csv?conta={account}")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="autorizacoes-')
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig")), delimiter=";"))
+    assert len(rows) == 58
+    assert rows[0][:3] == ["Hora", "Conta", "Estabelecimento"]
+    assert "38,90" in {row[4] for row in rows}
+    assert (await desk.client.get(f"{HOME}.csv?resposta=99")).status_code == 404
+    async with app.database.transaction() as tx:
+        kept = await tx.scalar(
+            text("SELECT details FROM audit_log WHERE action = 'list_exported' ORDER BY id DESC LIMIT 1")
+        )
+    assert kept == {"list": "autorizacoes", "filters": {"conta": account}, "rows": 57}
+
+
+async def test_who_is_bound_to_an_employer_sees_its_decisions_alone(app: RunningApp, account: str) -> None:
+    maker = app.operator()
+    employer = (await maker.post("/benefits/employers", {"cnpj": "11.222.333/0001-81", "name": "Outra"})).json()["id"]
+    person = await operator_of(app, "RH")
+    bound = await maker.call("PUT", f"/benefits/employers/{employer}/members/{person.id}")
+    assert bound.status_code < 300, bound.text
+    browser = PlainBrowser(app)
+    await browser.sign_in(person)
+    assert account not in (await browser.get(HOME)).text
+    assert (await browser.get(f"{HOME}?conta={account}")).status == 404
+    await browser.client.aclose()

@@ -1,0 +1,82 @@
+"""Each address of the console as a stranger, a citizen and each role that ships: who may, and what others are told."""
+
+import re
+from uuid import uuid4
+
+import pytest
+from fastapi.routing import RouteContext, iter_route_contexts
+
+from carteira.identity.roles.shipped import ADMINISTRATOR, CITIZEN, ROLES
+from carteira.kit.web.access import Claims
+from carteira.web.console.screens import GROUPS, HOME
+from carteira.web.routing import PageRoute
+from tests.house.test_routes import accesses
+from tests.support.app import RunningApp
+from tests.support.console import desk_of
+from tests.support.pages import PlainBrowser, Shown
+
+
+def screens_of(app: RunningApp) -> list[tuple[str, str, frozenset[str]]]:
+    """Give each method and address under the console, with the claims that it demands."""
+    return [
+        (method, route.path or "", frozenset(claim for one in _claims(route) for claim in one.claims))
+        for route in iter_route_contexts(app.api.routes)
+        if isinstance(route.original_route, PageRoute) and (route.path or "").startswith(HOME)
+        for method in sorted(route.methods or ())
+        if method != "HEAD"
+    ]
+
+
+def _claims(route: RouteContext) -> list[Claims]:
+    return [access for access in accesses(route.dependant) if isinstance(access, Claims)]
+
+
+async def ask(browser: PlainBrowser, method: str, path: str, token: str) -> Shown:
+    address = re.sub(r"\{[^}]+\}", lambda _: str(uuid4()), path)
+    data = {"csrf": token} if method == "POST" else None
+    return Shown(await browser.client.request(method, address, data=data))
+
+
+async def token_of(browser: PlainBrowser) -> str:
+    page = await browser.open("/app/menu")
+    return page.form("/app/sair").fields["csrf"]
+
+
+async def test_a_stranger_is_led_to_sign_in(app: RunningApp) -> None:
+    browser = PlainBrowser(app)
+    for method, path, _ in screens_of(app):
+        if method == "GET":
+            shown = await ask(browser, method, path, "")
+            assert (shown.status, shown.answer.headers["location"].partition("?")[0]) == (303, "/app/entrar"), path
+    await browser.client.aclose()
+
+
+async def test_a_citizen_finds_nothing(app: RunningApp) -> None:
+    async with desk_of(app, CITIZEN) as browser:
+        token = await token_of(browser)
+        for method, path, _ in screens_of(app):
+            shown = await ask(browser, method, path, token)
+            assert shown.status == 404, (method, path)
+            assert "console" not in shown.answer.text, (method, path)
+        assert HOME not in (await browser.open("/app/menu")).links
+
+
+@pytest.mark.parametrize("role", [ADMINISTRATOR, *ROLES])
+async def test_a_role_finds_what_its_claims_open_and_nothing_else(app: RunningApp, role: str) -> None:
+    async with desk_of(app, role) as browser:
+        token = await token_of(browser)
+        assert HOME in (await browser.open("/app/menu")).links
+        for method, path, demanded in screens_of(app):
+            shown = await ask(browser, method, path, token)
+            if role == ADMINISTRATOR or demanded <= ROLES[role]:
+                assert shown.status < 500 and shown.status != 403, (method, path, shown.text)  # noqa: PT018 - one outcome
+            else:
+                assert shown.status == 403, (method, path)
+                assert "Seu acesso não inclui isto" in shown.text, (method, path)
+                assert any(claim in shown.text for claim in demanded - ROLES[role]), (method, path)
+        drawn = {screen for group in GROUPS for screen in group.screens}
+        hidden = {one.path for one in drawn if one.claim and role != ADMINISTRATOR and one.claim not in ROLES[role]}
+        home = await browser.open(HOME)
+        assert home.status == 200
+        assert not hidden & set(home.links), "what a role may not see is not in its pages"
+        assert {one.path for one in drawn} - hidden <= set(home.links)
