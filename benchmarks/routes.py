@@ -1,12 +1,15 @@
 """`make bench-routes`: ordinary routes of the product beside a floor and a toy, in one run, one process each.
 
 The floor is FastAPI and asyncpg, one statement a request, no sign-in, no ledger; the toy an ORM session a request
-(`floor.py`). Each round measures floor, toy and product in turns, on the same PostgreSQL; figures are medians.
+(`floor.py`). Each round measures floor, toy and product in turns, on the same PostgreSQL; figures are medians. After
+the rounds, at half of what was reached, requests come at a fixed rate: reads, debits, and reads while people sign in.
 """
 
 import argparse
 import itertools
 import json
+import math
+import multiprocessing
 import random
 import secrets
 import statistics
@@ -23,11 +26,13 @@ from rich.console import Console
 from rich.table import Table
 from validate_docbr import CPF
 
+from benchmarks.draw import draw
 from benchmarks.floor import CARDS
-from benchmarks.load import Result, closed_loop
+from benchmarks.load import Result, closed_loop, open_loop
 from benchmarks.stage import floor, product, stage
 
-CONNECTIONS, WARM_SECONDS, PEOPLE = 32, 1.0, 64
+CONNECTIONS, WARM_SECONDS, PEOPLE, SIGN_INS_AT_ONCE = 32, 1.0, 64, 4
+BALANCE, DEBIT, SIGN_IN = "GET …/balance", "POST …/debit, many cards", "POST /auth/login"
 PASSWORD = "Girassol7amarelo"  # noqa: S105 - of nobody
 Requests = Iterator[bytes]
 
@@ -38,6 +43,7 @@ class Person:
 
     token: str
     card: str
+    cpf: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Case:
     requests: Requests = field(compare=False)
     floor: str = ""
     where: str = "product"
+    connections: int = CONNECTIONS
 
 
 def _ask(
@@ -81,13 +88,16 @@ def _register(url: str) -> Person:
     number = str(cards[0]["card_number"])
     for _ in range(3):
         _ask(f"{url}/transport-cards/{number}/recharge", {"amount": 50_000}, token=token)
-    return Person(token, number)
+    return Person(token, number, cpf)
 
 
-def _write(url: str, method: str, path: str, *, body: bytes = b"", head: str = "") -> bytes:
+_JSON = "application/json"
+
+
+def _write(url: str, method: str, path: str, *, body: bytes = b"", head: str = "", kind: str = _JSON) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(url).netloc}"]
     if body:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     return ("\r\n".join(lines) + "\r\n" + head + "\r\n").encode() + body
 
 
@@ -109,6 +119,19 @@ def _moves(url: str, path: str, people: Sequence[Person], amount: int) -> Reques
     ]  # fmt: skip
     # A card's number has sixteen digits too: none of them are all zeros.
     return (b"%s%016d%s" % (before, n, after) for n, (before, after) in enumerate(itertools.cycle(parts)))
+
+
+def _said(url: str, message: str, people: Sequence[Person]) -> Requests:
+    """Write turns of conversations, a person's after another's."""
+    body = json.dumps({"message": message}).encode()
+    heads = [f"Authorization: Bearer {person.token}\r\n" for person in people]
+    return itertools.cycle([_write(url, "POST", "/chatbot/chat", body=body, head=head) for head in heads])
+
+
+def _sign_ins(url: str, people: Sequence[Person]) -> Requests:
+    forms = [urllib.parse.urlencode({"username": p.cpf, "password": PASSWORD}).encode() for p in people]
+    kind = "application/x-www-form-urlencoded"
+    return itertools.cycle([_write(url, "POST", "/auth/login", body=form, kind=kind) for form in forms])
 
 
 def _floor_cases(url: str) -> list[Case]:
@@ -133,39 +156,84 @@ def _product_cases(url: str, people: Sequence[Person]) -> list[Case]:
     first = people[:1]
     return [
         Case("GET /health", itertools.cycle([_write(url, "GET", "/health")]), "floor: health"),
-        Case("GET …/balance", _reads(url, "/transport-cards/{card}/balance", people), read),
+        Case(BALANCE, _reads(url, "/transport-cards/{card}/balance", people), read),
         Case("GET /transport-cards", _reads(url, "/transport-cards", people), read),
         Case("GET …/history", _reads(url, "/transport-cards/{card}/history", people), read),
         Case("GET /users/me", _reads(url, "/users/me", people), read),
         Case("GET /documents", _reads(url, "/documents", people), read),
         Case("POST …/debit, one card", _moves(url, "/transport-cards/{card}/debit", first, 1), move),
-        Case("POST …/debit, many cards", _moves(url, "/transport-cards/{card}/debit", people, 1), move),
+        Case(DEBIT, _moves(url, "/transport-cards/{card}/debit", people, 1), move),
         Case("POST …/recharge, many cards", _moves(url, "/transport-cards/{card}/recharge", people, 1), move),
+        Case("the assistant: menu", _said(url, "voltar", people)),
+        Case("the assistant: a question", _said(url, "como eu cancelo o bilhete", people)),
+        Case(SIGN_IN, _sign_ins(url, people), connections=SIGN_INS_AT_ONCE),
     ]
 
 
 def _measure(url: str, case: Case, seconds: float) -> Result:
-    closed_loop(url, CONNECTIONS, WARM_SECONDS, case.requests)
-    result = closed_loop(url, CONNECTIONS, seconds, case.requests)
+    closed_loop(url, case.connections, WARM_SECONDS, case.requests)
+    return _sound(case.name, closed_loop(url, case.connections, seconds, case.requests))
+
+
+def _sound(name: str, result: Result) -> Result:
     failed = [body for body in result.answers if b'"type":"urn:' in body or b'"detail":' in body]
     if failed or result.lost:
-        raise SystemExit(f"{case.name}: {result.lost} lost, {len(failed)} kinds of failures, such as {failed[:1]}")
+        raise SystemExit(f"{name}: {result.lost} lost, {len(failed)} kinds of failures, such as {failed[:1]}")
     return result
 
 
-def _report(seen: dict[str, tuple[Case, list[Result]]], out: Console) -> None:
-    table = Table(title=f"One process, {CONNECTIONS} connections (medians)")
-    for title in ("", "a second", "÷ floor", "p50 ms", "p99 ms"):
-        table.add_column(title, justify="left" if not title else "right")
+def _sign_in_beside(url: str, people: Sequence[Person], rate: float, seconds: float) -> None:
+    _sound(SIGN_IN, open_loop(url, rate, seconds, _sign_ins(url, people), connections=64))
+
+
+def _at_half(
+    url: str, people: Sequence[Person], cases: Mapping[str, Case], reached: Mapping[str, float], seconds: float
+) -> dict[str, Result]:
+    """Send reads and debits at half of what was reached; and reads again, while people sign in at half of theirs."""
+
+    def at_half(name: str) -> Result:
+        return _sound(name, open_loop(url, reached[name] / 2, seconds, cases[name].requests, connections=256))
+
+    seen = {f"{name}, at half of it": at_half(name) for name in (BALANCE, DEBIT) if name in reached}
+    if BALANCE in reached and SIGN_IN in reached:
+        rest = (url, people, reached[SIGN_IN] / 2, seconds + 1)
+        beside = multiprocessing.get_context("spawn").Process(target=_sign_in_beside, args=rest)
+        beside.start()
+        seen[f"{BALANCE}, at half of it, beside half of the sign-ins"] = at_half(BALANCE)
+        beside.join()
+    return seen
+
+
+Row = tuple[str, float, float, float, float, float]
+"""Name, a second, ÷ floor (not a number: there is none), p50, p99 and nothing, as `draw` takes them."""
+
+
+def _rows(seen: dict[str, tuple[Case, list[Result]]], at_half: Mapping[str, Result]) -> list[Row]:
+    nan = float("nan")
 
     def rates(name: str) -> list[float]:
         return [result.rate for result in seen[name][1]]
 
+    def row(name: str, results: Sequence[Result], ratio: float) -> Row:
+        p50, p99 = (statistics.median(result.quantile(share) * 1000 for result in results) for share in (0.5, 0.99))
+        return name, statistics.median(result.rate for result in results), ratio, p50, p99, nan
+
+    rows = []
     for name, (case, results) in seen.items():
-        pairs = zip(rates(name), rates(case.floor or name), strict=True)
-        ratio = statistics.median(rate / base for rate, base in pairs)
-        times = [statistics.median(result.quantile(share) * 1000 for result in results) for share in (0.5, 0.99)]
-        table.add_row(name, f"{statistics.median(rates(name)):,.0f}", f"{ratio:.2f}", *(f"{t:.1f}" for t in times))
+        base = case.floor or (name if case.where == "floor" else "")
+        ratios = [rate / low for rate, low in zip(rates(name), rates(base), strict=True)] if base else [nan]
+        rows.append(row(name, results, statistics.median(ratios)))
+    return rows + [row(name, [result], nan) for name, result in at_half.items()]
+
+
+def _report(rows: Sequence[Row], out: Console) -> None:
+    table = Table(title=f"One process, {CONNECTIONS} connections (medians)")
+    for title in ("", "a second", "÷ floor", "p50 ms", "p99 ms"):
+        table.add_column(title, justify="left" if not title else "right")
+
+    for name, rate, ratio, p50, p99, _ in rows:
+        times = "" if math.isnan(ratio) else f"{ratio:.2f}"
+        table.add_row(name, f"{rate:,.0f}", times, f"{p50:.1f}", f"{p99:.1f}")
     out.print(table)
 
 
@@ -175,6 +243,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", default="", help="measure the cases whose name holds this, and their floor")
+    parser.add_argument("--svg", type=Path, help="draw the table there")
     options = parser.parse_args()
     out, before = Console(), psutil.cpu_times()
     seen: dict[str, tuple[Case, list[Result]]] = {}
@@ -195,7 +264,12 @@ def main() -> None:
             for _, case in itertools.product(range(options.rounds), cases):
                 result = _measure(low if case.where == "floor" else url, case, options.seconds)
                 seen.setdefault(case.name, (case, []))[1].append(result)
-    _report(seen, out)
+            reached = {name: statistics.median(one.rate for one in results) for name, (_, results) in seen.items()}
+            halves = _at_half(url, people, {case.name: case for case in cases}, reached, options.seconds)
+    rows = _rows(seen, halves)
+    _report(rows, out)
+    if options.svg:
+        options.svg.write_text(draw(rows, title="Requests a second (median; ÷ floor; p99)", plain=("floor", "toy")))
     after = psutil.cpu_times()
     stolen = (after.steal - before.steal) / (sum(after) - sum(before))
     out.print(f"taken from this machine by its host meanwhile: {stolen:.1%} of the processors' time")

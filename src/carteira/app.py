@@ -113,6 +113,7 @@ def modules_of(settings: Settings) -> list[Module]:
             vectors=settings.assistant_vectors,
             eager=settings.environment != "development",
             question_days_kept=settings.question_days,
+            home=settings.carteira_home,
         ),
     }
     others = [

@@ -180,7 +180,7 @@ class Looked:
         for viewport, theme in ((PHONE, "light"), (DESKTOP, "dark")):
             await page.set_viewport_size(viewport)
             await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
-            await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            await page.evaluate(_AT_REST)
             self._say(path, *(f"{theme} {viewport['width']}: {found}" for found in await violations(page)))
         await page.set_viewport_size({"width": 320, "height": 640})
         for size in ("100%", "200%"):
@@ -196,6 +196,9 @@ class Looked:
             self.wrong.setdefault(path, []).extend(what)
 
 
+_AT_REST = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished)))"""
+"""Wait until the page has been painted and no colour is on its way to another."""
 SERVICE_AWAY = {"/app/vendas/acumulado"}
 """What needs the external service, which does not run beside these tests: the page says so."""
 _CUT = """[...document.querySelectorAll('.money, .btn, h1, h2')].filter((one) => {

@@ -15,6 +15,7 @@ Sources: rules.md, assistant; ADR 0009; `docs/reference/assistant.md`.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -27,19 +28,20 @@ if TYPE_CHECKING:
 __all__ = ["Assistant", "module"]
 
 
-def module(
+def module(  # noqa: PLR0913 - a setting each
     *,
     modules: frozenset[str],
     free_recharges: bool = True,
     vectors: bool = True,
     eager: bool = True,
     question_days_kept: int = 90,
+    home: Path | None = None,
 ) -> Module:
     """Hand the assistant to the composition root.
 
     `modules` are the optional modules that are on; `free_recharges` says whether a card is recharged without a payment;
-    `vectors` loads the sentence encoder where it is installed. Learning
-    takes some seconds of a processor: `eager` does it when the server starts, otherwise with the first conversation.
+    `vectors` loads the sentence encoder where it is installed. Learning takes some seconds of a processor: `eager` does
+    it when the server starts, otherwise with the first conversation; what was learnt is kept in a folder of `home`.
     Questions that were not answered are kept for `question_days_kept`.
     """
     from carteira.assistant import routes
@@ -48,7 +50,7 @@ def module(
     from carteira.assistant.model_cache import ModelCache
     from carteira.assistant.people import erase_person, export_person
 
-    brain = ModelCache(vectors=vectors)
+    brain = ModelCache(vectors=vectors, folder=home / "assistant" if home else None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -52,11 +53,18 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=2)
-def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None") -> "Ranker":
-    """Learn phrases; a ranker never changes, so one serves every application of the process."""
+def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None", folder: Path | None = None) -> "Ranker":
+    """Learn phrases; a ranker never changes, so one serves every application of the process.
+
+    What is learnt is kept in the folder, if one is named. One thread of a processor learns: the server goes on.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the ranker
+
+    from carteira.assistant.kept import Kept  # noqa: PLC0415 - with the ranker
     from carteira.assistant.ranker import Ranker  # noqa: PLC0415 - with the ranker
 
-    return Ranker(known, encoder)
+    threadpool_limits(limits=1, user_api="blas")
+    return Ranker(known, encoder, kept=Kept(folder) if folder else None)
 
 
 class ModelCache:
@@ -65,8 +73,10 @@ class ModelCache:
     A change is noticed at the next message, and the new mind is made beside the old one, which answers meanwhile.
     """
 
-    def __init__(self, *, vectors: bool) -> None:
+    def __init__(self, *, vectors: bool, folder: Path | None = None) -> None:
+        """Make one that knows nothing yet; what it learns is kept in the folder, if one is named."""
         self._wants_vectors = vectors
+        self._folder = folder
         self._mind: TrainedModel | None = None
         self._making: tuple[int, asyncio.Task[TrainedModel]] | None = None
 
@@ -121,7 +131,7 @@ class ModelCache:
         return made
 
     def _learn(self, topics: Sequence[Topic]) -> "Ranker":
-        return learnt(tuple(phrases(topics)), self._encoder())
+        return learnt(tuple(phrases(topics)), self._encoder(), self._folder)
 
     def _encoder(self) -> "Encoder | None":
         """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""

@@ -6,6 +6,7 @@ similarities are fused into one kernel, and a ridge regression over the phrases 
 to; what is none of our business is one more class, learnt from examples. ADR 0009 has the figures.
 """
 
+import hashlib
 import math
 from array import array
 from collections import Counter
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carteira.assistant.embedding import Encoder, Matrix
+from carteira.assistant.kept import Kept
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
 
@@ -90,6 +92,8 @@ _STOP = frozenset(
         "ou",
     ]
 )
+_LEARNING = 1
+"""Raised where this file learns otherwise from the same phrases: what was kept before is not what it would learn."""
 _GRAMS = (2, 3, 4, 5)
 _STEM = 6
 _COMMON = 200
@@ -214,12 +218,17 @@ def _add_product(kernel: Matrix, rows: Matrix) -> None:
 
 @dataclass
 class Ranker:
-    """Knows the phrases of some topics. Immutable once made; making one takes about a second."""
+    """Knows the phrases of some topics. Immutable once made.
+
+    Making one takes five seconds of a processor, two where what it would learn is kept.
+    """
 
     phrases: Sequence[tuple[str, str]]
     """(label, phrase)"""
     encoder: Encoder | None = None
     tuning: Tuning | None = None
+    kept: Kept | None = None
+    """Where what was learnt is kept."""
     labels: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -233,21 +242,35 @@ class Ranker:
             (self._tuning.characters, _Index(texts, _characters)),
             (self._tuning.words, _Index(texts, _words)),
         ]
-        kernel = np.zeros((len(texts), len(texts)), dtype=np.float32)
-        for weight, index in self._indexes:
-            index.add_kernel(kernel, weight)
         if self.encoder is not None:
             vectors = self.encoder.phrases(expanded)
             self._mean = vectors.mean(axis=0)
             self._vectors = _unit(vectors - self._mean)
+        self._learnt = self.kept.get(self._digest(texts), self._learn) if self.kept else self._learn()
+
+    def _digest(self, texts: Sequence[str]) -> str:
+        """Name all that what is learnt follows from: texts as they are compared, labels, weights, vectors, numpy."""
+        digest = hashlib.sha256(f"{_LEARNING} {np.__version__} {self._tuning}".encode())
+        for (label, _), text in zip(self.phrases, texts, strict=True):
+            digest.update(f"{label}\0{text}\n".encode())
+        if self.encoder is not None:
+            digest.update(self._vectors.tobytes())
+        return digest.hexdigest()
+
+    def _learn(self) -> Matrix:
+        size = len(self.phrases)
+        kernel = np.zeros((size, size), dtype=np.float32)
+        for weight, index in self._indexes:
+            index.add_kernel(kernel, weight)
+        if self.encoder is not None:
             _add_product(kernel, np.float32(math.sqrt(self._tuning.vector)) * self._vectors)
         place = {label: number for number, label in enumerate(self.labels)}
-        wanted = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
-        wanted[np.arange(len(texts)), [place[label] for label, _ in self.phrases]] = 1
-        for first in range(0, len(kernel), _BLOCK):
+        wanted = np.zeros((size, len(self.labels)), dtype=np.float32)
+        wanted[np.arange(size), [place[label] for label, _ in self.phrases]] = 1
+        for first in range(0, size, _BLOCK):
             kernel[first : first + _BLOCK] = self._bend(kernel[first : first + _BLOCK])
         kernel[np.diag_indices_from(kernel)] += np.float32(self._tuning.ridge)
-        self._learnt = _solve(kernel, wanted)
+        return _solve(kernel, wanted)
 
     def _lexical(self, text: str) -> Matrix:
         total = np.zeros(len(self.phrases), dtype=np.float32)

@@ -18,6 +18,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
+from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.transit import operations, queries, service, taps, waiting
@@ -53,6 +54,7 @@ async def _clock_bounds(request: Request) -> ClockBounds:
 
 
 Bounds = Annotated[ClockBounds, Depends(_clock_bounds)]
+_LANE = "card readers move money by thousands, and the lane writes it"
 Reviewer = Annotated[Principal, claims("transit:review")]
 CardNumber = Annotated[
     str,
@@ -143,7 +145,7 @@ async def _insist_on_free_recharges(request: Request) -> None:
     operation_id="recharge_card",
     summary="Recarregar",
     response_model=NewBalanceOut,
-    dependencies=[Depends(_insist_on_free_recharges)],
+    dependencies=[Depends(_insist_on_free_recharges), lean(_LANE)],
 )
 async def recharge(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro.
@@ -153,7 +155,13 @@ async def recharge(card_number: CardNumber, body: AmountIn, who: Who, mover: _Mo
     return await mover.answer(who, "recharge", card_number, body.amount)
 
 
-@cards_router.post("/{card_number}/debit", operation_id="debit_card", summary="Debitar", response_model=NewBalanceOut)
+@cards_router.post(
+    "/{card_number}/debit",
+    operation_id="debit_card",
+    summary="Debitar",
+    response_model=NewBalanceOut,
+    dependencies=[lean(_LANE)],
+)
 async def debit(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Tira o valor do cartão. Sem saldo bastante, responde 400 e nada se move."""
     return await mover.answer(who, "debit", card_number, body.amount)

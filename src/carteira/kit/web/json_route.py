@@ -22,7 +22,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from carteira.kit.values.exact_json import parse_strict_json
-from carteira.kit.web import reading
+from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 
 
@@ -64,19 +64,19 @@ class JsonRoute(APIRoute):
     """A route of ours; every router names it as its `route_class`. No parameter of a query is a list.
 
     Pages that links of messages open take any query: mail programs and providers add names of their own. One that only
-    reads is answered by `kit.web.reading`.
+    reads, or moves money by a lane, is answered by `kit.web.lean_route`.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - as FastAPI's
         """Make a route.
 
         Raises:
-            TypeError: it only reads, and depends on what that has no need of.
+            TypeError: it is lean, and depends on what that has no need of.
         """
         # An operation is called as its function, or by `operation_id` where functions of two modules have one name.
         super().__init__(path, endpoint, **options | {"generate_unique_id_function": lambda route: route.name})
-        if reading.only_reads(self):
-            self.app = reading.ReadingRoute(self, self._take, self._give)
+        if lean_route.is_lean(self):
+            self.app = lean_route.LeanRoute(self, self._take, self._give)
 
     @property
     def is_polled(self) -> bool:

@@ -1,22 +1,27 @@
-"""Routes that only read: answered beside the question of whether who asks still stands as was remembered.
+"""Routes whose dependencies are worked out once: those that only read, and those of the ledger's lanes.
 
 FastAPI works out at each request what a route depends on, and keeps stacks for dependencies that end: that costs more
-than a small read. What a route that reads depends on is worked out once, here, and is little: who asks, what to read
-by, the page that is asked for. A route that reads may be run again: where its person's standing has changed, and where
-its connection to PostgreSQL was dead.
+than a small read, and half of what a debit costs. What such a route depends on is little: who asks, what to read or
+move by, the page that is asked for, a small body.
+
+A route that only reads is answered beside the question of whether who asks still stands as was remembered, and may be
+run again: where its person's standing has changed, and where its connection to PostgreSQL was dead.
 """
 
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi._compat import ModelField
+from fastapi._compat import ModelField, Undefined
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_params_to_args
+from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Depends as DependsMarker
 from fastapi.routing import APIRoute, serialize_response
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -53,6 +58,23 @@ def _everything(dependant: Dependant) -> set[Any]:
     return {dependant.call}.union(*(_everything(inner) for inner in dependant.dependencies))
 
 
+class Lean(access.Marker):
+    """Has a route that writes be answered here; the reason is for the reader."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def lean(why: str) -> DependsMarker:
+    """Say that a route is asked for by thousands and depends on little, and what it writes by."""
+    return DependsMarker(Lean(why))
+
+
+def is_lean(route: APIRoute) -> bool:
+    """Tell whether a route is answered here: it only reads, or says so."""
+    return only_reads(route) or any(isinstance(inner.call, Lean) for inner in route.dependant.dependencies)
+
+
 def only_reads(route: APIRoute) -> bool:
     """Tell whether a route asks for something to read by, and for nothing to write by."""
     if route.methods != {"GET"}:
@@ -69,12 +91,11 @@ def _step_of(dependant: Dependant) -> _Step:
     """Work out a dependency.
 
     Raises:
-        TypeError: it wants what a route that only reads has no need of.
+        TypeError: it wants what a lean route has no need of.
     """
     call = dependant.call
     given = call in _GIVEN
     wants = (
-        dependant.body_params,
         dependant.cookie_params,
         dependant.response_param_name,
         dependant.background_tasks_param_name,
@@ -83,7 +104,7 @@ def _step_of(dependant: Dependant) -> _Step:
     )
     of_call = call if inspect.isfunction(call) else type(call).__call__
     if call is None or any(wants) or not (given or inspect.iscoroutinefunction(of_call)):
-        raise TypeError(f"a route that only reads depends on {call!r}")
+        raise TypeError(f"a lean route depends on {call!r}")
     return _Step(
         call,
         dependant.name,
@@ -122,8 +143,35 @@ async def _solve(step: _Step, request: Request, solved: _Solved) -> dict[str, An
     return values
 
 
-class ReadingRoute:
-    """ASGI: answers a route that only reads."""
+async def _body_of(request: Request) -> object:
+    """Read a body as FastAPI does: JSON where the request says that it is, bytes where not.
+
+    Raises:
+        RequestValidationError: it is no JSON.
+    """
+    body = await request.body()
+    if not body:
+        return Undefined
+    if not _is_json(request.headers.get("content-type", "")):
+        return body
+    try:
+        return await request.json()
+    except json.JSONDecodeError as error:
+        wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": error.msg, "input": {}}
+        raise RequestValidationError([{**wrong, "ctx": {"error": error.msg}}], body=error.doc) from error
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == _JSON:
+        return True
+    message = Message()
+    message["content-type"] = content_type or "text/plain"
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+class LeanRoute:
+    """ASGI: answers a lean route."""
 
     def __init__(
         self,
@@ -134,7 +182,7 @@ class ReadingRoute:
         """Work out what the route depends on; `take` looks at each request before, `give` at its answer.
 
         Raises:
-            TypeError: a route that only reads has no need of it.
+            TypeError: it wants what a lean route has no need of.
         """
         self._route = route
         self._take = take
@@ -142,30 +190,42 @@ class ReadingRoute:
         calls = _everything(route.dependant)
         self._asks_who = access.visitor in calls
         self._by_session = transaction.reading in calls
+        self._only_reads = only_reads(route)
+        self._body = route.dependant.body_params
         self._step = _step_of(route.dependant)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         request = self._take(Request(scope, receive))
+        if self._only_reads:
+            response = await self._read(request)
+        else:
+            body = await _body_of(request) if self._body else None
+            response = await self._answer(request, body)
+        await self._give(request, response)(scope, receive, send)
+
+    async def _read(self, request: Request) -> Response:
         late, again = True, self._by_session  # `Reads` tries again by itself
         while True:
             access.confirms_late(request, late=late)
             try:
-                response = await self._answer(request)
+                return await self._answer(request)
             except access.Overtaken:
                 late = False
             except DatabaseDown:
                 if not again:
                     raise
                 again = False
-            else:
-                break
-        await self._give(request, response)(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, body: object = None) -> Response:
         async with self._visit(request) as visitor, self._read_by(request.app.state.database) as read_by:
             solved = _Solved({access.visitor: visitor} | read_by)
             arguments = await _solve(self._step, request, solved)
+            if self._body:
+                embedded = self._route._embed_body_fields  # noqa: SLF001 - FastAPI hands it to its own solver
+                values, errors = await request_body_to_args(self._body, body, embedded)
+                arguments.update(values)
+                solved.errors += errors
             if solved.errors:
                 raise RequestValidationError(solved.errors)
             answer = await self._step.call(**arguments)

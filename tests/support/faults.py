@@ -1,0 +1,136 @@
+"""Clients that keep on through faults, what they know of their requests, and the faults."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from benchmarks.load import Connection, ConnectionLost, close_all, connect
+from carteira import ledger
+from carteira.embedded import EmbeddedServers
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
+from carteira.ledger import chain
+from tests.support.horizon import pass_horizon
+from tests.support.server import Server
+from tests.support.waiting import until
+
+ROUNDS = int(os.environ.get("CARTEIRA_FAULT_ROUNDS", "1"))
+"""How often each fault happens; `make test-faults` asks for ten."""
+
+CLIENTS = 16
+
+
+@dataclass
+class Journal:
+    """What clients know: each request that they sent by its id, and its answer, or that there was none."""
+
+    requests: dict[str, bytes] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    approval: str = "00"
+
+    @property
+    def approved(self) -> set[str]:
+        return {key for key, code in self.answers.items() if code == self.approval}
+
+    @property
+    def unanswered(self) -> set[str]:
+        return self.requests.keys() - self.answers.keys()
+
+
+class Clients:
+    """Clients that go on through everything: a lost connection is opened again, its request is not repeated."""
+
+    def __init__(self, server: Server, approval: str) -> None:
+        self.server = server
+        self.journal = Journal(approval=approval)
+        self.stop = asyncio.Event()
+
+    def request(self, number: int, key: str) -> bytes:
+        """Write a client's next request, whose id is `key`."""
+        raise NotImplementedError
+
+    def code(self, status: int, body: bytes) -> str | None:
+        """Read an answer; None: it leaves open what became of the request."""
+        raise NotImplementedError
+
+    async def ask(self, connection: Connection, key: str) -> str | None:
+        code = self.code(*await connection.send(self.journal.requests[key]))
+        if code is not None:
+            self.journal.answers[key] = code
+        return code
+
+    async def go_on(self, number: int) -> None:
+        while not self.stop.is_set():
+            try:
+                [connection] = await connect(self.server.url, 1)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            try:
+                while not self.stop.is_set():
+                    key = f"tx-{uuid4()}"
+                    self.journal.requests[key] = self.request(number, key)
+                    await self.ask(connection, key)
+            except ConnectionLost:
+                continue
+            finally:
+                await close_all([connection])
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.go_on(number)) for number in range(CLIENTS)]
+        try:
+            yield
+        finally:
+            self.stop.set()
+            await asyncio.gather(*tasks)
+
+    async def repeat_unanswered(self) -> None:
+        [connection] = await connect(self.server.url, 1)
+        for key in sorted(self.journal.unanswered):
+            await self.ask(connection, key)
+        await close_all([connection])
+
+    async def more_approved(self) -> None:
+        """Wait until a hundred more requests are approved."""
+        least = len(self.journal.approved) + 100
+        await until(lambda: len(self.journal.approved) > least, "the load goes on")
+
+
+async def assert_proven(books: Database) -> None:
+    """Assert that the books balance and that the chain is whole to its end."""
+    await pass_horizon(books)
+    while True:
+        async with books.transaction() as tx:
+            if not await outbox.follow(tx, chain.follower):
+                break
+    async with books.transaction() as tx:
+        assert (await ledger.reconcile(tx)).differences == []
+    async with books.transaction() as tx:
+        async for result in ledger.verify(tx):
+            assert result.findings == []
+
+
+async def kill_a_worker(server: Server, _servers: EmbeddedServers) -> None:
+    victim = server.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+
+
+async def kill_the_server(server: Server, _servers: EmbeddedServers) -> None:
+    workers = server.workers()
+    for process in (server.process.pid, *workers):
+        os.kill(process, signal.SIGKILL)
+    server.process.wait()
+    server.restart()
+
+
+async def kill_postgresql(_server: Server, servers: EmbeddedServers) -> None:
+    servers.postgres.kill()
+    await asyncio.to_thread(servers.postgres.start)
+
+
+FAULTS = [kill_a_worker, kill_the_server, kill_postgresql]
