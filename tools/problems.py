@@ -63,7 +63,9 @@ def _classes_of(module: types.ModuleType) -> list[type]:
 
 
 def _erasers() -> tuple[Any, ...]:
-    return tuple(module.erase_person for module in modules_of(Settings.model_validate({})) if module.erase_person)
+    modules = modules_of(Settings.model_validate({}))
+    hooks = [hook for module in modules for hook in (module.refuse_erasure, module.traces_of_person) if hook]
+    return (*hooks, *(module.erase_person for module in modules if module.erase_person))
 
 
 def _checks() -> tuple[Any, ...]:

@@ -26,6 +26,8 @@ from carteira import (
     transit,
     web,
 )
+from carteira.backup import jobs as backup_jobs
+from carteira.backup.config import BackupConfig
 from carteira.database_state import watched
 from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
@@ -36,11 +38,12 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.ops import garbage, log, metrics
-from carteira.kit.outbound import redis
+from carteira.kit.outbound import objects, redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms, sms_of
 from carteira.kit.outbound.wakes import publisher
 from carteira.kit.security import approvals_jobs, tokens
+from carteira.kit.security.age import Recipients
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.security.rate_limits import Limiter
@@ -145,11 +148,26 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,
         answer_days_kept=settings.idempotency_days,
+        erasure_journal=erasure_journal(settings),
         social_page=web.SOCIAL_PAGE,
         google=_google(settings),
         meta=_meta(settings),
         govbr=_govbr(settings),
     )
+
+
+def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal] | None:
+    """Say how the journal of erasures is opened, if there is one."""
+    if settings.erasure_journal_url is None or settings.backup_recipients is None:
+        return None
+    open_store = objects.opener(settings.erasure_journal_url, aws_endpoint_url=settings.aws_endpoint_url)
+    recipients = Recipients.parse(settings.backup_recipients)
+    return lambda: identity.ErasureJournal(open_store(), recipients)
+
+
+def backup_config(settings: Settings) -> BackupConfig:
+    """Say what backups are made of."""
+    return BackupConfig(settings, credit_config(settings) if "credit" in settings.modules else None)
 
 
 def mailer_of(settings: Settings) -> Mailer:
@@ -332,7 +350,8 @@ def create_app(settings: Settings) -> Application:
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
     """Give the worker's jobs by namespace: the kit's own and the modules'."""
-    return {"kit": approvals_jobs.blueprint} | {module.name: module.jobs for module in modules if module.jobs}
+    own = {"kit": approvals_jobs.blueprint, "backup": backup_jobs.blueprint}
+    return own | {module.name: module.jobs for module in modules if module.jobs}
 
 
 def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:

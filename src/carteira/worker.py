@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
-from carteira.app import blueprints_of, modules_of, observers_of
+from carteira.app import backup_config, blueprints_of, modules_of, observers_of
+from carteira.backup.wal import Archiver
 from carteira.database_state import watched
 from carteira.http_server.worker_status import WorkerStatus, bind
 from carteira.kit.db import jobs, outbox
@@ -77,6 +78,8 @@ async def run(settings: Settings) -> None:
             "looks": following.look(stop),
             **{follower.name: following.follow(follower, stop) for follower in followers},
         }
+        if settings.backup_url is not None and settings.backup_database_url is not None:
+            work["backup"] = Archiver(backup_config(settings), database).run(stop)
         logger.info("worker started", host=settings.worker_host, port=bound.getsockname()[1], followers=len(followers))
         serving = asyncio.create_task(status.serve(), name="status")
         try:

@@ -10,6 +10,7 @@ from carteira.kit.values.clock import clock
 from tests.support import files
 from tests.support.app import RunningApp, jobs_app
 from tests.support.documents import StoredBytes, upload
+from tests.support.people import register
 
 
 @pytest.fixture
@@ -33,7 +34,31 @@ async def test_the_bytes_of_a_deleted_document_go_away(app: RunningApp, stored: 
     person = app.person()
     document_id = (await upload(person, files.pdf(600_000))).json()["id"]
     await person.client.delete(f"/documents/{document_id}", headers=person.headers)
-    assert stored() != before
+    with_it = stored()
+    assert with_it != before
+    clock.advance(timedelta(hours=2))
+    await queue.configure_task("documents:remove_orphans").defer_async(timestamp=0)
+    await work_off(queue, app)
+    assert stored() == with_it, "a backup under way may copy them still"
+    async with app.database.transaction() as tx:
+        (due,) = await tx.scalars(
+            text(
+                "SELECT scheduled_at > now() + interval '23 hours' FROM procrastinate_jobs"
+                " WHERE task_name = 'documents:remove_files' AND status = 'todo'"
+            )
+        )
+        assert due
+        await tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'"))
+    await work_off(queue, app)
+    assert stored() == before
+
+
+async def test_the_bytes_of_an_erased_person_go_away_at_once(app: RunningApp, stored: StoredBytes, queue: App) -> None:
+    await work_off(queue, app)
+    before = stored()
+    person = await register(app)
+    assert (await upload(person, files.pdf(600_000))).status_code == 201
+    assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
     await work_off(queue, app)
     assert stored() == before
 

@@ -23,6 +23,7 @@ EVERY = {
     "ledger:expire_holds": timedelta(seconds=30),
     "ledger:roll_up": timedelta(seconds=30),
     "documents:remove_orphans": timedelta(hours=1),
+    "identity:confirm_erasures": timedelta(hours=1),
     "resellers:close_due_months": timedelta(hours=1),
 }
 """The others run once a day."""

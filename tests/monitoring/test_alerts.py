@@ -256,6 +256,18 @@ def missing_audit(world: World) -> Act:
     return done
 
 
+def old_backup(world: World) -> Act:
+    now = time.time()
+    world.recorded += ["carteira_backup_kept 1.0", f"carteira_backup_made_timestamp_seconds {now - 100_000}"]
+    return done
+
+
+def log_left_behind(world: World) -> Act:
+    now = time.time()
+    world.recorded += ["carteira_backup_log_kept 1.0", f"carteira_backup_log_timestamp_seconds {now - 2_000}"]
+    return done
+
+
 def postgresql_stops(world: World) -> Act:
     world.servers.postgres.stop()
     return lambda: world.buy("123")
@@ -305,6 +317,8 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "AuditTampered": altered_audit,
     "AuditNotVerified": unverified_audit,
     "AuditMissing": missing_audit,
+    "BackupOld": old_backup,
+    "LogNotArchived": log_left_behind,
     # PostgreSQL is down from here on
     "AuthorizerRefusing": postgresql_stops,
     "ErrorsHigh": errors,

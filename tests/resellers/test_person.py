@@ -42,6 +42,7 @@ async def test_a_person_is_erased_when_nothing_is_owed(own_app: RunningApp) -> N
 
     async def erase() -> None:
         async with own_app.database.transaction() as tx:
+            await resellers.refuse_erasure(tx, me.id)
             await resellers.erase_person(tx, me.id)
 
     with pytest.raises(CashbackOwed):
@@ -80,6 +81,7 @@ async def test_erasing_and_registering_at_once_leaves_no_purchase_of_nobody(own_
         async def erase() -> bool:
             try:
                 async with own_app.database.transaction() as tx:
+                    await resellers.refuse_erasure(tx, me.id)  # noqa: B023 - awaited in the same turn
                     await resellers.erase_person(tx, me.id)  # noqa: B023 - awaited in the same turn
             except CashbackOwed:
                 return False

@@ -206,13 +206,14 @@ async def test_a_person_with_a_balance_is_not_erased_and_one_without_is(app: Run
     person, number = await charged(app, 700)
     with pytest.raises(transit.BalanceRemains):
         async with database.transaction() as tx:
-            await transit.erase_person(tx, person.id)
+            await transit.refuse_erasure(tx, person.id)
     async with database.transaction() as tx:
         exported = await transit.export_person(tx, person.id)
     assert exported["cards"][0]["card_number"] == number
     assert exported["cards"][0]["balance"] == 700
     await person.post(f"/transport-cards/{number}/debit", {"amount": 700})
     async with database.transaction() as tx:
+        await transit.refuse_erasure(tx, person.id)
         await transit.erase_person(tx, person.id)
     async with database.transaction() as tx:
         assert await transit.export_person(tx, person.id) == {"cards": [], "rides": []}

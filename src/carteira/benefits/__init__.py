@@ -138,7 +138,13 @@ def module(  # noqa: PLR0913 - what the composition root decides
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
     from carteira.benefits.operations import OPERATIONS
-    from carteira.benefits.people import erase_person, export_person, ids_of_person
+    from carteira.benefits.people import (
+        erase_person,
+        erase_traces,
+        export_person,
+        ids_of_person,
+        traces_of_person,
+    )
     from carteira.benefits.routes import router, transactions
     from carteira.benefits.routes_bulk import router as bulk_router
     from carteira.benefits.routes_employers import router as employer_router
@@ -172,4 +178,6 @@ def module(  # noqa: PLR0913 - what the composition root decides
         bindings=employers.BINDINGS,
         export_person=export_person,
         erase_person=erase_person,
+        traces_of_person=traces_of_person,
+        erase_traces=erase_traces,
     )

@@ -1,6 +1,6 @@
 """Benefits' part of a person: what it holds about them, and what is left once they are erased."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -64,8 +64,27 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id).with_for_update()
     )
+    await _part_from(tx, accounts.all())
+    await employers.forget_member(tx, user_id)
+    await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))
+
+
+async def _part_from(tx: Tx, accounts: Sequence[BenefitAccount]) -> None:
     for account in accounts:
         account.user_id = account.cpf = account.contact = account.name = None
     await tx.flush()
-    await employers.forget_member(tx, user_id)
-    await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))
+
+
+async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+    """Give a person's accounts by id: in an earlier state they may wait for a CPF, unclaimed."""
+    owned = await tx.scalars(select(BenefitAccount.id).where(BenefitAccount.user_id == user_id))
+    return {"accounts": [str(account_id) for account_id in owned]}
+
+
+async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
+    """Part an erased person from the accounts that were theirs."""
+    ids = [UUID(account_id) for account_id in traces["accounts"]]
+    accounts = await tx.scalars(
+        select(BenefitAccount).where(BenefitAccount.id.in_(ids)).order_by(BenefitAccount.id).with_for_update()
+    )
+    await _part_from(tx, accounts.all())

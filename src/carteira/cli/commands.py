@@ -12,10 +12,12 @@ from carteira import __version__
 from carteira.cli import (
     admin,
     audit,
+    backup,
     credit,
     database,
     developer,
     doctor,
+    erasures,
     errors,
     jobs,
     keys,
@@ -60,11 +62,13 @@ for name, group in (
     ("admin", admin.app),
     ("ledger", ledger.app),
     ("audit", audit.app),
+    ("backup", backup.app),
     ("sandbox", sandbox.app),
     ("jobs", jobs.app),
     ("keys", keys.app),
     ("users", users.app),
     ("credit", credit.app),
+    ("erasures", erasures.app),
 ):
     app.add_typer(group, name=name)
 

@@ -50,13 +50,15 @@ class CommandFailed(Exception):
     """A command cannot be carried out; the text says why, in Portuguese."""
 
 
-def sentence_of(error: BaseException, database_url: str | None) -> str | None:
+def sentence_of(error: BaseException, database_url: str | None) -> str | None:  # noqa: PLR0911 - a kind a line
     """Return what to tell the operator of an error; None if it is a fault of the program.
 
     `database_url` is only named by its host, port and database.
     """
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
+    if type(error).__name__ in _BY_NAME:
+        return _BY_NAME[type(error).__name__].format(error)
     if isinstance(error, ValidationError | UnicodeDecodeError | AddressRefused):
         return _of_settings(error)
     chain = list(_chain(error))
@@ -138,6 +140,8 @@ def _of_database(chain: list[BaseException], where: str) -> str | None:
     return _UNREACHABLE.format(where=where) if lost else None
 
 
+_AWAY = "o lugar dos backups, dos documentos ou do diário de eliminações não responde: confira o seu endereço."
+_BY_NAME = {"BackupFailed": "{}.", "BackupDamaged": "{}.", "ObjectsDown": _AWAY, "ErasureJournalDown": _AWAY}
 # By their names: importing the drivers takes longer than most commands.
 _LOST = {"DatabaseDown", "OperationalError", "InterfaceError", "ConnectionDoesNotExistError", "ConnectionTimeout"}
 

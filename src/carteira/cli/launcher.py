@@ -42,6 +42,7 @@ from carteira.settings.production import SANDBOX_TOKEN
 RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
 OWNER = "MIGRATION_DATABASE_URL"
+BACKUP = "BACKUP_DATABASE_URL"
 
 SIGN_IN = "curl -s http://localhost:{port}/auth/login -d username={cpf} -d password={password}"
 CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
@@ -99,6 +100,8 @@ def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
             "WORKER_PORT": str(settings.worker_port if "worker_port" in settings.model_fields_set else _free_port()),
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
         }
+        if endpoints.backup_url and settings.backup_database_url is None:
+            environment[BACKUP] = endpoints.backup_url
         if _has_sandbox(settings):
             environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
         if settings.debug:
@@ -266,7 +269,8 @@ def _supervise(
 ) -> None:
     env = _whole(environment, settings)
     del env[OWNER]  # who serves need not know how to own
-    apps = [_process("servidor", env, "serve"), _process("worker", env, "worker")]
+    serving = {name: value for name, value in env.items() if name != BACKUP}
+    apps = [_process("servidor", serving, "serve"), _process("worker", env, "worker")]
     if _has_sandbox(settings):
         port = environment["BASE_URL_CASHBACK"].rpartition(":")[2]
         apps.append(_process("serviço de cashback", env, "sandbox", "cashback", "--port", port))

@@ -27,8 +27,11 @@ from carteira.credit.ingest import EventSource, SubjectEvent, followers
 from carteira.credit.keys import KMS, KeyFileInvalid, add_key, create_key_file, prepare_key, read_key_file
 from carteira.credit.operations import (
     NotInProduction,
+    export_items,
     export_people,
     generate_people,
+    import_items,
+    is_empty,
     rotate_keys,
     table_answers,
     train_scorecard,
@@ -56,9 +59,12 @@ __all__ = [
     "add_key",
     "count_by_key",
     "create_key_file",
+    "export_items",
     "export_people",
     "followers",
     "generate_people",
+    "import_items",
+    "is_empty",
     "module",
     "prepare_key",
     "read_key_file",
@@ -89,4 +95,6 @@ def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Seq
         ids_of_person=stores.ids_of_person,
         export_person=stores.export_person,
         erase_person=stores.erase_person,
+        traces_of_person=stores.traces_of_person,
+        erase_traces=stores.erase_traces,
     )

@@ -155,9 +155,9 @@ async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOu
     return (await _open(keyring, row)).content if row else None
 
 
-async def erase(tx: Tx, keyring: Keyring, cpf: str) -> None:
-    """Delete a person's base A, whatever its version."""
-    await tx.execute(delete(CreditRecord).where(CreditRecord.person == person_hash(keyring, cpf)))
+async def erase(tx: Tx, person: bytes) -> None:
+    """Delete the base A of a person, by what `person_hash` gives, whatever its version."""
+    await tx.execute(delete(CreditRecord).where(CreditRecord.person == person))
 
 
 async def count_by_key(tx: Tx) -> dict[str, int]:

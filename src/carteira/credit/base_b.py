@@ -6,8 +6,8 @@ kinds of item can join a person's partition. No CPF is in the table. Every write
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -28,6 +28,8 @@ PROFILE = "PROFILE"
 CALL_SECONDS = 4.0
 """Time for one call with its retries; after that base B counts as down."""
 SCAN_SECONDS = 180.0
+FED_AT_ONCE = 32
+"""Items that are written back at the same time."""
 
 _CONTENT = ("birth_date", "age", "age_on", "address", "assets", "income_sources")
 _ABSENT = "ConditionalCheckFailedException"
@@ -294,9 +296,51 @@ class BaseB:
             **more,
         )
 
-    async def erase(self, cpf: str) -> None:
-        """Delete a person's base B, whatever its version."""
-        await self.call("delete_item", Key=self._key(cpf))
+    async def items(self, page_items: int = 1_000) -> AsyncIterator[dict[str, Any]]:
+        """Give every item as the table has it.
+
+        Raises:
+            BaseBDown: DynamoDB does not answer.
+        """
+        more: dict[str, Any] = {}
+        while True:
+            page = await self.call("scan", limit_seconds=SCAN_SECONDS, ConsistentRead=True, Limit=page_items, **more)
+            for item in page["Items"]:
+                yield item
+            if "LastEvaluatedKey" not in page:
+                return
+            more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    async def feed(self, items: AsyncIterable[Mapping[str, Any]]) -> int:
+        """Write items that are not there, or were changed last before these; return how many there were.
+
+        Raises:
+            BaseBDown: DynamoDB does not answer.
+        """
+        fed = 0
+        batch: list[Mapping[str, Any]] = []
+        async for item in items:
+            batch.append(item)
+            if len(batch) == FED_AT_ONCE:
+                await all_of(self._feed(one) for one in batch)
+                batch.clear()
+            fed += 1
+        await all_of(self._feed(one) for one in batch)
+        return fed
+
+    async def _feed(self, item: Mapping[str, Any]) -> None:
+        with suppress(ClientError):  # the condition: a newer one is there
+            await self.call(
+                "put_item",
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR #at < :at",
+                ExpressionAttributeNames={"#at": "updated_at"},
+                ExpressionAttributeValues={":at": item["updated_at"]},
+            )
+
+    async def erase(self, partition: str) -> None:
+        """Delete the base B of a person, by what `partition_of` gives, whatever its version."""
+        await self.call("delete_item", Key={"pk": {"S": partition}, "sk": {"S": PROFILE}})
 
     async def record_outcome(self, cpf: str, *, defaulted: bool) -> None:
         """Note whether the person defaulted within twelve months: what the score is trained to foretell.

@@ -229,10 +229,10 @@ class BaseC:
                     await script(keys=self.keys_of(cpf), args=_arguments(happening, now), client=pipeline)
                 return [bool(changed) for changed in await pipeline.execute()]
 
-    async def erase(self, cpf: str) -> None:
-        """Forget a person."""
+    async def erase(self, keys: Sequence[str]) -> None:
+        """Forget a person, by what `keys_of` gives."""
         async with self._calling() as redis:
-            await redis.unlink(*self.keys_of(cpf))
+            await redis.unlink(*keys)
 
 
 def _arguments(happening: BaseCEvent | None, now: datetime) -> list[str | int]:

@@ -1,6 +1,8 @@
 """What an operator does with credit from the command line: rotate keys, verify the log, export, train, generate."""
 
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from carteira.credit import accesses, base_a, export, keys, synthetic, training
 from carteira.credit.accesses import AccessLogVerification
@@ -82,3 +84,36 @@ async def export_people(  # noqa: PLR0913 - all by name
 def train_scorecard(folder: Path, *, without_age: bool = False) -> Trained:
     """Train a scorecard on an export; its `text` is the file to ship. Raises as `training.train`."""
     return training.train(folder, without=frozenset({"age"}) if without_age else frozenset())
+
+
+async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
+    """Give base B's items as DynamoDB has them, page by page; one that is changed meanwhile comes in either state.
+
+    Raises:
+        BaseBDown: DynamoDB does not answer.
+    """
+    async with Stores(config).aws_only() as stores:
+        async for item in stores.b.items():
+            yield item
+
+
+async def import_items(config: CreditConfig, items: AsyncIterable[Mapping[str, Any]]) -> int:
+    """Write items of an export that are not there, or are older there; return how many were read.
+
+    Raises:
+        BaseBDown: DynamoDB does not answer. Run it again: what was written stays as it is.
+    """
+    async with Stores(config).aws_only() as stores:
+        return await stores.b.feed(items)
+
+
+async def is_empty(config: CreditConfig) -> bool:
+    """Return whether base B has no item.
+
+    Raises:
+        BaseBDown: DynamoDB does not answer.
+    """
+    async with Stores(config).aws_only() as stores:
+        async for _ in stores.b.items(page_items=1):
+            return False
+    return True

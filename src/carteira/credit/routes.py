@@ -190,7 +190,8 @@ async def post_base_c_event(request: Request, cpf: PathCpf, body: BaseCEventIn, 
 )
 async def delete_base_c(request: Request, cpf: PathCpf) -> Response:
     """Esquece o que a base C sabe de um CPF."""
-    await _stores(request).c.erase(cpf)
+    stores = _stores(request)
+    await stores.c.erase(stores.c.keys_of(cpf))
     await _trail(request).act("credit_base_c_erased", _person(request, cpf))
     return Response(status_code=204)
 

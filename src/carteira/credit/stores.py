@@ -16,7 +16,7 @@ from carteira import identity
 from carteira.credit import accesses, base_a
 from carteira.credit.aws import Aws, AwsAccess
 from carteira.credit.base_a import Reader
-from carteira.credit.base_b import BaseB
+from carteira.credit.base_b import BaseB, partition_of
 from carteira.credit.base_c import BaseC, BureauQuery
 from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
@@ -222,9 +222,23 @@ class Stores:
 
         B and C first: if one of them is down nothing is erased, and the whole is tried again.
         """
+        await self.erase_traces(tx, await self.traces_of_person(tx, user_id))
+
+    async def traces_of_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+        """Give what the bases know a person by whose CPF is proven: keyed hashes."""
         cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
+            return {}
+        return {
+            "a": base_a.person_hash(self.keyring, cpf).hex(),
+            "b": partition_of(self.keyring, cpf),
+            "c": self.c.keys_of(cpf),
+        }
+
+    async def erase_traces(self, tx: Tx, traces: Mapping[str, Any]) -> None:
+        """Erase a person from the three bases by these; raises as `erase_person`."""
+        if not traces:
             return
-        await self.b.erase(cpf)
-        await self.c.erase(cpf)
-        await base_a.erase(tx, self.keyring, cpf)
+        await self.b.erase(traces["b"])
+        await self.c.erase(traces["c"])
+        await base_a.erase(tx, bytes.fromhex(traces["a"]))

@@ -33,7 +33,15 @@ from carteira.documents.intake import kept, take_form
 from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
 from carteira.documents.links import make_file_path
-from carteira.documents.maintenance import MasterKeyRotation, count_by_key, remove_orphans, rotate_master_key
+from carteira.documents.maintenance import (
+    MasterKeyRotation,
+    count_by_key,
+    remove_orphans,
+    rotate_master_key,
+    stored_names,
+    stored_since,
+    unreadable_among,
+)
 from carteira.documents.proofs import PAGE as PROOF_PAGE
 from carteira.documents.proofs import check as check_proof
 from carteira.documents.proofs import make as make_proof
@@ -56,7 +64,7 @@ from carteira.documents.service import (
     update,
     versions,
 )
-from carteira.documents.storage import opener
+from carteira.documents.storage import Storage, opener
 from carteira.documents.upload import MAX_BODY_BYTES, MAX_FILE_BYTES, UPLOAD_SECONDS, StoredFile
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
@@ -82,6 +90,7 @@ __all__ = [
     "MasterKeyRing",
     "MasterKeyRotation",
     "Proof",
+    "Storage",
     "StoredFile",
     "TooManyDocuments",
     "Vault",
@@ -90,6 +99,7 @@ __all__ = [
     "count_by_key",
     "erase_person",
     "export_person",
+    "folder_in",
     "kept",
     "key_file_in",
     "listed",
@@ -107,7 +117,10 @@ __all__ = [
     "rotate_master_key",
     "scanner_answers",
     "storage_answers",
+    "stored_names",
+    "stored_since",
     "take_form",
+    "unreadable_among",
     "update",
     "versions",
 ]
@@ -128,6 +141,11 @@ async def scanner_answers(url: str) -> bool:
 async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
     """Know nobody's name."""
     return None
+
+
+def folder_in(home: Path) -> Path:
+    """Say where documents lie in development."""
+    return home / "documents"
 
 
 def key_file_in(home: Path) -> Path:
@@ -154,7 +172,7 @@ def module(  # noqa: PLR0913 - one argument per setting
     from carteira.documents.scanner import Scanner
 
     vault = Vault(
-        url or (home / "documents").as_uri(),
+        url or folder_in(home).as_uri(),
         key_file or key_file_in(home),
         create_key,
         aws_endpoint_url,

@@ -12,8 +12,10 @@ from carteira.documents import metrics
 from carteira.documents.errors import FileDamaged
 from carteira.documents.keys import MasterKeyMissing, MasterKeyRing
 from carteira.documents.models import DocumentVersion
-from carteira.documents.service import wrapping_context
-from carteira.documents.storage import Storage
+from carteira.documents.sealing import FileSealer
+from carteira.documents.service import REMOVE_FILES, wrapping_context
+from carteira.documents.storage import Storage, segment_name
+from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.progress import Progress, no_progress
@@ -24,8 +26,6 @@ ORPHAN_AGE = timedelta(hours=1)
 """How old a stored version must be to be an orphan: an upload under way has no row yet."""
 SUSPICIOUS = 100
 """From so many orphans on, more than half of what is stored being orphans means the wrong database, and not orphans."""
-
-"""Told how many are done, and of how many."""
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,8 @@ async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, t
 async def remove_orphans(database: Database, storage: Storage) -> int:
     """Remove stored versions that no row knows and that are old enough; give how many.
 
-    An upload whose server died leaves one behind. When far too much looks orphaned nothing is removed.
+    An upload whose server died leaves one behind. What a deletion left is removed by its own job, in its own time. When
+    far too much looks orphaned nothing is removed.
     """
     newest: dict[UUID, datetime] = {}
     async for version_id, stored_at in storage.versions():
@@ -130,6 +131,7 @@ async def remove_orphans(database: Database, storage: Storage) -> int:
         batch = settled[start : start + BATCH]
         async with database.transaction() as tx:
             known = set(await tx.scalars(select(DocumentVersion.id).where(DocumentVersion.id.in_(batch))))
+            known |= {UUID(left) for args in await jobs.waiting(tx, REMOVE_FILES) for left in args["version_ids"]}
         orphans += [version_id for version_id in batch if version_id not in known]
     if len(orphans) >= SUSPICIOUS and len(orphans) * 2 > len(newest):
         log.error("orphans left alone: more than half of what is stored", orphans=len(orphans), stored=len(newest))
@@ -138,3 +140,34 @@ async def remove_orphans(database: Database, storage: Storage) -> int:
         await storage.remove(version_id)
         metrics.removed_orphans.inc()
     return len(orphans)
+
+
+async def stored_since(tx: Tx, since: datetime) -> list[UUID]:
+    """Return the versions that were uploaded since an instant, oldest first."""
+    query = select(DocumentVersion.id).where(DocumentVersion.uploaded_at >= since).order_by(DocumentVersion.id)
+    return list(await tx.scalars(query))
+
+
+async def stored_names(tx: Tx) -> set[str]:
+    """Return the names in storage of the segments of every version that there is."""
+    rows = await tx.execute(select(DocumentVersion.id, DocumentVersion.segments))
+    return {segment_name(version_id, index) for version_id, segments in rows.tuples() for index in range(segments)}
+
+
+async def unreadable_among(tx: Tx, ring: MasterKeyRing, storage: Storage, newest: int) -> list[UUID]:
+    """Open the newest versions that there are, so many at most; return those that do not open.
+
+    Raises:
+        StorageDown: the store does not answer.
+    """
+    unreadable = []
+    rows = await tx.scalars(select(DocumentVersion).order_by(DocumentVersion.id.desc()).limit(newest))
+    for row in rows.all():
+        try:
+            data_key = ring.unwrap(row.key_id, row.wrapped_key, wrapping_context(row.document_id, row.id))
+            sealer = FileSealer(row.document_id, row.id, data_key)
+            for index in range(row.segments):
+                sealer.open(index, await storage.get(row.id, index), last=index == row.segments - 1)
+        except (FileDamaged, MasterKeyMissing):
+            unreadable.append(row.id)
+    return unreadable

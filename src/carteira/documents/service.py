@@ -35,6 +35,10 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.ids import uuid7
 
+REMOVE_FILES = "documents:remove_files"
+KEPT_FOR_BACKUPS = timedelta(days=1)
+"""For how long the sealed bytes of a deleted document stay: a backup copies them after the rows that name them. What is
+an erased person's goes at once."""
 MAX_DOCUMENTS = 200
 MAX_VERSIONS = 50
 REMIND_DAYS = (30, 7, 1)
@@ -334,21 +338,21 @@ async def update(  # noqa: PLR0913 - a document's parts
 
 
 async def remove(tx: Tx, user_id: UUID, document_id: UUID) -> None:
-    """Delete a person's document: its keys go with this transaction, its sealed bytes soon after.
+    """Delete a person's document: its keys go with this transaction, its sealed bytes a day after.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
     """
     await _own(tx, user_id, document_id, lock=True)
-    await _remove(tx, [document_id])
+    await _remove(tx, [document_id], bytes_at=clock.now() + KEPT_FOR_BACKUPS)
 
 
-async def _remove(tx: Tx, document_ids: Sequence[UUID]) -> None:
+async def _remove(tx: Tx, document_ids: Sequence[UUID], *, bytes_at: datetime | None = None) -> None:
     stored = await tx.scalars(select(DocumentVersion.id).where(DocumentVersion.document_id.in_(document_ids)))
     version_ids = [str(version_id) for version_id in stored]
     await tx.execute(delete(Document).where(Document.id.in_(document_ids)))
     if version_ids:
-        await jobs.defer(tx, "documents:remove_files", version_ids=version_ids)
+        await jobs.defer(tx, REMOVE_FILES, scheduled_at=bytes_at, version_ids=version_ids)
 
 
 async def current_version(tx: Tx, user_id: UUID, document_id: UUID, number: int | None = None) -> UUID:

@@ -4,29 +4,24 @@ A version's segments are small objects under its id (`<version>/0000`, `<version
 disk and on S3, no multipart upload to be left dangling, and no more than one segment in memory.
 """
 
-import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-import httpx
 import structlog
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, S3Store
 
 from carteira.documents.errors import FileDamaged, StorageDown
+from carteira.kit.outbound import objects
+from carteira.kit.outbound.objects import ObjectsDown, ObjectStore
 
 T = TypeVar("T")
-EMBEDDED_CREDENTIALS = "embedded"
 log = structlog.get_logger(__name__)
 
 
-def _key(version_id: UUID, index: int) -> str:
+def segment_name(version_id: UUID, index: int) -> str:
+    """Return the name of a segment in storage."""
     return f"{version_id.hex}/{index:04d}"
 
 
@@ -38,20 +33,19 @@ async def _guarded(work: Coroutine[Any, Any, T]) -> T:
         StorageDown: the store cannot be reached or refuses.
     """
     try:
-        return await work
+        return await objects.guarded(work)
     except FileNotFoundError as error:
         raise FileDamaged from error
-    except (BaseError, OSError) as error:
-        log.warning("storage down", error=type(error).__name__)
+    except ObjectsDown as error:
         raise StorageDown from error
 
 
 class Storage:
     """Sealed segments by version and number."""
 
-    def __init__(self, store: LocalStore | S3Store, folder: Path | None = None) -> None:
-        self._store = store
-        self._folder = folder
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+        self._store = objects.store
 
     async def put(self, version_id: UUID, index: int, sealed: bytes) -> None:
         """Store a segment.
@@ -59,7 +53,7 @@ class Storage:
         Raises:
             StorageDown: it could not be stored.
         """
-        await _guarded(self._store.put_async(_key(version_id, index), sealed, use_multipart=False))
+        await _guarded(self._store.put_async(segment_name(version_id, index), sealed, use_multipart=False))
 
     async def get(self, version_id: UUID, index: int) -> bytes:
         """Give a segment.
@@ -68,15 +62,12 @@ class Storage:
             FileDamaged: it is gone.
             StorageDown: the store does not answer.
         """
-        found = await _guarded(self._store.get_async(_key(version_id, index)))
+        found = await _guarded(self._store.get_async(segment_name(version_id, index)))
         return bytes(await _guarded(found.bytes_async()))
 
     async def settle(self, version_id: UUID, segments: int) -> None:
         """Make a version's segments survive a power cut: S3 does by itself, a disk has to be told."""
-        if self._folder is not None:
-            paths = [self._folder / _key(version_id, index) for index in range(segments)]
-            folders = [paths[0].parent, self._folder]
-            await _guarded(asyncio.to_thread(_sync, [*paths, *folders]))
+        await _guarded(self.objects.settle([segment_name(version_id, index) for index in range(segments)]))
 
     async def remove(self, version_id: UUID) -> None:
         """Remove all segments of a version; harmless when there is none.
@@ -112,18 +103,7 @@ class Storage:
 
     async def answers(self) -> bool:
         """Tell whether the store answers."""
-        async for _ in self._store.list("00000000000000000000000000000000/"):
-            break
-        return True
-
-
-def _sync(paths: list[Path]) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return await self.objects.answers()
 
 
 def opener(url: str, *, aws_endpoint_url: str | None) -> Callable[[], Storage]:
@@ -132,51 +112,5 @@ def opener(url: str, *, aws_endpoint_url: str | None) -> Callable[[], Storage]:
     Raises:
         ValueError: another scheme, or no folder or bucket in it.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        folder = Path(unquote(parts.path))
-        return lambda: _open_folder(folder)
-    if parts.scheme == "s3" and parts.netloc:
-        return lambda: _open_bucket(parts.netloc, parts.path.strip("/"), aws_endpoint_url)
-    raise ValueError("DOCUMENTS_URL is file:///a/folder or s3://bucket/prefix")
-
-
-def _open_folder(folder: Path) -> Storage:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Storage(LocalStore(folder, automatic_cleanup=True), folder)
-
-
-def _open_bucket(bucket: str, prefix: str, endpoint: str | None) -> Storage:
-    """Open a bucket; credentials come from where AWS's tools look for them (environment, instance, container).
-
-    The embedded server checks none: with an endpoint of our own and no credentials around, any do.
-    """
-    timeouts = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
-    retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
-    if endpoint is None:
-        return Storage(S3Store(bucket, prefix=prefix or None, client_options=timeouts, retry_config=retry))  # type: ignore[arg-type] # plain dicts are its TypedDicts
-    embedded = "AWS_ACCESS_KEY_ID" not in os.environ
-    credentials = {"access_key_id": EMBEDDED_CREDENTIALS, "secret_access_key": EMBEDDED_CREDENTIALS} if embedded else {}
-    if embedded:
-        _make_bucket(endpoint, bucket)
-    return Storage(
-        S3Store(
-            bucket,
-            prefix=prefix or None,
-            endpoint=endpoint,
-            region=os.environ.get("AWS_REGION", "us-east-1"),
-            client_options={**timeouts, "allow_http": endpoint.startswith("http://")},  # type: ignore[arg-type] # as above
-            retry_config=retry,  # type: ignore[arg-type] # as above
-            **credentials,  # type: ignore[arg-type] # as above
-        )
-    )
-
-
-def _make_bucket(endpoint: str, bucket: str) -> None:
-    """Make a bucket on the embedded server, which wants to see a signature and checks none."""
-    signature = (
-        f"AWS4-HMAC-SHA256 Credential={EMBEDDED_CREDENTIALS}/20260101/us-east-1/s3/aws4_request, "
-        "SignedHeaders=host, Signature=0"
-    )
-    with suppress(httpx.HTTPError):
-        httpx.put(f"{endpoint.rstrip('/')}/{bucket}", headers={"authorization": signature}, timeout=5)
+    open_store = objects.opener(url, aws_endpoint_url=aws_endpoint_url)
+    return lambda: Storage(open_store())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DATABASE = "carteira"
 OWNER = "carteira"
 SERVICE = "carteira_app"
+BACKUP = "carteira_backup"
 SUPERUSER = "postgres"
 EXTENSIONS = ("pg_trgm", "unaccent", "btree_gist", "vector")
 
@@ -84,6 +85,11 @@ class PostgresServer(Server):
     def owner_url(self) -> str:
         """The application's database, as its owner."""
         return f"postgresql://{OWNER}:{self._home.password(OWNER)}@{HOST}:{self.port}/{DATABASE}"
+
+    @property
+    def backup_url(self) -> str:
+        """The application's database, as the role that makes backups: it replicates, and reads everything."""
+        return f"postgresql://{BACKUP}:{self._home.password(BACKUP)}@{HOST}:{self.port}/{DATABASE}"
 
     @property
     def superuser_url(self) -> str:
@@ -172,6 +178,9 @@ class PostgresServer(Server):
                     self._provision(connection, port)
                 if connection.execute("SELECT pg_is_in_recovery()").fetchone() != (True,):  # a replica's are there
                     self._see_to_role(connection, SERVICE)  # a home of a former release has none
+                    self._see_to_role(connection, BACKUP)
+                    connection.execute("ALTER ROLE carteira_backup REPLICATION")
+                    connection.execute("GRANT pg_read_all_data TO carteira_backup")
                 return connection.info.parameter_status("server_version")
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):

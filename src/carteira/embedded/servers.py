@@ -25,6 +25,7 @@ class Endpoints:
         database_url: PostgreSQL, the database ``carteira`` as the role that serves, which owns nothing.
         owner_url: The same as its owner, who migrates and grants and is no superuser.
         superuser_url: PostgreSQL, the maintenance database as superuser.
+        backup_url: The same as the role that makes backups.
         redis_url: Valkey.
         aws_endpoint_url: DynamoDB and S3; any credentials do.
         smtp_url: Mail, kept in ``maildir``.
@@ -34,6 +35,7 @@ class Endpoints:
     database_url: str = ""
     owner_url: str = ""
     superuser_url: str = ""
+    backup_url: str = ""
     redis_url: str = ""
     aws_endpoint_url: str = ""
     smtp_url: str = ""
@@ -126,6 +128,7 @@ class EmbeddedServers:
             database_url=self.postgres.database_url if "postgres" in started else "",
             owner_url=self.postgres.owner_url if "postgres" in started else "",
             superuser_url=self.postgres.superuser_url if "postgres" in started else "",
+            backup_url=self.postgres.backup_url if "postgres" in started else "",
             redis_url=self.redis.url if "redis" in started else "",
             aws_endpoint_url=self.aws.url if "aws" in started else "",
             smtp_url=self.mail.url if "mail" in started else "",

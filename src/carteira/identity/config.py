@@ -1,9 +1,11 @@
 """What the composition root hands to identity."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from carteira.identity.erasures import ErasureJournal
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
 from carteira.kit.security.sealing import Sealer
@@ -83,6 +85,8 @@ class IdentityConfig:
     """How many days answers under an idempotency key are kept whole."""
     session_days_kept: int = 90
     """How many days sessions are kept after they ended."""
+    erasure_journal: Callable[[], ErasureJournal] | None = None
+    """Opens what erasures are written down in, outside of the database; None: nowhere."""
     social_page: str = ""
     """Where a browser that set out on a page comes back to, with `{provider}` in it; empty: none does."""
     google: GoogleConfig | None = None

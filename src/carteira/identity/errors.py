@@ -440,3 +440,10 @@ class ClaimForPeopleOnly(Forbidden):
 
     code = "claim_for_people_only"
     detail = "Esta permissão é só para pessoas: um cliente (máquina) não pode tê-la."
+
+
+class ErasureJournalDown(DependencyDown):
+    """What erasures are written down in, outside of the database, does not answer."""
+
+    code = "erasure_journal_down"
+    detail = "O diário de eliminações está fora do ar. Tente de novo em instantes."

@@ -18,6 +18,7 @@ from carteira.identity.recovery import service as recovery
 from carteira.identity.sessions import service as sessions
 from carteira.identity.signin import service
 from carteira.identity.social import service as social
+from carteira.identity.users import service as people
 from carteira.identity.users.export import export_daily
 from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db import jobs
@@ -54,6 +55,7 @@ def make_blueprint(config: IdentityConfig) -> Blueprint:
     _add_upkeep(blueprint, config)
     _add_audit(blueprint, config)
     _add_answers(blueprint, config)
+    _add_erasures(blueprint, config)
     return blueprint
 
 
@@ -208,6 +210,16 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             await passkeys.forget_old(tx)
             await social.forget_old(tx)
             await clients.forget_old(tx)
+
+
+def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:
+    """Add what makes up for a journal of erasures that was away after a commit."""
+
+    @blueprint.periodic(cron="23 * * * *")
+    @blueprint.task(name="confirm_erasures", queueing_lock="identity.confirm_erasures", pass_context=True)
+    async def confirm_erasures(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        if config.erasure_journal is not None:
+            await people.confirm_erasures(context.additional_context["database"], config.erasure_journal())
 
 
 def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from carteira.identity.config import IdentityConfig
+from carteira.identity.erasures import ErasureJournal
 from carteira.identity.proof.service import CpfFollower
 from carteira.identity.sessions.cookies import SessionCookies
 from carteira.identity.sessions.standing import SessionStandings
@@ -25,6 +26,7 @@ from carteira.kit.web.access import Principal
 
 Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
 Eraser = Callable[[Tx, UUID], Awaitable[None]]
+TraceEraser = Callable[[Tx, Mapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class Runtime:
     """What stands for a name that nobody has."""
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
+    refusals: Sequence[Eraser] = ()
+    """What stands in the way of an erasure."""
+    tracers: Mapping[str, Exporter] = field(default_factory=dict)
+    """Under what the modules keep a person."""
+    trace_erasers: Mapping[str, TraceEraser] = field(default_factory=dict)
+    journal: ErasureJournal | None = None
+    """Where erasures are written down outside of the database."""
     looks: Mapping[str, str] = field(default_factory=dict)
     """What a person is told that others saw, by the action in the audit."""
     ids_of: Sequence[IdsOf] = ()

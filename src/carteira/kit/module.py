@@ -60,5 +60,12 @@ class Module:
     follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None
     """Keeps a person's CPF in the module's own rows as it is now (None: they have none any more), in the transaction
     that changes it."""
+    refuse_erasure: Callable[[Tx, UUID], Awaitable[None]] | None = None
+    """Raises `Conflict` while balances or holds of a person remain, and has none arrive until the transaction ends."""
     erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None
-    """Erases the person's data in the module (LGPD art. 18, VI); raises `Conflict` while balances or holds remain."""
+    """Erases the person's data in the module (LGPD art. 18, VI), whatever balance is left."""
+    traces_of_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
+    """The ids and keyed hashes, JSON-ready, under which the module keeps a person whom the user's id may not lead to in
+    an earlier state of the stores."""
+    erase_traces: Callable[[Tx, Mapping[str, Any]], Awaitable[None]] | None = None
+    """Erases what the module keeps under such traces; again it changes nothing."""

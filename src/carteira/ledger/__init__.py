@@ -169,7 +169,7 @@ def module() -> Module:
     """Hand the ledger's routes and jobs to the composition root."""
     from carteira.ledger.jobs import blueprint
     from carteira.ledger.operations import OPERATIONS
-    from carteira.ledger.people import erase_person, export_person
+    from carteira.ledger.people import erase_person, export_person, refuse_erasure
     from carteira.ledger.routes import router
 
     return Module(
@@ -180,5 +180,6 @@ def module() -> Module:
         observe=checks.observe,
         operations=OPERATIONS,
         export_person=export_person,
+        refuse_erasure=refuse_erasure,
         erase_person=erase_person,
     )

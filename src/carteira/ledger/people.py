@@ -44,10 +44,8 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     }
 
 
-async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Make a person's accounts nobody's; entries and postings stay, and with them every proof.
-
-    The accounts are locked, so that nothing arrives between the look and the commit.
+async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
+    """Lock a person's accounts, so that nothing arrives between the look and the commit.
 
     Raises:
         MoneyRemains: a balance or a hold is left.
@@ -57,4 +55,8 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     )
     if any(account.balance != 0 or account.held != 0 for account in accounts):
         raise MoneyRemains
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Make a person's accounts nobody's; entries and postings stay, and with them every proof."""
     await tx.execute(update(LedgerAccount).where(LedgerAccount.owner_id == user_id).values(owner_id=None))

@@ -38,7 +38,16 @@ from carteira.resellers.queries import (
     own_sales,
 )
 from carteira.resellers.registration import register as become_reseller
-from carteira.resellers.resellers import CLAIM, erase_person, export_person, follow_cpf, ids_of_person
+from carteira.resellers.resellers import (
+    CLAIM,
+    erase_person,
+    erase_traces,
+    export_person,
+    follow_cpf,
+    ids_of_person,
+    refuse_erasure,
+    traces_of_person,
+)
 from carteira.resellers.schemas import Code as PurchaseCode
 from carteira.resellers.schemas import MonthOut, PurchaseChangeIn, PurchaseIn, PurchaseWithCashbackOut, TypedBusinessDay
 from carteira.resellers.seed import remove_reseller, seed, seed_reseller
@@ -119,5 +128,8 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
         ids_of_person=ids_of_person,
         export_person=export_person,
         follow_cpf=follow_cpf,
+        refuse_erasure=refuse_erasure,
         erase_person=erase_person,
+        traces_of_person=traces_of_person,
+        erase_traces=erase_traces,
     )

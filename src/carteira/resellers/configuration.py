@@ -4,7 +4,7 @@ What is valid from a month holds for purchases dated in that month and later, un
 month's rules never change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from itertools import groupby
 from uuid import UUID
@@ -259,6 +259,16 @@ async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
     if found is None:
         raise AutoApprovalNotFound
     await audit.record(tx, "auto_approval_removed", subject=subject, approval_id=str(approval_id))
+
+
+async def ids_of_cpf(tx: Tx, cpf: str) -> Sequence[UUID]:
+    """Return the ids of what the configuration says of a CPF."""
+    return (await tx.scalars(select(AutoApproval.id).where(AutoApproval.cpf == cpf))).all()
+
+
+async def forget(tx: Tx, ids: Collection[UUID]) -> None:
+    """Erase parts of the configuration by their ids."""
+    await tx.execute(delete(AutoApproval).where(AutoApproval.id.in_(ids)))
 
 
 async def forget_cpf(tx: Tx, cpf: str) -> None:

@@ -230,10 +230,8 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     }
 
 
-async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Take the person out of the reseller (LGPD art. 18, VI): CPF and user go, purchases stay under the reseller's id.
-
-    Texts that operators wrote about the person's purchases go as well.
+async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
+    """Lock the person's reseller and what it has to spend.
 
     Raises:
         CashbackOwed: there is cashback to spend, or a purchase in an open month that may earn some.
@@ -253,8 +251,38 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     )
     if promised or book.account(row.account_id).balance:
         raise CashbackOwed
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Take the person out of the reseller (LGPD art. 18, VI): CPF and user go, purchases stay under the reseller's id.
+
+    Texts that operators wrote about the person's purchases go as well.
+    """
+    row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id).with_for_update(key_share=True))
+    if row is None:
+        return
     if (cpf := await identity.proven_cpf(tx, user_id)) is not None:  # what is kept under a CPF is its person's to erase
         await configuration.forget_cpf(tx, cpf)
+    await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
+    await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
+    row.user_id, row.cpf = None, None
+    await tx.flush()
+
+
+async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
+    """Give the person's reseller, and the rules that name their CPF, by id."""
+    reseller_id = await tx.scalar(select(Reseller.id).where(Reseller.user_id == user_id))
+    cpf = await identity.proven_cpf(tx, user_id)
+    rules = [] if reseller_id is None or cpf is None else await configuration.ids_of_cpf(tx, cpf)
+    return {"reseller": None if reseller_id is None else str(reseller_id), "rules": [str(rule) for rule in rules]}
+
+
+async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
+    """Take a person out of the reseller and the rules that were theirs."""
+    await configuration.forget(tx, [UUID(rule) for rule in traces["rules"]])
+    row = await tx.get(Reseller, UUID(traces["reseller"]), with_for_update=True) if traces["reseller"] else None
+    if row is None or (row.user_id is None and row.cpf is None):
+        return
     await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
     await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
     row.user_id, row.cpf = None, None

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, RedisDsn, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules
+from carteira.settings.backups import BackupSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
@@ -63,7 +64,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BaseSettings):
+class Settings(BackupSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)

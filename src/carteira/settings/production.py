@@ -83,6 +83,8 @@ def _unset(settings: "Settings") -> Iterator[str]:
         names += ["credit_key_file"]
     if "transit" in settings.modules:
         names += ["recharge_without_payment"]
+    if settings.backup_url is not None:
+        names += ["erasure_journal_url"]
     yield from (f"{name.upper()} precisa ser definida" for name in names if getattr(settings, name) is None)
     yield from (
         f"{name.upper()} precisa ser definida (um número de centavos, ou none)" for name in settings.limits_not_said()

@@ -4,11 +4,12 @@ A setting that is misread is found out as a process starts, and not when the fir
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from urllib.parse import SplitResult, urlsplit
 
+from carteira.kit.security.age import Recipients
 from carteira.kit.values.networks import TrustedProxies
 
 WEB = ("http", "https")
@@ -62,6 +63,25 @@ def storage(text: str) -> str:
     if not (is_folder or is_bucket) or parts.query or parts.fragment:
         raise ValueError("deve ser file:///pasta ou s3://balde/prefixo")
     return text
+
+
+def public_keys(text: str) -> str:
+    """Return public keys of the age format, comma-separated.
+
+    Raises:
+        ValueError: one is none.
+    """
+    Recipients.parse(text)
+    return text
+
+
+def backup_faults(backup_url: str | None, journal_url: str | None, recipients: str | None) -> Iterator[str]:
+    """Name what backups and the journal of erasures lack."""
+    for name, url in (("BACKUP_URL", backup_url), ("ERASURE_JOURNAL_URL", journal_url)):
+        if url is not None and recipients is None:
+            yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
+    if backup_url is not None and backup_url == journal_url:
+        yield "ERASURE_JOURNAL_URL precisa ser outro lugar que BACKUP_URL: quem perde um não perde o outro"
 
 
 def sender(text: str) -> str:

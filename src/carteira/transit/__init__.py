@@ -49,7 +49,18 @@ from carteira.transit.queries import (
     rides,
 )
 from carteira.transit.seed import seed
-from carteira.transit.service import Card, block, cancel, debit, erase_person, issue, recharge, tell_reversed, unblock
+from carteira.transit.service import (
+    Card,
+    block,
+    cancel,
+    debit,
+    erase_person,
+    issue,
+    recharge,
+    refuse_erasure,
+    tell_reversed,
+    unblock,
+)
 from carteira.transit.taps import ClockBounds, TapResult, account_for, forgive_reversed, refuse_reversal
 from carteira.transit.waiting import observe
 
@@ -83,6 +94,7 @@ __all__ = [
     "issue",
     "module",
     "recharge",
+    "refuse_erasure",
     "rides",
     "seed",
     "unblock",
@@ -115,5 +127,6 @@ def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module
         lifespan=lifespan,
         observe=observe,
         export_person=export_person,
+        refuse_erasure=refuse_erasure,
         erase_person=erase_person,
     )

@@ -379,26 +379,35 @@ def count(kind: str, amount: int) -> None:
     metrics.moved_centavos.labels(kind).inc(amount)
 
 
-async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Part a person from their cards and rides; cards are cancelled, money that moved stays under the cards' ids.
+async def _cards_of_person(tx: Tx, user_id: UUID) -> Sequence[TransportCard]:
+    await _take_turns(tx, user_id)
+    cards = await tx.scalars(
+        select(TransportCard)
+        .where(TransportCard.user_id == user_id)
+        .order_by(TransportCard.id)
+        .with_for_update(key_share=True)
+    )
+    return cards.all()
 
-    What was still owed stays in the books as owed by nobody (LGPD art. 16, I: the entries are kept by law).
+
+async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
+    """Lock a person's cards and their accounts.
 
     Raises:
         BalanceRemains: a card has a balance or something held.
     """
-    await _take_turns(tx, user_id)
-    cards = (
-        await tx.scalars(
-            select(TransportCard)
-            .where(TransportCard.user_id == user_id)
-            .order_by(TransportCard.id)
-            .with_for_update(key_share=True)
-        )
-    ).all()
+    cards = await _cards_of_person(tx, user_id)
     book = await ledger.lock(tx, [card.account_id for card in cards])
     if any(account.balance or account.held for account in book.accounts.values()):
         raise BalanceRemains
+
+
+async def erase_person(tx: Tx, user_id: UUID) -> None:
+    """Part a person from their cards and rides; cards are cancelled, money that moved stays under the cards' ids.
+
+    What was still owed stays in the books as owed by nobody (LGPD art. 16, I: the entries are kept by law).
+    """
+    cards = await _cards_of_person(tx, user_id)
     for card in cards:
         await ledger.assign_owner(tx, holder_id=card.id, owner_id=None)
         card.user_id = None

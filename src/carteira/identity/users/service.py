@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from carteira.identity.config import GENERATED_PASSWORD_DAYS
 from carteira.identity.contacts import service as contacts
 from carteira.identity.contacts.points import KINDS, Kind
+from carteira.identity.erasures import ErasureJournal
 from carteira.identity.errors import (
     CpfIsFixed,
     CpfTaken,
@@ -49,7 +51,8 @@ from carteira.identity.users import passwords
 from carteira.identity.users.queries import PersonView, person
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
-from carteira.kit.db.session import Tx, locked
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx, after_commit, locked
 from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import Gains, MustWait
 from carteira.kit.security.rate_limits import (
@@ -406,6 +409,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
         LastAdministrator: nobody would be left who administrates.
         Conflict: a module still holds money of theirs.
         RecentSignInRequired: it wants a recent sign-in.
+        ErasureJournalDown: it could not be written down. After the commit that is raised too, and the person is erased.
     """
     require_self_or(who, user_id, "users:write")
     user = await live(tx, user_id)
@@ -426,6 +430,56 @@ async def erase_demo_person(tx: Tx, runtime: Runtime, user_id: UUID, *, actor: A
 
 
 async def _erase(tx: Tx, runtime: Runtime, user: User, *, actor: Actor) -> None:
+    user_id = user.id
+    for refuse in runtime.refusals:
+        await refuse(tx, user_id)
+    entry = None
+    if runtime.journal is not None:
+        traces = {name: await traces_of(tx, user_id) for name, traces_of in runtime.tracers.items()}
+        entry = await runtime.journal.intend(user_id, traces)
+    await _empty(tx, runtime, user, actor=actor)
+    if runtime.journal is not None and entry is not None:
+        after_commit(tx, partial(runtime.journal.confirm, entry))
+
+
+async def erase_again(tx: Tx, runtime: Runtime, user_id: UUID, traces: Mapping[str, Any], *, actor: Actor) -> bool:
+    """Erase in a restored database whom the journal says to be erased, whatever balance they have there.
+
+    Return whether there was a person to erase; what the modules keep under the traces goes in either case.
+    """
+    user = await locked(tx, User, user_id)
+    if user is not None and user.erased_at is not None:
+        user = None
+    if user is not None:
+        await _empty(tx, runtime, user, actor=actor)
+    for name, kept in traces.items():
+        if name in runtime.trace_erasers:
+            await runtime.trace_erasers[name](tx, kept)
+    return user is not None
+
+
+async def confirm_erasures(database: Database, journal: ErasureJournal) -> int:
+    """Confirm in the journal the erasures that were committed and not confirmed since; return how many.
+
+    Those that were not committed stay as they are: in a restored database that is not known of any.
+
+    Raises:
+        ErasureJournalDown: it does not answer.
+    """
+    waiting = [entry for entry in await journal.entries() if not entry.confirmed]
+    async with database.transaction() as tx:
+        erased = set(
+            await tx.scalars(
+                select(User.id).where(User.id.in_({entry.user_id for entry in waiting}), User.erased_at.is_not(None))
+            )
+        )
+    committed = [entry for entry in waiting if entry.user_id in erased]
+    for entry in committed:
+        await journal.confirm(entry)
+    return len(committed)
+
+
+async def _empty(tx: Tx, runtime: Runtime, user: User, *, actor: Actor) -> None:
     user_id = user.id
     for erase in runtime.erasers.values():
         await erase(tx, user_id)

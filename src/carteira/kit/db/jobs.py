@@ -67,6 +67,12 @@ async def defer(
     )
 
 
+async def waiting(tx: Tx, task: str) -> list[dict[str, Any]]:
+    """Return the arguments of the jobs of a task that have not begun, due or not."""
+    statement = text("SELECT args FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo'")
+    return list(await tx.scalars(statement, {"task": task}))
+
+
 def letter_id(context: JobContext, to: str) -> str:
     """Return the id of a letter that a job sends to an address: the same one when the job runs again.
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Select,
     Text,
     cast,
+    delete,
     func,
     literal,
     select,
@@ -148,6 +149,11 @@ async def follow(tx: Tx, follower: Follower) -> int:
         await follower.handle(tx, rows)
         place.xid, place.last_id, place.moved_at = rows[-1]["xid"], rows[-1]["id"], func.now()
     return len(rows)
+
+
+async def begin_again(tx: Tx, prefix: str) -> None:
+    """Have the followers whose names begin so read everything again."""
+    await tx.execute(delete(FollowerPlace).where(FollowerPlace.name.startswith(prefix)))
 
 
 @dataclass(frozen=True, slots=True)

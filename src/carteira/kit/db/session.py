@@ -64,7 +64,8 @@ async def fetch(tx: Tx | LeanTx, sql: str, *values: object) -> Sequence[Any]:
 def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
     """Have something done once the transaction is committed, before the answer leaves; a rollback forgets it.
 
-    For what lives outside PostgreSQL (a cache to invalidate). The work must not raise: nothing can be undone by then.
+    For what lives outside PostgreSQL (a cache to invalidate). Nothing can be undone by then: work that raises has the
+    answer say so, and keeps what was registered after it from being done.
     """
     tx.info.setdefault(_AFTER_COMMIT, []).append(work)
 

@@ -1,0 +1,73 @@
+"""Erasing again, in a restored database, whom the journal says to be erased."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from carteira import identity, ledger
+from carteira.kit.db.engine import Database
+from carteira.kit.security.age import PrivateKey
+from carteira.kit.values.actor import Actor
+
+_ACTOR = Actor("command", "erasures apply")
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyLeft:
+    """What an erased person has left in an account of the older state, in centavos; nobody owns it any more."""
+
+    user_id: UUID
+    account_id: UUID
+    kind: str
+    balance: int
+    held: int
+
+
+@dataclass
+class ErasedAgain:
+    """What erasing again did."""
+
+    erased: int = 0
+    absent: int = 0
+    """Who was erased by then, or not registered yet."""
+    money: list[MoneyLeft] = field(default_factory=list)
+
+
+async def erase_again(
+    database: Database,
+    runtime: identity.Runtime,
+    journal: identity.ErasureJournal,
+    key: PrivateKey,
+    entries: Sequence[identity.JournalEntry],
+) -> ErasedAgain:
+    """Erase whom these entries name, each in a transaction of its own; done twice it changes nothing.
+
+    Raises:
+        ErasureJournalDown: the journal does not answer.
+        CannotOpen: an entry was encrypted to another key.
+    """
+    done = ErasedAgain()
+    for entry in entries:
+        traces = await journal.traces_of(entry, key)
+        async with database.transaction() as tx:
+            left = [
+                MoneyLeft(entry.user_id, account.id, account.kind, account.balance, account.held)
+                for account in await ledger.accounts_of_owner(tx, entry.user_id)
+                if account.balance or account.held
+            ]
+            erased = await identity.erase_again(tx, runtime, entry.user_id, traces, actor=_ACTOR)
+        done.erased += erased
+        done.absent += not erased
+        done.money += left
+    return done
+
+
+def confirmed_of(entries: Sequence[identity.JournalEntry]) -> list[identity.JournalEntry]:
+    """Return the entries that are known to have been committed."""
+    return [entry for entry in entries if entry.confirmed]
+
+
+def open_of(entries: Sequence[identity.JournalEntry]) -> list[identity.JournalEntry]:
+    """Return the entries that may not have been committed, of people of whom no other entry says so."""
+    certain = {entry.user_id for entry in confirmed_of(entries)}
+    return [entry for entry in entries if not entry.confirmed and entry.user_id not in certain]

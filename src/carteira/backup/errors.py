@@ -1,0 +1,9 @@
+"""What backups and restores fail with; each text says what to do, in Portuguese."""
+
+
+class BackupFailed(Exception):
+    """A backup or a restore cannot go on."""
+
+
+class BackupDamaged(BackupFailed):
+    """A part of a backup is missing, or is not what its manifest says."""

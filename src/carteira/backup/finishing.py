@@ -1,0 +1,159 @@
+"""Bringing back all that is not PostgreSQL, once PostgreSQL is there, and proving the whole."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+from uuid import UUID
+
+import orjson
+
+from carteira import credit, documents, ledger
+from carteira.backup import copying, place
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupFailed
+from carteira.backup.making import BASE_B
+from carteira.backup.place import Manifest, Part
+from carteira.backup.restoring import decrypted_into
+from carteira.kit.db import outbox
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Follower
+from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.security import audit_chain
+from carteira.kit.security.age import PrivateKey
+from carteira.kit.security.hash_chain import ChainVerification
+
+REBUILT = "credit."
+"""What the names of the followers begin with that make base C."""
+OPENED = 200
+"""How many documents are opened to see whether they do."""
+
+
+@dataclass
+class Restored:
+    """What was brought back, and what was found wrong."""
+
+    documents: int = 0
+    documents_missing: int = 0
+    base_b: int = 0
+    events: int = 0
+    faults: list[str] = field(default_factory=list)
+    """A sentence each, in Portuguese."""
+    ledger_head: str = ""
+    audit_head: str = ""
+    entries: int = 0
+
+
+async def bring_back_documents(
+    config: BackupConfig, database: Database, restored: Restored, progress: Progress = no_progress
+) -> None:
+    """Copy the files that rows name into documents' storage; what no row names stays where it is.
+
+    Raises:
+        BackupFailed: the storage has files of its own that no row names.
+        ObjectsDown: the storage or the place does not answer. Run it again, and it goes on.
+    """
+    if config.documents is None:
+        return
+    async with database.transaction() as tx:
+        wanted = await documents.stored_names(tx)
+    there = {entry.name async for entry in config.documents.entries() if copying.is_segment(entry.name)}
+    if strange := there - wanted:
+        raise BackupFailed(
+            f"o armazenamento de documentos não está vazio: {len(strange)} segmentos não são deste banco de dados"
+        )
+    sizes = await place.stored_objects(config.place)
+    missing = await copying.bring_back(
+        config.place, config.documents, {name: sizes.get(name, -1) for name in wanted}, progress
+    )
+    restored.documents = len(wanted) - len(missing)
+    restored.documents_missing = len(missing)
+    if missing:
+        restored.faults.append(f"{len(missing)} segmentos de documentos não estão no backup")
+
+
+async def bring_back_base_b(config: BackupConfig, manifest: Manifest, key: PrivateKey, restored: Restored) -> None:
+    """Feed base B's items back, where there are none or older ones.
+
+    Raises:
+        BackupDamaged: the part is missing, was changed, or does not open with this key.
+        BaseBDown: DynamoDB does not answer. Run it again.
+    """
+    part = manifest.parts.get(BASE_B)
+    if part is None or config.credit is None:
+        return
+    restored.base_b = await credit.import_items(config.credit, _items(config, part, key))
+
+
+async def _items(config: BackupConfig, part: Part, key: PrivateKey) -> AsyncIterator[dict[str, Any]]:
+    """Give the lines of a part, read by a thread of its own."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1_000)
+
+    def take(stream: IO[bytes]) -> None:
+        for line in stream:
+            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+
+    def work() -> None:
+        try:
+            decrypted_into(config.place, part, key, take, no_progress)
+        finally:
+            asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
+
+    working = asyncio.create_task(asyncio.to_thread(work))
+    while (line := await lines.get()) is not None:
+        yield orjson.loads(line)
+    await working
+
+
+async def begin_base_c_again(database: Database) -> None:
+    """Have base C's followers read everything again: what they applied before changes nothing."""
+    async with database.transaction() as tx:
+        await outbox.begin_again(tx, REBUILT)
+
+
+async def catch_up(database: Database, followers: Sequence[Follower], tell: Callable[[int], None]) -> int:
+    """Have each follower handle all that there is; return how many rows that was."""
+    rows = 0
+    for follower in followers:
+        while True:
+            async with database.transaction() as tx:
+                handled = await outbox.follow(tx, follower)
+            rows += handled
+            tell(rows)
+            if not handled:
+                break
+    return rows
+
+
+async def prove(config: BackupConfig, database: Database, manifest: Manifest, restored: Restored) -> None:
+    """Reconcile the ledger, verify the chains past the heads of the backup, and open documents."""
+    async with database.transaction() as tx:
+        reconciled = await ledger.reconcile(tx)
+    restored.entries = reconciled.entries
+    restored.faults += [f"o livro-razão não confere: {difference}" for difference in reconciled.differences]
+    heads = {"ledger": ledger.verify, "audit": audit_chain.verify}
+    found = {}
+    for name, verify in heads.items():
+        result = ChainVerification()
+        async with database.transaction() as tx:
+            async for so_far in verify(tx, expected=_head(manifest.heads.get(name, ""))):
+                result = so_far
+        restored.faults += [f"{name}: {finding.what} {finding.row_id or ''}" for finding in result.findings]
+        found[name] = f"{result.height}:{result.head.hex()}"
+    restored.ledger_head, restored.audit_head = found["ledger"], found["audit"]
+    if config.documents is not None:
+        restored.faults += [f"o documento {version} não abre" for version in await _unreadable(config, database)]
+
+
+async def _unreadable(config: BackupConfig, database: Database) -> list[UUID]:
+    assert config.documents is not None
+    settings = config.settings
+    ring = documents.MasterKeyRing(settings.documents_key_file or documents.key_file_in(settings.carteira_home))
+    async with database.transaction() as tx:
+        return await documents.unreadable_among(tx, ring, documents.Storage(config.documents), OPENED)
+
+
+def _head(text: str) -> tuple[int, bytes] | None:
+    height, _, digest = text.partition(":")
+    return (int(height), bytes.fromhex(digest)) if digest else None

@@ -1,0 +1,40 @@
+"""The backup of each night, in a process of its own: what compresses and encrypts would hold up the worker."""
+
+import asyncio
+import sys
+
+import structlog
+from procrastinate import Blueprint, JobContext
+
+from carteira.backup.errors import BackupFailed
+from carteira.settings import Settings
+
+blueprint = Blueprint()
+log = structlog.get_logger(__name__)
+
+
+@blueprint.periodic(cron="0 5 * * *")  # 2:00 in São Paulo
+@blueprint.task(name="make", queueing_lock="backup.make", pass_context=True)
+async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Make a backup and remove those that are too old, where backups are kept.
+
+    Raises:
+        BackupFailed: it could not be made; the text is what the command said.
+    """
+    settings: Settings = context.additional_context["settings"]
+    if settings.backup_url is None:
+        return
+    making = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "carteira", "backup", "create", "--prune"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await making.communicate()
+    except asyncio.CancelledError:
+        making.terminate()  # what is whole of it is taken up by the next
+        await making.wait()
+        raise
+    if making.returncode:
+        raise BackupFailed(said.decode(errors="replace").strip()[-500:])

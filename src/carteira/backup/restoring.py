@@ -1,0 +1,228 @@
+"""Laying PostgreSQL's data down out of a backup: a folder that recovers to a point in time, or an empty database."""
+
+import io
+import os
+import re
+import shutil
+import stat
+import tarfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from carteira.backup import place
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupDamaged, BackupFailed
+from carteira.backup.making import BASE, DUMP
+from carteira.backup.place import WAL, Manifest, Part, PieceReader
+from carteira.backup.programs import Programs
+from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.outbound.objects import ObjectEntry, ObjectStore
+from carteira.kit.security.age import CannotOpen, PrivateKey
+
+LOG_FOLDER = "restore_wal"
+"""Where in the data folder the log lies that is to be replayed; the recovery runs in the data folder."""
+_PER_LOG = 0x1_0000_0000
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log that a backup can be brought forward by."""
+
+    names: list[str]
+    """Its files in the place, without a gap."""
+    last: str | None
+    last_at: datetime | None
+    gap: bool
+    """Whether there is more behind a segment that is missing."""
+
+
+async def log_of(store: ObjectStore, manifest: Manifest, segment_bytes: int = 16 << 20) -> Log:
+    """Find the log that follows a backup without a gap."""
+    there = await place.segments(store)
+    histories = [name for name in there if name.endswith(".history")]
+    if manifest.first_wal is None:
+        return Log([], None, None, gap=False)
+    whole = sorted(name for name in there if re.fullmatch("[0-9A-F]{24}", name) and name >= manifest.first_wal)
+    partial = {name.removesuffix(".partial") for name in there if name.endswith(".partial")}
+    found: list[str] = []
+    for name in sorted({*whole, *(name for name in partial if name >= manifest.first_wal)}):
+        if found and not _follows(found[-1], name, segment_bytes):
+            return _log(found, partial - {*whole}, histories, there, gap=True)
+        found.append(name)
+    return _log(found, partial - {*whole}, histories, there, gap=bool(found) and found[0] > manifest.first_wal)
+
+
+def _log(found: list[str], partial: set[str], histories: list[str], there: dict[str, ObjectEntry], *, gap: bool) -> Log:
+    names = [f"{name}.partial" if name in partial else name for name in found]
+    last = names[-1] if names else None
+    return Log([*histories, *names], last, there[last].modified_at if last else None, gap)
+
+
+def _follows(former: str, name: str, segment_bytes: int) -> bool:
+    """Tell whether a segment is the next one, on its timeline or at the turn of another."""
+    a, b = _number(former, segment_bytes), _number(name, segment_bytes)
+    return b == a + 1 if former[:8] == name[:8] else b in {a, a + 1}
+
+
+def _number(name: str, segment_bytes: int) -> int:
+    return int(name[8:16], 16) * (_PER_LOG // segment_bytes) + int(name[16:], 16)
+
+
+def lay_down(  # noqa: PLR0913 - what, from where, to where
+    config: BackupConfig,
+    manifest: Manifest,
+    key: PrivateKey,
+    folder: Path,
+    log: Log,
+    *,
+    until: datetime | None = None,
+    programs: Programs,
+    base_progress: Progress = no_progress,
+    log_progress: Progress = no_progress,
+) -> None:
+    """Make a data folder that, once PostgreSQL starts on it, recovers to the end of the log or to an instant.
+
+    Interrupted, it goes on with the log, or begins the base backup anew. In a thread that waits.
+
+    Raises:
+        BackupFailed: the folder is somebody's data, or the backup has no physical part.
+        BackupDamaged: a part is missing, was changed, or does not open with this key.
+    """
+    mark = folder.with_name(f".{folder.name}.restoring")
+    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+        raise BackupFailed(f"{folder} não está vazia: um restore só vai para uma pasta vazia")
+    part = manifest.parts.get(BASE)
+    if part is None:
+        raise BackupFailed(f"o backup {manifest.id} não tem uma cópia física do PostgreSQL")
+    laid = f"{manifest.id} laid"
+    if not mark.exists() or mark.read_text() != laid:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(manifest.id)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        _extract(config.place, part, key, folder, base_progress)
+        with programs.reading("pg_verifybackup", "--no-parse-wal", str(folder)) as said:
+            said.read()
+        mark.write_text(laid)
+    _fetch_log(config.place, key, folder / LOG_FOLDER, log.names, log_progress)
+    _say_how(folder, until)
+    os.sync()
+    mark.unlink()
+
+
+def _extract(store: ObjectStore, part: Part, key: PrivateKey, folder: Path, progress: Progress) -> None:
+    def unpack(stream: IO[bytes]) -> None:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if not (member.isfile() or member.isdir()) or not _is_inside(member.name):
+                    raise BackupFailed(f"o backup tem {member.name}, que não é de uma pasta de dados só (tablespaces?)")
+                member.mode = stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR
+                member.uid, member.gid = os.getuid(), os.getgid()
+                archive.extract(member, folder, numeric_owner=True)
+
+    decrypted_into(store, part, key, unpack, progress)
+
+
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def decrypted_into(
+    store: ObjectStore, part: Part, key: PrivateKey, take: Callable[[IO[bytes]], None], progress: Progress
+) -> None:
+    """Decrypt a part in a thread of its own while `take` reads it; in a thread that waits.
+
+    Raises:
+        BackupDamaged: it is missing, was changed, or does not open with this key. What was taken is not to be used.
+    """
+    reading, writing = os.pipe()
+    failures: list[BaseException] = []
+    done = 0
+
+    def tell(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done, part.size)
+
+    def decrypt() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            try:
+                key.decrypt_stream(PieceReader(store, part.pieces, tell), pipe.write)
+            except BrokenPipeError:
+                return  # `take` failed, and says why
+            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+                failures.append(error)
+
+    thread = threading.Thread(target=decrypt, name="decrypt")
+    thread.start()
+    taking: BaseException | None = None
+    try:
+        with os.fdopen(reading, "rb") as stream:
+            take(stream)
+            while stream.read(1 << 20):
+                pass  # what follows an archive's end
+    except Exception as error:  # noqa: BLE001 - what stopped the other end tells more
+        taking = error
+    thread.join()
+    for failure in (*failures, taking):
+        if isinstance(failure, CannotOpen):
+            raise BackupDamaged("o backup não abre com esta chave privada, ou foi alterado") from failure
+        if failure is not None:
+            raise failure
+
+
+def _fetch_log(store: ObjectStore, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress) -> None:
+    """Fetch what is not there yet of the log; each file is whole or not there."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for number, name in enumerate(names, 1):
+        target = folder / name.removesuffix(".partial")
+        if not target.exists():
+            fresh = target.with_suffix(".new")
+            content = io.BytesIO(place.checked_log(store, name))
+            with fresh.open("wb") as file:
+                try:
+                    key.decrypt_stream(content, file.write)
+                except CannotOpen as error:
+                    raise BackupDamaged(f"{WAL}/{name} não abre com esta chave privada, ou foi alterado") from error
+            fresh.replace(target)
+        progress(number, len(names))
+
+
+def _say_how(folder: Path, until: datetime | None) -> None:
+    """Tell PostgreSQL to recover."""
+    settings = {"restore_command": f"cp {LOG_FOLDER}/%f %p", "recovery_target_timeline": "latest"}
+    if until is not None:
+        settings |= {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}
+    with (folder / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    (folder / "standby.signal").unlink(missing_ok=True)
+    (folder / "recovery.signal").touch(mode=0o600)
+
+
+def load_dump(
+    config: BackupConfig, manifest: Manifest, key: PrivateKey, programs: Programs, progress: Progress = no_progress
+) -> None:
+    """Restore the dump into an empty database, in one transaction; in a thread that waits.
+
+    Raises:
+        BackupFailed: the backup has no dump, or PostgreSQL refuses.
+        BackupDamaged: a part is missing, was changed, or does not open with this key.
+    """
+    part = manifest.parts.get(DUMP)
+    if part is None:
+        raise BackupFailed(f"o backup {manifest.id} não tem uma cópia lógica do PostgreSQL")
+    database = f"--dbname={programs.address.database}"
+
+    def load(stream: IO[bytes]) -> None:
+        def write(put: Callable[[bytes], object]) -> None:
+            while piece := stream.read(1 << 20):
+                put(piece)
+
+        programs.feed("pg_restore", [database, "--exit-on-error", "--single-transaction", "--no-password"], write)
+
+    decrypted_into(config.place, part, key, load, progress)

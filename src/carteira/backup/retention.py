@@ -1,0 +1,72 @@
+"""What goes once it is older than backups are kept: whole backups, and the log and documents that no other needs."""
+
+from dataclasses import dataclass
+
+from carteira.backup import copying, place
+from carteira.backup.config import BackupConfig
+from carteira.backup.making import UNFINISHED
+from carteira.backup.place import OBJECTS, SETS, WAL
+from carteira.kit.values.clock import clock
+
+_SEGMENT_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What went."""
+
+    backups: int
+    segments: int
+    objects: int
+
+
+async def prune(config: BackupConfig) -> Pruned:
+    """Remove what is too old. The newest whole backup always stays, with all that it needs.
+
+    Raises:
+        ObjectsDown: the place does not answer. Run it again, and it goes on.
+    """
+    store, days = config.place, config.settings.backup_days
+    whole = await place.manifests(store)
+    kept = [one for one in whole[:-1] if not place.too_old(one.id, days)] + whole[-1:]
+    ids = {one.id for one in kept}
+    names = [entry.name async for entry in store.entries(f"{SETS}/")]
+    unfinished = {name.split("/")[1] for name in names if name.endswith(f"/{UNFINISHED}")}
+    ids |= {set_id for set_id in unfinished if not place.too_old(set_id, 1)}
+    old = [name for name in names if name.split("/")[1] not in ids]
+    # The manifest first: what is not whole is nobody's backup.
+    await store.remove([name for name in old if name.endswith(place.MANIFEST)])
+    await store.remove(old)
+    segments = await _prune_log(config, [one.first_wal for one in kept if one.first_wal])
+    objects = await _prune_objects(config, [one.id for one in kept])
+    return Pruned(len({name.split("/")[1] for name in old}), segments, objects)
+
+
+async def _prune_log(config: BackupConfig, firsts: list[str]) -> int:
+    if not firsts:
+        return 0
+    first = min(firsts)
+    old = [
+        f"{WAL}/{name}"
+        for name in await place.segments(config.place)
+        if name[:_SEGMENT_DIGITS] < first and not name.endswith(".history")
+    ]
+    await config.place.remove(old)
+    return len(old)
+
+
+async def _prune_objects(config: BackupConfig, ids: list[str]) -> int:
+    """Remove documents' segments that no kept backup names; what came since the newest one stays."""
+    if not ids:
+        return 0
+    needed: set[str] = set()
+    for set_id in ids:
+        needed |= copying.from_list(await config.place.get(f"{SETS}/{set_id}/{copying.LIST}")).keys()
+    newest = place.began_at(max(ids))
+    old = [
+        entry.name
+        async for entry in config.place.entries(f"{OBJECTS}/")
+        if entry.name.removeprefix(f"{OBJECTS}/") not in needed and entry.modified_at < min(newest, clock.now())
+    ]
+    await config.place.remove(old)
+    return len(old)

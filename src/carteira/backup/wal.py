@@ -1,0 +1,194 @@
+"""PostgreSQL's log, received as it is written and copied into the place: what a disaster may take is what is not there.
+
+`pg_receivewal` receives it by a replication slot, which one worker at a time holds and which keeps for it what it has
+not received. Each whole segment goes into the place at the next turn, the one that is being written as
+`<segment>.partial`, over and over. New documents are copied at the same turns.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from carteira import documents
+from carteira.backup import copying, metrics, place
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupFailed
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.outbound.objects import ObjectsDown
+from carteira.kit.values.clock import clock
+
+SLOT = "carteira_backup"
+PARTIAL = ".partial"
+OVERLAP = timedelta(minutes=5)
+"""How long an upload's transaction may take: its row tells an instant from before its commit."""
+AGAIN_SECONDS = 5.0
+_SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
+_GONE = "has already been removed"
+
+log = structlog.get_logger(__name__)
+
+
+class Archiver:
+    """Receives the log and copies it, for as long as it runs."""
+
+    def __init__(self, config: BackupConfig, database: Database) -> None:
+        self._config = config
+        self._database = database
+        self._copied: dict[str, tuple[int, int]] = {}
+        """The files that are in the place as they are here: size and time of change."""
+        self._documents_since: datetime | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go on until told to stop, whatever fails meanwhile."""
+        metrics.kept.set(1)
+        metrics.log_kept.set(int(self._config.is_physical))
+        while not stop.is_set():
+            try:
+                if self._config.is_physical:
+                    await self._receive(stop)
+                else:
+                    await self._turns(stop, None)
+            except (BackupFailed, ObjectsDown, DatabaseDown, OSError, psycopg.Error) as error:
+                log.warning("log is not archived", error=type(error).__name__, reason=str(error)[:500])
+            await _pause(stop, AGAIN_SECONDS)
+
+    async def _receive(self, stop: asyncio.Event) -> None:
+        """Have `pg_receivewal` receive while its files are copied, until told to stop or until it ends.
+
+        Raises:
+            BackupFailed: it ended; the text is what it said.
+        """
+        folder = self._config.spool
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
+        await self._begin(folder)
+        program = self._config.programs.find("pg_receivewal")
+        arguments = [program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"]
+        receiving = await asyncio.create_subprocess_exec(
+            *arguments,
+            env=self._config.programs.environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert receiving.stderr is not None
+        said = asyncio.create_task(receiving.stderr.read(), name="pg_receivewal")
+        try:
+            await self._turns(stop, receiving)
+        finally:
+            with suppress(ProcessLookupError):
+                receiving.send_signal(signal.SIGINT)  # it ends the segment cleanly
+            await receiving.wait()
+            text = (await said).decode(errors="replace").strip()
+        await self._copy_log(folder)
+        if not stop.is_set():
+            if _GONE in text:
+                await asyncio.to_thread(shutil.rmtree, folder)
+                log.error("log has a gap: make a backup", reason=text[-500:])
+            raise BackupFailed(f"pg_receivewal: {text[-500:]}")
+
+    async def _begin(self, folder: Path) -> None:
+        """Make the slot, and have the receiver begin behind the newest segment of the place, whoever copied it."""
+        await self._copy_log(folder)
+        size = await asyncio.to_thread(_see_to_slot, self._config)
+        for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
+            path.unlink()
+        self._copied.clear()
+        whole = [name for name in await place.segments(self._config.place) if re.fullmatch("[0-9A-F]{24}", name)]
+        if whole:
+            newest = folder / max(whole)
+            with newest.open("wb") as file:
+                os.truncate(file.fileno(), size)  # it looks at the name and the size
+            self._copied[newest.name] = _state(newest)
+
+    async def _turns(self, stop: asyncio.Event, receiving: asyncio.subprocess.Process | None) -> None:
+        while not stop.is_set() and (receiving is None or receiving.returncode is None):
+            if receiving is not None:
+                await self._copy_log(self._config.spool)
+                metrics.log_copied_at.set_to_current_time()
+            await self._copy_documents()
+            await self._tell_age()
+            await _pause(stop, self._config.settings.backup_wal_seconds, receiving)
+
+    async def _copy_log(self, folder: Path) -> None:
+        """Copy what is new; what is whole and in the place is removed here, but for the newest."""
+        paths = await asyncio.to_thread(_segments_in, folder)
+        whole = [path for path in paths if path.suffix == ""]
+        for path in paths:
+            state = _state(path)
+            if self._copied.get(path.name) != state:
+                await self._config.place.put(f"{place.WAL}/{path.name}", await asyncio.to_thread(self._encrypted, path))
+                self._copied[path.name] = state
+            if path in whole:
+                await self._config.place.remove([f"{place.WAL}/{path.name}{PARTIAL}"])
+        for path in whole[:-1]:
+            path.unlink()
+            self._copied.pop(path.name, None)
+
+    def _encrypted(self, path: Path) -> bytes:
+        content = bytearray()
+        with path.open("rb") as file:
+            self._config.recipients.encrypt_stream(file, content.extend)
+        return bytes(content)
+
+    async def _copy_documents(self) -> None:
+        if self._config.documents is None:
+            return
+        now = clock.now()
+        if self._documents_since is None:
+            await copying.copy_all(self._config.documents, self._config.place)
+        else:
+            async with self._database.transaction() as tx:
+                versions = await documents.stored_since(tx, self._documents_since)
+            await copying.copy_versions(self._config.documents, self._config.place, versions)
+        self._documents_since = now - OVERLAP
+
+    async def _tell_age(self) -> None:
+        manifests = await place.manifests(self._config.place)
+        if manifests:
+            metrics.made_at.set(manifests[-1].made_at.timestamp())
+            metrics.size.set(manifests[-1].size)
+
+
+def _segments_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)) if folder.exists() else []
+
+
+def _see_to_slot(config: BackupConfig) -> int:
+    """Make the slot unless it is there; return the bytes of a segment."""
+    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_create_physical_replication_slot(%s, true) WHERE NOT EXISTS"
+            " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
+            (SLOT, SLOT),
+        )
+        row = connection.execute("SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+async def _pause(stop: asyncio.Event, seconds: float, receiving: asyncio.subprocess.Process | None = None) -> None:
+    """Wait a while, or less if told to stop or if the receiver ends."""
+    waits = [asyncio.create_task(stop.wait())]
+    if receiving is not None:
+        waits.append(asyncio.create_task(receiving.wait()))  # type: ignore[arg-type] # whose result nobody needs
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

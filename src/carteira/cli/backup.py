@@ -1,0 +1,116 @@
+"""`carteira backup …`: all stores into one place, encrypted to a public key."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from carteira.cli.terminal import err, fail, out, run_quietly, settings_here
+from carteira.kit.ops import progress
+
+if TYPE_CHECKING:
+    from carteira.backup.config import BackupConfig
+    from carteira.backup.place import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="Backups: todos os dados num lugar, cifrados para uma chave pública.")
+
+_STEPS = {
+    "base.tar": "PostgreSQL, cópia física",
+    "dump": "PostgreSQL, cópia lógica",
+    "documents": "Documentos",
+}
+
+
+@app.command("key")
+def key(
+    path: Annotated[Path, typer.Argument(help="Arquivo novo da chave privada; não é dos servidores.")],
+) -> None:
+    """Cria o par de chaves dos backups, e mostra a linha para o .env; nunca troca um arquivo que exista."""
+    from carteira.kit.ops.private_files import create_private_file
+    from carteira.kit.security.age import PrivateKey
+
+    made = PrivateKey.make()
+    if not create_private_file(path, made.text().encode()):
+        fail(f"{path} já existe.")
+    err.print(f"Chave privada em {path}: leve-a daqui, em duas cópias. Sem ela nenhum backup abre.", soft_wrap=True)
+    out.print(f"BACKUP_RECIPIENTS={made.public}", highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command("create")
+def create(
+    *, prune: Annotated[bool, typer.Option("--prune", help="Depois, remove os que passaram de BACKUP_DAYS.")] = False
+) -> None:
+    """Faz um backup; um que foi interrompido no último dia continua de onde parou."""
+    from carteira.backup import making, retention
+
+    config = config_here()
+
+    async def work() -> "Manifest":
+        with bars() as tell:
+            return await making.make(config, tell)
+
+    manifest = asyncio.run(work())
+    out.print(f"Backup {manifest.id}: {_size(manifest.size)}, e {_documents(manifest)}.", highlight=False)
+    if prune:
+        gone = asyncio.run(retention.prune(config))
+        out.print(
+            f"Removidos: {gone.backups} backups, {gone.segments} segmentos do log, {gone.objects} de documentos.",
+            highlight=False,
+        )
+
+
+@app.command("list")
+def list_backups() -> None:
+    """Lista os backups inteiros, do mais antigo ao mais novo."""
+    from carteira.backup import place
+
+    config = config_here()
+    found = run_quietly("Lendo os backups", lambda: place.manifests(config.place))
+    for one in found:
+        parts = ", ".join(one.parts)
+        out.print(f"{one.id}  {_size(one.size)}  {parts}; {_documents(one)}", highlight=False, soft_wrap=True)
+    out.print(f"{len(found)} backup(s).", highlight=False)
+
+
+@app.command("prune")
+def prune_old() -> None:
+    """Remove os backups de mais de BACKUP_DAYS dias, e do log e dos documentos o que nenhum outro precisa."""
+    from carteira.backup import retention
+
+    config = config_here()
+    gone = run_quietly("Removendo", lambda: retention.prune(config))
+    out.print(
+        f"{gone.backups} backups, {gone.segments} segmentos do log, {gone.objects} de documentos.", highlight=False
+    )
+
+
+def config_here() -> "BackupConfig":
+    """Choose what backups need of the settings."""
+    from carteira.app import backup_config
+
+    return backup_config(settings_here())
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str], progress.Progress]]:
+    """Show a bar for each step that is told of."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as shown:
+
+        def tell(step: str) -> progress.Progress:
+            task = shown.add_task(_STEPS.get(step, step), total=None)
+            return lambda done, total: shown.update(task, completed=done, total=total)
+
+        yield tell
+
+
+def _size(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB".replace(".", ",")
+
+
+def _documents(manifest: "Manifest") -> str:
+    return f"{manifest.objects} segmentos de documentos ({_size(manifest.objects_bytes)})"

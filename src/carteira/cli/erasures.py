@@ -1,0 +1,116 @@
+"""`carteira erasures …`: the journal of erasures, and a restored database that is told by it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carteira.cli.terminal import database_of, err, fail, out, run_quietly, settings_here
+from carteira.settings import Settings
+
+if TYPE_CHECKING:
+    from carteira.backup.erasures import ErasedAgain
+    from carteira.identity import ErasureJournal, JournalEntry
+    from carteira.kit.security.age import PrivateKey
+
+app = typer.Typer(no_args_is_help=True, help="Eliminações de pessoas, anotadas fora do banco de dados.")
+
+KeyOption = Annotated[Path, typer.Option("--identity", help="Arquivo da chave privada dos backups.")]
+
+
+class Intents(StrEnum):
+    """What becomes of erasures of which it is not known whether they were committed."""
+
+    ASK = "ask"
+    APPLY = "apply"
+    LEAVE = "leave"
+
+
+IntentsOption = Annotated[
+    Intents, typer.Option(help="O que fazer de eliminações que talvez não se completaram: perguntar, aplicar, deixar.")
+]
+
+
+@app.command("list")
+def list_entries() -> None:
+    """Lista as eliminações anotadas, da mais antiga à mais nova."""
+    journal = journal_of(settings_here())
+    entries = run_quietly("Lendo o diário", journal.entries)
+    for entry in entries:
+        state = "confirmada" if entry.confirmed else "talvez não completada"
+        out.print(f"{entry.begun_at:%Y-%m-%d %H:%M} UTC  {entry.user_id}  {state}", highlight=False)
+    out.print(f"{len(entries)} eliminação(ões).")
+
+
+@app.command("apply")
+def apply(identity: KeyOption, intents: IntentsOption = Intents.ASK) -> None:
+    """Apaga de novo, num banco restaurado, quem o diário diz que foi apagado, qualquer que seja o saldo de então."""
+    settings = settings_here()
+    database_of(settings)
+    done = apply_to(settings, load_key(identity), intents)
+    tell(done)
+
+
+def journal_of(settings: Settings) -> "ErasureJournal":
+    """Open the journal, or tell that there is none."""
+    from carteira.app import erasure_journal
+
+    open_journal = erasure_journal(settings)
+    if open_journal is None:
+        fail("ERASURE_JOURNAL_URL não está definida.")
+    return open_journal()
+
+
+def load_key(path: Path) -> "PrivateKey":
+    """Read the private key, or tell what is wrong with its file."""
+    from carteira.kit.security.age import PrivateKey
+
+    try:
+        return PrivateKey.load(path)
+    except ValueError as error:
+        fail(f"{error}.")
+
+
+def apply_to(settings: Settings, key: "PrivateKey", intents: Intents) -> "ErasedAgain":
+    """Erase again in the database of the settings whom the journal names."""
+    from carteira.backup.erasures import confirmed_of, open_of
+
+    journal = journal_of(settings)
+    entries = run_quietly("Lendo o diário", journal.entries)
+    chosen = [*confirmed_of(entries), *(entry for entry in open_of(entries) if _is_wanted(entry, intents))]
+    return run_quietly("Apagando de novo", lambda: _erase_again(settings, key, chosen))
+
+
+def _is_wanted(entry: "JournalEntry", intents: Intents) -> bool:
+    if intents is not Intents.ASK:
+        return intents is Intents.APPLY
+    return typer.confirm(
+        f"A eliminação de {entry.user_id}, de {entry.begun_at:%Y-%m-%d %H:%M} UTC, talvez não se completou. Apagar?",
+        err=True,
+    )
+
+
+async def _erase_again(settings: Settings, key: "PrivateKey", entries: "Sequence[JournalEntry]") -> "ErasedAgain":
+    """Compose the product without serving it, since each module erases its part of a person."""
+    from carteira.app import create_app
+    from carteira.backup.erasures import erase_again
+
+    api = create_app(settings).api
+    async with api.router.lifespan_context(api):
+        runtime = api.state.identity
+        return await erase_again(api.state.database, runtime, runtime.journal, key, entries)
+
+
+def tell(done: "ErasedAgain") -> None:
+    """Print what erasing again did, and the money that it left with nobody."""
+    for left in done.money:
+        out.print(
+            f"{left.user_id}  {left.kind}  conta {left.account_id}: {left.balance} centavos, {left.held} reservados",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if done.money:
+        err.print("O dinheiro acima ficou sem dono: devolva-o a quem era, por fora, e estorne-o no livro-razão.")
+    out.print(f"{done.erased} pessoa(s) apagada(s) de novo, {done.absent} já não estava(m) lá.")

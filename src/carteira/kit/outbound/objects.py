@@ -1,0 +1,221 @@
+"""Objects in a folder or an S3 bucket, named by one URL: `file:///folder` or `s3://bucket/prefix`.
+
+An object is put whole or not at all, on disk as on S3.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import structlog
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+T = TypeVar("T")
+EMBEDDED_CREDENTIALS = "embedded"
+_AT_ONCE = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class ObjectsDown(Exception):
+    """The folder or the bucket does not answer, or refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """An object as it is listed."""
+
+    name: str
+    size: int
+    modified_at: datetime
+
+
+async def guarded(work: Coroutine[Any, Any, T]) -> T:
+    """Do work on a store.
+
+    Raises:
+        FileNotFoundError: an object that should be there is not.
+        ObjectsDown: the store cannot be reached or refuses.
+    """
+    try:
+        return await work
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        log.warning("objects down", error=type(error).__name__)
+        raise ObjectsDown from error
+
+
+class ObjectStore:
+    """Objects by name. On disk, what was put survives a power cut; S3 sees to that by itself."""
+
+    def __init__(self, store: LocalStore | S3Store, folder: Path | None = None) -> None:
+        self.store = store
+        self.folder = folder
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Store an object, in the place of one of its name.
+
+        Raises:
+            ObjectsDown: it could not be stored.
+        """
+        await guarded(self.store.put_async(name, content, use_multipart=False))
+        await self.settle([name])
+
+    def put_now(self, name: str, content: bytes) -> None:
+        """Store an object as `put` does, for a thread that waits.
+
+        Raises:
+            ObjectsDown: it could not be stored.
+        """
+        try:
+            self.store.put(name, content, use_multipart=False)
+            if self.folder is not None:
+                _sync([self.folder / name, *self._folders_of([name])])
+        except (BaseError, OSError) as error:
+            raise ObjectsDown from error
+
+    def get_now(self, name: str) -> bytes:
+        """Return an object as `get` does, for a thread that waits.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ObjectsDown: the store does not answer.
+        """
+        try:
+            return bytes(self.store.get(name).bytes())
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise ObjectsDown from error
+
+    async def get(self, name: str) -> bytes:
+        """Return an object.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ObjectsDown: the store does not answer.
+        """
+        found = await guarded(self.store.get_async(name))
+        return bytes(await guarded(found.bytes_async()))
+
+    async def settle(self, names: Sequence[str]) -> None:
+        """Have objects on disk survive a power cut.
+
+        Raises:
+            ObjectsDown: the disk refuses.
+        """
+        if self.folder is not None and names:
+            paths = [self.folder / name for name in names]
+            await guarded(asyncio.to_thread(_sync, [*paths, *self._folders_of(names)]))
+
+    def _folders_of(self, names: Sequence[str]) -> list[Path]:
+        """Return the folders that hold these objects' names, the innermost first."""
+        assert self.folder is not None
+        parents = {parent for name in names for parent in (self.folder / name).parents}
+        return sorted((parent for parent in parents if parent.is_relative_to(self.folder)), reverse=True)
+
+    async def entries(self, prefix: str = "") -> AsyncIterator[ObjectEntry]:
+        """List what lies under a prefix, which is whole steps of names.
+
+        Raises:
+            ObjectsDown: the store does not answer.
+        """
+        try:
+            async for page in self.store.list(prefix or None):
+                for entry in page:
+                    yield ObjectEntry(entry["path"], entry["size"], entry["last_modified"])
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            log.warning("objects down", error=type(error).__name__)
+            raise ObjectsDown from error
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove objects; harmless for those that are gone.
+
+        Raises:
+            ObjectsDown: the store does not answer.
+        """
+        for start in range(0, len(names), _AT_ONCE):
+            with suppress(FileNotFoundError):
+                await guarded(self.store.delete_async(list(names[start : start + _AT_ONCE])))
+
+    async def answers(self) -> bool:
+        """Return whether the store answers; raises what its client does."""
+        async for _ in self.store.list("00000000000000000000000000000000/"):
+            break
+        return True
+
+
+def _sync(paths: Sequence[Path]) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def opener(url: str, *, aws_endpoint_url: str | None) -> Callable[[], ObjectStore]:
+    """Read a URL into what opens its store; nothing is touched before that.
+
+    Raises:
+        ValueError: another scheme, or no folder or bucket in it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+        folder = Path(unquote(parts.path))
+        return lambda: _open_folder(folder)
+    if parts.scheme == "s3" and parts.netloc:
+        return lambda: _open_bucket(parts.netloc, parts.path.strip("/"), aws_endpoint_url)
+    raise ValueError("objects lie in file:///a/folder or s3://bucket/prefix")
+
+
+def _open_folder(folder: Path) -> ObjectStore:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ObjectStore(LocalStore(folder, automatic_cleanup=True), folder)
+
+
+def _open_bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
+    """Open a bucket; credentials come from where AWS's tools look for them (environment, instance, container).
+
+    The embedded server checks none: with an endpoint of our own and no credentials around, any do.
+    """
+    timeouts = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
+    retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+    if endpoint is None:
+        return ObjectStore(S3Store(bucket, prefix=prefix or None, client_options=timeouts, retry_config=retry))  # type: ignore[arg-type] # plain dicts are its TypedDicts
+    embedded = "AWS_ACCESS_KEY_ID" not in os.environ
+    credentials = {"access_key_id": EMBEDDED_CREDENTIALS, "secret_access_key": EMBEDDED_CREDENTIALS} if embedded else {}
+    if embedded:
+        _make_bucket(endpoint, bucket)
+    return ObjectStore(
+        S3Store(
+            bucket,
+            prefix=prefix or None,
+            endpoint=endpoint,
+            region=os.environ.get("AWS_REGION", "us-east-1"),
+            client_options={**timeouts, "allow_http": endpoint.startswith("http://")},  # type: ignore[arg-type] # as above
+            retry_config=retry,  # type: ignore[arg-type] # as above
+            **credentials,  # type: ignore[arg-type] # as above
+        )
+    )
+
+
+def _make_bucket(endpoint: str, bucket: str) -> None:
+    """Make a bucket on the embedded server, which wants to see a signature and checks none."""
+    signature = (
+        f"AWS4-HMAC-SHA256 Credential={EMBEDDED_CREDENTIALS}/20260101/us-east-1/s3/aws4_request, "
+        "SignedHeaders=host, Signature=0"
+    )
+    with suppress(httpx.HTTPError):
+        httpx.put(f"{endpoint.rstrip('/')}/{bucket}", headers={"authorization": signature}, timeout=5)

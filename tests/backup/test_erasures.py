@@ -1,0 +1,110 @@
+"""What was erased stays erased: the journal, and a restored database that is told by it."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from carteira import identity
+from carteira.backup.erasures import confirmed_of, erase_again, open_of
+from carteira.kit.security.age import CannotOpen, PrivateKey
+from tests.support.app import RunningApp
+from tests.support.benefits import open_benefit_account
+from tests.support.credit import analyst_of, fill_bases
+from tests.support.people import Person, register
+
+
+def journal_of(app: RunningApp) -> identity.ErasureJournal:
+    journal: identity.ErasureJournal = app.api.state.identity.journal
+    return journal
+
+
+def all_bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+async def proven(app: RunningApp, **balances: int) -> Person:
+    """Return a person whose CPF is proven, with bases A and B, and a benefit account."""
+    person = await register(app)
+    async with app.database.transaction() as tx:
+        await tx.execute(
+            text("UPDATE users SET cpf_proven_at = now(), cpf_proven_by = 'operator' WHERE id = :id"),
+            {"id": person.id},
+        )
+    await fill_bases(analyst_of(app, "*"), person.cpf)
+    await open_benefit_account(app.operator(), user_id=person.id, **balances)
+    return person
+
+
+async def test_an_erasure_is_written_down_before_it_is_answered(
+    app: RunningApp, journal_folder: Path, private_key: PrivateKey
+) -> None:
+    person = await proven(app)
+    assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
+    (entry,) = await journal_of(app).entries()
+    assert (entry.user_id, entry.confirmed) == (person.id, True)
+    assert person.cpf.encode() not in all_bytes(journal_folder)
+    traces = await journal_of(app).traces_of(entry, private_key)
+    assert set(traces["credit"]) == {"a", "b", "c"}
+    assert person.cpf not in str(traces)
+    with pytest.raises(CannotOpen):
+        await journal_of(app).traces_of(entry, PrivateKey.make())
+
+
+async def test_without_the_journal_nobody_is_erased(app: RunningApp, journal_folder: Path) -> None:
+    person = await register(app)
+    (journal_folder / "erasures").write_bytes(b"in the way")
+    refused = await person.call("DELETE", f"/users/{person.id}")
+    assert (refused.status_code, refused.json()["code"]) == (503, "erasure_journal_down")
+    assert (await person.get("/users/me")).json()["cpf"] == person.cpf
+    (journal_folder / "erasures").unlink()
+    assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
+
+
+async def test_a_journal_that_goes_away_after_the_commit_is_told_of_and_made_up_for(
+    app: RunningApp, journal_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, journal = await register(app), journal_of(app)
+    intend = journal.intend
+
+    async def intend_and_lose(user_id: UUID, traces: dict[str, object]) -> identity.JournalEntry:
+        entry = await intend(user_id, traces)
+        (journal_folder / "erasures" / str(user_id) / f"{entry.id}.confirmed").mkdir()
+        return entry
+
+    monkeypatch.setattr(journal, "intend", intend_and_lose)
+    told = await person.call("DELETE", f"/users/{person.id}")
+    assert (told.status_code, told.json()["code"]) == (503, "erasure_journal_down")
+    assert (await person.get("/users/me")).status_code in {401, 404}
+    (open_entry,) = open_of(await journal.entries())
+    (journal_folder / "erasures" / str(person.id) / f"{open_entry.id}.confirmed").rmdir()
+    await identity.confirm_erasures(app.database, journal)
+    assert [entry.confirmed for entry in await journal.entries()] == [True]
+
+
+async def test_a_restored_database_erases_again_whatever_balance_it_has(
+    app: RunningApp, private_key: PrivateKey
+) -> None:
+    """The journal of a later state: the person had spent by then what they have here."""
+    person, analyst = await proven(app, FOOD=700), analyst_of(app, "*")
+    runtime, journal = app.api.state.identity, journal_of(app)
+    async with app.database.transaction() as tx:
+        traces = {name: await trace(tx, person.id) for name, trace in runtime.tracers.items()}
+    await journal.confirm(await journal.intend(person.id, traces))
+    entries = confirmed_of(await journal.entries())
+    done = await erase_again(app.database, runtime, journal, private_key, entries)
+    assert (done.erased, done.absent) == (1, 0)
+    assert [(left.user_id, left.balance) for left in done.money] == [(person.id, 700)]
+    profile = (await analyst.call("GET", f"/credit/{person.cpf}")).json()
+    assert (profile["base_a"], profile["base_b"]) == (None, None)
+    async with app.database.transaction() as tx:
+        row = (
+            await tx.execute(text("SELECT cpf, email, erased_at FROM users WHERE id = :id"), {"id": person.id})
+        ).one()
+    assert (row.cpf, row.email, row.erased_at is None) == (None, None, False)
+    await fill_bases(analyst, person.cpf)  # what an export of base B from before brings back
+    again = await erase_again(app.database, runtime, journal, private_key, entries)
+    assert (again.erased, again.absent, again.money) == (0, 1, [])
+    profile = (await analyst.call("GET", f"/credit/{person.cpf}")).json()
+    assert (profile["base_a"], profile["base_b"]) == (None, None)

@@ -1,0 +1,78 @@
+"""The place of the backups: pieces, and what is noticed when they are read."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from carteira.backup.errors import BackupDamaged
+from carteira.backup.place import Manifest, Part, PieceReader, PieceWriter, manifest_of, manifests
+from carteira.embedded import Endpoints
+from carteira.kit.outbound.objects import ObjectsDown, ObjectStore, opener
+
+Open = Callable[[], ObjectStore]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, endpoints: Endpoints, tmp_path: Path) -> ObjectStore:
+    url = tmp_path.as_uri() if request.param == "folder" else f"s3://backups/{tmp_path.name}"
+    return opener(url, aws_endpoint_url=endpoints.aws_endpoint_url)()
+
+
+def manifest(set_id: str, **parts: Part) -> Manifest:
+    return Manifest(
+        set_id, "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", "1", "0001", "18", "7", None, parts
+    )
+
+
+async def test_a_stream_comes_back_from_its_pieces(store: ObjectStore) -> None:
+    content = os.urandom(2_500)
+    writer = PieceWriter(store, "sets/a/base.tar", piece_bytes=1_000)
+    for start in range(0, 2_500, 700):
+        writer.write(content[start : start + 700])
+    writer.end()
+    assert [piece.size for piece in writer.pieces] == [1_000, 1_000, 500]
+    reader, read = PieceReader(store, writer.pieces), b""
+    while piece := reader.read(333):
+        read += piece
+    assert read == content
+
+
+async def test_a_piece_that_was_changed_or_is_missing_is_named(store: ObjectStore) -> None:
+    writer = PieceWriter(store, "sets/a/base.tar", piece_bytes=10)
+    writer.write(bytes(20))
+    await store.put("sets/a/base.tar/0001", b"other")
+    reader = PieceReader(store, writer.pieces)
+    assert reader.read(100) == bytes(10)
+    with pytest.raises(BackupDamaged, match=r"sets/a/base.tar/0001 foi alterado"):
+        reader.read(100)
+    await store.remove(["sets/a/base.tar/0000"])
+    with pytest.raises(BackupDamaged, match=r"falta sets/a/base.tar/0000"):
+        PieceReader(store, writer.pieces).read(1)
+
+
+async def test_a_backup_counts_once_its_manifest_is_there(store: ObjectStore) -> None:
+    with pytest.raises(BackupDamaged, match="não há um backup inteiro"):
+        await manifest_of(store, None)
+    writer = PieceWriter(store, "sets/20260101T000000Z/dump")
+    writer.end()
+    assert await manifests(store) == []
+    one = manifest("20260101T000000Z", dump=Part(writer.pieces, 0))
+    await store.put("sets/20260101T000000Z/manifest.json", one.to_json())
+    await store.put("sets/20260102T000000Z/manifest.json", manifest("20260102T000000Z").to_json())
+    assert (await manifest_of(store, "20260101T000000Z")) == one
+    assert (await manifest_of(store, None)).id == "20260102T000000Z"
+    for content in (b"", b"{}", b'{"format": 2, "id": "x"}'):
+        await store.put("sets/20260103T000000Z/manifest.json", content)
+        with pytest.raises(BackupDamaged):
+            await manifests(store)
+
+
+async def test_a_place_that_is_away_says_so(tmp_path: Path) -> None:
+    (tmp_path / "sets").write_text("in the way")
+    store = opener(tmp_path.as_uri(), aws_endpoint_url=None)()
+    with pytest.raises(ObjectsDown):
+        await store.put("sets/a", b"")
+    with pytest.raises(ObjectsDown):
+        store.put_now("sets/a", b"")
