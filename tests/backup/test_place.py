@@ -21,9 +21,8 @@ def store(request: pytest.FixtureRequest, endpoints: Endpoints, tmp_path: Path) 
 
 
 def manifest(set_id: str, **parts: Part) -> Manifest:
-    return Manifest(
-        set_id, "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", "1", "0001", "18", "7", None, parts
-    )
+    at = "2026-01-01T00:00:00+00:00"
+    return Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", None, parts)
 
 
 async def test_a_stream_comes_back_from_its_pieces(store: ObjectStore) -> None:

@@ -22,6 +22,8 @@ class BackupConfig:
     settings: Settings
     credit: credit.CreditConfig | None
     """Of base B; None: the module is off."""
+    opened: ObjectStore | None = None
+    """The place, where it is not the settings' to say."""
 
     @cached_property
     def place(self) -> ObjectStore:
@@ -30,7 +32,7 @@ class BackupConfig:
         Raises:
             BackupFailed: it is not said.
         """
-        return self._open(self.settings.backup_url, "BACKUP_URL")()
+        return self.opened or self._open(self.settings.backup_url, "BACKUP_URL")()
 
     @cached_property
     def documents(self) -> ObjectStore | None:

@@ -22,6 +22,7 @@ _STEPS = {
     "base.tar": "PostgreSQL, cópia física",
     "dump": "PostgreSQL, cópia lógica",
     "documents": "Documentos",
+    "log": "PostgreSQL, log",
 }
 
 
@@ -40,6 +41,21 @@ def key(
     out.print(f"BACKUP_RECIPIENTS={made.public}", highlight=False, soft_wrap=True, markup=False)
 
 
+@app.command("keys")
+def keys(path: Annotated[Path, typer.Argument(help="Arquivo novo; nunca no lugar dos backups.")]) -> None:
+    """Copia os arquivos de chaves num só, cifrado para a chave pública dos backups."""
+    from carteira.backup import keys as key_files
+    from carteira.kit.ops.private_files import create_private_file
+
+    config = config_here()
+    folder = None if config.settings.backup_url is None else config.place.folder
+    if folder is not None and path.absolute().is_relative_to(folder):
+        fail(f"{path} está no lugar dos backups: chaves nunca ficam ao lado do que abrem.")
+    if not create_private_file(path, key_files.pack(config.settings, config.recipients)):
+        fail(f"{path} já existe.")
+    err.print(f"Chaves em {path}: guarde-o longe dos backups.", soft_wrap=True, highlight=False)
+
+
 @app.command("create")
 def create(
     *, prune: Annotated[bool, typer.Option("--prune", help="Depois, remove os que passaram de BACKUP_DAYS.")] = False
@@ -54,7 +70,7 @@ def create(
             return await making.make(config, tell)
 
     manifest = asyncio.run(work())
-    out.print(f"Backup {manifest.id}: {_size(manifest.size)}, e {_documents(manifest)}.", highlight=False)
+    out.print(f"Backup {manifest.id}: {size_text(manifest.size)}, e {_documents(manifest)}.", highlight=False)
     if prune:
         gone = asyncio.run(retention.prune(config))
         out.print(
@@ -72,7 +88,7 @@ def list_backups() -> None:
     found = run_quietly("Lendo os backups", lambda: place.manifests(config.place))
     for one in found:
         parts = ", ".join(one.parts)
-        out.print(f"{one.id}  {_size(one.size)}  {parts}; {_documents(one)}", highlight=False, soft_wrap=True)
+        out.print(f"{one.id}  {size_text(one.size)}  {parts}; {_documents(one)}", highlight=False, soft_wrap=True)
     out.print(f"{len(found)} backup(s).", highlight=False)
 
 
@@ -108,9 +124,10 @@ def bars() -> Iterator[Callable[[str], progress.Progress]]:
         yield tell
 
 
-def _size(size: int) -> str:
+def size_text(size: int) -> str:
+    """Return a size for a person."""
     return f"{size / 1_000_000:.1f} MB".replace(".", ",")
 
 
 def _documents(manifest: "Manifest") -> str:
-    return f"{manifest.objects} segmentos de documentos ({_size(manifest.objects_bytes)})"
+    return f"{manifest.objects} segmentos de documentos ({size_text(manifest.objects_bytes)})"

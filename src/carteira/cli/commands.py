@@ -22,6 +22,7 @@ from carteira.cli import (
     jobs,
     keys,
     ledger,
+    restore,
     sandbox,
     servers,
     terminal,
@@ -56,6 +57,7 @@ for command in (
     developer.token,
     developer.openapi,
     doctor.doctor,
+    restore.drill,
 ):
     app.command()(command)
 for name, group in (
@@ -69,6 +71,7 @@ for name, group in (
     ("users", users.app),
     ("credit", credit.app),
     ("erasures", erasures.app),
+    ("restore", restore.app),
 ):
     app.add_typer(group, name=name)
 

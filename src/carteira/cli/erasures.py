@@ -49,8 +49,7 @@ def apply(identity: KeyOption, intents: IntentsOption = Intents.ASK) -> None:
     """Apaga de novo, num banco restaurado, quem o diário diz que foi apagado, qualquer que seja o saldo de então."""
     settings = settings_here()
     database_of(settings)
-    done = apply_to(settings, load_key(identity), intents)
-    tell(done)
+    tell(apply_to(settings, journal_of(settings), load_key(identity), intents))
 
 
 def journal_of(settings: Settings) -> "ErasureJournal":
@@ -73,14 +72,13 @@ def load_key(path: Path) -> "PrivateKey":
         fail(f"{error}.")
 
 
-def apply_to(settings: Settings, key: "PrivateKey", intents: Intents) -> "ErasedAgain":
+def apply_to(settings: Settings, journal: "ErasureJournal", key: "PrivateKey", intents: Intents) -> "ErasedAgain":
     """Erase again in the database of the settings whom the journal names."""
     from carteira.backup.erasures import confirmed_of, open_of
 
-    journal = journal_of(settings)
     entries = run_quietly("Lendo o diário", journal.entries)
     chosen = [*confirmed_of(entries), *(entry for entry in open_of(entries) if _is_wanted(entry, intents))]
-    return run_quietly("Apagando de novo", lambda: _erase_again(settings, key, chosen))
+    return run_quietly("Apagando de novo", lambda: _erase_again(settings, journal, key, chosen))
 
 
 def _is_wanted(entry: "JournalEntry", intents: Intents) -> bool:
@@ -92,15 +90,16 @@ def _is_wanted(entry: "JournalEntry", intents: Intents) -> bool:
     )
 
 
-async def _erase_again(settings: Settings, key: "PrivateKey", entries: "Sequence[JournalEntry]") -> "ErasedAgain":
+async def _erase_again(
+    settings: Settings, journal: "ErasureJournal", key: "PrivateKey", entries: "Sequence[JournalEntry]"
+) -> "ErasedAgain":
     """Compose the product without serving it, since each module erases its part of a person."""
     from carteira.app import create_app
     from carteira.backup.erasures import erase_again
 
     api = create_app(settings).api
     async with api.router.lifespan_context(api):
-        runtime = api.state.identity
-        return await erase_again(api.state.database, runtime, runtime.journal, key, entries)
+        return await erase_again(api.state.database, api.state.identity, journal, key, entries)
 
 
 def tell(done: "ErasedAgain") -> None:

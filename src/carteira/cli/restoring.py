@@ -1,0 +1,243 @@
+"""A whole installation out of a backup, on local servers in a folder of its own: for `carteira restore home`, drills.
+
+It has a file of its own because it runs the embedded servers, which only the command line may.
+"""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from pydantic import RedisDsn, SecretStr
+
+from carteira import schema
+from carteira.backup import restoring
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupFailed
+from carteira.backup.place import Manifest
+from carteira.backup.programs import Programs
+from carteira.backup.restoring import LOG_FOLDER, Log
+from carteira.embedded import EmbeddedServers, process
+from carteira.embedded.home import Home
+from carteira.embedded.postgres import BACKUP, DATABASE, OWNER, SERVICE, SUPERUSER, PostgresServer
+from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.ops.progress import Progress
+from carteira.kit.security.age import PrivateKey
+from carteira.settings import Settings
+
+RECOVERY_SECONDS = 6 * 3600
+_POLL_SECONDS = 0.1
+_FLOORS = {
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_xacts",
+    "max_locks_per_xact",
+}
+"""As `pg_controldata` calls them."""
+_CALLED = {"max_prepared_xacts": "max_prepared_transactions", "max_locks_per_xact": "max_locks_per_transaction"}
+Tell = Callable[[str], Progress]
+
+
+def restore_home(  # noqa: PLR0913 - what, out of what, to where
+    config: BackupConfig,
+    manifest: Manifest,
+    key: PrivateKey,
+    folder: Path,
+    log: Log,
+    *,
+    until: datetime | None,
+    logical: bool,
+    tell: Tell,
+) -> None:
+    """Bring PostgreSQL back into a home folder, of its own passwords; the servers are stopped before and after.
+
+    Raises:
+        BackupFailed: the folder is somebody's home, or PostgreSQL does not recover.
+        BackupDamaged: as `restoring.lay_down`.
+    """
+    if logical:
+        _load_dump(config, manifest, key, folder, tell)
+        return
+    home = Home(folder)
+    home.acquire()
+    try:
+        server = PostgresServer(home, {})
+        _insist_on_version(manifest, server)
+        programs = Programs(DatabaseAddress.parse("postgresql://localhost/none"), server.placement.programs)
+        data, laid = server.placement.data, folder / "restored"
+        if not laid.exists():
+            restoring.lay_down(
+                config,
+                manifest,
+                key,
+                data,
+                log,
+                until=until,
+                programs=programs,
+                base_progress=tell("base.tar"),
+                log_progress=tell("log"),
+            )
+            laid.write_text(manifest.id)
+        if (data / LOG_FOLDER).exists():  # it goes last, once all of it is replayed
+            _recover(home, server, manifest)
+    finally:
+        home.release()
+
+
+def _insist_on_version(manifest: Manifest, server: PostgresServer) -> None:
+    said = subprocess.run(  # noqa: S603 - argv is ours
+        [str(server.placement.programs / "postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    if said.partition(".")[0] != manifest.postgresql.partition(".")[0]:
+        raise BackupFailed(
+            f"o backup é do PostgreSQL {manifest.postgresql}, e o desta máquina é o {said}: use --form logical"
+        )
+
+
+def _recover(home: Home, server: PostgresServer, manifest: Manifest) -> None:
+    """Replay the log behind a socket that only we reach, then give the home's passwords and names."""
+    place = server.placement
+    place.own(place.data)
+    folder = Path(tempfile.mkdtemp(prefix="carteira-restore-"))
+    try:
+        access = folder / "pg_hba.conf"
+        access.write_text("local all all trust\n")
+        place.own(folder)
+        place.own(access)
+        settings = {
+            "hba_file": str(access),
+            "unix_socket_directories": str(folder),
+            "listen_addresses": "",
+            **_floors(place.programs, place.data),
+        }
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        log = home.log_path("recovery")
+        running = process.spawn(
+            [str(place.programs / "postgres"), "-D", str(place.data), *arguments],
+            death_signal=server.stop_signal,
+            run_as=place.run_as,
+            cwd=place.data,
+            env=process.server_environment(),
+            log=log,
+        )
+        try:
+            with _recovered(folder, running, log) as connection:
+                _settle(connection, folder, home, manifest)
+        finally:
+            running.send_signal(server.stop_signal)
+            running.wait()
+    finally:
+        shutil.rmtree(folder)
+    shutil.rmtree(place.data / LOG_FOLDER)
+
+
+def _floors(programs: Path, data: Path) -> dict[str, str]:
+    """Return the settings that a recovery wants as high as the backed up server had them."""
+    told = subprocess.run(  # noqa: S603 - argv is ours
+        [str(programs / "pg_controldata"), str(data)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=process.server_environment(),
+    ).stdout
+    lines = (line.partition(" setting:") for line in told.splitlines())
+    return {_CALLED.get(name, name): value.strip() for name, mark, value in lines if mark and name in _FLOORS}
+
+
+@contextmanager
+def _recovered(folder: Path, running: "subprocess.Popen[bytes]", log: Path) -> Iterator[psycopg.Connection]:
+    """Wait until the log is replayed and PostgreSQL takes writes.
+
+    Raises:
+        BackupFailed: it ends before that; the text is the end of its log.
+    """
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline:
+        if running.poll() is not None:
+            break
+        try:
+            with psycopg.connect(host=str(folder), user=SUPERUSER, dbname="postgres", autocommit=True) as connection:
+                row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+                if row == (False,):
+                    yield connection
+                    return
+        except psycopg.OperationalError:
+            pass  # it starts
+        time.sleep(_POLL_SECONDS)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+    raise BackupFailed(f"o PostgreSQL não se recuperou:\n{tail}")
+
+
+def _settle(connection: psycopg.Connection, folder: Path, home: Home, manifest: Manifest) -> None:
+    """Give the cluster the names and passwords that a home's has, and take back what told it to recover."""
+    for setting in ("restore_command", "recovery_target_timeline", "recovery_target_time", "recovery_target_action"):
+        connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(setting)))
+    for name in (SUPERUSER, OWNER, SERVICE, BACKUP):
+        role, password = sql.Identifier(name), sql.Literal(home.password(name))
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
+    database = sql.Identifier(manifest.database)
+    if manifest.owner != OWNER:
+        with psycopg.connect(host=str(folder), user=SUPERUSER, dbname=manifest.database, autocommit=True) as inside:
+            inside.execute(
+                sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(manifest.owner), sql.Identifier(OWNER))
+            )
+    if manifest.database != DATABASE:
+        connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(database, sql.Identifier(DATABASE)))
+
+
+def _load_dump(config: BackupConfig, manifest: Manifest, key: PrivateKey, folder: Path, tell: Tell) -> None:
+    with EmbeddedServers(folder, redis=False, aws=False) as servers:
+        address = DatabaseAddress.parse(servers.endpoints.superuser_url.rpartition("/")[0] + f"/{DATABASE}")
+        with psycopg.connect(address.conninfo, autocommit=True) as connection:
+            if connection.execute("SELECT FROM pg_class WHERE relname = 'alembic_version'").fetchone() is not None:
+                raise BackupFailed(f"{folder} não está vazia: um restore só vai para uma pasta vazia")
+            if manifest.owner != OWNER:
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(manifest.owner)))
+        restoring.load_dump(config, manifest, key, Programs(address), tell("dump"))
+        if manifest.owner != OWNER:
+            with psycopg.connect(address.conninfo, autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(manifest.owner), sql.Identifier(OWNER))
+                )
+
+
+@contextmanager
+def running_home(settings: Settings, folder: Path) -> Iterator[Settings]:
+    """Run the servers of a home that was restored, migrated to this release; give the settings that name them."""
+    with EmbeddedServers(folder) as servers:
+        ends = servers.endpoints
+        schema.migrate(ends.owner_url)
+        schema.grant(ends.owner_url, SERVICE)
+        yield settings.model_copy(
+            update={
+                "carteira_home": folder,
+                "database_url": SecretStr(ends.database_url),
+                "migration_database_url": SecretStr(ends.owner_url),
+                "redis_url": RedisDsn(ends.redis_url),
+                "aws_endpoint_url": ends.aws_endpoint_url,
+                "documents_url": (folder / "documents").as_uri(),
+                "erasure_journal_url": None,  # it is told of, and tells nothing here
+            }
+        )
+
+
+def remove_home(folder: Path) -> None:
+    """Remove a home, wherever PostgreSQL's data of it lie."""
+    data = Home(folder).recall("postgres_data")
+    if data is not None:
+        shutil.rmtree(Path(data).parent, ignore_errors=True)
+    shutil.rmtree(folder)
+
+
+def is_home(folder: Path) -> bool:
+    """Tell whether a folder has something in it that is not keys."""
+    return folder.exists() and any(path.name not in {"keys", "lock"} for path in folder.iterdir())
