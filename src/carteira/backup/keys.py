@@ -34,10 +34,11 @@ def _files_of(ring: Ring, settings: Settings) -> list[Path]:
 
 
 def unpack(content: bytes, key: PrivateKey, settings: Settings) -> list[Path]:
-    """Write key files where the settings say; what is there stays as it is. Return what was written.
+    """Write key files where the settings say; return what was written. Where they are there already, nothing is.
 
     Raises:
         BackupDamaged: it does not open with this key.
+        BackupFailed: another key lies where one is to be written.
     """
     try:
         clear = io.BytesIO(key.decrypt(content))
@@ -54,4 +55,6 @@ def unpack(content: bytes, key: PrivateKey, settings: Settings) -> list[Path]:
             target = path.with_name(file) if file != RINGS[ring].file_name else path
             if create_private_file(target, clear_key):
                 written.append(target)
+            elif target.read_bytes() != clear_key:
+                raise BackupFailed(f"{target} já existe, e é outra chave")
     return written

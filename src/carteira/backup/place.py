@@ -3,7 +3,7 @@
 sets/<instant>/manifest.json            a backup that is whole; what is not named in one does not count
 sets/<instant>/<part>/0000, 0001, …     its streams: gzip, then age, cut into pieces
 objects/<version>/<segment>             documents' segments, sealed as they lie in their storage; once for all backups
-wal/<segment>, <segment>.partial        PostgreSQL's log, each file gzip and age
+wal/<cluster>/<segment>, ….partial      PostgreSQL's log, each file gzip and age
 """
 
 import hashlib
@@ -143,9 +143,14 @@ async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
     return found[-1]
 
 
-async def segments(store: ObjectStore) -> dict[str, ObjectEntry]:
-    """Return the segments of PostgreSQL's log by name, a last one that is not whole as `<segment>.partial`."""
-    return {entry.name.rpartition("/")[2]: entry async for entry in store.entries(f"{WAL}/")}
+def log_name(system_id: str, name: str) -> str:
+    """Return where a file of a cluster's log lies: other clusters have files of the same names."""
+    return f"{WAL}/{system_id}/{name}"
+
+
+async def segments(store: ObjectStore, system_id: str) -> dict[str, ObjectEntry]:
+    """Return the segments of a cluster's log by name, a last one that is not whole as `<segment>.partial`."""
+    return {entry.name.rpartition("/")[2]: entry async for entry in store.entries(f"{WAL}/{system_id}/")}
 
 
 async def stored_objects(store: ObjectStore) -> dict[str, int]:
@@ -224,19 +229,24 @@ def checked(store: ObjectStore, piece: Piece) -> bytes:
     return content
 
 
-def checked_log(store: ObjectStore, name: str) -> bytes:
-    """Return a file of the log, encrypted.
+def logged(store: ObjectStore, system_id: str, name: str) -> bytes:
+    """Return a file of a cluster's log, encrypted.
 
     Raises:
         BackupDamaged: it is missing.
         ObjectsDown: the place does not answer.
     """
     try:
-        return store.get_now(f"{WAL}/{name}")
+        return store.get_now(log_name(system_id, name))
     except FileNotFoundError as error:
-        raise BackupDamaged(f"falta {WAL}/{name} no lugar dos backups") from error
+        raise BackupDamaged(f"falta {log_name(system_id, name)} no lugar dos backups") from error
+
+
+def is_recent(at: datetime, days: int) -> bool:
+    """Tell whether an instant lies within the days for which backups are kept."""
+    return at > clock.now() - timedelta(days=days)
 
 
 def too_old(set_id: str, days: int) -> bool:
     """Tell whether a backup began before the days for which backups are kept."""
-    return began_at(set_id) < clock.now() - timedelta(days=days)
+    return not is_recent(began_at(set_id), days)

@@ -17,7 +17,7 @@ from carteira.backup import place
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.making import BASE, DUMP
-from carteira.backup.place import WAL, Manifest, Part, PieceReader
+from carteira.backup.place import Manifest, Part, PieceReader
 from carteira.backup.programs import Programs
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.outbound.objects import ObjectEntry, ObjectStore
@@ -42,7 +42,7 @@ class Log:
 
 async def log_of(store: ObjectStore, manifest: Manifest, segment_bytes: int = 16 << 20) -> Log:
     """Find the log that follows a backup without a gap."""
-    there = await place.segments(store)
+    there = await place.segments(store, manifest.system_id)
     histories = [name for name in there if name.endswith(".history")]
     if manifest.first_wal is None:
         return Log([], None, None, gap=False)
@@ -108,7 +108,7 @@ def lay_down(  # noqa: PLR0913 - what, from where, to where
         with programs.reading("pg_verifybackup", "--no-parse-wal", str(folder)) as said:
             said.read()
         mark.write_text(laid)
-    _fetch_log(config.place, key, folder / LOG_FOLDER, log.names, log_progress)
+    _fetch_log(config.place, manifest.system_id, key, folder / LOG_FOLDER, log.names, log_progress)
     _say_how(folder, until)
     os.sync()
     mark.unlink()
@@ -176,19 +176,21 @@ def decrypted_into(
             raise failure
 
 
-def _fetch_log(store: ObjectStore, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress) -> None:
+def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
+    store: ObjectStore, system_id: str, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress
+) -> None:
     """Fetch what is not there yet of the log; each file is whole or not there."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for number, name in enumerate(names, 1):
         target = folder / name.removesuffix(".partial")
         if not target.exists():
             fresh = target.with_suffix(".new")
-            content = io.BytesIO(place.checked_log(store, name))
+            content = io.BytesIO(place.logged(store, system_id, name))
             with fresh.open("wb") as file:
                 try:
                     key.decrypt_stream(content, file.write)
                 except CannotOpen as error:
-                    raise BackupDamaged(f"{WAL}/{name} não abre com esta chave privada, ou foi alterado") from error
+                    raise BackupDamaged(f"{name} não abre com esta chave privada, ou foi alterado") from error
             fresh.replace(target)
         progress(number, len(names))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from carteira.backup import copying, place
 from carteira.backup.config import BackupConfig
 from carteira.backup.making import UNFINISHED
-from carteira.backup.place import OBJECTS, SETS, WAL
+from carteira.backup.place import OBJECTS, SETS, WAL, Manifest
 from carteira.kit.values.clock import clock
 
 _SEGMENT_DIGITS = 24
@@ -37,20 +37,27 @@ async def prune(config: BackupConfig) -> Pruned:
     # The manifest first: what is not whole is nobody's backup.
     await store.remove([name for name in old if name.endswith(place.MANIFEST)])
     await store.remove(old)
-    segments = await _prune_log(config, [one.first_wal for one in kept if one.first_wal])
+    segments = await _prune_log(config, kept)
     objects = await _prune_objects(config, [one.id for one in kept])
     return Pruned(len({name.split("/")[1] for name in old}), segments, objects)
 
 
-async def _prune_log(config: BackupConfig, firsts: list[str]) -> int:
-    if not firsts:
-        return 0
-    first = min(firsts)
-    old = [
-        f"{WAL}/{name}"
-        for name in await place.segments(config.place)
-        if name[:_SEGMENT_DIGITS] < first and not name.endswith(".history")
-    ]
+async def _prune_log(config: BackupConfig, kept: list[Manifest]) -> int:
+    """Remove what lies before the first segment that a kept backup of its cluster begins with."""
+    firsts: dict[str, str] = {}
+    for one in kept:
+        if one.first_wal is not None:
+            firsts[one.system_id] = min(firsts.get(one.system_id, one.first_wal), one.first_wal)
+    old = []
+    async for entry in config.place.entries(f"{WAL}/"):
+        _, system_id, name = entry.name.split("/")
+        first = firsts.get(system_id)
+        if first is None:  # of a cluster that is gone, or whose first backup is yet to come
+            is_old = not place.is_recent(entry.modified_at, config.settings.backup_days)
+        else:
+            is_old = name[:_SEGMENT_DIGITS] < first and not name.endswith(".history")
+        if is_old:
+            old.append(entry.name)
     await config.place.remove(old)
     return len(old)
 

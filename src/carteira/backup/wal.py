@@ -8,7 +8,6 @@ not received. Each whole segment goes into the place at the next turn, the one t
 import asyncio
 import os
 import re
-import shutil
 import signal
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -46,6 +45,9 @@ class Archiver:
         self._copied: dict[str, tuple[int, int]] = {}
         """The files that are in the place as they are here: size and time of change."""
         self._documents_since: datetime | None = None
+        self._system_id = ""
+        self._has_gap = False
+        """Whether PostgreSQL has let go of what follows the newest segment of the place."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go on until told to stop, whatever fails meanwhile."""
@@ -67,9 +69,10 @@ class Archiver:
         Raises:
             BackupFailed: it ended; the text is what it said.
         """
-        folder = self._config.spool
+        self._system_id, segment_bytes = await asyncio.to_thread(_see_to_slot, self._config)
+        folder = self._config.spool / self._system_id
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        await self._begin(folder)
+        await self._begin(folder, segment_bytes)
         program = self._config.programs.find("pg_receivewal")
         arguments = [program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"]
         receiving = await asyncio.create_subprocess_exec(
@@ -92,28 +95,29 @@ class Archiver:
         await self._copy_log(folder)
         if not stop.is_set():
             if _GONE in text:
-                await asyncio.to_thread(shutil.rmtree, folder)
+                self._has_gap = True
                 log.error("log has a gap: make a backup", reason=text[-500:])
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
-    async def _begin(self, folder: Path) -> None:
-        """Make the slot, and have the receiver begin behind the newest segment of the place, whoever copied it."""
+    async def _begin(self, folder: Path, segment_bytes: int) -> None:
+        """Have the receiver begin behind the newest segment of the place, whoever copied it."""
         await self._copy_log(folder)
-        size = await asyncio.to_thread(_see_to_slot, self._config)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()
         self._copied.clear()
-        whole = [name for name in await place.segments(self._config.place) if re.fullmatch("[0-9A-F]{24}", name)]
-        if whole:
+        there = await place.segments(self._config.place, self._system_id)
+        whole = [name for name in there if re.fullmatch("[0-9A-F]{24}", name)]
+        if whole and not self._has_gap:
             newest = folder / max(whole)
             with newest.open("wb") as file:
-                os.truncate(file.fileno(), size)  # it looks at the name and the size
+                os.truncate(file.fileno(), segment_bytes)  # it looks at the name and the size
             self._copied[newest.name] = _state(newest)
 
     async def _turns(self, stop: asyncio.Event, receiving: asyncio.subprocess.Process | None) -> None:
         while not stop.is_set() and (receiving is None or receiving.returncode is None):
             if receiving is not None:
-                await self._copy_log(self._config.spool)
+                await self._copy_log(self._config.spool / self._system_id)
+                self._has_gap = False
                 metrics.log_copied_at.set_to_current_time()
             await self._copy_documents()
             await self._tell_age()
@@ -126,10 +130,11 @@ class Archiver:
         for path in paths:
             state = _state(path)
             if self._copied.get(path.name) != state:
-                await self._config.place.put(f"{place.WAL}/{path.name}", await asyncio.to_thread(self._encrypted, path))
+                name = place.log_name(self._system_id, path.name)
+                await self._config.place.put(name, await asyncio.to_thread(self._encrypted, path))
                 self._copied[path.name] = state
             if path in whole:
-                await self._config.place.remove([f"{place.WAL}/{path.name}{PARTIAL}"])
+                await self._config.place.remove([place.log_name(self._system_id, f"{path.name}{PARTIAL}")])
         for path in whole[:-1]:
             path.unlink()
             self._copied.pop(path.name, None)
@@ -163,17 +168,20 @@ def _segments_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)) if folder.exists() else []
 
 
-def _see_to_slot(config: BackupConfig) -> int:
-    """Make the slot unless it is there; return the bytes of a segment."""
+def _see_to_slot(config: BackupConfig) -> tuple[str, int]:
+    """Make the slot unless it is there; return what the cluster is known by, and the bytes of a segment."""
     with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_create_physical_replication_slot(%s, true) WHERE NOT EXISTS"
             " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
             (SLOT, SLOT),
         )
-        row = connection.execute("SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'").fetchone()
+        row = connection.execute(
+            "SELECT system_identifier, setting::bigint FROM pg_control_system(), pg_settings"
+            " WHERE name = 'wal_segment_size'"
+        ).fetchone()
     assert row is not None
-    return int(row[0])
+    return str(row[0]), int(row[1])
 
 
 def _state(path: Path) -> tuple[int, int]:
