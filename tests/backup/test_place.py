@@ -22,7 +22,7 @@ def store(request: pytest.FixtureRequest, endpoints: Endpoints, tmp_path: Path) 
 
 def manifest(set_id: str, **parts: Part) -> Manifest:
     at = "2026-01-01T00:00:00+00:00"
-    return Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", None, parts)
+    return Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", None, parts=parts)
 
 
 async def test_a_stream_comes_back_from_its_pieces(store: ObjectStore) -> None:

@@ -51,6 +51,8 @@ async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
                 manifest.parts[name] = await asyncio.to_thread(
                     _stored, config, manifest.id, name, program, arguments, step, _size_of(connection)
                 )
+                if name == BASE:
+                    manifest.last_wal = _segment_now(connection)
                 await _note(config, manifest)
         await _copy_documents(config, manifest, tell("documents"))
         if config.credit is not None and BASE_B not in manifest.parts:
@@ -90,7 +92,6 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
             if manifest.system_id == system_id and manifest.parts:
                 log.info("backup goes on", id=manifest.id, parts=[*manifest.parts])
                 return manifest
-    in_recovery = _one(connection, "SELECT pg_is_in_recovery()")
     manifest = Manifest(
         id=place.new_id(),
         began_at=clock.now().isoformat(),
@@ -101,9 +102,7 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
         database=str(_one(connection, "SELECT current_database()")),
         owner=str(_one(connection, _OWNER)),
         system_id=system_id,
-        first_wal=None
-        if in_recovery or not config.is_physical
-        else str(_one(connection, "SELECT pg_walfile_name(pg_current_wal_lsn())")),
+        first_wal=_segment_now(connection) if config.is_physical else None,
         heads={name: _head(connection, query) for name, query in _HEADS.items()},
     )
     await _note(config, manifest)
@@ -115,6 +114,13 @@ _HEADS = {
     "ledger": "SELECT height || ':' || encode(hash, 'hex') FROM ledger_chain ORDER BY height DESC LIMIT 1",
     "audit": "SELECT height || ':' || encode(hash, 'hex') FROM audit_chain ORDER BY height DESC LIMIT 1",
 }
+
+
+def _segment_now(connection: psycopg.Connection) -> str | None:
+    """Return the segment of the log that is written to; a replica cannot tell, and its log is the primary's."""
+    query = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END"
+    name = _one(connection, query)
+    return None if name is None else str(name)
 
 
 def _head(connection: psycopg.Connection, query: str) -> str:

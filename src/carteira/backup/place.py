@@ -67,6 +67,8 @@ class Manifest:
     """What the cluster is known by."""
     first_wal: str | None
     """The segment of the log that a restore begins with; none without a physical part."""
+    last_wal: str | None = None
+    """The segment that the physical part itself ends in: up to there it has its own log."""
     parts: dict[str, Part] = field(default_factory=dict)
     base_b_at: str | None = None
     """The instant up to which base B is whole in it."""

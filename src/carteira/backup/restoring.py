@@ -53,7 +53,13 @@ async def log_of(store: ObjectStore, manifest: Manifest, segment_bytes: int = 16
         if found and not _follows(found[-1], name, segment_bytes):
             return _log(found, partial - {*whole}, histories, there, gap=True)
         found.append(name)
-    return _log(found, partial - {*whole}, histories, there, gap=bool(found) and found[0] > manifest.first_wal)
+    return _log(
+        found,
+        partial - {*whole},
+        histories,
+        there,
+        gap=bool(found) and found[0] > (manifest.last_wal or manifest.first_wal),
+    )
 
 
 def _log(found: list[str], partial: set[str], histories: list[str], there: dict[str, ObjectEntry], *, gap: bool) -> Log:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Restore de um backup, só para lugares vazios.")
 
 
-class Form(StrEnum):
+class CopyForm(StrEnum):
     """Which copy of PostgreSQL is taken."""
 
     PHYSICAL = "physical"
@@ -41,7 +41,7 @@ SetOption = Annotated[str | None, typer.Option("--set", help="Um de `carteira ba
 UntilOption = Annotated[
     datetime | None, typer.Option(help="Até que instante (2026-11-27T12:00:00, em UTC); sem ele, até onde houver log.")
 ]
-FormOption = Annotated[Form, typer.Option("--form", help="Cópia física com o log, ou lógica (de outra versão).")]
+FormOption = Annotated[CopyForm, typer.Option("--form", help="Cópia física com o log, ou lógica (de outra versão).")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")]
 KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="Arquivo de `carteira backup keys`, de onde vêm as chaves.")
@@ -56,7 +56,7 @@ def home(  # noqa: PLR0913 - what, to where
     keys: KeysOption = None,
     set_id: SetOption = None,
     until: UntilOption = None,
-    form: FormOption = Form.PHYSICAL,
+    form: FormOption = CopyForm.PHYSICAL,
     intents: IntentsOption = Intents.ASK,
     yes: YesOption = False,
 ) -> None:
@@ -96,7 +96,7 @@ def postgresql(
     from carteira.kit.db.address import DatabaseAddress
 
     settings, key = settings_here(), load_key(identity)
-    plan = _planned(settings, set_id, until, Form.PHYSICAL)
+    plan = _planned(settings, set_id, until, CopyForm.PHYSICAL)
     _confirm([f"uma pasta de dados: {folder}"], plan, yes=yes)
     programs = Programs(DatabaseAddress.parse("postgresql://localhost/none"), settings.backup_programs)
     with bars() as tell:
@@ -124,7 +124,7 @@ def dump(identity: KeyOption, *, set_id: SetOption = None, yes: YesOption = Fals
 
     settings, key = settings_here(), load_key(identity)
     address = DatabaseAddress.parse(settings.owner_database())
-    plan = _planned(settings, set_id, None, Form.LOGICAL)
+    plan = _planned(settings, set_id, None, CopyForm.LOGICAL)
     _confirm([f"um banco de dados: {address.place}"], plan, yes=yes)
     _insist_on_empty(address.conninfo, address.place)
     with bars() as tell:
@@ -143,7 +143,7 @@ def stores(
     """Traz de volta documentos e base B, apaga de novo quem foi apagado, refaz a base C e confere tudo."""
     settings, key = settings_here(), load_key(identity)
     database_of(settings)
-    plan = _planned(settings, set_id, None, Form.PHYSICAL)
+    plan = _planned(settings, set_id, None, CopyForm.PHYSICAL)
     _confirm([f"documentos: {settings.documents_url}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
     with bars() as tell:
         restored = _finish(settings, key, plan, intents, tell)
@@ -153,7 +153,7 @@ def stores(
 def drill(
     identity: KeyOption,
     *,
-    form: FormOption = Form.PHYSICAL,
+    form: FormOption = CopyForm.PHYSICAL,
     set_id: SetOption = None,
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Onde caber uma cópia de tudo; sem ela, a pasta temporária.")
@@ -187,12 +187,12 @@ class Plan:
     manifest: "Manifest"
     log: "Log"
     until: datetime | None
-    form: Form
+    form: CopyForm
     journal: "ErasureJournal | None"
     """None: erasures after the backup are undone, in development alone."""
 
 
-def _planned(settings: Settings, set_id: str | None, until: datetime | None, form: Form) -> Plan:
+def _planned(settings: Settings, set_id: str | None, until: datetime | None, form: CopyForm) -> Plan:
     from carteira.app import backup_config
     from carteira.backup import place, restoring
 
@@ -207,7 +207,7 @@ def _planned(settings: Settings, set_id: str | None, until: datetime | None, for
     manifest, log = asyncio.run(find())
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
-    if until is not None and (form is Form.LOGICAL or until < manifest.made_at):
+    if until is not None and (form is CopyForm.LOGICAL or until < manifest.made_at):
         fail(f"--until precisa ser depois de {manifest.ended_at[:19]} UTC, e da cópia física.")
     journal = None if settings.erasure_journal_url is None else erasures.journal_of(settings)
     return Plan(config, manifest, log, until, form, journal)
@@ -218,7 +218,7 @@ def _confirm(targets: list[str], plan: Plan, *, yes: bool) -> None:
     manifest = plan.manifest
     made_of = f"do PostgreSQL {manifest.postgresql}, revisão {manifest.revision}"
     err.print(f"Backup {manifest.id}, {made_of}.", highlight=False)
-    if plan.form is Form.LOGICAL:
+    if plan.form is CopyForm.LOGICAL:
         err.print(f"  Como estava em {manifest.began_at[:19]} UTC (cópia lógica).", highlight=False)
     elif plan.until is not None:
         err.print(f"  Até {plan.until:%Y-%m-%d %H:%M:%S} UTC.", highlight=False)
@@ -248,7 +248,7 @@ def _whole(settings: Settings, key: "PrivateKey", folder: Path, plan: Plan, inte
 
     with bars() as tell:
         try:
-            logical = plan.form is Form.LOGICAL
+            logical = plan.form is CopyForm.LOGICAL
             restore_home(
                 plan.config, plan.manifest, key, folder, plan.log, until=plan.until, logical=logical, tell=tell
             )
