@@ -27,6 +27,7 @@ from tests.support.oidc_provider import Provider
 from tests.support.people import PASSWORD, new_person
 from tests.support.server import Server, running_server
 from tests.support.source import ROOT
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 MODULES = ("assistant", "benefits", "documents", "resellers", "transit")
@@ -154,6 +155,8 @@ class Looked:
     page: Page
     origin: str
     taken: list[float] = field(default_factory=list)
+    under_way: set[str] = field(default_factory=set)
+    """Requests that have begun and not ended."""
     hosts: set[str] = field(default_factory=set)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
@@ -163,13 +166,22 @@ class Looked:
         looked = cls(page, server.url)
         devtools = await context.new_cdp_session(page)
         await devtools.send("Network.enable")
-        devtools.on("Network.loadingFinished", lambda event: looked.taken.append(event["encodedDataLength"]))
+        devtools.on("Network.requestWillBeSent", lambda event: looked.under_way.add(event["requestId"]))
+        devtools.on("Network.loadingFailed", lambda event: looked.under_way.discard(event["requestId"]))
+        devtools.on("Network.loadingFinished", looked._take)
         page.on("request", lambda request: looked.hosts.add(request.url.split("/")[2]))
         return looked
 
+    def _take(self, event: Mapping[str, Any]) -> None:
+        self.under_way.discard(event["requestId"])
+        self.taken.append(event["encodedDataLength"])
+
     async def open(self, path: str) -> None:
         self.taken.clear()
-        await self.page.goto(self.origin + path, wait_until="networkidle")
+        self.under_way.clear()
+        await self.page.goto(self.origin + path)
+        await self.page.evaluate(_AT_REST)
+        await until(lambda: not self.under_way, "what the page asks for ends")
         if (weight := sum(self.taken)) > MOST_BYTES:
             self._say(path, f"weighs {weight:.0f} bytes")
         await self.look(path)

@@ -21,6 +21,7 @@ WRAPPED = [
         ROOT / name
         for name in (
             "README.md",
+            "README.pt-BR.md",
             "ARCHITECTURE.md",
             "CONTRIBUTING.md",
             "SECURITY.md",
@@ -122,3 +123,28 @@ def test_every_test_that_is_named_as_a_proof_exists() -> None:
     written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert named <= set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
+
+
+TRANSLATED = {"README.pt-BR.md": "README.md"}
+"""Texts in Portuguese, and the English ones that they say the same as."""
+
+
+def shape_of(text: str) -> dict[str, list[str]]:
+    """Give what a text and its translation have in common: headings by level, commands, where links and tables lead."""
+    blocks = re.findall(r"^```.*?^```$", text, re.MULTILINE | re.DOTALL)
+    code = [re.sub(r"(^|\s+)# .*$", "", line) for block in blocks for line in block.splitlines()]
+    prose = prose_of(text)
+    return {
+        "headings": re.findall(r"^(#+) ", prose, re.MULTILINE),
+        "code": [line for line in code if line],
+        "rows": re.findall(r"^\| `([^`]+)` \|", prose, re.MULTILINE),
+        "links": re.findall(r"\]\(([^)\s]+)\)", prose),
+    }
+
+
+@pytest.mark.parametrize("translated", TRANSLATED)
+def test_a_translation_keeps_step(translated: str) -> None:
+    ours, theirs = (shape_of((ROOT / name).read_text()) for name in (translated, TRANSLATED[translated]))
+    for shape, other in ((ours, TRANSLATED[translated]), (theirs, translated)):
+        shape["links"] = sorted(link for link in shape["links"] if link != other)
+    assert ours == theirs

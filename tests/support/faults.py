@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+import httpx
+from sqlalchemy import text
+
 from benchmarks.load import Connection, ConnectionLost, close_all, connect
 from carteira import ledger
 from carteira.embedded import EmbeddedServers
@@ -15,6 +18,7 @@ from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.ledger import chain
 from tests.support.horizon import pass_horizon
+from tests.support.people import PASSWORD, new_person
 from tests.support.server import Server
 from tests.support.waiting import until
 
@@ -41,6 +45,52 @@ class Journal:
         return self.requests.keys() - self.answers.keys()
 
 
+def post(server: Server, path: str, body: bytes, token: str, key: str) -> bytes:
+    """Write a POST under an `Idempotency-Key`."""
+    host = server.url.removeprefix("http://")
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+@dataclass
+class Passenger:
+    """Somebody signed in, with a transport card."""
+
+    token: str
+    card: str
+
+
+async def passengers(server: Server, count: int, recharged: int) -> list[Passenger]:
+    """Register people and recharge their cards."""
+    made = []
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        for _ in range(count):
+            person = new_person()
+            (await client.post("/users/register", json=person)).raise_for_status()
+            answer = await client.post("/auth/login", data={"username": person["cpf"], "password": PASSWORD})
+            token = answer.raise_for_status().json()["access_token"]
+            signed = {"Authorization": f"Bearer {token}"}
+            [card] = (await client.get("/transport-cards", headers=signed)).json()["items"]
+            path = f"/transport-cards/{card['card_number']}/recharge"
+            (await client.post(path, json={"amount": recharged}, headers=signed)).raise_for_status()
+            made.append(Passenger(token, card["card_number"]))
+    return made
+
+
+async def moved(books: Database, cards: list[str]) -> tuple[int, int]:
+    """Return what is on cards, and how often their money has moved since the recharge of `passengers`."""
+    left = text("""
+        SELECT sum(account.balance)::bigint, sum(account.version)::bigint
+        FROM transport_cards card JOIN ledger_accounts account ON account.id = card.account_id
+        WHERE card.card_number = ANY(:cards)
+    """)
+    async with books.transaction() as tx:
+        balance, entries = (await tx.execute(left, {"cards": cards})).one()
+    return balance, entries - len(cards)
+
+
 class Clients:
     """Clients that go on through everything: a lost connection is opened again, its request is not repeated."""
 
@@ -63,6 +113,12 @@ class Clients:
             self.journal.answers[key] = code
         return code
 
+    async def turn(self, connection: Connection, number: int) -> None:
+        """Do what a client does again and again."""
+        key = f"tx-{uuid4()}"
+        self.journal.requests[key] = self.request(number, key)
+        await self.ask(connection, key)
+
     async def go_on(self, number: int) -> None:
         while not self.stop.is_set():
             try:
@@ -72,9 +128,7 @@ class Clients:
                 continue
             try:
                 while not self.stop.is_set():
-                    key = f"tx-{uuid4()}"
-                    self.journal.requests[key] = self.request(number, key)
-                    await self.ask(connection, key)
+                    await self.turn(connection, number)
             except ConnectionLost:
                 continue
             finally:
@@ -95,10 +149,10 @@ class Clients:
             await self.ask(connection, key)
         await close_all([connection])
 
-    async def more_approved(self) -> None:
-        """Wait until a hundred more requests are approved."""
-        least = len(self.journal.approved) + 100
-        await until(lambda: len(self.journal.approved) > least, "the load goes on")
+    async def more_approved(self, count: int = 100) -> None:
+        """Wait until so many more requests are approved."""
+        least = len(self.journal.approved) + count
+        await until(lambda: len(self.journal.approved) > least, "the load goes on", 60.0)
 
 
 async def assert_proven(books: Database) -> None:
