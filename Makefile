@@ -58,13 +58,14 @@ install-dev: python $(VENV)/.installed-dev ## Install what tests and checks need
 
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-# The first has everything, and the others its versions: production, `make run`, and training.
+# The first has everything, and the others its versions: production, `make run`, training, and production with traces.
 lock: | $(BIN)/uv ## Resolve the dependencies again and write the hashed locks
-	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra embedded --extra ml --group build --group dev \
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra embedded --extra ml --extra tracing --group build --group dev \
 	  -o requirements-dev.lock
 	@$(COMPILE) -c requirements-dev.lock pyproject.toml -o requirements.lock
 	@$(COMPILE) -c requirements-dev.lock pyproject.toml --extra embedded --group build -o requirements-embedded.lock
 	@$(COMPILE) -c requirements-dev.lock pyproject.toml --extra ml -o requirements-ml.lock
+	@$(COMPILE) -c requirements-dev.lock pyproject.toml --extra tracing -o requirements-tracing.lock
 
 run: install ## Start everything on http://localhost:8000 (PORT=8123, CARTEIRA_HOME=folder)
 	@exec $(BIN)/carteira run
@@ -81,12 +82,12 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
 # Where they cannot be had, the tests that need them are skipped and say so.
-PROXIES := nginx-light caddy pgbouncer prometheus
-proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus, and PostgreSQL with TLS and of 17 for the tests (as root)
-	@(for server in nginx caddy pgbouncer prometheus; do \
+PROXIES := nginx-light caddy pgbouncer prometheus prometheus-alertmanager
+proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanager, and PostgreSQL with TLS and of 17 for the tests (as root)
+	@(for server in nginx caddy pgbouncer prometheus prometheus-alertmanager; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "Installing nginx, Caddy, PgBouncer and Prometheus …" && apt-get update -qq && \
+	  echo "Installing nginx, Caddy, PgBouncer, Prometheus and Alertmanager …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
 	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
 	@for which in tls former; do \
@@ -141,7 +142,7 @@ trips: install-dev ## Print how often each read, and each move of money, travels
 postman: install ## Write the Postman collection of the API to carteira.postman_collection.json
 	@$(BIN)/carteira openapi --postman > carteira.postman_collection.json
 
-reference: install-dev ## Write the pages of docs/reference, and operations' problems, that are read off the code
+reference: install-dev ## Write what is read off the code: pages of docs/reference, operations' problems, dashboards
 	@$(BIN)/python -m tools.reference
 
 migration: install-dev ## Write the next migration from how the tables changed (m="what it does")

@@ -1,5 +1,7 @@
 """`make bench-cpu ARGS="--against CHECKOUT"`: processor time of an authorization, here and in another checkout.
 
+`ARGS="--traced 0.01"` compares this checkout with itself, one that is traced at that share: what traces cost.
+
 Each checkout runs its own servers, schema and product, both at once; the same open loop, half of what the slower of
 them can take, is sent to one and the other in turns, and what the processes used meanwhile is read from the system.
 Processor time is what other users of the machine disturb least. Figures are medians over the rounds with their spread.
@@ -11,10 +13,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
@@ -58,14 +62,36 @@ def _used(process: psutil.Process) -> float:
 
 
 @contextmanager
-def _standing(name: str, checkout: Path, home: Path, accounts: int) -> Iterator[Stand]:
+def _collector() -> Iterator[str]:
+    """Take traces over HTTP and drop them, in this process, whose time is not counted."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def _standing(
+    name: str, checkout: Path, home: Path, accounts: int, more: Mapping[str, str] | None = None
+) -> Iterator[Stand]:
     """Run a checkout's servers and product by its own code."""
     path = f"{checkout / 'src'}:{checkout}"
     command = [sys.executable, str(Path(__file__)), "--stand", str(home), "--accounts", str(accounts)]
-    child = subprocess.Popen(
-        command, env={"PYTHONPATH": path, "PATH": "/usr/bin:/bin"}, cwd=checkout, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    env = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin"} | dict(more or {})
+    child = subprocess.Popen(command, env=env, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None, "piped"
     assert child.stdout is not None, "piped"
     try:
@@ -139,6 +165,7 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="another checkout (git worktree add /tmp/before TAG)")
+    parser.add_argument("--traced", type=float, metavar="SHARE", help="of this checkout: with traces against without")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=6, help="of load on each checkout in a round")
     parser.add_argument("--accounts", type=int, default=20_000)
@@ -147,15 +174,22 @@ def main() -> None:
     if options.stand:
         _stand(options.stand, options.accounts)
         return
-    if options.against is None:
-        parser.error("--against is needed")
+    if (options.against is None) == (options.traced is None):
+        parser.error("--against or --traced is needed")
     out = Console()
     rounds: list[dict[str, Figures]] = []
     with ExitStack() as stack:
         stands = []
-        for name, checkout in (("against", options.against.resolve()), ("here", HERE)):
+        traces = {}
+        if options.traced is not None:
+            traces = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(_collector()),
+                "OTEL_TRACES_SAMPLER": "traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": str(options.traced),
+            }
+        for name, checkout, more in (("against", (options.against or HERE).resolve(), {}), ("here", HERE, traces)):
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carteira-bench-")))
-            stands.append(stack.enter_context(_standing(name, checkout, home, options.accounts)))
+            stands.append(stack.enter_context(_standing(name, checkout, home, options.accounts, more)))
         for stand in stands:
             closed_loop(stand.url, PEAK_CONNECTIONS, WARM_SECONDS, stand.requests)
         rate = min(closed_loop(s.url, PEAK_CONNECTIONS, PEAK_SECONDS, s.requests).rate for s in stands) / 2

@@ -26,7 +26,7 @@ from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.settings import Settings
-from tools import problems
+from tools import dashboards, problems
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -330,6 +330,7 @@ def main() -> None:
     for name in PAGES:
         (FOLDER / f"{name}.md").write_text(page(name))
     problems.FILE.write_text(problems.text())
+    dashboards.write()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -37,9 +37,10 @@ from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
-from carteira.kit.ops import garbage, log, metrics
+from carteira.kit.ops import garbage, log, metrics, tracing
 from carteira.kit.outbound import objects, redis
 from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.sentry import telling_of_errors
 from carteira.kit.outbound.sms import Sms, sms_of
 from carteira.kit.outbound.wakes import publisher
 from carteira.kit.security import approvals_jobs, tokens
@@ -279,13 +280,14 @@ def _give_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None
     api.state.draw_link = web.draw_link_with(api.state.web)
 
 
-def create_app(settings: Settings) -> Application:
-    """Compose the server; nothing is opened before its lifespan begins."""
-    modules = modules_of(settings)
+def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return what opens the server's connections, and closes them again."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
+            await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
             app.state.database = Database(settings.database(), pool_size=settings.database_pool_size)
             stack.push_async_callback(app.state.database.close)
             app.state.database_watch = await stack.enter_async_context(
@@ -306,15 +308,23 @@ def create_app(settings: Settings) -> Application:
                     await stack.enter_async_context(module.lifespan(app))
             yield
 
+    return lifespan
+
+
+def create_app(settings: Settings) -> Application:
+    """Compose the server; nothing is opened before its lifespan begins."""
+    modules = modules_of(settings)
     api = FastAPI(
         title="Carteira",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan(settings, modules),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # The framework's own would tell paths and queries, which have ids in them; `kit.ops.tracing` is ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
         servers=[{"url": identity_config(settings).link_base, "description": "Este servidor"}],
     )

@@ -71,6 +71,7 @@ class _Nobody:
     def __init__(self) -> None:
         self.request = _authorization("1")
         self.since = 0.0
+        self.span = None
 
     def done(self, outcome: Decision | Exception) -> None:
         assert isinstance(outcome, Overloaded)

@@ -1,9 +1,16 @@
 """Every alert leads to a page that says what it means, where to look and what to do."""
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
 
 from tests.support.prometheus import MONITORING
 from tests.support.source import ROOT
+from tools import dashboards
 
 PAGES = ROOT / "docs" / "how-to" / "alerts"
 RULES = re.split(r"^      - alert: ", (MONITORING / "alerts.yml").read_text(), flags=re.MULTILINE)[1:]
@@ -30,3 +37,46 @@ def test_each_page_is_of_a_rule_and_says_what_to_do() -> None:
         headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
         assert headings == [f"# {alerts[name]}", "## Look", "## Do"], name
         assert f"| [{alerts[name]}]({name}) |" in listed
+
+
+def promtool(*words: str | Path) -> str:
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("NO PROMTOOL: neither rules nor queries were checked (`make proxies`)")
+    done = subprocess.run([program, *map(str, words)], check=False, capture_output=True, text=True)  # noqa: S603 - argv is ours
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("trial", ["slo_fast", "slo_slow"])
+def test_rules_fire_by_how_fast_a_budget_burns(trial: str) -> None:
+    assert "SUCCESS" in promtool("test", "rules", ROOT / "tests" / "monitoring" / f"{trial}.yml")
+
+
+def test_the_configuration_is_one_of_prometheus() -> None:
+    promtool("check", "config", MONITORING / "prometheus.yml")
+
+
+def test_the_dashboards_are_as_their_tool_writes_them() -> None:
+    written = {path.stem: path.read_text() for path in dashboards.FOLDER.glob("*.json")}
+    assert written == {one.name: dashboards.rendered(one) for one in dashboards.DASHBOARDS}, "run `make reference`"
+
+
+def test_each_panel_is_whole_and_its_queries_are_queries(tmp_path: Path) -> None:
+    panels = [panel for one in dashboards.DASHBOARDS for panel in one.panels]
+    assert len({(panel.title, panel.queries[0]) for panel in panels}) == len(panels)
+    queries = [query.replace("$__rate_interval", "1m") for panel in panels for query, _ in panel.queries]
+    rules = [{"record": f"a:b:c{place}", "expr": query} for place, query in enumerate(queries)]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))  # JSON is YAML
+    assert f"{len(queries)} rules found" in promtool("check", "rules", file)
+
+
+def test_rules_and_queries_go_by_metrics_that_there_are() -> None:
+    known = set(re.findall(r"`(carteira_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
+    texts = [(MONITORING / file).read_text() for file in ("alerts.yml", "slo.yml")]
+    texts += [dashboards.rendered(one) for one in dashboards.DASHBOARDS]
+    used = set(re.findall(r"\bcarteira_\w+", "".join(texts)))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} - known == set()
+    recorded = set(re.findall(r"record: (\S+)", texts[1]))
+    assert set(re.findall(r"\bcarteira:\w+:\w+", "".join(texts))) == recorded, "recorded, and gone by"

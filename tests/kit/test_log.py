@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.db.engine import Database
-from carteira.kit.ops import log
+from carteira.kit.ops import log, tracing
 from carteira.kit.ops.log import scrub
 
 SECRETS = (
@@ -119,7 +119,8 @@ def test_a_line_that_cannot_be_written_is_not_printed_raw() -> None:
 
 
 def test_a_line_is_json_with_its_request_and_trace() -> None:
-    with logging_as("json") as output, TracerProvider().get_tracer("test").start_as_current_span("span") as span:
+    begun = TracerProvider().get_tracer("test").start_span("span")
+    with logging_as("json") as output, tracing.OpenSpan(begun, "server") as span:
         structlog.contextvars.bind_contextvars(request_id="abc")
         structlog.get_logger("carteira.test").info("happened", amount=100, ok=True, ratio=0.5, nothing=None)
     line = json.loads(output.getvalue())

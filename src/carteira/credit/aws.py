@@ -7,6 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from carteira.kit.ops import tracing
+
+_SPAN = "carteira.span"
+"""Where a call's context keeps its part of a trace."""
 ATTEMPTS = 5
 """Tries of one call: botocore's standard mode waits between them, longer each time and at random (throttling, 5xx)."""
 
@@ -61,7 +65,10 @@ class Aws:
         made_up = {}
         if self.access.endpoint_url and "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
             made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return get_session().create_client(
+        session = get_session()
+        if tracing.is_on():
+            _trace(session)
+        return session.create_client(
             service,
             region_name=self.access.region,
             endpoint_url=self.access.endpoint_url,
@@ -74,3 +81,20 @@ class Aws:
             ),
             **made_up,
         )
+
+
+def _trace(session: Any) -> None:  # noqa: ANN401 - botocore has no types
+    """Have the calls of a session's clients be parts of the trace that they are made in: their names, no values."""
+
+    def begin(model: Any, context: dict[str, Any], **_more: object) -> None:  # noqa: ANN401 - botocore has no types
+        service = model.service_model.service_name
+        context[_SPAN] = tracing.child(f"{service} {model.name}", "client", {"rpc.service": service})
+
+    def end(context: dict[str, Any], exception: Exception | None = None, **_more: object) -> None:
+        span = context.pop(_SPAN, None)
+        if span is not None:
+            tracing.end(span, type(exception) if exception is not None else None)
+
+    session.register("before-call", begin)
+    session.register("after-call", end)
+    session.register("after-call-error", end)

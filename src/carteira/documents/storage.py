@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from carteira.documents.errors import FileDamaged, StorageDown
+from carteira.kit.ops import tracing
 from carteira.kit.outbound import objects
 from carteira.kit.outbound.objects import ObjectsDown, ObjectStore
 
@@ -25,15 +26,16 @@ def segment_name(version_id: UUID, index: int) -> str:
     return f"{version_id.hex}/{index:04d}"
 
 
-async def _guarded(work: Coroutine[Any, Any, T]) -> T:
-    """Do work on the store.
+async def _guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
+    """Do work on the store, as a part of the trace that it is done in.
 
     Raises:
         FileDamaged: an object that should be there is not.
         StorageDown: the store cannot be reached or refuses.
     """
     try:
-        return await objects.guarded(work)
+        with tracing.span(operation, "client", {"rpc.service": "storage"}):
+            return await objects.guarded(work)
     except FileNotFoundError as error:
         raise FileDamaged from error
     except ObjectsDown as error:
@@ -53,7 +55,9 @@ class Storage:
         Raises:
             StorageDown: it could not be stored.
         """
-        await _guarded(self._store.put_async(segment_name(version_id, index), sealed, use_multipart=False))
+        await _guarded(
+            "PUT segment", self._store.put_async(segment_name(version_id, index), sealed, use_multipart=False)
+        )
 
     async def get(self, version_id: UUID, index: int) -> bytes:
         """Give a segment.
@@ -62,12 +66,14 @@ class Storage:
             FileDamaged: it is gone.
             StorageDown: the store does not answer.
         """
-        found = await _guarded(self._store.get_async(segment_name(version_id, index)))
-        return bytes(await _guarded(found.bytes_async()))
+        found = await _guarded("GET segment", self._store.get_async(segment_name(version_id, index)))
+        return bytes(await _guarded("GET segment body", found.bytes_async()))
 
     async def settle(self, version_id: UUID, segments: int) -> None:
         """Make a version's segments survive a power cut: S3 does by itself, a disk has to be told."""
-        await _guarded(self.objects.settle([segment_name(version_id, index) for index in range(segments)]))
+        await _guarded(
+            "SYNC segments", self.objects.settle([segment_name(version_id, index) for index in range(segments)])
+        )
 
     async def remove(self, version_id: UUID) -> None:
         """Remove all segments of a version; harmless when there is none.
@@ -75,7 +81,7 @@ class Storage:
         Raises:
             StorageDown: the store does not answer.
         """
-        await _guarded(self._remove(version_id))
+        await _guarded("DELETE segments", self._remove(version_id))
 
     async def discard(self, version_id: UUID) -> None:
         """Remove what was stored of an upload that failed; if that fails too, the hourly sweep finds it."""

@@ -16,6 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.ledger import queries
 from carteira.ledger.chain import CHAIN, LedgerBlock
+from carteira.ledger.models import LedgerAccount
 
 Check = Literal["reconcile", "verify"]
 
@@ -34,6 +35,12 @@ findings = Gauge(
 )
 chain_height = Gauge(
     "carteira_ledger_chain_height", "Height of the last block of the hash chain", multiprocess_mode="mostrecent"
+)
+system_balance = Gauge(
+    "carteira_ledger_system_balance_centavos",
+    "Balance of an account of the operator's own, as of half a minute ago; what customers have is its opposite",
+    ["kind"],
+    multiprocess_mode="mostrecent",
 )
 chain_sealed_at = Gauge(
     "carteira_ledger_chain_sealed_timestamp_seconds",
@@ -88,7 +95,10 @@ async def _keep(database: Database, check: Check, result: CheckResult) -> CheckR
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of the last proofs and of the chain's head."""
+    """Set the metrics of the last proofs, of the chain's head, and of the operator's own accounts."""
+    accounts = select(LedgerAccount.kind, LedgerAccount.balance).where(LedgerAccount.is_system)
+    for kind, balance in await tx.execute(accounts):
+        system_balance.labels(kind).set(balance)
     for row in await tx.scalars(select(LedgerCheck)):
         checked_at.labels(row.check).set(row.checked_at.timestamp())
         findings.labels(row.check).set(row.findings)

@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
+from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import Centavos
@@ -238,5 +239,5 @@ class CashbackService:
 async def connected(config: ServiceConfig, redis: Redis | None) -> AsyncIterator[CashbackService]:
     """Open the one pooled client of this process."""
     limits = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30)
-    async with httpx.AsyncClient(timeout=config.budget_seconds, limits=limits, trust_env=False) as client:
+    async with TracedClient(timeout=config.budget_seconds, limits=limits, trust_env=False) as client:
         yield CashbackService(config, client, redis)

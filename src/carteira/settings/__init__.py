@@ -14,6 +14,7 @@ from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules
 from carteira.settings.backups import BackupSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
+from carteira.settings.tracing import TracingSettings
 
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
@@ -64,7 +65,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BackupSettings):
+class Settings(BackupSettings, TracingSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.settings import rules
+from carteira.settings.tracing import OF_THE_SDK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -44,6 +45,7 @@ def faults(settings: "Settings") -> Iterator[str]:
     yield from _unset(settings)
     yield from _weak(settings)
     yield from _in_clear(settings)
+    yield from _traces_in_clear(settings)
     yield from _sandboxes(settings) if settings.environment == "production" else _reaching_people(settings)
 
 
@@ -152,6 +154,16 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
             yield f"{name.upper()} precisa ser https:// fora desta máquina"
 
 
+def _traces_in_clear(settings: "Settings") -> Iterator[str]:
+    for name, collector in settings.collectors():
+        parts = urlsplit(collector)
+        if parts.scheme == "http" and not settings.otel_exporter_otlp_insecure and not _is_here(parts.hostname):
+            yield (
+                f"{name} precisa ser https:// fora desta máquina, ou OTEL_EXPORTER_OTLP_INSECURE=true diz que a rede "
+                "é de confiança"
+            )
+
+
 def is_database_here(settings: "Settings") -> bool:
     """Tell whether PostgreSQL is reached on this machine alone."""
     if settings.database_url is None:
@@ -173,7 +185,7 @@ def misspelt(names: "Iterable[str]", known: "Collection[str]") -> dict[str, str]
     """Return the names that are none of the known and look like one, each with that one."""
     found = {}
     for name in names:
-        if name.upper() in known:
+        if name.upper() in known or name.upper().startswith(OF_THE_SDK):
             continue
         alike = get_close_matches(name.upper(), known, n=1, cutoff=_ALIKE)
         if alike:

@@ -49,6 +49,8 @@ class MoveRequest(NamedTuple):
     content: bytes
     """The request's fingerprint under its key."""
     request_id: str
+    traceparent: str | None = None
+    """The trace that it is part of."""
 
 
 class MoveAnswer(NamedTuple):
@@ -139,6 +141,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
             [uuid7() for _ in moved],
             [_TOPICS[move.direction] for _, move in moved],
             [_told(answer, move) for answer, move in moved],
+            [move.traceparent for _, move in moved],
         )
 
 

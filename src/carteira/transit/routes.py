@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 from carteira import ledger
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import OperationInProgress
+from carteira.kit.ops import tracing
 from carteira.kit.ops.turns import Busy
 from carteira.kit.security import audit
 from carteira.kit.values.card_number import bare_card_number, is_card_number
@@ -107,7 +108,9 @@ class _Mover:
         key = (call.caller, call.key) if call.key else None
         content = call.fingerprint(b'{"amount":%d}' % amount) if key else b""
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-        asked = MoveRequest(card_number, direction, amount, who.user_id, who.actor, key, content, request_id)
+        asked = MoveRequest(
+            card_number, direction, amount, who.user_id, who.actor, key, content, request_id, tracing.traceparent()
+        )
         try:
             answer = await self.queue.decide(asked)
         except ledger.Overloaded as error:

@@ -7,7 +7,8 @@ join a batch.
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import orjson
 import structlog
@@ -41,14 +42,19 @@ from carteira.benefits.authorizer.rules import Decision, refuse_malformed
 from carteira.benefits.authorizer.strategies import Strategy
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.db.errors import DatabaseDown, is_connection_lost
+from carteira.kit.ops import tracing
 from carteira.kit.ops.metrics import Tally
 from carteira.kit.ops.turns import Busy
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.edge import take_request_id
+from carteira.kit.web.edge import told_request_id
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 PATH: Final = "/transactions/authorizer"
 QUERY_PATH: Final = f"{PATH}/query"
 REVERSAL_PATH: Final = f"{PATH}/reversal"
+ROUTE: Final = f"POST {PATH}"
 PATHS: Final = frozenset({PATH, QUERY_PATH, REVERSAL_PATH})
 MAX_BODY_BYTES: Final = 16_384
 MAX_TOKENS: Final = 1_024
@@ -130,6 +136,14 @@ def observe(code: Code, reason: str, seconds: float) -> None:
     _tally.add((code, reason), seconds)
 
 
+def tell(span: "Span", code: Code, reason: str) -> None:
+    """Say in a trace what was answered, and why."""
+    span.set_attribute("http.route", PATH)
+    span.set_attribute("http.response.status_code", 200)
+    span.set_attribute("authorizer.code", code)
+    span.set_attribute("authorizer.reason", reason)
+
+
 def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
     """Turn what a strategy gave into an answer and its reason."""
     if isinstance(outcome, Decision):
@@ -158,13 +172,21 @@ class AuthorizerEndpoint:
         self.tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["path"] == QUERY_PATH:
-            body = await self._query(scope, receive)
-        elif scope["path"] == REVERSAL_PATH:
-            body = await self._reverse(scope, receive)
-        else:
-            body = await self._authorize(scope, receive)
+        """Answer one request; its trace has the id of its decision."""
+        made = uuid7()
+        path = scope["path"] if scope["path"] in PATHS else "unmatched"
+        with tracing.root(ROUTE, "server", trace_id=made) as span:
+            if path == QUERY_PATH:
+                body = await self._query(scope, receive)
+            elif path == REVERSAL_PATH:
+                body = await self._reverse(scope, receive)
+            else:
+                body = await self._authorize(scope, receive, made)
+            if span is not None:
+                tracing.of_http(span, scope["method"], path, 200)
+        await self._send(scope, send, body, made)
+
+    async def _send(self, scope: Scope, send: Send, body: bytes, made: UUID) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -172,33 +194,35 @@ class AuthorizerEndpoint:
                 "headers": [
                     (b"content-type", b"application/json"),
                     (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", take_request_id(scope).encode()),
+                    (b"x-request-id", (told_request_id(scope) or str(made)).encode()),
                 ],
             }
         )
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _authorize(self, scope: Scope, receive: Receive) -> bytes:
+    async def _authorize(self, scope: Scope, receive: Receive, made: UUID) -> bytes:
         began = time.perf_counter()
         under_way.inc()
         try:
-            code, reason = await self._answer(scope, receive)
+            code, reason = await self._answer(scope, receive, made)
         finally:
             under_way.dec()
         observe(code, reason, time.perf_counter() - began)
+        if (span := tracing.current()) is not None:
+            tell(span, code, reason)
         return BODIES[code]
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
+    async def _answer(self, scope: Scope, receive: Receive, made: UUID) -> tuple[Code, str]:
         """Give the answer and its reason, whatever happens."""
         try:
-            return await self._admit(scope, receive)
+            return await self._admit(scope, receive, made)
         except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
             return outcome_of(error)
 
-    async def _admit(self, scope: Scope, receive: Receive) -> tuple[Code, str]:
+    async def _admit(self, scope: Scope, receive: Receive, made: UUID) -> tuple[Code, str]:
         body = await self._body(scope, receive)
         try:
-            request = parse_authorization(body, scope["query_string"], uuid7())
+            request = parse_authorization(body, scope["query_string"], made)
         except Malformed as error:
             if error.account is not None:
                 await self._keep(error.account, error.reason)

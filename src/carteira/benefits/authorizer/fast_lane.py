@@ -16,9 +16,19 @@ from typing import Final
 
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
-from carteira.benefits.authorizer.asgi import BODIES, MAX_BODY_BYTES, PATH, ProcessorTokens, observe, outcome_of
+from carteira.benefits.authorizer.asgi import (
+    BODIES,
+    MAX_BODY_BYTES,
+    PATH,
+    ROUTE,
+    ProcessorTokens,
+    observe,
+    outcome_of,
+    tell,
+)
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
 from carteira.benefits.authorizer.rules import Decision
+from carteira.kit.ops import tracing
 from carteira.kit.values.ids import uuid7
 
 Respond = Callable[[bytes], None]
@@ -83,7 +93,8 @@ class FastLane:
             request = parse_authorization(body, head.query, uuid7())
         except Malformed:
             return False
-        self._queue.join(_Asked(self, request, head.request_id, respond, now))
+        span = tracing.begin(ROUTE, "server", request.id)
+        self._queue.join(_Asked(self, request, head.request_id, respond, now, span))
         return True
 
     def turn_away(self, request_id: bytes | None, respond: Respond, since: float) -> None:
@@ -146,18 +157,28 @@ class FastLane:
 class _Asked:
     """A request in the queue, whose connection waits."""
 
-    __slots__ = ("_lane", "_request_id", "_respond", "request", "since")
+    __slots__ = ("_lane", "_request_id", "_respond", "request", "since", "span")
 
-    def __init__(
-        self, lane: FastLane, request: Authorization, request_id: bytes | None, respond: Respond, since: float
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, for each of thousands a second
+        self,
+        lane: FastLane,
+        request: Authorization,
+        request_id: bytes | None,
+        respond: Respond,
+        since: float,
+        span: tracing.AnySpan,
     ) -> None:
         self._lane = lane
         self.request = request
         self._request_id = request_id
         self._respond = respond
         self.since = since
+        self.span = span
 
     def done(self, outcome: Decision | Exception) -> None:
+        if self.span is not None:
+            tell(self.span, *(outcome_of(outcome) if isinstance(outcome, Decision) else (Code.REFUSED, "")))
+            self.span.end()
         if type(outcome) is ledger.Overloaded:
             self._lane.turn_away(self._request_id, self._respond, self.since)
             return

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import asyncpg
 
 from carteira.kit.db.address import DatabaseAddress, DatabaseHost
+from carteira.kit.ops import tracing
 
 _TLS_OPTIONS = (
     *("sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl"),
@@ -34,6 +35,10 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
         OSError: no host answers, or none is as `target_session_attrs` wants it.
         asyncpg.PostgresError: a host that answers lets us not in.
     """
+    if tracing.is_on():
+        from carteira.kit.db.spans import TracedConnection  # noqa: PLC0415 - one that traces is another class
+
+        arguments = {**arguments, "connection_class": TracedConnection}
     connection = await _first(address, arguments)
     try:
         wanted = {name: value for name, value in settings.items() if name not in address.settings}

@@ -20,7 +20,7 @@ from procrastinate.worker import Worker
 from sqlalchemy import TextClause, text
 
 from carteira.kit.db.session import Tx
-from carteira.kit.ops import metrics
+from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid5
 
 HEARTBEAT_SECONDS = 10.0
@@ -29,6 +29,8 @@ STALLED_SECONDS = 30.0
 ATTEMPTS = 5
 """A job under which so many workers died is given up."""
 
+TRACEPARENT = "traceparent"
+"""The argument by which a job's trace is carried; none of its function's own."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 log = structlog.get_logger(__name__)
@@ -50,11 +52,14 @@ async def defer(
     scheduled_at: datetime | None = None,
     **args: Any,  # noqa: ANN401 - a job's arguments are any JSON
 ) -> None:
-    """Put a job (`module:task`) into the queue when the transaction commits.
+    """Put a job (`module:task`) into the queue when the transaction commits; its trace goes on in it.
 
     Jobs with one `lock` run one after the other; only one job with a `queueing_lock` waits at a time, and a second
     one raises `sqlalchemy.exc.IntegrityError`.
     """
+    traceparent = tracing.traceparent()
+    if traceparent is not None:
+        args[TRACEPARENT] = traceparent
     await tx.execute(
         _DEFER,
         {
@@ -92,7 +97,17 @@ def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
 
 async def observed(run: AsyncCallNext, context: JobContext, _worker: Worker) -> Any:  # noqa: ANN401 - the task's own
     """Run a job; log and count what became of it. Periodic ones that went well are logged at debug level."""
-    job, began = context.job, time.perf_counter()
+    job = context.job
+    carried = job.task_kwargs.pop(TRACEPARENT, None)
+    traceparent = carried if isinstance(carried, str) else None
+    with tracing.root(
+        f"job {job.task_name}", "consumer", attributes={"job.attempt": job.attempts + 1}, parent=traceparent
+    ):
+        return await _observed(run, job)
+
+
+async def _observed(run: AsyncCallNext, job: Job) -> Any:  # noqa: ANN401 - the task's own
+    began = time.perf_counter()
     outcome = "failed"
     try:
         result = await run()

@@ -37,6 +37,7 @@ from carteira.kit.db.insert import Insert
 from carteira.kit.db.reads import Query, Reads
 from carteira.kit.db.reads import rows as read
 from carteira.kit.db.session import Tx
+from carteira.kit.ops import tracing
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import made_at, uuid7
 
@@ -60,6 +61,8 @@ class Event(Base):
     topic: Mapped[str] = mapped_column(Text)
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     occurred_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
+    traceparent: Mapped[str | None] = mapped_column(Text)
+    """The trace that the event is part of, where one is kept."""
 
 
 class FollowerPlace(Base):
@@ -81,11 +84,14 @@ class Follower:
     source: FromClause
     handle: Handler
     batch: int = 500
+    traced: bool = False
+    """Whether a row's trace is the one that has the row's own id; else the row says it, if it does."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
     """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
-    tx.add_all(Event(id=uuid7(), topic=topic, payload=payload) for payload in payloads)
+    traceparent = tracing.traceparent()
+    tx.add_all(Event(id=uuid7(), topic=topic, payload=payload, traceparent=traceparent) for payload in payloads)
     await tx.flush()
     wakes.followed(tx)
 
@@ -110,12 +116,12 @@ async def events_of_person(  # noqa: PLR0913 - what a list is asked by
 
 EVENTS = Insert(
     (
-        "events (xid, id, topic, payload)",
-        "SELECT (SELECT position_now()), new.* FROM unnest({0}::uuid[], {1}::text[], {2}::jsonb[]) AS new",
+        "events (xid, id, topic, payload, traceparent)",
+        "SELECT (SELECT position_now()), new.* FROM unnest({0}::uuid[], {1}::text[], {2}::jsonb[], {3}::text[]) AS new",
     ),
-    parameters=3,
+    parameters=4,
 )
-"""Appends events in the statement that makes them true: ids, topics, payloads as JSON texts."""
+"""Appends events in the statement that makes them true: ids, topics, payloads as JSON texts, traces."""
 
 
 async def follow(tx: Tx, follower: Follower) -> int:
@@ -146,7 +152,10 @@ async def follow(tx: Tx, follower: Follower) -> int:
         .all()
     )
     if rows:
-        await follower.handle(tx, rows)
+        with tracing.together(
+            f"follower {follower.name}", _causes(follower, rows), "consumer", {"batch.size": len(rows)}
+        ):
+            await follower.handle(tx, rows)
         place.xid, place.last_id, place.moved_at = rows[-1]["xid"], rows[-1]["id"], func.now()
     return len(rows)
 
@@ -154,6 +163,14 @@ async def follow(tx: Tx, follower: Follower) -> int:
 async def begin_again(tx: Tx, prefix: str) -> None:
     """Have the followers whose names begin so read everything again."""
     await tx.execute(delete(FollowerPlace).where(FollowerPlace.name.startswith(prefix)))
+
+
+def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
+    """Return the traces that rows are part of, each once."""
+    if not tracing.is_on():
+        return []
+    told = (tracing.carried(row["id"]) if follower.traced else row.get("traceparent") for row in rows)
+    return list(dict.fromkeys(filter(None, told)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from carteira.kit.ops import tracing
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -18,7 +20,7 @@ class Gathered(Generic[Question, Answer]):
     def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
         """Take what asks for several at once and returns as many answers, in their order."""
         self._ask_all = ask_all
-        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Question, asyncio.Future[Answer], tracing.AnySpan]] = []
         self._trips: asyncio.Task[None] | None = None
 
     async def ask(self, question: Question) -> Answer:
@@ -29,23 +31,24 @@ class Gathered(Generic[Question, Answer]):
         """Have a question asked, and return what will hold its answer."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((question, answer))
+        self._waiting.append((question, answer, tracing.current()))
         if self._trips is None or self._trips.done() or self._trips.get_loop() is not loop:
-            self._trips = loop.create_task(self._travel(), name="gathered questions")
+            self._trips = loop.create_task(self._travel(), name="gathered questions", context=tracing.apart())
         return answer
 
     async def _travel(self) -> None:
         while self._waiting:
             asked, self._waiting = self._waiting, []
             try:
-                answers = await self._ask_all([question for question, _ in asked])
+                with tracing.together("gathered questions", [span for _, _, span in asked if span is not None]):
+                    answers = await self._ask_all([question for question, _, _ in asked])
             except BaseException as error:
-                for _, future in asked:
+                for _, future, _ in asked:
                     if not future.done():
                         future.set_exception(error) if isinstance(error, Exception) else future.cancel()
                 if not isinstance(error, Exception):
                     raise
                 continue
-            for (_, future), answer in zip(asked, answers, strict=True):
+            for (_, future, _), answer in zip(asked, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)

@@ -11,7 +11,8 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
-from opentelemetry import trace
+
+from carteira.kit.ops import errors, tracing
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
@@ -31,7 +32,8 @@ _PERSONAL = (
         r"\1 [values]",
     ),
 )
-_KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "span_id"})
+_ERRORS = frozenset({"error", "critical"})
+_KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "span_id", "fingerprint"})
 
 
 def scrub(text: str) -> str:
@@ -74,10 +76,23 @@ def _scrub_event(_logger: object, _method: str, event: MutableMapping[str, Any])
 
 
 def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = format(context.trace_id, "032x")
-        event["span_id"] = format(context.span_id, "016x")
+    ids = tracing.ids()
+    if ids is not None:
+        event["trace_id"], event["span_id"] = ids
+    return event
+
+
+def _tell_of_error(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make an event of an error that is logged with its exception, and give the line its fingerprint."""
+    told = event.get("exc_info")
+    if not told or event.get("level", method) not in _ERRORS:
+        return event
+    error = told if isinstance(told, BaseException) else told[1] if isinstance(told, tuple) else sys.exception()
+    if error is not None:
+        logger = str(event.get("logger", "carteira"))
+        said = logger if "_record" in event else scrub(str(event.get("event", "")))
+        request_id = event.get("request_id")
+        event["fingerprint"] = errors.happened(error, said=said, logger=logger, request_id=request_id)
     return event
 
 
@@ -113,6 +128,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
+        _tell_of_error,
     ]
     written: list[structlog.types.Processor] = [
         structlog.processors.format_exc_info,

@@ -12,6 +12,8 @@ import httpx
 import orjson
 import structlog
 
+from carteira.kit.ops import tracing
+
 STEP_SECONDS = 5.0
 WHOLE_SECONDS = 10.0
 MAX_BYTES = 1_048_576
@@ -65,13 +67,30 @@ class Answer:
         return content
 
 
+class TracedClient(httpx.AsyncClient):
+    """A client whose requests are parts of the trace that they are sent in, and carry it on.
+
+    A span tells the host, never the path or what was sent; it ends with the head of the answer.
+    """
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as httpx's
+        """Send a request."""
+        with tracing.span(request.method, "client", {"server.address": request.url.host}) as span:
+            if span is not None:
+                request.headers["traceparent"] = tracing.traceparent() or ""
+            response = await super().send(request, **options)
+            if span is not None:
+                span.set_attribute("http.response.status_code", response.status_code)
+            return response
+
+
 class Http:
     """A client for one process, opened and closed with it. Logs name the host, never the path or what was sent."""
 
     def __init__(
         self, *, step_seconds: float = STEP_SECONDS, whole_seconds: float = WHOLE_SECONDS, max_bytes: int = MAX_BYTES
     ) -> None:
-        self._client = httpx.AsyncClient(timeout=step_seconds, follow_redirects=False, trust_env=True)
+        self._client = TracedClient(timeout=step_seconds, follow_redirects=False, trust_env=True)
         self._whole_seconds = whole_seconds
         self._max_bytes = max_bytes
 

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import structlog
 from prometheus_client import Counter
 
+from carteira.kit.ops import tracing
+
 TIMEOUT_SECONDS = 15
 
 left_out = Counter("carteira_messages_left_out", "Messages to whom the settings do not let them go", ["kind"])
@@ -60,7 +62,9 @@ class Mailer:
             return
         if self.url is None:
             raise MailNotConfigured("SMTP_URL is not set")
-        await asyncio.to_thread(_send, self.url, self._compose(to, message, message_id))
+        host = urlsplit(self.url).hostname or "localhost"
+        with tracing.span("SMTP send", "client", {"server.address": host}):
+            await asyncio.to_thread(_send, self.url, self._compose(to, message, message_id))
 
     def _compose(self, to: str, message: Message, message_id: str | None) -> EmailMessage:
         mail = EmailMessage()

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from carteira.kit.ops import tracing
 
 TIMEOUT_SECONDS = 1.0
 """Of a connection and of an answer, for who cannot go on without Redis; others give it less."""
@@ -19,6 +22,7 @@ AWAY = (RedisError, OSError, TimeoutError)
 """What the client raises when Redis is away, slow, or says no."""
 
 T = TypeVar("T")
+_SYSTEM = {"db.system.name": "redis"}
 log = structlog.get_logger(__name__)
 
 
@@ -27,13 +31,33 @@ def connect(url: str) -> Redis:
 
     A connection that Redis closed while it was idle is noticed when it is used, and opened once more.
     """
-    return Redis.from_url(
+    kind = _TracedRedis if tracing.is_on() else Redis
+    return kind.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+class _TracedRedis(Redis):
+    """A client whose commands are parts of the trace that they are sent in: their names, and nothing that they hold."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the library's
+        with tracing.span(str(args[0]), "client", _SYSTEM):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # the library's own gap
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002 - as the library's
+        return _TracedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _TracedPipeline(Pipeline):
+    """Several commands in one trip."""
+
+    async def execute(self, raise_on_error: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as the library's
+        with tracing.span("MULTI" if self.is_transaction else "PIPELINE", "client", _SYSTEM):
+            return await super().execute(raise_on_error)
 
 
 class PatientRedis:

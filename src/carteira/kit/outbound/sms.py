@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import structlog
 
 from carteira.kit.ops.private_files import create_private_file
+from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.mail import left_out
 from carteira.kit.values.ids import uuid7
 
@@ -48,7 +48,7 @@ class HttpSms:
         Raises:
             httpx.HTTPError: the provider is not to be reached or refused it.
         """
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+        async with TracedClient(timeout=TIMEOUT_SECONDS) as client:
             answer = await client.post(self._url, json={"to": f"+55{phone}", "text": text}, headers=self._headers)
             answer.raise_for_status()
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import BigInteger, Boolean, Index, Text, bindparam, false, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
@@ -25,6 +26,10 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+
+acts_total = Counter(
+    "carteira_audit_acts", "Acts that were written into the audit, sign-ins among them, by action", ["action"]
+)
 
 
 class AuditRecord(Base):
@@ -188,6 +193,7 @@ def act_row(
     """Return the row of `record`, for whoever writes it elsewhere."""
     if request := _request.get():
         request.acts.append(action)
+    acts_total.labels(action).inc()
     details["approved_by"] = str(approved_by) if approved_by else None
     return _row(action, actor, subject, details) | {"entry_id": entry}
 

@@ -5,6 +5,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira.kit.values.networks import TrustedProxies
 
+TRACEPARENT = "carteira.traceparent"
+"""Where the scope says which trace a request is part of."""
 _SCHEMES = {b"http": "http", b"https": "https"}
 
 
@@ -14,7 +16,10 @@ def client_address(request: Request) -> str:
 
 
 class ClientAddress:
-    """ASGI: puts the client's own address and scheme into the scope, where a trusted proxy tells them."""
+    """ASGI: puts the client's own address and scheme into the scope, where a trusted proxy tells them.
+
+    So it does with the trace that a request is part of: of anybody, it would choose what is traced here.
+    """
 
     def __init__(self, app: ASGIApp, trusted: TrustedProxies) -> None:
         self.app = app
@@ -31,9 +36,12 @@ class ClientAddress:
     def _told(self, scope: Scope, peer: str) -> Scope:
         named: list[str] = []
         scheme = scope["scheme"]
+        told: dict[str, object] = {}
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
                 named += value.decode("latin-1").split(",")
             elif name == b"x-forwarded-proto":
                 scheme = _SCHEMES.get(value.strip().lower(), scheme)
-        return {**scope, "client": (self.trusted.client(peer, named), 0), "scheme": scheme}
+            elif name == b"traceparent":
+                told[TRACEPARENT] = value.decode("latin-1")
+        return {**scope, **told, "client": (self.trusted.client(peer, named), 0), "scheme": scheme}

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carteira.kit.ops import metrics
+from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.client_address import TRACEPARENT
 from carteira.kit.web.problems import (
     Answer,
     DatabaseDownProblem,
@@ -45,12 +46,12 @@ class _BodyTooLarge(HTTPException):
         super().__init__(413)
 
 
-def take_request_id(scope: Scope) -> str:
-    """Take the caller's `X-Request-ID` if it is a plain token, or make one."""
+def told_request_id(scope: Scope) -> str | None:
+    """Return the caller's `X-Request-ID` if it is a plain token."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode("ascii"))
-    return str(uuid7())
+    return None
 
 
 def _content_length(scope: Scope) -> int:
@@ -97,9 +98,17 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = take_request_id(scope)
+        made = uuid7()
         structlog.contextvars.clear_contextvars()
+        request_id = told_request_id(scope) or str(made)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        with tracing.root("HTTP", "server", trace_id=made, parent=scope.get(TRACEPARENT)) as span:
+            await self._answer_within(scope, receive, send, request_id, span)
+
+    async def _answer_within(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, span: tracing.AnySpan
+    ) -> None:
+        """Serve one request, and tell of it."""
         began = time.perf_counter()
         status = 0
 
@@ -126,6 +135,8 @@ class Edge:
             route = _route(scope)
             metrics.requests.add((scope["method"], route, str(status)), seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+            if span is not None:
+                tracing.of_http(span, scope["method"], route, status)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
         """Run the app within the limits; give the problem to answer with if it could not answer itself."""

@@ -5,11 +5,13 @@ know is a mistyped filter, which would show everything.
 """
 
 import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import wraps
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -21,6 +23,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from carteira.kit.ops import tracing
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
@@ -110,7 +113,9 @@ class JsonRoute(APIRoute):
         calls = [dependency.call for dependency in whole.dependencies]
         self._kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
         self.dependant = replace(
-            whole, dependencies=[each for each in whole.dependencies if not isinstance(each.call, Marker)]
+            whole,
+            call=_traced(whole.call),
+            dependencies=[each for each in whole.dependencies if not isinstance(each.call, Marker)],
         )
         handler = super().get_route_handler()
         self.dependant = whole
@@ -119,6 +124,20 @@ class JsonRoute(APIRoute):
             return self._give(request, await handler(self._take(request)))
 
         return handle
+
+
+def _traced(call: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """Return a route's function as one that is a part of a request's trace."""
+    if not inspect.iscoroutinefunction(call):
+        return call
+    name = tracing.name_of(call)
+
+    @wraps(call)
+    async def verb(**arguments: Any) -> Any:  # noqa: ANN401 - any route's
+        with tracing.span(name):
+            return await call(**arguments)
+
+    return verb
 
 
 def _unless_known(request: Request, response: Response) -> Response:

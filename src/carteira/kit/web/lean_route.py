@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.ops import tracing
 from carteira.kit.web import access, transaction
 
 _JSON = "application/json"
@@ -193,6 +194,7 @@ class LeanRoute:
         self._only_reads = only_reads(route)
         self._body = route.dependant.body_params
         self._step = _step_of(route.dependant)
+        self._name = tracing.name_of(self._step.call)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -228,7 +230,8 @@ class LeanRoute:
                 solved.errors += errors
             if solved.errors:
                 raise RequestValidationError(solved.errors)
-            answer = await self._step.call(**arguments)
+            with tracing.span(self._name):
+                answer = await self._step.call(**arguments)
             return answer if isinstance(answer, Response) else await self._respond(answer)
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from prometheus_client import Gauge
 
+from carteira.kit.ops import tracing
 from carteira.ledger.lane.batch import DecisionT, LaneRequest, RequestT
 from carteira.ledger.lane.writer import AccountLocked
 
@@ -34,6 +35,11 @@ class Waiting(Protocol[Wanted_co, Got_contra]):
     @property
     def since(self) -> float:
         """When it came."""
+        ...
+
+    @property
+    def span(self) -> tracing.AnySpan:
+        """The part of a trace that it is; None if it is not traced."""
         ...
 
     def done(self, outcome: Got_contra | Exception) -> None:

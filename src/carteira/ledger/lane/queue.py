@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Gauge
 
 from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.ops import tracing
 from carteira.ledger.lane.admission import Admission, Overloaded
 from carteira.ledger.lane.batch import DecisionT, RequestT
 from carteira.ledger.lane.deferred import DeferredRequests, Waiting
@@ -125,8 +126,10 @@ class Queue(Generic[RequestT, DecisionT]):
 
     async def _decide(self, batch: Sequence[Waiting[RequestT, DecisionT]], *, wary: bool) -> None:
         """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
+        causes = [waiting.span for waiting in batch if waiting.span is not None] if tracing.is_on() else ()
         try:
-            decisions = await self._settle([waiting.request for waiting in batch], wary=wary)
+            with tracing.together("batch", causes, attributes={"batch.size": len(batch)}):
+                decisions = await self._settle([waiting.request for waiting in batch], wary=wary)
         except DatabaseDown as error:
             for waiting in batch:
                 waiting.done(error)
@@ -149,8 +152,10 @@ class Queue(Generic[RequestT, DecisionT]):
         if self._deferred.holds(waiting.request.account):
             self._answer(waiting, None)
             return
+        causes = () if waiting.span is None else (waiting.span,)
         try:
-            (decision,) = await self._writer.decide_free([waiting.request])
+            with tracing.together("batch", causes, attributes={"batch.size": 1}):
+                (decision,) = await self._writer.decide_free([waiting.request])
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             waiting.done(error)
         else:
@@ -169,6 +174,7 @@ class _Awaited(Generic[RequestT, DecisionT]):
     def __init__(self, request: RequestT) -> None:
         self.request = request
         self.since = time.perf_counter()
+        self.span = tracing.current()
         self.outcome: asyncio.Future[DecisionT] = asyncio.get_running_loop().create_future()
 
     def done(self, outcome: DecisionT | Exception) -> None:

@@ -1,0 +1,11 @@
+"""kit: an event says which trace it is part of, where one is kept."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0048"
+down_revision = "0047"
+
+
+def upgrade() -> None:
+    op.add_column("events", sa.Column("traceparent", sa.Text()))

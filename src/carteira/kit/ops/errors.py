@@ -1,0 +1,120 @@
+"""Errors that nobody expected, each as an event: a fingerprint by which the same one is known again, and who is told.
+
+What is logged at level error with an exception is one (`kit.ops.log`). An error's own text is not part of it: it may
+repeat what somebody sent. The log has it, scrubbed.
+"""
+
+import hashlib
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import Counter
+
+from carteira.kit.ops import tracing
+
+MOST_CAUSES = 5
+_PACKAGE = "carteira."
+
+errors_total = Counter("carteira_errors", "Errors that nobody expected, by the exception's kind", ["kind"])
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A place in the code that an error came through, the outermost first."""
+
+    module: str
+    function: str
+    file: str
+    line: int
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is in the product's own code."""
+        return self.module.startswith(_PACKAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An exception of the chain, the last one first."""
+
+    kind: str
+    module: str
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """An error that happened: what, where, and in which request and trace."""
+
+    fingerprint: str
+    said: str
+    """What the log says of it: a text of the code, or the logger's name where it is somebody else's line."""
+    logger: str
+    causes: tuple[Cause, ...]
+    request_id: str | None
+    trace: tuple[str, str] | None
+
+
+Listener = Callable[[ErrorEvent], None]
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def telling(listener: Listener) -> Iterator[None]:
+    """Have a listener told of errors for as long as the block lasts. It must not raise, wait or log an error."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def happened(error: BaseException, *, said: str, logger: str, request_id: str | None = None) -> str:
+    """Tell everybody of an error, and return its fingerprint."""
+    causes = tuple(_causes(error))
+    known = fingerprint(causes)
+    errors_total.labels(causes[0].kind).inc()
+    span = tracing.current()
+    if span is not None:
+        told = {"exception.type": causes[0].kind, "error.fingerprint": known, "exception.stacktrace": _places(causes)}
+        span.add_event("exception", told)
+    event = ErrorEvent(known, said, logger, causes, request_id, tracing.ids())
+    for listener in _listeners:
+        listener(event)
+    return known
+
+
+def fingerprint(causes: tuple[Cause, ...]) -> str:
+    """Return what an error is known by: the kinds of the chain and the functions of ours that it came through.
+
+    Without lines, so that a release which moves them makes no new error of an old one.
+    """
+    parts = [
+        (cause.kind, [(frame.module, frame.function) for frame in cause.frames if frame.is_ours]) for cause in causes
+    ]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _causes(error: BaseException) -> Iterator[Cause]:
+    link: BaseException | None = error
+    for _ in range(MOST_CAUSES):
+        if link is None:
+            return
+        yield Cause(type(link).__qualname__, type(link).__module__, tuple(_frames(link)))
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _frames(error: BaseException) -> Iterator[Frame]:
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        yield Frame(frame.f_globals.get("__name__", "?"), code.co_qualname, code.co_filename, line)
+
+
+def _places(causes: tuple[Cause, ...]) -> str:
+    return "\n".join(
+        line
+        for cause in causes
+        for line in (cause.kind, *(f"  {frame.module}:{frame.line} {frame.function}" for frame in cause.frames))
+    )

@@ -1,0 +1,192 @@
+"""What OpenTelemetry's standard names `OTEL_…`, Elastic APM's addresses as aliases, and where errors are told.
+
+What is not here of the standard (`OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, …) the SDK itself reads, of the
+environment alone.
+"""
+
+from base64 import b64encode
+from importlib.util import find_spec
+from typing import Final, Literal, Self
+from urllib.parse import unquote
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings
+
+from carteira import __version__
+from carteira.kit.ops.tracing import TracingConfig
+from carteira.settings import rules
+
+Sampler = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
+OF_THE_SDK: Final = ("OTEL_BSP_", "OTEL_EXPORTER_OTLP_", "OTEL_SPAN_", "OTEL_ATTRIBUTE_", "OTEL_LINK_", "OTEL_EVENT_")
+"""How names begin that the SDK reads itself: none of them is a misspelt setting."""
+
+
+class TracingSettings(BaseSettings):
+    """The part of the settings that is about traces and errors."""
+
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Collector of traces (`http://localhost:4318`, over gRPC `http://localhost:4317`); empty: nothing "
+        "is traced. Wants the extra `tracing`.",
+    )
+    otel_exporter_otlp_traces_endpoint: str | None = Field(
+        None, description="The same for traces alone, as it is: over HTTP no `/v1/traces` is added."
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf", "grpc"] = Field(
+        "http/protobuf", description="How the collector is spoken to: `http/protobuf` or `grpc`."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="What each export says beside: `name=value`, comma-separated, values percent-encoded."
+    )
+    otel_exporter_otlp_insecure: bool = Field(
+        False, description="The collector on another host is reached without TLS, which production refuses otherwise."
+    )
+    otel_sdk_disabled: bool = Field(False, description="Trace nothing, whatever else is set.")
+    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="`none`: trace nothing.")
+    otel_traces_sampler: Sampler = Field(
+        "parentbased_always_on",
+        description="Which requests and jobs are traced: `always_on`, `always_off` or `traceidratio`; with "
+        "`parentbased_` before it, a trusted proxy's `traceparent` decides where there is one.",
+    )
+    otel_traces_sampler_arg: float = Field(
+        1.0, ge=0, le=1, description="How many are, 0 to 1, where the sampler is a `traceidratio`."
+    )
+    otel_service_name: str | None = Field(None, description="What traces call this service; empty: `carteira`.")
+    otel_resource_attributes: str | None = Field(
+        None, description="More that traces say of this service: `name=value`, comma-separated, percent-encoded."
+    )
+    elastic_server_url: str | None = Field(
+        None, description="Elastic APM's server (`http://localhost:8200`), in place of the collector's address."
+    )
+    elastic_service_name: str | None = Field(None, description="The same as `OTEL_SERVICE_NAME`.")
+    elastic_secret_token: SecretStr | None = Field(None, description="Elastic APM's secret token, as a bearer token.")
+    elastic_user: str | None = Field(
+        None, description="User of what asks for one before Elastic, where there is no secret token."
+    )
+    elastic_password: SecretStr | None = Field(None, description="Its password.")
+    sentry_dsn: SecretStr | None = Field(
+        None,
+        description="Where errors are told, by Sentry's protocol (`https://key@host/project`); empty: the log alone. "
+        "Wants the extra `tracing`.",
+    )
+
+    @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint", "elastic_server_url")
+    @classmethod
+    def _collector(cls, url: str | None) -> str | None:
+        if url is not None:
+            rules.address(url, rules.WEB)
+        return url
+
+    @field_validator("otel_resource_attributes")
+    @classmethod
+    def _attributes(cls, text: str | None) -> str | None:
+        pairs(text)
+        return text
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _headers(cls, text: SecretStr | None) -> SecretStr | None:
+        pairs(text.get_secret_value() if text else None)
+        return text
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is not None:
+            parts = rules.address(dsn.get_secret_value(), rules.WEB)
+            if not parts.username or not parts.path.strip("/"):
+                raise ValueError("deve ser https://chave@máquina/projeto")
+        return dsn
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        for name, wanted, package in (
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", self._collector_url() is not None, "opentelemetry.exporter"),
+            ("SENTRY_DSN", self.sentry_dsn is not None, "sentry_sdk"),
+        ):
+            if wanted and not _has(package):
+                raise ValueError(f"{name} precisa do extra tracing: instale carteira[tracing]")
+        return self
+
+    def _collector_url(self) -> str | None:
+        if self.otel_sdk_disabled or self.otel_traces_exporter == "none":
+            return None
+        if self.otel_exporter_otlp_traces_endpoint is not None:
+            return self.otel_exporter_otlp_traces_endpoint
+        base = self.otel_exporter_otlp_endpoint or self.elastic_server_url
+        if base is None or self.otel_exporter_otlp_protocol == "grpc":
+            return base
+        return f"{base.rstrip('/')}/v1/traces"
+
+    def sentry(self) -> str | None:
+        """Return where errors are told; None: nowhere but in the log."""
+        return self.sentry_dsn.get_secret_value() if self.sentry_dsn else None
+
+    def tracing(self, environment: str) -> TracingConfig | None:
+        """Return how this process traces; None if it does not."""
+        url = self._collector_url()
+        if url is None:
+            return None
+        sampler = self.otel_traces_sampler.removeprefix("parentbased_")
+        return TracingConfig(
+            endpoint=url,
+            protocol=self.otel_exporter_otlp_protocol,
+            headers=self._said_beside(),
+            ratio={"always_on": 1.0, "always_off": 0.0}.get(sampler, self.otel_traces_sampler_arg),
+            heeds_parent=self.otel_traces_sampler.startswith("parentbased_"),
+            resource={
+                "service.version": __version__,
+                "deployment.environment.name": environment,
+                **pairs(self.otel_resource_attributes),
+                "service.name": self.otel_service_name or self.elastic_service_name or "carteira",
+            },
+        )
+
+    def _said_beside(self) -> dict[str, str]:
+        """Return the headers of an export, with names in small letters, as gRPC wants them."""
+        headers = {}
+        if self.elastic_secret_token is not None:
+            headers["authorization"] = f"Bearer {self.elastic_secret_token.get_secret_value()}"
+        elif self.elastic_user and self.elastic_password is not None:
+            both = f"{self.elastic_user}:{self.elastic_password.get_secret_value()}"
+            headers["authorization"] = f"Basic {b64encode(both.encode()).decode()}"
+        text = self.otel_exporter_otlp_headers
+        return headers | {
+            name.lower(): value for name, value in pairs(text.get_secret_value() if text else None).items()
+        }
+
+    def collectors(self) -> list[tuple[str, str]]:
+        """Return where traces and errors go, each with the name of the setting that says so."""
+        url = self._collector_url()
+        alias = self.elastic_server_url is not None and url is not None and url.startswith(self.elastic_server_url)
+        told = (("ELASTIC_SERVER_URL" if alias else "OTEL_EXPORTER_OTLP_ENDPOINT", url), ("SENTRY_DSN", self.sentry()))
+        return [(name, address) for name, address in told if address is not None]
+
+
+def pairs(text: str | None) -> dict[str, str]:
+    """Return what stands in `name=value,name=value`, percent-decoded.
+
+    Raises:
+        ValueError: something else stands there.
+    """
+    found = {}
+    for part in filter(None, (part.strip() for part in (text or "").split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise ValueError("diga nome=valor, separados por vírgula")
+        found[name.strip()] = unquote(value.strip())
+    return found
+
+
+def _has(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,125 @@
+"""Errors that nobody expected are events: known again by a fingerprint, told by Sentry's protocol without values."""
+
+import json
+import logging
+
+import pytest
+import structlog
+from prometheus_client import REGISTRY
+from pydantic import SecretStr, ValidationError
+
+from carteira.kit.ops import errors, tracing
+from carteira.kit.ops.errors import ErrorEvent
+from carteira.kit.ops.tracing import TracingConfig
+from carteira.kit.outbound.sentry import telling_of_errors
+from carteira.settings import Settings
+from tests.kit.test_log import SECRETS, leaks, logging_as
+from tests.support.otlp import receiving
+from tests.support.sentry import receiving_errors
+
+
+def fail(number: int) -> None:
+    if number:
+        raise LookupError(f"no person {SECRETS[0]}")
+    raise ValueError(SECRETS[2])
+
+
+def other(number: int) -> None:
+    fail(number)
+
+
+def caught(call: object, number: int = 1) -> BaseException:
+    try:
+        call(number)  # type: ignore[operator] # one of the two above
+    except (LookupError, ValueError) as error:
+        return error
+    raise AssertionError
+
+
+def caused_by(error: BaseException) -> BaseException:
+    made = RuntimeError(SECRETS[2])
+    made.__cause__ = error
+    return made
+
+
+def known(error: BaseException) -> str:
+    return errors.happened(error, said="failed", logger="test")
+
+
+def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None:
+    frames = (errors.Frame("carteira.a", "b", "x.py", 1),)
+    moved = (errors.Frame("carteira.a", "b", "y.py", 99), errors.Frame("json", "loads", "z.py", 3))
+    elsewhere = (errors.Frame("carteira.a", "c", "x.py", 1),)
+    same, lines, place, kind = (
+        errors.fingerprint((errors.Cause(name, "builtins", where),))
+        for name, where in (("E", frames), ("E", moved), ("E", elsewhere), ("F", frames))
+    )
+    assert same == lines, "neither lines nor other people's code make it another"
+    assert len({same, place, kind}) == 3
+    assert known(caught(fail)) == known(caught(other)), "tests are no code of the product's"
+    assert known(caught(fail)) != known(caught(fail, 0))
+    assert known(caused_by(caught(fail))) != known(caused_by(caught(fail, 0))), "its cause counts"
+
+
+def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:
+    told: list[ErrorEvent] = []
+    before = REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) or 0
+    with logging_as("json") as output, errors.telling(told.append):
+        structlog.contextvars.bind_contextvars(request_id="abc")
+        logger, library = structlog.get_logger("carteira.test"), logging.getLogger("library")
+        for say in (logger, library):
+            try:
+                fail(1)
+            except LookupError as error:
+                say.exception("failed")
+                say.error("failed", exc_info=error)
+                say.warning("tried again", exc_info=True)
+        logger.error("no exception")
+        logger.error("none now", exc_info=True)  # noqa: LOG014 - nothing is being handled
+    assert [(event.said, event.logger) for event in told] == [
+        ("failed", "carteira.test"), ("failed", "carteira.test"), ("library", "library"), ("library", "library"),
+    ]  # fmt: skip
+    assert {event.fingerprint for event in told} == {known(caught(fail))}
+    assert {event.request_id for event in told} == {"abc"}
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line.get("fingerprint") for line in lines].count(told[0].fingerprint) == 4
+    assert leaks(output.getvalue()) == []
+    assert REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) == before + 5
+
+
+async def test_sentry_is_told_of_what_happened_where_and_in_which_trace_and_of_no_values() -> None:
+    with receiving_errors() as sentry, receiving() as receiver, logging_as("json"):
+        config = TracingConfig(f"{receiver.http_url}/v1/traces", resource={"service.name": "t"})
+        async with telling_of_errors(sentry.dsn, "staging"), tracing.running(config):
+            with tracing.root("request", "server"):
+                structlog.get_logger("carteira.test").error(
+                    "it failed", exc_info=caused_by(caught(fail)), request_id="abc", secret=SECRETS[3]
+                )
+        (event,) = sentry.events
+        (span,) = receiver.spans
+    assert (event["level"], event["logger"], event["environment"]) == ("error", "carteira.test", "staging")
+    assert event["release"].startswith("carteira@")
+    assert [(value["type"], value.get("value")) for value in event["exception"]["values"]] == [
+        ("LookupError", None), ("RuntimeError", None),
+    ]  # fmt: skip
+    place = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
+    assert (place["module"], place["in_app"]) == (__name__, False)
+    assert event["fingerprint"] == [event["tags"]["fingerprint"]]
+    assert event["tags"]["request_id"] == "abc"
+    assert (event["contexts"]["trace"]["trace_id"], event["contexts"]["trace"]["span_id"]) == (span.trace, span.id)
+    assert json.loads(span.events[0])["error.fingerprint"] == event["fingerprint"][0]
+    everything = "".join(sentry.texts + receiver.texts)
+    assert not [text for text in SECRETS if text in everything]
+
+
+async def test_without_an_address_nobody_is_told_and_one_that_is_down_holds_nobody_up() -> None:
+    async with telling_of_errors(None, "development"):
+        known(caught(fail))
+    async with telling_of_errors("http://key@127.0.0.1:9/7", "development"):
+        known(caught(fail))
+
+
+@pytest.mark.parametrize("dsn", ["sentry", "https://sentry.example/7", "https://key@sentry.example", "ftp://key@x/7"])
+def test_an_address_that_is_none_is_refused(dsn: str) -> None:
+    with pytest.raises(ValidationError, match="sentry_dsn"):
+        Settings(_env_file=None, sentry_dsn=SecretStr(dsn))
