@@ -25,9 +25,9 @@ _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+(?:ONLY\s+)?([a-z_][a-z0-9_]*)", 
 def told(statement: str) -> tuple[str, str]:
     """Return a statement's summary (`SELECT ledger_accounts`) and its text, as a span tells them."""
     text = " ".join(statement.split())
-    first = _WORDS.search(text)
-    table = _TABLE.search(text)
-    words = [first[1].split()[0].upper() if first else text.split(" ")[0].split("(")[0].strip(";"), table[1] if table else ""]
+    first, table = _WORDS.search(text), _TABLE.search(text)
+    verb = first[1].split()[0].upper() if first else text.split(" ")[0].split("(")[0].strip(";")
+    words = (verb, table[1] if table else "")
     return " ".join(filter(None, words)) or "ping", text[:MAX_TEXT]
 
 
