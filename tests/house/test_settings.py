@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from carteira.cli.errors import faults_of_settings
+from carteira.cli.errors import faults_of_settings, sentence_of
+from carteira.cli.terminal import misspelt_names, where_to_mend
 from carteira.settings import Settings, production
 from tests.support.source import ROOT
 
@@ -275,3 +276,32 @@ def test_modules_are_chosen_by_name(text: str, modules: set[str]) -> None:
         assert Settings(carteira_modules=text).modules == modules
     with pytest.raises(ValidationError, match="módulos desconhecidos"):
         Settings(carteira_modules="benefits,casino")
+
+
+def test_settings_are_read_from_files_that_the_environment_overrides(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    monkeypatch.setenv("SECRETS_FOLDER", str(folder))
+    (folder / "METRICS_TOKEN").write_text("of-a-file-of-a-secret\n")
+    (folder / "port").write_text("8123")
+    (folder / "log_level").write_text("warning")
+    (tmp_path / ".env").write_text("LOG_LEVEL=error\n")
+    monkeypatch.setenv("PORT", "8124")
+    settings = Settings()
+    assert (settings.metrics_bearer(), settings.port, settings.log_level) == ("of-a-file-of-a-secret", 8124, "error")
+
+    (folder / "databse_url").write_text("postgresql://carteira@db/carteira")
+    assert ("databse_url", "DATABASE_URL") in misspelt_names()
+    (folder / "workers").write_text("nenhum")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert where_to_mend(faults_of_settings(refused.value)[0]) == f"corrija o arquivo workers de {folder}"
+
+
+def test_a_folder_of_files_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SECRETS_FOLDER", str(tmp_path / "none"))
+    with pytest.raises(NotADirectoryError) as refused:
+        Settings()
+    assert sentence_of(refused.value, None) == f"{tmp_path / 'none'}: não é uma pasta."

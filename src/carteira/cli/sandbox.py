@@ -18,7 +18,8 @@ def sandbox() -> None:
 
 @app.command()
 def cashback(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em 127.0.0.1.")] = 8190,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em que escuta.")] = 8190,
+    host: Annotated[str, typer.Option(help="Endereço em que escuta; em um contêiner, 0.0.0.0.")] = "127.0.0.1",
     token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - guards nothing
 ) -> None:
     """Faz as vezes do serviço externo de cashback acumulado; pode ser lento, errado ou fora do ar."""
@@ -27,6 +28,6 @@ def cashback(
     from carteira import resellers
 
     try:
-        resellers.serve_sandbox(port, token=token)
+        resellers.serve_sandbox(port, token=token, host=host)
     except OSError as error:
-        fail(f"não dá para escutar em 127.0.0.1:{port} ({told_by_system(error)}).")
+        fail(f"não dá para escutar em {host}:{port} ({told_by_system(error)}).")

@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 from carteira.cli import launcher
 from carteira.cli.errors import CommandFailed
 from carteira.kit.ops.progress import Progress
-from carteira.settings import Settings, production
+from carteira.settings import Settings, production, secret_files
 
 T = TypeVar("T")
 out = Console()
@@ -68,7 +68,7 @@ def misspelt_names() -> list[tuple[str, str]]:
         names = {**dotenv_values(".env"), **os.environ}
     except ValueError:  # another encoding than UTF-8, which reading the settings tells of
         names = {**os.environ}
-    return sorted(production.misspelt(names, known).items())
+    return sorted(production.misspelt([*names, *secret_files.names()], known).items())
 
 
 def where_to_mend(fault: str) -> str:
@@ -79,6 +79,7 @@ def where_to_mend(fault: str) -> str:
         return f"corrija {path}"
     if any(given.upper() == name and value for given, value in os.environ.items()):
         return f"corrija {name} no ambiente deste processo"
+    in_files = [given for given in secret_files.names() if given.upper() == name]
     try:
         bindings = list(parse_stream(StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError):
@@ -86,6 +87,8 @@ def where_to_mend(fault: str) -> str:
     lines = [one.original.line for one in bindings if (one.key or "").upper() == name and one.value]
     if lines:
         return f"corrija {name} na linha {lines[-1]} de {path}"
+    if in_files:
+        return f"corrija o arquivo {in_files[0]} de {os.environ[secret_files.FOLDER]}"
     return f"defina {name} no ambiente ou em {path}"
 
 

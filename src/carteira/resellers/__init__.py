@@ -93,15 +93,15 @@ __all__ = [
 _BULK_BODY_BYTES = 4 * 1024 * 1024
 
 
-def serve_sandbox(port: int, *, token: str) -> None:
-    """Serve a stand-in for the external cashback service on 127.0.0.1 until SIGINT or SIGTERM.
+def serve_sandbox(port: int, *, token: str, host: str) -> None:
+    """Serve a stand-in for the external cashback service until SIGINT or SIGTERM.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the address is taken, or is not of this machine.
     """
     from carteira.resellers import sandbox
 
-    sandbox.serve(port, token=token)
+    sandbox.serve(port, token=token, host=host)
 
 
 def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Module:

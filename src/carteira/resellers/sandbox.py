@@ -207,11 +207,11 @@ def sandbox_server(sandbox: Sandbox) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve(port: int, *, token: str) -> None:
-    """Serve a stand-in on 127.0.0.1 until SIGINT or SIGTERM.
+def serve(port: int, *, token: str, host: str) -> None:
+    """Serve a stand-in until SIGINT or SIGTERM.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the address is taken, or is not of this machine.
     """
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with socket.create_server((host, port)) as listener:
         sandbox_server(Sandbox(token)).run(sockets=[listener])

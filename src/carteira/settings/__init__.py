@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, RedisDsn, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
-from carteira.settings import production, rules
+from carteira.settings import production, rules, secret_files
 from carteira.settings.backups import BackupSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from carteira.settings.tracing import TracingSettings
@@ -394,6 +394,18 @@ class Settings(BackupSettings, TracingSettings):
     shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Shape of log lines.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours takes its place
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment, then `.env`, then the files of `SECRETS_FOLDER`; the first that says a thing counts."""
+        return init_settings, env_settings, dotenv_settings, secret_files.source(settings_cls)
 
     @field_validator("carteira_home")
     @classmethod

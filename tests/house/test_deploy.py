@@ -1,0 +1,130 @@
+"""What deploys the product is sound as far as a look at the files can tell; `make test-deploy` runs it."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from carteira.settings import Settings
+from tests.support.source import ROOT, SOURCE
+from tools.pin_images import NAMED, pinned
+
+COMPOSE = ROOT / "deploy" / "compose"
+VERSION = re.compile(r"v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
+OTHERS = ("OTEL_", "ELASTIC_", "POSTGRES_", "GF_")
+WRITES_BESIDE_ITS_PROGRAMS = {"elasticsearch", "kibana", "apm-server"}
+
+
+class Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
+    """Reads `!override` and `!reset` of Compose as what they stand before."""
+
+
+def _plain(loader: Loader, _tag: str, node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+Loader.add_multi_constructor("!", _plain)
+
+
+def read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((ROOT / name).read_text(), Loader)  # noqa: S506 - a safe loader with two tags more
+    return content
+
+
+SERVICES: dict[str, dict[str, Any]] = read("compose.yaml")["services"]
+PRODUCTION: dict[str, dict[str, Any]] = read("compose.production.yaml")["services"]
+
+
+def test_images_are_named_by_exact_version() -> None:
+    named = [found for name in ("Dockerfile", "compose.yaml") for found in NAMED.finditer((ROOT / name).read_text())]
+    assert len(named) == len({found["name"] for found in named}) == 12
+    assert not [found[0] for found in named if not VERSION.match(found["tag"])]
+
+
+def test_pinning_writes_a_digest_once() -> None:
+    text = "image: ${X:-docker.io/library/caddy:2.11.4}\n"
+    once = pinned(text, lambda _host, _name, _tag: "sha256:" + "a" * 64)
+    assert once == "image: ${X:-docker.io/library/caddy:2.11.4@sha256:" + "a" * 64 + "}\n"
+    assert pinned(once, lambda *_: "sha256:" + "b" * 64) == once.replace("a" * 64, "b" * 64)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_may_no_more_than_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] == (name not in WRITES_BESIDE_ITS_PROGRAMS)
+    assert service["restart"] in {"unless-stopped", "no"}
+    outside = [port for port in service.get("ports", ()) if not port.startswith("127.0.0.1:")]
+    assert bool(outside) == (name == "caddy"), "what people reach is Caddy"
+
+
+@pytest.mark.parametrize("services", [SERVICES, PRODUCTION], ids=["trial", "production"])
+def test_containers_are_given_settings_that_there_are(services: dict[str, dict[str, Any]]) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for name, service in services.items():
+        if name in {"api", "worker", "migration", "cashback", "keys"}:
+            given = set(service.get("environment", {})) - {"SECRETS_FOLDER"}
+            assert not {one for one in given - known if not one.startswith(OTHERS)}
+
+
+def test_production_starts_with_its_settings_and_drawn_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMTP_URL", "smtps://mail.exemplo.com.br")
+    for _ in range(2):  # what is there stays
+        subprocess.run([str(COMPOSE / "draw-secrets.sh"), str(tmp_path / "secrets")], check=True, capture_output=True)  # noqa: S603 - our own
+    monkeypatch.delenv("SMTP_URL")
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+    def set_all(values: dict[str, str]) -> None:
+        for key, value in values.items():
+            monkeypatch.setenv(
+                key, re.sub(r"\$\{\w+(:-([^}]*)|:\?[^}]*)\}", lambda found: found[2] or "localhost", value)
+            )
+
+    example = (COMPOSE / "production.env.example").read_text()
+    set_all(dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE)))
+    set_all(PRODUCTION["api"]["environment"])
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    for secret in PRODUCTION["api"]["secrets"]:
+        (folder / secret).write_text((tmp_path / "secrets" / secret).read_text())
+    monkeypatch.setenv("SECRETS_FOLDER", str(folder))
+    settings = Settings()
+    assert settings.environment == "production"
+    assert settings.jwt_secret.get_secret_value() == (folder / "jwt_secret").read_text()
+    assert settings.migration_database_url is None, "who serves does not know the owner"
+    files = read("compose.production.yaml")["secrets"]
+    drawn = {path.name for path in (tmp_path / "secrets").iterdir()}
+    assert drawn == set(files) == {secret for one in PRODUCTION.values() for secret in one.get("secrets", ())}
+
+
+def test_images_keep_the_data_of_the_services_that_the_product_asks() -> None:
+    tree = ast.parse((ROOT / "deploy" / "docker" / "prune.py").read_text())
+    kept: set[str] = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SERVICES"
+    )
+    sources = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    asked = set(re.findall(r"""\.(?:client|create_client|_create)\("([a-z0-9-]+)"\)""", sources))
+    assert asked
+    assert asked <= kept
+
+
+def test_images_have_the_products_version() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    version = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == version
+    assert re.findall(r"^FROM .+ AS (\w+)$", dockerfile, re.MULTILINE)[-2:] == ["production", "trial"]

@@ -1,0 +1,190 @@
+"""Podman with a storage of its own, and Docker Compose over its socket: images are built and run as on any machine.
+
+No registry of images is reached here: the base is Debian by mmdebstrap, and `tests/deploy/standins` makes the servers
+that compose.yaml names. Without systemd nobody runs health checks, so that a thread does.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.source import ROOT
+from tests.support.waiting import wait_until
+
+TOOLS = Path(sys.prefix) / "deploy" / "bin"
+STORAGE = Path(sys.prefix) / "containers"
+STANDINS = ROOT / "tests" / "deploy" / "standins"
+BASE = "localhost/carteira-base:bookworm-2"
+MIRRORS = (
+    "deb http://deb.debian.org/debian bookworm main",
+    "deb http://deb.debian.org/debian-security bookworm-security main",
+)
+PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"  # the last keeps Perl out
+UNREAD = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+"""What Debian's slim images leave out too."""
+NEEDED = ("podman", "runc", "mmdebstrap", "iptables", "catatonit")
+CERTIFICATES = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates")
+MISSING = [
+    *([] if os.getuid() == 0 else ["root"]),
+    *(
+        name
+        for name in NEEDED
+        if not shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
+    ),
+    *([] if (TOOLS / "docker-compose").exists() else ["Docker Compose"]),
+]
+STANDIN_IMAGES = {
+    "postgres": "POSTGRES_IMAGE",
+    "valkey": "VALKEY_IMAGE",
+    "mail": "MAILPIT_IMAGE",
+    "prometheus": "PROMETHEUS_IMAGE",
+    "alertmanager": "ALERTMANAGER_IMAGE",
+    "caddy": "CADDY_IMAGE",
+}
+
+
+@dataclass
+class Podman:
+    """A podman of the test's own.
+
+    Attributes:
+        folder: Its configuration and socket.
+    """
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Write its configuration: no limit is raised, as a container may not here, and runc runs."""
+        (self.folder / "containers.conf").write_text(
+            "[containers]\n"
+            'default_ulimits = ["nofile=10000:10000", "nproc=4096:4096"]\n'
+            "[engine]\n"
+            'runtime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+            f'[network]\nnetwork_config_dir = "{self.folder}/networks"\n'
+        )
+        (self.folder / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{STORAGE}"\nrunroot = "{self.folder}/run"\n'
+        )
+        self.environment = {
+            **os.environ,
+            "CONTAINERS_CONF": str(self.folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+            "DOCKER_HOST": f"unix://{self.folder}/podman.sock",
+            "CONTAINER": "podman",
+            "COMPOSE": str(TOOLS / "docker-compose"),
+            "BUILDAH_FORMAT": "docker",
+            "CARTEIRA_IMAGE": "localhost/carteira",
+            "CARTEIRA_SERVER_IMAGE": "localhost/carteira-server",
+            "IMAGE_FLAGS": " ".join(build_flags()),
+            "UP": "--pull never --no-build",
+            **{variable: f"localhost/standin-{name}" for name, variable in STANDIN_IMAGES.items()},
+        }
+
+    def __call__(self, *arguments: str, seconds: float = 120, check: bool = True) -> str:
+        """Run `podman` with arguments; return what it prints."""
+        done = subprocess.run(  # noqa: S603 - arguments are ours
+            ["podman", *arguments],  # noqa: S607 - the system's
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, (
+            f"podman {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+        return done.stdout.strip()
+
+    def has(self, image: str) -> bool:
+        """Tell whether an image is there."""
+        return bool(self("images", "--quiet", image))
+
+    def make_base(self) -> None:
+        """Make the base image of Debian's packages, unless it is there."""
+        if self.has(BASE):
+            return
+        tar = self.folder / "base.tar"
+        excludes = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNREAD]
+        command = [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={PACKAGES}",
+            *excludes,
+            "bookworm",
+            str(tar),
+        ]
+        subprocess.run([*command, *MIRRORS], check=True, timeout=600)  # noqa: S603 - arguments are ours
+        self("import", str(tar), BASE, seconds=300)
+        tar.unlink()
+
+    def make_images(self) -> None:
+        """Build both images as `make image` does."""
+        self.make_base()
+        subprocess.run(["make", "-s", "image"], cwd=ROOT, env=self.environment, check=True, timeout=900)  # noqa: S607 - the system's
+
+    def make_standins(self, *names: str) -> None:
+        """Build what stands in for the images of compose.yaml."""
+        arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", "TRIAL=localhost/carteira")
+        for name in names or STANDIN_IMAGES:
+            target = ("--target", name, "-t", f"localhost/standin-{name}")
+            self("build", "--network=host", *arguments, *target, str(STANDINS), seconds=600)
+
+    def run_health_checks(self, stop: threading.Event) -> None:
+        """Run the health check of each container again and again, as systemd's timers would."""
+        while not stop.is_set():
+            for name in self("ps", "--quiet", check=False).split():
+                self("healthcheck", "run", name, check=False)
+            stop.wait(0.5)
+
+    def remove_all(self) -> None:
+        """End and remove what runs; images stay, so that the next run builds what changed alone."""
+        self("rm", "--all", "--force", "--time", "5", "--volumes", check=False)
+        self("volume", "prune", "--force", check=False)
+        self("network", "prune", "--force", check=False)
+
+
+def build_flags() -> list[str]:
+    """Return how an image is built here: with this machine's network, authorities and mirrors, none of them kept."""
+    flags = ["--network=host", f"--build-arg=BASE={BASE}"]
+    flags += [f"--volume={folder}:{folder}:ro" for folder in CERTIFICATES if Path(folder).is_dir()]
+    if Path("/etc/pip.conf").exists():
+        flags.append("--secret=id=pip.conf,src=/etc/pip.conf")
+    if authorities := os.environ.get("PIP_CERT"):
+        flags.append(f"--secret=id=authorities,src={authorities}")
+    return flags
+
+
+@contextmanager
+def running_podman() -> Iterator[Podman]:
+    """Run podman's service, and health checks, until the end of the block; then nothing of it runs."""
+    folder = Path(tempfile.mkdtemp(prefix="carteira-podman-"))
+    podman = Podman(folder)
+    socket, stop = folder / "podman.sock", threading.Event()
+    service = subprocess.Popen(  # noqa: S603 - arguments are ours
+        ["podman", "system", "service", "--time=0", f"unix://{socket}"],  # noqa: S607 - the system's
+        env=podman.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    checks = threading.Thread(target=podman.run_health_checks, args=(stop,))
+    try:
+        wait_until(socket.exists, "podman's socket")
+        checks.start()
+        yield podman
+    finally:
+        stop.set()
+        if checks.is_alive():
+            checks.join()
+        podman.remove_all()
+        service.terminate()
+        service.wait(20)
+        with suppress(OSError):
+            shutil.rmtree(folder, ignore_errors=True)
