@@ -65,8 +65,7 @@ def _configuration(folder: Path, targets: Mapping[str, int], token: str, alertma
             text += f'  - job_name: {job}\n    static_configs:\n      - targets: ["localhost:0"]\n'
         before, name, after = text.partition(f"job_name: {job}\n")
         text = before + name + re.sub(r'"localhost:\d+"', f'"127.0.0.1:{port}"', after, count=1)
-    for rules in ("alerts.yml", "slo.yml"):
-        (folder / rules).write_text(shortened((MONITORING / rules).read_text()))
+    (folder / "alerts.yml").write_text(shortened((MONITORING / "alerts.yml").read_text()))
     (folder / "prometheus.yml").write_text(text)
     return folder / "prometheus.yml"
 

@@ -114,6 +114,19 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
     assert is_whole(spans)
 
 
+def test_the_trace_of_a_recharge_goes_on_in_who_follows_its_event(stage: Stage) -> None:
+    own = stage.person()
+    card = stage.client.post("/transport-cards", json={}, headers=own).json()["card_number"]
+    answer = stage.client.post(f"/transport-cards/{card}/recharge", json={"amount": 500}, headers=own)
+    assert answer.status_code == 200, answer.text
+    trace = answer.headers["x-request-id"].replace("-", "")
+    followers = {"follower credit.transit", "follower notices"}
+    spans = stage.trace(trace, lambda found: followers <= set(names(found, "consumer")))
+    (batch,) = [span for span in spans if span.name == "batch"]
+    assert any("ledger_post" in span.attributes.get("db.query.text", "") for span in spans if span.parent == batch.id)
+    assert is_whole(spans)
+
+
 def test_the_trace_of_an_upload_arrives_whole_with_its_job(stage: Stage) -> None:
     lines = "account;cpf;valor CASH\n" + "".join(f"u-{uuid4()};{new_cpf()};1,00\n" for _ in range(3))
     answer = stage.client.post(

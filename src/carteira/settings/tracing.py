@@ -144,6 +144,7 @@ class TracingSettings(BaseSettings):
             resource={
                 "service.version": __version__,
                 "deployment.environment.name": environment,
+                "deployment.environment": environment,  # its former name, which Elastic APM goes by
                 **pairs(self.otel_resource_attributes),
                 "service.name": self.otel_service_name or self.elastic_service_name or "carteira",
             },
