@@ -31,7 +31,7 @@ async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[
         default_integrations=False,
         auto_enabling_integrations=False,
         auto_session_tracking=False,
-        send_default_pii=False,
+        data_collection={"user_info": False},
         include_local_variables=False,
         max_breadcrumbs=0,
     )
