@@ -26,6 +26,7 @@ from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.settings import Settings
+from carteira.webhooks import CATALOG, TEST
 from tools import dashboards, problems
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,8 @@ def asked_for() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     verbs: defaultdict[str, set[str]] = defaultdict(set)
     for claim, file in _looked_at():
         verbs[claim].add(file)
+    for kind in CATALOG.values():
+        verbs[kind.claim].add("webhooks/catalog.py")
     return routes, verbs
 
 
@@ -252,6 +255,7 @@ def marked_actions() -> dict[str, tuple[str, set[str]]]:
             for action in kind.actions if isinstance(kind, Acts) else (kind.action,):
                 told = found.setdefault(action, ("act" if isinstance(kind, Acts) else "look", set()))
                 told[1].update(f"{method} {route.path}" for method in route.methods or ())
+    found["webhook_told"] = ("look", set())  # no route's: a client's endpoint is told
     return found
 
 
@@ -286,7 +290,7 @@ def audit_actions() -> str:
         (
             code(action),
             marked[action][0] if action in marked else "event",
-            "<br>".join(f"`{route}`" for route in sorted(marked[action][1])) if action in marked else "–",
+            "<br>".join(f"`{route}`" for route in sorted(marked[action][1] if action in marked else ())) or "–",
             code(*sorted(recorded[action])) if action in recorded else "–",
             LOOKS.get(action, "–"),
         )
@@ -301,12 +305,25 @@ def audit_actions() -> str:
     )
 
 
+def webhook_events() -> str:
+    """Write what clients' webhooks are told of."""
+    rows = [(code(kind.name), kind.about, code(kind.claim), code(*kind.data)) for kind in CATALOG.values()]
+    return (
+        "# Events of webhooks\n\nWhat a client's endpoint may be told of, the claim that the client needs for it, and "
+        "what `data` holds: ids, centavos and states. [Webhooks](webhooks.md) says how it is told. The `benefits.…` of "
+        "an employer's accounts go to clients that are bound to that employer, and to those that are bound to none.\n\n"
+        + table(("type", "told when", "claim", "data"), rows)
+        + f"\n\n`{TEST}` is what a test call tells: `webhook_id`, and nothing that happened."
+    )
+
+
 PAGES = {
     "audit-actions": audit_actions,
     "claims": claims,
     "errors": errors,
     "events": events,
     "metrics": metrics,
+    "webhook-events": webhook_events,
     "commands": commands,
 }
 

@@ -1,7 +1,7 @@
 """The composition root of the server: settings in, an ASGI application out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from importlib.resources import files
@@ -25,6 +25,7 @@ from carteira import (
     resellers,
     transit,
     web,
+    webhooks,
 )
 from carteira.backup import jobs as backup_jobs
 from carteira.backup.config import BackupConfig
@@ -34,6 +35,7 @@ from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
 from carteira.integration.looks import LOOKS
 from carteira.integration.people import cpf_of, name_of, names_of
+from carteira.integration.webhook_sources import webhook_sources
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
@@ -42,6 +44,7 @@ from carteira.kit.outbound import objects, redis
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sentry import telling_of_errors
 from carteira.kit.outbound.sms import Sms, sms_of
+from carteira.kit.outbound.targets import Targets
 from carteira.kit.outbound.wakes import publisher
 from carteira.kit.security import approvals_jobs, tokens
 from carteira.kit.security.age import Recipients
@@ -51,11 +54,13 @@ from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.values.networks import TrustedProxies
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
+from carteira.kit.web.access import Bindings
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress
 from carteira.kit.web.public_address import UnderRootPath
 from carteira.settings import Settings
 
+_LOOPBACK = "127.0.0.0/8,::1/128"
 DESCRIPTION = """
 Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão em centavos e um autorizador de cartões.
 
@@ -73,6 +78,7 @@ TAGS = {
     "credit": "Cadastro e pontuação de crédito de um CPF",
     "assistant": "A conversa com o assistente, os seus tópicos e chamados",
     "inbox": "Os avisos de uma pessoa",
+    "webhooks": "Endereços de clientes que são avisados do que acontece, com assinatura",
 }
 """What the operations of each tag are about, as `/docs` and clients' generators tell it."""
 
@@ -125,6 +131,9 @@ def modules_of(settings: Settings) -> list[Module]:
         *(make() for name, make in optional.items() if name in settings.modules),
         inbox.module(),
     ]
+    if "webhooks" in settings.modules:
+        bindings = [module.bindings for module in others if module.bindings is not None]
+        others.append(webhooks.module(_webhooks(settings, bindings), webhook_sources(settings.modules)))
     made = [identity.module(config, others, LOOKS), *others]
     return [*made, web.module(), notices.module(config.mailer, made)]
 
@@ -169,6 +178,19 @@ def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal]
 def backup_config(settings: Settings) -> BackupConfig:
     """Say what backups are made of."""
     return BackupConfig(settings, credit_config(settings) if "credit" in settings.modules else None)
+
+
+def _webhooks(settings: Settings, bindings: Sequence[Bindings]) -> webhooks.WebhookConfig:
+    networks, development = settings.webhook_networks, settings.environment == "development"
+    if development:
+        networks = _LOOPBACK if networks.strip() == "none" else f"{networks},{_LOOPBACK}"
+    return webhooks.WebhookConfig(
+        targets=Targets(TrustedProxies.parse(networks).networks, plain_http=development),
+        sealer=identity_config(settings).sealing_ring(),
+        standing=identity.client_standing(bindings),
+        retry=timedelta(hours=settings.webhook_retry_hours),
+        kept=timedelta(days=settings.webhook_days),
+    )
 
 
 def mailer_of(settings: Settings) -> Mailer:

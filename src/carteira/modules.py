@@ -76,6 +76,7 @@ class ModuleEntry:
         return tuple(f"{self.door}.{file}" for file in self.tables)
 
 
+_ACCOUNT = ("account_id", "account", "employer_id", "user_id")
 _DOCUMENT = ("document_id", "user_id")
 _CARD = ("user_id", "card_id", "at")
 _CARD_MONEY = (*_CARD, "amount", "entry_id")
@@ -88,6 +89,7 @@ REGISTRY = (
         optional=False,
         tables=("models", "clients.models"),
         paths=("/.well-known", "/audit", "/auth", "/claims", "/clients", "/password-recovery", "/roles", "/users"),
+        emits={"identity.person_erased": ("user_id",), "identity.person_registered": ("user_id",)},
     ),
     ModuleEntry(
         "ledger",
@@ -128,6 +130,11 @@ REGISTRY = (
             "benefits_reversals": APPENDED,
         },
         demo_line="contas         123 e 456 (da Maria); a Clara é RH da empresa da 123",
+        emits={
+            "benefits.account_claimed": _ACCOUNT,
+            "benefits.account_opened": _ACCOUNT,
+            "benefits.credited": ("account_id", "employer_id", "user_id", "category", "amount", "entry_id"),
+        },
     ),
     ModuleEntry(
         "transit",
@@ -180,6 +187,32 @@ REGISTRY = (
         optional=False,
         tables=("models",),
         paths=("/inbox",),
+    ),
+    ModuleEntry(
+        "webhooks",
+        layer="dialogue",
+        tables=("models",),
+        paths=("/webhooks",),
+        follows=(
+            "benefits.account_claimed",
+            "benefits.account_opened",
+            "benefits.credited",
+            "documents.expiring",
+            "documents.refused",
+            "documents.reviewed",
+            "identity.person_erased",
+            "identity.person_registered",
+            "resellers.cashback_credited",
+            "resellers.purchase_approved",
+            "resellers.purchase_rejected",
+            "transit.card_blocked",
+            "transit.card_cancelled",
+            "transit.card_unblocked",
+            "transit.debited",
+            "transit.recharged",
+            "transit.reversed",
+            "transit.ride_paid",
+        ),
     ),
     ModuleEntry(
         "web",

@@ -162,7 +162,7 @@ async def _work_off(
         if database.gate.reason is not None:
             await _pause(stop, DOWN_SECONDS)
             continue
-        app = App(connector=PsycopgConnector(conninfo=database.address.conninfo, min_size=1, max_size=4))
+        app = App(connector=PsycopgConnector(conninfo=database.address.conninfo, min_size=1, max_size=6))
         for name, blueprint in blueprints.items():
             jobs.add_tasks(app, blueprint, namespace=name)
         try:
@@ -176,18 +176,23 @@ async def _work_off(
 async def _run_queue(app: App, stop: asyncio.Event, context: dict[str, Any]) -> None:
     """Run jobs, and take up those of workers that died, until told to stop or until one of the two fails."""
     settings: Settings = context["settings"]
+    places = {jobs.DEFAULT: 4, jobs.CALLS: settings.webhook_calls}
     work = [
-        asyncio.create_task(
-            app.run_worker_async(
-                concurrency=4,
-                install_signal_handlers=False,
-                delete_jobs="successful",
-                shutdown_graceful_timeout=settings.shutdown_grace_seconds,
-                update_heartbeat_interval=jobs.HEARTBEAT_SECONDS,
-                stalled_worker_timeout=jobs.STALLED_SECONDS,
-                worker_middleware=[jobs.observed],
-                additional_context=context,
+        *(
+            asyncio.create_task(
+                app.run_worker_async(
+                    queues=[queue],
+                    concurrency=at_once,
+                    install_signal_handlers=False,
+                    delete_jobs="successful",
+                    shutdown_graceful_timeout=settings.shutdown_grace_seconds,
+                    update_heartbeat_interval=jobs.HEARTBEAT_SECONDS,
+                    stalled_worker_timeout=jobs.STALLED_SECONDS,
+                    worker_middleware=[jobs.observed],
+                    additional_context=context,
+                )
             )
+            for queue, at_once in places.items()
         ),
         asyncio.create_task(_rescue(app, stop)),
         asyncio.create_task(_notice_refusal(context["database"], stop)),

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.benefits import accounts, topups
-from carteira.benefits.errors import BulkTopUpRejected
+from carteira.benefits import accounts, lifecycle, topups
+from carteira.benefits.errors import BalanceLeft, BulkTopUpRejected
 from carteira.benefits.schemas import BulkCreditOut, BulkCreditResult
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -170,3 +170,50 @@ async def test_an_account_in_many_pieces_is_credited_in_the_order_of_its_lines(b
         assert [tuple(row) for row in rows] == list(zip(entries, numbers, numbers, behind, strict=True))
     assert balance == behind[-1]
     assert result.amount == 2 * behind[-1]
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_what_is_closed_once_it_was_judged_gets_nothing(
+    books: Database, monkeypatch: pytest.MonkeyPatch, *, atomic: bool
+) -> None:
+    open_one, closed = await open_accounts(books, 2)
+    judge = topups.weigh_many
+
+    async def judged(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - the verb's own
+        weighed = await judge(*args, **named)
+        async with books.transaction() as other:
+            await lifecycle.close(other, closed, TESTER)
+        return weighed
+
+    monkeypatch.setattr(topups, "weigh_many", judged)
+    if atomic:
+        with pytest.raises(BulkTopUpRejected):
+            await credit(books, lines([open_one, closed]))
+        assert await total(books, [open_one, closed]) == 0
+        return
+    done = await credit(books, lines([open_one, closed], amount=7), atomic=False)
+    assert [(one.status, one.code) for one in done.results] == [
+        ("credited", None),
+        ("failed", "benefit_account_closed"),
+    ]
+    assert (done.credited, done.failed, done.amount) == (1, 1, 7)
+    assert (await total(books, [open_one]), await total(books, [closed])) == (7, 0)
+
+
+async def test_an_account_that_is_being_credited_is_not_closed_meanwhile(books: Database) -> None:
+    references = await open_accounts(books, 20)
+
+    async def close(reference: str) -> bool:
+        try:
+            async with books.transaction() as tx:
+                await lifecycle.close(tx, reference, TESTER)
+        except BalanceLeft:
+            return False
+        return True
+
+    crediting = asyncio.create_task(credit(books, lines(references), atomic=False))
+    were_closed = await asyncio.gather(*(close(reference) for reference in references))
+    done = await crediting
+    credited = {one.account for one in done.results if one.status == "credited"}
+    assert credited == {name for name, was in zip(references, were_closed, strict=True) if not was}
+    assert await total(books, references) == len(credited)

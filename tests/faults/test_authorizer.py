@@ -7,13 +7,15 @@ repeating that request gives `00` and moves nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import uuid4
 
+import orjson
 import pytest
 from joserfc.jwk import OctKey
 from sqlalchemy import text
 
-from benchmarks.load import close_all, connect, http_request
+from benchmarks.load import ConnectionLost, close_all, connect, http_request
 from carteira.benefits.accounts import balances, find, open_account
 from carteira.benefits.schemas import AccountIn
 from carteira.embedded import EmbeddedServers
@@ -22,9 +24,10 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.security.approvals import Act
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
-from tests.support.faults import FAULTS, ROUNDS, Clients, Journal, assert_proven
+from tests.support.faults import FAULTS, ROUNDS, Clients, Journal, assert_proven, kill_postgresql, kill_the_server
 from tests.support.ledger import TESTER
 from tests.support.server import Server, wait_until_ready
+from tests.support.waiting import until
 
 ACCOUNTS = 8
 START = 10_000_000
@@ -129,4 +132,53 @@ async def test_without_postgresql_everything_is_07_and_it_recovers_by_itself(
         balance = (await balances(tx, (await find(tx, account)).id))["CASH"]
     assert balance == START - 800
     await close_all(connections)
+    await books.close()
+
+
+REVERSAL = f"{AUTHORIZER}/reversal"
+
+
+@pytest.mark.parametrize("fault", [kill_the_server, kill_postgresql])
+async def test_each_reversal_has_one_effect_however_often_it_is_asked_for(
+    server: Server, servers: EmbeddedServers, fault: Callable[[Server, EmbeddedServers], Awaitable[None]]
+) -> None:
+    books = Database(servers.endpoints.database_url, pool_size=2)
+    accounts = await open_accounts(books)
+    shoppers = Shoppers(server, accounts)
+    async with shoppers.at_work():
+        await shoppers.more_approved()
+        await shoppers.more_approved()
+    bought = await in_the_books(books, accounts)
+    undone: list[str] = []
+
+    async def undo(keys: list[str]) -> None:
+        """Ask for each until it is answered `00`: `07` says that it could not be found out."""
+        for key in keys:
+            body = orjson.dumps({"id": key})
+            while key not in undone:
+                try:
+                    [connection] = await connect(server.url, 1)
+                except OSError:
+                    await asyncio.sleep(0.02)
+                    continue
+                with suppress(ConnectionLost):
+                    _, answer = await connection.send(http_request(server.url, REVERSAL, body, shoppers.token))
+                    if answer == b'{"code":"00"}':
+                        undone.append(key)
+                await close_all([connection])
+
+    undoing = [asyncio.create_task(undo(bought[number::8])) for number in range(8)]
+    await until(lambda: len(undone) > 40, "some were undone")
+    await fault(server, servers)
+    await asyncio.gather(*undoing)
+    async with books.transaction() as tx:
+        for account in accounts:
+            assert (await balances(tx, (await find(tx, account)).id))["CASH"] == START
+        query = text(
+            "SELECT count(*), count(DISTINCT decision_id) FROM benefits_returns r JOIN benefits_decisions d"
+            " ON d.id = r.decision_id WHERE d.account = ANY(:accounts)"
+        )
+        returned, decisions = (await tx.execute(query, {"accounts": accounts})).one()
+    assert returned == decisions == len(bought)
+    await assert_proven(books)
     await books.close()

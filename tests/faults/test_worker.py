@@ -32,7 +32,7 @@ from tests.support.documents import upload
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import open_system_accounts, open_wallet
 from tests.support.mail import body_of, code_in, mail_to
-from tests.support.people import register
+from tests.support.people import new_cpf, register
 from tests.support.resellers import approved_purchase, new_reseller
 from tests.support.server import clean_environment
 
@@ -198,6 +198,23 @@ async def hold(doomed: Doomed) -> Check:
     return check
 
 
+async def accounts_file(doomed: Doomed) -> Check:
+    """A file of accounts: each line is opened and credited once, whoever is at it."""
+    operator, cpf = doomed.app.operator(), new_cpf()
+    begun = await operator.call(
+        "POST", "/benefits/accounts/bulk", content=f"cpf;amount FOOD\n{cpf};70\n", headers={"Content-Type": "text/csv"}
+    )
+    assert begun.status_code == 201, begun.text
+
+    async def check() -> None:
+        done = (await operator.get(f"/benefits/accounts/imports/{begun.json()['id']}")).json()
+        assert (done["state"], done["opened"]) == ("finished", 1)
+        (account,) = (await operator.post("/benefits/accounts/search", {"cpf": cpf})).json()["items"]
+        assert account["balances"]["FOOD"] == 70
+
+    return check
+
+
 async def reminder(doomed: Doomed) -> Check:
     """A document that expires: its owner is told once, from the job over the event to the letter."""
     person = await register(doomed.app)
@@ -304,12 +321,14 @@ async def chains(doomed: Doomed) -> Check:
 
 
 FOLLOWERS: dict[Kind, tuple[str, ...]] = {reminder: ("notices",), chains: ("ledger.chain", "audit.chain")}
-KINDS: list[Kind] = [chains, news, code, month, hold, reminder, bytes_removed, export, proofs, expiry]
+KINDS: list[Kind] = [chains, news, code, month, hold, reminder, bytes_removed, export, proofs, expiry, accounts_file]
+STEPS: dict[Kind, int] = {accounts_file: 3}
+"""Of kinds with many points, each so many-th is died at."""
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 async def test_a_job_is_done_once_at_whichever_point_its_worker_dies(doomed: Doomed, kind: Kind) -> None:
-    for point in range(1, MOST_POINTS):
+    for point in range(1, MOST_POINTS, STEPS.get(kind, 1)):
         check = await kind(doomed)
         followers = FOLLOWERS.get(kind, ())
         died = await doomed.work(point, *followers)

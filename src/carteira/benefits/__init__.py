@@ -59,6 +59,7 @@ from carteira.benefits.own import (
 from carteira.benefits.queries import (
     TransactionFilter,
     accounts_of_person,
+    decision_events,
     purchase_events,
     return_events,
     statement,
@@ -92,6 +93,7 @@ __all__ = [
     "benefits_of_person",
     "confirm_claim",
     "decision",
+    "decision_events",
     "decision_totals",
     "decisions",
     "decisions_of_person",
@@ -134,6 +136,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
 
     Declined decisions are kept for `decision_years_kept`.
     """
+    from carteira.benefits import bulk_metrics
     from carteira.benefits.authorizer import fast_lane
     from carteira.benefits.authorizer.asgi import PATH, AuthorizerEndpoint, ProcessorTokens
     from carteira.benefits.jobs import make_blueprint
@@ -174,6 +177,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
         lifespan=lifespan,
         jobs=make_blueprint(mailer, sms, link_base, decision_years_kept=decision_years_kept),
         operations=OPERATIONS,
+        observe=bulk_metrics.observe,
         ids_of_person=ids_of_person,
         bindings=employers.BINDINGS,
         export_person=export_person,

@@ -25,7 +25,7 @@ from carteira.benefits.schemas import (
     AccountIn,
     BenefitAccountOut,
 )
-from carteira.kit.db import jobs
+from carteira.kit.db import jobs, outbox
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
@@ -201,6 +201,8 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         employer=str(employer_id),
         amount=sum(body.balances.values()),
     )
+    told = {"account_id": str(opened), "account": body.account, "employer_id": str(employer_id)}
+    await outbox.emit(tx, "benefits.account_opened", told | {"user_id": body.user_id and str(body.user_id)})
     if body.invite and body.contact is not None and body.user_id is None:
         await have_sent(tx, opened)
     return BenefitAccountOut(account=body.account, employer_id=employer_id, balances=await balances(tx, opened))

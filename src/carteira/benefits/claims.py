@@ -18,7 +18,7 @@ from carteira.benefits.accounts import balances
 from carteira.benefits.errors import AlreadyClaimed, BenefitAccountNotFound, NoContact, WrongClaimCode
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitInvitation
 from carteira.benefits.schemas import BenefitAccountOut
-from carteira.kit.db import jobs
+from carteira.kit.db import jobs, outbox
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit, codes
@@ -181,6 +181,8 @@ async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str
     )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
     await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id), by=by)
+    told = {"account_id": str(account.id), "account": account.reference, "employer_id": str(account.employer_id)}
+    await outbox.emit(tx, "benefits.account_claimed", told | {"user_id": str(user_id)})
     return BenefitAccountOut(
         account=account.reference, employer_id=account.employer_id, balances=await balances(tx, account.id)
     )

@@ -30,7 +30,9 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Bindings, Principal
 
-CLAIMS = frozenset({"benefits:read", "benefits:write", "lists:export", "money:approve"})
+CLAIMS = frozenset(
+    {"benefits:read", "benefits:write", "lists:export", "money:approve", "webhooks:read", "webhooks:write"}
+)
 """What somebody bound may, of their employers' things; other claims take no effect while they are bound."""
 
 

@@ -185,8 +185,21 @@ async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, 
         lines=len(checked),
         amount=total,
     )
-    await jobs.defer(tx, "benefits:import_accounts", import_id=str(row.id))
+    await _have_opened(tx, row.id)
     return await _shown(tx, row)
+
+
+async def _have_opened(tx: Tx, import_id: UUID) -> None:
+    """Have a file's lines opened by one job at a time."""
+    one = f"benefits.import:{import_id}"
+    await jobs.soon(tx, "benefits:import_accounts", one=one, at=clock.now(), import_id=str(import_id))
+
+
+async def take_up(tx: Tx) -> None:
+    """Have the files gone on with that are not done: whoever was at one may have failed too often, or died."""
+    unfinished = select(BenefitImport.id).where(BenefitImport.finished_at.is_(None)).order_by(BenefitImport.id)
+    for import_id in (await tx.scalars(unfinished)).all():
+        await _have_opened(tx, import_id)
 
 
 def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, Any]:

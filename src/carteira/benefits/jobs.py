@@ -56,6 +56,14 @@ def _add_bulk(blueprint: Blueprint) -> None:
         """Make the top-ups whose day has come, each once."""
         await scheduled.carry_out_due(context.additional_context["database"])
 
+    @blueprint.periodic(cron="5-59/10 * * * *")
+    @blueprint.task(name="take_up_imports", queueing_lock="benefits.take_up_imports", pass_context=True)
+    async def take_up_imports(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Go on with the files that nobody is at."""
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            await imports.take_up(tx)
+
 
 def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_kept: int) -> Blueprint:
     """Make the jobs. Messages go out after the transaction, which no network call may hold open."""

@@ -51,7 +51,12 @@ return_events = (
         BenefitReturn.kind,
         BenefitReturn.amount,
         BenefitReturn.created_at,
+        BenefitReturn.decision_id,
+        BenefitDecision.external_id,
+        BenefitDecision.account,
         BenefitDecision.merchant,
+        BenefitAccount.id.label("holder_id"),
+        BenefitAccount.employer_id,
         BenefitAccount.cpf,
         BenefitAccount.user_id,
     )
@@ -60,6 +65,25 @@ return_events = (
     .subquery("benefits_return_events")
 )
 """What was given back of purchases, as events to follow in the same way."""
+
+decision_events = (
+    select(
+        BenefitDecision.xid,
+        BenefitDecision.id,
+        BenefitDecision.external_id,
+        BenefitDecision.account,
+        BenefitDecision.amount,
+        BenefitDecision.code,
+        BenefitDecision.category_used,
+        BenefitDecision.created_at,
+        BenefitAccount.id.label("holder_id"),
+        BenefitAccount.employer_id,
+        BenefitAccount.user_id,
+    )
+    .outerjoin(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+    .subquery("benefits_decision_events")
+)
+"""Everything that the authorizer answered, as events to follow; what named no account is nobody's."""
 
 
 def _decision(row: BenefitDecision) -> Decision:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -33,6 +33,7 @@ from carteira.benefits.schemas import (
     CreditIn,
     CreditOut,
 )
+from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops.cooperative import PIECE, pieces
 from carteira.kit.security import audit
@@ -58,6 +59,15 @@ Wanted = tuple[str, str]
 """An account's reference and a category."""
 
 
+class _Whose(NamedTuple):
+    """Whose a ledger account is, and which category's."""
+
+    account_id: UUID
+    employer_id: UUID
+    user_id: UUID | None
+    category: str
+
+
 @dataclass(slots=True)
 class _Found:
     """What there is of what is wanted: references, their employers, and the ledger account of each wanted category."""
@@ -66,6 +76,7 @@ class _Found:
     closed: set[str] = field(default_factory=set)
     employers: set[UUID] = field(default_factory=set)
     accounts: dict[Wanted, UUID] = field(default_factory=dict)
+    whose: dict[UUID, _Whose] = field(default_factory=dict)
 
     def why_not(self, reference: str) -> Problem:
         """Return why nothing is credited to an account that has no such category's ledger account here."""
@@ -80,7 +91,7 @@ class _Found:
 
 
 _FIND = """
-    SELECT reference, id, employer_id, state = 'closed' FROM benefits_accounts
+    SELECT reference, id, employer_id, state = 'closed', user_id FROM benefits_accounts
     WHERE reference = ANY($1::text[]) AND ($2::uuid[] IS NULL OR employer_id = ANY($2::uuid[]))
 """
 
@@ -99,17 +110,26 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
         rows = await fetch(tx, _FIND, list({reference for reference, _ in piece}), reached)
         found.references.update(row[0] for row in rows)
         found.closed.update(row[0] for row in rows if row[3])
-        ids = {row[0]: row[1] for row in rows if not row[3]}
+        open_ones = {row[0]: row for row in rows if not row[3]}
         found.employers.update(row[2] for row in rows)
-        held = {one: (ids[one[0]], LEDGER_KIND + one[1]) for one in piece if one[0] in ids and one[1] in names}
+        held = {
+            one: (open_ones[one[0]][1], LEDGER_KIND + one[1])
+            for one in piece
+            if one[0] in open_ones and one[1] in names
+        }
         there = await ledger.find_held(tx, held.values())
-        found.accounts |= {one: there[account] for one, account in held.items() if account in there}
+        for one, account in held.items():
+            if account in there:
+                found.accounts[one] = there[account]
+                _, account_id, employer_id, _, user_id = open_ones[one[0]]
+                found.whose[there[account]] = _Whose(account_id, employer_id, user_id, one[1])
         missing += [(one, account[0]) for one, account in held.items() if account not in there]
     for (reference, category), holder_id in sorted(missing):
         view = await find(tx, reference, keep=True)  # its owner must not change meanwhile
         found.accounts[reference, category] = await ledger.open_account(
             tx, LEDGER_KIND + category, holder_id=holder_id, owner_id=view.user_id
         )
+        found.whose[found.accounts[reference, category]] = _Whose(view.id, view.employer_id, view.user_id, category)
     return found
 
 
@@ -146,6 +166,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         category=body.category,
         amount=body.amount,
     )
+    await outbox.emit(tx, "benefits.credited", _told(found.whose[account_id], body.amount, entry.id))
     return CreditOut(
         entry_id=entry.id,
         account=reference,
@@ -153,6 +174,18 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         amount=body.amount,
         balance=book.account(account_id).balance,
     )
+
+
+def _told(whose: _Whose, amount: int, entry_id: UUID) -> dict[str, object]:
+    """Return what the event of a top-up tells."""
+    return {
+        "account_id": str(whose.account_id),
+        "employer_id": str(whose.employer_id),
+        "user_id": whose.user_id and str(whose.user_id),
+        "category": whose.category,
+        "amount": amount,
+        "entry_id": str(entry_id),
+    }
 
 
 _shape = TypeAdapter(BulkCreditIn)
@@ -187,8 +220,13 @@ class Weighed:
 
     results: list[BulkCreditResult]
     due: list[Credit]
-    employers: set[UUID]
+    found: _Found
     amount: int
+
+    @property
+    def employers(self) -> set[UUID]:
+        """Whose accounts the good lines name."""
+        return self.found.employers
 
     @property
     def good(self) -> int:
@@ -214,7 +252,7 @@ async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: s
         gains=lambda: gains_of(tx, {result.account for result in results if result.status == "credited"}),
         scope=found.scope,
     )
-    return Weighed(results, due, found.employers, total)
+    return Weighed(results, due, found, total)
 
 
 async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> BulkCreditOut:
@@ -228,8 +266,11 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
         MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
     """
     weighed = await weigh_many(tx, sent, act, atomic=atomic)
+    await _keep_open(tx, weighed)
     results, due, total = weighed.results, weighed.due, weighed.amount
-    await _post(tx, due, act)
+    if atomic and len(due) < len(results):
+        await _reject(results)
+    await _post(tx, due, weighed.found, act)
     failed = len(results) - len(due)
     await audit.record(
         tx,
@@ -290,7 +331,31 @@ async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCredit
     return results, due, found
 
 
-async def _post(tx: Tx, due: list[Credit], act: Act) -> None:
+_KEEP = "SELECT id, state FROM benefits_accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
+
+
+async def _keep_open(tx: Tx, weighed: Weighed) -> None:
+    """Keep the accounts from being closed until the transaction ends; a line whose account was closed has failed.
+
+    In the order of their ids, over all pieces, so that no two transactions wait for each other.
+    """
+    whose = weighed.found.whose
+    ids = sorted({whose[credit[0]].account_id for credit in weighed.due}, key=lambda one: one.int)
+    closed: set[UUID] = set()
+    async for piece in pieces(ids):
+        closed.update(row[0] for row in await fetch(tx, _KEEP, list(piece)) if row[1] == "closed")
+    if not closed:
+        return
+    gone = {credit[1] for credit in weighed.due if whose[credit[0]].account_id in closed}
+    weighed.due = [credit for credit in weighed.due if credit[1] not in gone]
+    weighed.amount = sum(credit[2] for credit in weighed.due)
+    weighed.results = [
+        _failed(result.line, result.account, BenefitAccountClosed()) if result.entry_id in gone else result
+        for result in weighed.results
+    ]
+
+
+async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
     """Lock, post and write a piece at a time.
 
     In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
@@ -304,6 +369,8 @@ async def _post(tx: Tx, due: list[Credit], act: Act) -> None:
             entry = credit_entry(account_id, amount, description, entry_id=entry_id, key=act.key_of(number))
             book.post(entry)
         await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
+        told = [_told(found.whose[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece]
+        await outbox.emit(tx, "benefits.credited", *told)
 
 
 def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:

@@ -144,7 +144,7 @@ def _rotate_jwt(settings: Settings) -> None:
 
 
 def _rotate_identity(settings: Settings, url: str, new: bool) -> None:
-    from carteira import identity
+    from carteira import identity, webhooks
     from carteira.key_rings import RINGS
     from carteira.kit.db.engine import open_database
     from carteira.kit.security.sealing import Sealer
@@ -155,7 +155,7 @@ def _rotate_identity(settings: Settings, url: str, new: bool) -> None:
     async def work(tell: Progress) -> "identity.SealingKeyRotation":
         ring.keys()
         async with open_database(url) as database:
-            return await identity.rotate_sealing_key(database, ring, tell, add_key=new)
+            return await identity.rotate_sealing_key(database, ring, tell, others=[webhooks.SEALED], add_key=new)
 
     result = run_with_bar("Trocando a chave da identidade", work)
     out.print(f"Chave {result.active_key}: {result.resealed} segredos passaram para ela.", highlight=False)

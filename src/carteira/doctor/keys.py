@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 
-from carteira import credit, documents, identity
+from carteira import credit, documents, identity, webhooks
 from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
 from carteira.key_rings import RINGS, fault_of, rings_on
 from carteira.kit.db.engine import Database
@@ -71,7 +71,7 @@ async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[D
     names = {ring.name for ring in rings_on(settings)}
     async with database.transaction() as tx:
         ring = Sealer(RINGS["identity"].path(settings)) if _is_usable("identity", settings) else None
-        check = await identity.check_sealed(tx, ring)
+        check = await identity.check_sealed(tx, ring, [webhooks.SEALED])
         yield _of_counts("identity", check.on_active, check.on_former, check.unreadable)
         if "documents" in names:
             yield _of_documents(settings, await documents.count_by_key(tx))

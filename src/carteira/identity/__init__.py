@@ -35,6 +35,7 @@ from carteira.identity.erasures import ErasureJournal, JournalEntry
 from carteira.identity.errors import (
     AccountSuspended,
     ClaimNotFound,
+    ClientNotFound,
     CpfDiffers,
     CpfNotProven,
     CpfTaken,
@@ -62,8 +63,8 @@ from carteira.identity.public_address import BaseDep, SiteDep
 from carteira.identity.recovery.service import ask as ask_recovery
 from carteira.identity.recovery.service import reset as reset_password
 from carteira.identity.recovery.service import verify as verify_recovery
-from carteira.identity.roles.grants import keep_an_administrator, require_not_above
-from carteira.identity.roles.holding import still_may
+from carteira.identity.roles.grants import keep_an_administrator, require_may_grant, require_not_above
+from carteira.identity.roles.holding import ClientStanding, client_standing, still_may
 from carteira.identity.roles.service import take_on
 from carteira.identity.runtime import IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed, seed_claim
@@ -86,6 +87,7 @@ from carteira.identity.sessions.service import (
 )
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.identity.signin.sealing_keys import (
+    SealedRows,
     SealingKeyRotation,
     check_sealed,
     rotate_sealing_key,
@@ -163,6 +165,8 @@ __all__ = [
     "ClaimNotFound",
     "Client",
     "ClientDep",
+    "ClientNotFound",
+    "ClientStanding",
     "Code",
     "ContactKind",
     "ContactPoint",
@@ -192,6 +196,7 @@ __all__ = [
     "ProviderName",
     "Purpose",
     "Runtime",
+    "SealedRows",
     "SealingKeyRotation",
     "SessionCookies",
     "SessionOver",
@@ -221,6 +226,7 @@ __all__ = [
     "change_password",
     "change_person",
     "check_sealed",
+    "client_standing",
     "confirm_authenticator",
     "confirm_by_code",
     "confirm_by_passkey",
@@ -266,6 +272,7 @@ __all__ = [
     "remember_device",
     "remove_passkey",
     "rename_passkey",
+    "require_may_grant",
     "require_not_above",
     "reset_password",
     "revoke_session",

@@ -39,6 +39,7 @@ LOOKS = {
     "user_listed": "Seu cadastro, em uma lista",
     "user_read": "Seu cadastro",
     "users_exported": "Seu cadastro, em uma exportação de usuários",
+    "webhook_told": "Que algo aconteceu com você (uma compra, um crédito, um documento), avisado a um sistema",
     "waiting_taps_listed": "Uma viagem sua que espera uma decisão, em uma lista",
     "users_reported": "Seu nome, e-mail, papel e permissões, em um relatório",
 }

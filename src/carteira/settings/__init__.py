@@ -15,6 +15,7 @@ from carteira.settings import production, rules, secret_files
 from carteira.settings.backups import BackupSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from carteira.settings.tracing import TracingSettings
+from carteira.settings.webhooks import WebhookSettings
 
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
@@ -65,7 +66,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BackupSettings, TracingSettings):
+class Settings(BackupSettings, TracingSettings, WebhookSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)

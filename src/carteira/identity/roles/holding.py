@@ -10,7 +10,7 @@ from carteira.identity.models import Claim, User, UserClaim
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import EVERY_CLAIM, Bindings
+from carteira.kit.web.access import EVERY_CLAIM, Bindings, Principal
 
 
 async def held(tx: Tx, actor: Actor) -> frozenset[str] | None:
@@ -56,5 +56,25 @@ def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaita
             if claim not in binding.claims and await binding.of(tx, UUID(actor.id)) is not None:
                 return False
         return True
+
+    return tell
+
+
+ClientStanding = Callable[[Tx, UUID], Awaitable[Principal]]
+"""Tells what a client may now, by what is stored."""
+
+
+def client_standing(bindings: Sequence[Bindings]) -> ClientStanding:
+    """Return what tells how a client stands now, whoever asks and whether it has a token; over, it holds nothing."""
+
+    async def tell(tx: Tx, client_id: UUID) -> Principal:
+        claims = await held(tx, Actor("client", str(client_id))) or frozenset()
+        scopes: frozenset[UUID] | None = None
+        for binding in bindings:
+            bound_to = await binding.of(tx, client_id)
+            if bound_to is not None:
+                claims &= binding.claims
+                scopes = bound_to | (scopes or frozenset())
+        return Principal(client_id, claims, kind="client", scopes=scopes)
 
     return tell

@@ -4,8 +4,9 @@ They seal the operations that wait for a second person too. What else they seal 
 contacts) is short-lived and is not sealed anew: the former keys stay in the ring for `Sealer.settling`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -23,6 +24,15 @@ _BATCH = 500
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SealedRows:
+    """Rows that another module has sealed under these keys: how many there are, and what goes through them."""
+
+    count: Callable[[Tx], Awaitable[int]]
+    walk: Callable[..., Awaitable[SealedWalk]]
+    """`walk(tx, ring, after, limit=…, reseal=…)`, as `approvals.walk_sealed`."""
+
+
 @dataclass(frozen=True)
 class SealingKeyRotation:
     """What a rotation did; `unreadable` secrets open under no key of the file and stay as they are."""
@@ -34,9 +44,14 @@ class SealingKeyRotation:
 
 
 async def rotate_sealing_key(
-    database: Database, ring: Sealer, progress: Progress = no_progress, *, add_key: bool = True
+    database: Database,
+    ring: Sealer,
+    progress: Progress = no_progress,
+    *,
+    others: Sequence[SealedRows] = (),
+    add_key: bool = True,
 ) -> SealingKeyRotation:
-    """Draw a new key and seal under it what lies sealed in the database, in short transactions.
+    """Draw a new key and seal under it what lies sealed in the database, `others`' too, in short transactions.
 
     Codes are taken meanwhile, whichever key a secret is on. Interrupted, run it again without `add_key`. Former keys
     leave the file at a later run, once they were replaced longer ago than `Sealer.settling`.
@@ -44,9 +59,9 @@ async def rotate_sealing_key(
     if add_key:
         ring.add()
     async with database.transaction() as tx:
-        total = await _count(tx)
+        total = await _count(tx, others)
     done, found = 0, SealedWalk()
-    for walk in _WALKS:
+    for walk in _walks(others):
         after: UUID | None = UUID(int=0)
         while after is not None:
             async with database.transaction() as tx:
@@ -59,12 +74,12 @@ async def rotate_sealing_key(
     return SealingKeyRotation(ring.active.id, found.on_former, found.unreadable, retired)
 
 
-async def check_sealed(tx: Tx, ring: Sealer | None) -> SealedWalk:
-    """Open what lies sealed in the database, and count; without a ring none opens."""
+async def check_sealed(tx: Tx, ring: Sealer | None, others: Sequence[SealedRows] = ()) -> SealedWalk:
+    """Open what lies sealed in the database, `others`' too, and count; without a ring none opens."""
     if ring is None:
-        return SealedWalk(unreadable=await _count(tx))
+        return SealedWalk(unreadable=await _count(tx, others))
     found = SealedWalk()
-    for walk in _WALKS:
+    for walk in _walks(others):
         after: UUID | None = UUID(int=0)
         while after is not None:
             part = await walk(tx, ring, after, reseal=False)
@@ -72,9 +87,9 @@ async def check_sealed(tx: Tx, ring: Sealer | None) -> SealedWalk:
     return found
 
 
-async def _count(tx: Tx) -> int:
+async def _count(tx: Tx, others: Sequence[SealedRows]) -> int:
     secrets = await tx.scalar(select(func.count()).select_from(Totp)) or 0
-    return secrets + await approvals.count_sealed(tx)
+    return secrets + sum([await one.count(tx) for one in (_OPERATIONS, *others)])
 
 
 async def _walk_totp(tx: Tx, ring: Sealer, after: UUID, *, reseal: bool) -> SealedWalk:
@@ -94,8 +109,8 @@ async def _walk_totp(tx: Tx, ring: Sealer, after: UUID, *, reseal: bool) -> Seal
     return found
 
 
-async def _walk_operations(tx: Tx, ring: Sealer, after: UUID, *, reseal: bool) -> SealedWalk:
-    return await approvals.walk_sealed(tx, ring, after, limit=_BATCH, reseal=reseal)
+_OPERATIONS = SealedRows(approvals.count_sealed, approvals.walk_sealed)
 
 
-_WALKS: tuple[Callable[..., Awaitable[SealedWalk]], ...] = (_walk_totp, _walk_operations)
+def _walks(others: Sequence[SealedRows]) -> list[Callable[..., Awaitable[SealedWalk]]]:
+    return [_walk_totp, *(partial(one.walk, limit=_BATCH) for one in (_OPERATIONS, *others))]

@@ -50,7 +50,7 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
 from carteira.identity.users.queries import PersonView, person
 from carteira.identity.users.search_text import search_text_of
-from carteira.kit.db import jobs
+from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx, after_commit, locked
 from carteira.kit.security import approvals, audit
@@ -182,6 +182,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     await contacts.require_free(tx, user.id, person.email)
     await roles.grant_of_role(tx, user.id, user.role_id)
     await audit.record(tx, "user_added", actor=actor or user.id, subject=user.id, role_id=user.role_id)
+    await outbox.emit(tx, "identity.person_registered", {"user_id": str(user.id)})
     return user.id
 
 
@@ -498,6 +499,7 @@ async def _empty(tx: Tx, runtime: Runtime, user: User, *, actor: Actor) -> None:
     await idempotency.forget_caller(tx, user_id)
     await approvals.erase_person(tx, user_id)
     await audit.record(tx, "user_erased", actor=actor, subject=user_id)
+    await outbox.emit(tx, "identity.person_erased", {"user_id": str(user_id)})
 
 
 async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str, Any]:

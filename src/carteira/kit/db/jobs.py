@@ -35,21 +35,32 @@ _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 log = structlog.get_logger(__name__)
 
+DEFAULT = "default"
+CALLS = "calls"
+"""The queue of jobs that mostly wait for other people's servers: slow ones keep no place from the other jobs."""
+
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
-        'default', CAST(:task AS text), 0, CAST(:lock AS text), CAST(:queueing_lock AS text),
+        CAST(:queue AS text), CAST(:task AS text), 0, CAST(:lock AS text), CAST(:queueing_lock AS text),
         CAST(:args AS jsonb), CAST(:scheduled_at AS timestamptz)
     )::procrastinate_job_to_defer_v1])
 """)
+_BRING_FORWARD = text("""
+    UPDATE procrastinate_jobs
+    SET scheduled_at = CASE WHEN scheduled_at > CAST(:at AS timestamptz) THEN :at ELSE scheduled_at END
+    WHERE queueing_lock = :queueing_lock AND status = 'todo' RETURNING id
+""")
+_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:queueing_lock, 23))")
 
 
-async def defer(
+async def defer(  # noqa: PLR0913 - what a job is deferred with
     tx: Tx,
     task: str,
     *,
     lock: str | None = None,
     queueing_lock: str | None = None,
     scheduled_at: datetime | None = None,
+    queue: str = DEFAULT,
     **args: Any,  # noqa: ANN401 - a job's arguments are any JSON
 ) -> None:
     """Put a job (`module:task`) into the queue when the transaction commits; its trace goes on in it.
@@ -63,6 +74,7 @@ async def defer(
     await tx.execute(
         _DEFER,
         {
+            "queue": queue,
             "task": task,
             "lock": lock,
             "queueing_lock": queueing_lock,
@@ -76,6 +88,24 @@ async def waiting(tx: Tx, task: str) -> list[dict[str, Any]]:
     """Return the arguments of the jobs of a task that have not begun, due or not."""
     statement = text("SELECT args FROM procrastinate_jobs WHERE task_name = :task AND status = 'todo'")
     return list(await tx.scalars(statement, {"task": task}))
+
+
+async def soon(
+    tx: Tx,
+    task: str,
+    *,
+    one: str,
+    at: datetime,
+    queue: str = DEFAULT,
+    **args: Any,  # noqa: ANN401 - a job's arguments are any JSON
+) -> None:
+    """Have a job run at an instant or sooner, after the transaction commits, and never two with the same `one` at once.
+
+    One that waits for a later instant is brought forward; while one runs, another waits for its end.
+    """
+    await tx.execute(_TURN, {"queueing_lock": one})
+    if not (await tx.execute(_BRING_FORWARD, {"queueing_lock": one, "at": at})).all():
+        await defer(tx, task, lock=one, queueing_lock=one, scheduled_at=at, queue=queue, **args)
 
 
 def letter_id(context: JobContext, to: str) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -33,10 +34,10 @@ from sqlalchemy.sql import FromClause
 
 from carteira.kit.db import positions, wakes
 from carteira.kit.db.base import INSTANT, Base
-from carteira.kit.db.insert import Insert
+from carteira.kit.db.insert import Insert, alone
 from carteira.kit.db.reads import Query, Reads
 from carteira.kit.db.reads import rows as read
-from carteira.kit.db.session import Tx
+from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops import tracing
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import made_at, uuid7
@@ -90,10 +91,11 @@ class Follower:
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
     """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
-    traceparent = tracing.traceparent()
-    tx.add_all(Event(id=uuid7(), topic=topic, payload=payload, traceparent=traceparent) for payload in payloads)
-    await tx.flush()
-    wakes.followed(tx)
+    if payloads:
+        ids, written = [uuid7() for _ in payloads], [orjson.dumps(payload).decode() for payload in payloads]
+        many = len(payloads)
+        await fetch(tx, _EMIT, ids, [topic] * many, written, [tracing.traceparent()] * many)
+        wakes.followed(tx)
 
 
 async def events_of_person(  # noqa: PLR0913 - what a list is asked by
@@ -122,6 +124,7 @@ EVENTS = Insert(
     parameters=4,
 )
 """Appends events in the statement that makes them true: ids, topics, payloads as JSON texts, traces."""
+_EMIT = alone(EVENTS)
 
 
 async def follow(tx: Tx, follower: Follower) -> int:

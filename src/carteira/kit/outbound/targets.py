@@ -1,0 +1,272 @@
+"""Calls to addresses that clients give: where they may lead, resolved once and pinned, without redirects or proxies.
+
+Whoever gives an address would have this machine call what they cannot reach themselves: its neighbours, a cloud's
+metadata. So a name is resolved once, all of its addresses are judged, and the connection goes to one of those that were
+judged; TLS and `Host` go by the name. A name that leads elsewhere the next time is judged anew the next time.
+
+`trust_env` has no say: a proxy would resolve the name again, and lead where it likes.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+import httpcore
+import httpx
+
+from carteira.kit.values.networks import Network
+
+RESOLVE_SECONDS = 5.0
+STEP_SECONDS = 5.0
+WHOLE_SECONDS = 10.0
+MAX_BYTES = 65_536
+"""What is read of an answer at most; only its status counts."""
+MAX_URL = 2_000
+_RESOLVERS = 32
+_HTTPS, _HTTP, _LAST_PORT = 443, 80, 65_535
+_DIGITS = 5
+_NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")))
+"""Public by some Pythons' tables, and not what anybody serves from: Azure's own, Oracle's, relays of 6to4."""
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+"""IPv6's ways to say an IPv4 address, which a gateway leads to (RFC 6052, 8215, 4291)."""
+
+Address = IPv4Address | IPv6Address
+_resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
+"""Of their own: names that nobody answers for must not keep the process's other threads."""
+
+
+class TargetRefused(Exception):
+    """An address is none that is called; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TargetDown(Exception):
+    """An address is not to be reached, or too slow, or what answers speaks no HTTP; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReply:
+    """What was answered: its status, and what `Retry-After` says in seconds, if it does."""
+
+    status: int
+    retry_after: int | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a 2xx."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Which addresses are called: public ones, and those of `networks`; by `https` alone unless `plain_http`."""
+
+    networks: Sequence[Network] = ()
+    plain_http: bool = False
+
+    def check(self, url: str) -> httpx.URL:
+        """Return an address in its parts if it may be called, as far as can be told without resolving its name.
+
+        Raises:
+            TargetRefused: `malformed`, `not_https`, `credentials` (they would stand in logs), `fragment`, or, of an
+                address in numbers, `network`.
+        """
+        if len(url) > MAX_URL or not url.isascii() or any(sign <= " " for sign in url):
+            raise TargetRefused("malformed")
+        try:
+            parts = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise TargetRefused("malformed") from error
+        if parts.scheme not in {"https", "http"} or not parts.host or not _has_port(parts):
+            raise TargetRefused("malformed")
+        if parts.scheme == "http" and not self.plain_http:
+            raise TargetRefused("not_https")
+        if parts.userinfo:
+            raise TargetRefused("credentials")
+        if parts.fragment:
+            raise TargetRefused("fragment")
+        try:
+            literal = ip_address(parts.host)
+        except ValueError:
+            return parts
+        self._judge([literal])
+        return parts
+
+    @asynccontextmanager
+    async def reach(self, url: str, *, connections: int = 1) -> AsyncIterator["Target"]:
+        """Resolve an address and pin it for as long as the block lasts.
+
+        Raises:
+            TargetRefused: as `check`; `network` where any address of the name is one that is not called.
+            TargetDown: the name is not found.
+        """
+        parts = self.check(url)
+        port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
+        addresses = await _resolve(parts.host, port)
+        self._judge(addresses)
+        context = _tls() if parts.scheme == "https" else None
+        async with httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            network_backend=_Pinned(addresses),
+        ) as pool:
+            yield Target(parts, pool)
+
+    def _judge(self, addresses: Iterable[Address]) -> None:
+        if not all(self._is_called(address) for address in addresses):
+            raise TargetRefused("network")
+
+    def _is_called(self, address: Address) -> bool:
+        address = _plain(address)
+        return is_public(address) or any(
+            network.version == address.version and address in network for network in self.networks
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address that is called, pinned."""
+
+    url: httpx.URL
+    pool: httpcore.AsyncConnectionPool
+
+    async def post(self, content: bytes, headers: Mapping[str, str]) -> TargetReply:
+        """Post, and return what was answered; a redirect is an answer, and is not followed.
+
+        Raises:
+            TargetDown: `unreachable`, `timeout`, `tls` or `not_http`.
+        """
+        sent = {"Host": self.url.netloc.decode(), "Content-Length": str(len(content)), **headers}
+        steps = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
+        try:
+            async with (
+                asyncio.timeout(WHOLE_SECONDS),
+                self.pool.stream(
+                    "POST", str(self.url), headers=[*sent.items()], content=content, extensions={"timeout": steps}
+                ) as response,
+            ):
+                read = 0
+                async for part in response.aiter_stream():
+                    read += len(part)
+                    if read > MAX_BYTES:
+                        break
+        except (httpcore.TimeoutException, TimeoutError) as error:
+            raise TargetDown("timeout") from error
+        except (httpcore.ProtocolError, ValueError) as error:
+            raise TargetDown("not_http") from error
+        except (httpcore.NetworkError, OSError) as error:
+            raise TargetDown("tls" if _is_tls(error) else "unreachable") from error
+        return TargetReply(response.status, _retry_after(response.headers))
+
+
+def _has_port(parts: httpx.URL) -> bool:
+    return parts.port is None or 0 < parts.port <= _LAST_PORT
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether an address is one of the public Internet's, whichever way it is written."""
+    address = _plain(address)
+    if isinstance(address, IPv6Address) and (address.sixtofour or address.teredo or address.is_site_local):
+        return False
+    if any(network.version == address.version and address in network for network in _NOT_PUBLIC):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _plain(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one stands for, if it does, without a zone."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if any(address in network for network in _TRANSLATED) and int(address) > 1:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return IPv6Address(int(address))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return what judges certificates, made once: to read all authorities takes some hundredths of a second."""
+    return httpx.create_ssl_context(trust_env=True)
+
+
+async def _resolve(host: str, port: int) -> list[Address]:
+    """Give the addresses of a name, in the order in which they are tried.
+
+    Raises:
+        TargetDown: `name`: it is not found, or nobody answers for it in time.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await loop.run_in_executor(_resolvers, _look_up, host, port)
+    except (OSError, UnicodeError, TimeoutError) as error:
+        raise TargetDown("name") from error
+    addresses = [ip_address(address) for address in dict.fromkeys(found)]
+    if not addresses:
+        raise TargetDown("name")
+    return addresses
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    value = next((value.strip() for name, value in headers if name.lower() == b"retry-after"), b"")
+    return int(value) if value.isdigit() and len(value) <= _DIGITS else None
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses that were judged, whatever a name leads to by now."""
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._addresses = addresses
+        self._backend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002 - judged already
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that takes it.
+
+        Raises:
+            httpcore.ConnectError, httpcore.ConnectTimeout: none does.
+        """
+        for address in self._addresses[:-1]:
+            try:
+                return await self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._backend.connect_tcp(str(self._addresses[-1]), port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._backend.sleep(seconds)

@@ -1,0 +1,90 @@
+"""Webhooks: clients' addresses that are told of what happens, signed as Standard Webhooks says.
+
+It owns endpoints (each a client's), the secrets that sign, and what each endpoint was told or is to be. What happens it
+is handed by the composition root as tables to follow. Invariants:
+
+- an endpoint is told what its client may read by its claims and its employers, as these stand when it happens and
+  again when it is called, and no more;
+- what is told holds ids, amounts and states, 64 KiB at most, and leaves a look at whom it is about in the audit;
+- an address is called only where `kit.outbound.targets` leads: https in production, public, pinned, no redirects;
+- each event is told at least once under one `webhook-id`, in no order, for a day, or is kept as dead and can be told
+  again; an endpoint that does not answer delays no other and no job;
+- a secret is shown once and stored sealed; two are valid at most.
+
+Sources: Standard Webhooks 1.0; `docs/reference/webhooks.md`; ADR 0034.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from carteira import identity
+from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Follower
+from carteira.kit.module import Module
+from carteira.kit.outbound.targets import Targets
+from carteira.kit.security.sealing import Sealer
+from carteira.webhooks.catalog import CATALOG, OF_TOPIC, TEST, WebhookEvent
+from carteira.webhooks.fanning import Happening, HappeningSource
+from carteira.webhooks.secrets import count_sealed, walk_sealed
+
+__all__ = [
+    "CATALOG",
+    "OF_TOPIC",
+    "SEALED",
+    "TEST",
+    "Happening",
+    "HappeningSource",
+    "WebhookConfig",
+    "WebhookEvent",
+    "module",
+]
+
+SEALED = identity.SealedRows(count_sealed, walk_sealed)
+"""The secrets, for whoever rotates the keys that seal them, or looks whether these open."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """What the composition root decides."""
+
+    targets: Targets
+    sealer: Sealer
+    standing: identity.ClientStanding
+    retry: timedelta
+    """For how long an event is tried to be told."""
+    kept: timedelta
+    """For how long deliveries are kept."""
+
+
+def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
+    """Hand webhooks to the composition root; `sources` are what happens."""
+    from carteira.webhooks.delivering import Sender
+    from carteira.webhooks.fanning import fan_out
+    from carteira.webhooks.jobs import make_blueprint
+    from carteira.webhooks.routes import router
+    from carteira.webhooks.service import Keeping
+    from carteira.webhooks.upkeep import observe
+
+    def sender_of(database: Database) -> Sender:
+        return Sender(database, config.targets, config.sealer, config.standing)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.webhooks = Keeping(config.targets, config.sealer, config.standing, config.retry)
+        yield
+
+    return Module(
+        name="webhooks",
+        routers=(router,),
+        jobs=make_blueprint(sender_of, kept=config.kept),
+        followers=tuple(
+            Follower(f"webhooks.{source.name}", source.table, fan_out(source, config.standing, config.retry))
+            for source in sources
+        ),
+        lifespan=lifespan,
+        observe=observe,
+    )

@@ -1,0 +1,108 @@
+"""What clients are told of: each event's name, the claim that lets somebody read it, and what is told. Plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TEST = "webhook.test"
+"""What a test call tells; it is no event, and nobody subscribes to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """A kind of event."""
+
+    name: str
+    claim: str
+    """What its receiver has to hold."""
+    data: tuple[str, ...]
+    """What it tells: ids, amounts in centavos, states; nothing that says who somebody is."""
+    about: str
+    """When it is told, as `docs/reference/webhooks.md` says it."""
+    topic: str = ""
+    """The outbox's topic that it is told of; empty: rows of a table of its module's."""
+
+
+_TRANSACTION = ("transaction_id", "reference", "account", "employer_id", "amount")
+_MOVED = ("card_id", "amount", "entry_id")
+
+
+def _of_outbox(name: str, claim: str, data: tuple[str, ...], about: str) -> WebhookEvent:
+    return WebhookEvent(name, claim, data, about, topic=name)
+
+
+CATALOG: Mapping[str, WebhookEvent] = {
+    kind.name: kind
+    for kind in (
+        WebhookEvent(
+            "benefits.transaction_decided",
+            "benefits:read",
+            (*_TRANSACTION, "code", "category"),
+            "the authorizer answered a purchase, whatever it answered",
+        ),
+        WebhookEvent(
+            "benefits.transaction_returned",
+            "benefits:read",
+            ("return_id", "kind", *_TRANSACTION),
+            "a purchase was reversed, or a part of it refunded",
+        ),
+        _of_outbox(
+            "benefits.credited",
+            "benefits:read",
+            ("account_id", "employer_id", "category", "amount", "entry_id"),
+            "an account was topped up: alone, in bulk or as scheduled",
+        ),
+        _of_outbox(
+            "benefits.account_opened",
+            "benefits:read",
+            ("account_id", "account", "employer_id"),
+            "an account was opened, alone or from a file",
+        ),
+        _of_outbox(
+            "benefits.account_claimed",
+            "benefits:read",
+            ("account_id", "account", "employer_id"),
+            "a person made an account theirs",
+        ),
+        _of_outbox("transit.card_blocked", "transit:validate", ("card_id",), "a transport card was blocked"),
+        _of_outbox("transit.card_unblocked", "transit:validate", ("card_id",), "a transport card was unblocked"),
+        _of_outbox("transit.card_cancelled", "transit:validate", ("card_id",), "a transport card was cancelled"),
+        _of_outbox("transit.recharged", "ledger:read", _MOVED, "a transport card was recharged"),
+        _of_outbox("transit.debited", "ledger:read", _MOVED, "a transport card paid a fare online"),
+        _of_outbox("transit.ride_paid", "ledger:read", _MOVED, "a transport card paid for a tap"),
+        _of_outbox("transit.reversed", "ledger:read", _MOVED, "a movement of a transport card was reversed"),
+        _of_outbox(
+            "resellers.purchase_approved",
+            "purchases:read",
+            ("purchase_id", "reseller_id"),
+            "a reseller's purchase was approved",
+        ),
+        _of_outbox(
+            "resellers.purchase_rejected",
+            "purchases:read",
+            ("purchase_id", "reseller_id"),
+            "a reseller's purchase was rejected",
+        ),
+        _of_outbox(
+            "resellers.cashback_credited",
+            "purchases:read",
+            ("reseller_id", "month"),
+            "a month was closed and a reseller's cashback credited",
+        ),
+        _of_outbox(
+            "documents.reviewed", "documents:follow", ("document_id", "user_id"), "a person's document was reviewed"
+        ),
+        _of_outbox(
+            "documents.refused", "documents:follow", ("document_id", "user_id"), "a person's document was refused"
+        ),
+        _of_outbox(
+            "documents.expiring",
+            "documents:follow",
+            ("document_id", "user_id", "document_type", "expires_on"),
+            "a person's document is about to expire",
+        ),
+        _of_outbox("identity.person_registered", "users:read", ("user_id",), "a person was registered"),
+        _of_outbox("identity.person_erased", "users:read", ("user_id",), "a person was erased"),
+    )
+}
+"""Every event, by its name."""
+OF_TOPIC: Mapping[str, WebhookEvent] = {kind.topic: kind for kind in CATALOG.values() if kind.topic}

@@ -1,0 +1,123 @@
+"""From what happened to who is told: followers of the modules' tables write a row for each endpoint that may know.
+
+An endpoint is told what its client may read at that moment, by its claims and by whose things it is bound to. Each
+person whose thing it is finds in who has looked at them that the client was told.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import FromClause
+
+from carteira import identity
+from carteira.kit.db import jobs
+from carteira.kit.db.outbox import Handler
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.webhooks.catalog import CATALOG
+from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
+
+DELIVER = "webhooks:deliver"
+
+
+class Happening(NamedTuple):
+    """Something that happened, as it is told."""
+
+    id: UUID
+    event: str
+    data: Mapping[str, Any]
+    at: datetime
+    scope: UUID | None = None
+    """Whose it is (an employer's); None: nobody's, and who is bound is not told."""
+    subject: UUID | None = None
+    """The person whose it is, as the audit names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HappeningSource:
+    """A table to follow, and what each of its rows is told as; None: nobody is told."""
+
+    name: str
+    table: FromClause
+    told: Callable[[RowMapping], Happening | None]
+
+
+def body_of(happening: Happening) -> str:
+    """Return what is sent, byte by byte."""
+    told = {
+        "type": happening.event,
+        "timestamp": happening.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "data": {key: happening.data[key] for key in sorted(happening.data)},
+    }
+    return orjson.dumps(told).decode()
+
+
+def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
+    """Tell whether a client may know of an event, as it stands now."""
+    kind = CATALOG.get(event)
+    if kind is None:
+        return False
+    return kind.claim in client.claims and (client.scopes is None or scope in client.scopes)
+
+
+def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: timedelta) -> Handler:
+    """Return what handles a batch of a source's rows."""
+
+    async def handle(tx: Tx, rows: Sequence[RowMapping]) -> None:
+        query = select(WebhookEndpoint).where(WebhookEndpoint.state == "enabled").order_by(WebhookEndpoint.id)
+        endpoints = (await tx.scalars(query)).all()
+        if not endpoints:
+            return
+        happenings = [told for told in map(source.told, rows) if told is not None]
+        told_to: dict[UUID, list[UUID]] = defaultdict(list)
+        clients: dict[UUID, Principal] = {}
+        for endpoint in endpoints:
+            wanted = [one for one in happenings if one.event in endpoint.events]
+            if not wanted:
+                continue
+            if endpoint.client_id not in clients:
+                clients[endpoint.client_id] = await standing(tx, endpoint.client_id)
+            due = [one for one in wanted if may_be_told(clients[endpoint.client_id], one.event, one.scope)]
+            if due:
+                await _keep(tx, endpoint.id, due, retry)
+                told_to[endpoint.client_id] += [one.subject for one in due if one.subject is not None]
+        for client_id, people in told_to.items():
+            await audit.record_looks(tx, "webhook_told", people, actor=clients[client_id].actor)
+
+    return handle
+
+
+async def _keep(tx: Tx, endpoint_id: UUID, due: Sequence[Happening], retry: timedelta) -> None:
+    """Keep what an endpoint is to be told and have it delivered; what it was told already is not told again."""
+    now = clock.now()
+    rows = [
+        {
+            "endpoint_id": endpoint_id,
+            "message_id": one.id,
+            "event": one.event,
+            "scope": one.scope,
+            "body": body_of(one),
+            "created_at": now,
+            "retry_until": now + retry,
+            "next_attempt_at": now,
+        }
+        for one in due
+    ]
+    await tx.execute(insert(WebhookDelivery).on_conflict_do_nothing(), rows)
+    await deliver_soon(tx, endpoint_id, now)
+
+
+async def deliver_soon(tx: Tx, endpoint_id: UUID, at: datetime) -> None:
+    """Have what is due at an instant delivered to an endpoint: each has a queue of its own."""
+    await jobs.soon(
+        tx, DELIVER, one=f"webhooks.deliver:{endpoint_id}", at=at, queue=jobs.CALLS, endpoint_id=str(endpoint_id)
+    )

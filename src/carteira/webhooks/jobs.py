@@ -1,0 +1,45 @@
+"""Webhooks' work in the background: deliveries, and what sees to it that none is left behind."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from procrastinate import Blueprint, JobContext
+
+from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.webhooks import upkeep
+from carteira.webhooks.delivering import Sender, deliver
+
+SenderOf = Callable[[Database], Sender]
+
+
+def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
+    """Make the jobs."""
+    blueprint = Blueprint()
+
+    @blueprint.task(name="deliver", queue=jobs.CALLS, pass_context=True)
+    async def deliver_due(context: JobContext, endpoint_id: str) -> None:
+        """Send what is due at an endpoint."""
+        await deliver(sender_of(context.additional_context["database"]), UUID(endpoint_id))
+
+    @blueprint.periodic(cron="* * * * *")
+    @blueprint.task(name="look_after", queueing_lock="webhooks.look_after", pass_context=True)
+    async def look_after(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Take up what nobody delivers, and disable who is told more than they take."""
+        database: Database = context.additional_context["database"]
+        async with database.transaction() as tx:
+            await upkeep.disable_overrun(tx)
+            await upkeep.take_up(tx)
+
+    @blueprint.periodic(cron="50 6 * * *")
+    @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
+    async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Delete deliveries that are older than they are kept, in short transactions."""
+        database: Database = context.additional_context["database"]
+        while True:
+            async with database.transaction() as tx:
+                if await upkeep.forget_old(tx, kept) == 0:
+                    return
+
+    return blueprint

@@ -1,0 +1,354 @@
+"""Endpoints as their clients, and who manages these, keep them.
+
+A client keeps its own. A person with the claim keeps those of every client; one who is bound (to employers), those of
+clients that are bound to no others. Whoever has an endpoint told of an event, or reads its secret, holds the claim of
+that event themselves: nobody reads by a client what they may not.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func, select, update
+
+from carteira import identity
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.outbound.targets import TargetRefused, Targets
+from carteira.kit.security import audit
+from carteira.kit.security.sealing import Sealer
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import first_uuid7, uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import Page, PageRequest
+from carteira.kit.web.problems import InvalidInput
+from carteira.webhooks.catalog import CATALOG, TEST
+from carteira.webhooks.errors import (
+    AddressNotCalled,
+    DeliveryNotFound,
+    EventNotReadable,
+    TooManyWebhooks,
+    WebhookDisabled,
+    WebhookNotFound,
+)
+from carteira.webhooks.fanning import Happening, body_of, deliver_soon
+from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
+from carteira.webhooks.schemas import (
+    DeliveryOut,
+    MessageOut,
+    NewWebhookOut,
+    ReplayOut,
+    WebhookIn,
+    WebhookOut,
+    WebhookSecretOut,
+)
+from carteira.webhooks.secrets import add_secret
+
+ENABLED = 10
+"""Enabled endpoints of a client at most."""
+REPLAYED = 10_000
+"""What one replay takes at most."""
+_WHY = {
+    "malformed": "Endereço inválido.",
+    "not_https": "O endereço deve ser https.",
+    "credentials": "O endereço não pode ter usuário nem senha.",
+    "fragment": "O endereço não pode ter fragmento (#).",
+    "network": "O endereço não pode ser de uma rede interna.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What endpoints are kept with."""
+
+    targets: Targets
+    sealer: Sealer
+    standing: identity.ClientStanding
+    retry: timedelta
+
+
+async def add(tx: Tx, keeping: Keeping, who: Principal, body: WebhookIn) -> NewWebhookOut:
+    """Add an endpoint to a client; its secret is shown this once.
+
+    Raises:
+        ClientNotFound: there is no such client, it is over, or it is none of theirs.
+        AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
+    """
+    client = await _client(tx, keeping, who, body.client_id)
+    _check_url(keeping, body.url)
+    _check_events(who, client, body.events)
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{client.id}", 0))))
+    await _refuse_too_many(tx, client.id)
+    row = WebhookEndpoint(
+        id=uuid7(),
+        client_id=client.id,
+        url=body.url,
+        description=body.description,
+        events=list(body.events),
+        state="enabled",
+        actor_kind=who.actor.kind,
+        actor_id=who.actor.id,
+        created_at=clock.now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    secret = await add_secret(tx, keeping.sealer, row.id, overlap=timedelta())
+    await audit.record(tx, "webhook_added", subject=client.id, webhook=str(row.id), events=list(body.events))
+    return NewWebhookOut(**WebhookOut.model_validate(row).model_dump(), secret=secret)
+
+
+async def _client(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | None) -> Principal:
+    if client_id is None:
+        if who.kind != "client":
+            raise InvalidInput(errors=[{"field": "client_id", "message": "Informe de que cliente é."}])
+        client_id = who.id
+    client = await keeping.standing(tx, client_id)
+    if await identity.kind_of(tx, client_id) != "client" or not _reaches(who, client):
+        raise identity.ClientNotFound
+    return client
+
+
+def _reaches(who: Principal, client: Principal) -> bool:
+    """Tell whether a client's endpoints are there for somebody."""
+    if who.kind == "client":
+        return client.id == who.id
+    return who.scopes is None or (client.scopes is not None and client.scopes <= who.scopes)
+
+
+def _check_url(keeping: Keeping, url: str) -> None:
+    try:
+        keeping.targets.check(url)
+    except TargetRefused as refused:
+        raise AddressNotCalled(_WHY[refused.reason]) from refused
+
+
+def _check_events(who: Principal, client: Principal, events: Collection[str]) -> None:
+    lacking = sorted(name for name in events if CATALOG[name].claim not in client.claims)
+    if lacking:
+        raise EventNotReadable(lacking)
+    _require_reading(who, events)
+
+
+def _require_reading(who: Principal, events: Collection[str]) -> None:
+    """Insist that somebody may read these events themselves."""
+    identity.require_may_grant(who, {CATALOG[name].claim for name in events if name in CATALOG})
+
+
+async def _refuse_too_many(tx: Tx, client_id: UUID) -> None:
+    there = await tx.scalar(
+        select(func.count())
+        .select_from(WebhookEndpoint)
+        .where(WebhookEndpoint.client_id == client_id, WebhookEndpoint.state == "enabled")
+    )
+    if (there or 0) >= ENABLED:
+        raise TooManyWebhooks
+
+
+async def listed(
+    tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | None, asked: PageRequest[UUID]
+) -> Page[WebhookOut]:
+    """List endpoints, newest first: a client's, or all that somebody keeps.
+
+    Raises:
+        ClientNotFound: there is no such client, or it is none of theirs.
+    """
+    query = select(WebhookEndpoint).order_by(WebhookEndpoint.id.desc()).limit(asked.limit + 1)
+    if client_id is not None or who.kind == "client":
+        client = await _client(tx, keeping, who, client_id)
+        query = query.where(WebhookEndpoint.client_id == client.id)
+    elif who.scopes is not None:
+        clients = (await tx.scalars(select(WebhookEndpoint.client_id).distinct())).all()
+        theirs = [one for one in clients if _reaches(who, await keeping.standing(tx, one))]
+        query = query.where(WebhookEndpoint.client_id.in_(theirs))
+    if asked.after is not None:
+        query = query.where(WebhookEndpoint.id < asked.after)
+    return asked.page((await tx.scalars(query)).all(), lambda row: row.id).map(WebhookOut.model_validate)
+
+
+async def find(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookOut:
+    """Give an endpoint.
+
+    Raises:
+        WebhookNotFound: there is none, or it is none of theirs.
+    """
+    return WebhookOut.model_validate(await _found(tx, keeping, who, await tx.get(WebhookEndpoint, webhook_id)))
+
+
+async def _found(tx: Tx, keeping: Keeping, who: Principal, row: WebhookEndpoint | None) -> WebhookEndpoint:
+    if row is None or not _reaches(who, await keeping.standing(tx, row.client_id)):
+        raise WebhookNotFound
+    return row
+
+
+async def _kept(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
+    """Lock an endpoint for somebody who may read all that it is told."""
+    row = await _found(tx, keeping, who, await locked(tx, WebhookEndpoint, webhook_id))
+    _require_reading(who, row.events)
+    return row
+
+
+async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, changes: Mapping[str, Any]) -> WebhookOut:
+    """Change an endpoint; enabled again, it begins with what happens from now on.
+
+    Raises:
+        WebhookNotFound, AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
+    """
+    row = await _kept(tx, keeping, who, webhook_id)
+    if "url" in changes:
+        _check_url(keeping, changes["url"])
+    if "events" in changes:
+        _check_events(who, await keeping.standing(tx, row.client_id), changes["events"])
+    if changes.get("state", row.state) == "enabled" and row.state == "disabled":
+        await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{row.client_id}", 0))))
+        await _refuse_too_many(tx, row.client_id)
+        row.disabled_by = None
+    elif changes.get("state") == "disabled" and row.state == "enabled":
+        row.disabled_by = "request"
+        await deliver_soon(tx, row.id, clock.now())  # gives up what waits
+    for name, value in changes.items():
+        setattr(row, name, value)
+    if {"url", "state"} & changes.keys():
+        row.failures, row.paused_until = 0, None
+        await deliver_soon(tx, row.id, clock.now())
+    await tx.flush()
+    await audit.record(tx, "webhook_changed", subject=row.client_id, webhook=str(row.id), fields=sorted(changes))
+    return WebhookOut.model_validate(row)
+
+
+async def rotate(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, overlap: timedelta) -> WebhookSecretOut:
+    """Give an endpoint another secret, shown this once; the former one signs beside it for `overlap`.
+
+    Raises:
+        WebhookNotFound, ClaimsBeyondYours.
+        TooManyWebhookSecrets: two are valid already.
+    """
+    row = await _kept(tx, keeping, who, webhook_id)
+    secret = await add_secret(tx, keeping.sealer, row.id, overlap=overlap)
+    await audit.record(
+        tx,
+        "webhook_secret_added",
+        subject=row.client_id,
+        webhook=str(row.id),
+        overlap_seconds=int(overlap.total_seconds()),
+    )
+    return WebhookSecretOut(secret=secret)
+
+
+async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> MessageOut:
+    """Have an endpoint called with something that did not happen.
+
+    Raises:
+        WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
+    """
+    row = await _kept(tx, keeping, who, webhook_id)
+    if row.state == "disabled":
+        raise WebhookDisabled
+    now = clock.now()
+    told = Happening(uuid7(), TEST, {"webhook_id": str(row.id)}, now)
+    tx.add(
+        WebhookDelivery(
+            endpoint_id=row.id,
+            message_id=told.id,
+            event=TEST,
+            body=body_of(told),
+            created_at=now,
+            retry_until=now + keeping.retry,
+            next_attempt_at=now,
+        )
+    )
+    await deliver_soon(tx, row.id, now)
+    await audit.record(tx, "webhook_tested", subject=row.client_id, webhook=str(row.id))
+    return MessageOut(message_id=told.id)
+
+
+async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
+    tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, state: str | None, asked: PageRequest[UUID]
+) -> Page[DeliveryOut]:
+    """List what an endpoint was told or is to be, newest first.
+
+    Raises:
+        WebhookNotFound: there is none, or it is none of theirs.
+    """
+    await _found(tx, keeping, who, await tx.get(WebhookEndpoint, webhook_id))
+    query = (
+        select(WebhookDelivery)
+        .where(WebhookDelivery.endpoint_id == webhook_id)
+        .order_by(WebhookDelivery.message_id.desc())
+        .limit(asked.limit + 1)
+    )
+    if state is not None:
+        query = query.where(WebhookDelivery.state == state)
+    if asked.after is not None:
+        query = query.where(WebhookDelivery.message_id < asked.after)
+    return asked.page((await tx.scalars(query)).all(), lambda row: row.message_id).map(DeliveryOut.model_validate)
+
+
+async def replay_one(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, message_id: UUID) -> MessageOut:
+    """Have an endpoint told of something again, under the same `webhook-id`.
+
+    Raises:
+        WebhookNotFound, ClaimsBeyondYours, WebhookDisabled, DeliveryNotFound.
+    """
+    row = await _replayable(tx, keeping, who, webhook_id)
+    if not await _queue_again(tx, keeping, row, [message_id]):
+        raise DeliveryNotFound
+    await _record_replay(tx, row, 1)
+    return MessageOut(message_id=message_id)
+
+
+async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
+    tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, since: datetime, state: str | None
+) -> ReplayOut:
+    """Have an endpoint told again of what happened since an instant, the oldest first; what waits goes on waiting.
+
+    Raises:
+        WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
+    """
+    row = await _replayable(tx, keeping, who, webhook_id)
+    query = (
+        select(WebhookDelivery.message_id)
+        .where(
+            WebhookDelivery.endpoint_id == row.id,
+            WebhookDelivery.message_id >= first_uuid7(since.timestamp()),
+            WebhookDelivery.state.in_(["dead", "delivered"] if state is None else [state]),
+        )
+        .order_by(WebhookDelivery.message_id)
+        .limit(REPLAYED + 1)
+    )
+    ids = (await tx.scalars(query)).all()
+    replayed = await _queue_again(tx, keeping, row, ids[:REPLAYED])
+    await _record_replay(tx, row, replayed)
+    return ReplayOut(replayed=replayed, more=len(ids) > REPLAYED)
+
+
+async def _replayable(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
+    row = await _kept(tx, keeping, who, webhook_id)
+    if row.state == "disabled":
+        raise WebhookDisabled
+    return row
+
+
+async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequence[UUID]) -> int:
+    """Put deliveries back into the queue, as if they were new; return how many there were."""
+    now = clock.now()
+    changed = await tx.scalars(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.endpoint_id == row.id, WebhookDelivery.message_id.in_(ids))
+        .values(
+            attempts=case((WebhookDelivery.state == "waiting", WebhookDelivery.attempts), else_=0),
+            state="waiting",
+            next_attempt_at=now,
+            retry_until=now + keeping.retry,
+        )
+        .returning(WebhookDelivery.message_id)
+        .execution_options(synchronize_session=False)
+    )
+    found = len(changed.all())
+    if found:
+        await deliver_soon(tx, row.id, now)
+    return found
+
+
+async def _record_replay(tx: Tx, row: WebhookEndpoint, number: int) -> None:
+    await audit.record(tx, "webhook_replayed", subject=row.client_id, webhook=str(row.id), deliveries=number)

@@ -1,0 +1,117 @@
+"""Files of accounts and top-ups for a day to come, above a limit: who approved them stays with the money."""
+
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from carteira.benefits import imports, scheduled
+from carteira.kit.db.session import Tx
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from tests.four_eyes.world import LIMIT, World, approve
+from tests.support.people import Person, new_cpf
+
+CSV = {"Content-Type": "text/csv"}
+IMPORTS, SCHEDULES = "/benefits/accounts/bulk", "/benefits/scheduled-credits"
+
+
+async def may(_tx: Tx, _actor: Actor, _claim: str) -> bool:
+    """Let everybody's order be carried out: these makers have a developer's token, and no row."""
+    return True
+
+
+def file_of(cpfs: list[str], amount: int) -> str:
+    return "cpf;amount FOOD\n" + "".join(f"{cpf};{amount}\n" for cpf in cpfs)
+
+
+async def propose_file(maker: Person, path: str, **content: Any) -> str:  # noqa: ANN401 - a body
+    answer = await maker.call("POST", path, **content)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["pending"]["id"])
+
+
+async def accounts_of(world: World, cpf: str) -> list[dict[str, Any]]:
+    answer = await world.checker().post("/benefits/accounts/search", {"cpf": cpf})
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+async def entries_of(world: World, account: str) -> set[tuple[str, str | None]]:
+    """Return who posted what came to an account, and who approved it."""
+    answer = await world.checker().get(f"/benefits/accounts/{account}/statement")
+    return {(line["actor"]["id"], line["approved_by"]) for line in answer.json()["items"]}
+
+
+async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world: World) -> None:
+    cpfs, maker, checker = [new_cpf() for _ in range(3)], world.maker(), world.checker()
+    operation = await propose_file(maker, IMPORTS, content=file_of(cpfs, LIMIT // 2), headers=CSV)
+    seen = await world.pending(maker, operation)
+    assert seen["order"] == {"lines": 3, "employer_id": None, "invite": True}, "nobody's CPF is shown"
+    assert "Abrir 3 contas" in seen["summary"]
+    assert (await approve(maker, operation)).json()["code"] == "own_operation"
+    assert await accounts_of(world, cpfs[0]) == []
+
+    answer = await approve(checker, operation)
+    assert answer.status_code == 200, answer.text
+    import_id = answer.json()["outcome"]["id"]
+    while await imports.go_on(world.app.database, UUID(import_id)):
+        pass
+    for cpf in cpfs:
+        (opened,) = await accounts_of(world, cpf)
+        assert opened["balances"]["FOOD"] == LIMIT // 2
+        assert await entries_of(world, opened["account"]) == {(str(maker.id), str(checker.id))}
+    assert (await approve(checker, operation)).json()["code"] == "pending_decided"
+
+
+async def test_who_is_in_a_file_does_not_approve_it(world: World) -> None:
+    gainer, maker = await world.gainer(), world.maker()
+    operation = await propose_file(maker, IMPORTS, content=file_of([gainer.cpf, new_cpf()], LIMIT), headers=CSV)
+    refused = await approve(gainer, operation)
+    assert (refused.status_code, refused.json()["code"]) == (403, "own_operation")
+    assert (await world.checker().post(f"/pending/{operation}/refuse", {})).json()["status"] == "refused"
+    assert await accounts_of(world, gainer.cpf) == []
+
+
+async def test_a_file_up_to_the_limit_is_opened_alone(world: World) -> None:
+    cpf, maker = new_cpf(), world.maker()
+    answer = await maker.call("POST", IMPORTS, content=file_of([cpf], LIMIT), headers=CSV)
+    assert answer.status_code == 201, answer.text
+    while await imports.go_on(world.app.database, UUID(answer.json()["id"])):
+        pass
+    (opened,) = await accounts_of(world, cpf)
+    assert await entries_of(world, opened["account"]) == {(str(maker.id), None)}
+
+
+async def _on(world: World, day: date) -> None:
+    clock.set(clock.now() + (day - clock.today()))
+    await scheduled.carry_out_due(world.app.database, may)
+
+
+async def test_what_was_scheduled_above_the_limit_is_made_on_its_day_by_both(world: World) -> None:
+    account, maker, checker = await world.open({"cpf": new_cpf()}), world.maker(), world.checker()
+    day = clock.today() + timedelta(days=2)
+    lines = [
+        {"account": account, "category": "FOOD", "amount": LIMIT},
+        {"account": account, "category": "MEAL", "amount": 1},
+    ]
+    operation = await propose_file(maker, f"{SCHEDULES}?day={day}", json=lines)
+    assert f"{day:%d/%m/%Y}" in (await world.pending(maker, operation))["summary"]
+    await _on(world, day - timedelta(days=1))
+    assert await world.balance(account) == 0
+    assert (await approve(checker, operation)).status_code == 200
+    for _ in range(2):
+        await _on(world, day)
+    assert await world.balance(account) == LIMIT + 1
+    assert await entries_of(world, account) == {(str(maker.id), str(checker.id))}
+
+
+async def test_what_is_approved_after_its_day_is_not_made(world: World) -> None:
+    account, maker = await world.open({"cpf": new_cpf()}), world.maker()
+    day = clock.today() + timedelta(days=1)
+    lines = [{"account": account, "category": "FOOD", "amount": LIMIT + 1}]
+    operation = await propose_file(maker, f"{SCHEDULES}?day={day}", json=lines)
+    clock.set(clock.now() + timedelta(days=1))
+    answer = await approve(world.checker(), operation)
+    assert (answer.status_code, answer.json()["reason"]["code"]) == (409, "scheduled_day_unfit")
+    await _on(world, day + timedelta(days=1))
+    assert await world.balance(account) == 0
