@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults check format postman reference migration seed reset psql trips bench bench-assistant bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -97,7 +97,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy tests/upgrade
 
 # Where they cannot be had, the test that needs them is skipped and says so.
 clients: install-dev ## Install the generators of clients (Python and TypeScript) for their test
@@ -145,6 +145,9 @@ test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml w
 
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
 	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)
+
+test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx under load, and go back
+	@$(BIN)/python -m pytest tests/upgrade
 
 check: install-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check .
@@ -247,6 +250,9 @@ bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner'
 
 bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.backup $(ARGS)
 
 bench-assistant: install-dev ## Measure how well and how fast the assistant understands
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.assistant $(ARGS)

@@ -61,7 +61,7 @@ SELECT id FROM (
 """
 
 
-def _grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
+def grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
     """Add purchases of one centavo, account after account, until there are as many entries."""
     task = progress.add_task(f"{entries:,} entries", total=entries)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -147,7 +147,7 @@ def main() -> None:
                 if accounts > filled:
                     fill(endpoints.owner_url, accounts, first=filled + 1)
                     filled = accounts
-                _grow(endpoints.owner_url, accounts, entries, progress)
+                grow(endpoints.owner_url, accounts, entries, progress)
                 with product(home, endpoints, strategy="queue", workers=2) as url:
                     for state in ("just started", "in use"):  # the same accounts again
                         times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))

@@ -40,3 +40,14 @@ def settings(
 async def app(settings: Settings) -> AsyncIterator[RunningApp]:
     async with running_app(settings) as app:
         yield app
+
+
+@pytest.fixture
+def settings_of_nothing(tmp_path: Path, private_key: PrivateKey) -> Settings:
+    """Settings whose stores are nowhere but the place of the backups."""
+    return settings_for(
+        tmp_path / "home",
+        backup_url=(tmp_path / "place").as_uri(),
+        backup_recipients=private_key.public,
+        backup_database_url="postgresql://nobody@localhost/none",
+    )

@@ -208,7 +208,7 @@ async def pumped(items: AsyncIterator[dict[str, object]]) -> AsyncIterator[IO[by
             await asyncio.gather(pumping, return_exceptions=True)
 
 
-async def check_age(config: BackupConfig) -> Manifest | None:
+async def newest(config: BackupConfig) -> Manifest | None:
     """Return the newest backup that is whole, if there is one.
 
     Raises:

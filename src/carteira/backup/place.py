@@ -22,7 +22,7 @@ SETS, OBJECTS, WAL = "sets", "objects", "wal"
 MANIFEST = "manifest.json"
 FORMAT = 1
 PIECE_BYTES = 32 << 20
-_NAME = "%Y%m%dT%H%M%SZ"
+_NAME = "%Y%m%dT%H%M%S%fZ"
 
 
 @dataclass(frozen=True, slots=True)

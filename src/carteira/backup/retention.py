@@ -67,8 +67,11 @@ async def _prune_objects(config: BackupConfig, ids: list[str]) -> int:
     if not ids:
         return 0
     needed: set[str] = set()
-    for set_id in ids:
-        needed |= copying.from_list(await config.place.get(f"{SETS}/{set_id}/{copying.LIST}")).keys()
+    try:
+        for set_id in ids:
+            needed |= copying.from_list(await config.place.get(f"{SETS}/{set_id}/{copying.LIST}")).keys()
+    except FileNotFoundError:  # of a time when documents were off
+        return 0
     newest = place.began_at(max(ids))
     old = [
         entry.name

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from carteira.cli.terminal import err, fail, out, run_quietly, settings_here
@@ -90,6 +91,33 @@ def list_backups() -> None:
         parts = ", ".join(one.parts)
         out.print(f"{one.id}  {size_text(one.size)}  {parts}; {_documents(one)}", highlight=False, soft_wrap=True)
     out.print(f"{len(found)} backup(s).", highlight=False)
+
+
+@app.command("verify")
+def verify(
+    set_id: Annotated[str | None, typer.Option("--set", help="Um de `backup list`; sem ele, o último.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="Arquivo da chave privada: abre também o que está cifrado.")
+    ] = None,
+) -> None:
+    """Confere um backup onde ele está: cada pedaço, os documentos e o log; sai com 1 se algo faltar ou mudou."""
+    from carteira.backup import checking, place
+    from carteira.cli.erasures import load_key
+
+    config = config_here()
+    key = None if identity is None else load_key(identity)
+
+    async def work() -> "tuple[Manifest, list[str]]":
+        manifest = await place.manifest_of(config.place, set_id)
+        with bars() as tell:
+            return manifest, await checking.check(config, manifest, key, tell("Conferindo"))
+
+    manifest, faults = asyncio.run(work())
+    for fault in faults:
+        out.print(f"[red]{escape(fault)}[/]", highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+    out.print(f"Backup {manifest.id} inteiro.", highlight=False)
 
 
 @app.command("prune")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-from carteira.doctor import database, keys, machine, services
+from carteira.doctor import backups, database, keys, machine, services
 from carteira.doctor.findings import Diagnosis, fail, ok, told
 from carteira.kit.db.engine import open_database
 from carteira.settings import Settings
@@ -14,6 +14,7 @@ ADVICE = {
     database.OWNER_AREA: "confira MIGRATION_DATABASE_URL",
     "redis": "confira REDIS_URL, e se o Redis está no ar",
     "armazenamento": "confira AWS_ENDPOINT_URL, AWS_REGION e DOCUMENTS_URL, e as credenciais da AWS",
+    backups.AREA: "confira BACKUP_URL, BACKUP_DATABASE_URL e ERASURE_JOURNAL_URL",
     "antivírus": "confira CLAMD_URL, e se o clamd está no ar",
     "e-mail": "confira SMTP_URL, e se o servidor de e-mail está no ar",
 }
@@ -32,6 +33,7 @@ async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
         (database.OWNER_AREA, lambda: asyncio.to_thread(database.look_as_owner, settings)),
         ("redis", lambda: _all(services.look_at_redis(settings))),
         ("armazenamento", lambda: _all(services.look_at_storage(settings))),
+        (backups.AREA, lambda: _all(backups.look(settings))),
         ("antivírus", lambda: _all(services.look_at_scanner(settings))),
         ("e-mail", lambda: asyncio.to_thread(lambda: list(services.look_at_mail(settings)))),
         ("endereços", lambda: _addresses(settings)),

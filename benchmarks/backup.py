@@ -1,0 +1,83 @@
+"""`make bench-backup`: how long a backup and a restore take, and how large a backup is, by the number of entries.
+
+Entries are filled in by SQL through the ledger's own checks. Both forms are made; the restore is the physical one, into
+another folder, with all that `carteira restore home` proves at its end.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.scale import grow
+from benchmarks.stage import stage
+from carteira.kit.security.age import PrivateKey
+
+GB = 1_000_000_000
+ACCOUNTS = 10_000
+
+
+def _run(env: dict[str, str], *arguments: str) -> float:
+    """Run a command; give the seconds that it took."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "carteira", *arguments],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return time.perf_counter() - began
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    options = parser.parse_args()
+    table = Table(title="A backup (both forms) and a restore that is proven")
+    for title in ("entries", "database GB", "backup GB", "backup min", "min/GB", "restore min", "min/GB"):
+        table.add_column(title, justify="right")
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as name, Progress(transient=True) as progress:
+        folder = Path(name)
+        key = PrivateKey.make()
+        (folder / "key").write_text(key.text())
+        with stage(folder / "home", ACCOUNTS) as endpoints:
+            for entries in options.entries:
+                grow(endpoints.owner_url, ACCOUNTS, entries, progress)
+                with psycopg.connect(endpoints.owner_url) as connection:
+                    row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+                assert row is not None
+                place, target = folder / f"place-{entries}", folder / f"restored-{entries}"
+                env = {
+                    "CARTEIRA_HOME": str(folder / "home"),
+                    "CARTEIRA_MODULES": "benefits",
+                    "DATABASE_URL": endpoints.database_url,
+                    "BACKUP_DATABASE_URL": endpoints.backup_url,
+                    "BACKUP_URL": place.as_uri(),
+                    "BACKUP_RECIPIENTS": key.public,
+                }
+                made = _run(env, "backup", "create")
+                restored = _run(env, "restore", "home", str(target), "--identity", str(folder / "key"), "--yes")
+                size, backup = row[0] / GB, _size_of(place) / GB
+                figures = (made / 60, made / 60 / size, restored / 60, restored / 60 / size)
+                table.add_row(f"{entries:,}", f"{size:.2f}", f"{backup:.2f}", *(f"{figure:.2f}" for figure in figures))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Checking a backup where it lies: each piece against its hash, documents against their list, the log for gaps."""
+
+import asyncio
+from typing import IO
+
+from carteira.backup import copying, place
+from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupDamaged
+from carteira.backup.place import SETS, Manifest
+from carteira.backup.restoring import decrypted_into, log_of
+from carteira.kit.ops.progress import Progress, no_progress
+from carteira.kit.security.age import PrivateKey
+
+_READ_BYTES = 1 << 20
+
+
+async def check(
+    config: BackupConfig, manifest: Manifest, key: PrivateKey | None, progress: Progress = no_progress
+) -> list[str]:
+    """Return what is wrong with a backup, a sentence each; with the private key each stream is opened, too.
+
+    Raises:
+        ObjectsDown: the place does not answer.
+    """
+    faults = []
+    done = 0
+    for name, part in manifest.parts.items():
+        try:
+            if key is None:
+                for piece in part.pieces:
+                    await asyncio.to_thread(place.checked, config.place, piece)
+            else:
+                await asyncio.to_thread(decrypted_into, config.place, part, key, _read_all, no_progress)
+        except BackupDamaged as damaged:
+            faults.append(f"{name}: {damaged}")
+        done += part.size
+        progress(done, manifest.size)
+    if config.documents is not None:
+        faults += await _missing(config, manifest)
+    if (await log_of(config.place, manifest)).gap:
+        faults.append("falta um pedaço do log do PostgreSQL: um restore para antes dele")
+    return faults
+
+
+def _read_all(stream: IO[bytes]) -> None:
+    while stream.read(_READ_BYTES):
+        continue
+
+
+async def _missing(config: BackupConfig, manifest: Manifest) -> list[str]:
+    try:
+        named = copying.from_list(await config.place.get(f"{SETS}/{manifest.id}/{copying.LIST}"))
+    except FileNotFoundError:
+        return ["falta a lista de documentos do backup"]
+    there = await place.stored_objects(config.place)
+    missing = [name for name, size in named.items() if there.get(name) != size]
+    return [f"{len(missing)} segmentos de documentos faltam, ou têm outro tamanho"] if missing else []

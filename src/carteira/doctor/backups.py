@@ -1,0 +1,62 @@
+"""Backups and the journal of erasures: whether they are kept, how old the newest is, and what making one needs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import psycopg
+
+from carteira.app import backup_config, erasure_journal
+from carteira.backup import making
+from carteira.backup.config import BackupConfig
+from carteira.backup.place import Manifest
+from carteira.doctor.findings import Diagnosis, fail, ok, warn
+from carteira.kit.values.clock import clock
+from carteira.settings import Settings
+
+AREA = "backup"
+OLD = timedelta(hours=26)
+
+
+async def look(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Look at what the settings say of backups. Raises what the places and PostgreSQL's programs do."""
+    if settings.environment == "development" and settings.backup_url is None:
+        return
+    open_journal = erasure_journal(settings)
+    if open_journal is None:
+        advice = "sem ele, um restore desfaz eliminações de pessoas"
+        yield warn(AREA, "ERASURE_JOURNAL_URL não está definida", advice)
+    else:
+        await open_journal().entries()
+        yield ok(AREA, "o diário de eliminações responde")
+    if settings.backup_url is None:
+        yield warn(AREA, "BACKUP_URL não está definida", "veja docs/how-to/back-up.md")
+        return
+    config = backup_config(settings)
+    yield _age(await making.newest(config))
+    yield await asyncio.to_thread(_role, config)
+    for program in ("pg_basebackup", "pg_receivewal")[: 2 * config.is_physical] + ("pg_dump",)[: config.is_logical]:
+        config.programs.find(program)
+
+
+def _age(newest: Manifest | None) -> Diagnosis:
+    if newest is None:
+        return fail(AREA, "não há nenhum backup inteiro", "execute carteira backup create")
+    age = clock.now() - newest.made_at
+    text = f"o último backup inteiro é de {newest.made_at:%d/%m/%Y %H:%M} UTC"
+    return ok(AREA, text) if age < OLD else fail(AREA, text, "execute carteira backup create, e veja o worker")
+
+
+def _role(config: BackupConfig) -> Diagnosis:
+    """Look at the rights of the role that makes backups."""
+    with psycopg.connect(config.address.conninfo) as connection:
+        row = connection.execute(
+            "SELECT rolreplication OR rolsuper, pg_has_role(rolname, 'pg_read_all_data', 'USAGE')"
+            " FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    replicates, reads = row or (False, False)
+    if config.is_physical and not replicates:
+        return fail(AREA, "o usuário de BACKUP_DATABASE_URL não replica", "ALTER ROLE … REPLICATION, como superusuário")
+    if not reads:
+        return fail(AREA, "o usuário de BACKUP_DATABASE_URL não lê tudo", "GRANT pg_read_all_data, como superusuário")
+    return ok(AREA, "o usuário de BACKUP_DATABASE_URL replica e lê tudo")

@@ -1,0 +1,142 @@
+"""Making backups: what is in one, what was interrupted, and what is noticed where it lies."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from carteira.app import backup_config
+from carteira.backup import checking, copying, making, place, retention
+from carteira.backup.errors import BackupDamaged, BackupFailed
+from carteira.backup.place import Manifest
+from carteira.embedded import Endpoints
+from carteira.kit.outbound.objects import ObjectsDown
+from carteira.kit.security.age import PrivateKey
+from carteira.settings import Settings
+from tests.support import files
+from tests.support.app import RunningApp
+from tests.support.credit import analyst_of, fill_bases
+from tests.support.databases import on_server
+from tests.support.documents import upload
+from tests.support.people import new_cpf
+
+
+@pytest.fixture
+def settings(settings: Settings, endpoints: Endpoints, tmp_path: Path) -> Settings:
+    database = str(settings.database()).rpartition("/")[2]
+    return settings.model_validate(
+        settings.model_dump()
+        | {
+            "backup_url": (tmp_path / "place").as_uri(),
+            "backup_database_url": on_server(endpoints.backup_url, database),
+            "backup_form": "logical",
+        }
+    )
+
+
+async def made(settings: Settings) -> Manifest:
+    return await making.make(backup_config(settings))
+
+
+async def test_a_backup_is_whole_and_the_next_copies_only_what_is_new(
+    app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
+) -> None:
+    person = app.person()
+    await upload(person, files.pdf(300_000))
+    await fill_bases(analyst_of(app, "*"), new_cpf())
+    first = await made(settings)
+    assert (set(first.parts), first.objects) == ({"dump", "base-b"}, 2)
+    assert await checking.check(backup_config(settings), first, private_key) == []
+    (first_copy,) = (tmp_path / "place").glob("objects/*")
+    written_at = (first_copy / "0000").stat().st_mtime_ns
+    await upload(person, files.pdf(10))
+    second = await made(settings)
+    assert (second.objects, (first_copy / "0000").stat().st_mtime_ns) == (3, written_at)
+    assert [one.id for one in await place.manifests(backup_config(settings).place)] == [first.id, second.id]
+
+
+async def test_what_was_interrupted_goes_on_where_it_was(app: RunningApp, settings: Settings, tmp_path: Path) -> None:
+    await upload(app.person(), files.pdf(10))
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "objects").write_text("in the way")
+    with pytest.raises(ObjectsDown):
+        await made(settings)
+    assert await place.manifests(backup_config(settings).place) == []
+    (dump,) = (tmp_path / "place").glob("sets/*/dump/0000")
+    written_at = dump.stat().st_mtime_ns
+    (tmp_path / "place" / "objects").unlink()
+    manifest = await made(settings)
+    assert (manifest.id, dump.stat().st_mtime_ns) == (dump.parents[1].name, written_at)
+    assert [path.name for path in dump.parents[1].iterdir() if path.name == making.UNFINISHED] == []
+
+
+async def test_only_one_makes_a_backup_at_a_time(app: RunningApp, settings: Settings) -> None:
+    del app
+    with psycopg.connect(backup_config(settings).address.conninfo, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (making.LOCK,))
+        with pytest.raises(BackupFailed, match="em andamento"):
+            await made(settings)
+
+
+async def test_what_was_changed_where_it_lies_is_named(
+    app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
+) -> None:
+    await upload(app.person(), files.pdf(10))
+    manifest, config = await made(settings), backup_config(settings)
+    (copy,) = (tmp_path / "place").glob("objects/*/0000")
+    copy.unlink()
+    piece = tmp_path / "place" / manifest.parts["dump"].pieces[0].name
+    piece.write_bytes(piece.read_bytes()[:-1])
+    for key in (None, private_key):
+        faults = await checking.check(config, manifest, key)
+        assert ["dump: " in faults[0], "documentos" in faults[-1], len(faults)] == [True, True, 2]
+    assert "não abre" in (await checking.check(config, manifest, PrivateKey.make()))[1]
+
+
+async def test_who_may_not_replicate_or_names_nothing_is_told(app: RunningApp, settings: Settings) -> None:
+    del app
+    with pytest.raises(BackupFailed, match="BACKUP_DATABASE_URL"):
+        await made(settings.model_copy(update={"backup_database_url": None}))
+    with pytest.raises(BackupFailed, match="BACKUP_URL"):
+        await made(settings.model_copy(update={"backup_url": None}))
+    physical = settings.model_copy(
+        update={"backup_form": "physical", "backup_database_url": settings.database_url, "backup_programs": None}
+    )
+    with pytest.raises(BackupFailed, match=r"pg_basebackup: .*(REPLICATION|permission)"):
+        await made(physical)
+
+
+def manifest_of(set_id: str, first_wal: str | None) -> Manifest:
+    at = place.began_at(set_id).isoformat()
+    return Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", first_wal)
+
+
+@pytest.mark.unit
+async def test_what_is_too_old_goes_and_the_newest_stays_with_all_that_it_needs(
+    settings_of_nothing: Settings,
+) -> None:
+    config = backup_config(settings_of_nothing)
+    store = config.place
+    for set_id, first, names in (
+        ("20200101T000000000000Z", "0" * 23 + "1", {"a/0000": 1, "b/0000": 1}),
+        ("20200102T000000000000Z", "0" * 23 + "3", {"b/0000": 1}),
+    ):
+        await store.put(f"sets/{set_id}/manifest.json", manifest_of(set_id, first).to_json())
+        await store.put(f"sets/{set_id}/{copying.LIST}", copying.to_list(names))
+    for name in ("a/0000", "b/0000"):
+        await store.put(f"objects/{name}", b"x")
+    for number in range(1, 6):
+        await store.put(f"wal/7/{number:024X}", b"x")
+    await store.put("wal/8/" + "0" * 24, b"of a cluster whose first backup is yet to come")
+    await store.put("sets/20190101T000000000000Z/unfinished.json", b"{}")
+    gone = await retention.prune(config)
+    assert (gone.backups, gone.segments) == (2, 2)
+    left = sorted([entry.name async for entry in store.entries()])
+    assert [name for name in left if name.startswith("wal/7")] == [f"wal/7/{number:024X}" for number in (3, 4, 5)]
+    assert [name for name in left if name.startswith("sets/")] == [
+        "sets/20200102T000000000000Z/manifest.json",
+        "sets/20200102T000000000000Z/objects.json.gz",
+    ]
+    assert (await retention.prune(config)).backups == 0
+    with pytest.raises(BackupDamaged):
+        await place.manifest_of(store, "20200101T000000000000Z")

@@ -1,0 +1,120 @@
+"""PostgreSQL's log is copied without a gap, whichever worker does it; and a gap is noticed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from carteira.app import backup_config
+from carteira.backup import wal
+from carteira.backup.place import Manifest
+from carteira.backup.restoring import Log, log_of
+from carteira.backup.wal import Archiver
+from carteira.kit.security.age import PrivateKey
+from carteira.settings import Settings
+from tests.support.app import settings_for
+from tests.support.clusters import Cluster, cluster
+from tests.support.databases import open_database
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("wal")) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(running: Cluster, tmp_path: Path, private_key: PrivateKey) -> Iterator[Settings]:
+    yield settings_for(
+        tmp_path / "home",
+        carteira_modules="none",
+        database_url=running.server.database_url,
+        backup_url=(tmp_path / "place").as_uri(),
+        backup_recipients=private_key.public,
+        backup_database_url=running.server.backup_url,
+        backup_form="physical",
+        backup_wal_seconds=1,
+    )
+    with psycopg.connect(running.superuser_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+@asynccontextmanager
+async def archiving(settings: Settings, home: Path) -> AsyncIterator[None]:
+    """Copy as a worker on a machine of its own does."""
+    config, stop = backup_config(settings.model_copy(update={"carteira_home": home})), asyncio.Event()
+    async with open_database(settings.database(), pool_size=1) as database:
+        task = asyncio.create_task(Archiver(config, database).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+
+def switch(running: Cluster, times: int = 1) -> str:
+    """Write some and begin new segments; return the one that is written to."""
+    with psycopg.connect(running.superuser_url, autocommit=True) as connection:
+        for _ in range(times):
+            connection.execute("SELECT pg_logical_emit_message(false, 'test', 'written')")
+            connection.execute("SELECT pg_switch_wal()")
+        row = connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn() + 1)").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def copied(settings: Settings, running: Cluster, first: str) -> Log:
+    """Return the log that follows a backup which begins with a segment."""
+    with psycopg.connect(running.superuser_url) as connection:
+        row = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+    assert row is not None
+    manifest = Manifest("x", "", "", "1", "0001", "18", "carteira", "carteira", row[0], first)
+    return await log_of(backup_config(settings).place, manifest)
+
+
+def there(settings: Settings, name: str) -> bool:
+    folder = backup_config(settings).place.folder
+    return folder is not None and bool([*folder.glob(f"wal/*/{name}")])
+
+
+async def test_another_worker_goes_on_where_the_first_was(settings: Settings, running: Cluster, tmp_path: Path) -> None:
+    first = await asyncio.to_thread(switch, running)
+    async with archiving(settings, tmp_path / "one"):
+        await until(lambda: there(settings, "*"), "the log arrives")
+        await asyncio.to_thread(switch, running, 2)
+        await until(lambda: len([*(tmp_path / "place").glob("wal/*/" + "[0-9A-F]" * 24)]) > 1, "whole segments arrive")
+    left = await asyncio.to_thread(switch, running, 3)
+    async with archiving(settings, tmp_path / "two"):
+        last = await asyncio.to_thread(switch, running, 1)
+        await until(lambda: there(settings, f"{last}*"), "the last segment arrives")
+    log = await copied(settings, running, first)
+    assert (log.gap, log.names[0].removesuffix(".partial") >= first, f"{left}" in log.names) == (False, True, True)
+    assert (log.names[-1].removesuffix(".partial"), len([name for name in log.names if "partial" in name])) == (last, 1)
+
+
+async def test_what_postgresql_let_go_of_is_told_of_and_gone_on_after(
+    settings: Settings, running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "AGAIN_SECONDS", 0.1)
+    first = await asyncio.to_thread(switch, running)
+    async with archiving(settings, tmp_path / "one"):
+        await asyncio.to_thread(switch, running, 1)
+        await until(lambda: there(settings, "[0-9A-F]" * 24), "whole segments arrive")
+    running.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    await asyncio.to_thread(switch, running, 3)
+    running.execute("CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT")
+    with capture_logs() as lines:
+        async with archiving(settings, tmp_path / "two"):
+            last = await asyncio.to_thread(switch, running, 1)
+            await until(lambda: there(settings, f"{last}*"), "the log goes on after the gap")
+    assert "log has a gap: make a backup" in {line["event"] for line in lines}
+    log = await copied(settings, running, first)
+    assert (log.gap, log.last is not None and log.last < last) == (True, True)
+    assert not (await copied(settings, running, last)).gap

@@ -1,0 +1,287 @@
+"""From the former release to this one behind nginx, two servers and a worker under load, and back: no request fails.
+
+The former release is the commit in `v0.9.0`. A server is taken out of nginx before it is stopped, as `upgrade.md` says.
+"""
+
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from carteira.embedded import EmbeddedServers, Endpoints
+from carteira.kit.security import tokens
+from tests.support.benefits import AUTHORIZER, OTHER, processor_headers, purchase
+from tests.support.people import PASSWORD, new_person
+from tests.support.server import Server, clean_environment, free_port, wait_until_ready
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+PATH = "/usr/sbin:/usr/bin:/bin"
+STOP_SECONDS = 60
+LOADED = 200
+"""Requests between two steps, at least."""
+NGINX = """
+user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    upstream carteira {{
+{servers}
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://carteira;
+            proxy_http_version 1.1;
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(280),
+    pytest.mark.skipif(shutil.which("nginx", path=PATH) is None, reason="NO NGINX: no upgrade was tried"),
+]
+
+
+def source_of(commit: str, folder: Path) -> Path:
+    """Lay out a commit's source and migrations.
+
+    Raises:
+        AssertionError: the repository does not have it.
+    """
+    made = subprocess.run(  # noqa: S603 - argv is ours
+        ["git", "-C", str(ROOT), "archive", commit, "src", "migrations"],  # noqa: S607 - the developer's git
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr.decode()
+    with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
+        archive.extractall(folder)  # noqa: S202 - of this repository; 3.11.2 has no `filter`
+    return folder / "src"
+
+
+class Proxy:
+    """nginx before the servers; who is taken out is asked no more."""
+
+    def __init__(self, folder: Path, ports: list[int]) -> None:
+        self.folder = folder
+        self.ports = ports
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def write(self, out: int | None = None) -> None:
+        lines = [f"        server 127.0.0.1:{port}{' down' if port == out else ''};" for port in self.ports]
+        text = NGINX.format(folder=self.folder, port=self.port, servers="\n".join(lines))
+        (self.folder / "nginx.conf").write_text(text)
+
+    def command(self, *more: str) -> list[str]:
+        errors = str(self.folder / "error.log")
+        return ["nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", errors, *more]
+
+    def take_out(self, out: int | None) -> None:
+        """Ask a server no more (None: ask all), and wait until what it was asked is answered."""
+        before = self.workers()
+        self.write(out)
+        subprocess.run(self.command("-s", "reload"), check=True, env={"PATH": PATH})  # noqa: S603 - argv is ours
+        wait_until(lambda: not before & self.workers(), "nginx's former processes are gone")
+
+    def workers(self) -> set[str]:
+        pid = (self.folder / "nginx.pid").read_text().strip()
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+@contextmanager
+def proxied(folder: Path, ports: list[int]) -> Iterator[Proxy]:
+    folder.mkdir()
+    proxy = Proxy(folder, ports)
+    proxy.write()
+    running = subprocess.Popen(proxy.command(), env={"HOME": str(folder), "PATH": PATH}, cwd=folder)  # noqa: S603 - argv is ours
+    try:
+        wait_until(lambda: (folder / "nginx.pid").exists() and answers(proxy.url), "nginx answers")
+        yield proxy
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+class Load:
+    """Requests, one after the other in each of several threads, and what was not answered as it should be."""
+
+    def __init__(self, url: str, asks: list[Callable[[httpx.Client], httpx.Response]]) -> None:
+        self.url = url
+        self.failures: list[str] = []
+        self.done: Counter[int] = Counter()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._go_on, args=(number, ask)) for number, ask in enumerate(asks)]
+
+    def _go_on(self, number: int, ask: Callable[[httpx.Client], httpx.Response]) -> None:
+        # nginx closes idle connections as it is told of another upstream: who keeps one may meet that.
+        with httpx.Client(base_url=self.url, timeout=30, headers={"Connection": "close"}) as client:
+            while not self._stop.is_set():
+                try:
+                    answer = ask(client)
+                except httpx.TransportError as error:
+                    self.failures.append(f"{number}: {error!r}")
+                else:
+                    if answer.status_code != 200 or answer.json().get("code", "00") != "00":
+                        self.failures.append(f"{number}: {answer.status_code} {answer.text[:200]}")
+                self.done[number] += 1
+
+    def go_on(self) -> None:
+        """Wait until each thread has asked some more."""
+        before = dict(self.done)
+        wait_until(
+            lambda: all(self.done[n] >= before.get(n, 0) + LOADED // 4 for n in range(len(self._threads))),
+            "the load goes on",
+            60,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+
+class Release:
+    """A release's processes on the servers of the test."""
+
+    def __init__(self, source: Path, home: Path, endpoints: Endpoints) -> None:
+        self.env = clean_environment(
+            home,
+            database_url=endpoints.database_url,
+            migration_database_url=endpoints.owner_url,
+            redis_url=endpoints.redis_url,
+            aws_endpoint_url=endpoints.aws_endpoint_url,
+            trusted_proxies="127.0.0.1",
+            log_level="warning",
+        ) | {"PYTHONPATH": str(source)}
+        self.home = home
+
+    def run(self, *arguments: str) -> None:
+        done = subprocess.run(  # noqa: S603 - argv is ours
+            [sys.executable, "-m", "carteira", *arguments],
+            env=self.env,
+            cwd=self.home,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def serve(self, port: int) -> Server:
+        env = self.env | {"PORT": str(port), "WORKERS": "1"}
+        server = Server(f"http://127.0.0.1:{port}", self.home, env, self.home / f"server-{port}.log")
+        wait_until_ready(server)
+        return server
+
+    def work(self) -> "subprocess.Popen[bytes]":
+        env = self.env | {"WORKER_PORT": str(free_port())}
+        with (self.home / "worker.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, cwd=self.home, stderr=log)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    assert process.wait(STOP_SECONDS) == 0
+
+
+def end(servers: dict[int, Server]) -> None:
+    for server in servers.values():
+        server.process.kill()
+        server.process.wait()
+
+
+def asks_of(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
+    """Register a person, open an account and return what is asked all the time."""
+    person = new_person()
+    with httpx.Client(base_url=url, timeout=30) as client:
+        assert client.post("/users/register", json=person).status_code == 201
+        login = {"username": person["cpf"], "password": PASSWORD}
+        bearer = {"Authorization": f"Bearer {client.post('/auth/login', data=login).json()['access_token']}"}
+    headers = processor_headers()
+
+    def buy(client: httpx.Client) -> httpx.Response:
+        return client.post(AUTHORIZER, content=purchase("up", "0.01", OTHER, id=str(uuid4())), headers=headers)
+
+    return [
+        buy,
+        buy,
+        lambda client: client.get("/users/me", headers=bearer),
+        lambda client: client.get("/transport-cards", headers=bearer),
+    ]
+
+
+def open_account(url: str, home: Path) -> None:
+    """Open the account that is bought from, as a developer's token may."""
+    key = tokens.load_or_create_key(home / "keys" / "access-token.pem")
+    token = tokens.sign(key, subject=str(uuid4()), ttl_seconds=600, claims={"claims": ["*"]})
+    body = {"account": "up", "user_id": str(uuid4()), "balances": {"CASH": 100_000_000}}
+    opened = httpx.post(f"{url}/benefits/accounts", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert opened.status_code == 201, opened.text
+
+
+def replace(proxy: Proxy, servers: dict[int, Server], release: Release, load: Load) -> None:
+    """Replace one server after the other, under load."""
+    for port, server in list(servers.items()):
+        proxy.take_out(port)
+        stop(server.process)
+        servers[port] = release.serve(port)
+        proxy.take_out(None)
+        load.go_on()
+
+
+def test_an_upgrade_and_the_way_back_fail_no_request(tmp_path: Path) -> None:
+    commit = (Path(__file__).parent / "v0.9.0").read_text().strip()
+    with ExitStack() as stack:
+        running = stack.enter_context(EmbeddedServers(tmp_path / "home"))
+        former = Release(source_of(commit, tmp_path / "former"), tmp_path / "home", running.endpoints)
+        this = Release(ROOT / "src", tmp_path / "home", running.endpoints)
+        former.run("migrate")
+        ports = [free_port(), free_port()]
+        servers = {port: former.serve(port) for port in ports}
+        stack.callback(end, servers)
+        worker = former.work()
+        proxy = stack.enter_context(proxied(tmp_path / "nginx", ports))
+        open_account(proxy.url, tmp_path / "home")
+        with Load(proxy.url, asks_of(proxy.url)).running() as load:
+            load.go_on()
+            this.run("migrate")
+            load.go_on()
+            replace(proxy, servers, this, load)
+            stop(worker)
+            worker = this.work()
+            load.go_on()
+            replace(proxy, servers, former, load)
+        stop(worker)
+        assert load.failures == []
+        this.run("ledger", "reconcile")
+        for server in servers.values():
+            stop(server.process)
