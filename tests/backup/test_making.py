@@ -49,14 +49,14 @@ async def test_a_backup_is_whole_and_the_next_copies_only_what_is_new(
     assert await checking.check(backup_config(settings), first, private_key) == []
     (first_copy,) = (tmp_path / "place").glob("objects/*")
     written_at = (first_copy / "0000").stat().st_mtime_ns
-    await upload(person, files.pdf(10))
+    await upload(person, files.pdf())
     second = await made(settings)
     assert (second.objects, (first_copy / "0000").stat().st_mtime_ns) == (3, written_at)
     assert [one.id for one in await place.manifests(backup_config(settings).place)] == [first.id, second.id]
 
 
 async def test_what_was_interrupted_goes_on_where_it_was(app: RunningApp, settings: Settings, tmp_path: Path) -> None:
-    await upload(app.person(), files.pdf(10))
+    await upload(app.person(), files.pdf())
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "objects").write_text("in the way")
     with pytest.raises(ObjectsDown):
@@ -81,7 +81,7 @@ async def test_only_one_makes_a_backup_at_a_time(app: RunningApp, settings: Sett
 async def test_what_was_changed_where_it_lies_is_named(
     app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
 ) -> None:
-    await upload(app.person(), files.pdf(10))
+    await upload(app.person(), files.pdf())
     manifest, config = await made(settings), backup_config(settings)
     (copy,) = (tmp_path / "place").glob("objects/*/0000")
     copy.unlink()

@@ -30,10 +30,16 @@ PARTIAL = ".partial"
 OVERLAP = timedelta(minutes=5)
 """How long an upload's transaction may take: its row tells an instant from before its commit."""
 AGAIN_SECONDS = 5.0
+BUSY_SECONDS = 30.0
+"""Between two looks whether the worker that receives is gone."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"
 
 log = structlog.get_logger(__name__)
+
+
+class AnotherReceives(Exception):
+    """Another worker receives the log."""
 
 
 class Archiver:
@@ -54,19 +60,25 @@ class Archiver:
         metrics.kept.set(1)
         metrics.log_kept.set(int(self._config.is_physical))
         while not stop.is_set():
+            seconds = AGAIN_SECONDS
             try:
                 if self._config.is_physical:
                     await self._receive(stop)
                 else:
                     await self._turns(stop, None)
+            except AnotherReceives:
+                seconds = BUSY_SECONDS
             except (BackupFailed, ObjectsDown, DatabaseDown, OSError, psycopg.Error) as error:
                 log.warning("log is not archived", error=type(error).__name__, reason=str(error)[:500])
-            await _pause(stop, AGAIN_SECONDS)
+            except Exception:
+                log.exception("log is not archived")
+            await _pause(stop, seconds)
 
     async def _receive(self, stop: asyncio.Event) -> None:
         """Have `pg_receivewal` receive while its files are copied, until told to stop or until it ends.
 
         Raises:
+            AnotherReceives: another worker does.
             BackupFailed: it ended; the text is what it said.
         """
         self._system_id, segment_bytes = await asyncio.to_thread(_see_to_slot, self._config)
@@ -74,9 +86,9 @@ class Archiver:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
         await self._begin(folder, segment_bytes)
         program = self._config.programs.find("pg_receivewal")
-        arguments = [program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"]
         receiving = await asyncio.create_subprocess_exec(
-            *arguments,
+            *(program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"),
+            "--status-interval=1",  # as often as it looks whether it is to end, too
             env=self._config.programs.environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -128,16 +140,20 @@ class Archiver:
         paths = await asyncio.to_thread(_segments_in, folder)
         whole = [path for path in paths if path.suffix == ""]
         for path in paths:
-            state = _state(path)
-            if self._copied.get(path.name) != state:
-                name = place.log_name(self._system_id, path.name)
-                await self._config.place.put(name, await asyncio.to_thread(self._encrypted, path))
-                self._copied[path.name] = state
+            with suppress(FileNotFoundError):  # it became whole meanwhile, and is so at the next turn
+                await self._copy(path)
             if path in whole:
                 await self._config.place.remove([place.log_name(self._system_id, f"{path.name}{PARTIAL}")])
         for path in whole[:-1]:
             path.unlink()
             self._copied.pop(path.name, None)
+
+    async def _copy(self, path: Path) -> None:
+        state = _state(path)
+        if self._copied.get(path.name) != state:
+            content = await asyncio.to_thread(self._encrypted, path)
+            await self._config.place.put(place.log_name(self._system_id, path.name), content)
+            self._copied[path.name] = state
 
     def _encrypted(self, path: Path) -> bytes:
         content = bytearray()
@@ -169,13 +185,20 @@ def _segments_in(folder: Path) -> list[Path]:
 
 
 def _see_to_slot(config: BackupConfig) -> tuple[str, int]:
-    """Make the slot unless it is there; return what the cluster is known by, and the bytes of a segment."""
+    """Make the slot unless it is there; return what the cluster is known by, and the bytes of a segment.
+
+    Raises:
+        AnotherReceives: somebody holds the slot.
+    """
     with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_create_physical_replication_slot(%s, true) WHERE NOT EXISTS"
             " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
             (SLOT, SLOT),
         )
+        held = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
+        if connection.execute(held, (SLOT,)).fetchone() is not None:
+            raise AnotherReceives
         row = connection.execute(
             "SELECT system_identifier, setting::bigint FROM pg_control_system(), pg_settings"
             " WHERE name = 'wal_segment_size'"
