@@ -13,7 +13,6 @@ from uuid import UUID
 import structlog
 
 from carteira.documents.errors import FileDamaged, StorageDown
-from carteira.kit.ops import tracing
 from carteira.kit.outbound import objects
 from carteira.kit.outbound.objects import ObjectsDown, ObjectStore
 
@@ -27,15 +26,14 @@ def segment_name(version_id: UUID, index: int) -> str:
 
 
 async def _guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
-    """Do work on the store, as a part of the trace that it is done in.
+    """Do work on the store.
 
     Raises:
         FileDamaged: an object that should be there is not.
         StorageDown: the store cannot be reached or refuses.
     """
     try:
-        with tracing.span(operation, "client", {"rpc.service": "storage"}):
-            return await objects.guarded(work)
+        return await objects.guarded(operation, work)
     except FileNotFoundError as error:
         raise FileDamaged from error
     except ObjectsDown as error:

@@ -18,6 +18,8 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from carteira.kit.ops import tracing
+
 T = TypeVar("T")
 EMBEDDED_CREDENTIALS = "embedded"
 _AT_ONCE = 1_000
@@ -38,15 +40,16 @@ class ObjectEntry:
     modified_at: datetime
 
 
-async def guarded(work: Coroutine[Any, Any, T]) -> T:
-    """Do work on a store.
+async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
+    """Do work on a store, as a part of the trace that it is done in.
 
     Raises:
         FileNotFoundError: an object that should be there is not.
         ObjectsDown: the store cannot be reached or refuses.
     """
     try:
-        return await work
+        with tracing.span(operation, "client", {"rpc.service": "objects"}):
+            return await work
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
@@ -67,7 +70,7 @@ class ObjectStore:
         Raises:
             ObjectsDown: it could not be stored.
         """
-        await guarded(self.store.put_async(name, content, use_multipart=False))
+        await guarded("PUT object", self.store.put_async(name, content, use_multipart=False))
         await self.settle([name])
 
     def put_now(self, name: str, content: bytes) -> None:
@@ -104,8 +107,8 @@ class ObjectStore:
             FileNotFoundError: there is none.
             ObjectsDown: the store does not answer.
         """
-        found = await guarded(self.store.get_async(name))
-        return bytes(await guarded(found.bytes_async()))
+        found = await guarded("GET object", self.store.get_async(name))
+        return bytes(await guarded("GET object body", found.bytes_async()))
 
     async def settle(self, names: Sequence[str]) -> None:
         """Have objects on disk survive a power cut.
@@ -115,7 +118,7 @@ class ObjectStore:
         """
         if self.folder is not None and names:
             paths = [self.folder / name for name in names]
-            await guarded(asyncio.to_thread(_sync, [*paths, *self._folders_of(names)]))
+            await guarded("SYNC objects", asyncio.to_thread(_sync, [*paths, *self._folders_of(names)]))
 
     def _folders_of(self, names: Sequence[str]) -> list[Path]:
         """Return the folders that hold these objects' names, the innermost first."""
@@ -147,7 +150,7 @@ class ObjectStore:
         """
         for start in range(0, len(names), _AT_ONCE):
             with suppress(FileNotFoundError):
-                await guarded(self.store.delete_async(list(names[start : start + _AT_ONCE])))
+                await guarded("DELETE objects", self.store.delete_async(list(names[start : start + _AT_ONCE])))
 
     async def answers(self) -> bool:
         """Return whether the store answers; raises what its client does."""

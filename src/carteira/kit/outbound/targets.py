@@ -21,6 +21,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from carteira.kit.ops import tracing
 from carteira.kit.values.networks import Network
 
 RESOLVE_SECONDS = 5.0
@@ -148,9 +149,18 @@ class Target:
     async def post(self, content: bytes, headers: Mapping[str, str]) -> TargetReply:
         """Post, and return what was answered; a redirect is an answer, and is not followed.
 
+        The call is a part of the trace that it is made in, which is not carried there: it is nobody's business.
+
         Raises:
             TargetDown: `unreachable`, `timeout`, `tls` or `not_http`.
         """
+        with tracing.span("POST", "client", {"server.address": self.url.host}) as span:
+            reply = await self._post(content, headers)
+            if span is not None:
+                span.set_attribute("http.response.status_code", reply.status)
+            return reply
+
+    async def _post(self, content: bytes, headers: Mapping[str, str]) -> TargetReply:
         sent = {"Host": self.url.netloc.decode(), "Content-Length": str(len(content)), **headers}
         steps = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
         try:
