@@ -88,8 +88,8 @@ def _needed(dependant: Dependant) -> list[Dependant]:
     return [inner for inner in dependant.dependencies if not isinstance(inner.call, access.Marker)]
 
 
-def _step_of(dependant: Dependant) -> _Step:
-    """Work out a dependency.
+def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
+    """Work out a dependency, or the route itself, which alone may take a body.
 
     Raises:
         TypeError: it wants what a lean route has no need of.
@@ -97,6 +97,7 @@ def _step_of(dependant: Dependant) -> _Step:
     call = dependant.call
     given = call in _GIVEN
     wants = (
+        dependant.body_params and not is_route,
         dependant.cookie_params,
         dependant.response_param_name,
         dependant.background_tasks_param_name,
@@ -193,7 +194,7 @@ class LeanRoute:
         self._by_session = transaction.reading in calls
         self._only_reads = only_reads(route)
         self._body = route.dependant.body_params
-        self._step = _step_of(route.dependant)
+        self._step = _step_of(route.dependant, is_route=True)
         self._name = tracing.name_of(self._step.call)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,109 @@
+"""A lean route answers what FastAPI would: bodies, headers and paths that are right, and each wrong one."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from carteira.kit.web.access import public
+from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.lean_route import LeanRoute, lean
+from tests.support.client import client_of
+from tests.support.kit_app import application
+
+ORDINARY, LEAN = "/ordinary", "/lean"
+router = APIRouter(route_class=JsonRoute, dependencies=[public("a test's")])
+
+
+class Coin(BaseModel):
+    """What the routes are sent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    amount: int
+
+
+async def _told(request: Request, key: Annotated[str | None, Header(alias="x-key", max_length=3)] = None) -> str:
+    return f"{request.method} {key}"
+
+
+@router.post(ORDINARY + "/{number}")
+@router.post(LEAN + "/{number}", dependencies=[lean("a test's")])
+async def move(number: int, coin: Coin, told: Annotated[str, Depends(_told)]) -> dict[str, object]:
+    return {"number": number, "amount": coin.amount, "told": told}
+
+
+@router.post(LEAN + "/plain/{number}", dependencies=[lean("a test's")])
+async def plain(number: int) -> Response:
+    return Response(str(number))
+
+
+@pytest.fixture(scope="module")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(application(router)) as client:
+        yield client
+
+
+JSON = {"content-type": "application/json"}
+ASKED = [
+    ("7", b'{"amount":5}', JSON),
+    ("7", b'{"amount":5}', JSON | {"x-key": "abc"}),
+    ("7", b'{"amount":5}', JSON | {"x-key": "abcd"}),
+    ("seven", b'{"amount":"5"}', JSON | {"x-key": "abcd"}),
+    ("7", b'{"amount":5}', {"content-type": "application/json; charset=utf-8"}),
+    ("7", b'{"amount":5}', {"content-type": "application/vnd.x+json"}),
+    ("7", b'{"amount":5}', {"content-type": "text/plain"}),
+    ("7", b'{"amount":5}', {"content-type": "nonsense"}),
+    ("7", b'{"amount":5}', {}),
+    ("7", b"", JSON),
+    ("7", b"", {}),
+    ("7", b"{", JSON),
+    ("7", b"null", JSON),
+    ("7", b"[]", JSON),
+    ("7", b'{"amount":5,"amount":6}', JSON),
+    ("7", b'{"amount":5.0}', JSON),
+    ("7", b'{"amount":true}', JSON),
+    ("7", b'{"amount":99999999999999999999}', JSON),
+    ("7", b'{"amount":5,"more":1}', JSON),
+    ("7", b"\xff", JSON),
+    ("7?x=1", b'{"amount":5}', JSON),
+]
+
+
+@pytest.mark.parametrize(("number", "body", "headers"), ASKED)
+async def test_it_answers_as_an_ordinary_route(
+    client: httpx.AsyncClient, number: str, body: bytes, headers: dict[str, str]
+) -> None:
+    ordinary, ours = [await client.post(f"{path}/{number}", content=body, headers=headers) for path in (ORDINARY, LEAN)]
+    assert ours.status_code == ordinary.status_code
+    assert ours.headers["content-type"] == ordinary.headers["content-type"]
+    assert ours.json() | {"request_id": ""} == ordinary.json() | {"request_id": ""}
+
+
+async def test_a_route_without_a_body_reads_none(client: httpx.AsyncClient) -> None:
+    assert (await client.post(LEAN + "/plain/7", content=b"{", headers=JSON)).text == "7"
+
+
+def test_only_what_says_so_is_lean() -> None:
+    lean_ones = {
+        route.path for route in router.routes if isinstance(route, JsonRoute) and isinstance(route.app, LeanRoute)
+    }
+    assert lean_ones == {LEAN + "/{number}", LEAN + "/plain/{number}"}
+
+
+async def _of_its_own(coin: Coin) -> int:
+    return coin.amount
+
+
+def _not_awaited() -> int:
+    return 1
+
+
+@pytest.mark.parametrize("dependency", [_of_its_own, _not_awaited])
+def test_what_it_has_no_need_of_is_refused_at_the_start(dependency: object) -> None:
+    with pytest.raises(TypeError, match="a lean route depends on"):
+
+        @APIRouter(route_class=JsonRoute).post("/x", dependencies=[lean("a test's"), Depends(dependency)])  # type: ignore[arg-type] # any callable
+        async def wrong() -> None: ...
