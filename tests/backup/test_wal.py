@@ -118,3 +118,36 @@ async def test_what_postgresql_let_go_of_is_told_of_and_gone_on_after(
     log = await copied(settings, running, first)
     assert (log.gap, log.last is not None and log.last < last) == (True, True)
     assert not (await copied(settings, running, last)).gap
+
+
+A = "0000000100000000000000FE"
+B = "0000000100000000000000FF"
+C = "000000010000000100000000"
+D = "000000020000000100000000"
+E = "000000020000000100000001"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("there", "names", "gap"),
+    [
+        ([A, B, C], [A, B, C], False),
+        ([A, B, f"{C}.partial"], [A, B, f"{C}.partial"], False),
+        ([A, B, C, f"{C}.partial"], [A, B, C], False),
+        ([A, B, C, D, E], [A, B, C, D, E], False),
+        ([A, B, D, E], [A, B, D, E], False),
+        ([A, C], [A], True),
+        ([C], [C], True),
+        ([B], [B], False),
+        ([], [], False),
+    ],
+)
+async def test_the_log_is_followed_over_the_ends_of_numbers_and_timelines(
+    settings_of_nothing: Settings, *, there: list[str], names: list[str], gap: bool
+) -> None:
+    store = backup_config(settings_of_nothing).place
+    for name in there:
+        await store.put(f"wal/7/{name}", b"x")
+    manifest = Manifest("x", "", "", "1", "0001", "18", "carteira", "carteira", "7", A, B)
+    log = await log_of(store, manifest)
+    assert (log.names, log.gap, log.last) == (names, gap, names[-1] if names else None)
