@@ -102,7 +102,8 @@ async def test_another_worker_goes_on_where_the_first_was(settings: Settings, ru
 async def test_what_postgresql_let_go_of_is_told_of_and_gone_on_after(
     settings: Settings, running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wal, "AGAIN_SECONDS", 0.1)
+    for name in ("AGAIN_SECONDS", "BUSY_SECONDS"):
+        monkeypatch.setattr(wal, name, 0.1)
     first = await asyncio.to_thread(switch, running)
     async with archiving(settings, tmp_path / "one"):
         await asyncio.to_thread(switch, running, 1)

@@ -1,9 +1,10 @@
 """Bringing back all that is not PostgreSQL, once PostgreSQL is there, and proving the whole."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from itertools import islice
+from typing import IO
 from uuid import UUID
 
 import orjson
@@ -13,7 +14,7 @@ from carteira.backup import copying, place
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupFailed
 from carteira.backup.making import BASE_B
-from carteira.backup.place import Manifest, Part
+from carteira.backup.place import Manifest
 from carteira.backup.restoring import decrypted_into
 from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
@@ -72,38 +73,30 @@ async def bring_back_documents(
         restored.faults.append(f"{len(missing)} segmentos de documentos não estão no backup")
 
 
-async def bring_back_base_b(config: BackupConfig, manifest: Manifest, key: PrivateKey, restored: Restored) -> None:
-    """Feed base B's items back, where there are none or older ones.
+async def bring_back_base_b(
+    config: BackupConfig, manifest: Manifest, key: PrivateKey, restored: Restored, *, again: bool
+) -> None:
+    """Feed base B's items into an empty table; `again`, where there are none or older ones.
 
     Raises:
+        BackupFailed: the table is not empty.
         BackupDamaged: the part is missing, was changed, or does not open with this key.
         BaseBDown: DynamoDB does not answer. Run it again.
     """
     part = manifest.parts.get(BASE_B)
     if part is None or config.credit is None:
         return
-    restored.base_b = await credit.import_items(config.credit, _items(config, part, key))
-
-
-async def _items(config: BackupConfig, part: Part, key: PrivateKey) -> AsyncIterator[dict[str, Any]]:
-    """Give the lines of a part, read by a thread of its own."""
+    if not again and not await credit.is_empty(config.credit):
+        raise BackupFailed(f"a tabela {config.credit.table} da base B não está vazia (--again continua um restore)")
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1_000)
+    async with credit.feeding(config.credit) as feed:
 
-    def take(stream: IO[bytes]) -> None:
-        for line in stream:
-            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+        def take(stream: IO[bytes]) -> None:
+            while lines := [*islice(stream, credit.FED_AT_ONCE)]:
+                asyncio.run_coroutine_threadsafe(feed([orjson.loads(line) for line in lines]), loop).result()
+                restored.base_b += len(lines)
 
-    def work() -> None:
-        try:
-            decrypted_into(config.place, part, key, take, no_progress)
-        finally:
-            asyncio.run_coroutine_threadsafe(lines.put(None), loop).result()
-
-    working = asyncio.create_task(asyncio.to_thread(work))
-    while (line := await lines.get()) is not None:
-        yield orjson.loads(line)
-    await working
+        await asyncio.to_thread(decrypted_into, config.place, part, key, take, no_progress)
 
 
 async def begin_base_c_again(database: Database) -> None:

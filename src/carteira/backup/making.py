@@ -198,14 +198,15 @@ async def pumped(items: AsyncIterator[dict[str, object]]) -> AsyncIterator[IO[by
             async for item in items:
                 await asyncio.to_thread(pipe.write, orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE))
 
-    with os.fdopen(reading, "rb") as source:
-        pumping = asyncio.create_task(pump(), name="pump")
-        try:
-            yield source
-            await pumping
-        finally:
-            pumping.cancel()
-            await asyncio.gather(pumping, return_exceptions=True)
+    source = os.fdopen(reading, "rb")
+    pumping = asyncio.create_task(pump(), name="pump")
+    try:
+        yield source
+        await pumping
+    finally:
+        source.close()  # whoever waits to write is told
+        pumping.cancel()
+        await asyncio.gather(pumping, return_exceptions=True)
 
 
 async def newest(config: BackupConfig) -> Manifest | None:

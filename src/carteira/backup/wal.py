@@ -30,7 +30,7 @@ PARTIAL = ".partial"
 OVERLAP = timedelta(minutes=5)
 """How long an upload's transaction may take: its row tells an instant from before its commit."""
 AGAIN_SECONDS = 5.0
-BUSY_SECONDS = 30.0
+BUSY_SECONDS = 10.0
 """Between two looks whether the worker that receives is gone."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"

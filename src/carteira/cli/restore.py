@@ -67,7 +67,8 @@ def home(  # noqa: PLR0913 - what, to where
     settings, key = settings_here(), load_key(identity)
     folder = folder.expanduser().absolute()
     mark = folder.with_name(f".{folder.name}.carteira-restore")
-    if is_home(folder) and not mark.exists():
+    again = mark.exists()
+    if is_home(folder) and not again:
         fail(f"{folder} não está vazia: um restore só vai para uma pasta vazia.")
     there = settings.model_copy(update={"carteira_home": folder})
     plan = _planned(settings, set_id, until, form)
@@ -76,7 +77,7 @@ def home(  # noqa: PLR0913 - what, to where
     mark.touch()
     if keys is not None:
         key_files.unpack(keys.read_bytes(), key, there)
-    restored = _whole(settings, key, folder, plan, intents)
+    restored = _whole(settings, key, folder, replace(plan, again=again), intents)
     mark.unlink()
     _tell(restored)
 
@@ -138,6 +139,7 @@ def stores(
     *,
     set_id: SetOption = None,
     intents: IntentsOption = Intents.ASK,
+    again: Annotated[bool, typer.Option("--again", help="Continua um que foi interrompido.")] = False,
     yes: YesOption = False,
 ) -> None:
     """Traz de volta documentos e base B, apaga de novo quem foi apagado, refaz a base C e confere tudo."""
@@ -146,7 +148,7 @@ def stores(
     plan = _planned(settings, set_id, None, CopyForm.PHYSICAL)
     _confirm([f"documentos: {settings.documents_url}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
     with bars() as tell:
-        restored = _finish(settings, key, plan, intents, tell)
+        restored = _finish(settings, key, replace(plan, again=again), intents, tell)
     _tell(restored)
 
 
@@ -190,6 +192,8 @@ class Plan:
     form: CopyForm
     journal: "ErasureJournal | None"
     """None: erasures after the backup are undone, in development alone."""
+    again: bool = False
+    """Whether it was begun before."""
 
 
 def _planned(settings: Settings, set_id: str | None, until: datetime | None, form: CopyForm) -> Plan:
@@ -284,7 +288,7 @@ async def _bring_back(
 
     async with open_database(config.settings.database()) as database:
         await finishing.bring_back_documents(config, database, restored, tell("documents"))
-    await finishing.bring_back_base_b(config, plan.manifest, key, restored)
+    await finishing.bring_back_base_b(config, plan.manifest, key, restored, again=plan.again)
 
 
 async def _follow_and_prove(config: "BackupConfig", plan: Plan, restored: "Restored") -> None:

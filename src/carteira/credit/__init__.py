@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from carteira.credit.aws import AwsAccess
 from carteira.credit.base_a import count_by_key
+from carteira.credit.base_b import FED_AT_ONCE
 from carteira.credit.base_c import BureauQuery, Movement
 from carteira.credit.export import ExportMismatch, MissingLibrary
 from carteira.credit.ingest import EventSource, SubjectEvent, followers
@@ -29,8 +30,8 @@ from carteira.credit.operations import (
     NotInProduction,
     export_items,
     export_people,
+    feeding,
     generate_people,
-    import_items,
     is_empty,
     rotate_keys,
     table_answers,
@@ -42,6 +43,7 @@ from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
 
 __all__ = [
+    "FED_AT_ONCE",
     "KMS",
     "AwsAccess",
     "BureauQuery",
@@ -61,9 +63,9 @@ __all__ = [
     "create_key_file",
     "export_items",
     "export_people",
+    "feeding",
     "followers",
     "generate_people",
-    "import_items",
     "is_empty",
     "module",
     "prepare_key",

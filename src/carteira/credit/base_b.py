@@ -6,7 +6,7 @@ kinds of item can join a person's partition. No CPF is in the table. Every write
 
 import asyncio
 import base64
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -311,22 +311,13 @@ class BaseB:
                 return
             more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    async def feed(self, items: AsyncIterable[Mapping[str, Any]]) -> int:
-        """Write items that are not there, or were changed last before these; return how many there were.
+    async def feed(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Write items that are not there, or were changed last before these, all at the same time.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
         """
-        fed = 0
-        batch: list[Mapping[str, Any]] = []
-        async for item in items:
-            batch.append(item)
-            if len(batch) == FED_AT_ONCE:
-                await all_of(self._feed(one) for one in batch)
-                batch.clear()
-            fed += 1
-        await all_of(self._feed(one) for one in batch)
-        return fed
+        await all_of(self._feed(item) for item in items)
 
     async def _feed(self, item: Mapping[str, Any]) -> None:
         with suppress(ClientError):  # the condition: a newer one is there

@@ -1,6 +1,7 @@
 """What an operator does with credit from the command line: rotate keys, verify the log, export, train, generate."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,16 @@ async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
             yield item
 
 
-async def import_items(config: CreditConfig, items: AsyncIterable[Mapping[str, Any]]) -> int:
-    """Write items of an export that are not there, or are older there; return how many were read.
+@asynccontextmanager
+async def feeding(
+    config: CreditConfig,
+) -> AsyncIterator[Callable[[Sequence[Mapping[str, Any]]], Coroutine[Any, Any, None]]]:
+    """Give what writes items of an export that are not there, or are older there: `FED_AT_ONCE` at once, at most.
 
-    Raises:
-        BaseBDown: DynamoDB does not answer. Run it again: what was written stays as it is.
+    It raises `BaseBDown` where DynamoDB does not answer. Fed again, an item that was written stays as it is.
     """
     async with Stores(config).aws_only() as stores:
-        return await stores.b.feed(items)
+        yield stores.b.feed
 
 
 async def is_empty(config: CreditConfig) -> bool:
