@@ -146,7 +146,8 @@ def stores(
     settings, key = settings_here(), load_key(identity)
     database_of(settings)
     plan = _planned(settings, set_id, None, CopyForm.PHYSICAL)
-    _confirm([f"documentos: {settings.documents_url}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
+    where = settings.documents_url or settings.carteira_home / "documents"
+    _confirm([f"documentos: {where}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
     with bars() as tell:
         restored = _finish(settings, key, replace(plan, again=again), intents, tell)
     _tell(restored)
