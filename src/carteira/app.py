@@ -23,6 +23,7 @@ from carteira import (
     ledger,
     notices,
     resellers,
+    sharing,
     transit,
     web,
     webhooks,
@@ -310,7 +311,8 @@ def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
             await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
-            app.state.database = Database(settings.database(), pool_size=settings.database_pool_size)
+            mark = str(await sharing.here(settings))
+            app.state.database = Database(settings.database(), pool_size=settings.database_pool_size, mark=mark)
             stack.push_async_callback(app.state.database.close)
             app.state.database_watch = await stack.enter_async_context(
                 watched(app.state.database, may_own=settings.may_own_tables)

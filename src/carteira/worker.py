@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 from uvicorn.supervisors import ChangeReload
 
+from carteira import sharing
 from carteira.app import backup_config, blueprints_of, modules_of, observers_of
 from carteira.backup.wal import Archiver
 from carteira.database_state import watched
@@ -55,7 +56,7 @@ async def run(settings: Settings) -> None:
     modules = modules_of(settings)
     garbage.collect_from_now_on()
     bound = bind(settings.worker_host, settings.worker_port)
-    database = Database(settings.database(), pool_size=4)
+    database = Database(settings.database(), pool_size=4, mark=str(await sharing.here(settings)))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""`docs/how-to/run-in-compose.md`, block after block in one shell: a purchase `00`, an upload, production with TLS."""
+"""`docs/how-to/run-in-compose.md`, block after block in one shell: a purchase `00`, an upload, production by TLS."""
 
 import re
 import shutil

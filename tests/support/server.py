@@ -68,7 +68,7 @@ def running_server(home: Path, *, workers: int = 2, **settings: object) -> Itera
     """Start a server, wait until it answers, and stop it as an operator would."""
     port = free_port()
     env = clean_environment(home, port=port, workers=workers, **settings)
-    server = Server(f"http://127.0.0.1:{port}", home, env, home / "server.log")
+    server = Server(f"http://{settings.get('host', '127.0.0.1')}:{port}", home, env, home / "server.log")
     try:
         wait_until_ready(server)
         yield server

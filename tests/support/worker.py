@@ -19,7 +19,8 @@ class Worker:
     def __init__(self, home: Path, **settings: object) -> None:
         self.port = free_port()
         self.log = home / "worker.log"
-        env = clean_environment(home, worker_port=self.port, environment="development", **settings)
+        env = clean_environment(home, **{"worker_port": self.port, "environment": "development", **settings})
+        self.host = settings.get("worker_host", "127.0.0.1")
         with self.log.open("ab") as out:
             self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
 
@@ -27,7 +28,7 @@ class Worker:
         """Ask it, if it listens already."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+            return httpx.get(f"http://{self.host}:{self.port}{path}", headers=headers)
         except httpx.TransportError:
             return None
 

@@ -50,7 +50,10 @@ def serve() -> None:
 
 
 def _refuse_faults(settings: Settings) -> None:
-    """Refuse to start, outside of development, with bad key files or with people whose password everybody knows.
+    """Refuse to start, outside of development, on what nobody should serve with.
+
+    That is bad key files, people whose password everybody knows, and other keys, secrets or places than those who serve
+    from the same database have.
 
     Raises:
         CommandFailed: it must not start.
@@ -61,26 +64,35 @@ def _refuse_faults(settings: Settings) -> None:
 
     if wrong := list(key_rings.faults(settings)):
         raise CommandFailed("; ".join(wrong))
-    if found := asyncio.run(_demo_people(settings)):
-        raise CommandFailed(f"há {found} pessoas de demonstração no banco de dados, de senha conhecida: {demo.REMOVE}")
+    people, differing = asyncio.run(_found(settings))
+    if people:
+        raise CommandFailed(f"há {people} pessoas de demonstração no banco de dados, de senha conhecida: {demo.REMOVE}")
+    if differing:
+        raise CommandFailed("; ".join(differing))
 
 
-async def _demo_people(settings: Settings) -> int:
-    """Count the demo people; a database that does not answer, or is not migrated, is told of by the server itself."""
+async def _found(settings: Settings) -> tuple[int, list[str]]:
+    """Count the demo people, and name what others use that this machine does not know.
+
+    A database that does not answer, or is not migrated, is told of by the server itself.
+    """
     from sqlalchemy.exc import DBAPIError
 
-    from carteira import demo
+    from carteira import demo, sharing
     from carteira.kit.db.engine import open_database
     from carteira.kit.db.errors import DatabaseDown, sqlstate_of
 
     try:
-        async with open_database(settings.database()) as database, database.transaction() as tx:
-            return await demo.found(tx)
+        async with open_database(settings.database()) as database:
+            async with database.transaction() as tx:
+                people = await demo.found(tx)
+            mine = await sharing.here(settings)
+            return people, list(sharing.differing(settings, mine, await sharing.others(database)))
     except DatabaseDown:
-        return 0
+        return 0, []
     except DBAPIError as error:
         if sqlstate_of(error) in _NOT_MIGRATED:
-            return 0
+            return 0, []
         raise
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-from carteira.doctor import backups, database, keys, machine, services
+from carteira.doctor import backups, database, keys, machine, machines, services
 from carteira.doctor.findings import Diagnosis, fail, ok, told
 from carteira.kit.db.engine import open_database
 from carteira.settings import Settings
@@ -31,6 +31,7 @@ async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
     looks: list[tuple[str, Callable[[], Awaitable[list[Diagnosis]]]]] = [
         (database.AREA, lambda: _look_at_database(settings)),
         (database.OWNER_AREA, lambda: asyncio.to_thread(database.look_as_owner, settings)),
+        (machines.AREA, lambda: machines.look(settings)),
         ("redis", lambda: _all(services.look_at_redis(settings))),
         ("armazenamento", lambda: _all(services.look_at_storage(settings))),
         (backups.AREA, lambda: _all(backups.look(settings))),

@@ -7,34 +7,31 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SecretsSettingsSource
 
 FOLDER = "SECRETS_FOLDER"
-"""Names the folder; it is no setting, since the settings are read from it."""
+"""Names the folders; it is no setting, since the settings are read from it."""
 
 
-def folder() -> Path | None:
-    """Return the folder of the files, if one is named.
+def folders() -> list[Path]:
+    """Return the folders of the files: those that are named, with a colon between.
 
     Raises:
-        NotADirectoryError: there is none.
+        NotADirectoryError: one is not there.
     """
-    named = os.environ.get(FOLDER)
-    if not named:
-        return None
-    path = Path(named)
-    if not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), named)
-    return path
+    named = [Path(name) for name in os.environ.get(FOLDER, "").split(os.pathsep) if name]
+    for path in named:
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    return named
 
 
 def source(settings: type[BaseSettings]) -> SecretsSettingsSource:
     """Return what reads them: a file has the name of its setting, in any case, and its value.
 
     Raises:
-        NotADirectoryError: the folder that is named is none.
+        NotADirectoryError: a folder that is named is none.
     """
-    return SecretsSettingsSource(settings, secrets_dir=folder())
+    return SecretsSettingsSource(settings, secrets_dir=[*folders()])
 
 
 def names() -> list[str]:
     """Return the names of the files; none where no folder is named."""
-    path = folder()
-    return [] if path is None else [file.name for file in path.iterdir() if file.is_file()]
+    return [file.name for path in folders() for file in path.iterdir() if file.is_file()]

@@ -10,7 +10,7 @@ import getpass
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 DEFAULT_PORT = 5432
 CONNECT_SECONDS = 5
 APPLICATION_NAME = "carteira"
+_NAME_BYTES = 63
 SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL's builds put it
 TLS_MODES = ("require", "verify-ca", "verify-full")
 
@@ -112,6 +113,13 @@ class DatabaseAddress:
         options.setdefault("application_name", named)
         options.setdefault("connect_timeout", str(CONNECT_SECONDS))
         return cls(hosts, options)
+
+    def marked(self, mark: str) -> "DatabaseAddress":
+        """Return the same address, whose `application_name` ends in a mark; PostgreSQL keeps 63 bytes of it."""
+        if not mark:
+            return self
+        name = self.options["application_name"].encode()[: _NAME_BYTES - len(mark) - 1].decode(errors="ignore")
+        return replace(self, options={**self.options, "application_name": f"{name} {mark}"})
 
     @property
     def conninfo(self) -> str:

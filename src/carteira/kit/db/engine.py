@@ -47,12 +47,17 @@ _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 class Database:
     """The pool of connections and the one place where transactions begin and end.
 
+    Args:
+        url: As libpq takes it.
+        pool_size: Connections at most, of each of two pools.
+        mark: What the connections' `application_name` ends in.
+
     Raises:
         AddressRefused: the URL is not one that every connection can honour.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.address = DatabaseAddress.parse(url)
+    def __init__(self, url: str, *, pool_size: int = 10, mark: str = "") -> None:
+        self.address = DatabaseAddress.parse(url).marked(mark)
         self.gate = Gate()
         self.wakes = Wakes()
         self.engine: AsyncEngine = create_async_engine(

@@ -1,0 +1,24 @@
+"""The other machines: what those who serve from the same database use, beside what this one does."""
+
+from carteira import sharing
+from carteira.doctor.findings import Diagnosis, Level, ok, told
+from carteira.kit.db.engine import open_database
+from carteira.settings import Settings
+
+AREA = "outras máquinas"
+
+
+async def look(settings: Settings) -> list[Diagnosis]:
+    """Compare; nothing where no database is set. Raises as `Database.transaction`."""
+    if settings.database_url is None:
+        return []
+    mine = await sharing.here(settings)
+    async with open_database(settings.database()) as database:
+        found = await sharing.others(database)
+    level: Level = "warn" if settings.environment == "development" else "fail"
+    if differing := [told(AREA, level, sentence) for sentence in sharing.differing(settings, mine, found)]:
+        return differing
+    addresses = sorted({other.address for other in found})
+    if not addresses:
+        return [ok(AREA, "ninguém mais serve deste banco de dados")]
+    return [ok(AREA, f"as mesmas chaves e lugares de quem serve ({', '.join(addresses)})")]

@@ -1,0 +1,177 @@
+"""What the machines of an installation share: keys, secrets, Redis and where documents lie.
+
+Each process that serves names, in `application_name` of its connections to PostgreSQL, marks of what it uses: of each
+key and place six hexadecimal digits of a hash. So whoever starts, and `carteira doctor`, sees what others use at that
+moment, whatever Redis and disk they have. Other than by their marks, keys are not told of.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from carteira import credit
+from carteira.key_rings import RINGS, rings_on
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import fetch
+from carteira.kit.outbound import redis
+from carteira.kit.security import tokens
+from carteira.kit.security.key_ring import KeyRing
+from carteira.settings import Settings
+
+_NAMES = ("tokens", "identity", "documents", "credit", "jwt", "redis", "storage")
+_DIGITS = 6
+_NONE = "-" * _DIGITS
+_MARKED = re.compile(rf" ([0-9a-f-]{{{_DIGITS * len(_NAMES)}}})$")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_OTHERS = """
+    SELECT DISTINCT application_name, coalesce(host(client_addr), 'local'),
+           extract(epoch FROM clock_timestamp() - backend_start)::float8
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a machine uses.
+
+    Attributes:
+        marks: By name, of what it uses itself: the active key, the secret that signs, the place.
+        known: By name, the marks that others may have: keys that wait or were retired are among them.
+        redis_up_seconds: For how long its Redis runs; what was said of it before may have been of its former run.
+    """
+
+    marks: Mapping[str, str]
+    known: Mapping[str, frozenset[str]]
+    redis_up_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Write the marks, as `application_name` holds them."""
+        return "".join(self.marks.get(name, _NONE) for name in _NAMES)
+
+
+@dataclass(frozen=True)
+class Other:
+    """A process that serves: where it asks PostgreSQL from, its marks, and for how long it is connected."""
+
+    address: str
+    marks: Mapping[str, str]
+    seconds: float
+
+
+async def here(settings: Settings) -> Shared:
+    """Look at what this machine uses; what cannot be read has no mark, and others tell of it."""
+    known: dict[str, list[str]] = {}
+    for ring in rings_on(settings):
+        path = ring.path(settings)
+        try:
+            known[ring.name] = [_mark(key) for key in _keys(ring.name, path)]
+        except (OSError, ValueError):  # `carteira keys check` says what is wrong with it
+            continue
+    known["jwt"] = [_mark(secret) for secret in settings.jwt_secrets]
+    if "documents" in settings.modules and (place := _place(settings)) is not None:
+        known["storage"] = [_mark(place)]
+    up_seconds = 0.0
+    if settings.redis_url is not None:
+        histories, up_seconds = await _redis(str(settings.redis_url))
+        known["redis"] = [_mark(history) for history in histories]
+    marks = {name: those[0] for name, those in known.items() if those}
+    return Shared(marks, {name: frozenset(those) for name, those in known.items() if those}, up_seconds)
+
+
+def _mark(what: str) -> str:
+    return sha256(b"carteira\0" + what.encode()).hexdigest()[:_DIGITS]
+
+
+def _keys(name: str, path: Path) -> list[str]:
+    """Name the keys of a ring's file, the one in use first. Raises as the ring's `look`."""
+    if name == "tokens":
+        beside = [*tokens.waiting_keys(path), *tokens.retired_keys(path)]
+        return [str(tokens.load_key(file).kid) for file in (path, *beside)]
+    if name == "credit":
+        file = credit.read_key_file(path)
+        names = sorted(file.keys, key=lambda one: one != file.active)
+        return [f"{one}:{file.keys[one].hex()}" for one in names]
+    active = RINGS[name].look(path).active
+    names = [key.id for key in KeyRing(path).keys()]  # noqa: SIM118 - a method, and no dictionary's
+    return sorted(names, key=lambda one: one != active)
+
+
+def _place(settings: Settings) -> str | None:
+    """Name where documents lie; a folder by its disk and this start of the machine, so that no other's is the same."""
+    url = settings.documents_url or (settings.carteira_home / "documents").as_uri()
+    if not url.startswith("file:"):
+        return f"{settings.aws_endpoint_url or ''} {url.rstrip('/')}"
+    folder = Path(unquote(urlsplit(url).path))
+    try:
+        found = folder.stat()
+        boot = _BOOT.read_text()
+    except OSError:  # it is made in a moment, or the system tells no start of its own
+        return None
+    return f"{boot} {found.st_dev} {found.st_ino}"
+
+
+async def _redis(url: str) -> tuple[list[str], float]:
+    """Return the histories of Redis's data, which a replica shares, and for how long it runs."""
+    client = redis.connect(url)
+    try:
+        told = await client.info("replication")
+        up = await client.info("server")
+    except redis.AWAY:
+        return [], 0.0
+    finally:
+        await client.aclose()
+    histories = [str(told[name]) for name in ("master_replid", "master_replid2") if told.get(name)]
+    return histories, float(up.get("uptime_in_seconds", 0))
+
+
+async def others(database: Database) -> list[Other]:
+    """Return the processes that serve from the same database now. Raises as `Database.transaction`."""
+    async with database.transaction() as tx:
+        rows = await fetch(tx, _OTHERS)
+    found = []
+    for name, address, seconds in rows:
+        if marked := _MARKED.search(str(name)):
+            parts = [marked[1][at : at + _DIGITS] for at in range(0, len(marked[1]), _DIGITS)]
+            marks = {what: mark for what, mark in zip(_NAMES, parts, strict=True) if mark != _NONE}
+            found.append(Other(str(address), marks, float(seconds)))
+    return found
+
+
+def differing(settings: Settings, mine: Shared, found: list[Other]) -> Iterator[str]:
+    """Name in Portuguese what others use that this machine does not know, each once."""
+    for name in _NAMES:
+        known = mine.known.get(name)
+        strangers = {
+            other.address
+            for other in found
+            if known and name in other.marks and other.marks[name] not in known and _counts(name, mine, other)
+        }
+        if strangers:
+            yield _sentence(settings, name, ", ".join(sorted(strangers)))
+
+
+def _counts(name: str, mine: Shared, other: Other) -> bool:
+    """Tell whether what was said of Redis was said while ours ran as it does now."""
+    return name != "redis" or other.seconds < mine.redis_up_seconds
+
+
+def _sentence(settings: Settings, name: str, where: str) -> str:
+    if name == "jwt":
+        return f"JWT_SECRET: quem serve de {where} assina com outro segredo: dê os mesmos a todas as máquinas"
+    if name == "redis":
+        return f"REDIS_URL: quem serve de {where} usa outro Redis: dê o mesmo a todas as máquinas"
+    if name == "storage":
+        return (
+            f"DOCUMENTS_URL: quem serve de {where} guarda documentos em outro lugar: com várias máquinas use s3://, o "
+            "mesmo em todas"
+        )
+    ring = RINGS[name]
+    path = ring.path(settings)
+    return (
+        f"{ring.setting}: quem serve de {where} usa uma chave que não está em {path}: copie {path.parent} da máquina "
+        "que tem a certa"
+    )
