@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -232,6 +232,9 @@ bench-overload: install-dev ## Three times what the authorizer can take, for a m
 
 bench-chain: install-dev ## What the hash chain costs the authorizer, and how fast it is verified
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.chain $(ARGS)
+
+bench-console: install-dev ## The console's list of a million decisions: each filter, and its next page (ARGS=--explain)
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.console $(ARGS)
 
 bench-cpu: install-dev ## Processor time of an authorization, here and in another checkout (ARGS="--against PATH")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.cpu $(ARGS)

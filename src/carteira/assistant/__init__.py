@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from carteira.assistant import desk
 from carteira.kit.module import Module
 
 if TYPE_CHECKING:
     from carteira.assistant.conversation import Assistant  # noqa: TC004 - a name for types alone; the rest loads late
 
-__all__ = ["Assistant", "module"]
+__all__ = ["Assistant", "desk", "module"]
 
 
 def module(  # noqa: PLR0913 - a setting each

@@ -62,6 +62,18 @@ async def listed(tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None
     return [_view(row) for row in await tx.scalars(query)]
 
 
+async def whole(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
+    """Give a ticket and who answered it.
+
+    Raises:
+        TicketNotFound: there is none.
+    """
+    row = await tx.get(ChatbotTicket, ticket_id)
+    if row is None:
+        raise TicketNotFound
+    return _view(row), row.answered_by
+
+
 async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Ticket:
     """Answer a ticket, once.
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits import employers
+from carteira.benefits import desk, employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
@@ -97,6 +97,7 @@ __all__ = [
     "decision_totals",
     "decisions",
     "decisions_of_person",
+    "desk",
     "module",
     "name_category",
     "own_decisions",

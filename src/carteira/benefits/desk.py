@@ -3,30 +3,87 @@
 Decisions are many: every filter is walked along an index, or looks at so many of the newest and no further.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select, text
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select, text
 from sqlalchemy.orm import aliased
 
-from carteira.benefits.accounts import persons, visible
-from carteira.benefits.authorizer.answers import Code
+from carteira.benefits import finding, operations, queries, topups
+from carteira.benefits.accounts import persons
+from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.rules import Decision
-from carteira.benefits.errors import TransactionNotFound
+from carteira.benefits.catalog import list_categories, list_merchants
+from carteira.benefits.employers import EmployerView
+from carteira.benefits.employers import listed as employers_of
+from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
+from carteira.benefits.invitations import invite
+from carteira.benefits.lifecycle import block, close, unblock
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn, Employer
+from carteira.benefits.schemas import (
+    AccountSearchIn,
+    BulkCreditPreviewOut,
+    ListedAccountOut,
+    MerchantOut,
+    SimulationOut,
+)
+from carteira.kit.db.reads import Query, Reads, rows
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
+from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.values.ids import first_uuid7
 from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import Desk
+from carteira.kit.web.csv_bodies import read_csv_body
+from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.pagination import Page, PageRequest
+
+__all__ = [
+    "AccountSearchIn",
+    "AskedPurchase",
+    "BlockReason",
+    "DecisionFilter",
+    "DecisionTotals",
+    "DecisionView",
+    "EmployerView",
+    "ListedAccountOut",
+    "LiveDecision",
+    "MerchantOut",
+    "ReturnView",
+    "WholeDecisionView",
+    "account",
+    "accounts",
+    "block",
+    "close",
+    "decision",
+    "decision_totals",
+    "decisions",
+    "employers_of",
+    "invite",
+    "list_categories",
+    "list_merchants",
+    "newest_decisions",
+    "preview_top_up",
+    "read_top_up",
+    "reason_name",
+    "refund",
+    "reverse",
+    "simulate",
+    "top_up",
+    "unblock",
+]
 
 WALKED = 20_000
 """How many decisions are looked at for what no index knows: a merchant's name, a category."""
+
+
+BlockReason = Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +157,17 @@ class WholeDecisionView:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedPurchase:
+    """A purchase that is only tried out; the amount in centavos."""
+
+    account: str
+    amount: int
+    mcc: str
+    merchant: str
+    fallback: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionTotals:
     """How the authorizer has answered lately: counts by code and reason, and since when."""
 
@@ -137,21 +205,20 @@ async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageR
 
     Raises:
         Forbidden: the claim is missing.
-        BenefitAccountNotFound: the account is another employer's, or there is none.
     """
     who.require("benefits:read")
-    rows = (await tx.scalars(await _query(tx, who, wanted, asked))).all()
-    page = asked.page(rows, lambda row: row.id)
+    found = (await tx.scalars(_query(who, wanted, asked))).all()
+    page = asked.page(found, lambda row: row.id)
     account_ids = {row.account_id for row in page.items if row.account_id is not None}
     await audit.record_looks(tx, "transactions_listed", await persons(tx, account_ids) if account_ids else ())
     return page.map(_view)
 
 
-async def _query(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
+def _query(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
     """Write the query: what an index knows first, and what none does within so many rows of that."""
     base = select(BenefitDecision)
     row: Any = BenefitDecision
-    for condition in await _indexed(tx, who, wanted, asked):
+    for condition in _indexed(who, wanted, asked):
         base = base.where(condition)
     order = BenefitDecision.id if wanted.oldest_first else BenefitDecision.id.desc()
     if wanted.merchant is not None or wanted.category is not None:
@@ -164,18 +231,19 @@ async def _query(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequ
     return base.order_by(row.id if wanted.oldest_first else row.id.desc()).limit(asked.limit + 1)
 
 
-async def _indexed(
-    tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]
-) -> list[ColumnElement[bool]]:
+def _indexed(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.account is not None:
-        conditions.append(BenefitDecision.account_id == (await visible(tx, wanted.account, who)).id)
+        named = select(BenefitAccount.id).where(BenefitAccount.reference == wanted.account)
+        if who.scopes is not None:
+            named = named.where(BenefitAccount.employer_id.in_(who.scopes))
+        conditions.append(BenefitDecision.account_id == named.scalar_subquery())
     elif who.scopes is not None:
         theirs = select(BenefitAccount.id).where(BenefitAccount.employer_id.in_(who.scopes))
         conditions.append(BenefitDecision.account_id.in_(theirs))
     if wanted.reference is not None:
-        named = select(BenefitReference.decision_id).where(BenefitReference.external_id == wanted.reference)
-        conditions.append(or_(BenefitDecision.id.in_(named), BenefitDecision.external_id == wanted.reference))
+        known = select(BenefitReference.decision_id).where(BenefitReference.external_id == wanted.reference)
+        conditions.append(BenefitDecision.id == known.scalar_subquery())
     if wanted.code is not None:
         conditions.append(BenefitDecision.code == wanted.code)
     if wanted.declined or (wanted.code is not None and wanted.code != Code.APPROVED.value):
@@ -223,6 +291,55 @@ async def decision(tx: Tx, who: Principal, decision_id: UUID) -> WholeDecisionVi
     return WholeDecisionView(_view(row), account.user_id, account.name, found[2], given_back)
 
 
+async def reverse(tx: Tx, desk: Desk, who: Principal, decision_id: UUID) -> bool:
+    """Give back all of a transaction; above the limit it waits for a second person. Tell whether it was done now.
+
+    Raises:
+        TransactionNotFound, TransactionNotApproved, AlreadyReturned, DailyCeilingReached.
+    """
+    order = operations.ReversalOrder(transaction_id=decision_id)
+    return not isinstance(await desk.carry_out(tx, operations.REVERSE, order, who), Answered)
+
+
+async def refund(tx: Tx, desk: Desk, who: Principal, decision_id: UUID, amount: int) -> bool:
+    """Give back a part of a transaction; above the limit it waits for a second person. Tell whether it was done now.
+
+    Raises:
+        TransactionNotFound, TransactionNotApproved, AlreadyReturned, DailyCeilingReached.
+    """
+    order = operations.RefundOrder(transaction_id=decision_id, amount=amount)
+    return not isinstance(await desk.carry_out(tx, operations.REFUND, order, who), Answered)
+
+
+async def simulate(tx: Tx, who: Principal, asked: "AskedPurchase") -> SimulationOut:
+    """Say what the authorizer would answer to a purchase, and why; nothing moves.
+
+    Raises:
+        BenefitAccountNotFound: there is no such account for who asks.
+    """
+    reais = f"{asked.amount // 100}.{asked.amount % 100:02d}"
+    fields = {"account": asked.account, "mcc": asked.mcc, "merchant": asked.merchant}
+    body = json.dumps(fields)[:-1] + f', "totalAmount": {reais}}}'
+    return await queries.simulate(tx, body.encode(), b"" if asked.fallback else b"fallback=false", who)
+
+
+_REASONS = {
+    Reason.INSUFFICIENT_FUNDS: "Faltou saldo",
+    Reason.UNKNOWN_ACCOUNT: "Conta que não existe",
+    Reason.ACCOUNT_BLOCKED: "Conta bloqueada",
+    Reason.TRANSACTION_ID_REUSED: "Identificador já usado",
+    Reason.INVALID_MCC: "MCC sem quatro números",
+    Reason.INVALID_AMOUNT: "Valor inválido",
+    Reason.INVALID_MERCHANT: "Estabelecimento inválido",
+    Reason.REVERSED_BEFORE: "Estornada antes de chegar",
+}
+
+
+def reason_name(reason: str) -> str:
+    """Name a reason as a list of reasons has room for."""
+    return _REASONS.get(Reason(reason), "Pedido que não pôde ser lido")
+
+
 _TOTALS = text("""
     WITH lately AS (
         SELECT code, reason, created_at FROM benefits_decisions WHERE id >= :since ORDER BY id DESC LIMIT :walked
@@ -235,11 +352,11 @@ async def decision_totals(tx: Tx, *, minutes: int) -> DecisionTotals:
     """Count the newest decisions of some minutes, of all employers; of so many that it costs little, however busy."""
     now = clock.now()
     since = now - timedelta(minutes=minutes)
-    rows = (await tx.execute(_TOTALS, {"since": first_uuid7(since.timestamp()), "walked": WALKED})).all()
+    counted = (await tx.execute(_TOTALS, {"since": first_uuid7(since.timestamp()), "walked": WALKED})).all()
     by_code: dict[str, int] = {}
     by_reason: dict[str, int] = {}
     passed: dict[datetime, list[int]] = {}
-    for code, reason, minute, count in rows:
+    for code, reason, minute, count in counted:
         by_code[code] = by_code.get(code, 0) + count
         if code != Code.APPROVED.value:
             by_reason[reason] = by_reason.get(reason, 0) + count
@@ -249,3 +366,88 @@ async def decision_totals(tx: Tx, *, minutes: int) -> DecisionTotals:
         since = max(since, min(passed))
     by_minute = [(minute, good, bad) for minute, (good, bad) in sorted(passed.items())]
     return DecisionTotals(since, total, by_code, by_reason, by_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDecision:
+    """A decision as it passes by: of whom it is cannot be told from it."""
+
+    id: UUID
+    employer_id: UUID | None
+    account: str
+    """The reference, masked."""
+    view: DecisionView
+
+
+_SHOWN_SIGNS = 3
+_NEWEST = Query(
+    select(BenefitDecision.__table__, BenefitAccount.employer_id)
+    .outerjoin(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+    .where(BenefitDecision.id > bindparam("since", type_=Uuid))
+    .order_by(BenefitDecision.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+
+
+async def newest_decisions(via: Reads, *, since: datetime, most: int) -> list[LiveDecision]:
+    """Give the newest decisions since an instant, the newest first, so many at most, in one trip."""
+    found = await rows(via, _NEWEST, since=first_uuid7(since.timestamp()), most=most)
+    return [
+        LiveDecision(row["id"], row["employer_id"], row["account"][:_SHOWN_SIGNS] + "•••", _view(_Named(row)))
+        for row in found
+    ]
+
+
+class _Named:
+    """A driver's row, read by attributes as a mapped one is."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a column
+        return self._row[name]
+
+
+async def accounts(tx: Tx, who: Principal, wanted: AccountSearchIn, asked: PageRequest[UUID]) -> Page[ListedAccountOut]:
+    """List the accounts that somebody reaches, oldest first; each person shown is looked at."""
+    who.require("benefits:read")
+    found = await finding.search(tx, who, wanted, limit=asked.limit + 1, after=asked.after)
+    page = asked.page(found, lambda pair: pair[0])
+    return page.map(lambda pair: pair[1])
+
+
+async def account(tx: Tx, who: Principal, reference: str) -> ListedAccountOut:
+    """Give one account with its balances; its person is looked at.
+
+    Raises:
+        BenefitAccountNotFound: there is none, or it is another employer's.
+    """
+    page = await accounts(tx, who, AccountSearchIn(account=reference), PageRequest(1))
+    if not page.items:
+        raise BenefitAccountNotFound
+    return page.items[0]
+
+
+async def read_top_up(text: str) -> BulkLines:
+    """Read a file of top-ups.
+
+    Raises:
+        InvalidInput: it is not CSV, its titles are not those expected, or it has too many lines.
+    """
+    return await read_csv_body(text.encode(), topups.CSV_COLUMNS, most=topups.MAX_BULK_LINES)
+
+
+async def preview_top_up(tx: Tx, who: Principal, lines: BulkLines) -> BulkCreditPreviewOut:
+    """Tell line by line what a bulk top-up would do; nothing moves."""
+    return await topups.preview_many(tx, lines, who.actor)
+
+
+async def top_up(tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, atomic: bool) -> bytes | None:
+    """Credit many accounts at once; above the limit the whole waits for a second person (None).
+
+    Raises:
+        BulkTopUpRejected: a line is wrong, and all or nothing was asked for.
+        DailyCeilingReached: it is more than what is left of the operator's day.
+    """
+    done = await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder.of(lines, atomic=atomic), who)
+    return done if isinstance(done, bytes) else None

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from carteira.credit import desk
 from carteira.credit.aws import AwsAccess
 from carteira.credit.base_a import count_by_key
 from carteira.credit.base_b import FED_AT_ONCE
@@ -61,6 +62,7 @@ __all__ = [
     "add_key",
     "count_by_key",
     "create_key_file",
+    "desk",
     "export_items",
     "export_people",
     "feeding",

@@ -27,6 +27,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
+from carteira.documents import desk
 from carteira.documents.errors import DocumentNotFound, FileMissing, LinkRefused, TooManyDocuments
 from carteira.documents.forms import FILE, Form
 from carteira.documents.intake import kept, take_form
@@ -97,6 +98,7 @@ __all__ = [
     "VersionView",
     "check_proof",
     "count_by_key",
+    "desk",
     "erase_person",
     "export_person",
     "folder_in",

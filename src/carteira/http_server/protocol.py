@@ -373,8 +373,12 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close now, or after the answer under way."""
+        """Close now, or after the answer under way; one that has no end (`request.state.endless`) ends here."""
         if self._in_lane:
             self._stopping = True
-        else:
-            super().shutdown()
+            return
+        super().shutdown()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete and cycle.scope.get("state", {}).get("endless"):
+            cycle.disconnected = True
+            cycle.message_event.set()

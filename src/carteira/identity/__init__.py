@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from carteira.identity import desk
 from carteira.identity.clients.service import kind_of, people_behind
 from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.contacts.points import ContactPoint
@@ -233,6 +234,7 @@ __all__ = [
     "confirm_by_password",
     "confirm_erasures",
     "consents_of",
+    "desk",
     "disable_authenticator",
     "end_social",
     "enrol_authenticator",

@@ -25,6 +25,7 @@ from carteira.kit.security.hash_chain import ChainVerification, Finding
 from carteira.ledger import chain, checks
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
 from carteira.ledger.chain import verify
+from carteira.ledger.checks import results as last_checks
 from carteira.ledger.errors import (
     AccountNotFound,
     EntryAlreadyReversed,
@@ -139,6 +140,7 @@ __all__ = [
     "hold",
     "incoming",
     "is_reversed",
+    "last_checks",
     "lines_beside",
     "lines_of_entry",
     "lock",

@@ -1,5 +1,6 @@
 """The ledger's proofs, run by the worker: each one's last result is kept, so that metrics and alerts go by it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -108,3 +109,8 @@ async def observe(tx: Tx) -> None:
     for block in head:
         chain_height.set(block.height)
         chain_sealed_at.set(block.sealed_at.timestamp())
+
+
+async def results(tx: Tx) -> Sequence[LedgerCheck]:
+    """Give the last result of each proof."""
+    return (await tx.scalars(select(LedgerCheck).order_by(LedgerCheck.check))).all()

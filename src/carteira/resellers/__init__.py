@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
+from carteira.resellers import desk
 from carteira.resellers.accumulated import accumulated as accumulated_cashback
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.cashback_service import ServiceConfig, connected
@@ -79,6 +80,7 @@ __all__ = [
     "credited",
     "decided_purchase",
     "delete_purchase",
+    "desk",
     "module",
     "own_month",
     "own_purchase",

@@ -25,6 +25,7 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
+from carteira.transit import desk
 from carteira.transit.errors import (
     BalanceRemains,
     CardCancelled,
@@ -88,6 +89,7 @@ __all__ = [
     "debit",
     "debt_total",
     "debts",
+    "desk",
     "erase_person",
     "export_person",
     "history",

@@ -33,6 +33,7 @@ __all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "draw_link_with", "module"
 def module() -> Module:
     """Hand the pages to the composition root."""
     from carteira import documents
+    from carteira.web.console.live import running
     from carteira.web.routers import ROUTERS, UPLOADS
 
     return Module(
@@ -40,6 +41,7 @@ def module() -> Module:
         routers=ROUTERS,
         body_limits={UPLOADS: documents.MAX_BODY_BYTES},
         time_limits={UPLOADS: documents.UPLOAD_SECONDS},
+        lifespan=running,
     )
 
 

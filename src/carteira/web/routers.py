@@ -4,7 +4,25 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from carteira.web import assets
-from carteira.web.console import authorizations, overview
+from carteira.web.console import (
+    accounts,
+    audit,
+    authorizations,
+    credit,
+    house,
+    live,
+    months,
+    overview,
+    pendings,
+    people,
+    purchases,
+    returns,
+    roles,
+    taps,
+    tickets,
+    topups,
+)
+from carteira.web.console import documents as document_reviews
 from carteira.web.public import front, proof, texts
 from carteira.web.wallet import (
     access,
@@ -55,7 +73,22 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents.router,
     proof.router,
     overview.router,
+    live.router,
+    returns.router,
     authorizations.router,
+    purchases.router,
+    months.router,
+    accounts.router,
+    topups.router,
+    credit.router,
+    roles.router,
+    people.router,
+    house.router,
+    document_reviews.router,
+    tickets.router,
+    taps.router,
+    pendings.router,
+    audit.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""

@@ -30,7 +30,16 @@ ROLES: Mapping[str, frozenset[str]] = {
     "aprovador": frozenset({"lists:export", "money:approve", "purchases:approve", "purchases:read"}),
     "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read"}),
     "auditor": frozenset(
-        {"audit:read", "benefits:read", "credit:audit", "ledger:read", "lists:export", "purchases:read", "users:read"}
+        {
+            "audit:read",
+            "benefits:read",
+            "credit:audit",
+            "house:read",
+            "ledger:read",
+            "lists:export",
+            "purchases:read",
+            "users:read",
+        }
     ),
 }
 """What each role brings as it ships, beside the citizen's (nothing) and the administrator's (every claim that is no

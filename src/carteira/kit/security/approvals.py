@@ -546,6 +546,20 @@ async def listed(  # noqa: PLR0913 - what may be asked for
     return (await tx.scalars(query.order_by(PendingOperation.id.desc()).limit(limit))).all()
 
 
+async def count_for(tx: Tx, seen: Seen) -> int:
+    """Count what waits and somebody may approve: of their kinds, within what they are bound to, and not their own."""
+    in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
+    mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
+    query = select(func.count()).where(
+        PendingOperation.status == PENDING,
+        PendingOperation.expires_at > clock.now(),
+        PendingOperation.kind.in_(seen.kinds),
+        in_scope,
+        ~mine,
+    )
+    return await tx.scalar(query) or 0
+
+
 async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime]]:
     """Give, for each kind of which some wait, how many do, and since when the oldest does."""
     query = (

@@ -80,3 +80,8 @@ async def observe(tx: Tx) -> None:
     height = await tx.scalar(select(AuditBlock.height).order_by(AuditBlock.height.desc()).limit(1))
     if height is not None:
         chain_height.set(height)
+
+
+async def last(tx: Tx) -> AuditCheck | None:
+    """Give the last result of verifying the chain; None: it was never verified."""
+    return await tx.scalar(select(AuditCheck))

@@ -326,15 +326,18 @@ class Public(Marker):
 class Acts(Marker):
     """Route kind: it does something by a claim. Its verb records exactly one of these actions, where it does it.
 
-    What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out.
+    What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out. A
+    route that does the same with each of several things records one for `each` that it did.
     """
 
-    def __init__(self, *actions: str) -> None:
+    def __init__(self, *actions: str, each: bool = False) -> None:
         self.actions = actions
+        self.each = each
 
     def fits(self, left: audit.Request) -> bool:
         """Tell whether a request that succeeded left what it has to."""
-        return audit.PROPOSED in left.acts or sum(action in self.actions for action in left.acts) == 1
+        done = sum(action in self.actions for action in left.acts)
+        return audit.PROPOSED in left.acts or done == 1 or (self.each and done > 1)
 
 
 class Looks:
@@ -383,9 +386,12 @@ def public(why: str) -> DependsMarker:
     return DependsMarker(Public(why))
 
 
-def acts(*actions: str) -> DependsMarker:
-    """Say that a route acts by claim, and which action its verb records (one of these, where there are several)."""
-    return DependsMarker(Acts(*actions))
+def acts(*actions: str, each: bool = False) -> DependsMarker:
+    """Say that a route acts by claim, and which action its verb records (one of these, where there are several).
+
+    With `each` it does the same with several things, and records as many.
+    """
+    return DependsMarker(Acts(*actions, each=each))
 
 
 def looks(action: str) -> DependsMarker:

@@ -111,11 +111,13 @@ class Edge:
         """Serve one request, and tell of it."""
         began = time.perf_counter()
         status = 0
+        head_seconds: float | None = None
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, head_seconds
             if message["type"] == "http.response.start":
                 status = message["status"]
+                head_seconds = time.perf_counter() - began
                 present = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -131,7 +133,7 @@ class Edge:
                 await self._answer(Request(scope), problem)(scope, receive, answer)
         finally:
             metrics.requests_under_way.dec()
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - began if head_seconds is None else head_seconds
             route = _route(scope)
             metrics.requests.add((scope["method"], route, str(status)), seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

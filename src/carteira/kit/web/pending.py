@@ -85,7 +85,8 @@ class WholePendingOperationOut(PendingOperationOut):
     )
 
 
-async def _shown(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
+async def shown_of(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
+    """Show operations with the names of who asked for them and who decided."""
     named = {found for row in rows for found in (_id_of(row.maker), row.checker_id) if found is not None}
     names = await desk.people.names_of(tx, named)
     return [PendingOperationOut(**_members(row, names)) for row in rows]
@@ -130,13 +131,13 @@ async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its
         tx, desk.seen_by(who), status=status, kind=kind, limit=asked.limit + 1, before=asked.after
     )
     page = asked.page(rows, lambda row: row.id)
-    return Page(items=await _shown(tx, desk, page.items), next_cursor=page.next_cursor)
+    return Page(items=await shown_of(tx, desk, page.items), next_cursor=page.next_cursor)
 
 
 OperationId = Annotated[UUID, Path(description="O `id` que o 202 respondeu")]
 
 
-async def _about(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
+async def about_of(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
     """Name whom an operation is about, so that its checker knows whom they decide on."""
     names = await desk.people.names_of(tx, row.gaining_users[:_NAMED])
     return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
@@ -144,7 +145,7 @@ async def _about(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
 
 async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
     """Write an operation as JSON; what it asks for and what came of it may be megabytes, and are JSON already."""
-    (shown,) = await _shown(tx, desk, [row])
+    (shown,) = await shown_of(tx, desk, [row])
     whole = shown.model_dump(mode="json") | {
         "about": about,
         "order": desk.shown(row),
@@ -163,7 +164,7 @@ async def get_pending(operation_id: OperationId, tx: ReadTxDep, who: Who, desk: 
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
     row = await desk.find(tx, who, operation_id)
     await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))
-    about = await _about(tx, desk, row) if desk.may_decide(who, row) else None
+    about = await about_of(tx, desk, row) if desk.may_decide(who, row) else None
     return Response(await _whole(tx, desk, row, about), media_type="application/json")
 
 

@@ -14,7 +14,7 @@ from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, answer_code, instant, mono, words
 from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Column, Filter, Table, TableAsked
+from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
 from carteira.web.formats import plain_money
 from carteira.web.page import SignedPage
 from carteira.web.routing import pages
@@ -35,12 +35,12 @@ TABLE: Table[benefits.DecisionView] = Table(
     HOME,
     "autorizações",
     (
-        Column("Hora", lambda row: instant(row.created_at), "nowrap"),
-        Column("Conta", lambda row: mono(row.account), "stack-end"),
-        Column("Estabelecimento", lambda row: words(row.merchant), "full"),
-        Column("MCC", lambda row: words(row.mcc)),
-        Column("Valor", lambda row: amount(row.amount), "end nowrap"),
-        Column("Resposta e motivo", lambda row: answer_code(row.code, _briefly(row)), "full"),
+        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Conta", lambda row: mono(row.account), "stack-end"),
+        TableColumn("Estabelecimento", lambda row: words(row.merchant), "full"),
+        TableColumn("MCC", lambda row: words(row.mcc)),
+        TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
+        TableColumn("Resposta e motivo", lambda row: answer_code(row.code, briefly(row)), "full"),
     ),
     key=lambda row: row.id,
     filters=(
@@ -58,7 +58,7 @@ TABLE: Table[benefits.DecisionView] = Table(
 )
 
 
-def _briefly(row: benefits.DecisionView) -> str:
+def briefly(row: benefits.DecisionView) -> str:
     """Say in a few words why, as a list has room for."""
     if row.short_by and row.category_tried:
         return f"{benefits.pocket_name(row.category_tried)}: faltaram {plain_money(row.short_by)}"
@@ -100,7 +100,7 @@ async def download_decisions(page: SignedPage) -> Response:
     return await TABLE.download(page, lambda tx, asked, limit: _read(page, tx, asked, limit))
 
 
-class Step(NamedTuple):
+class DecisionStep(NamedTuple):
     """A check in the order in which the authorizer makes it; `tone` is ok, bad, warn or empty."""
 
     tone: str
@@ -130,48 +130,56 @@ async def show_decision(decision_id: UUID, page: SignedPage) -> Response:
     )
 
 
-def steps_of(whole: benefits.WholeDecisionView) -> list[Step]:
+def steps_of(whole: benefits.WholeDecisionView) -> list[DecisionStep]:
     """Tell how a decision came about, check by check, ending in its code."""
     one = whole.decision
-    steps: list[Step] = []
+    steps: list[DecisionStep] = []
     if one.category_tried is None or one.amount is None:
-        steps.append(Step("bad", "x", "O pedido não passou das conferências", _sentence(one.explanation)))
+        steps.append(DecisionStep("bad", "x", "O pedido não passou das conferências", _sentence(one.explanation)))
         return [*steps, _ending(one)]
     owner = whole.employer or ""
-    steps.append(Step("ok", "check", f"A conta {one.account} existe e está ativa", owner))
+    steps.append(DecisionStep("ok", "check", f"A conta {one.account} existe e está ativa", owner))
     pocket = benefits.pocket_name(one.category_tried)
     if one.rule == "merchant":
-        steps.append(Step("ok", "check", f"O nome do estabelecimento é de {pocket}", "Vale mais que o MCC do pedido"))
+        steps.append(
+            DecisionStep("ok", "check", f"O nome do estabelecimento é de {pocket}", "Vale mais que o MCC do pedido")
+        )
     else:
-        steps.append(Step("", "chev", "Nenhuma regra para o nome", "Vale o MCC do pedido"))
+        steps.append(DecisionStep("", "chev", "Nenhuma regra para o nome", "Vale o MCC do pedido"))
         known = f"O MCC {one.mcc} é de {pocket}"
         steps.append(
-            Step("ok", "check", known if one.rule == "mcc" else f"O MCC {one.mcc} não é de nenhum saldo", pocket)
+            DecisionStep(
+                "ok", "check", known if one.rule == "mcc" else f"O MCC {one.mcc} não é de nenhum saldo", pocket
+            )
         )
     if one.short_by:
         had = plain_money(one.amount - one.short_by)
-        steps.append(Step("bad", "x", f"{pocket} tinha {had}", f"Faltaram {plain_money(one.short_by)}"))
+        steps.append(DecisionStep("bad", "x", f"{pocket} tinha {had}", f"Faltaram {plain_money(one.short_by)}"))
         steps.append(_fallback(one))
     elif one.category_used == one.category_tried:
-        steps.append(Step("ok", "check", f"{pocket} cobria {plain_money(one.amount)}", "O valor sai de um saldo só"))
+        steps.append(
+            DecisionStep("ok", "check", f"{pocket} cobria {plain_money(one.amount)}", "O valor sai de um saldo só")
+        )
     else:
-        steps += [Step("bad", "x", f"{pocket} não cobria o valor", "Um valor nunca é dividido"), _fallback(one)]
+        steps += [DecisionStep("bad", "x", f"{pocket} não cobria o valor", "Um valor nunca é dividido"), _fallback(one)]
     return [*steps, _ending(one)]
 
 
-def _fallback(one: benefits.DecisionView) -> Step:
+def _fallback(one: benefits.DecisionView) -> DecisionStep:
     if one.approved:
-        return Step("ok", "check", "O saldo livre cobriu", "O pedido permitia usá-lo")
+        return DecisionStep("ok", "check", "O saldo livre cobriu", "O pedido permitia usá-lo")
     if one.category_tried == "CASH":
-        return Step("", "block", "Não há outro saldo a tentar", "O saldo livre é o último")
+        return DecisionStep("", "block", "Não há outro saldo a tentar", "O saldo livre é o último")
     if one.fallback:
-        return Step("bad", "x", "O saldo livre também não cobria", "Foi tentado inteiro")
-    return Step("warn", "block", "O saldo livre não foi tentado", "O pedido veio com fallback=false")
+        return DecisionStep("bad", "x", "O saldo livre também não cobria", "Foi tentado inteiro")
+    return DecisionStep("warn", "block", "O saldo livre não foi tentado", "O pedido veio com fallback=false")
 
 
-def _ending(one: benefits.DecisionView) -> Step:
+def _ending(one: benefits.DecisionView) -> DecisionStep:
     did = f"{plain_money(one.amount or 0)} debitados" if one.approved else "Nada foi debitado"
-    return Step("ok" if one.approved else "bad", "check" if one.approved else "x", f"Respondemos {one.code}", did)
+    return DecisionStep(
+        "ok" if one.approved else "bad", "check" if one.approved else "x", f"Respondemos {one.code}", did
+    )
 
 
 def _sentence(explanation: str) -> str:

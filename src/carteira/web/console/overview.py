@@ -1,13 +1,19 @@
 """The panel: is money flowing, and does something wait for me. Each part by its claim; it shows nobody's data."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from fastapi import Response
 
-from carteira import benefits
+from carteira import assistant, benefits, documents, identity, ledger, resellers
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import approvals, audit_checks
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, reads
+from carteira.kit.web.approvals import Desk
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.screens import HOME, ConsoleNavigation, opens_console
 from carteira.web.page import SignedPage, WebPage
@@ -15,15 +21,53 @@ from carteira.web.routing import pages
 
 router = pages()
 _MINUTES = 15
+_WIDTH, _FLOOR, _TALLEST = 720, 160, 140
+_STALE = timedelta(hours=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How authorizations go, for the panel."""
+    """How authorizations go."""
 
     totals: benefits.DecisionTotals
     per_second: float
     approved_percent: float | None
+    bars: "list[MinuteBar]"
+    reasons: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteBar:
+    """A minute's bar: what passed below, what did not above it."""
+
+    at: datetime
+    passed: int
+    declined: int
+    x: int
+    width: int
+    passed_height: int
+    declined_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Something that waits for who looks."""
+
+    path: str
+    icon: str
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HouseProof:
+    """A proof that the house is well: what, how it stands, and since when."""
+
+    what: str
+    tone: str
+    icon: str
+    said: str
+    at: datetime | None = None
 
 
 async def _flow(page: WebPage) -> Flow | None:
@@ -32,7 +76,106 @@ async def _flow(page: WebPage) -> Flow | None:
     totals = await page.read(lambda tx: benefits.decision_totals(tx, minutes=_MINUTES))
     seconds = max(1.0, (clock.now() - totals.since).total_seconds())
     approved = totals.by_code.get("00", 0)
-    return Flow(totals, totals.total / seconds, 100 * approved / totals.total if totals.total else None)
+    reasons = sorted(totals.by_reason.items(), key=lambda pair: -pair[1])[:6]
+    return Flow(
+        totals,
+        totals.total / seconds,
+        100 * approved / totals.total if totals.total else None,
+        bars_of(totals.by_minute),
+        [(benefits.desk.reason_name(reason), count) for reason, count in reasons],
+    )
+
+
+def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
+    """Draw a bar for each minute, the largest as tall as there is room."""
+    if minutes:
+        counted = {at: (passed, declined) for at, passed, declined in minutes}
+        first, last = minutes[0][0], minutes[-1][0]
+        whole = [first + timedelta(minutes=more) for more in range(int((last - first).total_seconds() // 60) + 1)]
+        minutes = [(at, *counted.get(at, (0, 0))) for at in whole]
+    most = max((passed + declined for _, passed, declined in minutes), default=0) or 1
+    step = _WIDTH // max(_MINUTES + 1, len(minutes))
+    return [
+        MinuteBar(
+            at,
+            passed,
+            declined,
+            place * step + 2,
+            step - 4,
+            passed * _TALLEST // most,
+            declined * _TALLEST // most,
+        )
+        for place, (at, passed, declined) in enumerate(minutes)
+    ]
+
+
+async def _waits(page: WebPage) -> list[Todo]:
+    """List what waits for who looks, and nothing else."""
+    desk: Desk = page.request.app.state.desk
+
+    async def read(tx: Tx) -> list[Todo]:
+        found: list[Todo] = []
+        pending = await approvals.count_for(tx, desk.seen_by(page.who))
+        if pending:
+            found.append(_todo("/console/pendencias", "bell", pending, "pendência", "pendências", "à sua aprovação"))
+        if page.has("resellers") and page.holds("purchases:approve"):
+            count, oldest = await resellers.desk.waiting(tx)
+            if count:
+                detail = "" if oldest is None else f"a mais antiga é de {oldest:%d/%m/%Y}"
+                found.append(_todo("/console/compras", "check", count, "compra a decidir", "compras a decidir", detail))
+        if page.has("documents") and page.holds("documents:review"):
+            count = await documents.desk.count_waiting(tx, page.user_id)
+            if count:
+                found.append(
+                    _todo("/console/documentos", "doc", count, "documento a conferir", "documentos a conferir")
+                )
+        if page.has("assistant") and page.holds("assistant:read"):
+            count = await assistant.desk.count_open(tx)
+            if count:
+                found.append(
+                    _todo("/console/atendimentos", "chat", count, "atendimento aberto", "atendimentos abertos")
+                )
+        return found
+
+    return await page.read(read)
+
+
+def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str = "") -> Todo:  # noqa: PLR0913, PLR0917 - a line's parts
+    return Todo(path, icon, f"{count} {one if count == 1 else several}", detail)
+
+
+async def _health(page: WebPage) -> list[HouseProof]:
+    """Tell how the house's proofs stand, as far as somebody may see them."""
+
+    async def read(tx: Tx) -> list[HouseProof]:
+        found: list[HouseProof] = []
+        if page.holds("ledger:read"):
+            names = {"reconcile": "Saldos e lançamentos batem", "verify": "Corrente do livro-razão"}
+            checks = [check for check in await ledger.last_checks(tx) if check.check in names]
+            found += [_proof(names[check.check], check.checked_at, check.findings) for check in checks]
+        if page.holds("audit:read"):
+            last = await audit_checks.last(tx)
+            if last is not None:
+                found.append(_proof("Corrente da auditoria", last.checked_at, last.findings))
+        if page.holds("house:read"):
+            queue = await jobs.queue_state(tx)
+            said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"
+            found.append(
+                HouseProof("Trabalhos", "bad" if queue.failed else "ok", "alert" if queue.failed else "check", said)
+            )
+        if page.holds("audit:read"):
+            entered = await identity.desk.sign_ins(tx, since=clock.now() - timedelta(minutes=_MINUTES))
+            found.append(HouseProof("Entradas", "ok", "user", f"{entered} em {_MINUTES} minutos"))
+        return found
+
+    return await page.read(read)
+
+
+def _proof(what: str, at: datetime, findings: int) -> HouseProof:
+    if findings:
+        return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at)
+    stale = at < clock.now() - _STALE
+    return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", "sem diferenças", at)
 
 
 @router.get(HOME, dependencies=[reads("totals and counts of the whole house, nobody's data")])
@@ -44,8 +187,16 @@ async def show_panel(page: SignedPage) -> Response:
     first = console.first_path(page.who)
     if first != HOME:
         return page.go(first)
-    (flow,) = await asyncio.gather(_flow(page))
-    return page.show("console/panel.html", flow=flow, now=clock.now(), minutes=_MINUTES)
+    flow, waits, health = await asyncio.gather(_flow(page), _waits(page), _health(page))
+    return page.show(
+        "console/panel.html",
+        flow=flow,
+        waits=[todo for todo in waits if console.at(todo.path) is not None],
+        health=health,
+        now=clock.now(),
+        minutes=_MINUTES,
+        floor=_FLOOR,
+    )
 
 
 def insist_on_staff(who: Principal) -> None:

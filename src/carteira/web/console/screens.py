@@ -45,7 +45,46 @@ GROUPS = (
         "Operação",
         (
             Screen(HOME, "pulse", "Painel"),
+            Screen("/console/pendencias", "bell", "Pendências"),
             Screen("/console/autorizacoes", "card", "Autorizações", "benefits:read", "benefits"),
+            Screen("/console/simulador", "bolt", "Simulador", "benefits:read", "benefits"),
+            Screen("/console/pessoas", "users", "Pessoas", "users:read"),
+        ),
+    ),
+    ScreenGroup(
+        "Benefícios",
+        (
+            Screen("/console/contas", "coins", "Contas", "benefits:read", "benefits"),
+            Screen("/console/recargas", "up", "Recarga em lote", "benefits:write", "benefits"),
+            Screen("/console/empresas", "users", "Empresas", "benefits:read", "benefits"),
+            Screen("/console/estabelecimentos", "store", "Estabelecimentos", "benefits:write", "benefits"),
+        ),
+    ),
+    ScreenGroup(
+        "Revendas",
+        (
+            Screen("/console/compras", "check", "Compras", "purchases:read", "resellers"),
+            Screen("/console/meses", "cal", "Meses e cashback", "purchases:read", "resellers"),
+        ),
+    ),
+    ScreenGroup("Crédito", (Screen("/console/credito", "scale", "Consulta", "credit:a:read", "credit"),)),
+    ScreenGroup(
+        "Cidade",
+        (
+            Screen("/console/documentos", "doc", "Documentos", "documents:review", "documents"),
+            Screen("/console/viagens", "bus", "Viagens a decidir", "transit:review", "transit"),
+            Screen("/console/atendimentos", "chat", "Atendimentos", "assistant:read", "assistant"),
+            Screen("/console/perguntas", "book", "Perguntas sem resposta", "assistant:read", "assistant"),
+        ),
+    ),
+    ScreenGroup(
+        "Sistema",
+        (
+            Screen("/console/auditoria", "shield", "Auditoria", "audit:read"),
+            Screen("/console/papeis", "key", "Papéis e permissões", "users:write"),
+            Screen("/console/clientes", "hook", "Clientes", "clients:read"),
+            Screen("/console/trabalhos", "refresh", "Trabalhos", "house:read"),
+            Screen("/console/configuracao", "gear", "Configuração", "house:read"),
         ),
     ),
 )

@@ -48,6 +48,8 @@ class Filter:
     pattern: str = r"[^\x00-\x1f\x7f]*"
     wrong: str = "Confira este filtro."
     grows: bool = False
+    otherwise: str = "Qualquer"
+    """What a choice that was left empty means."""
 
     def fault(self, text: str) -> str:
         """Tell what is wrong with what was typed; empty: nothing."""
@@ -73,7 +75,7 @@ def _is_day(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
+class TableColumn(Generic[T]):
     """A column; `place` says where its cells stand on a phone (`full`, `end`, `stack-end` …)."""
 
     name: str
@@ -166,7 +168,7 @@ class Table(Generic[T]):
 
     path: str
     name: str
-    columns: tuple[Column[T], ...]
+    columns: tuple[TableColumn[T], ...]
     key: Callable[[T], object] = str
     filters: tuple[Filter, ...] = ()
     sorts: tuple[tuple[str, str], ...] = ()
@@ -272,7 +274,7 @@ class DrawnRow:
     """A row as the template draws it."""
 
     key: str
-    cells: list[tuple[Column[Any], Cell]]
+    cells: list[tuple[TableColumn[Any], Cell]]
     href: str
     name: str
     """What tells it from others, for who does not see the table."""

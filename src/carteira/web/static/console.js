@@ -82,3 +82,82 @@ if (bar) {
   window.addEventListener("pageshow", tell);
   tell();
 }
+
+// Rows that arrive: only at the beginning of the list, without filters. They are texts, whatever a shop calls itself.
+const live = document.querySelector("[data-live]");
+const body = document.querySelector("[data-rows] tbody");
+if (live && body) {
+  const state = live.querySelector("[data-state]");
+  const button = live.querySelector("button");
+  let source = null;
+  let last = 0;
+  const say = (text, kind) => {
+    state.textContent = text;
+    live.querySelector(".pulse").className = `pulse ${kind}`;
+    button.textContent = source ? "Pausar" : "Continuar";
+  };
+  const cellOf = (text, kind, label) => {
+    const cell = document.createElement("td");
+    cell.setAttribute("role", "cell");
+    if (kind) cell.className = kind;
+    cell.dataset.label = label;
+    cell.append(text);
+    return cell;
+  };
+  const labels = [...document.querySelectorAll("[data-rows] th")].map((head) => head.textContent);
+  const places = ["nowrap", "stack-end", "full", "", "end nowrap"];
+  const add = (row) => {
+    if (body.querySelector(`a[href="${CSS.escape(live.dataset.root + row.href)}"]`)) return;
+    const line = document.createElement("tr");
+    line.setAttribute("role", "row");
+    line.className = "is-new";
+    row.cells.forEach((text, place) => {
+      if (place) { line.append(cellOf(text, places[place], labels[place])); return; }
+      const link = document.createElement("a");
+      link.href = live.dataset.root + row.href;
+      link.setAttribute("hx-get", link.href);
+      link.setAttribute("hx-target", "#painel");
+      link.textContent = text;
+      line.append(cellOf(link, places[0], labels[0]));
+    });
+    const code = document.createElement("span");
+    code.className = `code-badge code-badge--${row.code}`;
+    code.textContent = row.code;
+    const why = cellOf(code, "full", labels[5]);
+    why.append(` ${row.why}`);
+    line.append(why);
+    body.prepend(line);
+    window.htmx?.process(line);
+    while (body.rows.length > 50) body.lastElementChild.remove();
+  };
+  const stop = (text) => { source?.close(); source = null; say(text, "pulse--still"); };
+  const start = () => {
+    source = new EventSource(live.dataset.live);
+    last = Date.now();
+    say("Conectando", "pulse--still");
+    const alive = () => { last = Date.now(); say("Ao vivo", "pulse--ok"); };
+    source.addEventListener("abriu", alive);
+    source.addEventListener("vivo", alive);
+    source.addEventListener("decisoes", (event) => { alive(); for (const row of JSON.parse(event.data)) add(row); });
+    source.addEventListener("pausa", () => stop("Pausado: a lista não muda até você continuar"));
+    source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) stop("Parado"); });
+  };
+  setInterval(() => {
+    const quiet = Math.round((Date.now() - last) / 1000);
+    if (source && quiet > 15) say(`Parado há ${quiet} s`, "pulse--bad");
+  }, 5000);
+  live.hidden = false;
+  button.addEventListener("click", () => (source ? stop("Pausado") : start()));
+  window.addEventListener("pagehide", () => { source?.close(); source = null; });
+  start();
+}
+
+// A file is read here and put into the field beside it; without this script its lines are pasted.
+for (const box of document.querySelectorAll("[data-reads]")) {
+  const field = document.getElementById(box.dataset.reads);
+  box.hidden = false;
+  box.querySelector("input").addEventListener("change", async (event) => {
+    const [file] = event.target.files;
+    if (file) field.value = await file.text();
+  });
+}

@@ -1,0 +1,121 @@
+"""`make bench-console`: the console's list of decisions over a million of them: each filter, and its next page.
+
+It is the verb that is measured, on the pool that pages read by: milliseconds of the server, and trips. `--explain`
+prints each plan.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+
+from benchmarks.stage import stage
+from carteira import benefits
+from carteira.benefits import desk
+from carteira.kit.db.engine import open_database
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import BY_ID, PageRequest
+
+ROUNDS = 15
+PAGE = 50
+_DECISIONS = """
+INSERT INTO benefits_decisions (id, external_id, account_id, account, amount, mcc, merchant, fallback, code, reason,
+                                category_tried, category_used, rule, short_by, created_at)
+SELECT uuidv7(make_interval(secs => -number * 2)), 'nsu-' || number, account.id, account.reference,
+       1000 + number %% 9000, '5811', 'LOJA ' || number %% 5000 || ' SAO PAULO BR', true,
+       CASE WHEN number %% 50 = 0 THEN '51' ELSE '00' END,
+       CASE WHEN number %% 50 = 0 THEN 'insufficient_funds' ELSE 'approved' END,
+       'MEAL', CASE WHEN number %% 50 = 0 THEN NULL ELSE 'MEAL' END, 'mcc',
+       CASE WHEN number %% 50 = 0 THEN 100 END, now() - make_interval(secs => number * 2)
+FROM generate_series(1, %(decisions)s) AS number
+JOIN (SELECT id, reference, row_number() OVER () AS place FROM benefits_accounts) account
+     ON account.place = 1 + number %% (SELECT count(*) FROM benefits_accounts)
+"""
+_REFUSED = """
+UPDATE benefits_decisions SET code = '07', reason = 'account_blocked', short_by = NULL
+WHERE code = '51' AND amount % 7 = 0
+"""
+
+
+def _fill(url: str, decisions: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # the rows are made up: no trigger has a say
+        connection.execute(_DECISIONS, {"decisions": decisions})
+        connection.execute(_REFUSED)
+        connection.execute("VACUUM ANALYZE benefits_decisions")
+
+
+def _asked() -> dict[str, desk.DecisionFilter]:
+    now = clock.now()
+    return {
+        "everything": desk.DecisionFilter(),
+        "oldest first": desk.DecisionFilter(oldest_first=True),
+        "declined": desk.DecisionFilter(declined=True),
+        "51": desk.DecisionFilter(code="51"),
+        "07": desk.DecisionFilter(code="07"),
+        "an account": desk.DecisionFilter(account="b7"),
+        "the processor's id": desk.DecisionFilter(reference="nsu-777777"),
+        "a merchant": desk.DecisionFilter(merchant="loja 4999 "),
+        "a merchant that there is not": desk.DecisionFilter(merchant="nenhuma"),
+        "days": desk.DecisionFilter(since=now.replace(hour=0), until=now),
+        "declined at a merchant": desk.DecisionFilter(declined=True, merchant="loja 50"),
+    }
+
+
+async def _measure(url: str, *, explain: bool) -> Table:
+    table = Table(title="1 page of 50, ms", box=None)
+    for title in ("filter", "first", "next", "slowest", "rows"):
+        table.add_column(title, justify="left" if title == "filter" else "right")
+    who = Principal(uuid4(), frozenset({"benefits:read"}))
+    async with open_database(url, pool_size=2) as database:
+        for name, wanted in _asked().items():
+            after: UUID | None = None
+            taken: list[list[float]] = []
+            rows = 0
+            for _ in range(2):
+                times = []
+                for _ in range(ROUNDS):
+                    async with database.reading() as tx:
+                        began = time.perf_counter()
+                        page = await benefits.decisions(tx, who, wanted, PageRequest(PAGE, after))
+                        times.append((time.perf_counter() - began) * 1000)
+                taken.append(times)
+                rows = max(rows, len(page.items))
+                after = None if page.next_cursor is None else BY_ID.read(page.next_cursor)
+                if after is None:
+                    break
+            shown = [f"{statistics.median(times):.1f}" for times in taken] + ["–"]
+            table.add_row(name, shown[0], shown[1], f"{max(map(max, taken)):.1f}", str(rows))
+            if explain:
+                async with database.reading() as tx:
+                    query = desk._query(who, wanted, PageRequest(PAGE))  # noqa: SLF001 - its plan is the point
+                    dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # the library's own gap
+                    sql = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+                    plan = await tx.execute(text(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {sql}".replace(":", r"\:")))
+                    Console().print(f"\n{name}\n" + "\n".join(str(line) for (line,) in plan), highlight=False)
+    return table
+
+
+def main() -> None:
+    """Fill a database of its own, measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--decisions", type=int, default=1_000_000)
+    parser.add_argument("--explain", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home, stage(Path(home), 1_000, wal_segments=64) as endpoints:
+        _fill(endpoints.superuser_url, asked.decisions)
+        Console().print(asyncio.run(_measure(endpoints.owner_url, explain=asked.explain)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the console asks of documents: those that wait for a review, one of them, and the decision on it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from carteira.documents import links, reviews
+from carteira.documents.models import Document
+from carteira.documents.service import DocumentState, DocumentView
+from carteira.documents.vault import Vault
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import Page, PageRequest
+
+__all__ = ["DocumentState", "count_waiting", "decide", "decided_by", "file_link", "look", "queue"]
+
+
+async def count_waiting(tx: Tx, operator: UUID) -> int:
+    """Count the documents with a file that nobody has reviewed, but the operator's own."""
+    query = select(func.count()).where(
+        Document.state == DocumentState.DECLARED.value, Document.version > 0, Document.user_id != operator
+    )
+    return await tx.scalar(query) or 0
+
+
+async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest[UUID]) -> Page[DocumentView]:
+    """List the documents of a state, oldest first, but the operator's own; each person shown is looked at."""
+    rows: Sequence[DocumentView] = await reviews.queue(tx, who.user_id, state, limit=asked.limit + 1, after=asked.after)
+    page = asked.page(rows, lambda row: row.id)
+    await audit.record_looks(tx, "document_listed", [row.user_id for row in page.items])
+    return page
+
+
+async def look(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple[DocumentView, str | None]:
+    """Give another person's document with its holder's name, to who reviews it.
+
+    Raises:
+        DocumentNotFound, OwnDocument.
+    """
+    document = await reviews.look(tx, who.user_id, document_id)
+    await audit.record_looks(tx, "document_read", [document.user_id])
+    return document, await vault.holder_name(tx, document.user_id)
+
+
+async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> str:
+    """Give the path of a link that downloads the newest file, good for five minutes.
+
+    Raises:
+        DocumentNotFound, OwnDocument, FileMissing.
+    """
+    owner_id, version_id = await reviews.file_to_review(tx, who.user_id, document_id)
+    await audit.record_looks(tx, "document_file_read", [owner_id])
+    token, _ = links.sign_file(vault.ring, who, (owner_id, document_id, version_id))
+    return f"/documents/{document_id}/file?token={token}"
+
+
+async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:
+    """Tell who decided on a document as it is now; None: nobody."""
+    return await tx.scalar(select(Document.decided_by).where(Document.id == document_id))
+
+
+async def decide(  # noqa: PLR0913 - a decision's parts
+    tx: Tx, who: Principal, document_id: UUID, *, state: DocumentState, decision: str, seen_at: datetime
+) -> DocumentView:
+    """Decide on a document as it was seen.
+
+    Raises:
+        DocumentNotFound, OwnDocument, DocumentChanged, FileMissing, AlreadyDecided.
+    """
+    return await reviews.decide(tx, who.user_id, document_id, state=state, decision=decision, seen_at=seen_at)

@@ -1,0 +1,137 @@
+"""What the console asks of identity: people, their standing, roles and clients, by the verbs of the API."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from carteira.identity.clients.service import (
+    ClientView,
+    CredentialView,
+    NewCredential,
+    add_credential,
+    client,
+    list_clients,
+    revoke_client,
+    revoke_credential,
+)
+from carteira.identity.proof import by_operator as cpf_proof
+from carteira.identity.proof.schemas import CpfProofIn, Paper
+from carteira.identity.proof.service import withdraw as withdraw_proof
+from carteira.identity.roles.service import (
+    BY_NUMBER,
+    ClaimView,
+    NumberKey,
+    WholeRoleView,
+    add_role,
+    delete_role,
+    give_role,
+    list_claims,
+    list_roles,
+    rename_role,
+    set_claims_of_role,
+    whole,
+)
+from carteira.identity.runtime import Runtime
+from carteira.identity.sessions.service import sign_out_everywhere
+from carteira.identity.signin.factor_reset import propose as propose_factor_reset
+from carteira.identity.trail.queries import Asked as AuditAsked
+from carteira.identity.trail.queries import AuditView
+from carteira.identity.trail.queries import listed as audit_listed
+from carteira.identity.users import queries
+from carteira.identity.users.queries import Filters, PersonView
+from carteira.identity.users.service import may_see_cpf
+from carteira.identity.users.suspension import Reason as SuspensionReason
+from carteira.identity.users.suspension import suspend, unsuspend
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.security.audit import AuditRecord
+from carteira.kit.values.ids import first_uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import Desk
+from carteira.kit.web.pagination import Page, PageRequest
+
+__all__ = [
+    "BY_NUMBER",
+    "AuditAsked",
+    "AuditView",
+    "ClaimView",
+    "ClientView",
+    "CpfProofIn",
+    "CredentialView",
+    "Filters",
+    "NewCredential",
+    "NumberKey",
+    "Paper",
+    "SuspensionReason",
+    "WholeRoleView",
+    "add_credential",
+    "add_role",
+    "audit_listed",
+    "client",
+    "delete_role",
+    "give_role",
+    "list_claims",
+    "list_clients",
+    "list_roles",
+    "look_at",
+    "may_see_cpf",
+    "propose_factor_reset",
+    "prove_cpf",
+    "rename_role",
+    "revoke_client",
+    "revoke_credential",
+    "search_people",
+    "set_claims_of_role",
+    "sign_ins",
+    "sign_out_everywhere",
+    "suspend",
+    "unsuspend",
+    "whole",
+    "withdraw_proof",
+]
+
+
+async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page[PersonView]:
+    """List people as `GET /users` does; each of them is looked at.
+
+    Raises:
+        UnknownFilter: there is no such role or claim.
+    """
+    wanted = await queries.wanted(tx, asked)
+    found = page.page(await queries.search(tx, wanted, limit=page.limit + 1, after=page.after), lambda row: row.id)
+    await audit.record_looks(tx, "user_listed", [item.id for item in found.items])
+    return found
+
+
+async def sign_ins(tx: Tx, *, since: datetime) -> int:
+    """Count the sign-ins since an instant."""
+    query = select(func.count()).where(
+        AuditRecord.action == "sign_in",
+        AuditRecord.id > first_uuid7(since.timestamp()),
+    )
+    return await tx.scalar(query) or 0
+
+
+async def look_at(tx: Tx, user_id: UUID) -> PersonView:
+    """Give a person to an operator, who looks at them.
+
+    Raises:
+        UserNotFound: there is none.
+    """
+    view = await queries.person(tx, user_id)
+    await audit.record_looks(tx, "user_read", [user_id])
+    return view
+
+
+async def prove_cpf(  # noqa: PLR0913, PLR0917 - what the route of the API is given
+    tx: Tx, runtime: Runtime, desk: Desk, who: Principal, user_id: UUID, seen: CpfProofIn
+) -> object:
+    """Write down that an operator saw a person and their paper; where the CPF leaves another account, it may wait.
+
+    Raises:
+        OwnCpfProof, CpfDisputed, UserNotFound, CpfDiffers, CpfTaken.
+    """
+    what = cpf_proof.operation(runtime.cpf_followers, two_to_move=not runtime.config.development)
+    order = cpf_proof.CpfProofOrder(user_id=user_id, cpf=seen.cpf, paper=seen.paper)
+    return await cpf_proof.carry_out(tx, desk, what, order, who)

@@ -1,0 +1,295 @@
+"""Benefit accounts of employers: found by what no address holds, blocked, closed, invited."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import Response
+
+from carteira import benefits
+from carteira.kit.db.session import Tx
+from carteira.kit.values.cpf import InvalidCpf, parse_cpf
+from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import Cell, badge, instant, mono, words
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.formats import plain_money
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+HOME, EMPLOYERS = "/console/contas", "/console/empresas"
+READS, WRITES = "benefits:read", "benefits:write"
+_STATES = (("active", "Ativas"), ("blocked", "Bloqueadas"), ("closed", "Encerradas"))
+_REASONS = (
+    ("lost_or_stolen", "Cartão perdido ou roubado"),
+    ("suspected_fraud", "Suspeita de fraude"),
+    ("holder_asked", "O titular pediu"),
+    ("court_order", "Ordem judicial"),
+)
+
+
+def _state(row: benefits.desk.ListedAccountOut) -> Cell:
+    if row.state == "active":
+        return badge("Ativa", "ok", "check")
+    return badge("Bloqueada", "warn", "lock") if row.state == "blocked" else badge("Encerrada", "", "block")
+
+
+def _balances(row: benefits.desk.ListedAccountOut) -> Cell:
+    held = [f"{benefits.pocket_name(name)} {plain_money(amount)}" for name, amount in row.balances.items() if amount]
+    return words(" · ".join(held) or "sem saldo")
+
+
+TABLE: Table[benefits.desk.ListedAccountOut] = Table(
+    HOME,
+    "contas",
+    (
+        TableColumn("Conta", lambda row: mono(row.account)),
+        TableColumn("Nome", lambda row: words(row.name), "full"),
+        TableColumn("CPF", lambda row: words(row.cpf), "nowrap"),
+        TableColumn("Saldos", _balances, "full"),
+        TableColumn("Dono", lambda row: badge("Ligada", "ok", "check") if row.user_id else badge("Sem dono", "warn")),
+        TableColumn("Situação", _state, "stack-end"),
+        TableColumn("Aberta", lambda row: instant(row.created_at), "nowrap"),
+    ),
+    key=lambda row: row.account,
+    filters=(
+        Filter("cpf", "CPF inteiro", grows=True),
+        Filter("conta", "Conta", pattern=r"[A-Za-z0-9._:-]{1,64}", wrong="Letras, números e . _ : -"),
+        Filter("situacao", "Situação", "choice", _STATES),
+    ),
+    opens=lambda row: f"{HOME}/{row.account}",
+    exports=False,
+    empty=("Nenhuma conta", "Uma conta aparece aqui quando o RH a abre."),
+)
+
+
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.ListedAccountOut]:
+    cpf = asked.get("cpf")
+    state: Any = asked.get("situacao")
+    wanted = benefits.desk.AccountSearchIn(cpf=parse_cpf(cpf) if cpf else None, account=asked.get("conta"), state=state)
+    return await benefits.desk.accounts(tx, page.who, wanted, asked.page_request(BY_ID, limit))
+
+
+@router.get(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
+async def show_accounts(page: SignedPage) -> Response:
+    """List accounts; what they are looked for by never stands in an address."""
+    return await TABLE.answer(
+        page, partial(_read, page), asked=TableAsked({}, private=True), template="console/accounts.html"
+    )
+
+
+@router.post(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
+async def search(page: SignedPage) -> Response:
+    """List the accounts that a form looks for."""
+    asked = await TABLE.asked_by_form(page)
+    try:
+        parse_cpf(asked.get("cpf") or "52998224725")
+    except InvalidCpf as error:
+        asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
+    return await TABLE.answer(page, partial(_read, page), asked=asked, template="console/accounts.html")
+
+
+async def _one(page: WebPage, account: str) -> benefits.desk.ListedAccountOut:
+    return await page.read(lambda tx: benefits.desk.account(tx, page.who, account))
+
+
+@router.get(HOME + "/{account}", dependencies=[claims(READS), looks("benefit_accounts_listed")])
+async def show_account(account: str, page: SignedPage) -> Response:
+    """Show one account: balances, whose it is, and what may be done."""
+    one = await _one(page, account)
+    return page.show("console/account.html", home=HOME, one=one, state=_state(one), pocket_name=benefits.pocket_name)
+
+
+def _named(one: benefits.desk.ListedAccountOut, act: str) -> dict[str, Any]:
+    return {"path": f"{HOME}/{one.account}/{act}", "back": f"{HOME}/{one.account}"}
+
+
+def _blocking(one: benefits.desk.ListedAccountOut) -> Confirmation:
+    return Confirmation(
+        title=f"Bloquear a conta {one.account}?",
+        says=("As compras param agora. O saldo fica, e o que chega continua chegando. Demissão não é motivo.",),
+        way_back="“Reativar”, na página da conta.",
+        button="Bloquear",
+        danger=True,
+        fields=(ActField("reason", "Motivo", "choice", choices=_REASONS),),
+        **_named(one, "bloquear"),
+    )
+
+
+def _unblocking(one: benefits.desk.ListedAccountOut) -> Confirmation:
+    return Confirmation(
+        title=f"Reativar a conta {one.account}?",
+        says=("As compras voltam a passar agora.",),
+        way_back="A conta pode ser bloqueada de novo.",
+        button="Reativar",
+        **_named(one, "reativar"),
+    )
+
+
+def _closing(one: benefits.desk.ListedAccountOut) -> Confirmation:
+    return Confirmation(
+        title=f"Encerrar a conta {one.account}?",
+        says=("Nada mais se credita a ela. Só uma conta sem saldo se encerra: o saldo é do trabalhador.",),
+        way_back="“Reativar”, na página da conta.",
+        button="Encerrar",
+        danger=True,
+        **_named(one, "encerrar"),
+    )
+
+
+def _inviting(one: benefits.desk.ListedAccountOut) -> Confirmation:
+    return Confirmation(
+        title=f"Convidar o titular da conta {one.account}?",
+        says=("Um convite vai ao contato cadastrado e vale 7 dias. Um convite anterior deixa de valer.",),
+        way_back="Um convite que ninguém usa vence sozinho.",
+        button="Mandar o convite",
+        **_named(one, "convidar"),
+    )
+
+
+class BlockForm(FormBody):
+    """Why purchases from an account stop."""
+
+    reason: benefits.desk.BlockReason
+
+
+@router.get(HOME + "/{account}/bloquear", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
+async def ask_block(account: str, page: SignedPage) -> Response:
+    """Say what blocking does."""
+    return ask(page, _blocking(await _one(page, account)))
+
+
+@router.post(HOME + "/{account}/bloquear", dependencies=[claims(READS, WRITES), acts("benefit_account_blocked")])
+async def block(account: str, page: SignedPage) -> Response:
+    """Stop purchases from an account."""
+    form = await page.form(BlockForm)
+    one = await _one(page, account)
+    if form.value is None:
+        return ask_again(page, _blocking(one), form)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.desk.block(tx, account, form.value.reason, page.who.actor)
+    except REFUSALS as error:
+        return ask_again(page, _blocking(one), form, error)
+    return page.go(f"{HOME}/{account}", "Conta bloqueada.")
+
+
+@router.get(HOME + "/{account}/reativar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
+async def ask_unblock(account: str, page: SignedPage) -> Response:
+    """Say what reactivating does."""
+    return ask(page, _unblocking(await _one(page, account)))
+
+
+@router.post(HOME + "/{account}/reativar", dependencies=[claims(READS, WRITES), acts("benefit_account_unblocked")])
+async def unblock(account: str, page: SignedPage) -> Response:
+    """Let an account be used again."""
+    form = await page.form(FormBody)
+    one = await _one(page, account)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.desk.unblock(tx, account, page.who.actor)
+    except REFUSALS as error:
+        return ask_again(page, _unblocking(one), form, error)
+    return page.go(f"{HOME}/{account}", "Conta reativada.")
+
+
+@router.get(HOME + "/{account}/encerrar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
+async def ask_close(account: str, page: SignedPage) -> Response:
+    """Say what closing does."""
+    return ask(page, _closing(await _one(page, account)))
+
+
+@router.post(HOME + "/{account}/encerrar", dependencies=[claims(READS, WRITES), acts("benefit_account_closed")])
+async def close(account: str, page: SignedPage) -> Response:
+    """Close an account without money."""
+    form = await page.form(FormBody)
+    one = await _one(page, account)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.desk.close(tx, account, page.who.actor)
+    except REFUSALS as error:
+        return ask_again(page, _closing(one), form, error)
+    return page.go(f"{HOME}/{account}", "Conta encerrada.")
+
+
+@router.get(HOME + "/{account}/convidar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
+async def ask_invitation(account: str, page: SignedPage) -> Response:
+    """Say what inviting does."""
+    return ask(page, _inviting(await _one(page, account)))
+
+
+@router.post(HOME + "/{account}/convidar", dependencies=[claims(READS, WRITES), acts("benefit_invited")])
+async def invite(account: str, page: SignedPage) -> Response:
+    """Have an invitation sent to the recorded contact."""
+    form = await page.form(FormBody)
+    one = await _one(page, account)
+    try:
+        await benefits.desk.invite(page.identity, account, page.who.actor)
+    except REFUSALS as error:
+        return ask_again(page, _inviting(one), form, error)
+    return page.go(f"{HOME}/{account}", "Convite a caminho.")
+
+
+EMPLOYER_TABLE: Table[benefits.desk.EmployerView] = Table(
+    EMPLOYERS,
+    "empresas",
+    (
+        TableColumn("Empresa", lambda row: words(row.name), "full"),
+        TableColumn("CNPJ", lambda row: mono(row.cnpj)),
+        TableColumn("Depósito", lambda row: badge("Antes de creditar", "info") if row.prefunded else words("depois")),
+        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+    ),
+    key=lambda row: row.id,
+    exports=False,
+    empty=("Nenhuma empresa", "Quem administra empresas cria a primeira pela API."),
+)
+
+
+async def _read_employers(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.EmployerView]:
+    place = asked.page_request(BY_ID, limit)
+    rows = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
+    return place.page(rows, lambda row: row.id)
+
+
+@router.get(EMPLOYERS, dependencies=[claims(READS), reads("employers, which are no people")])
+async def show_employers(page: SignedPage) -> Response:
+    """List the employers that somebody reaches."""
+    return await EMPLOYER_TABLE.answer(page, partial(_read_employers, page), template="console/employers.html")
+
+
+MERCHANTS = "/console/estabelecimentos"
+_NOBODYS = reads("the catalog is nobody's")
+
+MERCHANT_TABLE: Table[benefits.desk.MerchantOut] = Table(
+    MERCHANTS,
+    "estabelecimentos",
+    (
+        TableColumn("Nome", lambda row: words(row.name), "full"),
+        TableColumn("MCC que vale", lambda row: mono(row.mcc)),
+    ),
+    key=lambda row: row.name,
+    filters=(Filter("nome", "Parte do nome", grows=True),),
+    exports=False,
+    empty=("Nenhuma regra por nome", "Sem regra, vale o MCC que a rede manda."),
+)
+
+
+async def _read_merchants(tx: Tx, asked: TableAsked, limit: int) -> Listed[benefits.desk.MerchantOut]:  # noqa: ARG001 - they are few
+    part = (asked.get("nome") or "").casefold()
+    return Listed([row for row in await benefits.desk.list_merchants(tx) if part in row.name.casefold()])
+
+
+@router.get(MERCHANTS, dependencies=[claims(WRITES), _NOBODYS])
+async def show_merchants(page: SignedPage) -> Response:
+    """List merchants whose name overrides the MCC, and which MCCs are of which category."""
+    categories = await page.read(benefits.desk.list_categories)
+    return await MERCHANT_TABLE.answer(
+        page,
+        _read_merchants,
+        template="console/merchants.html",
+        categories=categories,
+        pocket_name=benefits.pocket_name,
+        may_change=page.who.scopes is None,
+    )

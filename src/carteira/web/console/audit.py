@@ -1,0 +1,95 @@
+"""The audit: who did and saw what, found by what it is asked; and whether its chain holds."""
+
+from datetime import datetime, time, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+
+from carteira import identity
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit, audit_checks
+from carteira.kit.values.clock import SAO_PAULO
+from carteira.kit.values.days import read_day
+from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.cells import Cell, badge, instant, mono, short_id, words
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.page import SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages()
+HOME = "/console/auditoria"
+CLAIM = "audit:read"
+_ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+_WRONG_ID = "Cole o id inteiro. Um CPF nunca vai no endereço."
+
+
+def _details(row: identity.desk.AuditView) -> Cell:
+    told = ", ".join(f"{name}: {value}" for name, value in row.details.items())
+    return words(told)
+
+
+TABLE: Table[identity.desk.AuditView] = Table(
+    HOME,
+    "registros",
+    (
+        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("O quê", lambda row: mono(row.action)),
+        TableColumn("Tipo", lambda row: badge("Consulta", "info", "eye") if row.look else badge("Ato"), "stack-end"),
+        TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind or "", row.actor_role or "")),
+        TableColumn("De quem", lambda row: short_id(row.subject_id, _about(row))),
+        TableColumn("Pedido", lambda row: mono((row.request_id or "")[-12:])),
+        TableColumn("Detalhes", _details, "full"),
+    ),
+    key=lambda row: row.id,
+    filters=(
+        Filter("acao", "Ato ou consulta", pattern=r"[a-z_.]{1,64}", wrong="Escreva como na lista.", grows=True),
+        Filter("quem", "Quem (id)", pattern=_ID, wrong=_WRONG_ID),
+        Filter("de_quem", "De quem (id)", pattern=_ID, wrong=_WRONG_ID),
+        Filter("de", "De", "day"),
+        Filter("ate", "Até", "day"),
+    ),
+)
+
+
+def _about(row: identity.desk.AuditView) -> str:
+    return f"{HOME}?de_quem={row.subject_id}" if row.subject_id else ""
+
+
+def _begins(text: str | None, later: timedelta = timedelta()) -> datetime | None:
+    return None if text is None else datetime.combine(read_day(text) + later, time(), SAO_PAULO)
+
+
+def _id(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
+async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.AuditView]:
+    wanted = identity.desk.AuditAsked(
+        _id(asked.get("quem")),
+        _id(asked.get("de_quem")),
+        asked.get("acao"),
+        _begins(asked.get("de")),
+        _begins(asked.get("ate"), timedelta(days=1)),
+    )
+    place = asked.page_request(BY_ID, limit)
+    rows = await identity.desk.audit_listed(tx, wanted, limit=limit + 1, before=place.after)
+    page = place.page(rows, lambda row: row.id)
+    await audit.record_looks(tx, "audit_read", [wanted.subject, *(row.subject_id for row in page.items)])
+    return page
+
+
+@router.get(HOME, dependencies=[claims(CLAIM), looks("audit_read")])
+async def show_audit(page: SignedPage) -> Response:
+    """List rows of the audit, with the last verification of its chain above them."""
+    check: Any = await page.read(audit_checks.last)
+    return await TABLE.answer(page, partial(_read, page), template="console/audit.html", check=check)
+
+
+@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
+async def download_audit(page: SignedPage) -> Response:
+    """Download them as CSV."""
+    return await TABLE.download(page, partial(_read, page))

@@ -1,0 +1,63 @@
+"""The credit desk: what for comes first, the CPF is sent by a form, and no address holds it."""
+
+from fastapi import Response
+
+from carteira import credit
+from carteira.kit.security import audit
+from carteira.kit.values.cpf import Cpf, mask_cpf
+from carteira.kit.web.access import claims, looks, reads
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage
+from carteira.web.routing import pages
+
+router = pages("credit")
+HOME = "/console/credito"
+CLAIMS = ("credit:a:read", "credit:b:read", "credit:c:read")
+_PAGE = "console/credit.html"
+PURPOSES = (
+    ("credit_analysis", "Análise de crédito"),
+    ("credit_protection", "Proteção do crédito"),
+    ("fraud_prevention", "Prevenção a fraude"),
+    ("collection", "Cobrança"),
+    ("customer_request", "Pedido da pessoa"),
+    ("legal_obligation", "Obrigação legal"),
+    ("audit", "Auditoria"),
+)
+
+
+class LookForm(FormBody):
+    """Whose credit is looked at, and what for."""
+
+    cpf: Cpf
+    purpose: credit.desk.Purpose
+
+
+@router.get(HOME, dependencies=[claims(*CLAIMS), reads("a form, and nobody yet")])
+async def show_desk(page: SignedPage) -> Response:
+    """Ask what for, and whose."""
+    return page.show(_PAGE, seen=None, purposes=PURPOSES, purpose="", masked="")
+
+
+@router.post(HOME, dependencies=[claims(*CLAIMS), looks("credit_profile_read")])
+async def look(page: SignedPage) -> Response:
+    """Show the three bases and the score with its reasons; what is down is said."""
+    form = await page.form(LookForm)
+    if form.value is None:
+        audit.nothing_done()
+        return page.show(_PAGE, status=422, form=form, seen=None, purposes=PURPOSES, purpose="", masked="")
+    asked, state = form.value, page.request.app.state
+    try:
+        seen = await credit.desk.look(
+            state.credit, page.database, state.audit_trail, page.who, asked.cpf, asked.purpose
+        )
+    except REFUSALS as error:
+        audit.nothing_done()
+        return page.again(_PAGE, form, error, seen=None, purposes=PURPOSES, purpose="", masked="")
+    return page.show(
+        _PAGE,
+        form=form,
+        seen=seen,
+        purposes=PURPOSES,
+        purpose=dict(PURPOSES)[asked.purpose],
+        masked=mask_cpf(asked.cpf),
+    )

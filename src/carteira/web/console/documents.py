@@ -1,0 +1,177 @@
+"""Documents that wait for a review: what was declared beside the file, and the decision, made once."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import Field
+
+from carteira import documents, identity
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import acts, claims, looks
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.kit.web.problems import problem_of
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import Cell, badge, count, instant, words
+from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("documents")
+HOME = "/console/documentos"
+CLAIM = "documents:review"
+_STATES = (("reviewed", "Conferidos"), ("refused", "Recusados"))
+
+
+def _state(row: documents.DocumentView) -> Cell:
+    if row.state is documents.DocumentState.REVIEWED:
+        return badge("Conferido", "ok", "check")
+    if row.state is documents.DocumentState.REFUSED:
+        return badge("Recusado", "bad", "x")
+    return badge("Espera", "warn", "clock")
+
+
+TABLE: Table[documents.DocumentView] = Table(
+    HOME,
+    "documentos",
+    (
+        TableColumn("Enviado", lambda row: instant(row.uploaded_at), "nowrap"),
+        TableColumn("Documento", lambda row: words(row.document_type.value), "full"),
+        TableColumn("Envios", lambda row: count(row.version), "end"),
+        TableColumn("Situação", _state, "stack-end"),
+    ),
+    key=lambda row: row.id,
+    filters=(Filter("situacao", "Situação", "choice", _STATES, otherwise="Esperam"),),
+    opens=lambda row: f"{HOME}/{row.id}",
+    panel=True,
+    empty=("Nada a conferir", "Um documento aparece aqui quando alguém manda o arquivo."),
+    exports=False,
+)
+
+
+def _vault(request: Request) -> documents.Vault:
+    found: documents.Vault = request.app.state.documents
+    return found
+
+
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[documents.DocumentView]:
+    state = documents.DocumentState(asked.get("situacao") or "declared")
+    return await documents.desk.queue(tx, page.who, state, asked.page_request(BY_ID, limit))
+
+
+@router.get(HOME, dependencies=[claims(CLAIM), looks("document_listed")])
+async def show_documents(page: SignedPage) -> Response:
+    """List the documents that wait, the longest first."""
+    return await TABLE.answer(page, partial(_read, page), template="console/documents.html")
+
+
+async def _one(page: WebPage, document_id: UUID) -> tuple[documents.DocumentView, str | None]:
+    return await page.read(lambda tx: documents.desk.look(tx, _vault(page.request), page.who, document_id))
+
+
+@router.get(HOME + "/{document_id}", dependencies=[claims(CLAIM), looks("document_read")])
+async def show_document(document_id: UUID, page: SignedPage) -> Response:
+    """Show what was declared; the file is a click away."""
+    document, holder = await _one(page, document_id)
+    return page.show(
+        "console/document.html", block="panel", home=HOME, document=document, holder=holder, state=_state(document)
+    )
+
+
+@router.get(HOME + "/{document_id}/arquivo", dependencies=[claims(CLAIM), looks("document_file_read")])
+async def open_file(document_id: UUID, page: SignedPage) -> Response:
+    """Lead to the file by a link of five minutes."""
+    path = await page.read(lambda tx: documents.desk.file_link(tx, _vault(page.request), page.who, document_id))
+    return RedirectResponse(page.renderer.config.root_path + path, 303, {"Cache-Control": "no-store"})
+
+
+class DecisionForm(FormBody):
+    """A decision on a document as it was seen."""
+
+    words: Annotated[str, Field(min_length=3, max_length=500)]
+    seen_at: datetime
+
+
+def _review(document: documents.DocumentView, *, good: bool) -> Confirmation:
+    return Confirmation(
+        title="Dar este documento por conferido?" if good else "Recusar este documento?",
+        says=(
+            ("As provas dele passam a dizer “Conferido”, com a data de hoje.",)
+            if good
+            else ("A pessoa lê o motivo e recebe um e-mail. O documento continua guardado.",)
+        ),
+        way_back="Um documento conferido pode ser recusado depois, e um recusado, conferido.",
+        button="Dar por conferido" if good else "Recusar",
+        path=f"{HOME}/{document.id}/{'conferir' if good else 'recusar'}",
+        back=f"{HOME}/{document.id}",
+        danger=not good,
+        facts=(("Documento", document.document_type.value), ("Número", document.document_number)),
+        fields=(ActField("words", "O que você comparou" if good else "Motivo, que a pessoa lê", "long"),),
+        hidden=(("seen_at", document.updated_at.isoformat()),),
+    )
+
+
+async def _ask(page: WebPage, document_id: UUID, *, good: bool) -> Response:
+    document, _ = await _one(page, document_id)
+    return ask(page, _review(document, good=good))
+
+
+async def _decide(page: WebPage, document_id: UUID, *, good: bool) -> Response:
+    form = await page.form(DecisionForm)
+    document, _ = await _one(page, document_id)
+    if form.value is None:
+        return ask_again(page, _review(document, good=good), form)
+    try:
+        async with page.database.transaction() as tx:
+            await documents.desk.decide(
+                tx,
+                page.who,
+                document_id,
+                state=documents.DocumentState.REVIEWED if good else documents.DocumentState.REFUSED,
+                decision=form.value.words,
+                seen_at=form.value.seen_at,
+            )
+    except REFUSALS as error:
+        told = await _who_decided(page, document_id)
+        again = form.saying(f"{told} {problem_of(error).detail}") if told else form
+        return ask_again(page, _review(document, good=good), again, None if told else error)
+    return page.go(HOME, "Documento conferido." if good else "Documento recusado.")
+
+
+async def _who_decided(page: WebPage, document_id: UUID) -> str:
+    """Tell who has decided on a document in the meantime; empty: nobody has."""
+
+    async def read(tx: Tx) -> str:
+        decided_by = await documents.desk.decided_by(tx, document_id)
+        name = "" if decided_by is None else (await identity.names(tx, [decided_by])).get(decided_by, "")
+        return f"{name} decidiu este documento." if name else ""
+
+    return await page.read(read)
+
+
+@router.get(HOME + "/{document_id}/conferir", dependencies=[claims(CLAIM), looks("document_read")])
+async def ask_review(document_id: UUID, page: SignedPage) -> Response:
+    """Say what a review does."""
+    return await _ask(page, document_id, good=True)
+
+
+@router.post(HOME + "/{document_id}/conferir", dependencies=[claims(CLAIM), acts("document_reviewed")])
+async def review(document_id: UUID, page: SignedPage) -> Response:
+    """Take a document for reviewed; where it changed or somebody was quicker, say so."""
+    return await _decide(page, document_id, good=True)
+
+
+@router.get(HOME + "/{document_id}/recusar", dependencies=[claims(CLAIM), looks("document_read")])
+async def ask_refusal(document_id: UUID, page: SignedPage) -> Response:
+    """Say what refusing does."""
+    return await _ask(page, document_id, good=False)
+
+
+@router.post(HOME + "/{document_id}/recusar", dependencies=[claims(CLAIM), acts("document_refused")])
+async def refuse(document_id: UUID, page: SignedPage) -> Response:
+    """Refuse a document; where it changed or somebody was quicker, say so."""
+    return await _decide(page, document_id, good=False)

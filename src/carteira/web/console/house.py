@@ -1,0 +1,147 @@
+"""The house: jobs that were given up, and the settings in force."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Response
+from pydantic import SecretStr
+
+from carteira.kit.db import jobs
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.web.access import acts, claims, reads
+from carteira.kit.web.problems import NotFound
+from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.web.console.cells import badge, count, instant, mono
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage
+from carteira.web.routing import pages
+
+router = pages()
+JOBS, SETTINGS = "/console/trabalhos", "/console/configuracao"
+READS, WRITES = "house:read", "house:write"
+_NOBODYS = reads("jobs by their names, nobody's data")
+_SECRET = ("secret", "token", "password", "key", "url")
+"""Settings whose names hold one of these are told only as set or not: an address may hold a password."""
+
+JOB_TABLE: Table[jobs.FailedJob] = Table(
+    JOBS,
+    "trabalhos abandonados",
+    (
+        TableColumn("Número", lambda row: count(row.id)),
+        TableColumn("Trabalho", lambda row: mono(row.task)),
+        TableColumn("Tentativas", lambda row: count(row.attempts), "end"),
+        TableColumn("Abandonado", lambda row: instant(row.failed_at), "nowrap"),
+    ),
+    key=lambda row: row.id,
+    opens=lambda row: f"{JOBS}/{row.id}/repetir",
+    empty=("Nenhum trabalho abandonado", "O que falhar vezes demais fica aqui até alguém decidir."),
+    exports=False,
+)
+
+
+async def _read_jobs(tx: Tx, asked: TableAsked, limit: int) -> Listed[jobs.FailedJob]:  # noqa: ARG001 - they are few
+    return Listed(await jobs.failed(tx))
+
+
+@router.get(JOBS, dependencies=[claims(READS), _NOBODYS])
+async def show_jobs(page: SignedPage) -> Response:
+    """List the jobs that were given up, with how the queue stands."""
+    state = await page.read(jobs.queue_state)
+    return await JOB_TABLE.answer(page, _read_jobs, template="console/jobs.html", state=state)
+
+
+def _retrying(number: int) -> Confirmation:
+    return Confirmation(
+        title=f"Repetir o trabalho {number}?",
+        says=("Ele volta à fila e é feito em instantes. O que já tinha feito não é feito duas vezes.",),
+        way_back="Se falhar de novo vezes demais, volta para esta lista.",
+        button="Repetir",
+        path=f"{JOBS}/{number}/repetir",
+        back=JOBS,
+    )
+
+
+@router.get(JOBS + "/{number}/repetir", dependencies=[claims(READS, WRITES), _NOBODYS])
+async def ask_retry(number: int, page: SignedPage) -> Response:
+    """Say what doing a job again means."""
+    return ask(page, _retrying(number))
+
+
+@router.post(JOBS + "/{number}/repetir", dependencies=[claims(READS, WRITES), acts("job_retried")])
+async def retry(number: int, page: SignedPage) -> Response:
+    """Put a job back into the queue."""
+    form = await page.form(FormBody)
+    try:
+        async with page.database.transaction() as tx:
+            if not await jobs.retry(tx, number):
+                raise NotFound("Este trabalho não está mais na lista: alguém já decidiu.")
+            await audit.record(tx, "job_retried", job=number)
+    except REFUSALS as error:
+        return ask_again(page, _retrying(number), form, error)
+    return page.go(JOBS, f"Trabalho {number} de volta à fila.")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInForce:
+    """A setting as this process was started with it."""
+
+    name: str
+    value: str
+    is_default: bool
+
+
+SETTING_TABLE: Table[SettingInForce] = Table(
+    SETTINGS,
+    "configuração",
+    (
+        TableColumn("Variável", lambda row: mono(row.name)),
+        TableColumn("Valor", lambda row: mono(row.value), "full"),
+        TableColumn(
+            "De onde", lambda row: badge("Padrão") if row.is_default else badge("Definida", "info"), "stack-end"
+        ),
+    ),
+    key=lambda row: row.name,
+    filters=(
+        Filter("nome", "Parte do nome", pattern=r"[A-Za-z_]{1,60}", wrong="Letras e _", grows=True),
+        Filter("origem", "De onde", "choice", (("definida", "Definidas"), ("padrao", "Padrão"))),
+    ),
+    exports=False,
+)
+
+
+def settings_in_force(settings: Any) -> list[SettingInForce]:  # noqa: ANN401 - the composition root's own, by name
+    """List the settings by name; what may hold a secret is told as set or not."""
+    return [
+        SettingInForce(name.upper(), _told(name, getattr(settings, name)), name not in settings.model_fields_set)
+        for name in sorted(type(settings).model_fields)
+    ]
+
+
+def _told(name: str, value: object) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, SecretStr) or any(part in name for part in _SECRET):
+        return "••••"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(sorted(map(str, value))) if isinstance(value, frozenset) else str(value)
+
+
+@router.get(SETTINGS, dependencies=[claims(READS), reads("settings, nobody's data; secrets are not told")])
+async def show_settings(page: SignedPage) -> Response:
+    """List the settings that this server was started with."""
+    everything = settings_in_force(page.request.app.state.settings)
+
+    async def read(_tx: Tx, asked: TableAsked, _limit: int) -> Listed[SettingInForce]:
+        part, origin = (asked.get("nome") or "").upper(), asked.get("origem")
+        return Listed(
+            [
+                one
+                for one in everything
+                if part in one.name and (origin is None or (origin == "padrao") == one.is_default)
+            ]
+        )
+
+    return await SETTING_TABLE.answer(page, read, template="console/settings.html")

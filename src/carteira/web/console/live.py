@@ -1,0 +1,166 @@
+"""Decisions as they pass by, by server-sent events: one question to the database for all who watch in this process.
+
+Nobody's data is in it: references are masked, and a row's link leads to the decision, whose look is recorded. A view
+ends after ten minutes, or when its session does, so that an open page keeps nobody signed in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
+from prometheus_client import Gauge
+
+from carteira import benefits
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal, claims, reads
+from carteira.kit.web.problems import Problem
+from carteira.web.console.authorizations import CLAIM, HOME, briefly
+from carteira.web.console.cells import instant
+from carteira.web.formats import plain_money
+from carteira.web.page import SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+PATH = f"{HOME}/ao-vivo"
+SECONDS = 2.0
+"""How often the database is asked, while somebody watches."""
+_OVERLAP = timedelta(seconds=5)
+"""Decisions are seen in the order of their ids, and committed in another: those just before are looked at again."""
+_MOST = 50
+_ROUNDS_OF_STANDING = 8
+_LONGEST_ROUNDS = 300
+views = Gauge("carteira_live_views", "Live views of the console that are open", multiprocess_mode="livesum")
+log = structlog.get_logger(__name__)
+
+Scopes = frozenset[UUID] | None
+
+
+class LiveDecisions:
+    """What is new, asked once for all who watch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watching: dict[asyncio.Queue[bytes], Scopes] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self._seen: dict[UUID, None] = {}
+        self.well = True
+        """Whether the last question was answered."""
+
+    @contextmanager
+    def watch(self, scopes: Scopes) -> Iterator[asyncio.Queue[bytes]]:
+        """Give what is put as it comes for the length of the block; who is too slow misses what is between."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue(2)
+        self._watching[queue] = scopes
+        views.inc()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="live decisions")
+        try:
+            yield queue
+        finally:
+            views.dec()
+            del self._watching[queue]
+
+    async def close(self) -> None:
+        """Stop asking."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
+    async def _ask(self) -> None:
+        """Ask for as long as somebody watches."""
+        since = clock.now()
+        while self._watching:
+            await asyncio.sleep(SECONDS)
+            now = clock.now()
+            try:
+                found = await benefits.desk.newest_decisions(self._database.reads, since=since - _OVERLAP, most=_MOST)
+            except Exception as error:  # noqa: BLE001 - who watches is told that nothing comes, and the next time asks again
+                log.warning("live decisions not read", error=type(error).__name__)
+                self.well = False
+                continue
+            self.well, since = True, now
+            fresh = [one for one in found if one.id not in self._seen]
+            self._seen = dict.fromkeys(one.id for one in found)
+            if fresh:
+                self._tell(fresh)
+
+    def _tell(self, fresh: list[benefits.desk.LiveDecision]) -> None:
+        """Put what is new before everybody who may see it; each text is written once."""
+        written: dict[Scopes, bytes] = {}
+        for queue, scopes in self._watching.items():
+            if scopes not in written:
+                theirs = [one for one in fresh if scopes is None or one.employer_id in scopes]
+                written[scopes] = _written(theirs) if theirs else b""
+            if written[scopes] and not queue.full():
+                queue.put_nowait(written[scopes])
+
+
+def _written(rows: list[benefits.desk.LiveDecision]) -> bytes:
+    shown = [
+        {
+            "href": f"{HOME}/{one.id}",
+            "cells": [
+                instant(one.view.created_at).text,
+                one.account,
+                one.view.merchant or "",
+                one.view.mcc or "",
+                "" if one.view.amount is None else plain_money(one.view.amount),
+            ],
+            "code": one.view.code,
+            "why": briefly(one.view),
+        }
+        for one in reversed(rows)
+    ]
+    return b"event: decisoes\ndata: " + orjson.dumps(shown) + b"\n\n"
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """Keep what is watched in a server process."""
+    app.state.live = LiveDecisions(app.state.database)
+    try:
+        yield
+    finally:
+        await app.state.live.close()
+
+
+@router.get(PATH, dependencies=[claims(CLAIM), reads("decisions without whose they are; each link records its look")])
+async def watch(page: SignedPage) -> Response:
+    """Tell decisions as they come."""
+    page.request.state.endless = True
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(page), media_type="text/event-stream", headers=headers)
+
+
+async def _events(page: WebPage) -> AsyncIterator[bytes]:
+    live: LiveDecisions = page.request.app.state.live
+    who = page.who
+    with live.watch(who.scopes) as queue:
+        yield b"retry: 3000\nevent: abriu\ndata: 1\n\n"
+        for number in range(1, _LONGEST_ROUNDS + 1):
+            try:
+                yield await asyncio.wait_for(queue.get(), SECONDS)
+            except TimeoutError:
+                yield b"event: vivo\ndata: 1\n\n" if live.well else b":\n\n"
+            if number % _ROUNDS_OF_STANDING == 0 and not await _stands(page, who):
+                break
+        yield b"event: pausa\ndata: 1\n\n"
+
+
+async def _stands(page: WebPage, who: Principal) -> bool:
+    """Tell whether whoever watches may still; that they watch is no sign of life of theirs."""
+    if who.session_id is None:
+        return False
+    try:
+        now = await page.identity.access.principal(who.id, who.session_id)
+    except (Problem, DatabaseDown):
+        return False
+    return now.scopes == who.scopes and now.may(CLAIM)

@@ -1,0 +1,137 @@
+"""Months of resellers' purchases: what stands against closing one, and closing it, once."""
+
+from datetime import date
+from functools import partial
+
+from fastapi import Response
+
+from carteira import resellers
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.days import InvalidDay, parse_day
+from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.pagination import Page
+from carteira.kit.web.problems import NotFound
+from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.web.console.cells import Cell, amount, badge, count, words
+from carteira.web.console.purchases import DECIDES, READS
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, Table, TableAsked, TableColumn
+from carteira.web.formats import capital, month_name, plain_money
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("resellers")
+HOME = "/console/meses"
+
+
+def _state(row: resellers.MonthOut) -> Cell:
+    return badge("Fechado", "", "lock") if row.closed else badge("Aberto", "info", "clock")
+
+
+TABLE: Table[resellers.MonthOut] = Table(
+    HOME,
+    "meses",
+    (
+        TableColumn("Mês", lambda row: words(capital(month_name(row.month)))),
+        TableColumn("Compras", lambda row: count(row.purchases), "end"),
+        TableColumn("Em compras", lambda row: amount(row.total), "end nowrap"),
+        TableColumn("Em validação", lambda row: amount(row.pending or None), "end nowrap"),
+        TableColumn("Cashback", lambda row: amount(row.cashback_amount), "end nowrap"),
+        TableColumn("Situação", _state, "stack-end"),
+    ),
+    key=lambda row: row.month,
+    opens=lambda row: f"{HOME}/{row.month:%Y-%m}",
+    panel=True,
+    empty=("Nenhum mês ainda", "O primeiro mês aparece com a primeira compra."),
+)
+
+
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[resellers.MonthOut]:
+    place = asked.page_request(resellers.desk.MONTHS, limit)
+    rows = await resellers.desk.months(tx, page.who, cpf=None, limit=limit + 1, before=place.after)
+    return place.page(rows, lambda row: row.month)
+
+
+@router.get(HOME, dependencies=[claims(READS), looks("cashback_months_read")])
+async def show_months(page: SignedPage) -> Response:
+    """List the months of everybody's purchases."""
+    return await TABLE.answer(page, partial(_read, page), template="console/months.html")
+
+
+@router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
+async def download_months(page: SignedPage) -> Response:
+    """Download them as CSV."""
+    return await TABLE.download(page, partial(_read, page))
+
+
+async def _month(page: WebPage, text: str) -> resellers.MonthOut:
+    """Give a month in figures.
+
+    Raises:
+        NotFound: it is none, or has no purchases.
+    """
+    try:
+        month = parse_day(f"{text}-01")
+    except InvalidDay as error:
+        raise NotFound from error
+    after = _following(month)
+    rows = await page.read(lambda tx: resellers.desk.months(tx, page.who, cpf=None, limit=1, before=after))
+    if not rows or rows[0].month != month:
+        raise NotFound
+    return rows[0]
+
+
+def _following(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+@router.get(HOME + "/{month}", dependencies=[claims(READS), looks("cashback_months_read")])
+async def show_month(month: str, page: SignedPage) -> Response:
+    """Show a month, and what stands against closing it."""
+    one = await _month(page, month)
+    return page.show(
+        "console/month.html",
+        block="panel",
+        home=HOME,
+        one=one,
+        over=one.month < clock.today().replace(day=1),
+        may_close=page.holds(DECIDES),
+    )
+
+
+def _closing(one: resellers.MonthOut) -> Confirmation:
+    name = month_name(one.month)
+    return Confirmation(
+        title=f"Fechar {name}?",
+        says=(
+            f"O cashback do mês, {plain_money(one.cashback_amount)}, é creditado aos revendedores agora.",
+            f"Depois de fechado, {name} não aceita compras nem mudanças.",
+        ),
+        way_back="Um mês fechado não reabre. Um crédito errado é estornado no livro-razão, por duas pessoas.",
+        button=f"Fechar {name}",
+        path=f"{HOME}/{one.month:%Y-%m}/fechar",
+        back=f"{HOME}/{one.month:%Y-%m}",
+        danger=True,
+    )
+
+
+@router.get(HOME + "/{month}/fechar", dependencies=[claims(READS, DECIDES), looks("cashback_months_read")])
+async def ask_closing(month: str, page: SignedPage) -> Response:
+    """Say what closing a month does."""
+    return ask(page, _closing(await _month(page, month)))
+
+
+@router.post(HOME + "/{month}/fechar", dependencies=[claims(READS, DECIDES), acts("cashback_month_closed")])
+async def close(month: str, page: SignedPage) -> Response:
+    """Close a month and credit its cashback; who comes second is told that it is closed."""
+    form = await page.form(FormBody)
+    one = await _month(page, month)
+    try:
+        async with page.database.transaction() as tx:
+            closed = await resellers.desk.close_month(tx, one.month, actor=page.who.actor)
+    except REFUSALS as error:
+        return ask_again(page, _closing(one), form, error)
+    said = f"{capital(month_name(one.month))} fechado: {plain_money(closed.cashback_amount)} creditados."
+    return page.go(HOME, f"{capital(month_name(one.month))} já estava fechado." if one.closed else said)

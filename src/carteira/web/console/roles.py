@@ -1,0 +1,282 @@
+"""Roles and what they bring, whose role is which, and clients (machines) with their secrets."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Response
+from pydantic import Field
+
+from carteira import identity
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import acts, claims, looks, reads, step_up
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import Cell, badge, count, instant, words
+from carteira.web.console.people import HOME as PEOPLE
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages()
+ROLES, CLIENTS = "/console/papeis", "/console/clientes"
+WRITES = "users:write"
+_NOBODYS = reads("roles and claims by their names, nobody's")
+_MOST = 500
+
+TABLE: Table[identity.desk.WholeRoleView] = Table(
+    ROLES,
+    "papéis",
+    (
+        TableColumn("Papel", lambda row: words(row.description)),
+        TableColumn("Permissões", lambda row: count(len(row.claims)), "end"),
+        TableColumn("O que traz", lambda row: words(", ".join(claim.description for claim in row.claims)), "full"),
+        TableColumn("Origem", lambda row: badge("Do produto" if row.built_in else "Desta casa"), "stack-end"),
+    ),
+    key=lambda row: row.id,
+    opens=lambda row: f"{ROLES}/{row.id}",
+    exports=False,
+)
+
+
+async def _read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.desk.WholeRoleView]:
+    return Listed(await identity.desk.list_roles(_tx, limit=_MOST))
+
+
+@router.get(ROLES, dependencies=[claims(WRITES), _NOBODYS])
+async def show_roles(page: SignedPage) -> Response:
+    """List the roles with what they bring."""
+    return await TABLE.answer(page, _read, template="console/roles.html")
+
+
+class RoleForm(FormBody):
+    """A new role's name."""
+
+    description: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _adding() -> Confirmation:
+    return Confirmation(
+        title="Criar um papel",
+        says=("O papel nasce sem permissões; na próxima página você escolhe o que ele traz.",),
+        way_back="Um papel que ninguém tem pode ser apagado.",
+        button="Criar o papel",
+        path=f"{ROLES}/novo",
+        back=ROLES,
+        fields=(ActField("description", "Nome do papel"),),
+    )
+
+
+@router.get(f"{ROLES}/novo", dependencies=[claims(WRITES), step_up(), _NOBODYS])
+async def ask_adding(page: SignedPage) -> Response:
+    """Ask for a role's name."""
+    return ask(page, _adding())
+
+
+@router.post(f"{ROLES}/novo", dependencies=[claims(WRITES), step_up(), acts("role_added")])
+async def add(page: SignedPage) -> Response:
+    """Add a role."""
+    form = await page.form(RoleForm)
+    if form.value is None:
+        return ask_again(page, _adding(), form)
+    try:
+        async with page.database.transaction() as tx:
+            role = await identity.desk.add_role(tx, page.who, form.value.description, [])
+    except REFUSALS as error:
+        return ask_again(page, _adding(), form, error)
+    return page.go(f"{ROLES}/{role.id}", "Papel criado.")
+
+
+@router.get(ROLES + "/{role_id}", dependencies=[claims(WRITES), step_up(), _NOBODYS])
+async def show_role(role_id: int, page: SignedPage) -> Response:
+    """Show what a role brings, to be changed."""
+
+    async def read(tx: Tx) -> tuple[identity.desk.WholeRoleView, list[identity.desk.ClaimView]]:
+        return await identity.desk.whole(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
+
+    role, known = await page.read(read)
+    has = {claim.id for claim in role.claims}
+    return page.show("console/role.html", role=role, known=known, has=has, home=ROLES)
+
+
+def _changing(
+    role: identity.desk.WholeRoleView, known: list[identity.desk.ClaimView], wanted: set[int]
+) -> Confirmation:
+    """Say what a role brings more and less."""
+    has = {claim.id for claim in role.claims}
+    more = [claim.description for claim in known if claim.id in wanted - has]
+    less = [claim.description for claim in known if claim.id in has - wanted]
+    facts = [("Passa a trazer", ", ".join(more))] if more else []
+    facts += [("Deixa de trazer", ", ".join(less))] if less else []
+    return Confirmation(
+        title=f"Mudar o papel “{role.description}”?",
+        says=("Vale na hora, para todos que têm o papel.",) if facts else ("Nada muda.",),
+        way_back="O papel pode ser mudado de novo aqui.",
+        button="Mudar o papel",
+        path=f"{ROLES}/{role.id}",
+        back=f"{ROLES}/{role.id}",
+        danger=bool(less),
+        facts=facts,
+        hidden=[("claim", str(claim_id)) for claim_id in sorted(wanted)],
+    )
+
+
+class SureForm(FormBody):
+    """Whether an act was confirmed."""
+
+    sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
+
+
+@router.post(ROLES + "/{role_id}", dependencies=[claims(WRITES), step_up(), acts("role_changed")])
+async def change(role_id: int, page: SignedPage) -> Response:
+    """Change what a role brings, once that is confirmed, at once for all who have it."""
+    sent = (await page.request.form()).getlist("claim")
+    form = await page.form(SureForm)
+    wanted = {int(text) for text in sent if isinstance(text, str) and text.isascii() and text.isdigit()}
+
+    async def read(tx: Tx) -> Confirmation:
+        role, known = await identity.desk.whole(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
+        return _changing(role, known, wanted)
+
+    act = await page.read(read)
+    if form.value is None or not form.value.sure:
+        return ask(page, act)
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.set_claims_of_role(tx, page.identity.access, page.who, role_id, sorted(wanted))
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(ROLES, "O papel mudou, na hora, para todos que o têm.")
+
+
+class GivenRoleForm(FormBody):
+    """Which role somebody is given."""
+
+    role: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+async def _giving(page: WebPage, user_id: UUID) -> Confirmation:
+    async def read(tx: Tx) -> Confirmation:
+        person = await identity.desk.look_at(tx, user_id)
+        roles = await identity.desk.list_roles(tx, limit=_MOST)
+        return Confirmation(
+            title=f"Mudar o papel de {person.full_name}?",
+            says=(
+                f"O papel agora é “{person.role}”. As permissões dele saem e as do novo entram, na hora.",
+                "Você só pode dar um papel cujas permissões também tem.",
+            ),
+            way_back="O papel pode ser mudado de novo aqui.",
+            button="Mudar o papel",
+            path=f"{PEOPLE}/{user_id}/papel",
+            back=f"{PEOPLE}/{user_id}",
+            fields=(
+                ActField(
+                    "role",
+                    "Novo papel",
+                    "choice",
+                    choices=tuple((str(role.id), role.description) for role in roles),
+                    value=str(person.role_id),
+                ),
+            ),
+        )
+
+    return await page.read(read)
+
+
+@router.get(PEOPLE + "/{user_id}/papel", dependencies=[claims(WRITES), step_up(), looks("user_read")])
+async def ask_role(user_id: UUID, page: SignedPage) -> Response:
+    """Ask which role somebody is given."""
+    return ask(page, await _giving(page, user_id))
+
+
+@router.post(PEOPLE + "/{user_id}/papel", dependencies=[claims(WRITES), step_up(), acts("role_given")])
+async def give_role(user_id: UUID, page: SignedPage) -> Response:
+    """Give somebody a role."""
+    form = await page.form(GivenRoleForm)
+    act = await _giving(page, user_id)
+    if form.value is None:
+        return ask_again(page, act, form)
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.give_role(tx, page.identity.access, page.who, user_id, form.value.role)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(f"{PEOPLE}/{user_id}", "O papel mudou.")
+
+
+def _client_state(row: identity.desk.ClientView) -> Cell:
+    return badge("Revogado", "bad", "x") if row.revoked_at else badge("Ativo", "ok", "check")
+
+
+CLIENT_TABLE: Table[identity.desk.ClientView] = Table(
+    CLIENTS,
+    "clientes",
+    (
+        TableColumn("Nome", lambda row: words(row.name)),
+        TableColumn("Permissões", lambda row: words(", ".join(row.claims)), "full"),
+        TableColumn("Segredos e chaves", lambda row: count(len(row.credentials)), "end"),
+        TableColumn("Usado", lambda row: instant(row.last_used_at), "nowrap"),
+        TableColumn("Situação", _client_state, "stack-end"),
+    ),
+    key=lambda row: row.id,
+    opens=lambda row: f"{CLIENTS}/{row.id}",
+    panel=True,
+    empty=("Nenhum cliente", "Um ERP ou validador entra por um cliente, com permissões e segredos próprios."),
+    exports=False,
+)
+
+
+async def _read_clients(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.ClientView]:
+    place = asked.page_request(BY_ID, limit)
+    rows = await identity.desk.list_clients(tx, limit=limit + 1, before=place.after)
+    return place.page(rows, lambda row: row.id)
+
+
+@router.get(CLIENTS, dependencies=[claims("clients:read"), reads("machines, nobody's data")])
+async def show_clients(page: SignedPage) -> Response:
+    """List the clients."""
+    return await CLIENT_TABLE.answer(page, partial(_read_clients, page), template="console/clients.html")
+
+
+@router.get(CLIENTS + "/{client_id}", dependencies=[claims("clients:read"), reads("a machine, nobody's data")])
+async def show_client(client_id: UUID, page: SignedPage) -> Response:
+    """Show a client with its credentials."""
+    client = await page.read(lambda tx: identity.desk.client(tx, client_id))
+    return page.show("console/client.html", block="panel", home=CLIENTS, client=client, state=_client_state(client))
+
+
+def _revoking(client: identity.desk.ClientView) -> Confirmation:
+    return Confirmation(
+        title=f"Revogar {client.name}?",
+        says=("A máquina para de entrar agora, com todos os segredos e chaves dela.",),
+        way_back="Um cliente revogado não volta; cria-se outro, com outro segredo.",
+        button="Revogar",
+        path=f"{CLIENTS}/{client.id}/revogar",
+        back=f"{CLIENTS}/{client.id}",
+        danger=True,
+    )
+
+
+@router.get(
+    CLIENTS + "/{client_id}/revogar",
+    dependencies=[claims("clients:read", "clients:write"), reads("a machine, nobody's data")],
+)
+async def ask_revocation(client_id: UUID, page: SignedPage) -> Response:
+    """Say what revoking a client does."""
+    return ask(page, _revoking(await page.read(lambda tx: identity.desk.client(tx, client_id))))
+
+
+@router.post(
+    CLIENTS + "/{client_id}/revogar", dependencies=[claims("clients:read", "clients:write"), acts("client_revoked")]
+)
+async def revoke(client_id: UUID, page: SignedPage) -> Response:
+    """Revoke a client, at once."""
+    form = await page.form(FormBody)
+    client = await page.read(lambda tx: identity.desk.client(tx, client_id))
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.revoke_client(tx, page.identity.access, page.who, client_id)
+    except REFUSALS as error:
+        return ask_again(page, _revoking(client), form, error)
+    return page.go(CLIENTS, f"{client.name} revogado.")

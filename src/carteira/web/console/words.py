@@ -1,0 +1,89 @@
+"""What codes of the API are called on the console's screens."""
+
+OPERATIONS = {
+    "benefits.open_account": "Abrir conta de benefícios",
+    "benefits.credit": "Crédito em uma conta",
+    "benefits.credit_many": "Recarga em lote",
+    "benefits.reversal": "Estorno de compra",
+    "benefits.refund": "Devolução de compra",
+    "benefits.schedule_credits": "Recarga agendada",
+    "benefits.import_accounts": "Abertura de contas em lote",
+    "identity.person_change": "Mudança de contato ou CPF",
+    "identity.factor_reset": "Segundo fator perdido",
+    "identity.cpf_proof": "Comprovação de CPF",
+    "ledger.reversal": "Estorno no livro-razão",
+    "resellers.purchase_approval": "Aprovação de compra",
+    "resellers.auto_approval": "Aprovação automática",
+    "resellers.tiers": "Faixas de cashback",
+    "resellers.tiers_removal": "Retirada de faixas",
+    "transit.cash_recharge": "Recarga em dinheiro",
+}
+FIELDS = {
+    "account": "Conta",
+    "amount": "Valor (centavos)",
+    "balances": "Saldos",
+    "category": "Saldo",
+    "changes": "Mudança",
+    "cpf": "CPF",
+    "card_number": "Cartão",
+    "day": "Dia",
+    "description": "Descrição",
+    "email": "E-mail",
+    "employer_id": "Empresa",
+    "entry_id": "Lançamento",
+    "full_name": "Nome",
+    "items": "Linha",
+    "lines": "Linha",
+    "month": "Mês",
+    "paper": "Documento visto",
+    "percentage": "Percentual",
+    "phone": "Telefone",
+    "purchase_id": "Compra",
+    "reason": "Motivo",
+    "tiers": "Faixa",
+    "transaction_id": "Transação",
+    "user_id": "Pessoa",
+    "valid_from": "Vale a partir de",
+}
+STATES = {
+    "pending": ("Espera", "warn", "clock"),
+    "approved": ("Aprovada", "ok", "check"),
+    "refused": ("Recusada", "bad", "x"),
+    "expired": ("Venceu", "", "clock"),
+    "failed": ("Não deu certo", "bad", "alert"),
+}
+SUSPENSIONS = (
+    ("person_asked", "A pessoa pediu"),
+    ("suspected_fraud", "Suspeita de fraude"),
+    ("misuse", "Mau uso"),
+    ("left_company", "Saiu da empresa"),
+    ("court_order", "Ordem judicial"),
+    ("other", "Outro motivo"),
+)
+
+
+def operation_name(kind: str) -> str:
+    """Name a kind of operation."""
+    return OPERATIONS.get(kind, kind)
+
+
+def facts_of(order: object, *, most: int = 40) -> list[tuple[str, str]]:
+    """Tell an order's fields, one below the other, as many as a screen has room for."""
+    found: list[tuple[str, str]] = []
+    _flatten("", order, found)
+    more = len(found) - most
+    return found[:most] + ([("…", f"e mais {more} campos")] if more > 0 else [])
+
+
+def _flatten(name: str, value: object, found: list[tuple[str, str]]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            told = FIELDS.get(str(key), str(key))
+            _flatten(f"{name} · {told}" if name else told, inner, found)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value, 1):
+            _flatten(f"{name} {place}", inner, found)
+    elif isinstance(value, bool):
+        found.append((name, "sim" if value else "não"))
+    elif value not in {None, ""}:
+        found.append((name, str(value)))

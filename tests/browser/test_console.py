@@ -1,0 +1,182 @@
+"""The console in Chromium: a story of each role that ships, at a desktop and a tablet, by keyboard alone at times."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page
+
+from carteira import demo
+from carteira.embedded import Endpoints
+from tests.browser.test_wallet import listen, sign_in, violations, wide_by
+from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.databases import NewDatabase
+from tests.support.server import Server, running_server
+
+pytestmark = pytest.mark.timeout(300)
+MODULES = ("assistant", "benefits", "credit", "documents", "resellers", "transit")
+DESKTOP, TABLET = {"width": 1440, "height": 900}, {"width": 820, "height": 1180}
+
+
+def buy(server: Server, reais: str, merchant: str, mcc: str = "5811") -> None:
+    body = purchase("123", reais, mcc, merchant=merchant)
+    httpx.post(server.url + AUTHORIZER, content=body, headers=processor_headers()).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def server(
+    endpoints: Endpoints, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The whole product with its demo people; one server for all of these stories."""
+    url = new_database("console_pages")
+    asyncio.run(demo.seed(url, MODULES))
+    with running_server(
+        tmp_path_factory.mktemp("console_pages"),
+        workers=1,
+        database_url=url,
+        redis_url=endpoints.redis_url,
+        smtp_url=endpoints.smtp_url,
+        aws_endpoint_url=endpoints.aws_endpoint_url,
+        carteira_modules=",".join(MODULES),
+        assistant_vectors=False,
+        log_level="warning",
+    ) as running:
+        buy(running, "38.90", "<b>PANIFICADORA</b> AURORA")
+        buy(running, "99999.00", "UBER TRIP", "4121")
+        yield running
+
+
+@asynccontextmanager
+async def at_desk(browser: Browser, server: Server, name: str, size: dict[str, int] = DESKTOP) -> AsyncIterator[Page]:
+    """Open a page at which a demo operator is signed in; nothing may be said in the browser's console."""
+    context = await browser.new_context(viewport=size, service_workers="block")  # type: ignore[arg-type] # a plain dict
+    page = await context.new_page()
+    await sign_in(page, server, f"{name}@exemplo.com.br")
+    said = listen(page)
+    yield page
+    assert not said, said
+    await context.close()
+
+
+async def looks_well(page: Page) -> None:
+    """Look at the open page with axe in light and in dark, and at its width."""
+    for theme in ("light", "dark"):
+        await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
+        await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert await violations(page) == [], (page.url, theme)
+    assert await wide_by(page) == 0, page.url
+
+
+async def entries(page: Page) -> set[str]:
+    return set(await page.locator(".sidenav li a").all_inner_texts())
+
+
+async def test_the_auditor_finds_a_decision_by_keyboard_alone_and_sees_new_ones_arrive(
+    browser: Browser, server: Server
+) -> None:
+    async with at_desk(browser, server, "gilda") as page:
+        await page.goto(server.url + "/console/autorizacoes")
+        assert "Papéis e permissões" not in await entries(page)
+        await page.locator("[data-state]", has_text="Ao vivo").wait_for()
+        buy(server, "12.34", "CHEGOU <i>AGORA</i>")
+        await page.locator("tr.is-new", has_text="CHEGOU <i>AGORA</i>").wait_for()
+        assert await page.locator("tbody i, tbody b").count() == 0
+        await page.keyboard.press("j")
+        await page.keyboard.press("Enter")
+        await page.locator("#painel .panel").wait_for()
+        assert "Respondemos" in await page.locator("#painel").inner_text()
+        await looks_well(page)
+        await page.keyboard.press("Escape")
+        assert await page.locator("#painel .panel").count() == 0
+        await page.keyboard.press("/")
+        await page.keyboard.type("uber")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/console/autorizacoes?*estabelecimento=uber*")
+        assert await page.locator("tbody tr").count() == 1
+        await page.keyboard.press("?")
+        assert await page.locator("#ajuda").is_visible()
+        await page.goto(server.url + "/console/auditoria")
+        await looks_well(page)
+        assert (await page.request.get(server.url + "/console/papeis")).status == 403
+
+
+async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "elisa", TABLET) as page:
+        await page.goto(server.url + "/console")
+        assert "compra a decidir" in await page.locator("main").inner_text()
+        await looks_well(page)
+        await page.get_by_role("link", name="compra a decidir").click()
+        assert await page.locator("[data-bulk]").is_hidden()
+        await page.keyboard.press("j")
+        await page.keyboard.press("x")
+        assert "1 marcada" in await page.locator("[data-bulk]").inner_text()
+        await looks_well(page)
+        await page.keyboard.press("a")
+        await page.get_by_role("heading", name="Aprovar a compra").wait_for()
+        await looks_well(page)
+        await page.get_by_role("button", name="Aprovar").click()
+        await page.get_by_text("1 aprovada.").wait_for()
+        assert "Nada a decidir" in await page.locator("main").inner_text()
+
+
+async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "clara") as page:
+        await page.goto(server.url + "/console/recargas")
+        assert not {"Auditoria", "Pessoas", "Compras"} & await entries(page)
+        await page.get_by_label("Linhas, com títulos").fill("conta;categoria;valor\n123;FOOD;10,50\n999x;FOOD;1,00\n")
+        await page.get_by_role("button", name="Conferir").click()
+        await page.get_by_text("1 linha(s) não podem ser creditadas").wait_for()
+        await looks_well(page)
+        await page.get_by_role("button", name="Enviar 1 linha(s)").click()
+        await page.get_by_text("Creditado.").wait_for()
+        await page.goto(server.url + "/console/contas")
+        await looks_well(page)
+        await page.get_by_role("link", name="123", exact=True).click()
+        await page.get_by_role("heading", name="Conta 123").wait_for()
+        await looks_well(page)
+
+
+async def test_the_attendant_helps_a_person_and_no_address_holds_who(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "davi", TABLET) as page:
+        await page.goto(server.url + "/console/pessoas")
+        await page.get_by_label("Nome, e-mail ou CPF inteiro").fill("529.982.247-25")
+        await page.get_by_role("button", name="Filtrar").click()
+        await page.get_by_role("link", name="Maria da Silva").wait_for()
+        assert "529" not in page.url
+        await looks_well(page)
+        await page.get_by_role("link", name="Maria da Silva").click()
+        await page.get_by_role("heading", name="Maria da Silva").wait_for()
+        await looks_well(page)
+        await page.goto(server.url + "/console/atendimentos")
+        await looks_well(page)
+
+
+async def test_the_analyst_says_what_for_before_whom(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "fabio") as page:
+        await page.goto(server.url + "/console")
+        await page.goto(server.url + "/console/credito")
+        assert "Autorizações" not in await entries(page)
+        await page.get_by_label("Para que").select_option("credit_analysis")
+        await page.get_by_label("CPF").fill("52998224725")
+        await page.get_by_role("button", name="Consultar").click()
+        await page.get_by_role("heading", name="Pontuação").wait_for()
+        assert "52998224725" not in page.url
+        await looks_well(page)
+
+
+async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "admin") as page:
+        await page.goto(server.url + "/console/papeis")
+        await looks_well(page)
+        await page.get_by_role("link", name="atendente").click()
+        await page.get_by_label("ledger:read").check()
+        await looks_well(page)
+        await page.get_by_role("button", name="Ver o que muda").click()
+        await page.get_by_text("Passa a trazer").wait_for()
+        await page.get_by_role("button", name="Mudar o papel").click()
+        await page.get_by_text("O papel mudou").wait_for()
+        for path in ("configuracao", "trabalhos", "clientes", "meses", "empresas", "estabelecimentos", "simulador"):
+            await page.goto(f"{server.url}/console/{path}")
+            await looks_well(page)

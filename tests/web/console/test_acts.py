@@ -1,0 +1,200 @@
+"""What operators do on the console: two at once, an act in words before it, and what is personal in no address."""
+
+from tests.support.app import RunningApp
+from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
+from tests.support.console import desk_of
+from tests.support.pages import PlainBrowser, Shown
+from tests.support.people import register
+from tests.support.resellers import new_month, new_reseller
+
+
+async def marked(browser: PlainBrowser, act: str, *ids: str) -> Shown:
+    """Mark rows and press a button; the answer asks whether one is sure."""
+    page = await browser.get("/console/compras")
+    token = page.form("/console/compras/reprovar").fields["csrf"]
+    answer = await browser.client.post(f"/console/compras/{act}", data={"csrf": token, "id": list(ids)})
+    return Shown(answer)
+
+
+async def sure(browser: PlainBrowser, asked: Shown, action: str, *ids: str, **typed: str) -> Shown:
+    """Confirm an act that was asked about."""
+    fields = asked.form(action).fields | typed | {"id": list(ids)}
+    return Shown(await browser.client.post(action, data=fields))
+
+
+async def test_two_operators_decide_the_same_purchases_and_the_second_is_told_who_did(app: RunningApp) -> None:
+    seller = await new_reseller(app)
+    first, second = [(await seller.buy(10_000, new_month()))["id"] for _ in range(2)]
+    async with (
+        desk_of(app, "aprovador", full_name="Joana Prates") as joana,
+        desk_of(app, "aprovador", full_name="Ivo Sampaio") as ivo,
+    ):
+        hers = await marked(joana, "aprovar", first, second)
+        his = await marked(ivo, "reprovar", first)
+        assert hers.status == his.status == 200
+        assert "Aprovar 2 compras?" in hers.text
+        assert "São R$ 200,00 em compras" in hers.text
+        without = await sure(ivo, his, "/console/compras/reprovar", first)
+        assert without.status == 422
+        assert "Escreva o motivo" in without.text
+        done = await joana.follow(await sure(joana, hers, "/console/compras/aprovar", first, second))
+        assert "2 aprovadas." in done.text
+        late = await ivo.follow(await sure(ivo, his, "/console/compras/reprovar", first, reason="Ilegível"))
+        assert "Joana Prates já decidiu (Aprovado)." in late.text
+        none = await ivo.follow(await marked(ivo, "aprovar"))
+        assert "Marque ao menos uma compra." in none.text
+
+
+async def test_a_month_is_closed_once_its_purchases_are_decided(app: RunningApp) -> None:
+    day = new_month()
+    await (await new_reseller(app)).buy(10_000, day)
+    month = f"{day:%Y-%m}"
+    async with desk_of(app, "aprovador") as browser:
+        shown = await browser.get(f"/console/meses/{month}")
+        assert "em validação" in shown.text
+        assert f"/console/meses/{month}/fechar" not in shown.links
+        asked = await browser.get(f"/console/meses/{month}/fechar")
+        refused = await browser.send(asked, f"/console/meses/{month}/fechar")
+        assert refused.status == 409, "the verb itself refuses"
+        assert (await browser.get("/console/meses/1999-13")).status == 404
+
+
+async def test_a_lost_factor_that_nobody_has_is_told_at_the_form(app: RunningApp) -> None:
+    somebody = await register(app, full_name="Zélia Sem Fator")
+    async with desk_of(app, "administrador") as browser:
+        path = f"/console/pessoas/{somebody.id}/segundo-fator"
+        sent = await browser.send(await browser.get(path), path, None, paper="rg")
+        assert sent.status == 409
+        assert "segundo fator" in sent.text
+
+
+async def test_a_role_changes_once_it_is_said_what_changes(app: RunningApp) -> None:
+    maker = app.operator()
+    role = (await maker.post("/roles", {"description": "leitora de contas", "claim_ids": []})).json()["id"]
+    known = {one["description"]: one["id"] for one in (await maker.get("/claims", limit=100)).json()["items"]}
+    async with desk_of(app, "administrador") as browser:
+        page = await browser.get(f"/console/papeis/{role}")
+        action = f"/console/papeis/{role}"
+        asked = await browser.send(page, action, None, claim=str(known["benefits:read"]))
+        assert "Passa a trazer benefits:read" in asked.text
+        assert (await maker.get(f"/roles/{role}")).json()["claims"] == []
+        assert (await browser.send(asked, action)).status == 303
+        held = (await maker.get(f"/roles/{role}")).json()["claims"]
+        assert [claim["description"] for claim in held] == ["benefits:read"]
+
+
+async def test_settings_are_told_without_secrets(app: RunningApp) -> None:
+    async with desk_of(app, "administrador") as browser:
+        shown = await browser.get("/console/configuracao?nome=jwt_secret")
+        assert "JWT_SECRET" in shown.text
+        assert "••••" in shown.text
+        assert app.settings.jwt_secrets[0] not in shown.answer.text
+
+
+async def test_hr_checks_a_file_and_sends_it_once(app: RunningApp) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=0)
+    async with desk_of(app, "RH") as browser:
+        form = await browser.get("/console/recargas")
+        nothing = await browser.send(form, "/console/recargas/conferir", None, lines="isto não é uma planilha")
+        assert nothing.status == 422
+        lines = f"conta;categoria;valor\n{account};FOOD;10,50\n{account};FOOD;dez\n"
+        checked = await browser.send(form, "/console/recargas/conferir", None, lines=lines)
+        assert "1 linha(s) não podem ser creditadas" in checked.text
+        done = await browser.follow(await browser.send(checked, "/console/recargas/enviar", None, lines=lines))
+        assert "Creditado." in done.text
+        again = await browser.follow(await browser.send(checked, "/console/recargas/enviar", None, lines=lines))
+        assert "Já recebemos este pedido" in again.text
+        page = await browser.get("/console/contas")
+        found = await browser.send(page, "/console/contas", None, conta=account)
+        assert "Alimentação R$ 10,50" in found.text
+
+
+async def test_who_was_quicker_with_an_operation_of_two_people_is_named(app: RunningApp) -> None:
+    holder = await register(app)
+    maker = app.person("benefits:read", "benefits:write")
+    account = await open_benefit_account(app.operator(), user_id=holder.id, FOOD=0)
+    async with (
+        desk_of(app, "administrador", full_name="Joana Prates") as joana,
+        desk_of(app, "administrador", full_name="Sérgio Amaral") as sergio,
+    ):
+        waiting = await maker.post(f"/benefits/accounts/{account}/credits", {"category": "FOOD", "amount": 900_000_000})
+        if waiting.status_code == 201:
+            return  # an installation without limits has nothing to wait
+        path = f"/console/pendencias/{waiting.json()['pending']['id']}"
+        hers, his = await joana.get(f"{path}/aprovar"), await sergio.get(f"{path}/recusar")
+        wrong = await joana.send(hers, f"{path}/aprovar", None, total="1,00")
+        assert wrong.status == 422
+        assert "O total é R$ 9.000.000,00." in wrong.text
+        assert (await joana.send(hers, f"{path}/aprovar", None, total="9.000.000,00")).status == 303
+        late = await sergio.send(his, f"{path}/recusar", None, reason="Não")
+        assert late.status == 409
+        assert "já foi aprovada por Joana Prates" in late.text
+
+
+async def test_people_are_looked_for_by_post_and_see_who_looked(app: RunningApp) -> None:
+    person = await register(app, full_name="Quitéria <b>Bold</b>")
+    async with desk_of(app, "atendente") as browser:
+        page = await browser.get("/console/pessoas")
+        found = await browser.send(page, "/console/pessoas", None, busca=person.cpf)
+        assert found.status == 200
+        assert "Quitéria <b>Bold</b>" in found.text
+        assert "<b>Bold</b>" not in found.answer.text
+        assert person.cpf not in str(found.answer.url)
+        assert not any(person.cpf in link for link in found.links)
+        assert person.cpf not in found.text.replace(".", "").replace("-", "").replace(
+            found.forms[0].fields["busca"], ""
+        )
+        unknown = await browser.send(page, "/console/pessoas", None, papel="astronauta")
+        assert unknown.status == 422
+        shown = await browser.get(f"/console/pessoas/{person.id}")
+        assert person.email not in shown.text
+        asked = await browser.get(f"/console/pessoas/{person.id}/suspender")
+        assert (await browser.send(asked, f"/console/pessoas/{person.id}/suspender")).status == 422
+        done = await browser.follow(
+            await browser.send(asked, f"/console/pessoas/{person.id}/suspender", None, reason="misuse")
+        )
+        assert "Acesso suspenso." in done.text
+        back = await browser.get(f"/console/pessoas/{person.id}/reativar")
+        assert (await browser.send(back, f"/console/pessoas/{person.id}/reativar")).status == 303
+    seen = (await person.get("/users/me/accesses", limit=100)).json()["items"]
+    assert {"user_listed", "user_read"} <= {item["action"] for item in seen}
+
+
+async def test_a_purchase_is_given_back_in_part_and_once(app: RunningApp) -> None:
+    holder = await register(app)
+    account = await open_benefit_account(app.operator(), user_id=holder.id, FOOD=10_000)
+    body = purchase(account, "50.00", "5411")
+    await app.client.post(AUTHORIZER, content=body, headers=processor_headers())
+    async with desk_of(app, "RH") as browser:
+        listed = await browser.get(f"/console/autorizacoes?conta={account}")
+        path = next(link for link in listed.links if link.startswith("/console/autorizacoes/"))
+        asked = await browser.get(f"{path}/devolver")
+        assert (await browser.send(asked, f"{path}/devolver", None, amount="vinte")).status == 422
+        done = await browser.follow(await browser.send(asked, f"{path}/devolver", None, amount="20,00"))
+        assert "R$ 20,00 devolvidos." in done.text
+        again = await browser.follow(await browser.send(asked, f"{path}/devolver", None, amount="20,00"))
+        assert "Já recebemos este pedido" in again.text
+        much = await browser.send(await browser.get(f"{path}/devolver"), f"{path}/devolver", None, amount="40,00")
+        assert much.status in {409, 422}
+        tried = await browser.send(
+            await browser.get("/console/simulador"),
+            "/console/simulador",
+            None,
+            account=account,
+            amount="60,00",
+            mcc="5411",
+            merchant="MERCADO",
+        )
+        assert "Não passaria" in tried.text
+
+
+async def test_the_audit_is_found_by_ids_and_tells_whether_its_chain_holds(app: RunningApp) -> None:
+    person = await register(app)
+    await app.operator().get(f"/users/{person.id}")
+    async with desk_of(app, "auditor") as browser:
+        found = await browser.get(f"/console/auditoria?de_quem={person.id}&acao=user_read")
+        assert "user_read" in found.text
+        assert "corrente" in found.text
+        wrong = await browser.get(f"/console/auditoria?de_quem={person.cpf}")
+        assert wrong.status == 422
+        assert "Um CPF nunca vai no endereço." in wrong.text
