@@ -3,7 +3,7 @@
 import pytest
 
 from carteira.assistant.amounts import amount
-from carteira.assistant.answers import choice, named, yes_or_no
+from carteira.assistant.answers import choice, chosen_answer, named, yes_or_no
 from carteira.kit.values.money import MAX_AMOUNT
 
 CARDS = ["1. Cartão 1111 2222 3333 4444: R$ 7,00", "2. Cartão 9999 8888 7777 6666 (bloqueado): R$ 0,00"]
@@ -129,6 +129,36 @@ def test_what_says_more_or_less_than_yes_is_asked_again(text: str) -> None:
     assert yes_or_no(text, "cancelar") is not True
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sim 不要",
+        "нет sim",
+        "н\u0435т, sim",
+        "sim？",
+        "¿sim",
+        "sim ⁉",
+        "s\u0336i\u0336m\u0336",
+        "1 不要",
+        "1？",
+        "sim, um real",
+        "1. Sim, desbloquear",
+        "1. não",
+        "2. sim",
+    ],
+)
+def test_what_is_hidden_in_other_signs_or_beside_a_number_is_not_passed_over(text: str) -> None:
+    assert chosen_answer(text, "cancelar") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "agreed"),
+    [("1. Sim, cancelar", True), ("2. Não cancelar", False), ("1️⃣", True), ("a segunda", False), ("sim!", True)],
+)
+def test_an_option_is_an_answer(text: str, agreed: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    assert chosen_answer(text, "cancelar") is agreed
+
+
 def test_naming_another_act_is_no_yes() -> None:
     assert yes_or_no("pode recarregar", "bloquear") is None
     assert yes_or_no("bloqueia", "bloquear") is True
@@ -215,6 +245,15 @@ def test_options_are_named_by_words_that_only_they_have(text: str, place: int | 
         ("muito", None),
         ("cartão 9076 1234 1234 1234", None),
         ("trezentos e vinte e um e quinze", 32_115),
+        ("0,005 reais", None),
+        ("10,999 reais", None),
+        ("12345678901234 reais", None),
+        ("10.5 reais", None),
+        ("\u221210 reais", None),
+        ("10½ reais", None),
+        ("10² reais", None),
+        ("novecentos mil mil reais", None),
+        ("10 20 reais", None),
     ],
 )
 def test_amounts(text: str, centavos: int | None) -> None:

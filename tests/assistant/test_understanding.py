@@ -112,6 +112,12 @@ def test_short_forms_are_written_out() -> None:
         ("veja https://x.test/?t=abc", "veja [link]"),
         ("por que o João não entra?", "por que o [nome] não entra?"),
         ("entrar com Google", "entrar com Google"),
+        ("por que MARIA DE SOUZA não entra", "por que [nome] não entra"),
+        ("perdi CNH RG CPF e agora", "perdi CNH RG CPF e agora"),
+        ("MEU CARTÃO SUMIU", "MEU CARTÃO SUMIU"),
+        ("cpf cinco dois nove, nove oito dois", "cpf #"),
+        ("é joao arroba gmail ponto com", "é [email]"),
+        ("minha senha é Girassol7amarelo e nada", "minha senha é [senha] e nada"),
     ],
 )
 def test_questions_are_kept_without_whose_they_are(question: str, kept: str) -> None:

@@ -1,11 +1,14 @@
 """The assistant as a page: options are buttons, what is said stays text, and a message sent twice acts once."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from carteira.assistant.pages import PAGES
 from carteira.embedded import Endpoints
+from carteira.kit.values.clock import clock
 from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
@@ -122,4 +125,63 @@ async def test_a_file_is_sent_in_the_chat(app: RunningApp, browser: PlainBrowser
     other = PlainBrowser(app)
     await other.sign_in(await register(app))
     theirs = (await other.send(await other.open(HERE), HERE, message="oi")).form(HERE).fields
+    theirs.pop("sobre")
     assert (await other.client.post(form.action, data=theirs, files={"file": PDF})).status_code == 404
+
+
+async def test_a_yes_belongs_to_the_question_that_its_page_showed(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    first = await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")
+    await browser.send(await browser.open(HERE), HERE, message="sair")
+    second = await browser.send(await browser.open(HERE), HERE, message="coloca cem reais no cartão")
+    assert "Recarregar R$ 100,00" in second.text
+    for said in ("sim", "1. Sim, recarregar", "voltar"):
+        late = await browser.send(first, HERE, message=said, pedido=f"late {said}")
+        assert "seguiu em outra tela" in late.text
+        assert "Recarregar R$ 100,00" in late.text
+    assert "O saldo agora é R$ 100,00" in (await browser.send(second, HERE, message="sim")).text
+    assert "O saldo" not in (await browser.send(late, HERE, message="sim")).text
+
+
+async def test_two_pages_that_say_yes_at_once_act_once(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")
+    tabs = [await browser.open(HERE) for _ in range(4)]
+    answers = await asyncio.gather(*(browser.send(tab, HERE, message="sim") for tab in tabs))
+    assert [answer.status for answer in answers] == [200] * 4
+    assert sum("O saldo agora é R$ 10,00" in answer.text for answer in answers) == 1
+    assert "R$ 10,00" in (await browser.send(await browser.open(HERE), HERE, message="qual meu saldo")).text
+
+
+async def test_a_yes_of_a_page_that_was_left_open_confirms_nothing(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app), keep="sim")
+    asked = await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")
+    clock.advance(timedelta(minutes=31))
+    late = await browser.send(asked, HERE, message="1. Sim, recarregar")
+    assert "parada por muito tempo" in late.text
+    assert "R$ 0,00" in (await browser.send(late, HERE, message="qual meu saldo")).text
+    asked = await browser.send(late, HERE, message="coloca dez reais no cartão", pedido="another")
+    await browser.send(await browser.open("/app/menu"), "/app/sair")
+    assert (await browser.send(asked, HERE, message="sim")).status == 403
+
+
+async def test_a_key_that_comes_back_with_another_message_does_nothing(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    asked = await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")
+    assert "nada foi recarregado" in (await browser.send(asked, HERE, message="não")).text
+    reused = await browser.send(asked, HERE, message="sim")
+    assert reused.status == 422
+    assert "R$ 0,00" in (await browser.send(await browser.open(HERE), HERE, message="qual meu saldo")).text
+
+
+async def test_a_file_of_more_than_a_megabyte_is_taken(app: RunningApp, browser: PlainBrowser) -> None:
+    await browser.sign_in(await register(app))
+    asked = await browser.send(await browser.open(HERE), HERE, message="guarda meu cpf")
+    asked = await browser.send(asked, HERE, message="529.982.247-25")
+    (form,) = [form for form in asked.forms if form.action.startswith(f"{HERE}/arquivo/")]
+    fields = {name: value for name, value in form.fields.items() if name != "file"}
+    large = ("foto.pdf", files.pdf() + b"\n" * (2 * 2**20), "application/pdf")
+    assert (
+        "guardado com o arquivo"
+        in Shown(await browser.client.post(form.action, data=fields, files={"file": large})).text
+    )

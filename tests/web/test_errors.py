@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from fastapi import Request
 
 from carteira.kit.db.errors import DatabaseDown
-from carteira.web import assets
+from carteira.kit.web.problems import DependencyDown
+from carteira.web import answer_with, assets
 from tests.support.app import RunningApp
 from tests.support.pages import PlainBrowser
 from tests.support.people import register
@@ -43,6 +45,16 @@ async def test_a_database_that_is_down_says_that_no_money_moved(
     assert "Seu dinheiro não mudou." in shown.text
     assert "/app" in shown.links
     assert re.search(r"Código para o atendimento: [0-9a-f-]{8}", shown.text)
+
+
+@pytest.mark.parametrize("path", ["//outro.example/x", "/\\outro.example", "/app/extrato", "/"])
+def test_an_error_offers_its_own_address_again_and_no_other_host(app: RunningApp, path: str) -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "root_path": "", "app": app.api}
+    request = Request(scope | {"server": ("carteira.local", 80), "headers": [(b"accept", b"text/html")]})
+    answer = answer_with(app.api.state.web)(request, DependencyDown())
+    assert answer.status_code == 503
+    assert ("Tentar de novo" in bytes(answer.body).decode()) is (path in {"/app/extrato", "/"})
+    assert b"outro.example" not in answer.body
 
 
 async def test_an_unforeseen_error_of_a_form_does_not_promise_too_much(

@@ -1,15 +1,19 @@
 """A browser's session: its cookie, who may send its forms, its end, and what a shared computer is left with."""
 
+import re
 from datetime import timedelta
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from fastapi.routing import iter_route_contexts
 from sqlalchemy import text
 
 from carteira.kit.values.clock import clock
 from carteira.web import csrf
 from carteira.web.rendering import is_local
+from carteira.web.routers import UPLOADS
+from carteira.web.routing import PageRoute
 from tests.support.app import RunningApp
 from tests.support.pages import PlainBrowser, Shown
 from tests.support.people import register, sign_in
@@ -37,6 +41,9 @@ async def test_a_person_signs_in_sees_their_home_and_signs_out(app: RunningApp, 
     assert out.answer.headers["clear-site-data"] == '"cache", "storage"'
     assert "Max-Age=0" in cookies_set(out)["carteira_session"]
     assert (await browser.get("/app")).answer.headers["location"] == "/app/entrar"
+    await browser.sign_in(person)
+    everywhere = await browser.send(await browser.open("/app/acesso"), "/app/acesso/aparelhos/sair")
+    assert everywhere.answer.headers["clear-site-data"] == '"cache", "storage"'
 
 
 async def test_a_session_that_was_ended_opens_nothing_with_its_old_cookie(
@@ -162,6 +169,8 @@ async def test_who_signs_in_comes_back_to_the_page_they_asked_for(app: RunningAp
         "//outro.example",
         "/\\outro.example",
         "/app/../../x",
+        "/app/%2e%2e/%2E%2e/x",
+        "/app/%5c%5coutro.example",
         "/appx",
         "javascript:alert(1)",
         "/app\t/x",
@@ -176,3 +185,45 @@ async def test_no_link_leads_anywhere_else(app: RunningApp, browser: PlainBrowse
     sent = await browser.send(page, "/app/entrar", username=person.cpf, password=person.password, para=wanted)
     assert sent.answer.headers["location"] == "/app"
     assert (await browser.get("/app/entrar?para=" + quote(wanted, safe=""))).answer.headers["location"] == "/app"
+
+
+async def test_no_kind_of_form_is_taken_without_its_token_from_who_is_signed_in(
+    app: RunningApp, browser: PlainBrowser
+) -> None:
+    await browser.sign_in(await register(app))
+    tried = 0
+    for route in iter_route_contexts(app.api.routes):
+        if not isinstance(route.original_route, PageRoute) or "POST" not in (route.methods or ()):
+            continue
+        address = re.sub(r"\{[^}]+\}", str(uuid4()), route.path or "")
+        answer = await browser.client.post(address, data={"message": "oi"}, files={"x": ("a.txt", b"x", "text/plain")})
+        takes_files = any(address.startswith(under) for under in UPLOADS)
+        assert answer.status_code in ({403, 404} if takes_files else {403}), route.path
+        tried += 1
+    assert tried > 40
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/app/acesso/aparelhos/sair",
+        "/app/acesso/duas-etapas",
+        "/app/acesso/duas-etapas/ligar",
+        "/app/acesso/duas-etapas/desligar",
+        "/app/acesso/chaves/opcoes",
+        "/app/dados/baixar",
+        "/app/dados/contato/email",
+        "/app/dados/encerrar",
+    ],
+)
+async def test_a_form_that_was_opened_in_time_and_sent_too_late_asks_who_it_is(
+    app: RunningApp, browser: PlainBrowser, path: str
+) -> None:
+    person = await register(app)
+    await browser.sign_in(person, keep="sim")
+    form = (await browser.open("/app/acesso")).form("/app/acesso/aparelhos/sair").fields
+    clock.advance(timedelta(minutes=20))
+    answer = await browser.client.post(path, data=form | {"email": "outro@exemplo.com.br", "code": "123456"})
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/app/confirmar?para=")
+    assert await live_sessions(app, person.id) == 1

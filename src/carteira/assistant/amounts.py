@@ -1,6 +1,7 @@
 """Amounts of reais as people say and write them: "R$ 1.234,56", "20 conto", "vinte e cinco", "dez e cinquenta"."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from carteira.assistant.text import plain
@@ -35,12 +36,18 @@ _SPOKEN = _UNITS | _TENS | _HUNDREDS
 _MONEY = r"(?:rea(?:l|is|s|u|us)|reai|conto|contos|pila|pilas|mango|mangos|prata|pratas|dinheiros)"
 _NOTES = r"(?:zinho|zao|tao|inho|ao)"
 _NUMBER = r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{1,13})(?:,[0-9]{1,2}|\.[0-9]{2}(?![0-9]))?"
-_TOKEN = re.compile(rf"(?P<sign>r\$)|(?P<number>{_NUMBER})(?:{_NOTES}\b)?|(?P<word>[a-z]+)|(?P<minus>-)(?=\s*[0-9])")
+_FIGURES = re.compile(_NUMBER)
+_TOKEN = re.compile(
+    rf"(?P<sign>r\$)|(?P<number>[0-9](?:[.,]?[0-9])*)(?:{_NOTES}\b)?|(?P<word>[a-z]+)|(?P<minus>[-\u2212])(?=\s*[0-9])"
+)
+"""Figures are taken to their end: of "0,005 reais" the last one is not five reais."""
 _CLAUSE = re.compile(r"(?<![0-9]),|,(?![0-9])|[;!?\n]| mas ")
 _NEGATED = frozenset({"nao", "n", "nem", "nunca", "num", "menos", "sem"})
 _CARD_DIGITS = re.compile(
     r"\b(?:(?:final|linha|numero|terminado em)\s+[0-9 ]+|(?:cartao|bilhete)\s+[0-9](?: ?[0-9]){3,})"
 )
+_TOO_MUCH = MAX_AMOUNT + 1
+"""What figures are taken for that are no amount: they are not passed over."""
 _CENTS = 100
 _THOUSAND = 1000
 
@@ -50,6 +57,8 @@ def amount(text: str) -> int | None:
 
     What is denied does not count ("vinte não, trinta reais"), a card's digits neither.
     """
+    if any(unicodedata.category(char) == "No" for char in text):  # "10½" and "10²" are no figures
+        return None
     clauses = [_CARD_DIGITS.sub(" ", clause) for clause in _CLAUSE.split(_plain_signs(text))]
     found = [hit for clause in clauses if _NEGATED.isdisjoint(clause.split()) for hit in _amounts(clause)]
     sure = {centavos for centavos, is_money in found if is_money}
@@ -75,6 +84,8 @@ def _amounts(clause: str) -> Iterator[tuple[int, bool]]:
             place += 1
             continue
         centavos, after = read
+        if after < len(tokens) and tokens[after][1] not in {"um", "uma"} and _number(tokens, after) is not None:
+            yield _TOO_MUCH, True  # "novecentos mil mil": figures that follow each other are no amount
         is_alone = tokens[place][1] in {"um", "uma"} and after == place + 1
         is_money = after < len(tokens) and re.fullmatch(_MONEY, tokens[after][1]) is not None
         if is_money:
@@ -106,9 +117,10 @@ def _number(tokens: list[tuple[str, str]], place: int) -> tuple[int, int] | None
     if kind == "number":
         figures = written.rstrip("abcdefghijklmnopqrstuvwxyz")
         try:
-            centavos: int = read_reais(re.sub(r"\.([0-9]{2})$", r",\1", figures), least=0)
+            whole = _FIGURES.fullmatch(figures) is not None
+            centavos: int = read_reais(re.sub(r"\.([0-9]{2})$", r",\1", figures), least=0) if whole else _TOO_MUCH
         except InvalidAmount:
-            centavos = MAX_AMOUNT + 1
+            centavos = _TOO_MUCH
         is_thousands = place + 1 < len(tokens) and tokens[place + 1][1] == "mil"
         return (centavos * _THOUSAND, place + 2) if is_thousands else (centavos, place + 1)
     if written not in _SPOKEN and written != "mil":

@@ -22,6 +22,9 @@ _MARKS = {
 }
 _KIND = frozenset("🙏😊🙂😀😃😄😁😉😘🥰❤💚💙🎉🙌👏🤝🤗✨")
 """Signs that go with a yes and change nothing; others, a thoughtful face say, are not understood."""
+_ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0308\u0327")
+"""What stands on a letter in Portuguese and its neighbours; a line that strikes a word out is none of them."""
+_QUESTIONS = frozenset("?¿؟‽")
 _TONES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\u200d\u20e3]")
 _KEYCAPS = re.compile("([0-9])\ufe0f?\u20e3")
 _LONG = re.compile(r"([a-z])\1+")
@@ -83,7 +86,7 @@ _FILLER = _set(
     velho veio guri guria tche bah tri oxe oxente oxi uai so visse egua eita vixe rapaz menina ja logo agora ai
     entao la o a os as esse este essa esta cartao cartaozinho bilhete passe mesmo msm gentileza eu de pra mim ele ela
     isso tudo absoluta absolutamente toda plena total sempre bom boa otimo gente colega doutor doutora vossa
-    parceiro chefe jovem rei mainha painho seu dona e um uma real reais onibus transporte do da no na
+    parceiro chefe jovem rei mainha painho seu dona e um uma onibus transporte do da no na
     """
 )
 _STEM = 5
@@ -99,11 +102,20 @@ def _answer(text: str) -> str:
 
 
 def _has_strange_sign(text: str) -> bool:
-    """Tell whether a text holds a question mark, or a sign that is no plain word and no plain yes."""
-    bare = _TONES.sub("", text)
-    return "?" in bare or any(
-        unicodedata.category(char) == "So" and char not in _MARKS and char not in _KIND for char in bare
-    )
+    """Tell whether a text holds a question mark, or a sign that is no plain word and no plain yes.
+
+    Words are compared by their Latin letters alone: of another alphabet's, a no would be passed over in silence.
+    """
+    return any(_is_strange(char) for char in unicodedata.normalize("NFKD", _TONES.sub("", text)))
+
+
+def _is_strange(char: str) -> bool:
+    kind = unicodedata.category(char)
+    if kind[0] in {"L", "N"}:
+        return not char.isascii()
+    if kind[0] == "M":
+        return char not in _ACCENTS
+    return char in _QUESTIONS or (kind == "So" and char not in _MARKS and char not in _KIND)
 
 
 def yes_or_no(text: str, act: str = "") -> bool | None:
@@ -127,6 +139,19 @@ def yes_or_no(text: str, act: str = "") -> bool | None:
         return _refusal(words)
     known = all(word in _YES or word in _FILLER or word in acts for word in words)
     return True if agrees and known else None
+
+
+def chosen_answer(text: str, act: str) -> bool | None:
+    """Read the answer to a question with a yes as its first option and a no as its second; None is asked again.
+
+    A number and words that stand together have to say the same: "1. Sim, bloquear" is no yes to another act.
+    """
+    said = yes_or_no(text, act)
+    place = choice(text, 2)
+    if place is None or _has_strange_sign(text):
+        return said
+    by_place = place == 0
+    return None if _NUMBERED.match(text) and said is not by_place else by_place
 
 
 def _refusal(words: Sequence[str]) -> bool | None:

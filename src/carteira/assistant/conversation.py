@@ -6,6 +6,8 @@ and what a message moves commits with where the conversation then stands. "volta
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -28,6 +30,7 @@ from carteira.assistant.flow import (
     Outcome,
     Say,
     Stay,
+    Step,
     Turn,
     Understood,
     UploadRequest,
@@ -58,6 +61,7 @@ _MENU = frozenset({"menu", "voltar ao menu", "inicio", "opcoes"})
 GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 GOODBYE = "Até logo! Quando precisar, é só escrever."
+ELSEWHERE = "Esta conversa seguiu em outra tela, e a sua resposta era para outra pergunta. "
 EXPIRED = "A conversa anterior ficou parada por muito tempo e foi encerrada. "
 NOTHING_DONE = "Certo, não faço nada disso. Posso ajudar em outra coisa?"
 CALM = "Entendo que você está com raiva, e quero resolver. Diga o que aconteceu, ou fale com uma pessoa."
@@ -79,6 +83,8 @@ class Reply:
     upload: UploadRequest | None = None
     page: PageLink | None = None
     """The wallet's page where one sees or does what the message speaks of."""
+    standing: str = ""
+    """What an answer to this message is an answer to (`State.standing`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,14 @@ class State:
     place: Place | None = None
     trail: tuple[Place, ...] = ()
     tries: int = 0
+
+    @property
+    def standing(self) -> str:
+        """A name of the question that is open, with what it is about: other cards and amounts are other questions."""
+        if self.intent is None or self.place is None:
+            return "menu"
+        about = json.dumps([self.intent, self.place.step, self.place.data], sort_keys=True)
+        return hashlib.sha256(about.encode()).hexdigest()[:32]
 
 
 AT_MENU = State()
@@ -130,26 +144,34 @@ class Assistant:
         """Say again what the conversation waits for; where it waits for nothing, list the options."""
         await self.brain.prepare(tx)
         state, is_stale = await _locked(tx, who.user_id)
-        if is_stale or state.intent is None or state.place is None:
-            return self._menu(GREETING)
-        intent = intents.ALL.get(state.intent)
-        if intent is None or state.place.step not in intent.steps or not self.is_on(intent):
-            return self._menu(GREETING)
+        if is_stale or self._open_step(state) is None:
+            return replace(self._menu(GREETING), standing=AT_MENU.standing if is_stale else state.standing)
         _, reply = await self._ask(self._turn(tx, who, ""), state)
-        return reply
+        return replace(reply, standing=state.standing)
 
-    async def chat(self, tx: Tx, who: Principal, message: str, file_id: UUID | None = None) -> Reply:
-        """Take a message and answer it, and remember where the conversation then stands."""
+    async def chat(
+        self, tx: Tx, who: Principal, message: str, file_id: UUID | None = None, *, standing: str | None = None
+    ) -> Reply:
+        """Take a message and answer it, and remember where the conversation then stands.
+
+        With `standing`, the message answers what had that name: where another question is open by now, as when two
+        pages are, it is asked again, so that a yes to one is none to the other.
+        """
         turn = self._turn(tx, who, clean(message), file_id)
         state, is_stale = await _locked(tx, who.user_id)
         prefix = ""
         if is_stale:
             await self._undo(turn, state)
             state, prefix = AT_MENU, EXPIRED
-        state, reply = await self._answer(turn, state)
+        is_meant = standing in {None, state.standing} or turn.plain in _LEAVE | _MENU
+        if is_meant or self._open_step(state) is None:
+            state, reply = await self._answer(turn, state)
+        else:
+            prefix = ELSEWHERE
+            state, reply = await self._ask(turn, state)
         await _store(tx, who.user_id, state)
         metrics.messages.labels(state.intent or "menu").inc()
-        return replace(reply, message=prefix + reply.message) if prefix else reply
+        return replace(reply, message=prefix + reply.message, standing=state.standing)
 
     def _turn(self, tx: Tx, who: Principal, text: str, file_id: UUID | None = None) -> Turn:
         own = frozenset(claim for claim in OWN_CLAIMS if who.may(claim))
@@ -224,14 +246,18 @@ class Assistant:
         outcome = await self._tried(turn, intent.begin)
         return await self._follow(turn, State(intent.name), outcome)
 
+    def _open_step(self, state: State) -> Step | None:
+        """Give the step that waits for an answer; none at the menu, or where it was taken out or turned off since."""
+        intent = intents.ALL.get(state.intent or "")
+        return intent.steps.get(state.place.step) if intent and state.place and self.is_on(intent) else None
+
     async def _in_step(self, turn: Turn, state: State) -> tuple[State, Reply]:
-        assert state.intent is not None
         assert state.place is not None
-        intent = intents.ALL.get(state.intent)
-        if intent is None or state.place.step not in intent.steps or not self.is_on(intent):
+        step = self._open_step(state)
+        if step is None:
             return AT_MENU, self._menu(MENU)  # the server was upgraded, or a module turned off, in between
         turn = replace(turn, data=state.place.data)
-        outcome = await self._tried(turn, intent.steps[state.place.step].take)
+        outcome = await self._tried(turn, step.take)
         return await self._follow(turn, state, outcome)
 
     async def _tried(self, turn: Turn, work: Any) -> Outcome:  # noqa: ANN401 - a begin or a take, alike in shape

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from carteira import documents
-from carteira.assistant.answers import choice, named, yes_or_no
+from carteira.assistant.answers import choice, chosen_answer, named
 from carteira.assistant.pages import PageLink
 from carteira.assistant.text import plain, unnumbered
 from carteira.kit.db.session import Tx
@@ -109,10 +109,7 @@ class Turn:
 
     def agreed(self, options: Sequence[str]) -> bool | None:
         """Read the message as a yes, the first of two options ("Sim, cancelar"), or a no; None is neither."""
-        place = choice(self.text, len(options))
-        if place is not None:
-            return place == 0
-        return yes_or_no(self.text, act=options[0].rsplit(" ", 1)[-1])
+        return chosen_answer(self.text, act=options[0].rsplit(" ", 1)[-1])
 
 
 @dataclass(frozen=True, slots=True)

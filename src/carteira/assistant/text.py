@@ -41,6 +41,11 @@ _SHORTENED = """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
 _LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_SPOKEN_ADDRESS = re.compile(r"\S+ arroba \S+(?: ponto \w+)*|(?<!\w)@\w[\w.]*", re.IGNORECASE)
+_SECRET = re.compile(r"\b((?:senha|token|código|codigo)\s*(?:é|:|=))\s*\S+", re.IGNORECASE)
+_FIGURE = r"(?:zero|uma?|dois|duas|tr[êe]s|quatro|cinco|seis|meia|sete|oito|nove)"
+_SPOKEN_DIGITS = re.compile(rf"\b{_FIGURE}(?:[\s,.-]+(?:e\s+)?{_FIGURE}){{3,}}\b", re.IGNORECASE)
+"""A number that is told figure by figure."""
 _DIGITS = re.compile(r"\d[\d.,/ -]*\d|\d")
 _NAMED = re.compile(
     r"\b(me chamo|meu nome (?:é|e)|eu sou (?:o|a)|aqui (?:é|e) (?:o|a)|sou (?:o|a)|"
@@ -49,14 +54,22 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _CAPITALISED = re.compile(r"(?<=[^\W\d_])(\s+|,\s*)[A-ZÀ-Ý][a-zà-ÿ]+(?:\s+(?:d[aeo]s?\s+)?[A-ZÀ-Ý][a-zà-ÿ]+)*")
+_LOUD = re.compile(r"\b[A-ZÀ-Ý]{3,}(?:\s+(?:D[AEO]S?\s+)?[A-ZÀ-Ý]{2,})+\b")
+"""A name in capitals; in a message that has no small letter it is a word like the others."""
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What has others read a text in another order than it is stored in."""
 _OURS = frozenset({"Google", "Meta", "Facebook", "Pix", "Android", "Apple", "Word", "Receita", "Federal", "Uber"})
 
 
 def clean(message: str) -> str:
-    """Take control characters and lone surrogates out of a message and normalise it (NFC)."""
-    kept = (char if char in "\n\t" else " " if unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} else char
-            for char in message)  # fmt: skip
-    return unicodedata.normalize("NFC", "".join(kept)).strip()
+    """Take controls, what turns a text's direction, and lone surrogates out of a message; normalise it (NFC)."""
+    return unicodedata.normalize("NFC", "".join(map(_kept, message))).strip()
+
+
+def _kept(char: str) -> str:
+    if char in _TURNING:
+        return ""
+    return char if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cs", "Zl", "Zp"} else " "
 
 
 def plain(text: str) -> str:
@@ -75,6 +88,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+_ACRONYMS = words("APP CEP CNH CNPJ CPF CVV DPO LGPD NÃO OTP PDF PIN PIX PNG QR RG SIM SMS VA VR VT")
+
+
 def unnumbered(text: str) -> str:
     """Take an option's number off: "2. Cancelar um cartão" is "Cancelar um cartão"."""
     return _NUMBERED.sub("", text)
@@ -87,6 +103,10 @@ def anonymous(question: str) -> str:
     is cut to `MAX_KEPT` characters.
     """
     text = _LINK.sub("[link]", scrub(question))
+    text = _SPOKEN_ADDRESS.sub("[email]", _SECRET.sub(r"\1 [senha]", text))
+    if any(map(str.islower, question)):
+        text = _LOUD.sub(lambda match: match[0] if _ACRONYMS.issuperset(match[0].split()) else "[nome]", text)
+    text = _SPOKEN_DIGITS.sub("#", text)
     text = _DIGITS.sub("#", text)
     text = _NAMED.sub(r"\1 [nome]", text)
     text = _CAPITALISED.sub(lambda match: match[0] if match[0].strip(" ,") in _OURS else f"{match[1]}[nome]", text)

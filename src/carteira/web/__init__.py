@@ -39,8 +39,8 @@ def module() -> Module:
     return Module(
         name="web",
         routers=ROUTERS,
-        body_limits={UPLOADS: documents.MAX_BODY_BYTES},
-        time_limits={UPLOADS: documents.UPLOAD_SECONDS},
+        body_limits=dict.fromkeys(UPLOADS, documents.MAX_BODY_BYTES),
+        time_limits=dict.fromkeys(UPLOADS, documents.UPLOAD_SECONDS),
         lifespan=running,
     )
 

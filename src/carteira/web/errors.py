@@ -4,14 +4,13 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import RedirectResponse
 
 from carteira.kit.web.access import EVERY_CLAIM, Principal, RecentSignInRequired, SecondFactorRequired
 from carteira.kit.web.problems import InvalidInput, NotAuthenticated, NotFound, Problem, as_json, name_in_log
 from carteira.kit.web.public_address import route_path
 from carteira.web.browser import browser_of
 from carteira.web.console.screens import opens_console
-from carteira.web.page import page_before, sign_in_address, this_page
+from carteira.web.page import page_before, sent_on, sign_in_address, this_page
 from carteira.web.rendering import Renderer
 
 CONSOLE = "/console"
@@ -49,11 +48,11 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
     root = renderer.config.root_path
     browser = browser_of(request, https=renderer.config.https)
     if own and isinstance(problem, NotAuthenticated):
-        return _on(request, sign_in_address(request, root, was_signed_in=browser.was_signed_in))
+        return sent_on(request, sign_in_address(request, root, was_signed_in=browser.was_signed_in))
     if own and problem.code == "password_change_required":
-        return _on(request, f"{root}/app/nova-senha")
+        return sent_on(request, f"{root}/app/nova-senha")
     if own and isinstance(problem, RecentSignInRequired | SecondFactorRequired):
-        return _on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
+        return sent_on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
     if own and request.method == "GET" and isinstance(problem, InvalidInput):
         problem = NotFound()  # an address that nobody was given
     if desk and not opens_console(who):
@@ -70,7 +69,7 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
             "support": body["request_id"][-8:],
             "safe": request.method == "GET",
             "own": own,
-            "again": request.url.path if request.method == "GET" else "",
+            "again": request.url.path if request.method == "GET" and (own or path == "/") else "",
             "path": path,
             "who": who,
             "claim": problem.extra.get("claim", ""),
@@ -94,9 +93,3 @@ def _confirmation(request: Request, root_path: str, *, enrols: bool) -> str:
     if enrols:
         return f"{root_path}/app/acesso?falta=segundo-fator"
     return f"{root_path}/app/confirmar?para={back}" + ("&repetir=sim" if by_form else "")
-
-
-def _on(request: Request, address: str) -> Response:
-    if request.headers.get("hx-request") == "true":
-        return Response(headers={"HX-Redirect": address, "Cache-Control": "no-store"})
-    return RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})

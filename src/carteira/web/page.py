@@ -161,10 +161,8 @@ class WebPage:
         return self.show(template, status=status, form=form.failed(problem), **values)
 
     def redirect(self, address: str) -> Response:
-        """Send the browser on; htmx is told by a header, since it would follow a redirect itself."""
-        if self.request.headers.get("hx-request") == "true":
-            return Response(headers={"HX-Redirect": address, "Cache-Control": "no-store"})
-        return RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
+        """Send the browser on."""
+        return sent_on(self.request, address)
 
     def next_page(self, wanted: str, otherwise: str = "/app") -> str:
         """Give the page to go on to: the one that was wanted, if it is one of ours."""
@@ -226,6 +224,14 @@ OpenPage = Annotated[WebPage, Depends(_open)]
 """A parameter of a route that is open to anyone: its page, with who is signed in, if anybody."""
 SignedPage = Annotated[WebPage, Depends(_signed)]
 """A parameter of a route for whoever is signed in: its page."""
+
+
+def sent_on(request: Request, address: str) -> Response:
+    """Send a browser on; htmx is told by a header, since it would follow a redirect itself."""
+    response = RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
+    if request.headers.get("hx-request") == "true":
+        return Response(headers={"HX-Redirect": response.headers["location"], "Cache-Control": "no-store"})
+    return response
 
 
 def sign_in_address(request: Request, root_path: str, *, was_signed_in: bool) -> str:

@@ -3,7 +3,7 @@
 import gzip
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import brotli
 from fastapi import Request
@@ -149,7 +149,9 @@ def is_local(path: str) -> bool:
     if not path.startswith(("/app", "/console")) or any(ord(sign) < 33 or sign == "\\" for sign in path):  # noqa: PLR2004 - blanks and controls
         return False
     parts = urlsplit(path)
-    return not parts.scheme and not parts.netloc and path[4:5] in {"", "/", "?", "o"} and ".." not in parts.path
+    decoded = unquote(parts.path)  # browsers take "%2e%2e" for ".."
+    is_page = path[4:5] in {"", "/", "?", "o"} and ".." not in decoded and "\\" not in decoded
+    return not parts.scheme and not parts.netloc and is_page
 
 
 def renderer_of(request: Request) -> Renderer:

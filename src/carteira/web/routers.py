@@ -68,6 +68,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     profile.router,
     access.router,
     chat.router,
+    chat.files,
     passkeys.router,
     document_files.router,
     documents.router,
@@ -92,5 +93,5 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
 """The addresses that there are, for links that are drawn only where they lead somewhere."""
-UPLOADS = document_files.UPLOADS
+UPLOADS = (document_files.UPLOADS, chat.UPLOADS)
 """Under which addresses forms bring files."""

@@ -18,6 +18,7 @@ function put(waiting, html) {
   if (!answer) return false;
   for (const old of log.querySelectorAll("[data-choices]")) old.remove();
   for (const key of document.querySelectorAll("[name=pedido]")) key.value = answer.dataset.turn;
+  for (const key of document.querySelectorAll("[name=sobre]")) key.value = answer.dataset.standing;
   waiting.replaceWith(...[...answer.children].filter((part) => !part.matches("[data-mine]")));
   log.lastElementChild.scrollIntoView({ block: "nearest" });
   return true;

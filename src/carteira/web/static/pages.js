@@ -52,7 +52,7 @@ document.addEventListener("submit", (event) => {
 });
 window.addEventListener("pageshow", (event) => {
   // A page out of the browser's memory may be of somebody who has signed out since: only the server knows.
-  if (event.persisted && document.body.dataset.worker) { location.reload(); return; }
+  if (event.persisted && document.body.matches(".wallet, .console")) { location.reload(); return; }
   for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
 });
 

@@ -4,7 +4,7 @@
 self.addEventListener("install", (event) => {
   event.waitUntil((async () => {
     const cache = await caches.open(RELEASE.name);
-    await cache.addAll([...RELEASE.files, RELEASE.offline]);
+    await cache.addAll([...RELEASE.files, new Request(RELEASE.offline, { credentials: "omit" })]);
     await self.skipWaiting();
   })());
 });

@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from carteira.assistant import Assistant
 
 _PAGE, _HOME = "wallet/chat.html", "/app/assistente"
+UPLOADS = "/app/assistente/arquivo"
 _LONGEST = 4_000
 _TOO_LONG = "A mensagem tem mais de 4.000 letras e não foi enviada. Conte em menos palavras."
 _SENT = "pronto"
+_REFUSED = {"options": None, "upload": None, "page": None}
 
 
 class ChatForm(FormBody):
-    """What one says; `file_id` names the document that the file was sent to."""
+    """What one says; `file_id` names the document that the file was sent to, `standing` the question that was shown."""
 
     message: Annotated[str, Field(max_length=_LONGEST)]
     file_id: UUID | None = None
+    standing: Annotated[str | None, Field(max_length=64, alias="sobre")] = None
 
 
 class ChatFileForm(FormBody):
@@ -45,7 +48,8 @@ async def _is_on(page: SignedPage, _who: Who) -> None:
         raise NotFound
 
 
-router = pages(route_class=UploadRoute)
+router = pages()
+files = pages(route_class=UploadRoute)
 _HERE = [Depends(_is_on)]
 
 
@@ -78,25 +82,23 @@ async def say(page: SignedPage) -> Response:
     if form.value is None:
         typed = str((await page.request.form()).get("message", ""))
         return await _where_it_stands(page, failed=_TOO_LONG if len(typed) > _LONGEST else "")
-    return await _said(page, form.value.message, form.value.file_id)
+    return await _said(page, form.value)
 
 
-async def _said(
-    page: WebPage, message: str, file_id: UUID | None, *, shown: str = "", key: str | None = None
-) -> Response:
+async def _said(page: WebPage, form: ChatForm, *, shown: str = "", key: str | None = None) -> Response:
     assistant = _assistant(page)
     await assistant.brain.ready(page.database)
     outcome = await page.once(
-        lambda tx: assistant.chat(tx, page.who, message, file_id),
-        payload={"message": message, "file_id": file_id and str(file_id)},
+        lambda tx: assistant.chat(tx, page.who, form.message, form.file_id, standing=form.standing),
+        payload={"message": form.message, "file_id": form.file_id and str(form.file_id)},
         money=False,
         key=key,
     )
-    reply = {"message": outcome.refused} if outcome.refused else outcome.body
-    return _turn(page, reply, shown or message)
+    reply = _REFUSED | {"message": outcome.refused} if outcome.refused else outcome.body
+    return _turn(page, reply, shown or form.message)
 
 
-@router.post("/app/assistente/arquivo/{document_id}", dependencies=_HERE)
+@files.post(UPLOADS + "/{document_id}", dependencies=_HERE)
 async def send_file(document_id: UUID, page: SignedPage) -> Response:
     """Send the file that the assistant waits for, and go on."""
     if not page.has("documents"):
@@ -119,7 +121,8 @@ async def send_file(document_id: UUID, page: SignedPage) -> Response:
         return await _where_it_stands(page, failed=problem_of(error).detail)
     if outcome.again:
         await vault.storage.discard(file.version_id)
-    return await _said(page, _SENT, document_id, shown=file.file_name, key=f"{received.key}:{_SENT}")
+    sent = ChatForm(message=_SENT, file_id=document_id)
+    return await _said(page, sent, shown=file.file_name, key=f"{received.key}:{_SENT}")
 
 
 def _wrong(received: Received[ChatFileForm]) -> str:

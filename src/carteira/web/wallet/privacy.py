@@ -212,5 +212,4 @@ async def close(page: SignedPage) -> Response:
         return page.again(_CLOSE, form, error, **told)
     response = page.go("/app/entrar", "Conta encerrada. Seus dados foram apagados.")
     page.browser.sign_out(response)
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response

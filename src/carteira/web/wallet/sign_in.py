@@ -136,5 +136,4 @@ async def sign_out(page: OpenPage) -> Response:
             await identity.sign_browser_out(tx, page.identity.access, page.browser.session)
     response = page.go("/app/entrar", "Você saiu.")
     page.browser.sign_out(response)
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response

@@ -93,7 +93,7 @@ async def come_back(  # noqa: PLR0913, PLR0917 - what a provider sends back
     """Take the browser back: sign in, ask for the second factor, or ask who it is."""
     https = page.renderer.config.https
     browser = identity.SOCIAL_COOKIE.read(page.request, https=https)
-    wanted = unquote(identity.SOCIAL_PAGE_COOKIE.read(page.request, https=https))
+    wanted = page.next_page(unquote(identity.SOCIAL_PAGE_COOKIE.read(page.request, https=https)), "")
     arrival = identity.SocialArrival(state=state, browser=browser, code=code, error=error)
     try:
         answer = await identity.end_social(page.identity, base, provider, arrival, page.client)
@@ -124,13 +124,13 @@ async def _go_on(
 async def link_mine(page: SignedPage) -> Response:
     """Link the provider's account to who is signed in; gov.br's proves the CPF."""
     form = await page.form(SocialMineForm)
-    token, wanted = form.typed.get("registration_token", ""), form.text("para")
+    token, wanted = form.typed.get("registration_token", ""), page.next_page(form.text("para"), "")
     try:
         async with page.database.transaction() as tx:
             await identity.link_social(tx, page.identity, page.who, token)
     except REFUSALS as error:
         return page.again(_MINE, form, error, registration_token="", next_page=wanted)
-    return page.go(page.next_page(wanted), "Conta ligada. Avisamos você por e-mail.")
+    return page.go(wanted or "/app", "Conta ligada. Avisamos você por e-mail.")
 
 
 @router.post("/app/entrar/com/cadastro", dependencies=_HOLDER)
