@@ -13,15 +13,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select, text
 from sqlalchemy.orm import aliased
 
-from carteira.benefits import finding, operations, queries, topups
+from carteira.benefits import catalog, finding, operations, queries, topups
 from carteira.benefits.accounts import persons
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.explain import explain
-from carteira.benefits.authorizer.rules import Decision
-from carteira.benefits.catalog import list_categories, list_merchants
+from carteira.benefits.authorizer.rules import CASH, Decision, normalise_merchant
+from carteira.benefits.catalog import delete_merchant, list_categories, list_merchants, put_merchant
 from carteira.benefits.employers import EmployerView
 from carteira.benefits.employers import listed as employers_of
-from carteira.benefits.errors import BenefitAccountNotFound, TransactionNotFound
+from carteira.benefits.errors import BenefitAccountNotFound, CatalogIsEverybodys, TransactionNotFound
 from carteira.benefits.invitations import invite
 from carteira.benefits.lifecycle import block, close, unblock
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn, Employer
@@ -56,6 +56,7 @@ __all__ = [
     "LiveDecision",
     "MerchantOut",
     "ReturnView",
+    "RuleEffect",
     "WholeDecisionView",
     "account",
     "accounts",
@@ -64,12 +65,16 @@ __all__ = [
     "decision",
     "decision_totals",
     "decisions",
+    "delete_merchant",
+    "effect_of_rule",
     "employers_of",
+    "insist_unbound",
     "invite",
     "list_categories",
     "list_merchants",
     "newest_decisions",
     "preview_top_up",
+    "put_merchant",
     "read_top_up",
     "reason_name",
     "refund",
@@ -451,3 +456,50 @@ async def top_up(tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, atomic
     """
     done = await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder.of(lines, atomic=atomic), who)
     return done if isinstance(done, bytes) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEffect:
+    """What a rule for a merchant's name would have changed of the newest purchases of a month."""
+
+    purchases: int
+    amount: int
+    """In centavos."""
+    moved: dict[tuple[str, str], int]
+    """How many would have gone from one category to another."""
+
+
+_OF_MERCHANT = text("""
+    WITH lately AS (
+        SELECT merchant, mcc, category_tried, amount FROM benefits_decisions
+        WHERE id >= :since ORDER BY id DESC LIMIT :walked
+    )
+    SELECT mcc, category_tried, count(*), CAST(sum(amount) AS bigint) FROM lately
+    WHERE category_tried IS NOT NULL AND lower(regexp_replace(btrim(merchant), '\\s+', ' ', 'g')) = :merchant
+    GROUP BY 1, 2
+""")
+
+
+async def effect_of_rule(tx: Tx, merchant: str, mcc: str | None) -> RuleEffect:
+    """Tell what a rule would have changed, before it is saved; without an MCC, what taking it away would have."""
+    known = await catalog.load(tx)
+    since = first_uuid7((clock.now() - timedelta(days=30)).timestamp())
+    asked = {"since": since, "walked": WALKED, "merchant": normalise_merchant(merchant)}
+    purchases = amount = 0
+    moved: dict[tuple[str, str], int] = {}
+    for own_mcc, tried, many, total in await tx.execute(_OF_MERCHANT, asked):
+        purchases, amount = purchases + many, amount + total
+        then = known.by_mcc.get(mcc or own_mcc, CASH)
+        if then != tried:
+            moved[tried, then] = moved.get((tried, then), 0) + many
+    return RuleEffect(purchases, amount, moved)
+
+
+def insist_unbound(who: Principal) -> None:
+    """Keep those who are bound to an employer from what is every employer's.
+
+    Raises:
+        CatalogIsEverybodys: so they are.
+    """
+    if who.scopes is not None:
+        raise CatalogIsEverybodys

@@ -1,5 +1,7 @@
 """What operators do on the console: two at once, an act in words before it, and what is personal in no address."""
 
+from uuid import uuid4
+
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of
@@ -198,3 +200,24 @@ async def test_the_audit_is_found_by_ids_and_tells_whether_its_chain_holds(app: 
         wrong = await browser.get(f"/console/auditoria?de_quem={person.cpf}")
         assert wrong.status == 422
         assert "Um CPF nunca vai no endereço." in wrong.text
+
+
+async def test_a_rule_for_a_name_tells_what_it_would_have_changed(app: RunningApp) -> None:
+    shop = f"FEIRA {uuid4().hex[:6].upper()}"
+    account = await open_benefit_account(app.operator(), FOOD=10_000, CASH=10_000)
+    for _ in range(2):
+        body = purchase(account, "10.00", "5999", merchant=f"{shop}   SAO PAULO BR")
+        await app.client.post(AUTHORIZER, content=body, headers=processor_headers())
+    path = "/console/estabelecimentos/regra"
+    async with desk_of(app, "RH") as browser:
+        form = await browser.get(path)
+        asked = await browser.send(form, path, None, name=f"{shop} sao paulo br", mcc="5411")
+        assert "2, R$ 20,00" in asked.text
+        assert "De Livre para Alimentação" in asked.text
+        assert "Regra salva." in (await browser.follow(await browser.send(asked, path))).text
+        known = await browser.get(f"{path}?nome={shop}+sao+paulo+br&mcc=5411")
+        gone = await browser.client.post(
+            "/console/estabelecimentos/tirar",
+            data=known.form(path).fields | {"certo": "sim"},
+        )
+        assert gone.status_code == 303

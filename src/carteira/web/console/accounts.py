@@ -12,7 +12,7 @@ from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, instant, mono, words
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -257,39 +257,3 @@ async def _read_employers(page: WebPage, tx: Tx, asked: TableAsked, limit: int) 
 async def show_employers(page: SignedPage) -> Response:
     """List the employers that somebody reaches."""
     return await EMPLOYER_TABLE.answer(page, partial(_read_employers, page), template="console/employers.html")
-
-
-MERCHANTS = "/console/estabelecimentos"
-_NOBODYS = reads("the catalog is nobody's")
-
-MERCHANT_TABLE: Table[benefits.desk.MerchantOut] = Table(
-    MERCHANTS,
-    "estabelecimentos",
-    (
-        TableColumn("Nome", lambda row: words(row.name), "full"),
-        TableColumn("MCC que vale", lambda row: mono(row.mcc)),
-    ),
-    key=lambda row: row.name,
-    filters=(Filter("nome", "Parte do nome", grows=True),),
-    exports=False,
-    empty=("Nenhuma regra por nome", "Sem regra, vale o MCC que a rede manda."),
-)
-
-
-async def _read_merchants(tx: Tx, asked: TableAsked, limit: int) -> Listed[benefits.desk.MerchantOut]:  # noqa: ARG001 - they are few
-    part = (asked.get("nome") or "").casefold()
-    return Listed([row for row in await benefits.desk.list_merchants(tx) if part in row.name.casefold()])
-
-
-@router.get(MERCHANTS, dependencies=[claims(WRITES), _NOBODYS])
-async def show_merchants(page: SignedPage) -> Response:
-    """List merchants whose name overrides the MCC, and which MCCs are of which category."""
-    categories = await page.read(benefits.desk.list_categories)
-    return await MERCHANT_TABLE.answer(
-        page,
-        _read_merchants,
-        template="console/merchants.html",
-        categories=categories,
-        pocket_name=benefits.pocket_name,
-        may_change=page.who.scopes is None,
-    )

@@ -1,0 +1,158 @@
+"""Names of merchants that override the MCC: what a rule would have changed is told before it is saved."""
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Query, Response
+from pydantic import Field
+
+from carteira import benefits
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.web.access import acts, claims, reads
+from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.web.console.cells import mono, words
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.formats import plain_money
+from carteira.web.forms import FormBody, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+HOME = "/console/estabelecimentos"
+CLAIM = "benefits:write"
+_PAGE = "console/rule.html"
+_NOBODYS = reads("the catalog is nobody's")
+
+TABLE: Table[benefits.desk.MerchantOut] = Table(
+    HOME,
+    "estabelecimentos",
+    (
+        TableColumn("Nome", lambda row: words(row.name), "full"),
+        TableColumn("MCC que vale", lambda row: mono(row.mcc)),
+    ),
+    key=lambda row: row.name,
+    filters=(Filter("nome", "Parte do nome", grows=True),),
+    opens=lambda row: f"{HOME}/regra?{urlencode({'nome': row.name, 'mcc': row.mcc})}",
+    exports=False,
+    empty=("Nenhuma regra por nome", "Sem regra, vale o MCC que a rede manda."),
+)
+
+
+async def _read(tx: Tx, asked: TableAsked, limit: int) -> Listed[benefits.desk.MerchantOut]:  # noqa: ARG001 - they are few
+    part = (asked.get("nome") or "").casefold()
+    return Listed([row for row in await benefits.desk.list_merchants(tx) if part in row.name.casefold()])
+
+
+@router.get(HOME, dependencies=[claims(CLAIM), _NOBODYS])
+async def show_merchants(page: SignedPage) -> Response:
+    """List merchants whose name overrides the MCC, and which MCCs are of which category."""
+    categories = await page.read(benefits.desk.list_categories)
+    return await TABLE.answer(
+        page,
+        _read,
+        template="console/merchants.html",
+        categories=categories,
+        pocket_name=benefits.pocket_name,
+        may_change=page.who.scopes is None,
+    )
+
+
+class RuleForm(FormBody):
+    """A merchant's name, and the MCC that holds for it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    mcc: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
+    sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
+
+
+class RuleRemovalForm(FormBody):
+    """The name whose rule is taken away."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
+
+
+@router.get(f"{HOME}/regra", dependencies=[claims(CLAIM), _NOBODYS])
+async def show_rule(
+    page: SignedPage,
+    name: Annotated[str, Query(alias="nome", max_length=256)] = "",
+    mcc: Annotated[str, Query(max_length=4)] = "",
+) -> Response:
+    """Ask for a rule."""
+    benefits.desk.insist_unbound(page.who)
+    return page.show(_PAGE, form=Reading(None, {"name": name, "mcc": mcc}), known=bool(name), home=HOME)
+
+
+async def _effect(page: WebPage, name: str, mcc: str | None) -> list[tuple[str, str]]:
+    """Tell what a rule would have changed, line by line."""
+    effect = await page.read(lambda tx: benefits.desk.effect_of_rule(tx, name, mcc))
+    told = [("Compras deste nome em 30 dias", f"{effect.purchases}, {plain_money(effect.amount)}")]
+    for (now, then), many in effect.moved.items():
+        told.append((f"De {benefits.pocket_name(now)} para {benefits.pocket_name(then)}", f"{many} compras"))
+    return told if effect.moved else [*told, ("Mudariam de saldo", "nenhuma")]
+
+
+async def _saving(page: WebPage, asked: RuleForm) -> Confirmation:
+    return Confirmation(
+        title=f"Valer o MCC {asked.mcc} para “{asked.name}”?",
+        says=("Vale em segundos, para as próximas compras de todas as empresas. O que já passou não muda.",),
+        way_back="A regra pode ser mudada ou tirada aqui.",
+        button="Salvar a regra",
+        path=f"{HOME}/regra",
+        back=HOME,
+        facts=await _effect(page, asked.name, asked.mcc),
+        hidden=(("name", asked.name), ("mcc", asked.mcc)),
+    )
+
+
+@router.post(f"{HOME}/regra", dependencies=[claims(CLAIM), acts("benefit_merchant_set")])
+async def save(page: SignedPage) -> Response:
+    """Save a rule, once its effect was told."""
+    benefits.desk.insist_unbound(page.who)
+    form = await page.form(RuleForm)
+    if form.value is None:
+        return _again(page, form)
+    act = await _saving(page, form.value)
+    if not form.value.sure:
+        return ask(page, act)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.desk.put_merchant(tx, form.value.name, form.value.mcc)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(HOME, "Regra salva.")
+
+
+def _again(page: WebPage, form: Reading[Any]) -> Response:
+    audit.nothing_done()
+    return page.show(_PAGE, status=422, form=form, known=False, home=HOME)
+
+
+@router.post(f"{HOME}/tirar", dependencies=[claims(CLAIM), acts("benefit_merchant_removed")])
+async def remove(page: SignedPage) -> Response:
+    """Take a rule away, once its effect was told."""
+    benefits.desk.insist_unbound(page.who)
+    form = await page.form(RuleRemovalForm)
+    if form.value is None:
+        return _again(page, form)
+    name = form.value.name
+    act = Confirmation(
+        title=f"Tirar a regra de “{name}”?",
+        says=("Passa a valer o MCC que a rede manda, em segundos.",),
+        way_back="A regra pode ser criada de novo.",
+        button="Tirar a regra",
+        path=f"{HOME}/tirar",
+        back=HOME,
+        danger=True,
+        facts=await _effect(page, name, None),
+        hidden=(("name", name),),
+    )
+    if not form.value.sure:
+        return ask(page, act)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.desk.delete_merchant(tx, name)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(HOME, "Regra tirada.")
