@@ -78,7 +78,8 @@ async def test_a_role_changes_once_it_is_said_what_changes(app: RunningApp) -> N
         page = await browser.get(f"/console/papeis/{role}")
         action = f"/console/papeis/{role}"
         asked = await browser.send(page, action, None, claim=str(known["benefits:read"]))
-        assert "Passa a trazer benefits:read" in asked.text
+        assert "Passa a trazer" in asked.text
+        assert "benefits:read" in asked.text
         assert (await maker.get(f"/roles/{role}")).json()["claims"] == []
         assert (await browser.send(asked, action)).status == 303
         held = (await maker.get(f"/roles/{role}")).json()["claims"]
