@@ -27,6 +27,7 @@ from carteira.documents import content, forms, names, pictures, scanner, upload
 from carteira.identity.social import providers
 from carteira.identity.social import service as social
 from carteira.identity.users import service as users
+from carteira.integration import payment_purposes
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress, TextNotStorable
 from carteira.kit.db.reads import rows
@@ -43,6 +44,8 @@ from carteira.kit.web.problems import (
     problem_of,
 )
 from carteira.kit.web.versions import UnknownVersion
+from carteira.payments import charges, returns
+from carteira.payments import routes as payment_routes
 from carteira.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +84,9 @@ HOOKS: Mapping[Any, tuple[Any, ...]] = {
     forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
     operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
+    charges.write_down: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
+    payment_routes.returning: (returns.ask,),
+    returns.begin: (payment_purposes.take_back_recharge, payment_purposes.take_back_fund),
     approvals.Desk.approve: (identity.insist_on_proof, *_checks()),
     upload.Upload.feed: _methods(*_classes_of(content), *_classes_of(pictures)),
 }

@@ -22,6 +22,7 @@ from carteira import (
     inbox,
     ledger,
     notices,
+    payments,
     resellers,
     sharing,
     transit,
@@ -35,6 +36,7 @@ from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
 from carteira.integration.looks import LOOKS
+from carteira.integration.payment_purposes import purposes
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.integration.webhook_sources import webhook_sources
 from carteira.kit.db.engine import Database
@@ -60,6 +62,7 @@ from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.client_address import ClientAddress
 from carteira.kit.web.public_address import UnderRootPath
 from carteira.settings import Settings
+from carteira.settings.production import is_pix_simulated
 
 _LOOPBACK = "127.0.0.0/8,::1/128"
 DESCRIPTION = """
@@ -75,6 +78,7 @@ TAGS = {
     "documents": "Documentos de uma pessoa: arquivos selados, comprovações, conferência",
     "benefits": "Benefícios: empresas, contas, créditos, o autorizador de cartões e as suas decisões",
     "transit": "Cartões de transporte, e os toques dos validadores",
+    "payments": "Pagamentos por Pix: cobranças, o que entrou, devoluções, a conferência com o provedor",
     "resellers": "Revendedores: compras e cashback",
     "credit": "Cadastro e pontuação de crédito de um CPF",
     "assistant": "A conversa com o assistente, os seus tópicos e chamados",
@@ -88,6 +92,7 @@ def modules_of(settings: Settings) -> list[Module]:
     """Make the modules that the settings turn on; identity, the ledger, the inbox and notices always are."""
     config = identity_config(settings)
     optional: dict[str, Callable[[], Module]] = {
+        "payments": lambda: payments.module(payments_of(settings)),
         "benefits": lambda: benefits.module(
             strategy=settings.authorizer_strategy,
             processor=benefits.ProcessorSecrets(settings.jwt_secrets, settings.processor_token_seconds),
@@ -247,6 +252,7 @@ def web_config(settings: Settings) -> web.WebConfig:
         root_path=settings.root_path,
         providers=tuple(name for name, provider in providers.items() if provider is not None),
         free_recharges=settings.recharges_are_free,
+        pix=settings.pix_url is not None and "payments" in settings.modules,
         docs=settings.serves_docs,
         texts=settings.public_texts_folder,
         demonstration=config.development,
@@ -266,6 +272,55 @@ def _cashback_service(settings: Settings) -> resellers.ServiceConfig:
         budget_seconds=settings.cashback_budget_seconds,
         cache_seconds=settings.cashback_cache_seconds,
     )
+
+
+def payments_of(settings: Settings) -> payments.Payments:
+    """Make what payments works with; the command line asks the provider by the same."""
+    return payments.Payments(_payments_config(settings), purposes(settings.modules))
+
+
+def _payments_config(settings: Settings) -> payments.PaymentsConfig:
+    given = settings.pix_webhook_secret
+    name, _, value = (settings.pix_webhook_proxy_header or "").partition(":")
+    return payments.PaymentsConfig(
+        provider=_pix_provider(settings),
+        merchant=settings.pix_merchant_name,
+        city=settings.pix_merchant_city,
+        lasts=timedelta(minutes=settings.pix_charge_minutes),
+        simulated=is_pix_simulated(settings),
+        returns_by_themselves=settings.pix_returns == "automatic",
+        listener=_pix_listener(settings),
+        proxy_header=(name, value.strip()) if name else None,
+        signature=(settings.pix_webhook_signature_header, given.get_secret_value()) if given else None,
+        webhook_url=settings.pix_webhook_url,
+    )
+
+
+def _pix_provider(settings: Settings) -> payments.ProviderConfig | None:
+    if settings.pix_url is None:
+        return None
+    secret = settings.pix_client_secret
+    return payments.ProviderConfig(
+        url=settings.pix_url,
+        token_url=settings.pix_token_url or "",
+        client_id=settings.pix_client_id or "",
+        client_secret=secret.get_secret_value() if secret else "",
+        key=settings.pix_key or "",
+        scopes=settings.pix_scopes,
+        certificate=settings.pix_certificate_file,
+        certificate_key=settings.pix_certificate_key_file,
+        authority=settings.pix_authority_file,
+        attempt_seconds=settings.pix_attempt_seconds,
+        budget_seconds=settings.pix_budget_seconds,
+    )
+
+
+def _pix_listener(settings: Settings) -> payments.ListenerConfig | None:
+    certificate, key = settings.pix_webhook_certificate_file, settings.pix_webhook_key_file
+    authority = settings.pix_webhook_authority_file
+    if settings.pix_webhook_port is None or certificate is None or key is None or authority is None:
+        return None
+    return payments.ListenerConfig(settings.pix_webhook_host, settings.pix_webhook_port, certificate, key, authority)
 
 
 def credit_config(settings: Settings) -> credit.CreditConfig:

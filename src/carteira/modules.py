@@ -7,7 +7,7 @@ are compared with it (`tests/house/test_modules.py`). A new module is told here 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LAYERS = ("foundation", "papers", "products", "dialogue", "pages", "notices")
+LAYERS = ("foundation", "services", "products", "dialogue", "pages", "notices")
 """From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
 
 KIT_TABLES = (
@@ -109,13 +109,25 @@ REGISTRY = (
     ),
     ModuleEntry(
         "documents",
-        layer="papers",
+        layer="services",
         tables=("models",),
         paths=("/documents",),
         emits={
             "documents.expiring": ("document_id", "user_id", "document_type", "expires_on", "days_left"),
             "documents.refused": _DOCUMENT,
             "documents.reviewed": _DOCUMENT,
+        },
+    ),
+    ModuleEntry(
+        "payments",
+        layer="services",
+        tables=("models",),
+        paths=("/payments",),
+        rights={
+            "payments_charges": KEPT,
+            "payments_received": KEPT,
+            "payments_returns": KEPT,
+            "payments_days": KEPT,
         },
     ),
     ModuleEntry(

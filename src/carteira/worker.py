@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
+from redis.asyncio import Redis
 from uvicorn.supervisors import ChangeReload
 
 from carteira import sharing
@@ -25,6 +26,7 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.outbox import Backlog, Follower
 from carteira.kit.db.session import Tx
 from carteira.kit.db.wakes import LEAST_SECONDS
+from carteira.kit.module import Workplace
 from carteira.kit.ops import garbage, log, metrics, tracing
 from carteira.kit.outbound import redis
 from carteira.kit.outbound.sentry import telling_of_errors
@@ -68,8 +70,12 @@ async def run(settings: Settings) -> None:
         watch = await stack.enter_async_context(watched(database, may_own=settings.may_own_tables))
         followers = [follower for module in modules for follower in module.followers]
         following = _Following(database, followers)
+        client = None
         if settings.redis_url is not None:
-            await _wake_and_be_woken(stack, str(settings.redis_url), database, following)
+            client = await _wake_and_be_woken(stack, str(settings.redis_url), database, following)
+        for module in modules:
+            if module.working is not None:
+                await stack.enter_async_context(module.working(Workplace(database, client)))
         rounds = _Rounds(database, observers_of(modules), following.backlog)
         status = WorkerStatus(
             bound,
@@ -94,8 +100,11 @@ async def run(settings: Settings) -> None:
     logger.info("worker stopped")
 
 
-async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database, following: "_Following") -> None:
-    """Wake the followers in every worker of what is written here, and let ours be woken, until the stack is left."""
+async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database, following: "_Following") -> Redis:
+    """Wake the followers in every worker of what is written here, and let ours be woken, until the stack is left.
+
+    Return the process's client.
+    """
     client = redis.connect(url)
     stack.push_async_callback(client.aclose)
     stack.push_async_callback(database.wakes.close)
@@ -110,6 +119,7 @@ async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database
             await listening
 
     stack.push_async_callback(end)
+    return client
 
 
 class _Rounds:

@@ -46,6 +46,7 @@ BY_STEPS = {
     "/app/entrar/com/{provider}/volta": "the registration that a provider's account began",
     "/app/acesso/contas/{account_id}": "once such an account is linked",
     "/app/acesso/chaves/{passkey_id}": "once a passkey is kept: tests/browser/test_wallet.py",
+    "/app/pagamentos/{charge_id}": "once a charge is made: tests/browser/test_payments.py",
 }
 """Rows that the journeys at the end of this file come to, and look at alike."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from carteira import demo
 from carteira.embedded import Endpoints
-from carteira.settings import LIMITS
+from carteira.settings.limits import LIMITS
 from tests.support.databases import NewDatabase
 from tests.support.server import clean_environment, running_server
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from carteira.embedded import EmbeddedServers, Endpoints
-from carteira.settings import LIMITS
+from carteira.settings.limits import LIMITS
 from tests.support.databases import NewDatabase
 from tests.support.files import png
 from tests.support.people import new_person

@@ -16,6 +16,7 @@ MONEY = (
     "corrections",
     "purchase_approvals",
     "cash_recharges",
+    "payment_returns",
 )
 
 
@@ -30,7 +31,7 @@ async def world(
         database_url=new_database("four_eyes"),
         database_pool_size=16,
         redis_url=endpoints.redis_url,
-        carteira_modules="benefits,resellers,transit,assistant",
+        carteira_modules="benefits,payments,resellers,transit,assistant",
         assistant_vectors=False,
         limit_tiers=20,
         recharge_without_payment=False,

@@ -220,6 +220,7 @@ def test_the_kinds_are_all_that_there_are(world: World) -> None:
         "benefits.reversal",
         "benefits.schedule_credits",
         "ledger.reversal",
+        "payments.return",
         "resellers.auto_approval",
         "resellers.purchase_approval",
         "resellers.tiers",

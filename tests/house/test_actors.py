@@ -14,8 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from carteira import demo
+from carteira.app import payments_of
 from carteira.embedded import Endpoints
 from carteira.kit.values.actor import Actor
+from carteira.payments.jobs import go_round
 from carteira.resellers.jobs import close_all_due
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
@@ -23,6 +25,7 @@ from tests.support.chat import ChatUser
 from tests.support.databases import NewDatabase
 from tests.support.machines import new_acting
 from tests.support.people import Person
+from tests.support.pix import StandIn, standing_in
 from tests.support.resellers import Buyer, approved_purchase, new_month, new_reseller
 from tests.support.resellers import text as written
 from tests.support.source import SOURCE
@@ -38,6 +41,7 @@ class Town:
     app: RunningApp
     operator: Person
     person: Person
+    stand_in: StandIn
     seen: set[UUID] = field(default_factory=set)
 
     async def posted(self) -> Posted:
@@ -56,15 +60,17 @@ class Town:
 async def town(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Town]:
-    settings = settings_for(
-        tmp_path_factory.mktemp("town"),
-        database_url=new_database("actors"),
-        redis_url=endpoints.redis_url,
-        aws_endpoint_url=endpoints.aws_endpoint_url,
-        credit_table="actors",
-    )
-    async with running_app(settings) as app:
-        yield Town(app, app.operator(), app.person())
+    with standing_in(tmp_path_factory.mktemp("pix")) as stand_in:
+        settings = settings_for(
+            tmp_path_factory.mktemp("town"),
+            database_url=new_database("actors"),
+            redis_url=endpoints.redis_url,
+            aws_endpoint_url=endpoints.aws_endpoint_url,
+            credit_table="actors",
+            **stand_in.settings(),
+        )
+        async with running_app(settings) as app:
+            yield Town(app, app.operator(), app.person(), stand_in)
 
 
 async def accepted(who: Person, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
@@ -117,6 +123,39 @@ async def transit_moves(town: Town) -> None:
     assert await town.posted() == {("transit.recharge", by_person)}
 
 
+async def payments_move(town: Town) -> None:
+    receiver, sender = Actor("job", "payments.receive"), Actor("job", "payments.send_return")
+    by_operator = Actor.person(town.operator.id)
+    pay, wallet = town.stand_in.pay, town.app
+    me = wallet.person()
+    number = (await me.get("/transport-cards")).json()["items"][0]["card_number"]
+    order = {"purpose": "transport_recharge", "card_number": number, "amount": 900}
+    e2eid = pay(UUID((await accepted(me, "/payments/charges", order))["id"]).hex)
+    company = {"cnpj": "11444777000161", "name": "Padaria", "prefunded": True}
+    employer = (await accepted(town.operator, "/benefits/employers", company))["id"]
+    order = {"purpose": "benefit_funding", "employer_id": employer, "amount": 800}
+    funded = pay(UUID((await accepted(town.operator, "/payments/charges", order))["id"]).hex)
+    payments = payments_of(wallet.settings)
+    await go_round(wallet.database, payments)
+    assert await town.posted() == {("transit.recharge", receiver), ("benefits.funded", receiver)}
+    for paid in (e2eid, funded):
+        await accepted(town.operator, f"/payments/received/{paid}/returns", {"amount": 5, "reason": "engano"})
+    assert await town.posted() == {
+        ("transit.payment_returned", by_operator),
+        ("benefits.fund_returned", by_operator),
+    }
+    await go_round(wallet.database, payments)
+    assert await town.posted() == {("payments.returned", sender)}
+    town.stand_in.behave(returns="fails")
+    pay(amount=7)
+    await go_round(wallet.database, payments)
+    assert await town.posted() == {
+        ("payments.unplaced", receiver),
+        ("payments.return_asked", receiver),
+        ("payments.return_failed", sender),
+    }
+
+
 async def resellers_move(town: Town) -> None:
     by_operator = Actor.person(town.operator.id)
     me = await new_reseller(town.app)
@@ -149,6 +188,7 @@ async def test_every_kind_of_entry_has_its_actor(town: Town) -> None:
     await benefits_move(town)
     await transit_moves(town)
     await resellers_move(town)
+    await payments_move(town)
     await demo.seed(town.app.settings.database(), ("benefits", "transit"))
     seeded = Actor("command", "seed")
     assert await town.posted() == {("benefits.credit", seeded), ("transit.recharge", seeded)}

@@ -24,6 +24,7 @@ EVERY = {
     "assistant:forget_stale": timedelta(minutes=10),
     "ledger:expire_holds": timedelta(seconds=30),
     "ledger:roll_up": timedelta(seconds=30),
+    "payments:poll": timedelta(seconds=30),
     "documents:remove_orphans": timedelta(hours=1),
     "identity:confirm_erasures": timedelta(hours=1),
     "resellers:close_due_months": timedelta(hours=1),

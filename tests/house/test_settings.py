@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 from carteira.cli.errors import faults_of_settings, sentence_of
 from carteira.cli.terminal import misspelt_names, where_to_mend
+from carteira.kit.security.sandbox_authority import make_certificates
 from carteira.settings import Settings, production
 from tests.support.source import ROOT
 
@@ -70,6 +71,7 @@ PRODUCTION: dict[str, Any] = {
     "limit_corrections": "none",
     "limit_purchase_approvals": "none",
     "limit_cash_recharges": "none",
+    "limit_payment_returns": "none",
     "limit_tiers": "none",
     "daily_top_ups": "none",
     "daily_opening_balances": "none",
@@ -78,6 +80,7 @@ PRODUCTION: dict[str, Any] = {
     "daily_corrections": "none",
     "daily_purchase_approvals": "none",
     "daily_cash_recharges": "none",
+    "daily_payment_returns": "none",
     "recharge_without_payment": False,
 }
 
@@ -211,6 +214,36 @@ def test_staging_takes_sandboxes(change: dict[str, object]) -> None:
     settings = Settings.model_validate(STAGING | change)
     assert (settings.needs_second_factor, settings.unproven_cpf_policy) == (True, "refuse")
     assert not settings.recharges_are_free
+
+
+def test_production_refuses_the_stand_in_payment_provider(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path)
+    ours = Path("/run/secrets/pix.pem")
+    real = {
+        "pix_url": "https://pix.example/v2",
+        "pix_token_url": "https://pix.example/oauth/token",
+        "pix_client_id": "id",
+        "pix_client_secret": "s",
+        "pix_key": "pix@cidade.example",
+        "pix_certificate_file": ours,
+        "pix_certificate_key_file": ours,
+    }
+    assert Settings.model_validate(PRODUCTION | real).pix_key == "pix@cidade.example"
+    for change in (
+        {"pix_key": "simulacao@carteira.localhost"},
+        {"pix_client_id": "sandbox"},
+        {"pix_url": "https://127.0.0.1:8191/v2"},
+        {"pix_token_url": "https://localhost:8191/oauth/token"},
+        {"pix_certificate_file": made.ours.certificate},
+        {"pix_authority_file": made.authority},
+        {"pix_webhook_authority_file": made.authority},
+    ):
+        with pytest.raises(ValidationError, match=rf"{next(iter(change)).upper()}.* (substituto|máquina)"):
+            Settings.model_validate(PRODUCTION | real | change)
+        assert Settings.model_validate(STAGING | real | change).environment == "staging"
+    for missing in sorted(set(real) - {"pix_url"}):
+        with pytest.raises(ValidationError, match=f"{missing.upper()} precisa ser definida com PIX_URL"):
+            Settings.model_validate({name: value for name, value in real.items() if name != missing})
 
 
 @pytest.mark.parametrize("missing", sorted(set(STAGING) - {"environment", "sms_url"}))

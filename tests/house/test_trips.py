@@ -92,6 +92,9 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /benefits/waiting-accounts (operator)": Most(2, 1, _RARE),
     "GET /benefits/categories (operator)": Most(5, 1, _RARE),
     "GET /benefits/categories/{category} (operator)": Most(5, 1, _RARE),
+    "GET /payments/account (operator)": Most(3, 1, _RARE),
+    "GET /payments/all-charges (operator)": Most(1, 2, _LOOK),
+    "GET /payments/received (operator)": Most(1, 2, _LOOK),
     "GET /documents/reviews (operator)": Most(1, 2, _LOOK),
     "GET /documents/reviews/{document_id} (operator)": Most(3, 4, _LOOK),
     "GET /purchases (own)": Most(5, 1, _DOORS),
@@ -136,6 +139,15 @@ NOT_ASKED: dict[str, str] = {
     ),
     "/benefits/scheduled-credits/{scheduled_id}": "an operator's, read as its list is",
     "/cashback/accumulated": "it asks the external service",
+    **dict.fromkeys(
+        (
+            "/payments/charges/{charge_id}",
+            "/payments/charges/{charge_id}/qr",
+            "/payments/received/{e2eid}",
+            "/payments/days/{day}",
+        ),
+        "a provider of payments is behind it, which the stage has not",
+    ),
 }
 
 

@@ -18,13 +18,22 @@ async def get(number: int) -> int:
     return number
 
 
-@pytest.mark.parametrize("version", [None, "2026-11-22", "2027-01-10", "2099-01-01"])
+PICKED = {
+    None: "2026-11-27",
+    "2026-11-22": "2026-11-22",
+    "2026-11-26": "2026-11-22",
+    "2026-11-27": "2026-11-27",
+    "2099-01-01": "2026-11-27",
+}
+
+
+@pytest.mark.parametrize("version", PICKED)
 @pytest.mark.parametrize(("path", "status"), [("/people/1", 200), ("/people/409", 409), ("/elsewhere", 404)])
 async def test_every_answer_names_its_version(version: str | None, path: str, status: int) -> None:
     headers = {"API-Version": version} if version else {}
     async with client_of(application(router)) as client:
         response = await client.get(path, headers=headers)
-    assert (response.status_code, response.headers["api-version"]) == (status, "2026-11-22")
+    assert (response.status_code, response.headers["api-version"]) == (status, PICKED[version])
 
 
 @pytest.mark.parametrize("version", ["", "1", "latest", "2026-11-21", "0001-01-01", "2026-13-01", "2027-02-30", "é"])

@@ -189,6 +189,21 @@ def log_left_behind(world: World) -> Act:
     return done
 
 
+def another_list(world: World) -> Act:
+    world.recorded.append('carteira_payments_unreconciled{kind="missing_there"} 1.0')
+    return done
+
+
+def unread_list(world: World) -> Act:
+    world.recorded.append(f"carteira_payments_read_until_timestamp_seconds {time.time() - 2_000}")
+    return done
+
+
+def unplaced_payment(world: World) -> Act:
+    world.recorded.append("carteira_payments_to_return 1.0")
+    return done
+
+
 def postgresql_stops(world: World) -> Act:
     world.servers.postgres.stop()
     return lambda: world.buy("123")
@@ -241,6 +256,9 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "AuditMissing": missing_audit,
     "BackupOld": old_backup,
     "LogNotArchived": log_left_behind,
+    "PaymentsNotReconciled": another_list,
+    "PaymentsNotRead": unread_list,
+    "PaymentsToReturn": unplaced_payment,
     # PostgreSQL is down from here on
     "AvailabilityBurnsFast": postgresql_stops,
     "AvailabilityBurnsSlowly": errors,

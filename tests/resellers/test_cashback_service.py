@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from carteira.kit.outbound.breaker import BreakerRules
 from carteira.kit.values.clock import clock
 from carteira.resellers import cashback_service
-from carteira.resellers.breaker import BreakerRules
 from carteira.resellers.cashback_service import CashbackService, ServiceConfig, connected, read_credit
 from carteira.resellers.errors import CashbackServiceDown
 from carteira.resellers.sandbox import Behaviour, Mode, Sandbox, credit_of

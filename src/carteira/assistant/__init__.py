@@ -56,7 +56,14 @@ def module(  # noqa: PLR0913 - a setting each
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         vault = getattr(app.state, "documents", None)
-        app.state.assistant = Assistant(brain, modules, vault.ring if vault else None, free_recharges=free_recharges)
+        paid_by = getattr(app.state, "payments", None)
+        app.state.assistant = Assistant(
+            brain,
+            modules,
+            vault.ring if vault else None,
+            free_recharges=free_recharges,
+            paid_by=paid_by if paid_by and paid_by.config.provider else None,
+        )
         warming = asyncio.create_task(brain.warm_up(app.state.database)) if eager else None
         yield
         if warming is not None:

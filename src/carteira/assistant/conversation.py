@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira import documents, resellers
+from carteira import documents, payments, resellers
 from carteira.assistant import intents, metrics, unanswered
 from carteira.assistant.feelings import despairs
 from carteira.assistant.flow import (
@@ -126,8 +126,10 @@ class Assistant:
         ring: documents.MasterKeyRing | None,
         *,
         free_recharges: bool = True,
+        paid_by: payments.Payments | None = None,
     ) -> None:
         self._free_recharges = free_recharges
+        self._paid_by = paid_by
         self.brain = brain
         self._modules = modules
         self._ring = ring
@@ -176,7 +178,15 @@ class Assistant:
     def _turn(self, tx: Tx, who: Principal, text: str, file_id: UUID | None = None) -> Turn:
         own = frozenset(claim for claim in OWN_CLAIMS if who.may(claim))
         return Turn(
-            tx, Principal(who.user_id, own), text, {}, self.understand, file_id, self._ring, self._free_recharges
+            tx,
+            Principal(who.user_id, own),
+            text,
+            {},
+            self.understand,
+            file_id,
+            self._ring,
+            self._free_recharges,
+            self._paid_by,
         )
 
     def is_on(self, offered: Intent | PageLink) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-from carteira import documents
+from carteira import documents, payments
 from carteira.assistant.answers import choice, chosen_answer, named
 from carteira.assistant.pages import PageLink
 from carteira.assistant.text import plain, unnumbered
@@ -96,6 +96,8 @@ class Turn:
     ring: documents.MasterKeyRing | None = None
     free_recharges: bool = True
     """Whether a transport card is recharged without a payment."""
+    paid_by: payments.Payments | None = None
+    """What a recharge is paid by; None: by nothing here."""
 
     @property
     def plain(self) -> str:

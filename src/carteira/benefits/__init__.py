@@ -10,6 +10,7 @@ given back for them. Money is the ledger's: each category of an account is a led
 - an amount is paid by one category, whole;
 - who is bound to employers by claim reaches their accounts only, and holds no claims but those of these;
 - an account opened for a CPF becomes a person's by the code sent to the contact that the employer recorded;
+- a pre-funded employer tops up out of what it has paid in, and never more;
 - FOOD and MEAL follow the PAT: money leaves them by purchases only (Decreto 10.854/2021, art. 174).
 
 Sources: rules.md, benefits; ADR 0003.
@@ -43,6 +44,8 @@ from carteira.benefits.desk import (
     decisions,
 )
 from carteira.benefits.errors import AlreadyClaimed
+from carteira.benefits.funding import FUND_RETURNED, FUNDED, fund_to_pay_into, pay_in, pay_out
+from carteira.benefits.funding import refuse_reversal as refuse_fund_reversal
 from carteira.benefits.invitations import accept as accept_invitation
 from carteira.benefits.ledger_kinds import PURCHASE
 from carteira.benefits.own import (
@@ -98,9 +101,12 @@ __all__ = [
     "decisions",
     "decisions_of_person",
     "desk",
+    "fund_to_pay_into",
     "module",
     "name_category",
     "own_decisions",
+    "pay_in",
+    "pay_out",
     "pocket_name",
     "purchase_events",
     "refusals_of_person",
@@ -170,6 +176,8 @@ def module(  # noqa: PLR0913 - what the composition root decides
     ledger.guard_reversal(PURCHASE, record_reversed)
     for kind in RETURNS:
         ledger.guard_reversal(kind, refuse_return_reversed)
+    for kind in (FUNDED, FUND_RETURNED):
+        ledger.guard_reversal(kind, refuse_fund_reversal)
     return Module(
         name="benefits",
         routers=(transactions, employer_router, bulk_router, router),

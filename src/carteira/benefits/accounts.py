@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
-from carteira.benefits import employers
+from carteira.benefits import employers, funding
 from carteira.benefits.errors import (
     BenefitAccountExists,
     BenefitAccountNotFound,
@@ -160,6 +160,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         UnknownCategory: a balance names a category that is not configured.
         EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
         MustWait, DailyCeilingReached: what it begins with is above what one operator does alone, or in a day.
+        InsufficientFund: its employer is pre-funded, and has paid in less.
     """
     names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
     unknown = sorted(set(body.balances) - set(names))
@@ -186,10 +187,12 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     total = sum(body.balances.values())
     summary = f"Abrir a conta {body.account} com {format_brl(total)} de saldo inicial"
     await act.weigh(tx, amount=total, summary=summary, gains=Gains.of(body.user_id, body.cpf), scope=employer_id)
+    source = await funding.source_of(tx, employer_id)
+    await funding.insist_on(tx, {source: total})
     for name in names:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):
-            entry = credit_entry(account_id, amount, "Saldo inicial", key=act.key_of(name))
+            entry = credit_entry(account_id, amount, "Saldo inicial", source=source, key=act.key_of(name))
             await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await audit.record(
         tx,

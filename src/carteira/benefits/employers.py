@@ -31,7 +31,15 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Bindings, Principal
 
 CLAIMS = frozenset(
-    {"benefits:read", "benefits:write", "lists:export", "money:approve", "webhooks:read", "webhooks:write"}
+    {
+        "benefits:fund",
+        "benefits:read",
+        "benefits:write",
+        "lists:export",
+        "money:approve",
+        "webhooks:read",
+        "webhooks:write",
+    }
 )
 """What somebody bound may, of their employers' things; other claims take no effect while they are bound."""
 

@@ -205,3 +205,26 @@ class ScheduledDayUnfit(InvalidInput):
     def __init__(self) -> None:
         message = "Escolha um dia depois de hoje, em até um ano."
         super().__init__(errors=[{"field": "day", "message": message}])
+
+
+class InsufficientFund(Refusal):
+    """A pre-funded employer tops up what it has paid in, and no more."""
+
+    status = 409
+    code = "insufficient_fund"
+    title = "Depósito insuficiente"
+    detail = "A empresa é pré-paga e o que depositou não cobre este crédito."
+
+
+class FundSpent(Conflict):
+    """What an employer paid in was credited to people by then: it is not there to be returned."""
+
+    code = "fund_spent"
+    detail = "O depósito já foi usado em créditos: não cobre a devolução."
+
+
+class NotPrefunded(Conflict):
+    """Only a pre-funded employer has a fund to pay into."""
+
+    code = "not_prefunded"
+    detail = "Esta empresa não é pré-paga."

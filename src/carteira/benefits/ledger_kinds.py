@@ -11,16 +11,24 @@ PURCHASE = "benefits.purchase"
 LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
 FUNDING = ledger.system_account("benefits.funding")
-"""Where top-ups come from: what employers paid in."""
+"""Where top-ups come from: what employers that are not pre-funded pay in, before or after."""
+EMPLOYER_FUND = "benefits.employer_fund"
+"""The kind of the account of a pre-funded employer, out of which alone it tops up."""
 
 
-def credit_entry(
-    account_id: UUID, amount: int, description: str | None, *, entry_id: UUID | None = None, key: str | None = None
+def credit_entry(  # noqa: PLR0913 - an entry, spelled out
+    account_id: UUID,
+    amount: int,
+    description: str | None,
+    *,
+    source: UUID,
+    entry_id: UUID | None = None,
+    key: str | None = None,
 ) -> ledger.NewEntry:
-    """Return the entry of a top-up: `amount` centavos from what employers paid in to a category's account."""
+    """Return the entry of a top-up: `amount` centavos from an employer's source to a category's account."""
     return ledger.transfer(
         "benefits.credit",
-        source=FUNDING,
+        source=source,
         target=account_id,
         amount=amount,
         description=description,

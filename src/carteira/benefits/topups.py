@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from carteira import ledger
-from carteira.benefits import lifecycle
+from carteira.benefits import funding, lifecycle
 from carteira.benefits.accounts import find, find_for, gains_of, persons_named
 from carteira.benefits.authorizer.explain import category_named
 from carteira.benefits.employers import EVERYBODYS, Reach, reach_of
@@ -141,6 +141,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         BenefitAccountClosed: it is closed.
         UnknownCategory: the category is not configured.
         MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+        InsufficientFund: the employer is pre-funded, and has paid in less.
     """
     view = await find_for(tx, reference, act.actor)
     await lifecycle.refuse_closed(tx, reference)
@@ -151,8 +152,10 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     summary = f"Creditar {format_brl(body.amount)} em {body.category} da conta {reference}"
     gains = Gains.of(view.user_id, view.cpf)
     await act.weigh(tx, amount=body.amount, summary=summary, gains=gains, scope=view.employer_id)
-    entry = credit_entry(account_id, body.amount, body.description, key=act.key)
-    book = await ledger.lock(tx, [account_id])
+    source = await funding.source_of(tx, view.employer_id)
+    await funding.insist_on(tx, {source: body.amount})
+    entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
+    book = await ledger.lock(tx, [source, account_id])
     book.post(entry)
     await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
     await audit.record(
@@ -244,7 +247,7 @@ async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: s
     results, due, found = await _judge(tx, sent, await reach_of(tx, act.actor))
     if atomic and len(due) < len(results):
         await _reject(results)
-    total = sum(amount for _, _, amount, _ in due)
+    total = sum(credit[2] for credit in due)
     await act.weigh(
         tx,
         amount=total,
@@ -264,6 +267,7 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
         InvalidInput: no line, or more than 10,000.
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
         MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
+        InsufficientFund: its employer is pre-funded, and has paid in less than they add up to.
     """
     weighed = await weigh_many(tx, sent, act, atomic=atomic)
     await _keep_open(tx, weighed)
@@ -296,7 +300,7 @@ async def preview_many(tx: Tx, sent: BulkLines, actor: Actor) -> BulkCreditPrevi
     lines = [_previewed(result, good) async for piece in pieces(results) for result in piece]
     named = {result.account for result in results if result.status == "credited"}
     await audit.record_looks(tx, "benefit_credits_previewed", await persons_named(tx, named))
-    total = sum(amount for _, _, amount, _ in due)
+    total = sum(credit[2] for credit in due)
     return BulkCreditPreviewOut(
         ready=len(due), failed=len(results) - len(due), amount=total, value=format_brl(total), results=lines
     )
@@ -306,7 +310,7 @@ def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPr
     shown = result.model_dump(include={"line", "account", "code", "detail", "column"})
     if result.status == "failed":
         return BulkCreditPreview(status="failed", **shown)
-    _, _, amount, _ = next(good)
+    amount = next(good)[2]
     return BulkCreditPreview(status="ready", amount=amount, value=format_brl(amount), **shown)
 
 
@@ -359,14 +363,24 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
     """Lock, post and write a piece at a time.
 
     In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
-    credits stay in the order of their lines.
+    credits stay in the order of their lines. Funds that they are taken of are locked before all of them.
+
+    Raises:
+        InsufficientFund: a fund does not cover its credits.
     """
+    needed: dict[UUID, int] = {}
+    for account_id, _, amount, _ in due:
+        employer_id = found.whose[account_id].employer_id
+        needed[employer_id] = needed.get(employer_id, 0) + amount
+    sources = await funding.sources_of(tx, needed)
+    await funding.insist_on(tx, {sources[one]: amount for one, amount in needed.items()})
     await asyncio.sleep(0)  # to sort is some milliseconds' work, and so was to throw away what was judged by
     due.sort(key=lambda credit: credit[0].int)
     async for piece in pieces(enumerate(due, 1)):
-        book = await ledger.lock(tx, [credit[0] for _, credit in piece])
+        book = await ledger.lock(tx, [*sources.values(), *(credit[0] for _, credit in piece)])
         for number, (account_id, entry_id, amount, description) in piece:
-            entry = credit_entry(account_id, amount, description, entry_id=entry_id, key=act.key_of(number))
+            source, key = sources[found.whose[account_id].employer_id], act.key_of(number)
+            entry = credit_entry(account_id, amount, description, source=source, entry_id=entry_id, key=key)
             book.post(entry)
         await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
         told = [_told(found.whose[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece]

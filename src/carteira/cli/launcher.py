@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -37,12 +38,14 @@ from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.private_files import replace_private_file
 from carteira.kit.ops.processes import is_alive
 from carteira.settings import Settings
-from carteira.settings.production import SANDBOX_TOKEN
+from carteira.settings.production import SANDBOX_PIX_KEY, SANDBOX_TOKEN
 
 RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
 OWNER = "MIGRATION_DATABASE_URL"
 BACKUP = "BACKUP_DATABASE_URL"
+PIX_PAGES = "CARTEIRA_PIX_PAGES_PORT"
+"""In the environment of a start: where the stand-in payment provider shows its payers' page."""
 
 SIGN_IN = "curl -s http://localhost:{port}/auth/login -d username={cpf} -d password={password}"
 CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
@@ -104,6 +107,8 @@ def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
             environment[BACKUP] = endpoints.backup_url
         if _has_sandbox(settings):
             environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
+        if _has_pix_sandbox(settings):
+            environment |= _pix_environment(home)
         if settings.debug:
             environment |= {"DEBUG": "true", "LOG_LEVEL": "debug"}
         _prepare(settings, environment, out, forks)
@@ -177,6 +182,35 @@ def _has_sandbox(settings: Settings) -> bool:
     return (
         settings.environment != "production" and settings.base_url_cashback is None and "resellers" in settings.modules
     )
+
+
+def _has_pix_sandbox(settings: Settings) -> bool:
+    """Tell whether the payment provider is stood in for: where none is named, but in production."""
+    return settings.environment != "production" and settings.pix_url is None and "payments" in settings.modules
+
+
+def _pix_environment(home: Path) -> dict[str, str]:
+    """Make the stand-in's certificates, and say where it is to be and how both sides know each other."""
+    from carteira.kit.security.sandbox_authority import make_certificates
+
+    made = make_certificates(home / "pix" / "certificates")
+    port, pages, calls = _free_port(), _free_port(), _free_port()
+    return {
+        "PIX_URL": f"https://127.0.0.1:{port}/v2",
+        "PIX_TOKEN_URL": f"https://127.0.0.1:{port}/oauth/token",
+        "PIX_CLIENT_ID": SANDBOX_TOKEN,
+        "PIX_CLIENT_SECRET": SANDBOX_TOKEN,
+        "PIX_KEY": SANDBOX_PIX_KEY,
+        "PIX_CERTIFICATE_FILE": str(made.ours.certificate),
+        "PIX_CERTIFICATE_KEY_FILE": str(made.ours.key),
+        "PIX_AUTHORITY_FILE": str(made.authority),
+        "PIX_WEBHOOK_URL": f"https://127.0.0.1:{calls}",
+        "PIX_WEBHOOK_PORT": str(calls),
+        "PIX_WEBHOOK_CERTIFICATE_FILE": str(made.listener.certificate),
+        "PIX_WEBHOOK_KEY_FILE": str(made.listener.key),
+        "PIX_WEBHOOK_AUTHORITY_FILE": str(made.authority),
+        PIX_PAGES: str(pages),
+    }
 
 
 def _free_port() -> int:
@@ -275,13 +309,16 @@ def _supervise(
         port = environment["BASE_URL_CASHBACK"].rpartition(":")[2]
         apps.append(_process("serviço de cashback", env, "sandbox", "cashback", "--port", port))
 
+    if _has_pix_sandbox(settings):
+        apps.append(_pix_process(settings.carteira_home, env))
+
     def tell(event: SupervisorEvent) -> None:
         if event.kind in _EVENTS:
             out.print("  " + _EVENTS[event.kind].format(name=event.name, detail=event.detail), highlight=False)
 
     grace = settings.shutdown_grace_seconds + 5
     supervisor = Supervisor(apps, servers, grace_seconds=grace, on_event=tell, forks=forks)
-    threading.Thread(target=_announce, args=(settings, out), daemon=True).start()
+    threading.Thread(target=_announce, args=(settings, out, env.get(PIX_PAGES)), daemon=True).start()
     supervisor.run()
     out.print("Carteira encerrada.")
 
@@ -291,7 +328,14 @@ def _process(name: str, environment: Mapping[str, str], *arguments: str) -> AppP
     return AppProcess(name, [sys.executable, "-m", "carteira", *arguments], environment, forked=arguments)
 
 
-def _announce(settings: Settings, out: Console) -> None:
+def _pix_process(home: Path, env: Mapping[str, str]) -> AppProcess:
+    """Name the stand-in payment provider's process."""
+    port = str(urlsplit(env["PIX_URL"]).port)
+    where = ("--port", port, "--page-port", env[PIX_PAGES], "--webhook", env["PIX_WEBHOOK_URL"])
+    return _process("provedor de Pix", env, "sandbox", "pix", *where, "--folder", str(home / "pix"))
+
+
+def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
     """Wait until the server answers, then say where it is and what to try."""
     from carteira.cli import tokens
 
@@ -308,6 +352,8 @@ def _announce(settings: Settings, out: Console) -> None:
     seconds = f"{time.monotonic() - STARTED:.1f}".replace(".", ",")
     out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
     out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)
+    if pix_pages is not None:
+        out.print(f"  pagar um Pix   http://localhost:{pix_pages} (simulação)", highlight=False)
     if settings.environment == "development":
         for line in demo_people.credentials(settings.modules):
             out.print(f"  {line}", highlight=False)

@@ -1,5 +1,6 @@
 """`carteira sandbox …`: stand-ins of other people's services."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,3 +32,21 @@ def cashback(
         resellers.serve_sandbox(port, token=token, host=host)
     except OSError as error:
         fail(f"não dá para escutar em {host}:{port} ({told_by_system(error)}).")
+
+
+@app.command()
+def pix(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta da API Pix em 127.0.0.1 (TLS mútuo).")] = 8191,
+    page_port: Annotated[int, typer.Option(min=1, max=65535, help="Porta da página de quem paga.")] = 8192,
+    folder: Annotated[Path, typer.Option(help="Pasta dos livros e dos certificados.")] = Path(".carteira/pix"),
+    webhook: Annotated[str | None, typer.Option(help="Onde avisa dos pagamentos; sem ele, onde lhe disseram.")] = None,
+) -> None:
+    """Faz as vezes do provedor de pagamentos Pix; pode ser lento, errado, fora do ar, e avisar mal."""
+    if terminal.written("ENVIRONMENT") == "production":
+        fail("substitutos de serviços não existem em produção.")
+    from carteira import payments
+
+    try:
+        payments.serve_sandbox(port, page_port, folder.absolute(), webhook)
+    except OSError as error:
+        fail(f"não dá para escutar em 127.0.0.1:{port} e :{page_port} ({told_by_system(error)}).")

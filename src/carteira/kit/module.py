@@ -8,8 +8,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 from procrastinate import Blueprint
+from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
+from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Follower
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Bindings
@@ -28,6 +30,14 @@ class ConnectionLane:
     take: Callable[[bytes, Callable[[bytes], None]], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What a worker has open for as long as it works."""
+
+    database: Database
+    redis: Redis | None
+
+
 @dataclass(frozen=True)
 class Module:
     """One module, as `app` and `worker` see it. A module that is off contributes nothing."""
@@ -44,6 +54,8 @@ class Module:
     """Lean ASGI endpoints by path prefix, answered before FastAPI and its middleware."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
     """Runs around the server's life: what the module opens in a server process and closes again."""
+    working: Callable[[Workplace], AbstractAsyncContextManager[None]] | None = None
+    """Runs around a worker's life: what the module opens there and closes again."""
     readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
     """Checks of the module's own dependencies by name: False or an error means that it is not well, a text that it is,
     and what it is without."""

@@ -21,11 +21,11 @@ import structlog
 from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
+from carteira.kit.outbound.breaker import AWAY_SECONDS, REDIS_SECONDS, Breaker, BreakerMetrics, BreakerRules
 from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import Centavos
-from carteira.resellers.breaker import AWAY_SECONDS, REDIS_SECONDS, Breaker, BreakerRules
 from carteira.resellers.errors import CashbackServiceDown
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -45,6 +45,7 @@ answers_total = Counter(
     "carteira_cashback_service_answers", "What callers were told: `ok`, `cached`, `held_back`, `down`", ["outcome"]
 )
 attempts_total = Counter("carteira_cashback_service_attempts", "Requests sent, by what came of them", ["outcome"])
+breaker_metrics = BreakerMetrics("carteira_cashback_service", "the external cashback service")
 attempt_seconds = Histogram(
     "carteira_cashback_service_attempt_seconds",
     "Time of one request",
@@ -127,7 +128,7 @@ class CashbackService:
         self._config = config
         self._client = client
         self._redis = PatientRedis(redis, "cashback service", patience_seconds=REDIS_SECONDS, away_seconds=AWAY_SECONDS)
-        self._breaker = Breaker(self._redis, "carteira:cashback_service:breaker", config.breaker)
+        self._breaker = Breaker(self._redis, "carteira:cashback_service:breaker", config.breaker, breaker_metrics)
         self._url = f"{(config.base_url or '').rstrip('/')}/v1/cashback"
 
     async def credit(self, cpf: str) -> Centavos:

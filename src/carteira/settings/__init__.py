@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, RedisDsn, SecretStr, ValidationInfo, field_validator, model_validator
@@ -13,6 +13,8 @@ from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules, secret_files
 from carteira.settings.backups import BackupSettings
+from carteira.settings.limits import LIMITS, Most, alone, in_a_day
+from carteira.settings.pix import PixSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from carteira.settings.tracing import TracingSettings
 from carteira.settings.webhooks import WebhookSettings
@@ -20,36 +22,6 @@ from carteira.settings.webhooks import WebhookSettings
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
-Most = Annotated[int, Field(ge=0, le=10**15)] | Literal["none"] | None
-"""A limit; `none` says that there is none, and production wants it said."""
-
-LIMITS = {
-    "top_ups": "benefits",
-    "opening_balances": "benefits",
-    "refunds": "benefits",
-    "reversals": "benefits",
-    "corrections": "ledger",
-    "purchase_approvals": "resellers",
-    "tiers": "resellers",
-    "cash_recharges": "transit",
-}
-"""What limits hold for what operators do, and the modules that they are of: `LIMIT_…` at once, `DAILY_…` in a day."""
-
-
-def _alone(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
-    return Field(
-        None,
-        description=f"Most centavos of {what} by an operator alone; above, a second person approves. `none` is an "
-        "answer, and production wants one.",
-    )
-
-
-def _in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
-    return Field(
-        None,
-        description=f"Most centavos of {what} by an operator in a day of São Paulo. `none` is an answer, and "
-        "production wants one.",
-    )
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -66,7 +38,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BackupSettings, TracingSettings, WebhookSettings):
+class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -257,25 +229,27 @@ class Settings(BackupSettings, TracingSettings, WebhookSettings):
         description="Where Meta exchanges the code.",
     )
     meta_user_url: str = Field("https://graph.facebook.com/v24.0/me", description="Where Meta says who it is.")
-    limit_top_ups: Most = _alone("a top-up (a bulk is one)")
-    limit_opening_balances: Most = _alone("an account's opening balances")
-    limit_refunds: Most = _alone("a refund of a purchase")
-    limit_reversals: Most = _alone("a reversal of a purchase")
-    limit_corrections: Most = _alone("a reversal of a ledger entry")
-    limit_purchase_approvals: Most = _alone("an approval of a reseller's purchase")
-    limit_cash_recharges: Most = _alone("a recharge for cash")
+    limit_top_ups: Most = alone("a top-up (a bulk is one)")
+    limit_opening_balances: Most = alone("an account's opening balances")
+    limit_refunds: Most = alone("a refund of a purchase")
+    limit_reversals: Most = alone("a reversal of a purchase")
+    limit_corrections: Most = alone("a reversal of a ledger entry")
+    limit_purchase_approvals: Most = alone("an approval of a reseller's purchase")
+    limit_cash_recharges: Most = alone("a recharge for cash")
+    limit_payment_returns: Most = alone("a return of a payment")
     limit_tiers: Most = Field(
         None,
         description="Highest percentage of cashback that an operator sets alone; above, a second person approves. "
         "`none` is an answer, and production wants one.",
     )
-    daily_top_ups: Most = _in_a_day("top-ups")
-    daily_opening_balances: Most = _in_a_day("opening balances")
-    daily_refunds: Most = _in_a_day("refunds of purchases")
-    daily_reversals: Most = _in_a_day("reversals of purchases")
-    daily_corrections: Most = _in_a_day("reversals of ledger entries")
-    daily_purchase_approvals: Most = _in_a_day("approvals of resellers' purchases")
-    daily_cash_recharges: Most = _in_a_day("recharges for cash")
+    daily_top_ups: Most = in_a_day("top-ups")
+    daily_opening_balances: Most = in_a_day("opening balances")
+    daily_refunds: Most = in_a_day("refunds of purchases")
+    daily_reversals: Most = in_a_day("reversals of purchases")
+    daily_corrections: Most = in_a_day("reversals of ledger entries")
+    daily_purchase_approvals: Most = in_a_day("approvals of resellers' purchases")
+    daily_cash_recharges: Most = in_a_day("recharges for cash")
+    daily_payment_returns: Most = in_a_day("returns of payments")
     pending_hours: int = Field(
         72, ge=1, le=720, description="For how long an operation waits for a second person before it expires."
     )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DEVELOPMENT_JWT_SECRET = "development-only-secret-of-32-bytes!"  # noqa: S105 - production refuses it
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the stand-in's, which production refuses
+SANDBOX_PIX_KEY = "simulacao@carteira.localhost"
 _GOVBR_STAGING = ".staging.acesso.gov.br"
 _SECRET_BYTES = 32
 """RFC 7518, section 3.2, for HS256."""
@@ -37,6 +39,9 @@ ADDRESSES = (
     "meta_authorize_url",
     "meta_token_url",
     "meta_user_url",
+    "pix_url",
+    "pix_token_url",
+    "pix_webhook_url",
 )
 
 
@@ -57,6 +62,34 @@ def _sandboxes(settings: "Settings") -> Iterator[str]:
         host = urlsplit(getattr(settings, name)).hostname or ""
         if settings.govbr_client_id and host.endswith(_GOVBR_STAGING):
             yield f"{name.upper()} é do ambiente de testes do gov.br"
+    if "payments" in settings.modules:
+        yield from _pix_sandbox(settings)
+
+
+def is_pix_simulated(settings: "Settings") -> bool:
+    """Tell whether the payment provider is the stand-in: by its key."""
+    return settings.pix_key == SANDBOX_PIX_KEY
+
+
+def _pix_sandbox(settings: "Settings") -> Iterator[str]:
+    """Name what is of the stand-in payment provider: its key, its address, its authority."""
+    if is_pix_simulated(settings) or settings.pix_client_id == SANDBOX_TOKEN:
+        yield "PIX_KEY e PIX_CLIENT_ID são do substituto do provedor de Pix, que é só para desenvolvimento e staging"
+    for name in ("pix_url", "pix_token_url"):
+        if (url := getattr(settings, name)) and _is_here(urlsplit(url).hostname):
+            yield f"{name.upper()} é desta máquina, onde só há o substituto do provedor de Pix"
+    for name in ("pix_certificate_file", "pix_authority_file", "pix_webhook_authority_file"):
+        if (file := getattr(settings, name)) and _is_signed_by_sandbox(file):
+            yield f"{name.upper()} é do substituto do provedor de Pix, que é só para desenvolvimento e staging"
+
+
+def _is_signed_by_sandbox(file: Path) -> bool:
+    from carteira.kit.security.sandbox_authority import is_of_sandbox  # noqa: PLC0415 - only where there is a file
+
+    try:
+        return is_of_sandbox(file)
+    except (OSError, ValueError):  # what cannot be read is told of when it is used
+        return False
 
 
 def _reaching_people(settings: "Settings") -> Iterator[str]:

@@ -7,7 +7,8 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 - a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and what is owed
   (`outstanding`) is what the system account `transit.receivable` is short of;
 - a tap whose clock is impossible is kept, charges nothing, and waits for an operator (`waiting`);
-- a recharge is paid for in cash at a counter (`transit.cash`), or needs no payment where the settings say so;
+- a recharge is paid for, by Pix (out of the account that `payments` names) or in cash at a counter (`transit.cash`),
+  or needs no payment where the settings say so;
 - people's own debits and recharges go by the ledger's lane (`moves`), but the ordinary way (`service`) where a ride is
   still owed;
 - money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
@@ -54,11 +55,15 @@ from carteira.transit.service import (
     Card,
     block,
     cancel,
+    card_to_recharge,
     debit,
     erase_person,
+    holder_of,
     issue,
     recharge,
+    recharge_paid,
     refuse_erasure,
+    take_back_recharge,
     tell_reversed,
     unblock,
 )
@@ -85,6 +90,7 @@ __all__ = [
     "balance",
     "block",
     "cancel",
+    "card_to_recharge",
     "cards",
     "debit",
     "debt_total",
@@ -93,12 +99,15 @@ __all__ = [
     "erase_person",
     "export_person",
     "history",
+    "holder_of",
     "issue",
     "module",
     "recharge",
+    "recharge_paid",
     "refuse_erasure",
     "rides",
     "seed",
+    "take_back_recharge",
     "unblock",
 ]
 
@@ -122,6 +131,7 @@ def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module
     ledger.guard_reversal("transit.debit", tell_reversed)
     ledger.guard_reversal("transit.tap", forgive_reversed)
     ledger.guard_reversal("transit.debt_payment", refuse_reversal)
+    ledger.guard_reversal("transit.payment_returned", tell_reversed)
     return Module(
         name="transit",
         routers=(cards_router, transit_router),

@@ -37,6 +37,20 @@ class PaymentRequired(Conflict):
     detail = "Para recarregar é preciso pagar. Procure um posto de atendimento."
 
 
+class RechargePaid(Conflict):
+    """A recharge that was paid for is undone by returning its payment, not by an entry alone."""
+
+    code = "recharge_was_paid"
+    detail = "Esta recarga foi paga. Para desfazê-la, devolva o pagamento."
+
+
+class RechargeSpent(Conflict):
+    """What a payment recharged was spent: it cannot be given back."""
+
+    code = "recharge_spent"
+    detail = "O saldo do cartão não cobre a devolução: a recarga já foi usada."
+
+
 class CardNotFound(NotFound):
     """There is no card with the number."""
 

@@ -8,7 +8,7 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AfterValidator
 
-from carteira import ledger
+from carteira import ledger, payments
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import OperationInProgress
 from carteira.kit.ops import tracing
@@ -22,6 +22,7 @@ from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
+from carteira.kit.web.versions import PAID_RECHARGES, version_of
 from carteira.transit import operations, queries, service, taps, waiting
 from carteira.transit.errors import CardNotFound, PaymentRequired
 from carteira.transit.moves import Direction, MoveQueue, MoveRequest, count_move
@@ -138,9 +139,24 @@ async def _mover(request: Request, call: CallDep) -> _Mover:
 _MoverDep = Annotated[_Mover, Depends(_mover)]
 
 
-async def _insist_on_free_recharges(request: Request) -> None:
-    if not request.app.state.recharge_without_payment:
-        raise PaymentRequired
+async def _have_it_paid(request: Request, call: Call, who: Principal, card_number: str, amount: int) -> Response:
+    """Answer a recharge that needs a payment with the charge that pays it.
+
+    Raises:
+        PaymentRequired: nothing is paid by Pix here; or the client is of a version that knows of no charge, which then
+            stands at the address that the problem names.
+    """
+    try:
+        desk = payments.desk_of(request)
+    except payments.PaymentsOff as off:
+        raise PaymentRequired from off
+    order = payments.Order(payments.TRANSPORT_RECHARGE, amount, card_number)
+    if version_of(request) >= PAID_RECHARGES:
+        return await desk.answer(call, who, order, {"amount": amount}, status=202)
+    made = await desk.make(who, order, call)
+    raise PaymentRequired(
+        "Para recarregar é preciso pagar a cobrança que acabou de ser criada.", charge=f"/payments/charges/{made.id}"
+    )
 
 
 @cards_router.post(
@@ -148,13 +164,17 @@ async def _insist_on_free_recharges(request: Request) -> None:
     operation_id="recharge_card",
     summary="Recarregar",
     response_model=NewBalanceOut,
-    dependencies=[Depends(_insist_on_free_recharges), lean(_LANE)],
+    responses={202: {"model": payments.RechargeChargeOut, "description": "A cobrança que, paga, faz a recarga"}},
+    dependencies=[lean(_LANE)],
 )
-async def recharge(card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
+async def recharge(request: Request, card_number: CardNumber, body: AmountIn, who: Who, mover: _MoverDep) -> Response:
     """Põe crédito no cartão. Viagens ainda não pagas são pagas primeiro.
 
-    Onde a recarga precisa de pagamento, responde 409 `payment_required`.
+    Onde a recarga precisa de pagamento, responde 202 com a cobrança Pix que a faz; sem Pix, ou a quem pede uma
+    `API-Version` anterior a 2026-11-27, 409 `payment_required`, com o endereço da cobrança em `charge`, se há uma.
     """
+    if not request.app.state.recharge_without_payment:
+        return await _have_it_paid(request, mover.call, who, card_number, body.amount)
     return await mover.answer(who, "recharge", card_number, body.amount)
 
 

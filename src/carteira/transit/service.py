@@ -28,6 +28,8 @@ from carteira.transit.errors import (
     CardNotFound,
     CardOfAnother,
     InsufficientBalance,
+    RechargePaid,
+    RechargeSpent,
     SameCard,
     TooManyCards,
 )
@@ -212,6 +214,60 @@ async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: A
     return book
 
 
+async def card_to_recharge(tx: Tx, user_id: UUID, card_number: str) -> UUID:
+    """Give the id of a person's card that is to be recharged once it is paid for.
+
+    Raises:
+        CardNotFound, CardOfAnother: as `own_cards`.
+        CardNotActive: it is blocked or cancelled.
+    """
+    (card,) = await own_cards(tx, user_id, [card_number])
+    _insist_active(card)
+    return card.id
+
+
+async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
+    """Put on a card what was paid for it, out of an operator's account, and give the entry's id; rides owed are paid.
+
+    Raises:
+        CardNotFound: there is no such card.
+        CardNotActive: it is blocked or cancelled by now.
+    """
+    card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
+    if card is None:
+        raise CardNotFound
+    _insist_active(card)
+    book = await _put_on(tx, card, source, amount, act)
+    return book.entries[0].id
+
+
+async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
+    """Take what was paid for off a card again, whatever its state, and give the entry's id.
+
+    Raises:
+        CardNotFound: there is no such card.
+        RechargeSpent: its balance does not cover it.
+    """
+    card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
+    if card is None:
+        raise CardNotFound
+    entry = ledger.transfer(
+        "transit.payment_returned", source=card.account_id, target=target, amount=amount, key=act.key
+    )
+    try:
+        await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+    except ledger.InsufficientFunds as error:
+        raise RechargeSpent from error
+    if card.user_id is not None:
+        await _tell(tx, "transit.reversed", card, amount=-amount, entry_id=str(entry.id))
+    return entry.id
+
+
+async def holder_of(tx: Tx, card_id: UUID) -> UUID | None:
+    """Give whose card it is; None: nobody's."""
+    return await tx.scalar(select(TransportCard.user_id).where(TransportCard.id == card_id))
+
+
 async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
     """Take centavos off a person's active card and give its balance.
 
@@ -351,11 +407,18 @@ async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]])
 
 
 async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Take part in the reversal of a recharge, a debit or a tap: tell what its card gains (or, negative, loses)."""
+    """Take part in the reversal of a recharge, a debit or a tap: tell what its card gains (or, negative, loses).
+
+    Raises:
+        RechargePaid: the money came in by a payment, which is returned as such.
+    """
     for account_id, amount in reversal.postings:
         if account_id in _OPERATORS:
             continue
-        card = await tx.get_one(TransportCard, (await ledger.account(tx, account_id)).holder_id)
+        holder_id = (await ledger.account(tx, account_id)).holder_id
+        if holder_id is None:
+            raise RechargePaid
+        card = await tx.get_one(TransportCard, holder_id)
         if card.user_id is not None:
             await _tell(tx, "transit.reversed", card, amount=amount, entry_id=str(reversal.id))
 

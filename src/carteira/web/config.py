@@ -18,6 +18,8 @@ class WebConfig:
     """Where people may sign in elsewhere, in the order of the buttons: `govbr`, `google`, `meta`."""
     free_recharges: bool = False
     """Whether a person's recharge of a transport card needs no payment."""
+    pix: bool = False
+    """Whether people pay by Pix."""
     docs: bool = True
     """Whether the contract's pages are served: the front page leads there."""
     texts: Path | None = None

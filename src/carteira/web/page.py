@@ -168,6 +168,12 @@ class WebPage:
         """Give the page to go on to: the one that was wanted, if it is one of ours."""
         return wanted if is_local(wanted) else otherwise
 
+    async def call(self) -> idempotency.Call:
+        """Give what makes two sendings of a form one, for work that opens transactions of its own."""
+        sent = (await self.request.form()).get(ONCE)
+        key = sent[:_KEY_LENGTH] if isinstance(sent, str) and sent else str(uuid7())
+        return idempotency.Call(str(self.user_id), f"page:{key}", f"{self.request.method} {route_path(self.request)}")
+
     async def once(
         self, work: Callable[[Tx], Awaitable[object]], *, payload: object, money: bool = True, key: str | None = None
     ) -> "Outcome":

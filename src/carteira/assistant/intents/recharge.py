@@ -1,10 +1,11 @@
 """Recharge a card: which one, how much, sure?"""
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from carteira import transit
+from carteira import payments, transit
 from carteira.assistant.amounts import amount
-from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Step, Turn, numbered
+from carteira.assistant.flow import UNSURE, Again, Done, Go, Intent, Outcome, Say, Stay, Step, Turn, numbered
 from carteira.assistant.intents.cards import CardChoice, grouped
 from carteira.kit.values.money import format_brl
 
@@ -35,8 +36,12 @@ _PAID = (
 )
 
 
+_SEE = ("Ver o código",)
+_ASKED = "Estou pedindo o código Pix ao banco. Em alguns segundos, responda “ver o código”."
+
+
 async def _begin(turn: Turn) -> Outcome:
-    return await _CHOICE.begin(turn) if turn.free_recharges else Done(_PAID)
+    return await _CHOICE.begin(turn) if turn.free_recharges or turn.paid_by else Done(_PAID)
 
 
 async def _ask_amount(_turn: Turn) -> Say:
@@ -56,7 +61,7 @@ async def _ask_whether(turn: Turn) -> Say:
 
 
 async def _take_whether(turn: Turn) -> Outcome:
-    if not turn.free_recharges:  # it may have begun before a payment was needed
+    if not (turn.free_recharges or turn.paid_by):  # it may have begun before a payment was needed
         return Done(_PAID)
     sure = turn.agreed(_YES_NO)
     if sure is None:
@@ -64,11 +69,59 @@ async def _take_whether(turn: Turn) -> Outcome:
     if not sure:
         return Done("Certo, nada foi recarregado.")
     card, centavos, person = turn.data["card"], turn.data["amount"], turn.person
+    if not turn.free_recharges:
+        return await _have_it_paid(turn, card, centavos)
     try:
         balance = await transit.recharge(turn.tx, person.user_id, card, centavos, actor=person.actor)
     except (transit.CardNotActive, transit.CardNotFound, transit.CardOfAnother):
         return Done("Este cartão já não recebe recarga. Nada foi recarregado.")
     return Done(f"Recarga de {format_brl(centavos)} feita. O saldo agora é {format_brl(balance)}.")
+
+
+async def _have_it_paid(turn: Turn, card: str, centavos: int) -> Outcome:
+    """Ask for a charge; the provider makes it once this is committed, and the next message shows its code."""
+    assert turn.paid_by is not None, "it was looked at"
+    order = payments.Order(payments.TRANSPORT_RECHARGE, centavos, card)
+    try:
+        charge_id = await payments.begin_charge(turn.tx, turn.paid_by, turn.person, order)
+    except (transit.CardNotActive, transit.CardNotFound, transit.CardOfAnother):
+        return Done("Este cartão já não recebe recarga. Nada foi cobrado.")
+    except payments.TooManyCharges as error:
+        return Done(error.detail)
+    return Go("code", {"charge": str(charge_id)})
+
+
+async def _ask_code(turn: Turn) -> Say:
+    charge = await _charge(turn)
+    if charge is not None and charge.code is not None:
+        return Say(_code(charge), ["Já paguei"])
+    return Say(_ASKED, numbered(_SEE))
+
+
+def _code(charge: payments.ChargeView) -> str:
+    about = "É uma simulação: nenhum dinheiro de verdade se move. " if charge.simulated else ""
+    return (
+        f"{about}Copie este código e cole em Pix Copia e Cola no aplicativo do seu banco. "
+        f"O saldo entra sozinho quando {format_brl(charge.amount)} forem pagos.\n\n{charge.code}"
+    )
+
+
+async def _charge(turn: Turn) -> payments.ChargeView | None:
+    if turn.paid_by is None:
+        return None
+    try:
+        return await payments.charge_of(turn.tx, turn.paid_by, turn.person, UUID(turn.data["charge"]))
+    except payments.ChargeNotFound:
+        return None
+
+
+async def _take_code(turn: Turn) -> Outcome:
+    charge = await _charge(turn)
+    if charge is None or charge.state in {"expired", "refused"}:
+        return Done("Esta cobrança já não pode ser paga. Nada foi cobrado; peça a recarga de novo.")
+    if charge.state == "paid":
+        return Done(f"Pago: {format_brl(charge.amount)} já estão no cartão.")
+    return Stay(_code(charge) if charge.code else _ASKED, numbered(_SEE), turn.data)
 
 
 INTENT = Intent(
@@ -79,6 +132,7 @@ INTENT = Intent(
         "choose": _CHOICE.step,
         "amount": Step(_ask_amount, _take_amount),
         "confirm": Step(_ask_whether, _take_whether),
+        "code": Step(_ask_code, _take_code),
     },
     module="transit",
 )

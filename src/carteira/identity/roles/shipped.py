@@ -12,7 +12,7 @@ CITIZEN = "cidadão"
 ADMINISTRATOR = "administrador"
 
 ROLES: Mapping[str, frozenset[str]] = {
-    "RH": frozenset({"benefits:read", "benefits:write", "lists:export"}),
+    "RH": frozenset({"benefits:fund", "benefits:read", "benefits:write", "lists:export"}),
     "atendente": frozenset(
         {
             "assistant:read",
@@ -20,6 +20,8 @@ ROLES: Mapping[str, frozenset[str]] = {
             "benefits:read",
             "documents:review",
             "identity:prove",
+            "payments:read",
+            "payments:return",
             "purchases:read",
             "transit:recharge",
             "transit:review",
@@ -37,6 +39,7 @@ ROLES: Mapping[str, frozenset[str]] = {
             "house:read",
             "ledger:read",
             "lists:export",
+            "payments:read",
             "purchases:read",
             "users:read",
         }

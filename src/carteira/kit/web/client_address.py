@@ -7,12 +7,18 @@ from carteira.kit.values.networks import TrustedProxies
 
 TRACEPARENT = "carteira.traceparent"
 """Where the scope says which trace a request is part of."""
+_BY_PROXY = "carteira_by_proxy"
 _SCHEMES = {b"http": "http", b"https": "https"}
 
 
 def client_address(request: Request) -> str:
     """Give the address that a request comes from; empty, if the transport has none."""
     return request.client.host if request.client else ""
+
+
+def came_by_proxy(request: Request) -> bool:
+    """Tell whether a request was handed on by a trusted proxy, whose headers may be believed."""
+    return bool(request.scope.get(_BY_PROXY))
 
 
 class ClientAddress:
@@ -44,4 +50,10 @@ class ClientAddress:
                 scheme = _SCHEMES.get(value.strip().lower(), scheme)
             elif name == b"traceparent":
                 told[TRACEPARENT] = value.decode("latin-1")
-        return {**scope, **told, "client": (self.trusted.client(peer, named), 0), "scheme": scheme}
+        return {
+            **scope,
+            **told,
+            "client": (self.trusted.client(peer, named), 0),
+            "scheme": scheme,
+            _BY_PROXY: True,
+        }

@@ -1,17 +1,23 @@
 """The API's version: `API-Version: YYYY-MM-DD` picks the newest that is not after it; every answer names the version.
 
-There is one so far. Rewriting for older clients comes with the first change that would break one.
+Routes speak the newest, and where it would break a client of an older one, ask `version_of` what they are to speak.
 """
 
 from datetime import date
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carteira.kit.web.problems import Problem
 
-VERSION = date(2026, 11, 22)
+FIRST = date(2026, 11, 22)
+PAID_RECHARGES = date(2026, 11, 27)
+"""From here on a recharge that needs a payment answers 202 with its charge."""
+VERSIONS = (FIRST, PAID_RECHARGES)
+"""All of them, the oldest first."""
 HEADER = "api-version"
-_VERSION_HEADER = (HEADER.encode(), VERSION.isoformat().encode())
+_HEADER = HEADER.encode()
+_VERSION = "carteira_api_version"
 
 
 class UnknownVersion(Problem):
@@ -23,11 +29,21 @@ class UnknownVersion(Problem):
     detail = "Envie API-Version como AAAA-MM-DD, a partir da primeira versão publicada."
 
 
-def _is_known(value: bytes) -> bool:
+def _picked(wanted: bytes | None) -> date | None:
+    """Give the version that a header picks: the newest without one; None: it names none."""
+    if wanted is None:
+        return VERSIONS[-1]
     try:
-        return date.fromisoformat(value.decode("ascii")) >= VERSION
+        asked = date.fromisoformat(wanted.decode("ascii"))
     except ValueError:
-        return False
+        return None
+    return max((version for version in VERSIONS if version <= asked), default=None)
+
+
+def version_of(request: Request) -> date:
+    """Give the version that a request is to be answered in."""
+    version: date = request.scope.get(_VERSION, VERSIONS[-1])
+    return version
 
 
 class Versions:
@@ -41,14 +57,16 @@ class Versions:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        wanted = next((value for name, value in scope["headers"] if name == _VERSION_HEADER[0]), None)
-        if wanted is not None and not _is_known(wanted):
+        version = _picked(next((value for name, value in scope["headers"] if name == _HEADER), None))
+        if version is None:
             await UnknownVersion().response()(scope, receive, send)
             return
+        told = (_HEADER, version.isoformat().encode())
 
         async def name_version(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], _VERSION_HEADER]
+                message["headers"] = [*message["headers"], told]
             await send(message)
 
+        scope[_VERSION] = version
         await self.app(scope, receive, name_version)

@@ -1,17 +1,17 @@
 """Transport: a card's balance, rides and recharges, and blocking, cancelling and moving what is on it."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Response
 from pydantic import Field
 
-from carteira import transit
-from carteira.kit.web.problems import NotFound
+from carteira import payments, transit
+from carteira.kit.web.problems import NotFound, problem_of
 from carteira.web.formats import Reais
 from carteira.web.forms import EMPTY, FormBody, Reading
-from carteira.web.page import Outcome, SignedPage, WebPage
+from carteira.web.page import REFUSALS, Outcome, SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet import movements
 from carteira.web.wallet.movements import MoneyMovement, Why
@@ -34,6 +34,7 @@ class RechargeForm(FormBody):
 
     choice: Reais | None = None
     amount: Reais | None = None
+    how: Literal["pix"] | None = None
 
 
 class TargetForm(FormBody):
@@ -146,9 +147,9 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
     chosen = form.value.amount or form.value.choice
     if chosen is None:
         return await _show(page, card_id, form.at("amount", "Escolha um valor ou digite quanto quer recarregar."))
-    if not page.renderer.config.free_recharges:
-        return await _show(page, card_id, form.failed(transit.PaymentRequired()))
     amount = int(chosen)
+    if form.value.how == "pix" or not page.renderer.config.free_recharges:
+        return await _have_it_paid(page, card, amount, form)
     outcome = await page.once(
         lambda tx: transit.recharge(tx, page.user_id, card.card_number, amount, actor=page.who.actor),
         payload={"card": str(card_id), "amount": amount},
@@ -156,6 +157,19 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
     if outcome.refused:
         return await _show(page, card_id, form.saying(outcome.refused))
     return page.go(_at(card), outcome.said("Recarga feita. O saldo já mudou."))
+
+
+async def _have_it_paid(page: WebPage, card: transit.Card, amount: int, form: Reading[RechargeForm]) -> Response:
+    """Go on to where a recharge is paid by Pix."""
+    if not page.renderer.config.pix:
+        return await _show(page, card.id, form.failed(transit.PaymentRequired()))
+    desk = payments.desk_of(page.request)
+    order = payments.Order(payments.TRANSPORT_RECHARGE, amount, card.card_number)
+    try:
+        charge = await desk.make(page.who, order, await page.call())
+    except REFUSALS as error:
+        return await _show(page, card.id, form.failed(problem_of(error)))
+    return page.go(f"/app/pagamentos/{charge.id}")
 
 
 @router.post("/app/transporte/{card_id}/bloquear")

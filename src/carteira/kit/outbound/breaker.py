@@ -25,13 +25,6 @@ AWAY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
-breaker_open = Gauge(
-    "carteira_cashback_service_breaker_open",
-    "1 while calls to the external cashback service are held back",
-    multiprocess_mode="mostrecent",
-)
-transitions_total = Counter("carteira_cashback_service_breaker_transitions", "Changes of the breaker's state", ["to"])
-
 _BEFORE = """
 local s = redis.call('HMGET', KEYS[1], 'open_until', 'probe_until')
 local now, open_until, probe_until = tonumber(ARGV[1]), tonumber(s[1] or '0'), tonumber(s[2] or '0')
@@ -74,6 +67,16 @@ class BreakerRules:
     open_for: timedelta = timedelta(seconds=10)
     probe: timedelta = timedelta(seconds=5)
     """How long a probe may take before another one is let through; more than a call's time budget."""
+
+
+class BreakerMetrics:
+    """What a service's breaker measures, under a prefix; made once a process."""
+
+    def __init__(self, prefix: str, service: str) -> None:
+        self.is_open = Gauge(
+            f"{prefix}_breaker_open", f"1 while calls to {service} are held back", multiprocess_mode="mostrecent"
+        )
+        self.transitions = Counter(f"{prefix}_breaker_transitions", "Changes of the breaker's state", ["to"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +132,11 @@ class _Local:
 class Breaker:
     """The breaker of one external service, named by its Redis key."""
 
-    def __init__(self, redis: PatientRedis, key: str, rules: BreakerRules) -> None:
+    def __init__(self, redis: PatientRedis, key: str, rules: BreakerRules, metrics: BreakerMetrics) -> None:
         self._redis = redis
         self._key = key
         self._rules = rules
+        self._metrics = metrics
         self._local = _Local(rules)
 
     async def before(self) -> Verdict:
@@ -145,8 +149,8 @@ class Breaker:
             state, wait = answer
             verdict = Verdict(state.decode(), wait / 1000)
         if verdict.state == "half_open":
-            transitions_total.labels("half_open").inc()
-        breaker_open.set(verdict.state != "closed")
+            self._metrics.transitions.labels("half_open").inc()
+        self._metrics.is_open.set(verdict.state != "closed")
         return verdict
 
     async def failed(self) -> None:
@@ -157,17 +161,17 @@ class Breaker:
             _FAILED, now, rules.threshold, _milliseconds(rules.window), _milliseconds(rules.open_for)
         )
         if self._local.failed(now) if answer is None else answer == 1:
-            transitions_total.labels("open").inc()
-            breaker_open.set(1)
+            self._metrics.transitions.labels("open").inc()
+            self._metrics.is_open.set(1)
             log.warning("breaker opened", breaker=self._key, seconds=rules.open_for.total_seconds())
 
     async def succeeded(self) -> None:
         """Tell that a call that passed has succeeded."""
         answer = await self._eval(_SUCCEEDED)
         if self._local.succeeded() if answer is None else answer == 1:
-            transitions_total.labels("closed").inc()
+            self._metrics.transitions.labels("closed").inc()
             log.info("breaker closed", breaker=self._key)
-        breaker_open.set(0)
+        self._metrics.is_open.set(0)
 
     async def _eval(self, script: str, *arguments: int) -> Any:  # noqa: ANN401 - a script answers anything
         def ask(redis: Redis) -> Awaitable[Any]:

@@ -1,0 +1,115 @@
+"""What employers pay in before they top up: a pre-funded one has an account of its own, which never goes below zero.
+
+Funds are locked before the accounts of people, so that top-ups at once wait for each other and never in a circle.
+"""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy import select
+
+from carteira import ledger
+from carteira.benefits import employers
+from carteira.benefits.errors import EmployerNotFound, FundSpent, InsufficientFund, NotPrefunded
+from carteira.benefits.ledger_kinds import EMPLOYER_FUND, FUNDING
+from carteira.benefits.models import Employer
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.money import format_brl
+from carteira.kit.web.access import Principal
+
+FUNDED = "benefits.funded"
+FUND_RETURNED = "benefits.fund_returned"
+
+
+async def _fund_of(tx: Tx, employer_id: UUID) -> UUID:
+    """Give the account of an employer's fund, opened at the first time."""
+    return await ledger.open_account(tx, EMPLOYER_FUND, holder_id=employer_id)
+
+
+async def source_of(tx: Tx, employer_id: UUID) -> UUID:
+    """Give where an employer's top-ups come from, locked if it is a fund."""
+    return (await sources_of(tx, [employer_id]))[employer_id]
+
+
+async def sources_of(tx: Tx, employer_ids: Iterable[UUID]) -> Mapping[UUID, UUID]:
+    """Give where the top-ups of some employers come from; funds are locked, in one order."""
+    asked = set(employer_ids)
+    rows = await tx.execute(select(Employer.id, Employer.prefunded).where(Employer.id.in_(asked)))
+    found = {row.id: await _fund_of(tx, row.id) if row.prefunded else FUNDING for row in rows.all()}
+    if funds := set(found.values()) - {FUNDING}:
+        await ledger.lock(tx, funds)
+    return found
+
+
+async def insist_on(tx: Tx, needed: Mapping[UUID, int]) -> None:
+    """Insist that locked funds cover what is to be taken of them, in centavos.
+
+    Raises:
+        InsufficientFund: one does not.
+    """
+    for source, amount in needed.items():
+        if source != FUNDING and (balance := (await ledger.account(tx, source)).balance) < amount:
+            raise InsufficientFund(
+                f"A empresa é pré-paga e tem {format_brl(balance)}: faltam {format_brl(amount - balance)}.",
+                available=balance,
+                missing=amount - balance,
+            )
+
+
+async def fund_to_pay_into(tx: Tx, who: Principal, employer_id: UUID | None) -> UUID:
+    """Give the employer whose fund somebody is about to pay into.
+
+    Raises:
+        EmployerNotFound: there is none, or it is none of theirs.
+        EmployerRequired: they are bound to several, and named none.
+        NotPrefunded: it pays otherwise.
+    """
+    chosen = await employers.chosen_for_opening(tx, who.actor, employer_id)
+    row = await tx.get(Employer, chosen)
+    if row is None:
+        raise EmployerNotFound
+    if not row.prefunded:
+        raise NotPrefunded
+    return chosen
+
+
+async def pay_in(tx: Tx, employer_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
+    """Put what was paid into an employer's fund, out of an operator's account; give the entry's id."""
+    entry = ledger.transfer(FUNDED, source=source, target=await _fund_of(tx, employer_id), amount=amount, key=act.key)
+    return await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+
+
+async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
+    """Take what was paid out of an employer's fund again; give the entry's id.
+
+    Raises:
+        FundSpent: it does not cover it.
+    """
+    entry = ledger.transfer(
+        FUND_RETURNED, source=await _fund_of(tx, employer_id), target=target, amount=amount, key=act.key
+    )
+    try:
+        return await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+    except ledger.InsufficientFunds as error:
+        raise FundSpent from error
+
+
+async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:
+    """Give what is in an employer's fund, in centavos.
+
+    Raises:
+        EmployerNotFound: there is none, or it is none of theirs.
+    """
+    await employers.find(tx, who, employer_id)
+    held = await ledger.accounts_of_holder(tx, employer_id)
+    return next((view.balance for view in held if view.kind == EMPLOYER_FUND), 0)
+
+
+async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
+    """Refuse to undo what was paid in or out by an entry alone.
+
+    Raises:
+        FundSpent: always; the payment is returned instead.
+    """
+    raise FundSpent("Este depósito foi pago. Para desfazê-lo, devolva o pagamento.")

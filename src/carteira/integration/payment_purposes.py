@@ -1,0 +1,64 @@
+"""What is paid for by Pix: recharges of transport cards, and what pre-funded employers pay in."""
+
+from uuid import UUID
+
+from carteira import benefits, transit
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.web.access import Principal
+from carteira.payments import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, Purpose
+
+
+def purposes(modules: frozenset[str]) -> dict[str, Purpose]:
+    """Give what is paid for, of the modules that are on."""
+    found = []
+    if "transit" in modules:
+        found.append(_TRANSPORT)
+    if "benefits" in modules:
+        found.append(_FUNDING)
+    return {purpose.name: purpose for purpose in found}
+
+
+async def aim_at_card(tx: Tx, who: Principal, target: str | None) -> UUID:
+    """Find the card that its holder recharges, by its number."""
+    return await transit.card_to_recharge(tx, who.user_id, target or "")
+
+
+async def recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+    """Put what was paid on a card."""
+    return await transit.recharge_paid(tx, money.target_id, money.amount, source=money.account, act=act)
+
+
+async def take_back_recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+    """Take what was paid off a card again."""
+    return await transit.take_back_recharge(tx, money.target_id, money.amount, target=money.account, act=act)
+
+
+async def _holder(tx: Tx, card_id: UUID) -> Gains:
+    return Gains.of(await transit.holder_of(tx, card_id))
+
+
+async def aim_at_fund(tx: Tx, who: Principal, target: str | None) -> UUID:
+    """Find the employer whose fund somebody may pay into (`benefits:fund`)."""
+    who.require("benefits:fund")
+    return await benefits.fund_to_pay_into(tx, who, UUID(target) if target else None)
+
+
+async def fund(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+    """Put what was paid into a fund."""
+    return await benefits.pay_in(tx, money.target_id, money.amount, source=money.account, act=act)
+
+
+async def take_back_fund(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+    """Take what was paid out of a fund again."""
+    return await benefits.pay_out(tx, money.target_id, money.amount, target=money.account, act=act)
+
+
+async def _nobody(_tx: Tx, _employer_id: UUID) -> Gains:
+    return Gains()
+
+
+_TRANSPORT = Purpose(
+    TRANSPORT_RECHARGE, "Recarga de cartão de transporte", aim_at_card, recharge, take_back_recharge, _holder
+)
+_FUNDING = Purpose(BENEFIT_FUNDING, "Depósito para benefícios", aim_at_fund, fund, take_back_fund, _nobody)

@@ -1,0 +1,119 @@
+"""Payments: what comes in by Pix for what is paid for, and goes back when it has to.
+
+It owns charges, what was received for them, returns, and how each day agreed with the provider. Money is the ledger's.
+What is paid for (a card's recharge, an employer's fund) is handed in as a `Purpose`. Invariants:
+
+- each end-to-end id is taken once, whoever finds it: the provider's call, the polling, or a day's comparison;
+- nothing is credited on a call's word: what it names is looked up at the provider;
+- a payment is credited whole to what its charge says, or not at all: after expiry, of another amount, a second time, or
+  to what takes no money by then, it waits to be returned, and is;
+- minus `payments.provider` is what lies at the provider; `payments.to_return` and `payments.returning` are the sums of
+  what payments have unplaced, and of returns that are under way;
+- a charge and a return have ids of ours at the provider, so that asking twice makes one.
+
+There is no balance of a person's own here, and must not be (ADR 0037). Sources: rules.md, payments.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from carteira import ledger
+from carteira.kit.db.session import Tx
+from carteira.kit.module import Module, Workplace
+from carteira.kit.security.sandbox_authority import make_certificates
+from carteira.payments.charges import ChargeView, Order, begin_charge, charge_of
+from carteira.payments.config import ListenerConfig, Payments, PaymentsConfig
+from carteira.payments.desk import ChargeDesk, desk_of
+from carteira.payments.errors import ChargeNotFound, PaymentsOff, TooManyCharges
+from carteira.payments.provider import PaymentProviderDown, ProviderConfig, ProviderRefused
+from carteira.payments.purposes import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, Purpose
+from carteira.payments.reconciliation import DayComparison, compare_day
+from carteira.payments.schemas import RechargeChargeOut
+
+__all__ = [
+    "BENEFIT_FUNDING",
+    "TRANSPORT_RECHARGE",
+    "ChargeDesk",
+    "ChargeNotFound",
+    "ChargeView",
+    "DayComparison",
+    "ListenerConfig",
+    "Order",
+    "PaymentProviderDown",
+    "Payments",
+    "PaymentsConfig",
+    "PaymentsOff",
+    "PlacedMoney",
+    "ProviderConfig",
+    "ProviderRefused",
+    "Purpose",
+    "RechargeChargeOut",
+    "TooManyCharges",
+    "begin_charge",
+    "charge_of",
+    "compare_day",
+    "desk_of",
+    "module",
+    "serve_sandbox",
+]
+
+
+def serve_sandbox(port: int, page_port: int, folder: Path, webhook: str | None = None) -> None:
+    """Serve a stand-in for the payment provider on 127.0.0.1 until SIGINT or SIGTERM.
+
+    It tells of payments at `webhook`, or where it was told to last.
+
+    Raises:
+        OSError: a port is taken.
+    """
+    import asyncio
+
+    from carteira.payments import sandbox
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    asyncio.run(sandbox.run(port, page_port, folder, make_certificates(folder / "certificates"), webhook))
+
+
+def module(payments: Payments) -> Module:
+    """Hand payments to the composition root."""
+    from carteira.payments import accounts, listener, reconciliation, returns
+    from carteira.payments.jobs import make_blueprint
+    from carteira.payments.operations import return_operation
+    from carteira.payments.people import erase_person, export_person
+    from carteira.payments.routes import router
+
+    operation = return_operation(payments)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.payments = payments
+        app.state.payment_return = operation
+        app.state.charge_desk = ChargeDesk(app.state.database, payments)
+        async with payments.running(app.state.redis):
+            yield
+
+    @asynccontextmanager
+    async def working(place: Workplace) -> AsyncIterator[None]:
+        async with payments.running(place.redis), listener.listening(place.database, payments.config):
+            yield
+
+    async def observe(tx: Tx) -> None:
+        await returns.observe(tx)
+        await reconciliation.observe(tx)
+
+    for kind in accounts.KINDS:
+        ledger.guard_reversal(kind, returns.refuse_reversal)
+    return Module(
+        name="payments",
+        routers=(router,),
+        jobs=make_blueprint(payments),
+        operations=(operation,),
+        lifespan=lifespan,
+        working=working,
+        observe=observe,
+        export_person=export_person,
+        erase_person=erase_person,
+    )

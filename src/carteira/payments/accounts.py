@@ -1,0 +1,20 @@
+"""How payments stand in the ledger: the operator's accounts, and kinds of entries."""
+
+from carteira import ledger
+
+PROVIDER = ledger.system_account("payments.provider")
+"""The account at the provider: minus its balance is what lies there."""
+TO_RETURN = ledger.system_account("payments.to_return")
+"""What came in and belongs nowhere: its balance is owed to who paid."""
+RETURNING = ledger.system_account("payments.returning")
+"""What the provider was asked to return, and has not said that it did."""
+
+UNPLACED = "payments.unplaced"
+"""A payment that belongs nowhere: provider → to return."""
+RETURN_ASKED = "payments.return_asked"
+"""To return → returning."""
+RETURNED = "payments.returned"
+"""Returning → provider."""
+RETURN_FAILED = "payments.return_failed"
+"""Returning → to return: the provider did not do it."""
+KINDS = (UNPLACED, RETURN_ASKED, RETURNED, RETURN_FAILED)

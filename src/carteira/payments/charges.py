@@ -1,0 +1,305 @@
+"""Charges: written down, then made at the provider, then shown as a code until they are paid or expire.
+
+The provider is asked between two transactions. A charge whose process died in between is made by a job: its `txid` is
+its own, so that asking twice makes one.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx, locked
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
+from carteira.kit.web.idempotency import IdempotencyKeyReused
+from carteira.payments import brcode, metrics
+from carteira.payments.config import Payments, PaymentsConfig
+from carteira.payments.errors import (
+    ChargeNotFound,
+    PaymentRefusedByProvider,
+    PaymentsOff,
+    TooManyCharges,
+)
+from carteira.payments.models import Charge
+from carteira.payments.provider import Cob, PaymentProviderDown, PixProvider, ProviderRefused
+
+MAX_OPEN = 20
+"""Charges of one maker that wait to be paid."""
+GRACE = timedelta(seconds=30)
+"""For how long after its expiry a payment still counts as in time: clocks differ."""
+MAKE_AGAIN_AFTER = timedelta(seconds=15)
+"""How old a charge is that a job makes: younger ones are still being made by their request."""
+
+State = Literal["creating", "active", "paid", "expired", "refused"]
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeView:
+    """A charge as others see it; `amount` in centavos, `code` the BR Code while it can be paid."""
+
+    id: UUID
+    purpose: str
+    target_id: UUID
+    amount: int
+    state: State
+    code: str | None
+    simulated: bool
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for: centavos for a purpose, of what `target` names."""
+
+    purpose: str
+    amount: int
+    target: str | None
+
+
+def view(row: Charge, config: PaymentsConfig) -> ChargeView:
+    """Make what leaves the module out of a row."""
+    state: State = row.state
+    if state in {"creating", "active"} and clock.now() > row.expires_at:
+        state = "expired"
+    code = None
+    if state == "active" and row.location is not None:
+        code = brcode.dynamic(row.location, name=config.merchant, city=config.city)
+    return ChargeView(
+        row.id,
+        row.purpose,
+        row.target_id,
+        row.amount,
+        state,
+        code,
+        row.simulated,
+        row.created_at,
+        row.expires_at,
+        row.paid_at,
+        row.location,
+    )
+
+
+async def write_down(tx: Tx, payments: Payments, who: Principal, order: Order, *, asked_as: UUID | None) -> Charge:
+    """Write a charge down; give the one that is there, where the same request asked for it before.
+
+    Raises:
+        PaymentsOff: no provider is configured.
+        TooManyCharges: its maker has `MAX_OPEN` that wait.
+        IdempotencyKeyReused: the request asked for another one.
+        Whatever the purpose's `aim` raises.
+    """
+    if payments.config.provider is None or order.purpose not in payments.purposes:
+        raise PaymentsOff
+    target_id = await payments.purposes[order.purpose].aim(tx, who, order.target)
+    there = await _asked_before(tx, asked_as)
+    if there is None:
+        await _bound(tx, who)
+        row = _new(payments, who, order, target_id, asked_as)
+        made = insert(Charge).values(row).on_conflict_do_nothing(index_elements=["asked_as"]).returning(Charge.id)
+        if await tx.scalar(made) is not None:
+            subject = who.id if who.kind == "person" else None
+            await audit.record(
+                tx,
+                "charge_made",
+                subject=subject,
+                charge_id=str(row["id"]),
+                purpose=order.purpose,
+                amount=order.amount,
+            )
+            metrics.charges_total.labels(order.purpose).inc()
+            return await tx.get_one(Charge, row["id"])
+        there = await _asked_before(tx, asked_as)
+    assert there is not None, "who asked at the same time has committed"
+    if (there.purpose, there.target_id, there.amount) != (order.purpose, target_id, order.amount):
+        raise IdempotencyKeyReused
+    audit.nothing_done()
+    return there
+
+
+async def _asked_before(tx: Tx, asked_as: UUID | None) -> Charge | None:
+    if asked_as is None:
+        return None
+    found: Charge | None = await tx.scalar(select(Charge).where(Charge.asked_as == asked_as))
+    return found
+
+
+async def _bound(tx: Tx, who: Principal) -> None:
+    """Hold somebody to so many charges that wait to be paid.
+
+    Raises:
+        TooManyCharges: they have them.
+    """
+    waiting = select(func.count()).where(
+        Charge.maker_id == who.id, Charge.state.in_(("creating", "active")), Charge.expires_at > clock.now()
+    )
+    if (await tx.scalar(waiting) or 0) >= MAX_OPEN:
+        raise TooManyCharges
+
+
+def _new(payments: Payments, who: Principal, order: Order, target_id: UUID, asked_as: UUID | None) -> dict[str, Any]:
+    fresh, now = uuid7(), clock.now()
+    return {
+        "id": fresh,
+        "txid": fresh.hex,
+        "asked_as": asked_as,
+        "purpose": order.purpose,
+        "target_id": target_id,
+        "maker_kind": who.actor.kind,
+        "maker_id": who.id,
+        "amount": order.amount,
+        "state": "creating",
+        "simulated": payments.config.simulated,
+        "created_at": now,
+        "expires_at": now + payments.config.lasts,
+    }
+
+
+async def begin_charge(tx: Tx, payments: Payments, who: Principal, order: Order) -> UUID:
+    """Write a charge down and have it made by a job, for who cannot wait for the provider; give its id.
+
+    Raises:
+        As `write_down`.
+    """
+    row = await write_down(tx, payments, who, order, asked_as=None)
+    await jobs.defer(tx, "payments:make_charge", charge_id=str(row.id))
+    return row.id
+
+
+async def charge_of(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> ChargeView:
+    """Give a charge to who made it.
+
+    Raises:
+        ChargeNotFound: there is none, or it is somebody else's.
+    """
+    return view(await find(tx, who, charge_id), payments.config)
+
+
+async def make(provider: PixProvider, row: Charge, payments: Payments) -> Cob | None:
+    """Make a charge at the provider; None: it is down, and a job goes on trying.
+
+    Raises:
+        ProviderRefused: it says no.
+    """
+    seconds = int((row.expires_at - clock.now()).total_seconds())
+    if row.state != "creating" or seconds <= 0:
+        return None
+    text = payments.purposes[row.purpose].text
+    text = f"SIMULAÇÃO - {text}" if row.simulated else text
+    try:
+        cob = await provider.charge(row.txid, row.amount, seconds=seconds, text=text)
+    except PaymentProviderDown:
+        return None
+    if cob.amount != row.amount or cob.txid != row.txid:
+        log.error("the provider made another charge", txid=row.txid)
+        return None
+    return cob
+
+
+async def go_on(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
+    """Keep where the provider has a charge; give it as it is then."""
+    row = await locked(tx, Charge, charge_id)
+    if row is None:
+        raise ChargeNotFound
+    if cob is not None and row.state == "creating":
+        row.state, row.location = "active", cob.location
+        await tx.flush()
+    return row
+
+
+async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
+    """Keep that the provider does not want a charge."""
+    row = await locked(tx, Charge, charge_id)
+    log.error("charge refused by the provider", charge=str(charge_id), status=refused.status, kind=refused.kind)
+    metrics.refused_total.inc()
+    if row is not None and row.state == "creating":
+        row.state = "refused"
+        await tx.flush()
+
+
+async def make_missing(database: Database, payments: Payments) -> int:
+    """Make the charges whose request could not, or died; return how many there were."""
+    async with database.transaction() as tx:
+        due = (
+            await tx.scalars(
+                select(Charge)
+                .where(
+                    Charge.state == "creating",
+                    Charge.created_at < clock.now() - MAKE_AGAIN_AFTER,
+                    Charge.expires_at > clock.now(),
+                )
+                .order_by(Charge.id)
+                .limit(100)
+            )
+        ).all()
+    for row in due:
+        with suppress(PaymentRefusedByProvider):  # it is written down, counted and logged
+            await finish(database, payments, row)
+    return len(due)
+
+
+async def make_written(database: Database, payments: Payments, charge_id: UUID) -> None:
+    """Make a charge that is written down, unless it was made."""
+    async with database.transaction() as tx:
+        row = await tx.get_one(Charge, charge_id)
+    if row.state == "creating":
+        with suppress(PaymentRefusedByProvider):
+            await finish(database, payments, row)
+
+
+async def finish(database: Database, payments: Payments, row: Charge) -> None:
+    """Make a written charge at the provider and keep what came of it.
+
+    Raises:
+        PaymentRefusedByProvider: it says no.
+    """
+    async with payments.asking() as provider:
+        try:
+            cob = await make(provider, row, payments)
+        except ProviderRefused as refused:
+            async with database.transaction() as tx:
+                await give_up(tx, row.id, refused)
+            raise PaymentRefusedByProvider from refused
+    if cob is not None:
+        async with database.transaction() as tx:
+            await go_on(tx, row.id, cob)
+
+
+async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:
+    """Give a charge to who made it.
+
+    Raises:
+        ChargeNotFound: there is none, or it is somebody else's.
+    """
+    row = await tx.get(Charge, charge_id)
+    if row is None or row.maker_id != who.id:
+        raise ChargeNotFound
+    return row
+
+
+async def listed(
+    tx: Tx, *, maker_id: UUID | None, limit: int, before: UUID | None, purpose: str | None = None
+) -> Sequence[Charge]:
+    """Give charges, newest first: one maker's, or everybody's."""
+    query = select(Charge).order_by(Charge.id.desc()).limit(limit)
+    if maker_id is not None:
+        query = query.where(Charge.maker_id == maker_id)
+    if before is not None:
+        query = query.where(Charge.id < before)
+    if purpose is not None:
+        query = query.where(Charge.purpose == purpose)
+    return (await tx.scalars(query)).all()

@@ -1,0 +1,93 @@
+"""What payments refuse."""
+
+from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
+
+
+class PaymentRefusedByProvider(DependencyDown):
+    """The payment provider does not take a charge of ours: a setting of it or of ours is wrong."""
+
+    code = "payment_refused_by_provider"
+    detail = "O provedor de pagamentos não aceitou a cobrança. Nada foi cobrado; já sabemos do problema."
+
+
+class PaymentsOff(Conflict):
+    """No provider of payments is configured."""
+
+    code = "payments_off"
+    title = "Pagamentos desligados"
+    detail = "Este servidor ainda não recebe pagamentos por Pix."
+
+
+class ChargeNotFound(NotFound):
+    """There is no charge with the id, or it is somebody else's."""
+
+    code = "charge_not_found"
+    detail = "Cobrança não encontrada."
+
+
+class ReceivedNotFound(NotFound):
+    """Nothing was received under the end-to-end id."""
+
+    code = "payment_not_found"
+    detail = "Pagamento não encontrado."
+
+
+class DayNotReconciled(NotFound):
+    """The day was not compared with the provider's list."""
+
+    code = "day_not_reconciled"
+    detail = "Este dia ainda não foi conferido com o provedor."
+
+
+class WebhookRefused(Forbidden):
+    """A call that does not come from the payment provider, as far as can be told."""
+
+    code = "webhook_refused"
+    detail = "Esta chamada não veio do provedor de pagamentos."
+
+
+class ReturnTooLarge(Conflict):
+    """More would be returned than is left of a payment."""
+
+    code = "return_too_large"
+    title = "Devolução maior que o pagamento"
+    detail = "O valor é maior que o que ainda pode ser devolvido deste pagamento."
+
+
+class TooLateToReturn(Conflict):
+    """A Pix is returned within 90 days."""
+
+    code = "too_late_to_return"
+    title = "Prazo de devolução encerrado"
+    detail = "Um Pix só pode ser devolvido em até 90 dias depois de pago."
+
+
+class TooManyCharges(Conflict):
+    """A person, or an employer, has a limited number of charges that wait to be paid."""
+
+    code = "too_many_charges"
+    title = "Cobranças demais"
+    detail = "Você já tem cobranças à espera de pagamento. Pague uma delas, ou espere que vençam."
+
+
+class PaymentEntryFixed(Conflict):
+    """An entry of payments is undone by a return, of which the provider knows, and by no other entry."""
+
+    code = "payment_entry_fixed"
+    detail = "Este lançamento é de um pagamento. Para desfazê-lo, devolva o pagamento."
+
+
+class WebhookMalformed(InvalidInput):
+    """A call of the provider names no payments."""
+
+    code = "webhook_malformed"
+    detail = "A chamada não traz pagamentos no formato da API Pix."
+
+
+class TargetRequired(InvalidInput):
+    """A recharge names its card."""
+
+    code = "target_required"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(errors=[{"field": field, "message": message}])

@@ -1,0 +1,70 @@
+"""Payments' work in the background: what was told of, what the provider lists, returns, and yesterday."""
+
+from uuid import UUID
+
+import structlog
+from procrastinate import Blueprint, JobContext, RetryStrategy
+
+from carteira.kit.db.engine import Database
+from carteira.payments import charges, receiving, reconciliation, returns
+from carteira.payments.config import Payments
+from carteira.payments.provider import PaymentProviderDown
+
+log = structlog.get_logger(__name__)
+
+
+def make_blueprint(payments: Payments) -> Blueprint:
+    """Make the jobs. Where the provider is down they end, and the next round goes on: nothing fails for that."""
+    blueprint = Blueprint()
+
+    @blueprint.task(name="look", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
+    async def look(context: JobContext, e2eid: str) -> None:
+        """Look up a payment that was told of; while the provider is down the polling finds it."""
+        try:
+            await receiving.look(context.additional_context["database"], payments, e2eid)
+        except PaymentProviderDown:
+            log.info("a payment waits for the polling", e2eid=e2eid)
+
+    @blueprint.task(name="make_charge", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
+    async def make_charge(context: JobContext, charge_id: str) -> None:
+        """Make a charge that its asker does not wait for; while the provider is down the next round does."""
+        await charges.make_written(context.additional_context["database"], payments, UUID(charge_id))
+
+    @blueprint.task(name="send_return", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
+    async def send_return(context: JobContext, return_id: str) -> None:
+        """Ask the provider for a return; while it is down the next round does."""
+        try:
+            await returns.send(context.additional_context["database"], payments, UUID(return_id))
+        except PaymentProviderDown:
+            log.info("a return waits for the provider", return_id=return_id)
+
+    @blueprint.periodic(cron="* * * * * */30")
+    @blueprint.task(name="poll", queueing_lock="payments.poll", lock="payments.poll", pass_context=True)
+    async def poll(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Read the provider's list, make charges that are not made yet, and ask for returns that wait."""
+        try:
+            await go_round(context.additional_context["database"], payments)
+        except PaymentProviderDown:
+            log.warning("payments wait for the provider")
+
+    @blueprint.periodic(cron="30 7 * * *")
+    @blueprint.task(name="reconcile", queueing_lock="payments.reconcile", lock="payments.poll", pass_context=True)
+    async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Compare the last days with the provider's list, daily; the next day does it anew where that cannot be."""
+        if payments.config.provider is not None:
+            await reconciliation.compare_last_days(context.additional_context["database"], payments)
+
+    return blueprint
+
+
+async def go_round(database: Database, payments: Payments) -> None:
+    """Do what is done every half minute.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused.
+    """
+    if payments.config.provider is None:
+        return
+    await charges.make_missing(database, payments)
+    await receiving.poll(database, payments)
+    await returns.send_waiting(database, payments)

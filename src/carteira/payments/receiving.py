@@ -1,0 +1,226 @@
+"""What comes in: each end-to-end id is taken once, by whichever of webhook, polling and reconciliation finds it first.
+
+A call of the provider is a hint and never the truth: what it names is looked up before anything is credited. So a call
+that is forged, doubled, out of order or lost costs a look, and moves nothing.
+"""
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from carteira import ledger
+from carteira.kit.db import jobs
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.security.approvals import Act
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.web.problems import Problem
+from carteira.payments import accounts, metrics, returns
+from carteira.payments.accounts import UNPLACED
+from carteira.payments.charges import GRACE
+from carteira.payments.config import Payments
+from carteira.payments.models import Charge, FoundBy, ReadPlace, ReceivedPayment
+from carteira.payments.provider import Pix, PixProvider
+from carteira.payments.purposes import PlacedMoney
+
+RECEIVER = Actor("job", "payments.receive")
+OVERLAP = timedelta(minutes=15)
+"""How far behind its place the list is read again: payments may come into it late."""
+LONGEST = timedelta(days=1)
+"""Of the list, at once."""
+MOST_TOLD = 1_000
+LOOK = "payments:look"
+_SERVER_ERROR = 500
+
+log = structlog.get_logger(__name__)
+
+
+def ids_told(content: object) -> list[str]:
+    """Give the end-to-end ids that a call of the provider names.
+
+    Raises:
+        ValueError: it is no such call.
+    """
+    told = content.get("pix") if isinstance(content, dict) else None
+    if not isinstance(told, list) or len(told) > MOST_TOLD:
+        raise ValueError("no list of payments")
+    ids = [item.get("endToEndId") if isinstance(item, dict) else None for item in told]
+    if not all(isinstance(e2eid, str) and e2eid.isascii() and e2eid.isalnum() and len(e2eid) == 32 for e2eid in ids):  # noqa: PLR2004 - the contract's own
+        raise ValueError("no end-to-end id")
+    return list(dict.fromkeys(str(e2eid) for e2eid in ids))
+
+
+def is_signed(body: bytes, given: str, secret: str) -> bool:
+    """Tell whether a call carries the HMAC-SHA256 of its body, in hexadecimal."""
+    wanted = hmac.new(secret.encode(), body, "sha256").hexdigest()
+    return hmac.compare_digest(given.strip().lower().removeprefix("sha256=").encode(), wanted.encode())
+
+
+async def hear(tx: Tx, content: object) -> int:
+    """Have what a call names looked up soon; return how many payments that are not known yet.
+
+    Raises:
+        ValueError: it is no such call.
+    """
+    told = ids_told(content)
+    known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(told))))
+    fresh = [e2eid for e2eid in told if e2eid not in known]
+    for e2eid in fresh:
+        await jobs.defer(tx, LOOK, e2eid=e2eid)
+    return len(fresh)
+
+
+async def look(database: Database, payments: Payments, e2eid: str) -> bool:
+    """Look up a payment that was told of, and take it; return whether there is one.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused.
+    """
+    async with payments.asking() as provider:
+        pix = await provider.payment(e2eid)
+    if pix is None:
+        metrics.unknown_total.inc()
+        log.warning("told of a payment that the provider has not", e2eid=e2eid)
+        return False
+    async with database.transaction() as tx:
+        await take(tx, payments, pix, "webhook")
+    return True
+
+
+async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
+    """Take a payment, unless it was taken: credit it, or keep it to be returned; return whether it was new."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:{pix.e2eid}", 0))))
+    if await tx.scalar(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid == pix.e2eid)) is not None:
+        return False
+    charge = await _charge_of(tx, pix.txid)
+    act = Act(RECEIVER, key=f"payments:{pix.e2eid}")
+    reason = _why_not(charge, pix)
+    entry_id: UUID | None = None
+    if charge is not None and reason is None:
+        entry_id, reason = await _credit(tx, payments, charge, pix, act)
+    if entry_id is None:
+        entry = ledger.transfer(
+            UNPLACED, source=accounts.PROVIDER, target=accounts.TO_RETURN, amount=pix.amount, key=act.key
+        )
+        entry_id = await ledger.post(tx, entry, actor=RECEIVER)
+    elif charge is not None:
+        charge.state, charge.paid_at = "paid", pix.paid_at
+        charge.location = charge.location or ""
+    row = ReceivedPayment(
+        e2eid=pix.e2eid,
+        txid=pix.txid,
+        charge_id=charge.id if charge else None,
+        amount=pix.amount,
+        paid_at=pix.paid_at,
+        credited=0 if reason else pix.amount,
+        unplaced=pix.amount if reason else 0,
+        given_back=0,
+        reason=reason,
+        entry_id=entry_id,
+        found_by=found_by,
+        received_at=clock.now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    if reason is not None and payments.config.returns_by_themselves:
+        await returns.begin(tx, payments, row, pix.amount, reason=reason, act=Act(RECEIVER))
+    metrics.received_total.labels(found_by, reason or "credited").inc()
+    metrics.received_centavos.inc(pix.amount)
+    log.info("payment received", e2eid=pix.e2eid, outcome=reason or "credited", by=found_by)
+    return True
+
+
+async def _charge_of(tx: Tx, txid: str | None) -> Charge | None:
+    if txid is None:
+        return None
+    charge: Charge | None = await tx.scalar(select(Charge).where(Charge.txid == txid).with_for_update())
+    return charge
+
+
+def _why_not(charge: Charge | None, pix: Pix) -> str | None:
+    """Say why a payment is not credited, as far as its charge says."""
+    if charge is None:
+        return "no_charge"
+    if charge.state == "paid":
+        return "paid_already"
+    if pix.amount != charge.amount:
+        return "other_amount"
+    if pix.paid_at > charge.expires_at + GRACE:
+        return "expired"
+    return None
+
+
+async def _credit(tx: Tx, payments: Payments, charge: Charge, pix: Pix, act: Act) -> tuple[UUID | None, str | None]:
+    """Put a payment where its charge says; give the entry's id, or why it is not taken there."""
+    purpose = payments.purposes.get(charge.purpose)
+    if purpose is None:
+        return None, "purpose_off"
+    money = PlacedMoney(charge.target_id, pix.amount, accounts.PROVIDER)
+    try:
+        async with tx.begin_nested():
+            return await purpose.credit(tx, money, act), None
+    except Problem as problem:
+        if problem.status >= _SERVER_ERROR:
+            raise
+        return None, problem.code
+
+
+async def poll(database: Database, payments: Payments) -> int:
+    """Read the provider's list from a while before where it was read to until now; return how many were new.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused: what was read by then is taken, and is read once more the next time.
+    """
+    async with database.transaction() as tx:
+        place = await _place(tx)
+    now, new = clock.now(), 0
+    async with payments.asking() as provider:
+        begin = min(place, now) - OVERLAP  # a clock that was ahead once leaves no gap
+        while begin < now:
+            end = min(begin + LONGEST, now)  # of a time to come some providers tell nothing
+            new += await _read(database, payments, provider, begin, end)
+            async with database.transaction() as tx:
+                await _move(tx, end)
+            begin = end
+    return new
+
+
+async def _read(database: Database, payments: Payments, provider: PixProvider, begin: datetime, end: datetime) -> int:
+    new = 0
+    async for page in provider.payments(begin, end):
+        new += await take_unknown(database, payments, page, "polling")
+    return new
+
+
+async def take_unknown(database: Database, payments: Payments, page: Sequence[Pix], found_by: FoundBy) -> int:
+    """Take those of some payments that are not known yet, each in its own transaction; return how many there were."""
+    async with database.transaction() as tx:
+        ids = [pix.e2eid for pix in page]
+        known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(ids))))
+    new = 0
+    for pix in page:
+        if pix.e2eid not in known:
+            async with database.transaction() as tx:
+                new += await take(tx, payments, pix, found_by)
+    return new
+
+
+async def _place(tx: Tx) -> datetime:
+    """Give up to when the list was read; at the first time, from before the first charge was made."""
+    place: datetime | None = await tx.scalar(select(ReadPlace.read_until))
+    if place is None:
+        first: datetime | None = await tx.scalar(select(func.min(Charge.created_at)))
+        place = first or clock.now()
+    return place
+
+
+async def _move(tx: Tx, read_until: datetime) -> None:
+    values: dict[str, Any] = {"read_until": read_until}
+    await tx.execute(insert(ReadPlace).values(id=1, **values).on_conflict_do_update(index_elements=["id"], set_=values))

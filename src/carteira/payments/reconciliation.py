@@ -1,0 +1,187 @@
+"""Each day against the provider's list: what both have, what one lacks, and where amounts differ.
+
+What is missing here is taken on the spot, and told all the same: webhook and polling should have found it.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.functions import coalesce
+from sqlalchemy.sql.functions import sum as sum_
+
+from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import SAO_PAULO, clock
+from carteira.payments import metrics, receiving
+from carteira.payments.config import Payments
+from carteira.payments.models import (
+    DayDifference,
+    DifferenceKind,
+    PaymentReturn,
+    ReadPlace,
+    ReceivedPayment,
+    ReconciledDay,
+)
+from carteira.payments.provider import Pix
+
+AGAIN = 3
+"""Days that are compared each day: a return may settle late."""
+TOLD_DAYS = 30
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What was received and returned of a payment, or of a day, in centavos."""
+
+    received: int
+    returned: int
+
+    @property
+    def net(self) -> int:
+        """What is left."""
+        return self.received - self.returned
+
+
+def bounds(day: date) -> tuple[datetime, datetime]:
+    """Give the first instants of a day of São Paulo and of the next."""
+    begin = datetime.combine(day, time(), SAO_PAULO)
+    return begin, datetime.combine(day + timedelta(days=1), time(), SAO_PAULO)
+
+
+def _sums(pix: Pix) -> Sums:
+    return Sums(pix.amount, sum(back.amount for back in pix.returns if back.status == "DEVOLVIDO"))
+
+
+@dataclass(frozen=True, slots=True)
+class DayComparison:
+    """How a day agreed with the provider's list, as numbers of payments."""
+
+    day: date
+    matched: int
+    missing_here: int
+    missing_there: int
+    amount_differs: int
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything did not agree."""
+        return bool(self.missing_here or self.missing_there or self.amount_differs)
+
+
+async def compare_day(database: Database, payments: Payments, day: date | None) -> DayComparison:
+    """Compare a day, or yesterday, for a command.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused: nothing is kept.
+    """
+    row = await compare(database, payments, day or clock.today() - timedelta(days=1))
+    return DayComparison(row.day, row.matched, row.missing_here, row.missing_there, row.amount_differs)
+
+
+async def compare(database: Database, payments: Payments, day: date) -> ReconciledDay:
+    """Compare a day with the provider's list, keep the outcome, and take what is missing here.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused: nothing is kept.
+    """
+    begin, end = bounds(day)
+    there: dict[str, Sums] = {}
+    lacking: list[Pix] = []
+    async with payments.asking() as provider:
+        async for page in provider.payments(begin, min(end - timedelta(milliseconds=1), clock.now())):
+            there |= {pix.e2eid: _sums(pix) for pix in page}
+            lacking += page
+    async with database.transaction() as tx:
+        here = await _here(tx, begin, end)
+        outcome = await _keep(tx, day, here, there)
+    new = [pix for pix in lacking if pix.e2eid not in here]
+    await receiving.take_unknown(database, payments, new, "reconciliation")
+    if new or outcome.missing_there or outcome.amount_differs:
+        log.error("day does not agree with the provider", day=day.isoformat(), missing_here=len(new))
+    return outcome
+
+
+async def _here(tx: Tx, begin: datetime, end: datetime) -> dict[str, Sums]:
+    """Give what we have of a time, by end-to-end id."""
+    returned = (
+        select(PaymentReturn.e2eid, sum_(PaymentReturn.amount).label("amount"))
+        .where(PaymentReturn.state == "returned")
+        .group_by(PaymentReturn.e2eid)
+        .subquery()
+    )
+    rows = await tx.execute(
+        select(ReceivedPayment.e2eid, ReceivedPayment.amount, coalesce(returned.c.amount, 0))
+        .outerjoin(returned, returned.c.e2eid == ReceivedPayment.e2eid)
+        .where(ReceivedPayment.paid_at >= begin, ReceivedPayment.paid_at < end)
+    )
+    return {row[0]: Sums(row[1], int(row[2])) for row in rows}
+
+
+def _difference(here: Sums | None, there: Sums | None) -> DifferenceKind | None:
+    if here is None:
+        return "missing_here"
+    if there is None:
+        return "missing_there"
+    return None if here == there else "amount_differs"
+
+
+async def _keep(tx: Tx, day: date, here: dict[str, Sums], there: dict[str, Sums]) -> ReconciledDay:
+    """Keep how a day agrees, in the place of what was found before."""
+    found = {e2eid: _difference(here.get(e2eid), there.get(e2eid)) for e2eid in here.keys() | there.keys()}
+    kinds = list(found.values())
+    values = {
+        "matched": kinds.count(None),
+        "missing_here": kinds.count("missing_here"),
+        "missing_there": kinds.count("missing_there"),
+        "amount_differs": kinds.count("amount_differs"),
+        "received_here": sum(sums.received for sums in here.values()),
+        "received_there": sum(sums.received for sums in there.values()),
+        "returned_here": sum(sums.returned for sums in here.values()),
+        "returned_there": sum(sums.returned for sums in there.values()),
+        "checked_at": clock.now(),
+    }
+    await tx.execute(
+        insert(ReconciledDay).values(day=day, **values).on_conflict_do_update(index_elements=["day"], set_=values)
+    )
+    await tx.execute(delete(DayDifference).where(DayDifference.day == day))
+    for e2eid, kind in found.items():
+        if kind is not None:
+            ours, theirs = here.get(e2eid), there.get(e2eid)
+            tx.add(DayDifference(day=day, e2eid=e2eid, kind=kind, here=ours and ours.net, there=theirs and theirs.net))
+    await tx.flush()
+    return await tx.get_one(ReconciledDay, day)
+
+
+async def compare_last_days(database: Database, payments: Payments) -> None:
+    """Compare the days before today, the oldest first.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused.
+    """
+    today = clock.today()
+    for back in range(AGAIN, 0, -1):
+        await compare(database, payments, today - timedelta(days=back))
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metrics of days that do not agree, and of how far the provider's list was read."""
+    since = clock.today() - timedelta(days=TOLD_DAYS)
+    days = select(
+        func.sum(ReconciledDay.missing_here),
+        func.sum(ReconciledDay.missing_there),
+        func.sum(ReconciledDay.amount_differs),
+        func.max(ReconciledDay.checked_at),
+    ).where(ReconciledDay.day >= since)
+    missing_here, missing_there, differs, checked_at = (await tx.execute(days)).one()
+    metrics.unreconciled.labels("missing_here").set(missing_here or 0)
+    metrics.unreconciled.labels("missing_there").set(missing_there or 0)
+    metrics.unreconciled.labels("amount_differs").set(differs or 0)
+    if checked_at is not None:
+        metrics.reconciled_at.set(checked_at.timestamp())
+    if (read_until := await tx.scalar(select(ReadPlace.read_until))) is not None:
+        metrics.read_until.set(read_until.timestamp())

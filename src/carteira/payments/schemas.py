@@ -1,0 +1,142 @@
+"""Payments' wire shapes. Amounts are centavos."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from carteira.kit.values.card_number import CardNumber
+from carteira.kit.values.money import Amount
+
+E2eId = Annotated[
+    str, Field(description="Identificador fim a fim do Pix", examples=["E99999999202611271200abcdefghijk"])
+]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class ChargeIn(BaseModel):
+    """What is to be paid for. `transport_recharge` names a card, `benefit_funding` an employer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    purpose: Literal["transport_recharge", "benefit_funding"]
+    amount: Amount
+    card_number: CardNumber | None = Field(None, description="Cartão de transporte, da própria pessoa")
+    employer_id: UUID | None = Field(None, description="Empresa; sem ela, a única de quem pede")
+
+
+class ChargeOut(BaseModel):
+    """A charge, with its code while it can be paid."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    purpose: Literal["transport_recharge", "benefit_funding"]
+    target_id: UUID = Field(description="O cartão ou a empresa")
+    amount: int
+    state: Literal["creating", "active", "paid", "expired", "refused"] = Field(
+        description="`creating`: o provedor ainda não respondeu; consulte de novo"
+    )
+    code: str | None = Field(description="Pix Copia e Cola, enquanto pode ser paga")
+    simulated: bool = Field(description="Simulação: nenhum dinheiro de verdade se move")
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None
+
+
+class RechargeChargeOut(BaseModel):
+    """202: the recharge is made once its charge is paid."""
+
+    charge: ChargeOut
+
+
+class PaymentReturnOut(BaseModel):
+    """A return of a payment, or of a part of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    e2eid: E2eId
+    amount: int
+    state: Literal["asked", "returned", "failed"]
+    reason: str
+    failure: str | None
+    asked_at: datetime
+    settled_at: datetime | None
+
+
+class PaymentReturnIn(BaseModel):
+    """What is returned of a payment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Amount | None = Field(None, description="Em centavos; sem ele, tudo o que resta")
+    reason: Reason
+
+
+class ReceivedOut(BaseModel):
+    """A payment that came in, and where it went."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    e2eid: E2eId
+    txid: str | None
+    charge_id: UUID | None
+    amount: int
+    credited: int = Field(description="O que foi creditado, em centavos")
+    unplaced: int = Field(description="O que espera ser devolvido, em centavos")
+    given_back: int = Field(description="O que foi, ou está sendo, devolvido, em centavos")
+    reason: str | None = Field(description="Por que não foi creditado")
+    entry_id: UUID
+    found_by: Literal["webhook", "polling", "reconciliation"]
+    paid_at: datetime
+    received_at: datetime
+
+
+class ReceivedWithReturnsOut(ReceivedOut):
+    """A payment with its returns."""
+
+    returns: list[PaymentReturnOut]
+
+
+class DayOut(BaseModel):
+    """How a day agreed with the provider's list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    matched: int
+    missing_here: int = Field(description="Só o provedor tem; foram recebidos ao conferir")
+    missing_there: int = Field(description="Só nós temos")
+    amount_differs: int
+    received_here: int
+    received_there: int
+    returned_here: int
+    returned_there: int
+    checked_at: datetime
+
+
+class DifferenceOut(BaseModel):
+    """A payment on which a day does not agree."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    e2eid: E2eId
+    kind: Literal["missing_here", "missing_there", "amount_differs"]
+    here: int | None = Field(description="Recebido menos devolvido, aqui, em centavos")
+    there: int | None = Field(description="O mesmo, no provedor")
+
+
+class DayDetailOut(DayOut):
+    """A day with what does not agree."""
+
+    differences: list[DifferenceOut]
+
+
+class ProviderAccountOut(BaseModel):
+    """What lies at the provider by our books, in centavos."""
+
+    balance: int
+    to_return: int = Field(description="Do saldo, o que espera ser devolvido")
+    returning: int = Field(description="Do saldo, o que o provedor está devolvendo")

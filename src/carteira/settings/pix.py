@@ -1,0 +1,99 @@
+"""The settings of payments by Pix: where the provider is, as whom it knows us, and how its calls are known."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+_TOGETHER = (
+    "pix_token_url",
+    "pix_client_id",
+    "pix_client_secret",
+    "pix_key",
+    "pix_certificate_file",
+    "pix_certificate_key_file",
+)
+"""What goes with `PIX_URL`."""
+_LISTENER = ("pix_webhook_certificate_file", "pix_webhook_key_file", "pix_webhook_authority_file")
+"""What goes with `PIX_WEBHOOK_PORT`."""
+
+
+class PixSettings(BaseSettings):
+    """The part of the settings that payments is told."""
+
+    pix_url: str | None = Field(
+        None,
+        pattern=r"^https://[^\s?#@]+$",
+        description="API Pix of the payment provider, with its version (`https://pix.example/v2`); empty: nothing is "
+        "paid by Pix, and `carteira run` starts its own stand-in.",
+    )
+    pix_token_url: str | None = Field(
+        None, pattern=r"^https://[^\s?#@]+$", description="Where the provider gives tokens (OAuth2 client credentials)."
+    )
+    pix_client_id: str | None = Field(None, description="Client id at the provider.")
+    pix_client_secret: SecretStr | None = Field(None, description="Client secret at the provider.")
+    pix_scopes: str = Field(
+        "cob.write cob.read pix.write pix.read webhook.write webhook.read",
+        description="Scopes that tokens are asked for; empty: none is named.",
+    )
+    pix_key: str | None = Field(None, max_length=77, description="The Pix key that is paid to.")
+    pix_certificate_file: Path | None = Field(
+        None, description="PEM file of the certificate that the provider knows us by (mutual TLS), with its chain."
+    )
+    pix_certificate_key_file: Path | None = Field(None, description="PEM file of that certificate's private key.")
+    pix_authority_file: Path | None = Field(
+        None, description="PEM file of what signs the provider's certificate; empty: what the system trusts."
+    )
+    pix_merchant_name: str = Field(
+        "Carteira", min_length=1, max_length=100, description="Who is paid, as a payer's bank shows it (25 letters)."
+    )
+    pix_merchant_city: str = Field("Brasilia", min_length=1, max_length=100, description="Where they are (15 letters).")
+    pix_charge_minutes: int = Field(30, ge=1, le=1440, description="For how many minutes a charge can be paid.")
+    pix_attempt_seconds: float = Field(4.0, gt=0, le=30, description="Time for one request to the payment provider.")
+    pix_budget_seconds: float = Field(
+        8.0, gt=0, le=60, description="Time for all tries of one question to the payment provider."
+    )
+    pix_returns: Literal["automatic", "operator"] = Field(
+        "automatic",
+        description="Who returns what belongs nowhere (paid late, twice, another amount): the product by itself, or an "
+        "operator.",
+    )
+    pix_webhook_url: str | None = Field(
+        None,
+        pattern=r"^https://[^\s?#@]+$",
+        description="Where the provider is to call, as it reaches it, without `/pix` at the end; "
+        "`carteira payments webhook` tells it.",
+    )
+    pix_webhook_host: str = Field("127.0.0.1", description="Address that the worker listens on for those calls.")
+    pix_webhook_port: Port | None = Field(
+        None, description="Port of that listener, by mutual TLS; empty: there is none (calls come by a proxy, or not)."
+    )
+    pix_webhook_certificate_file: Path | None = Field(
+        None, description="PEM file of the certificate that the listener shows, with its chain."
+    )
+    pix_webhook_key_file: Path | None = Field(None, description="PEM file of its private key.")
+    pix_webhook_authority_file: Path | None = Field(
+        None, description="PEM file of what signs the provider's own certificate: nobody else is let in."
+    )
+    pix_webhook_proxy_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}: ?[\x21-\x7e]{1,200}$",
+        description="`Name: value` of the header by which a proxy of `TRUSTED_PROXIES` says that it saw the provider's "
+        "certificate; empty: no proxy is believed.",
+    )
+    pix_webhook_secret: SecretStr | None = Field(
+        None, description="Secret of the HMAC-SHA256 that signs the provider's calls; empty: they are not signed."
+    )
+    pix_webhook_signature_header: str = Field(
+        "X-Signature", pattern=r"^[A-Za-z0-9-]{1,64}$", description="Header of that signature, in hexadecimal."
+    )
+
+    @model_validator(mode="after")
+    def _pix_is_whole(self) -> Self:
+        for setting, names in (("pix_url", _TOGETHER), ("pix_webhook_port", _LISTENER)):
+            missing = [name.upper() for name in names if getattr(self, name) is None]
+            if getattr(self, setting) is not None and missing:
+                raise ValueError(f"{', '.join(missing)} precisa ser definida com {setting.upper()}")
+        return self

@@ -1,0 +1,80 @@
+"""From a code on the screen to a balance, in Chromium: the page waits, and tells by itself that it was paid."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import Browser
+
+from carteira import demo
+from carteira.app import payments_of
+from carteira.embedded import Endpoints
+from carteira.kit.db.engine import open_database
+from carteira.payments.jobs import go_round
+from tests.browser.test_wallet import PHONE, listen, sign_in, violations, wide_by
+from tests.support.app import settings_for
+from tests.support.databases import NewDatabase
+from tests.support.pix import StandIn, standing_in
+from tests.support.server import Server, running_server
+
+
+@dataclass
+class Shop:
+    server: Server
+    stand_in: StandIn
+    url: str
+
+    async def poll(self, home: Path) -> None:
+        """Do what the worker does every half minute."""
+        settings = settings_for(home, database_url=self.url, **self.stand_in.settings())
+        async with open_database(self.url) as database:
+            await go_round(database, payments_of(settings))
+
+
+@pytest.fixture(scope="module")
+def shop(endpoints: Endpoints, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    url = new_database("pays")
+    asyncio.run(demo.seed(url, ("transit",)))
+    with (
+        standing_in(tmp_path_factory.mktemp("pix")) as stand_in,
+        running_server(
+            tmp_path_factory.mktemp("pays"),
+            workers=1,
+            database_url=url,
+            redis_url=endpoints.redis_url,
+            carteira_modules="payments,transit",
+            recharge_without_payment="false",
+            log_level="warning",
+            **stand_in.settings(),
+        ) as server,
+    ):
+        server.url = server.url.replace("127.0.0.1", "localhost")
+        yield Shop(server, stand_in, url)
+
+
+async def test_a_recharge_is_paid_and_the_page_tells(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+    context = await browser.new_context(viewport=PHONE, service_workers="block")
+    page = await context.new_page()
+    said = listen(page)
+    await sign_in(page, shop.server)
+    await page.goto(shop.server.url + "/app/transporte")
+    await page.get_by_label("Ou digite outro valor").fill("12,34")
+    await page.get_by_role("button", name="Pagar com Pix").click()
+    await page.wait_for_url("**/app/pagamentos/*")
+    assert await violations(page) == []
+    assert await wide_by(page) <= 0
+    assert await page.get_by_text("Simulação: nenhum dinheiro de verdade se move").is_visible()
+    code = await page.locator("#codigo").inner_text()
+    async with httpx.AsyncClient(base_url=shop.stand_in.pages, trust_env=False, follow_redirects=True) as bank:
+        at = (await bank.post("/pagar", data={"codigo": code})).url
+        assert "Pago." in (await bank.post(at)).text
+    await shop.poll(tmp_path)
+    await page.get_by_text("O saldo do cartão já mudou.").wait_for()
+    assert await page.locator("#codigo").count() == 0
+    await page.get_by_role("link", name="Continuar").click()
+    await page.get_by_text("62,34").first.wait_for()
+    assert said == []
+    await context.close()
