@@ -100,7 +100,8 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
     answer = stage.client.post(AUTHORIZER, content=purchase(account), headers=processor_headers())
     assert answer.json() == {"code": "00"}
     trace = answer.headers["x-request-id"].replace("-", "")
-    spans = stage.trace(trace, lambda found: "follower credit.benefits" in names(found, "consumer") and is_whole(found))
+    followers = {"follower credit.benefits", "follower webhooks.decisions"}
+    spans = stage.trace(trace, lambda found: followers <= set(names(found, "consumer")) and is_whole(found))
     (served,) = [span for span in spans if span.kind == "server"]
     assert served.name == "POST /transactions/authorizer"
     assert (served.attributes["authorizer.code"], served.service) == ("00", "o-boticario-service")
@@ -108,7 +109,7 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
     assert (batch.parent, batch.attributes["batch.size"]) == (served.id, "1")
     statements = [span for span in spans if span.parent == batch.id]
     assert any("ledger_post" in span.attributes.get("db.query.text", "") for span in statements)
-    (follower,) = [span for span in spans if span.kind == "consumer"]
+    (follower,) = [span for span in spans if span.name == "follower credit.benefits"]
     assert follower.service == "carteira", "another process, over gRPC"
     assert [span for span in spans if span.parent == follower.id and "redis" in span.attributes.values()]
 

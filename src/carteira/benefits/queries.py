@@ -30,6 +30,7 @@ purchase_events = (
     select(
         BenefitDecision.xid,
         BenefitDecision.id,
+        BenefitDecision.id.label("trace_id"),
         BenefitDecision.amount,
         BenefitDecision.mcc,
         BenefitDecision.merchant,
@@ -70,6 +71,7 @@ decision_events = (
     select(
         BenefitDecision.xid,
         BenefitDecision.id,
+        BenefitDecision.id.label("trace_id"),
         BenefitDecision.external_id,
         BenefitDecision.account,
         BenefitDecision.amount,

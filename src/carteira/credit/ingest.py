@@ -34,8 +34,6 @@ class EventSource:
     name: str
     table: FromClause
     read: Callable[[RowMapping], SubjectEvent | None]
-    traced: bool = False
-    """Whether a row's trace has the row's own id."""
 
 
 def followers(stores: Stores, sources: Sequence[EventSource]) -> tuple[Follower, ...]:
@@ -61,4 +59,4 @@ def _follower(stores: Stores, source: EventSource) -> Follower:
         if happenings:
             await stores.c.apply_many(happenings)
 
-    return Follower(f"credit.{source.name}", source.table, handle, BATCH, traced=source.traced)
+    return Follower(f"credit.{source.name}", source.table, handle, BATCH)

@@ -51,7 +51,7 @@ def credit_sources() -> list[credit.EventSource]:
         return credit.SubjectEvent(movement, user_id=UUID(told["user_id"]))
 
     return [
-        credit.EventSource("benefits", benefits.purchase_events, purchase, traced=True),
+        credit.EventSource("benefits", benefits.purchase_events, purchase),
         credit.EventSource("returns", benefits.return_events, given_back),
         credit.EventSource("transit", Event.__table__, on_card),
     ]

@@ -85,8 +85,6 @@ class Follower:
     source: FromClause
     handle: Handler
     batch: int = 500
-    traced: bool = False
-    """Whether a row's trace is the one that has the row's own id; else the row says it, if it does."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
@@ -169,10 +167,14 @@ async def begin_again(tx: Tx, prefix: str) -> None:
 
 
 def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
-    """Return the traces that rows are part of, each once."""
+    """Return the traces that rows are part of, each once: a row has its `traceparent`, or the `trace_id` that it is."""
     if not tracing.is_on():
         return []
-    told = (tracing.carried(row["id"]) if follower.traced else row.get("traceparent") for row in rows)
+    columns = follower.source.c
+    if "trace_id" in columns:
+        told = [tracing.carried(row["trace_id"]) for row in rows]
+    else:
+        told = [row["traceparent"] for row in rows] if "traceparent" in columns else []
     return list(dict.fromkeys(filter(None, told)))
 
 
