@@ -117,12 +117,12 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
 def test_the_trace_of_a_recharge_goes_on_in_who_follows_its_event(stage: Stage) -> None:
     own = stage.person()
     card = stage.client.post("/transport-cards", json={}, headers=own).json()["card_number"]
-    for _ in range(2):  # the first one opens its account, beside the lane
+    followers = {"follower credit.transit", "follower notices"}
+    for _ in range(2):  # the first one opens its account, beside the lane; together they would be followed together
         answer = stage.client.post(f"/transport-cards/{card}/recharge", json={"amount": 500}, headers=own)
         assert answer.status_code == 200, answer.text
-    trace = answer.headers["x-request-id"].replace("-", "")
-    followers = {"follower credit.transit", "follower notices"}
-    spans = stage.trace(trace, lambda found: followers <= set(names(found, "consumer")) and is_whole(found))
+        trace = answer.headers["x-request-id"].replace("-", "")
+        spans = stage.trace(trace, lambda found: followers <= set(names(found, "consumer")) and is_whole(found))
     (batch,) = [span for span in spans if span.name == "batch"]
     assert any("ledger_post" in span.attributes.get("db.query.text", "") for span in spans if span.parent == batch.id)
 
