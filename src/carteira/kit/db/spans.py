@@ -5,16 +5,16 @@ and its values are never told.
 """
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Coroutine
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from carteira.kit.ops import tracing
 
+T = TypeVar("T")
 MAX_TEXT = 1_000
 """Characters of a statement that a span tells."""
 _WORDS = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|BEGIN|COMMIT|ROLLBACK|SET|LOCK)\b", re.IGNORECASE)
@@ -31,11 +31,15 @@ def told(statement: str) -> tuple[str, str]:
     return " ".join(filter(None, words)) or "ping", text[:MAX_TEXT]
 
 
-def _span(statement: str) -> AbstractContextManager[tracing.AnySpan]:
-    if tracing.current() is None:
-        return tracing.span("")
+def _traced(statement: str, run: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Return a run of a statement as a part of what goes on; as it is, where that is not traced."""
+    return run if tracing.current() is None else _within(statement, run)
+
+
+async def _within(statement: str, run: Coroutine[Any, Any, T]) -> T:
     summary, text = told(statement)
-    return tracing.span(summary, "client", {"db.system.name": "postgresql", "db.query.text": text})
+    with tracing.span(summary, "client", {"db.system.name": "postgresql", "db.query.text": text}):
+        return await run
 
 
 class TracedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
@@ -43,30 +47,25 @@ class TracedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has 
 
     __slots__ = ()
 
-    async def execute(self, query: str, *values: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    def execute(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run a statement."""
-        with _span(query):
-            return await super().execute(query, *values, **options)
+        return _traced(query, super().execute(query, *values, **options))
 
-    async def executemany(self, command: str, args: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    def executemany(self, command: str, args: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run a statement for each of several rows of values."""
-        with _span(command):
-            return await super().executemany(command, args, **options)
+        return _traced(command, super().executemany(command, args, **options))
 
-    async def fetch(self, query: str, *values: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    def fetch(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run a statement and return its rows."""
-        with _span(query):
-            return await super().fetch(query, *values, **options)
+        return _traced(query, super().fetch(query, *values, **options))
 
-    async def fetchrow(self, query: str, *values: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    def fetchrow(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run a statement and return its first row."""
-        with _span(query):
-            return await super().fetchrow(query, *values, **options)
+        return _traced(query, super().fetchrow(query, *values, **options))
 
-    async def fetchval(self, query: str, *values: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    def fetchval(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run a statement and return a value of its first row."""
-        with _span(query):
-            return await super().fetchval(query, *values, **options)
+        return _traced(query, super().fetchval(query, *values, **options))
 
     async def prepare(self, query: str, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
         """Prepare a statement; SQLAlchemy sends its own so."""
@@ -80,8 +79,6 @@ class _TracedStatement(PreparedStatement):  # type: ignore[misc] # asyncpg has n
 
     __slots__ = ()
 
-    async def fetch(self, *values: Any, **options: Any) -> Sequence[Any]:  # noqa: ANN401 - as asyncpg's
+    def fetch(self, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:  # noqa: ANN401 - as asyncpg's
         """Run it and return its rows."""
-        with _span(self.get_query()):
-            rows: Sequence[Any] = await super().fetch(*values, **options)
-            return rows
+        return _traced(self.get_query(), super().fetch(*values, **options))
