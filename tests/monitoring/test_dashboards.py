@@ -67,7 +67,12 @@ def happen(world: World) -> None:
     assert moved.status_code == 200, moved.text
     for sent in (files.pdf(2_000), b"nothing that is known"):
         client.post("/documents", data=FIELDS, files={"file": ("a.pdf", sent, "application/pdf")}, headers=own)
-    client.post("/assistant/messages", json={"text": "qual é o meu saldo?"}, headers=own)
+    client.post("/chatbot/start", headers=own)
+    asked = client.post("/chatbot/chat", json={"message": "como faço para trocar a minha senha?"}, headers=own)
+    assert asked.status_code == 200, asked.text
+    path, key = f"/benefits/accounts/{account}/credits", {"Idempotency-Key": str(uuid4())}
+    above = client.post(path, json={"category": "CASH", "amount": 5000}, headers=world.operator | key)
+    assert above.status_code == 202, above.text
     person = new_person()
     reseller = {name: person[name] for name in ("full_name", "cpf", "email", "password")}
     client.post("/resellers", json=reseller)
