@@ -478,7 +478,10 @@ def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Ch
         return await app.state.database_watch.ready()
 
     async def ping_redis(app: FastAPI) -> object:
-        return await app.state.redis.ping()
+        try:
+            return await app.state.redis.ping()
+        except redis.AWAY as error:
+            raise health.NotReady(redis.why(error)) from error
 
     checks: dict[str, health.Check] = {"database": database}
     if settings.redis_url:

@@ -82,6 +82,11 @@ def head() -> str:
     return _revisions()[-1]
 
 
+def is_known(revision: str) -> bool:
+    """Tell whether Alembic is to be asked for a revision: one of this release, or what is no number (`head`, `+1`)."""
+    return not revision.isdecimal() or revision in _revisions()
+
+
 @cache
 def _revisions() -> list[str]:
     """Return the revisions in their order, by the names of their files: the history itself takes long to load."""

@@ -81,6 +81,14 @@ def test_a_fresh_installation_is_well_and_stays_as_it_is(doctor: Doctor, tmp_pat
     assert not (tmp_path / "home").exists(), "a look makes nothing"
 
 
+def test_lines_of_settings_that_set_nothing_or_twice_are_named(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DOCS_OPEN true\nLOG_LEVEL=info\nWORKERS=1\nLOG_LEVEL=error\nWORKERS=1\n")
+    found = doctor(code=1, carteira_modules="none")
+    assert of(found, "configuração", "fail") == ["a linha 1 de .env não foi entendida"]
+    assert of(found, "configuração", "warn") == ["LOG_LEVEL tem dois valores em .env"]
+    assert advice(found, "LOG_LEVEL") == "vale o da linha 4: apague o outro"
+
+
 def test_what_does_not_answer_is_named_and_the_rest_is_looked_at(doctor: Doctor) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
-from carteira import __version__
-from carteira.cli import usage
+from carteira import __version__, schema
+from carteira.cli import errors, usage
 from carteira.cli.commands import app
 from carteira.embedded import Endpoints
 from tests.support.databases import NewDatabase, on_server
@@ -18,6 +19,7 @@ from tests.support.server import clean_environment
 
 pytestmark = pytest.mark.integration
 
+LOOK_AT_HOST = "Confira HOST: um endereço desta máquina, sem a porta."
 ENGLISH = ("Usage", "OPTIONS", "ARGS", "Options", "Arguments", "Commands", "required", "default", "Show this")
 
 COMMANDS = (
@@ -96,14 +98,24 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_settings_that_are_wrong(tmp_path: Path) -> None:
     assert failing(tmp_path, "serve", port="oitenta") == "Erro: PORT: Envie um número inteiro, só com algarismos."
-    assert failing(tmp_path, "serve", environment="production").startswith("Erro: DATABASE_URL precisa ser definida; ")
+    assert failing(tmp_path, "serve", environment="production").startswith("Erro: DATABASE_URL precisa ser definida (")
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"head_timeout_seconds": "abc"}, "HEAD_TIMEOUT_SECONDS: Envie um número."),
-        ({"redis_url": "http://a"}, "REDIS_URL: O endereço deve começar por 'redis' ou 'rediss'"),
+        ({"redis_url": "http://a"}, "REDIS_URL: Escreva como em rediss://:senha@máquina:6379/0"),
+        ({"debug": "sim"}, "DEBUG: Escreva true ou false."),
+        ({"public_texts_folder": "/nao/ha"}, "PUBLIC_TEXTS_FOLDER: /nao/ha não é uma pasta que existe"),
+        (
+            {"host": "localhost:8000"},
+            f"não dá para escutar em localhost:8000:8000 (ninguém conhece esse nome). {LOOK_AT_HOST}",
+        ),
+        (
+            {"host": "203.0.113.1"},
+            f"não dá para escutar em 203.0.113.1:8000 (o endereço não é desta máquina). {LOOK_AT_HOST}",
+        ),
         ({"trusted_proxies": "banana"}, "TRUSTED_PROXIES: banana não é um endereço nem uma rede (10.0.0.0/8)"),
         (
             {"workers": 0, "port": 99999},
@@ -119,6 +131,11 @@ def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ("serv", "o comando 'serv' não existe: seria 'serve' ou 'users'? Veja `carteira --help`."),
+        (
+            "jobs drop 9999999999999999999",
+            "'number': O valor deve ser no máximo 9223372036854775807. Veja `carteira jobs drop --help`.",
+        ),
         ("nope", "o comando 'nope' não existe. Veja `carteira --help`."),
         ("token --claim x", "a opção --claim não existe: seria --claims? Veja `carteira token --help`."),
         ("migrate --revision", "a opção '--revision' pede um valor. Veja `carteira --help`."),
@@ -134,6 +151,51 @@ def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_p
 )
 def test_arguments_that_are_wrong(arguments: str, said: str, tmp_path: Path) -> None:
     assert failing(tmp_path, *arguments.split(), code=2) == f"Erro: {said}"
+
+
+def test_a_revision_that_there_is_not(tmp_path: Path) -> None:
+    for rest in ([], ["--sql"]):
+        said = failing(tmp_path, "migrate", "--revision", "9999", *rest, database_url="postgresql://ana@127.0.0.1:1/b")
+        assert said == f"Erro: não há a revisão 9999: a última desta versão é a {schema.head()}."
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_home_that_cannot_be_written_is_told_before_anything_waits_in_it(command: str, tmp_path: Path) -> None:
+    (tmp_path / "ocupado").write_text("a file, where the folder should be")
+    for home in (tmp_path / "ocupado", tmp_path / "ocupado" / "home"):
+        said = failing(tmp_path, command, carteira_home=home, port=0, worker_port=0)
+        assert said.startswith(f"Erro: CARTEIRA_HOME: {home} não pode ser escrita (")
+        assert said.endswith("dê a pasta ao usuário do servidor, ou defina outra.")
+
+
+def test_a_disk_that_is_full_while_keys_are_made(tmp_path: Path) -> None:
+    program = """
+import errno, os, sys
+def full(descriptor):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+os.fsync = full
+sys.argv = ["carteira", "keys", "init", "--folder", sys.argv[1]]
+from carteira.cli import main
+main()
+"""
+    done = subprocess.run(  # noqa: S603 - argv is ours
+        [sys.executable, "-c", program, str(tmp_path / "keys")],
+        env=clean_environment(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    first = tmp_path / "keys" / "access-token.pem"
+    assert (done.returncode, done.stderr.strip()) == (1, f"Erro: {first}: o disco está cheio.")
+    assert list((tmp_path / "keys").iterdir()) == []
+
+
+def test_a_pooler_that_takes_statements_away() -> None:
+    for error in (asyncpg.DuplicatePreparedStatementError(), asyncpg.InvalidSQLStatementNameError()):
+        said = errors.sentence_of(error, "postgresql://ana@db/banco")
+        assert said is not None
+        assert "um pooler que troca de sessão" in said
+        assert "db:5432/banco" in said
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - its class is private to typer
@@ -202,6 +264,15 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     first, *_, second = failing(tmp_path, "ledger", "reconcile").splitlines()
     assert first == "Atenção: ENVIROMENT não é uma configuração: seria ENVIRONMENT?"
     assert second.startswith("Erro: não foi possível falar com o PostgreSQL em 127.0.0.1:1/banco")
+
+
+@pytest.mark.parametrize("line", ["DOCS_OPEN true", "SMS_TOKEN='ab", "<<<<<<< HEAD", "DOCS_OPEN"])
+def test_a_line_of_settings_that_sets_nothing_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"# a comment\n\nexport LOG_LEVEL=info # another\n{line}\nENVIRONMENT=staging\n")
+    told = "a linha 4 de .env não foi entendida: escreva NOME=valor"
+    assert failing(tmp_path, "serve", environment="staging") == f"Erro: {told}"
+    first, *_ = failing(tmp_path, "serve", environment="development", port="oitenta").splitlines()
+    assert first == f"Atenção: {told}"
 
 
 def test_a_file_of_settings_in_another_encoding(tmp_path: Path) -> None:

@@ -213,6 +213,15 @@ def test_what_is_not_there_is_not_rotated(words: tuple[str, ...], carteira: Cart
     assert list((tmp_path / "keys").iterdir()) == [], "nothing was made in silence"
 
 
+@pytest.mark.parametrize("ring", ["identity", "documents", "credit"])
+def test_no_key_is_made_while_the_database_does_not_answer(ring: str, carteira: Carteira, tmp_path: Path) -> None:
+    path = RINGS[ring].path(made(tmp_path))
+    before = path.read_bytes()
+    said = carteira("keys", "rotate", ring, database_url="postgresql://ana@127.0.0.1:1/banco", code=1).stderr
+    assert "não foi possível falar com o PostgreSQL" in said
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("words", [("identity", "--stolen"), ("tokens", "--no-new"), ("jwt", "--no-new")], ids=" ".join)
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...], carteira: Carteira) -> None:
     assert "Erro: --" in carteira("keys", "rotate", *words, code=1).stderr

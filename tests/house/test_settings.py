@@ -91,8 +91,9 @@ def test_production_starts_when_everything_is_set() -> None:
 
 @pytest.mark.parametrize("missing", sorted(set(PRODUCTION) - {"environment"}))
 def test_production_refuses_what_is_not_set(missing: str) -> None:
-    with pytest.raises(ValidationError, match=missing.upper()):
+    with pytest.raises(ValidationError, match=missing.upper()) as caught:
         Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
+    assert not [fault for fault in faults_of_settings(caught.value) if fault.endswith("definida")], "nor what to write"
 
 
 MISREAD = {
@@ -100,14 +101,20 @@ MISREAD = {
     "workers": ("1.0", "1_0", "\u0663"),
     "trusted_proxies": (",", "none,none", "*", "localhost", "10.0.0.1/8", "10.0.0.0/8;172.16.0.0/12"),
     "public_url": ("https://x:99999", "https://[::1", "https://-", "https://user:p@x", "https://x/?a"),
-    "smtp_url": ("mail", "smtps://", "smtps://mail:abc", "smtps://mail:99999", "ftp://127.0.0.1", "http://mail"),
+    "smtp_url": (
+        *("mail", "smtps://", "smtps://mail:abc", "smtps://mail:99999", "ftp://127.0.0.1", "http://mail"),
+        *(f"smtp://mail?{query}" for query in ("starttls=1", "starttls=yes", "STARTTLS=true", "tls", "a=b")),
+        "smtp://mail?starttls=true&starttls=false",
+    ),
     "sms_url": ("sms.example", "https://", "file:///etc/passwd", "https://s m s/", "https://sms:99999/x"),
     "documents_url": ("/srv/docs", "file:docs", "file://host/a", "file:///a?b", "s3://", "gs://b", "https://x"),
     "aws_endpoint_url": ("dynamo", "ftp://x"),
     "google_issuer": ("accounts.google.com", "javascript:alert(1)"),
     "mail_from": ("x", "a@b\r\nBcc: x@y", "a@b, c@d"),
     "carteira_modules": (",", "all,benefits", "none,benefits", "Benefits"),
-    "redis_url": ("rediss://cache:99999", "http://cache"),
+    "redis_url": ("rediss://cache:99999", "http://cache", "rediss://cache/x", "rediss://cache/0/1"),
+    "limit_tiers": ("101", "-1", "10%"),
+    "database_url": ("postgresql://ana:se@nha@db/banco", "postgresql://ana:se/nha@db/banco", "postgresql://ana:#@db/b"),
 }
 
 
@@ -118,6 +125,23 @@ def test_what_could_be_misread_is_refused_by_the_name_of_its_setting(name: str, 
     faults = [fault for fault in faults_of_settings(caught.value) if fault.startswith(f"{name.upper()}")]
     assert len(faults) == 1, "one sentence, in Portuguese"
     assert not re.search(r"[Ii]nvalid|should|must|CONSTRAINED", faults[0])
+
+
+def test_a_setting_of_a_form_of_its_own_is_told_with_what_it_looks_like() -> None:
+    for name, field in Settings.model_fields.items():
+        if [rule for rule in field.metadata if getattr(rule, "pattern", None)] or name == "redis_url":
+            with pytest.raises(ValidationError) as caught:
+                Settings.model_validate({name: "sem forma?"})
+            assert [fault.partition(": ")[0] for fault in faults_of_settings(caught.value)] == [name.upper()]
+            assert "como em" in faults_of_settings(caught.value)[0], name
+
+
+def test_what_is_on_or_off_is_written_as_it_is_read() -> None:
+    for name, field in Settings.model_fields.items():
+        if field.annotation in {bool, bool | None}:
+            with pytest.raises(ValidationError) as caught:
+                Settings.model_validate({name: "verdadeiro"})
+            assert faults_of_settings(caught.value) == [f"{name.upper()}: Escreva true ou false."]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +184,7 @@ def test_what_is_meant_and_cannot_be_misread_is_taken(change: dict[str, object])
         {"redis_url": "redis://cache/0"},
         {"smtp_url": "smtp://carteira@mail"},
         {"sms_url": "http://sms.example/send"},
+        {"public_url": "http://carteira.exemplo.com.br"},
         {"base_url_cashback": "http://cashback.example"},
         {"google_issuer": "http://accounts.example"},
         {"govbr_issuer": "http://sso.example"},
@@ -188,6 +213,8 @@ def test_production_refuses_what_is_weak_and_what_crosses_a_network_in_clear(cha
         {"redis_url": "redis://localhost/0"},
         {"smtp_url": "smtp://mail?starttls=true"},
         {"smtp_url": "smtp://mail", "smtp_insecure": True},
+        {"smtp_url": "smtp://mail?starttls=false", "smtp_insecure": True},
+        {"public_url": "http://localhost:8000"},
         {"metrics_token": None, "metrics_open": True},
     ],
     ids=str,

@@ -1,7 +1,12 @@
-"""Behind Debian's nginx and Caddy, without a prefix and with one, taken off or left on; skipped where they are not."""
+"""Behind Debian's nginx and Caddy, without a prefix and with one, taken off or left on; skipped where they are not.
 
+What a client writes to mislead a proxy about where its request ends is tried through both.
+"""
+
+import json
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +71,34 @@ class Proxied:
     url: str
     prefix: str
     client: httpx.Client
+    port: int
+    log: Path
+
+    def handed_on(self) -> list[tuple[str, str]]:
+        """The methods and routes of what came through to the server."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"request"' in line]
+        return [(line["method"], line["route"]) for line in lines]
+
+    def send(self, sent: bytes) -> bytes:
+        """Send bytes over a connection of their own; return what comes until it closes, or one answer if it stays."""
+        with socket.create_connection(("127.0.0.1", self.port), 20, source_address=(CLIENT, 0)) as raw:
+            raw.sendall(sent)
+            answer = b""
+            while not is_whole(answer) and (piece := raw.recv(65_536)):
+                answer += piece
+            return answer
+
+    def give_up(self, sent: bytes) -> None:
+        """Send bytes, and go."""
+        with socket.create_connection(("127.0.0.1", self.port), 20, source_address=(CLIENT, 0)) as raw:
+            raw.sendall(sent)
+
+
+def is_whole(answer: bytes) -> bool:
+    """Tell whether an answer that leaves its connection open has come."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return bool(end and length and b"connection: close" not in head.lower() and len(body) >= int(length[1]))
 
 
 def command(proxy: str, folder: Path, port: int, upstream: int, case: str) -> list[str]:
@@ -87,10 +120,14 @@ def command(proxy: str, folder: Path, port: int, upstream: int, case: str) -> li
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(written)]
 
 
-@pytest.fixture(params=[f"{proxy}, {case}" for proxy in ("nginx", "caddy") for case in CASES])
+@pytest.fixture(scope="module", params=[f"{proxy}, {case}" for proxy in ("nginx", "caddy") for case in CASES])
 def proxied(
-    request: pytest.FixtureRequest, new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    endpoints: Endpoints,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Proxied]:
+    tmp_path = tmp_path_factory.mktemp("proxied")
     proxy, _, case = str(request.param).partition(", ")
     if shutil.which(proxy, path=PATH) is None:
         pytest.skip(f"NO {proxy.upper()}: nothing was proven behind it (`make proxies`)")
@@ -116,7 +153,7 @@ def proxied(
         try:
             with httpx.Client(transport=transport, base_url=url, timeout=60) as client:
                 wait_until(lambda: answers(client), "the proxy answers")
-                yield Proxied(url, prefix, client)
+                yield Proxied(url, prefix, client, port, server.log)
         finally:
             running.terminate()
             running.wait(20)
@@ -172,3 +209,92 @@ def test_pages_and_what_they_load_are_under_the_prefix(proxied: Proxied) -> None
     missing = client.get("/users/")
     assert missing.status_code == 404
     assert client.delete("/users/").status_code == 404
+
+
+def asked(
+    path: bytes, *headers: bytes, body: bytes = b"", method: bytes = b"POST", host: bytes = b"evil.example"
+) -> bytes:
+    """A request line by line; the connection ends with it, where it ends."""
+    return b"\r\n".join((method + b" " + path + b" HTTP/1.1", b"Host: " + host, *headers, b"", body))
+
+
+CLOSE = b"Connection: close"
+CHUNKED = b"Transfer-Encoding: chunked"
+FORM = b"Content-Type: application/x-www-form-urlencoded"
+SMUGGLED = b"PATCH /health HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+"""What no request of a client's is: if the server is asked for it, a proxy and it do not agree where a request ends."""
+LOGIN = b"username=529.982.247-25&password=Errada1errada"
+
+
+def games(prefix: bytes) -> dict[str, tuple[bytes, str]]:
+    """What is sent, and the statuses of an answer that is right."""
+    login, health = prefix + b"/auth/login", prefix + b"/health"
+    length = b"Content-Length: %d" % len(LOGIN)
+    zero = b"0\r\n\r\n" + SMUGGLED
+    return {
+        "two hosts": (asked(health, CLOSE, b"Host: outro.example", method=b"GET"), "400"),
+        "a length of thousands of digits": (
+            asked(login, FORM, b"Content-Length: " + b"9" * 5000, body=LOGIN),
+            "400 413",
+        ),
+        "a length with a sign": (asked(login, FORM, CLOSE, b"Content-Length: +46", body=LOGIN), "400"),
+        "two lengths": (asked(login, FORM, CLOSE, length, b"Content-Length: 0", body=LOGIN), "400"),
+        "a length and chunks": (asked(login, FORM, CLOSE, b"Content-Length: 5", CHUNKED, body=zero), "400 422"),
+        "chunks and a length": (asked(login, FORM, CLOSE, CHUNKED, b"Content-Length: 5", body=zero), "400 422"),
+        "chunks of another name": (
+            asked(login, FORM, CLOSE, b"Transfer-Encoding: xchunked", length, body=LOGIN),
+            "400 501",
+        ),
+        "chunks twice": (asked(login, FORM, CLOSE, CHUNKED, CHUNKED, body=zero), "400 501"),
+        "chunks behind a tab": (
+            asked(login, FORM, CLOSE, b"Transfer-Encoding:\x0bchunked", length, body=LOGIN),
+            "400 501",
+        ),
+        "a space before a colon": (asked(login, FORM, CLOSE, b"Content-Length : 5", length, body=LOGIN), "400 401"),
+        "a folded line": (
+            asked(login, FORM, CLOSE, b"X-A: b", b" Transfer-Encoding: chunked", length, body=LOGIN),
+            "400 401",
+        ),
+        "a chunk that is larger than there is": (
+            asked(login, FORM, CLOSE, CHUNKED, body=b"FFFFFFFFFFFFFFFFF\r\n" + zero),
+            "400 413 502",  # Caddy has begun to hand it on by then
+        ),
+        "another protocol, with a body": (
+            asked(
+                login,
+                FORM,
+                b"Connection: Upgrade, HTTP2-Settings",
+                b"Upgrade: h2c",
+                b"HTTP2-Settings: AAMAAABk",
+                length,
+                body=LOGIN,
+            ),
+            "401",
+        ),
+        "headers that the connection takes away": (
+            asked(login, FORM, b"Connection: close, X-Forwarded-For, Content-Length, Host", length, body=LOGIN),
+            "401",
+        ),
+        "a whole address": (asked(b"http://evil.example" + health, CLOSE, method=b"GET"), "200"),
+        "a body that nobody reads": (
+            asked(health, CLOSE, b"Content-Length: %d" % len(SMUGGLED), body=SMUGGLED, method=b"GET"),
+            "200",
+        ),
+    }
+
+
+def test_a_proxy_and_the_server_agree_where_a_request_ends(proxied: Proxied) -> None:
+    bystander = proxied.client
+    for half in (
+        b"GET /health HTT",
+        asked(b"/health", method=b"GET")[:-4],
+        asked(b"/auth/login", b"Content-Length: 9"),
+    ):
+        proxied.give_up(half)
+    for name, (sent, right) in games(proxied.prefix.encode()).items():
+        answer = proxied.send(sent)
+        assert answer[9:12].decode() in right.split(), (name, answer[:200])
+        assert answer.count(b"HTTP/1.1 ") == 1, name
+        assert bystander.get("/health").json() == {"status": "ok"}, name
+        assert bystander.get("/openapi.json").json()["info"]["title"], name
+    assert [route for method, route in proxied.handed_on() if method == "PATCH"] == []

@@ -1,5 +1,7 @@
 import csv
+import errno
 import io
+import os
 import zipfile
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -233,6 +235,18 @@ async def test_the_command_reports_progress_and_the_daily_export_keeps_some(app:
     kept = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("usuarios-"))  # noqa: ASYNC240 - a test
     assert kept == ["usuarios-2020-01-03.xlsx", "usuarios-2020-01-04.xlsx", made.name]
     assert made.stat().st_mode & 0o077 == 0
+
+
+async def test_a_disk_that_is_full_leaves_no_part_of_an_export(
+    app: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="space"):
+        await export_users(app.database, tmp_path / "u.csv", form="csv", look=None)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - no I/O to wait for
 
 
 async def test_another_persons_token_opens_nothing(app: RunningApp, person: Person) -> None:

@@ -75,7 +75,7 @@ def test_a_file_that_is_no_list_of_hashes_is_told_as_the_settings_are_read(tmp_p
     wrong = tmp_path / "words"
     wrong.write_text("123456\n")
     for file in (wrong, tmp_path / "missing"):
-        with pytest.raises(ValidationError, match="BREACHED_PASSWORDS_FILE"):
+        with pytest.raises(ValidationError, match="breached_passwords_file"):
             settings_for(tmp_path, breached_passwords_file=file)
 
 

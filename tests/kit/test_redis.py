@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from carteira.embedded import Endpoints
-from carteira.kit.outbound.redis import PatientRedis, connect
+from carteira.kit.outbound.redis import AWAY, PatientRedis, connect, why
 from carteira.kit.security.rate_limits import PER_RECOVERY, Limiter, LimitReached, RateLimit
 from carteira.kit.values.ids import uuid7
 
@@ -88,3 +88,15 @@ async def test_limiters_count_together_and_each_for_itself_without_redis(client:
             await first.check(limit)
         assert 0 < reached.value.retry_after_seconds <= PER_RECOVERY.get_expiry()
         assert [await second.count(limit) for _ in range(PER_RECOVERY.amount)].count(True) == tries_of_the_second
+
+
+async def test_why_redis_is_away_is_told(endpoints: Endpoints) -> None:
+    there = str(endpoints.redis_url).rpartition("@")[2].removeprefix("redis://")
+    for url, said in (
+        (f"redis://ninguem:errada@{there}", "o Redis recusou o usuário ou a senha de REDIS_URL"),
+        ("redis://127.0.0.1:1", "o Redis não responde"),
+    ):
+        async with connect(url) as client:
+            with pytest.raises(AWAY) as caught:
+                await client.ping()
+        assert why(caught.value) == said

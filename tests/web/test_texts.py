@@ -32,5 +32,5 @@ def test_a_text_of_ones_own_takes_the_place_of_the_products(tmp_path: Path) -> N
     (tmp_path / "termos.txt").write_text("# Nossos termos\n\nSão estes.\n", encoding="utf-8")
     assert read(tmp_path, "termos")[0].lines == ("Nossos termos",)
     assert read(tmp_path, "privacidade")[0].lines == ("Aviso de privacidade",)
-    with pytest.raises(ValidationError, match="PUBLIC_TEXTS_FOLDER"):
+    with pytest.raises(ValidationError, match="public_texts_folder"):
         settings_for(tmp_path, public_texts_folder=tmp_path / "nada")

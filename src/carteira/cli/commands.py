@@ -1,5 +1,6 @@
 """The commands of the command line, and what they tell of what fails."""
 
+import logging
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -86,6 +87,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # what it cannot read is told by line, in Portuguese
     tell_failures(lambda: usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
 
 

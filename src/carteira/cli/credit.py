@@ -54,7 +54,7 @@ def generate(
     people: Annotated[int, typer.Option(min=1, max=10_000_000, help="Quantas pessoas sintéticas.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Semente: a mesma dá as mesmas pessoas.")] = 1,
 ) -> None:
-    """Cria pessoas sintéticas, com verdade conhecida, em uma tabela à parte (só em desenvolvimento)."""
+    """Cria pessoas sintéticas, com verdade conhecida, em uma tabela à parte (não em produção)."""
     from carteira import credit
 
     config = _config(settings_here())

@@ -18,6 +18,8 @@ def migrate(
     from carteira.kit.db.address import DatabaseAddress
     from carteira.kit.db.rights import RoleMissing
 
+    if not schema.is_known(revision):
+        fail(f"não há a revisão {revision}: a última desta versão é a {schema.head()}.")
     if sql:
         schema.print_sql(revision)
         return

@@ -6,7 +6,15 @@ import typer
 from pydantic import ValidationError
 
 from carteira.cli import errors, launcher
-from carteira.cli.terminal import misspelt_names, run_quietly, where_to_mend
+from carteira.cli.terminal import (
+    DOT_ENV,
+    HOW_A_LINE_IS,
+    misspelt_names,
+    names_set_twice,
+    run_quietly,
+    unread_lines,
+    where_to_mend,
+)
 from carteira.settings import Settings
 
 
@@ -22,6 +30,13 @@ def doctor(
 
     found: list[Diagnosis] = [
         warn("configuração", f"{name} não é uma configuração", f"seria {meant}?") for name, meant in misspelt_names()
+    ]
+    found += [
+        fail("configuração", f"a linha {line} de {DOT_ENV} não foi entendida", HOW_A_LINE_IS) for line in unread_lines()
+    ]
+    found += [
+        warn("configuração", f"{name} tem dois valores em {DOT_ENV}", f"vale o da linha {line}: apague o outro")
+        for name, line in names_set_twice()
     ]
     try:
         settings: Settings | None = launcher.settings_of_running_server()

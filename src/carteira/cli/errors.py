@@ -4,6 +4,7 @@ What is none of these is a fault of ours, and ends with a stack trace.
 """
 
 import errno
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from carteira.kit.web.validation import describe
 from carteira.settings import InsecureProduction
 
 _NO_DATABASE, _NO_TABLE, _NO_RIGHT, _WRONG_PASSWORD = "3D000", "42P01", "42501", "28P01"
+_POOLED = (
+    "entre a Carteira e o PostgreSQL em {where} há um pooler que troca de sessão a cada transação: use "
+    "pool_mode=session no PgBouncer, ou conecte direto."
+)
 _BY_SQLSTATE = {
     _NO_DATABASE: "o banco de dados não existe em {where}: crie-o (createdb) ou confira DATABASE_URL.",
     _NO_TABLE: "o banco de dados em {where} não está em dia: execute `carteira migrate`.",
@@ -23,6 +28,8 @@ _BY_SQLSTATE = {
     "28000": "o PostgreSQL em {where} não deixa este usuário entrar: confira DATABASE_URL e pg_hba.conf.",
     "53300": "o PostgreSQL em {where} não tem conexões livres (max_connections).",
     "25006": "o PostgreSQL em {where} só aceita leituras: é uma réplica?",
+    "42P05": _POOLED,
+    "26000": _POOLED,
     "55P03": "outra operação segura o que esta precisa em {where}: tente de novo.",
 }
 _UNREACHABLE = "não foi possível falar com o PostgreSQL em {where}: está no ar? Confira DATABASE_URL."
@@ -40,9 +47,29 @@ _BY_ERRNO = {
     errno.EROFS: "só aceita leituras",
     errno.ENOSPC: "o disco está cheio",
     errno.EDQUOT: "o disco está cheio",
+    errno.EIO: "o disco não lê ou não grava",
     errno.EADDRINUSE: "o endereço já está em uso",
     errno.EADDRNOTAVAIL: "o endereço não é desta máquina",
 }
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_LOOKS = {
+    "PUBLIC_URL": "https://carteira.exemplo.com.br",
+    "ROOT_PATH": "/carteira, sem barra no fim",
+    "REDIS_URL": "rediss://:senha@máquina:6379/0",
+    "PIX_URL": "https://pix.exemplo.com.br/v2",
+    "PIX_TOKEN_URL": "https://pix.exemplo.com.br/oauth/token",
+    "PIX_WEBHOOK_URL": "https://carteira.exemplo.com.br",
+    "PIX_WEBHOOK_PROXY_HEADER": "X-Client-Verify: SUCCESS",
+    "PIX_WEBHOOK_SIGNATURE_HEADER": "X-Signature",
+    "CLAMD_URL": "tcp://máquina:3310 ou unix:///run/clamav/clamd.ctl",
+    "BASE_URL_CASHBACK": "https://cashback.exemplo.com.br",
+    "MAIL_ONLY_TO": "exemplo.com.br, outro.com.br",
+    "SMS_ONLY_TO": "11987654321, 11912345678",
+    "AWS_REGION": "sa-east-1",
+    "CREDIT_TABLE": "carteira-credit",
+}
+"""What a setting looks like that has a form of its own."""
+_OF_FORM = {"string_pattern_mismatch", "url_parsing", "url_scheme"}
 _DRIVERS = {"asyncpg", "psycopg", "sqlalchemy"}
 
 
@@ -64,14 +91,21 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:  
     chain = list(_chain(error))
     if any(type(link).__name__ == "DatabaseDown" or _is_driver(link) for link in chain):
         return _of_database(chain, _place(database_url))
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{Path(str(error.filename))}: {told_by_system(error)}."
+    if isinstance(error, OSError):
+        return _of_system(error)
     if type(error).__module__ == "alembic.util.exc":
         return (
             f"o banco de dados em {_place(database_url)} é de uma versão mais nova da Carteira, ou de outro sistema: "
             f"{error}"
         )
     return None
+
+
+def _of_system(error: OSError) -> str | None:
+    """Name the file and what is wrong with it; a disk that is full names none."""
+    if error.filename is not None:
+        return f"{Path(str(error.filename))}: {told_by_system(error)}."
+    return f"{told_by_system(error)}." if error.errno in _DISK else None
 
 
 def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -> str:
@@ -83,6 +117,8 @@ def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -
 
 def told_by_system(error: OSError) -> str:
     """Return what the operating system says of an error, in Portuguese where it is a common one."""
+    if isinstance(error, socket.gaierror):
+        return "ninguém conhece esse nome"
     return _BY_ERRNO.get(error.errno or 0) or str(error.strerror)
 
 
@@ -109,7 +145,18 @@ def _of_setting(error: Mapping[str, Any]) -> str:
         return str(own)
     if not error["loc"]:
         return str(own)
-    return f"{str(error['loc'][0]).upper()}: {own or describe(error)['message']}"
+    name = str(error["loc"][0]).upper()
+    return f"{name}: {own or _written_how(name, error) or describe(error)['message']}"
+
+
+def _written_how(name: str, error: Mapping[str, Any]) -> str | None:
+    """Say how a setting is written that is misread; None where its rule says it.
+
+    Who reads "verdadeiro", as a form asks for it, would write just that.
+    """
+    if error["type"].startswith("bool_"):
+        return "Escreva true ou false."
+    return f"Escreva como em {_LOOKS[name]}." if error["type"] in _OF_FORM and name in _LOOKS else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Trabalhos que foram abandonados.")
 
+_MOST = 2**63 - 1
+"""A job's number is a `bigint`."""
 _GONE = "Não há trabalho abandonado com o número {}."
 
 
@@ -25,7 +27,7 @@ def failed() -> None:
 
 @app.command()
 def retry(
-    number: Annotated[int | None, typer.Argument(help="Número do trabalho.")] = None,
+    number: Annotated[int | None, typer.Argument(min=1, max=_MOST, help="Número do trabalho.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Todos os abandonados.")] = False,
 ) -> None:
@@ -40,7 +42,7 @@ def retry(
 
 
 @app.command()
-def drop(number: Annotated[int, typer.Argument(help="Número do trabalho.")]) -> None:
+def drop(number: Annotated[int, typer.Argument(min=1, max=_MOST, help="Número do trabalho.")]) -> None:
     """Apaga um trabalho abandonado, que ninguém mais quer."""
     if not run_quietly("Apagando", lambda: _drop(database_of(settings_here()), number)):
         out.print(_GONE.format(number))

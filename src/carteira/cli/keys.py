@@ -103,9 +103,18 @@ def rotate(
         elif ring is RingName.JWT:
             _rotate_jwt(settings)
         else:
-            _WITH_DATA[ring](settings, database_of(settings), new)
+            url = database_of(settings)
+            run_quietly("Procurando o PostgreSQL", lambda: _answers(url))  # before a key is made for nothing
+            _WITH_DATA[ring](settings, url, new)
     except (OSError, ValueError) as error:
         _refuse(ring.value, settings, error)
+
+
+async def _answers(url: str) -> None:
+    from carteira.kit.db.engine import open_database
+
+    async with open_database(url) as database:
+        await database.ping()
 
 
 def _refuse(ring: str, settings: Settings, error: OSError | ValueError) -> NoReturn:

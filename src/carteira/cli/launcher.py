@@ -1,6 +1,7 @@
 """`carteira run`: local servers for what is not configured, then the product, supervised until Ctrl-C."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -171,10 +172,31 @@ def check_address(host: str, port: int, setting: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CommandFailed(
-                f"não dá para escutar em {host}:{port} ({told_by_system(error)}). "
-                f"Escolha outra porta com {setting}=8123."
-            ) from error
+            advice = f"Escolha outra porta com {setting}=8123."
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                advice = f"Confira {setting.replace('PORT', 'HOST')}: um endereço desta máquina, sem a porta."
+            raise CommandFailed(f"não dá para escutar em {host}:{port} ({told_by_system(error)}). {advice}") from error
+
+
+def check_home(home: Path) -> None:
+    """Make sure that the home folder is there and can be written: what waits for PostgreSQL is kept in it.
+
+    A full disk is let pass: a server that serves is worth more than one that does not start again.
+
+    Raises:
+        CommandFailed: it cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return
+        raise CommandFailed(
+            f"CARTEIRA_HOME: {home} não pode ser escrita ({told_by_system(error)}): dê a pasta ao usuário do "
+            "servidor, ou defina outra."
+        ) from error
 
 
 def _has_sandbox(settings: Settings) -> bool:

@@ -9,12 +9,12 @@ from carteira.cli import terminal
 from carteira.cli.errors import told_by_system
 from carteira.cli.terminal import fail
 
-app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (só em desenvolvimento).")
+app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (não em produção).")
 
 
 @app.callback()
 def sandbox() -> None:
-    """Substitutos dos serviços externos (só em desenvolvimento)."""
+    """Substitutos dos serviços externos (não em produção)."""
 
 
 @app.command()

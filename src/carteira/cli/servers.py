@@ -12,7 +12,7 @@ import typer
 
 from carteira.cli import launcher
 from carteira.cli.errors import CommandFailed
-from carteira.cli.terminal import name_misspelt, out, refuse_database, settings_here
+from carteira.cli.terminal import name_misspelt, name_unread, out, refuse_database, settings_here
 from carteira.kit.ops import garbage
 from carteira.settings import Settings
 
@@ -23,6 +23,7 @@ def run(
     debug: Annotated[bool, typer.Option("--debug", help="Recarrega a cada mudança e mostra mais.")] = False,
 ) -> None:
     """Inicia tudo: bancos locais, migrações, dados de demonstração, servidor e worker."""
+    name_unread()
     settings = Settings()
     name_misspelt(settings)
     if debug:
@@ -34,6 +35,7 @@ def serve() -> None:
     """Serve a API e o autorizador (HOST, PORT, WORKERS)."""
     settings = settings_here()
     launcher.check_address(settings.host, settings.port, "PORT")
+    launcher.check_home(settings.carteira_home)
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             # Before anything that has metrics is imported, which would keep them to itself.
@@ -100,6 +102,7 @@ def worker() -> None:
     """Executa os trabalhos da fila, os periódicos e os seguidores de eventos."""
     settings = settings_here()
     launcher.check_address(settings.worker_host, settings.worker_port, "WORKER_PORT")
+    launcher.check_home(settings.carteira_home)
     refuse_database(settings)
     _refuse_faults(settings)
     garbage.rest_while_starting()

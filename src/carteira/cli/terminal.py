@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,6 +22,8 @@ from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings, production, secret_files
 
 T = TypeVar("T")
+DOT_ENV = ".env"
+HOW_A_LINE_IS = "escreva NOME=valor"
 out = Console()
 err = Console(stderr=True)
 
@@ -30,9 +32,10 @@ def settings_here() -> Settings:
     """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent.
 
     Raises:
-        CommandFailed: outside of development, one is misspelt.
+        CommandFailed: outside of development, one is misspelt, or a line of `.env` says nothing.
         InsecureProduction, ValidationError: they are wrong.
     """
+    name_unread()
     settings = launcher.settings_of_running_server()
     name_misspelt(settings)
     return settings
@@ -61,6 +64,49 @@ def name_misspelt(settings: Settings) -> None:
     err.print(f"[yellow]Atenção:[/] {escape(names)}", soft_wrap=True, highlight=False)
 
 
+def name_unread() -> None:
+    """Name the lines of `.env` that set nothing; nothing but development starts with one.
+
+    Raises:
+        CommandFailed: outside of development, there is one.
+    """
+    lines = unread_lines()
+    if not lines:
+        return
+    text = "; ".join(f"a linha {line} de {DOT_ENV} não foi entendida: {HOW_A_LINE_IS}" for line in lines)
+    if (written("ENVIRONMENT") or "development") != "development":
+        raise CommandFailed(text)
+    err.print(f"[yellow]Atenção:[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def unread_lines() -> list[int]:
+    """Return the numbers of the lines of `.env` that set nothing: no `=`, or a quotation mark that does not end."""
+    return [
+        one.original.line
+        for one in _bindings()
+        if one.original.string.strip() and (one.error or (one.key is not None and one.value is None))
+    ]
+
+
+def names_set_twice() -> list[tuple[str, int]]:
+    """Return the names that `.env` gives different values, each with the line that holds."""
+    values: dict[str, set[str | None]] = {}
+    lines: dict[str, int] = {}
+    for one in _bindings():
+        if one.key is not None:
+            values.setdefault(one.key.upper(), set()).add(one.value)
+            lines[one.key.upper()] = one.original.line
+    return [(name, lines[name]) for name, found in values.items() if len(found) > 1]
+
+
+def _bindings() -> list[Binding]:
+    """Return what stands in `.env`; nothing if it cannot be read, which reading the settings tells of."""
+    try:
+        return list(parse_stream(StringIO(Path(DOT_ENV).read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
 def misspelt_names() -> list[tuple[str, str]]:
     """Return the names in the environment and in `.env` that look like a setting and are none, each with that one."""
     known = {name.upper() for name in Settings.model_fields}
@@ -80,11 +126,7 @@ def where_to_mend(fault: str) -> str:
     if any(given.upper() == name and value for given, value in os.environ.items()):
         return f"corrija {name} no ambiente deste processo"
     in_files = [given for given in secret_files.names() if given.upper() == name]
-    try:
-        bindings = list(parse_stream(StringIO(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError):
-        bindings = []
-    lines = [one.original.line for one in bindings if (one.key or "").upper() == name and one.value]
+    lines = [one.original.line for one in _bindings() if (one.key or "").upper() == name and one.value]
     if lines:
         return f"corrija {name} na linha {lines[-1]} de {path}"
     if in_files:

@@ -11,7 +11,11 @@ from typer.core import TyperCommand
 from carteira.kit.web.validation import describe
 
 _SAID_OTHERWISE = (
-    (re.compile(r"No such command (?P<what>'.*')\."), "o comando {what} não existe"),
+    (re.compile(r"No such command (?P<what>'[^']*')\."), "o comando {what} não existe"),
+    (
+        re.compile(r"No such command (?P<what>'[^']*')\. Did you mean (?P<meant>.*)\?"),
+        "o comando {what} não existe: seria {meant}?",
+    ),
     (re.compile(r"Missing command\."), "falta o comando"),
     (re.compile(r"Got unexpected extra argument\(s\) \((?P<what>.*)\)"), "argumentos a mais: {what}"),
     (re.compile(r"Option (?P<what>'.*') requires an argument\."), "a opção {what} pede um valor"),
@@ -92,5 +96,5 @@ def _choices(error: Any) -> str:  # noqa: ANN401 - their classes are private to 
 def _reworded(message: str) -> str:
     for pattern, text in _SAID_OTHERWISE:
         if found := pattern.fullmatch(message):
-            return text.format_map(found.groupdict())
+            return text.format_map({name: said.replace("', '", "' ou '") for name, said in found.groupdict().items()})
     return message.removesuffix(".")

@@ -1,6 +1,5 @@
 """Every setting of Carteira, read once from the environment (and `.env`) in the composition root."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -237,7 +236,7 @@ class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
     limit_purchase_approvals: Most = alone("an approval of a reseller's purchase")
     limit_cash_recharges: Most = alone("a recharge for cash")
     limit_payment_returns: Most = alone("a return of a payment")
-    limit_tiers: Most = Field(
+    limit_tiers: Annotated[int, Field(ge=0, le=100)] | Literal["none"] | None = Field(
         None,
         description="Highest percentage of cashback that an operator sets alone; above, a second person approves. "
         "`none` is an answer, and production wants one.",
@@ -397,22 +396,12 @@ class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
     @field_validator("public_texts_folder")
     @classmethod
     def _folder_is_there(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_dir():
-            raise ValueError("PUBLIC_TEXTS_FOLDER deve ser uma pasta que existe")
-        return folder
+        return folder and rules.folder(folder)
 
     @field_validator("breached_passwords_file")
     @classmethod
     def _hashes(cls, file: Path | None) -> Path | None:
-        if file is not None:
-            try:
-                with file.open("rb") as lines:
-                    first = lines.readline(100)
-            except OSError as error:
-                raise ValueError("BREACHED_PASSWORDS_FILE não pode ser lido") from error
-            if not re.match(rb"[0-9A-Fa-f]{40}(:[0-9]+)?\r?\n", first):
-                raise ValueError("BREACHED_PASSWORDS_FILE tem um SHA-1 em hexadecimal por linha, em ordem")
-        return file
+        return file and rules.hashes(file)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -438,7 +427,13 @@ class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
     @classmethod
     def _mail_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            rules.address(url.get_secret_value(), rules.MAIL)
+            rules.mail_server(url.get_secret_value())
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_database(cls, url: RedisDsn | None) -> RedisDsn | None:
+        rules.redis_database(url.path if url else None)
         return url
 
     @field_validator("documents_url")

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from carteira.kit.db.address import DatabaseAddress
 from carteira.settings import rules
@@ -30,6 +30,24 @@ _ALIKE = 0.85
 _TOKEN_CHARACTERS = 16
 _UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!true|1|yes))", re.IGNORECASE)
 """What redis-py takes for a server of any name to be believed."""
+_KEY_FILE = "`carteira keys init` faz o arquivo e mostra a linha"
+_HOW = {
+    "database_url": "postgresql://usuário:senha@máquina/banco?sslmode=verify-full&sslrootcert=system",
+    "redis_url": "rediss://:senha@máquina:6379/0",
+    "access_token_key_file": _KEY_FILE,
+    "identity_key_file": _KEY_FILE,
+    "documents_key_file": _KEY_FILE,
+    "credit_key_file": _KEY_FILE,
+    "smtp_url": "smtps://usuário:senha@máquina",
+    "sms_url": "o https:// do provedor de SMS",
+    "public_url": "o https:// em que as pessoas chegam à Carteira",
+    "trusted_proxies": "as redes dos seus proxies, ou none",
+    "documents_url": "file:///pasta ou s3://balde/prefixo",
+    "erasure_journal_url": "file:///pasta ou s3://balde/prefixo, longe do banco de dados",
+    "malware_scan": "required, com CLAMD_URL, ou off",
+    "recharge_without_payment": "true ou false: se recarregar um cartão de transporte dispensa pagamento",
+}
+"""What to write where nothing is said."""
 ADDRESSES = (
     "sms_url",
     "base_url_cashback",
@@ -100,30 +118,29 @@ def _reaching_people(settings: "Settings") -> Iterator[str]:
         yield "SMS_ONLY_TO precisa ser definida em staging com SMS_URL (os telefones que recebem SMS)"
 
 
-def _unset(settings: "Settings") -> Iterator[str]:
-    names = [
-        "database_url",
-        "redis_url",
-        "access_token_key_file",
-        "identity_key_file",
-        "smtp_url",
-        "public_url",
-        "trusted_proxies",
-    ]
+def _needed(settings: "Settings") -> Iterator[str]:
+    """Give the settings that have no default in production, of the modules that are on."""
+    yield from ("database_url", "redis_url", "access_token_key_file", "identity_key_file", "smtp_url")
+    yield from ("public_url", "trusted_proxies")
     if settings.environment == "production":
-        names += ["sms_url"]
+        yield "sms_url"
     if "documents" in settings.modules:
-        names += ["documents_url", "documents_key_file", "malware_scan"]
+        yield from ("documents_url", "documents_key_file", "malware_scan")
     if "credit" in settings.modules:
-        names += ["credit_key_file"]
+        yield "credit_key_file"
     if "transit" in settings.modules:
-        names += ["recharge_without_payment"]
+        yield "recharge_without_payment"
     if settings.backup_url is not None:
-        names += ["erasure_journal_url"]
-    yield from (f"{name.upper()} precisa ser definida" for name in names if getattr(settings, name) is None)
-    yield from (
-        f"{name.upper()} precisa ser definida (um número de centavos, ou none)" for name in settings.limits_not_said()
-    )
+        yield "erasure_journal_url"
+
+
+def _unset(settings: "Settings") -> Iterator[str]:
+    for name in _needed(settings):
+        if getattr(settings, name) is None:
+            yield f"{name.upper()} precisa ser definida" + (f" ({_HOW[name]})" if name in _HOW else "")
+    for name in settings.limits_not_said():
+        kind = "uma porcentagem inteira" if name == "limit_tiers" else "um número de centavos"
+        yield f"{name.upper()} precisa ser definida ({kind}, ou none)"
     for name in ("google", "meta", "govbr"):
         if getattr(settings, f"{name}_client_id") and not getattr(settings, f"{name}_client_secret"):
             yield f"{name.upper()}_CLIENT_SECRET precisa ser definida com {name.upper()}_CLIENT_ID"
@@ -175,13 +192,13 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
         yield "REDIS_URL precisa ser rediss:// fora desta máquina, ou REDIS_INSECURE=true diz que a rede é de confiança"
     if settings.smtp_url is not None and not settings.smtp_insecure:
         mail = urlsplit(settings.smtp_url.get_secret_value())
-        starttls = parse_qs(mail.query).get("starttls", ["false"])[-1].lower() in {"1", "true"}
+        starttls = rules.demands_starttls(settings.smtp_url.get_secret_value())
         if mail.scheme != "smtps" and not starttls and not _is_here(mail.hostname):
             yield (
                 "SMTP_URL precisa ser smtps:// ou ter starttls=true fora desta máquina, ou SMTP_INSECURE=true diz que "
                 "a rede é de confiança"
             )
-    for name in ADDRESSES:
+    for name in (*ADDRESSES, "public_url"):
         address = urlsplit(getattr(settings, name) or "")
         if address.scheme == "http" and not _is_here(address.hostname):
             yield f"{name.upper()} precisa ser https:// fora desta máquina"

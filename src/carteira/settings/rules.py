@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Iterator
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from carteira.kit.security.age import Recipients
 from carteira.kit.values.networks import TrustedProxies
@@ -18,6 +19,7 @@ STORAGE = ("file", "s3")
 _WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|[0-9A-Fa-f:.]+(%\w+)?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_STARTTLS = ([("starttls", "true")], [("starttls", "false")])
 
 
 def whole_number(text: str, *, or_none: bool) -> str:
@@ -51,6 +53,33 @@ def address(text: str, schemes: Collection[str]) -> SplitResult:
     return parts
 
 
+def mail_server(text: str) -> str:
+    """Return a mail server's address, whose one option is written in one way: who reads it otherwise sends in clear.
+
+    Raises:
+        ValueError: it is none, or has an option that nobody reads.
+    """
+    parts = address(text, MAIL)
+    if parts.query and parse_qsl(parts.query, keep_blank_values=True) not in _STARTTLS:
+        raise ValueError("depois de ? só há starttls=true, ou starttls=false")
+    return text
+
+
+def demands_starttls(text: str) -> bool:
+    """Tell whether a mail server's address asks for TLS by STARTTLS."""
+    return parse_qsl(urlsplit(text).query) == [("starttls", "true")]
+
+
+def redis_database(path: str | None) -> None:
+    """Refuse a database of Redis that is no number: the client would take the first one without a word.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"/?[0-9]{0,4}", path or "", re.ASCII):
+        raise ValueError("depois da porta vem o número do banco, como em redis://máquina:6379/0")
+
+
 def storage(text: str) -> str:
     """Return an address of a folder or a bucket.
 
@@ -82,6 +111,33 @@ def backup_faults(backup_url: str | None, journal_url: str | None, recipients: s
             yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
     if backup_url is not None and backup_url == journal_url:
         yield "ERASURE_JOURNAL_URL precisa ser outro lugar que BACKUP_URL: quem perde um não perde o outro"
+
+
+def folder(path: Path) -> Path:
+    """Return a folder that is there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not path.is_dir():
+        raise ValueError(f"{path} não é uma pasta que existe")
+    return path
+
+
+def hashes(file: Path) -> Path:
+    """Return a file of SHA-1 hashes, as far as its first line tells.
+
+    Raises:
+        ValueError: it is none, or cannot be read.
+    """
+    try:
+        with file.open("rb") as lines:
+            first = lines.readline(100)
+    except OSError as error:
+        raise ValueError(f"{file} não pode ser lido") from error
+    if not re.match(rb"[0-9A-Fa-f]{40}(:[0-9]+)?\r?\n", first):
+        raise ValueError("o arquivo tem um SHA-1 em hexadecimal por linha, em ordem")
+    return file
 
 
 def sender(text: str) -> str:

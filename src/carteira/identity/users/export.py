@@ -174,9 +174,15 @@ class _File:
         self._descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # until its writer is done, or dead
         self._path, self._part = path, Path(name)
-        self._book = _Book(self._part) if form == "xlsx" else None
-        if self._book is None:
-            self._part.write_bytes(MARK + _csv([COLUMNS]))
+        self._book: _Book | None = None
+        try:
+            if form == "xlsx":
+                self._book = _Book(self._part)
+            else:
+                self._part.write_bytes(MARK + _csv([COLUMNS]))
+        except BaseException:  # nobody has the file yet who would discard it
+            self.discard()
+            raise
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
         if self._book is not None:

@@ -56,6 +56,7 @@ _NUMBERS = (
     *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     "tcp_user_timeout",
 )
+_ENCODED = "em uma senha, @ : / ? # % se escrevem %40 %3A %2F %3F %23 %25"
 _SETTING = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=")
 
 
@@ -243,9 +244,11 @@ def _hosts(names: str, ports: str) -> Iterator[DatabaseHost]:
         raise AddressRefused("há de haver uma porta só, ou uma por máquina")
     for name, port in zip(every_name, every_port, strict=True):
         if port and not (port.isdigit() and 0 < int(port) < 2**16):
-            raise AddressRefused("a porta é um número de 1 a 65535")
+            raise AddressRefused(f"a porta é um número de 1 a 65535 ({_ENCODED})")
         if name.startswith("@"):
             raise AddressRefused("soquetes abstratos (@…) não são atendidos por todas as conexões da Carteira")
+        if "@" in name and not name.startswith("/"):
+            raise AddressRefused(f"há mais de um @ ({_ENCODED})")
         number = int(port or DEFAULT_PORT)
         yield DatabaseHost(name or _default_host(number), number)
 

@@ -65,14 +65,22 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _written(path: Path, content: bytes) -> Iterator[Path]:
-    """Write a file beside another, in a folder that only its owner enters if it has to be made; remove it after."""
+    """Write a file beside another, in a folder that only its owner enters if it has to be made; remove it after.
+
+    Raises:
+        OSError: it cannot be written; the error names the file that it was to be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(path)  # a full disk names none, and nobody knows the name beside it
+            raise
         yield fresh
     finally:
         fresh.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ An object is put whole or not at all, on disk as on S3.
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from carteira.kit.ops import tracing
 T = TypeVar("T")
 EMBEDDED_CREDENTIALS = "embedded"
 _AT_ONCE = 1_000
+_SYSTEM = re.compile(r"\(os error (\d{1,3})\)")
+"""How a store tells of the system's error; the rest of its text names files."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +56,8 @@ async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        log.warning("objects down", error=type(error).__name__)
+        said = _SYSTEM.search(str(error))
+        log.warning("objects down", error=type(error).__name__, reason=os.strerror(int(said[1])) if said else None)
         raise ObjectsDown from error
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from carteira.kit.ops import tracing
 
@@ -58,6 +58,13 @@ class _TracedPipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as the library's
         with tracing.span("MULTI" if self.is_transaction else "PIPELINE", "client", _SYSTEM):
             return await super().execute(raise_on_error)
+
+
+def why(error: BaseException) -> str:
+    """Say in Portuguese why Redis is away; any of `AWAY`."""
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        return "o Redis recusou o usuário ou a senha de REDIS_URL"
+    return "o Redis não responde"
 
 
 class PatientRedis:
