@@ -149,6 +149,6 @@ async def test_the_log_is_followed_over_the_ends_of_numbers_and_timelines(
     store = backup_config(settings_of_nothing).place
     for name in there:
         await store.put(f"wal/7/{name}", b"x")
-    manifest = Manifest("x", "", "", "1", "0001", "18", "carteira", "carteira", "7", A, B)
+    manifest = Manifest("x", "", "", "1", "0001", "18", "carteira", "carteira", "7", A, last_wal=B)
     log = await log_of(store, manifest)
     assert (log.names, log.gap, log.last) == (names, gap, names[-1] if names else None)

@@ -103,6 +103,7 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
         owner=str(_one(connection, _OWNER)),
         system_id=system_id,
         first_wal=_segment_now(connection) if config.is_physical else None,
+        segment_bytes=int(str(_one(connection, _SEGMENT_BYTES))),
         heads={name: _head(connection, query) for name, query in _HEADS.items()},
     )
     await _note(config, manifest)
@@ -110,6 +111,7 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
 
 
 _OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+_SEGMENT_BYTES = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'"
 _HEADS = {
     "ledger": "SELECT height || ':' || encode(hash, 'hex') FROM ledger_chain ORDER BY height DESC LIMIT 1",
     "audit": "SELECT height || ':' || encode(hash, 'hex') FROM audit_chain ORDER BY height DESC LIMIT 1",

@@ -67,6 +67,8 @@ class Manifest:
     """What the cluster is known by."""
     first_wal: str | None
     """The segment of the log that a restore begins with; none without a physical part."""
+    segment_bytes: int = 16 << 20
+    """How large the segments of the log are."""
     last_wal: str | None = None
     """The segment that the physical part itself ends in: up to there it has its own log."""
     parts: dict[str, Part] = field(default_factory=dict)
@@ -196,7 +198,8 @@ class PieceReader:
         self._store = store
         self._pieces = iter(pieces)
         self._tell = tell or (lambda _size: None)
-        self._left = b""
+        self._left = memoryview(b"")
+        """What of a piece is not read yet; a view, since it is read in small parts."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes.
@@ -209,9 +212,9 @@ class PieceReader:
             piece = next(self._pieces, None)
             if piece is None:
                 return b""
-            self._left = checked(self._store, piece)
+            self._left = memoryview(checked(self._store, piece))
             self._tell(piece.size)
-        content, self._left = self._left[:size], self._left[size:]
+        content, self._left = bytes(self._left[:size]), self._left[size:]
         return content
 
 

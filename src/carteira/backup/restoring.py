@@ -40,7 +40,7 @@ class Log:
     """Whether there is more behind a segment that is missing."""
 
 
-async def log_of(store: ObjectStore, manifest: Manifest, segment_bytes: int = 16 << 20) -> Log:
+async def log_of(store: ObjectStore, manifest: Manifest) -> Log:
     """Find the log that follows a backup without a gap."""
     there = await place.segments(store, manifest.system_id)
     histories = [name for name in there if name.endswith(".history")]
@@ -50,7 +50,7 @@ async def log_of(store: ObjectStore, manifest: Manifest, segment_bytes: int = 16
     partial = {name.removesuffix(".partial") for name in there if name.endswith(".partial")}
     found: list[str] = []
     for name in sorted({*whole, *(name for name in partial if name >= manifest.first_wal)}):
-        if found and not _follows(found[-1], name, segment_bytes):
+        if found and not _follows(found[-1], name, manifest.segment_bytes):
             return _log(found, partial - {*whole}, histories, there, gap=True)
         found.append(name)
     return _log(

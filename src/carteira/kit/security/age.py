@@ -140,15 +140,15 @@ class _Compressed:
     def __init__(self, source: ByteReader) -> None:
         self._source = source
         self._gzip = zlib.compressobj(_FASTEST, zlib.DEFLATED, _GZIP)
-        self._ready = b""
+        self._ready = memoryview(b"")
         self._ended = False
 
     def read(self, size: int) -> bytes:
         while not self._ready and not self._ended:
             clear = self._source.read(_CHUNK)
-            self._ready = self._gzip.compress(clear) if clear else self._gzip.flush()
+            self._ready = memoryview(self._gzip.compress(clear) if clear else self._gzip.flush())
             self._ended = not clear
-        piece, self._ready = self._ready[:size], self._ready[size:]
+        piece, self._ready = bytes(self._ready[:size]), self._ready[size:]
         return piece
 
 
