@@ -30,7 +30,7 @@ from tests.support.people import Person, register
 from tests.support.server import clean_environment
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 ARCHIVED_EACH_SECONDS = 1
 
 

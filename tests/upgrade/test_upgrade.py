@@ -54,7 +54,7 @@ http {{
 """
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(280),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("nginx", path=PATH) is None, reason="NO NGINX: no upgrade was tried"),
 ]
 
