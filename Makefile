@@ -97,7 +97,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy tests/upgrade
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy tests/upgrade tests/backup/test_disaster.py
 
 # Where they cannot be had, the test that needs them is skipped and says so.
 clients: install-dev ## Install the generators of clients (Python and TypeScript) for their test
