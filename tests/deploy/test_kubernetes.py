@@ -1,0 +1,237 @@
+"""The manifests: sound in four releases, clean by checkov, secrets that go round, and played by podman to a purchase.
+
+What podman's `kube play` of Debian 12 does otherwise than Kubernetes is changed for it, each by name in `played`.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyotp
+import pytest
+import yaml
+
+from tests.support.containers import MISSING, TOOLS, Podman
+from tests.support.source import ROOT
+from tests.support.waiting import wait_until
+
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+CHECKERS = Path(sys.prefix) / "kubernetes"
+ENVIRONMENTS = ("staging", "production")
+RELEASES = ("1.34", "1.35", "1.36", "1.37")
+EXCEPTIONS = {"CKV_K8S_43": "a release's digest is written as it is deployed (kustomize edit set image)"}
+UNSECURED = "DATABASE_INSECURE=true\nREDIS_INSECURE=true\nSMTP_INSECURE=true\nAWS_ENDPOINT_URL=http://aws:4566\n"
+"""What the test's own network is without: TLS, and AWS."""
+
+pytestmark = [
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(
+        bool(MISSING) or not (TOOLS / "kubectl").exists(),
+        reason="NO kubectl: no manifest was looked at (`make deploy-tools`)",
+    ),
+]
+
+
+def run(*command: str, **environment: str) -> str:
+    done = subprocess.run(  # noqa: S603 - arguments are ours
+        command, env=os.environ | environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def rendered(folder: Path) -> str:
+    return run(str(TOOLS / "kubectl"), "kustomize", str(folder))
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    """A copy that may be written to."""
+    return Path(shutil.copytree(MANIFESTS, tmp_path / "kubernetes"))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_manifests_are_sound_in_four_releases_and_clean(environment: str, tmp_path: Path) -> None:
+    if not CHECKERS.is_dir():
+        pytest.skip("NO checkov: the manifests were not checked (`make deploy-tools`)")
+    file = tmp_path / "manifests.yaml"
+    file.write_text(rendered(MANIFESTS / environment))
+    for release in RELEASES:
+        run(
+            str(CHECKERS / "bin" / "kubernetes-validate"),
+            "-k",
+            release,
+            "--strict",
+            str(file),
+            PYTHONPATH=str(CHECKERS),
+        )
+    skipped = [f"--skip-check={check}" for check in EXCEPTIONS]
+    checkov = ("-m", "checkov.main", "--skip-download", "--quiet", "--compact", "-f", str(file), *skipped)
+    run(sys.executable, *checkov, PYTHONPATH=str(CHECKERS))
+
+
+def edited(manifests: Path, values: dict[str, dict[str, str]], home: Path) -> list[dict[str, Any]]:
+    """Have `make secrets-edit` write the values, twice, and return what the file holds for who has the key."""
+    editor = home / "editor"
+    content = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+        for name, data in values.items()
+    ]
+    (home / "content.yaml").write_text(yaml.safe_dump_all(content))
+    editor.write_text(f'#!/bin/sh\ncp {home}/content.yaml "$1"\n')
+    editor.chmod(0o700)
+    tools = {"PATH": f"{TOOLS}:{os.environ['PATH']}", "PYTHONPATH": str(TOOLS.parent), "EDITOR": str(editor)}
+    tools["SOPS_AGE_KEY_FILE"] = str(home / "age.txt")
+    run(str(manifests / "secrets-edit.sh"), "staging", **tools)
+    kept = (manifests / "staging" / "secrets.yaml").read_text()
+    assert not [value for data in values.values() for value in data.values() if value in kept], "nothing is in clear"
+    opened = run(str(TOOLS / "sops"), "decrypt", str(manifests / "staging" / "secrets.yaml"), **tools)
+    return list(yaml.safe_load_all(opened))
+
+
+def played(text: str, keys: Path) -> Iterator[dict[str, Any]]:
+    """Give what podman plays of the manifests: a Job as a Pod, one of each, this machine's image.
+
+    It gives each port to the machine, knows no port's name in a probe, and no mode of a secret's files: keys that all
+    may read are refused, so that they come from a folder.
+    """
+    for manifest in yaml.safe_load_all(text):
+        manifest["metadata"].pop("namespace", None)
+        if manifest["kind"] == "ConfigMap":
+            yield manifest
+        if manifest["kind"] not in {"Deployment", "Job"}:
+            continue
+        template = manifest["spec"]["template"]
+        for volume in template["spec"]["volumes"]:
+            if volume["name"] == "keys":
+                del volume["secret"]
+                volume["hostPath"] = {"path": str(keys), "type": "Directory"}
+        for container in template["spec"]["containers"]:
+            container |= {"image": "localhost/carteira-server", "imagePullPolicy": "Never"}
+            for unknown in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
+                container.pop(unknown, None)
+        if manifest["kind"] == "Deployment":
+            manifest["spec"]["replicas"] = 1
+            yield manifest
+        else:
+            head = {"name": manifest["metadata"]["name"], "labels": template["metadata"]["labels"]}
+            yield {"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": template["spec"]}
+
+
+def start_servers(podman: Podman) -> None:
+    podman.make_standins("postgres", "valkey", "mail")
+    podman("network", "create", "kube")
+    run_in = ("run", "--detach", "--network=kube", "--name")
+    passwords = [f"--env={name}=development" for name in ("POSTGRES_PASSWORD", "OWNER_PASSWORD", "SERVICE_PASSWORD")]
+    roles = f"--volume={ROOT}/deploy/compose/database:/docker-entrypoint-initdb.d:ro"
+    podman(*run_in, "database", "--user=postgres", *passwords, roles, "localhost/standin-postgres")
+    podman(*run_in, "valkey", "localhost/standin-valkey", "valkey-server", "--protected-mode", "no")
+    aws = ("--host", "0.0.0.0", "--port", "4566", "--data-dir", "/data")  # noqa: S104 - in a container
+    podman(*run_in, "aws", "--entrypoint=roto-server", "localhost/carteira", *aws)
+    podman(*run_in, "mail", "localhost/standin-mail")
+    ready = ("exec", "database", "pg_isready", "--quiet", "--host=127.0.0.1", "--dbname=carteira")
+    wait_until(
+        lambda: podman(*ready, "--username=postgres", check=False) == "" and succeeds(podman, *ready), "PostgreSQL", 60
+    )
+
+
+def succeeds(podman: Podman, *arguments: str) -> bool:
+    command = ["podman", *arguments]
+    return subprocess.run(command, env=podman.environment, capture_output=True, check=False).returncode == 0  # noqa: S603 - ours
+
+
+def purchase(url: str, link: str, processor: str) -> str:
+    """Accept an invitation to administrate, open an account, and have a card pay from it; return the answer."""
+    with httpx.Client(base_url=url, timeout=30) as client:
+        token = link.partition("token=")[2].split()[0]
+        secret = client.post("/auth/invitation/start", data={"token": token}).json()["secret"]
+        form = {"token": token, "password": "Girassol7amarelo9", "code": pyotp.TOTP(secret).now()}
+        codes = client.post("/auth/invitation/accept", data=form).json()["recovery_codes"]
+        login = {"username": "ana@empresa.com.br", "password": form["password"]}
+        mfa = client.post("/auth/login", data=login).json()["mfa_token"]
+        signed = client.post("/auth/mfa", json={"mfa_token": mfa, "code": codes[0]}).json()["access_token"]
+        headers = {"Authorization": f"Bearer {signed}", "Idempotency-Key": "kubernetes-account-1"}
+        account = {
+            "account": "5678",
+            "cpf": "529.982.247-25",
+            "contact": "m@empresa.com.br",
+            "balances": {"CASH": 50000},
+        }
+        assert client.post("/benefits/accounts", json=account, headers=headers).status_code == 201
+        body = {
+            "id": "k-1",
+            "account": "5678",
+            "totalAmount": 100.0,
+            "mcc": "5811",
+            "merchant": "PADARIA DO ZE SAO PAULO BR",
+        }
+        return client.post("/transactions/authorizer", json=body, headers={"Authorization": f"Bearer {processor}"}).text
+
+
+def test_secrets_go_round_and_staging_is_played_to_a_purchase(podman: Podman, manifests: Path, tmp_path: Path) -> None:
+    start_servers(podman)
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    os.chown(keys, 10001, 10001)
+    tmp_path.chmod(0o755)
+    podman("run", "--rm", f"--volume={keys}:/keys", "localhost/carteira-server", "keys", "init", "--folder", "/keys")
+    secret = os.urandom(32).hex()
+    values = {
+        "carteira-secrets": {
+            "database_url": "postgresql://carteira_app:development@database:5432/carteira",
+            "redis_url": "redis://valkey:6379/0",
+            "jwt_secret": secret,
+            "metrics_token": os.urandom(16).hex(),
+            "smtp_url": "smtp://mail:1025",
+        },
+        "carteira-owner": {"migration_database_url": "postgresql://carteira:development@database:5432/carteira"},
+        "carteira-keys": {file.name: file.read_text() for file in sorted(keys.iterdir())},
+    }
+    for found in edited(manifests, values, tmp_path):
+        name = found["metadata"]["name"]
+        assert found["stringData"] == values[name]
+        file = tmp_path / f"{name}.yaml"  # podman hands a secret's `data` out as it is kept
+        file.write_text(yaml.safe_dump({"data": found["stringData"]}))
+        podman("secret", "create", name, str(file))
+    with (manifests / "staging" / "settings.env").open("a") as settings:
+        settings.write(UNSECURED)
+    documents = list(played(rendered(manifests / "staging"), keys))
+    shared = [document for document in documents if document["kind"] == "ConfigMap"]
+    for kind in ("Pod", "Deployment"):
+        file = tmp_path / f"{kind}.yaml"
+        file.write_text(yaml.safe_dump_all([*shared, *(one for one in documents if one["kind"] == kind)]))
+        podman("kube", "play", "--network=kube", str(file))
+        if kind == "Pod":
+            assert podman("wait", "migration-migration", seconds=120) == "0"
+    infra = podman("ps", "--all", "--quiet", "--filter=name=infra", "--filter=pod=api-pod-0")
+    networks: dict[str, Any] = json.loads(podman("inspect", infra))[0]["NetworkSettings"]["Networks"]
+    url = f"http://{networks['kube']['IPAddress']}:8000"
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    wait_until(is_ready, "the pod", 120)
+    invited = ("admin", "create", "--email", "ana@empresa.com.br", "--name", "Ana Pereira")
+    link = podman("exec", "api-pod-0-api", "carteira", *invited)
+    signing = """
+import time
+from joserfc import jwt
+from joserfc.jwk import OctKey
+secret = OctKey.import_key(open("/secrets/jwt_secret").read())
+print(jwt.encode({"alg": "HS256"}, {"exp": int(time.time()) + 600}, secret))
+"""
+    token = podman("exec", "api-pod-0-api", "python3", "-W", "ignore", "-c", signing)
+    assert re.sub(r"\s", "", purchase(url, link, token)) == '{"code":"00"}'
+    assert "as mesmas chaves" in " ".join(
+        podman("exec", "worker-pod-0-worker", "carteira", "doctor", check=False).split()
+    )
