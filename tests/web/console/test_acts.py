@@ -31,6 +31,8 @@ async def test_two_operators_decide_the_same_purchases_and_the_second_is_told_wh
         desk_of(app, "aprovador", full_name="Joana Prates") as joana,
         desk_of(app, "aprovador", full_name="Ivo Sampaio") as ivo,
     ):
+        none = await ivo.follow(await marked(ivo, "aprovar"))
+        assert "Marque ao menos uma compra." in none.text
         hers = await marked(joana, "aprovar", first, second)
         his = await marked(ivo, "reprovar", first)
         assert hers.status == his.status == 200
@@ -43,8 +45,6 @@ async def test_two_operators_decide_the_same_purchases_and_the_second_is_told_wh
         assert "2 aprovadas." in done.text
         late = await ivo.follow(await sure(ivo, his, "/console/compras/reprovar", first, reason="Ilegível"))
         assert "Joana Prates já decidiu (Aprovado)." in late.text
-        none = await ivo.follow(await marked(ivo, "aprovar"))
-        assert "Marque ao menos uma compra." in none.text
 
 
 async def test_a_month_is_closed_once_its_purchases_are_decided(app: RunningApp) -> None:
@@ -184,7 +184,7 @@ async def test_a_purchase_is_given_back_in_part_and_once(app: RunningApp) -> Non
             "/console/simulador",
             None,
             account=account,
-            amount="60,00",
+            amount="90,00",
             mcc="5411",
             merchant="MERCADO",
         )
