@@ -230,7 +230,7 @@ REGISTRY = (
         "web",
         layer="pages",
         optional=False,
-        paths=("/", "/app", "/p", "/privacidade", "/static", "/termos"),
+        paths=("/", "/app", "/console", "/p", "/privacidade", "/static", "/termos"),
     ),
     ModuleEntry(
         "notices",

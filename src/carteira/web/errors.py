@@ -10,6 +10,7 @@ from carteira.kit.web.problems import InvalidInput, NotAuthenticated, NotFound, 
 from carteira.kit.web.public_address import route_path
 from carteira.web.browser import browser_of
 from carteira.web.console.screens import opens_console
+from carteira.web.csrf import FormNotOurs
 from carteira.web.page import page_before, sent_on, sign_in_address, this_page
 from carteira.web.rendering import Renderer
 
@@ -55,13 +56,13 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
         return sent_on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
     if own and request.method == "GET" and isinstance(problem, InvalidInput):
         problem = NotFound()  # an address that nobody was given
-    if desk and not opens_console(who):
+    if desk and not opens_console(who) and not isinstance(problem, FormNotOurs):
         problem, desk = NotFound(), False  # whose it is not does not learn that it is there
     body = problem.body()
     status: int = body["status"]
     response = renderer.answer(
         browser,
-        "console/error.html" if desk else "error.html",
+        "console/error.html" if desk and opens_console(who) else "error.html",
         {
             "status": status,
             "code": problem.code,
