@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import RowMapping
@@ -141,3 +142,26 @@ async def test_followers_have_places_of_their_own(own: Database) -> None:
     await publish(own, "b")
     assert (await one.read(own), await other.read(own)) == (1, 2)
     assert one.seen == other.seen == ["a", "b"]
+
+
+async def test_what_nobody_wants_is_passed_over_and_what_comes_once_somebody_does_is_read(own: Database) -> None:
+    reader = Reader()
+
+    async def nobody(_tx: Tx) -> bool:
+        return False
+
+    reader.follower = replace(reader.follower, wanted=nobody)
+    await publish(own, "a", "b")
+    assert (await reader.read(own), await reader.waiting(own)) == (0, 0)
+
+    async def nobody_yet(_tx: Tx) -> bool:
+        """Answer for before somebody came, whose first event is written before the place moves."""
+        await publish(own, "c")
+        return False
+
+    reader.follower = replace(reader.follower, wanted=nobody_yet)
+    await publish(own, "passed over")
+    assert await reader.read(own) == 0
+    reader.follower = replace(reader.follower, wanted=None)
+    assert await reader.read(own) == 1
+    assert reader.seen == ["c"]

@@ -63,7 +63,7 @@ class WebhookConfig:
 def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
     """Hand webhooks to the composition root; `sources` are what happens."""
     from carteira.webhooks.delivering import Sender
-    from carteira.webhooks.fanning import fan_out
+    from carteira.webhooks.fanning import fan_out, wanted
     from carteira.webhooks.jobs import make_blueprint
     from carteira.webhooks.routes import router
     from carteira.webhooks.service import Keeping
@@ -82,7 +82,12 @@ def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
         routers=(router,),
         jobs=make_blueprint(sender_of, kept=config.kept),
         followers=tuple(
-            Follower(f"webhooks.{source.name}", source.table, fan_out(source, config.standing, config.retry))
+            Follower(
+                f"webhooks.{source.name}",
+                source.table,
+                fan_out(source, config.standing, config.retry),
+                wanted=wanted,
+            )
             for source in sources
         ),
         lifespan=lifespan,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import FromClause
 
@@ -67,6 +67,11 @@ def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
     if kind is None:
         return False
     return kind.claim in client.claims and (client.scopes is None or scope in client.scopes)
+
+
+async def wanted(tx: Tx) -> bool:
+    """Tell whether there is an endpoint to tell anything."""
+    return bool(await tx.scalar(select(exists().where(WebhookEndpoint.state == "enabled"))))
 
 
 def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: timedelta) -> Handler:

@@ -43,6 +43,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import made_at, uuid7
 
 NOTHING = UUID(int=0)
+_LAST = UUID(int=(1 << 128) - 1)
 _MOST_COUNTED = 10_000
 
 Handler = Callable[[Tx, Sequence[RowMapping]], Awaitable[None]]
@@ -85,6 +86,8 @@ class Follower:
     source: FromClause
     handle: Handler
     batch: int = 500
+    wanted: Callable[[Tx], Awaitable[bool]] | None = None
+    """Whether anybody wants to know of the rows; while nobody does they are passed over, unread."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
@@ -136,6 +139,8 @@ async def follow(tx: Tx, follower: Follower) -> int:
     )
     if place is None:
         return 0
+    if follower.wanted is not None and await _pass_over(tx, place, follower.wanted):
+        return 0
     source = follower.source.c
     rows = (
         (
@@ -176,6 +181,18 @@ def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
     else:
         told = [row["traceparent"] for row in rows] if "traceparent" in columns else []
     return list(dict.fromkeys(filter(None, told)))
+
+
+async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaitable[bool]]) -> bool:
+    """Move the place behind all that can be read now, if nobody wants to know of it; return whether it was.
+
+    The horizon is taken first: whoever wants to know by now, and did not then, wants what was written after it.
+    """
+    horizon = await tx.scalar(select(positions.HORIZON)) or 0
+    if await wanted(tx):
+        return False
+    place.xid, place.last_id, place.moved_at = horizon - 1, _LAST, func.now()
+    return True
 
 
 @dataclass(frozen=True, slots=True)
