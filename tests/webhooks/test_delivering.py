@@ -237,7 +237,7 @@ async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
     hook = await new_hook(operator, f"http://erp.exemplo.com.br:{receiver.port}/", OPENED)
     await open_account(operator)
     await app.work_off()
-    assert [one["last_error"] for one in await hook.deliveries()] == ["network"]
+    assert [one["last_error"] for one in await hook.deliveries()] == ["name"]
     leads_to[:] = ["127.0.0.1", "127.0.0.2"]  # one good one does not make the other good
     await pass_time(app)
     await app.work_off()

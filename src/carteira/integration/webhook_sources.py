@@ -30,7 +30,7 @@ def _event(row: RowMapping) -> webhooks.Happening | None:
     return webhooks.Happening(
         row["id"],
         kind.name,
-        {key: told[key] for key in kind.data},
+        {key: told.get(key) for key in kind.data},
         row["occurred_at"],
         scope=None if employer_id is None else UUID(employer_id),
         subject=None if subject is None else UUID(subject),

@@ -5,8 +5,8 @@ another. A run that dies leaves the lease, and what it had taken is sent again b
 each time under the same `webhook-id`. Two kinds of failure:
 
 - of one delivery (a status that is no 2xx): it is tried again by itself, later and later, with jitter, for a day;
-- of the endpoint (no name, no connection, no TLS, no answer, a refused network, 429 or 503): it is paused, and tried by
-  one delivery now and then, so that thousands that wait do not each wait for it.
+- of the endpoint (no name, no connection, no TLS, no answer to any, a refused network; 429 or 503): it is paused, and
+  tried by one delivery now and then, so that thousands that wait do not each wait for it.
 """
 
 import asyncio
@@ -47,7 +47,6 @@ PAUSE_SECONDS = (5, 15, 60, 300)
 """The same for an endpoint that is not to be reached."""
 JITTER = 0.2
 GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503
-_ENDPOINTS_OWN = frozenset({TOO_MANY, UNAVAILABLE})
 USER_AGENT = "Carteira-Webhooks/1"
 
 log = structlog.get_logger(__name__)
@@ -83,9 +82,9 @@ class _Outcome(NamedTuple):
         return self.error is None
 
     @property
-    def is_endpoints(self) -> bool:
-        """Whether the endpoint, and not this delivery, is why."""
-        return self.error is not None and (self.status is None or self.status in _ENDPOINTS_OWN)
+    def asks_to_wait(self) -> bool:
+        """Whether the endpoint says that it takes no more for now."""
+        return self.status in {TOO_MANY, UNAVAILABLE}
 
 
 class _Batch(NamedTuple):
@@ -225,7 +224,9 @@ async def _send(line: _Line, batch: _Batch) -> list[_Outcome]:
         target = await line.to(batch.url)
     except (TargetRefused, TargetDown) as why:
         return [_Outcome(one.message_id, None, why.reason) for one in batch.due]
-    return await asyncio.gather(*(_call(target, batch.secrets, one) for one in batch.due))
+    async with asyncio.TaskGroup() as calls:
+        tasks = [calls.create_task(_call(target, batch.secrets, one)) for one in batch.due]
+    return [task.result() for task in tasks]
 
 
 async def _call(target: Target, secrets: Sequence[bytes], due: _Due) -> _Outcome:
@@ -280,7 +281,9 @@ def _judge_endpoint(endpoint: WebhookEndpoint, outcomes: Sequence[_Outcome], now
     if any(outcome.status == GONE for outcome in outcomes):
         endpoint.state, endpoint.disabled_by = "disabled", "gone"
         log.warning("webhook gone", endpoint=str(endpoint.id))
-    down = next((outcome for outcome in outcomes if outcome.is_endpoints), None)
+    down = next((outcome for outcome in outcomes if outcome.asks_to_wait), None)
+    if down is None and not any(outcome.status is not None for outcome in outcomes):
+        down = outcomes[0]
     if down is None:
         endpoint.failures, endpoint.paused_until = 0, None
         return

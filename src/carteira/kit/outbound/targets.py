@@ -20,6 +20,7 @@ from typing import Any
 
 import httpcore
 import httpx
+import structlog
 
 from carteira.kit.ops import tracing
 from carteira.kit.values.networks import Network
@@ -39,6 +40,7 @@ _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6N
 """IPv6's ways to say an IPv4 address, which a gateway leads to (RFC 6052, 8215, 4291)."""
 
 Address = IPv4Address | IPv6Address
+log = structlog.get_logger(__name__)
 _resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
 """Of their own: names that nobody answers for must not keep the process's other threads."""
 
@@ -112,13 +114,18 @@ class Targets:
         """Resolve an address and pin it for as long as the block lasts.
 
         Raises:
-            TargetRefused: as `check`; `network` where any address of the name is one that is not called.
-            TargetDown: the name is not found.
+            TargetRefused: as `check`.
+            TargetDown: `name`: it is not found, or any of its addresses is one that is not called. Whoever gave it is
+                not told which: they would learn what names there are inside.
         """
         parts = self.check(url)
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
         addresses = await _resolve(parts.host, port)
-        self._judge(addresses)
+        try:
+            self._judge(addresses)
+        except TargetRefused as error:
+            log.warning("address not called", host=parts.host, addresses=[str(address) for address in addresses])
+            raise TargetDown("name") from error
         context = _tls() if parts.scheme == "https" else None
         async with httpcore.AsyncConnectionPool(
             ssl_context=context,
