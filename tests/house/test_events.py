@@ -7,6 +7,7 @@ from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.notices import TOPICS
 from tests.support.source import SOURCE
 
+EMITS = re.compile(r"outbox\.(emit|as_rows)\(")
 BY_NAME = {entry.name: entry for entry in REGISTRY}
 
 
@@ -22,7 +23,7 @@ def test_every_event_is_followed_and_every_topic_that_is_followed_is_emitted() -
 def test_every_topic_in_the_source_is_told() -> None:
     """What is emitted is written out as text, once, in the module that emits it."""
     for name, emits in [("kit", KIT_EMITS), *((entry.name, entry.emits) for entry in REGISTRY)]:
-        sources = [path for path in (SOURCE / name).rglob("*.py") if "outbox.emit(" in path.read_text()]
+        sources = [path for path in (SOURCE / name).rglob("*.py") if EMITS.search(path.read_text())]
         assert bool(sources) == bool(emits), name
         text = "\n".join(path.read_text() for path in sources)
         assert all(f'"{topic}"' in text for topic in emits), name

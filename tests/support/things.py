@@ -91,6 +91,8 @@ async def things_of(app: RunningApp, maria: Person) -> Things:
         "ticket_id": str(uuid4()),
         "question_id": str(uuid4()),
         "dispute_id": str(uuid4()),
+        "webhook_id": str(uuid4()),
+        "message_id": str(uuid4()),
         "social": social,
     }
 

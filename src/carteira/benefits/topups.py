@@ -55,6 +55,8 @@ CSV_COLUMNS = [
 ]
 """What a file of top-ups holds."""
 
+CREDITED = "benefits.credited"
+_RECORDER = ledger.Recorder(outbox.EVENTS)
 Wanted = tuple[str, str]
 """An account's reference and a category."""
 
@@ -157,7 +159,8 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
     book = await ledger.lock(tx, [source, account_id])
     book.post(entry)
-    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
+    told = outbox.as_rows(CREDITED, [_told(found.whose[account_id], body.amount, entry.id)])
+    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=_RECORDER.record(*told))
     await audit.record(
         tx,
         "benefit_credited",
@@ -169,7 +172,6 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         category=body.category,
         amount=body.amount,
     )
-    await outbox.emit(tx, "benefits.credited", _told(found.whose[account_id], body.amount, entry.id))
     return CreditOut(
         entry_id=entry.id,
         account=reference,
@@ -382,9 +384,9 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
             source, key = sources[found.whose[account_id].employer_id], act.key_of(number)
             entry = credit_entry(account_id, amount, description, source=source, entry_id=entry_id, key=key)
             book.post(entry)
-        await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
         told = [_told(found.whose[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece]
-        await outbox.emit(tx, "benefits.credited", *told)
+        records = _RECORDER.record(*outbox.as_rows(CREDITED, told))
+        await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=records)
 
 
 def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:

@@ -103,17 +103,19 @@ async def _client(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | No
         if who.kind != "client":
             raise InvalidInput(errors=[{"field": "client_id", "message": "Informe de que cliente é."}])
         client_id = who.id
-    client = await keeping.standing(tx, client_id)
-    if await identity.kind_of(tx, client_id) != "client" or not _reaches(who, client):
+    if await identity.kind_of(tx, client_id) != "client" or not await _reaches(tx, keeping, who, client_id):
         raise identity.ClientNotFound
-    return client
+    return await keeping.standing(tx, client_id)
 
 
-def _reaches(who: Principal, client: Principal) -> bool:
+async def _reaches(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID) -> bool:
     """Tell whether a client's endpoints are there for somebody."""
     if who.kind == "client":
-        return client.id == who.id
-    return who.scopes is None or (client.scopes is not None and client.scopes <= who.scopes)
+        return client_id == who.id
+    if who.scopes is None:
+        return True
+    bound_to = (await keeping.standing(tx, client_id)).scopes
+    return bound_to is not None and bound_to <= who.scopes
 
 
 def _check_url(keeping: Keeping, url: str) -> None:
@@ -159,7 +161,7 @@ async def listed(
         query = query.where(WebhookEndpoint.client_id == client.id)
     elif who.scopes is not None:
         clients = (await tx.scalars(select(WebhookEndpoint.client_id).distinct())).all()
-        theirs = [one for one in clients if _reaches(who, await keeping.standing(tx, one))]
+        theirs = [one for one in clients if await _reaches(tx, keeping, who, one)]
         query = query.where(WebhookEndpoint.client_id.in_(theirs))
     if asked.after is not None:
         query = query.where(WebhookEndpoint.id < asked.after)
@@ -176,7 +178,7 @@ async def find(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> We
 
 
 async def _found(tx: Tx, keeping: Keeping, who: Principal, row: WebhookEndpoint | None) -> WebhookEndpoint:
-    if row is None or not _reaches(who, await keeping.standing(tx, row.client_id)):
+    if row is None or not await _reaches(tx, keeping, who, row.client_id):
         raise WebhookNotFound
     return row
 

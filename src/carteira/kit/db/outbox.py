@@ -93,10 +93,15 @@ class Follower:
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
     """Publish events with the transaction, in one round trip; payloads are JSON and hold ids, not personal data."""
     if payloads:
-        ids, written = [uuid7() for _ in payloads], [orjson.dumps(payload).decode() for payload in payloads]
-        many = len(payloads)
-        await fetch(tx, _EMIT, ids, [topic] * many, written, [tracing.traceparent()] * many)
+        await fetch(tx, _EMIT, *as_rows(topic, payloads))
         wakes.followed(tx)
+
+
+def as_rows(topic: str, payloads: Sequence[dict[str, Any]]) -> tuple[object, ...]:
+    """Return events as the parameters of `EVENTS`."""
+    many = len(payloads)
+    written = [orjson.dumps(payload).decode() for payload in payloads]
+    return [uuid7() for _ in payloads], [topic] * many, written, [tracing.traceparent()] * many
 
 
 async def events_of_person(  # noqa: PLR0913 - what a list is asked by
