@@ -43,7 +43,7 @@ async def entries_of(world: World, account: str) -> set[tuple[str, str | None]]:
 
 
 async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world: World) -> None:
-    cpfs, maker, checker = [new_cpf() for _ in range(3)], world.maker(), world.checker()
+    cpfs, maker, checker = [new_cpf() for _ in range(3)], world.checker(), world.checker()
     operation = await propose_file(maker, IMPORTS, content=file_of(cpfs, LIMIT // 2), headers=CSV)
     seen = await world.pending(maker, operation)
     assert seen["order"] == {"lines": 3, "employer_id": None, "invite": True}, "nobody's CPF is shown"
