@@ -59,7 +59,7 @@ async def test_an_address_is_judged_however_it_is_written(host: str) -> None:
     with pytest.raises((TargetRefused, TargetDown)) as refused:
         async with Targets(plain_http=True).reach(f"http://{host}:1/"):
             pass
-    assert refused.value.reason in {"network", "malformed", "name"}
+    assert str(refused.value) in {"network", "malformed", "name"}
 
 
 async def test_networks_on_premises_are_called() -> None:
