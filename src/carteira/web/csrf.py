@@ -66,5 +66,12 @@ def refuse_other_sites(request: Request, public_url: str | None) -> None:
     if origin is None:
         return
     ours = {request.headers.get("host", "")} | ({urlsplit(public_url).netloc} if public_url else set())
-    if urlsplit(origin).netloc not in ours:
+    if _host_of(origin) not in ours - {""}:
         raise FormNotOurs
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket without its other
+        return ""

@@ -257,6 +257,9 @@ def this_page(request: Request) -> str:
 
 def page_before(request: Request, root_path: str) -> str:
     """Give the page that a form was sent from, as the browser names it; `/app`, where it does not or is not ours."""
-    parts = urlsplit(request.headers.get("referer", ""))
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # a bracket without its other
+        return "/app"
     path = parts.path.removeprefix(root_path) + (f"?{parts.query}" if parts.query else "")
     return path if parts.netloc == request.headers.get("host") and is_local(path) else "/app"

@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
+from python_multipart.multipart import parse_options_header
 
 from carteira.kit.web.access import Acts, Looks, PlainReads
-from carteira.kit.web.problems import NotFound
+from carteira.kit.web.problems import InvalidInput, NotFound
 from carteira.web import csrf
 from carteira.web.rendering import browser_at, renderer_of
 
@@ -42,6 +43,7 @@ class PageRoute(APIRoute):
 
     async def _insist_on_own_form(self, request: Request) -> None:
         csrf.refuse_other_sites(request, request.app.state.public_url)
+        _insist_on_utf8(request)
         if self.takes_files and _has_file(request):
             return
         token = request.headers.get(csrf.HEADER) or (await request.form()).get(csrf.FIELD)
@@ -53,6 +55,17 @@ class UploadRoute(PageRoute):
     """A page whose form has a file."""
 
     takes_files = True
+
+
+def _insist_on_utf8(request: Request) -> None:
+    """Refuse a form that names how its texts are to be decoded, as no browser does: some ways fail, or give no text.
+
+    Raises:
+        InvalidInput: it names another encoding than UTF-8.
+    """
+    _, options = parse_options_header(request.headers.get("content-type"))
+    if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
+        raise InvalidInput("O formulário não está em UTF-8.")
 
 
 def _has_file(request: Request) -> bool:
