@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with monitored(tmp_path_factory.mktemp("alerts"), "benefits,resellers") as world:
+    with monitored(tmp_path_factory.mktemp("alerts"), "benefits,resellers,webhooks") as world:
         yield world
 
 
@@ -125,6 +125,24 @@ def late_job(world: World) -> Act:
            SELECT 'default', 'kit:long', 'doing', 'held', max(id) FROM procrastinate_workers""",
     )
     world.run_job("ledger:roll_up", lock="held", at=datetime.now(UTC) - timedelta(minutes=10))
+    return done
+
+
+def stalled_file(world: World) -> Act:
+    world.sql(
+        """INSERT INTO benefits_imports (id, employer_id, actor_kind, actor_id, invite, lines, created_at)
+           VALUES (uuidv7(), uuidv7(), 'command', 'test', false, 1, now() - interval '2 hours')"""
+    )
+    return done
+
+
+def undelivered_event(world: World) -> Act:
+    world.sql(
+        """INSERT INTO webhook_deliveries
+             (endpoint_id, message_id, event, body, created_at, retry_until, next_attempt_at)
+           SELECT uuidv7(), uuidv7(), 'test', '{}', now() - interval '2 hours', later, later
+           FROM (SELECT now() + interval '1 day' AS later)"""
+    )
     return done
 
 
@@ -247,6 +265,8 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "FollowerBehind": many_events,
     "FollowerStuck": old_event,
     "JobsLate": late_job,
+    "BulkOverdue": stalled_file,
+    "WebhooksLate": undelivered_event,
     "JobsFailed": failed_job,
     "CodesGuessed": guessed_codes,
     "LedgerWrong": wrong_balance,
