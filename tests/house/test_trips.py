@@ -93,7 +93,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /benefits/waiting-accounts (operator)": Most(2, 1, _RARE),
     "GET /benefits/categories (operator)": Most(5, 1, _RARE),
     "GET /benefits/categories/{category} (operator)": Most(5, 1, _RARE),
-    "GET /payments/account (operator)": Most(3, 1, _RARE),
+    "GET /payments/account (operator)": Most(6, 1, _RARE),
     "GET /payments/all-charges (operator)": Most(1, 2, _LOOK),
     "GET /payments/received (operator)": Most(1, 2, _LOOK),
     "GET /documents/reviews (operator)": Most(1, 2, _LOOK),
