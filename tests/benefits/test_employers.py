@@ -56,6 +56,8 @@ async def employers(administrator: Person) -> tuple[str, str]:
     a = await made(await administrator.post(EMPLOYERS, {"cnpj": CNPJ_A, "name": "Padaria Central Ltda."}))
     b = await made(await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B, "name": "Mercado da Vila", "prefunded": True}))
     assert (a["cnpj"], b["cnpj"], b["prefunded"]) == ("11222333000181", "12ABC34501DE35", True)
+    changed = await administrator.call("PATCH", f"{EMPLOYERS}/{b['id']}", json={"prefunded": False})
+    assert (await made(changed))["prefunded"] is False  # it has paid nothing in, and is to top up here
     return a["id"], b["id"]
 
 
@@ -298,6 +300,7 @@ async def test_employers_are_told_apart_by_their_cnpj(administrator: Person, emp
     assert (await administrator.call("PATCH", path, json={"cnpj": CNPJ_B})).status_code == 409
     changed = await made(await administrator.call("PATCH", path, json={"name": "Padaria Central", "prefunded": True}))
     assert (changed["name"], changed["prefunded"], changed["cnpj"]) == ("Padaria Central", True, "11222333000181")
+    await made(await administrator.call("PATCH", path, json={"prefunded": False}))
     assert (await administrator.call("PATCH", f"{EMPLOYERS}/{uuid4()}", json={"name": "X"})).status_code == 404
 
 
