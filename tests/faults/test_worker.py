@@ -322,7 +322,7 @@ async def chains(doomed: Doomed) -> Check:
 
 FOLLOWERS: dict[Kind, tuple[str, ...]] = {reminder: ("notices",), chains: ("ledger.chain", "audit.chain")}
 KINDS: list[Kind] = [chains, news, code, month, hold, reminder, bytes_removed, export, proofs, expiry, accounts_file]
-STEPS: dict[Kind, int] = {accounts_file: 3}
+STEPS: dict[Kind, int] = {accounts_file: 7}
 """Of kinds with many points, each so many-th is died at."""
 
 
