@@ -3,7 +3,7 @@
 Funds are locked before the accounts of people, so that top-ups at once wait for each other and never in a circle.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from sqlalchemy import select
@@ -29,14 +29,13 @@ async def _fund_of(tx: Tx, employer_id: UUID) -> UUID:
 
 async def source_of(tx: Tx, employer_id: UUID) -> UUID:
     """Give where an employer's top-ups come from, locked if it is a fund."""
-    return (await sources_of(tx, [employer_id]))[employer_id]
+    prefunded = await tx.scalars(select(Employer.id).where(Employer.id == employer_id, Employer.prefunded))
+    return (await sources_of(tx, [employer_id], set(prefunded)))[employer_id]
 
 
-async def sources_of(tx: Tx, employer_ids: Iterable[UUID]) -> Mapping[UUID, UUID]:
-    """Give where the top-ups of some employers come from; funds are locked, in one order."""
-    asked = set(employer_ids)
-    rows = await tx.execute(select(Employer.id, Employer.prefunded).where(Employer.id.in_(asked)))
-    found = {row.id: await _fund_of(tx, row.id) if row.prefunded else FUNDING for row in rows.all()}
+async def sources_of(tx: Tx, employer_ids: Iterable[UUID], prefunded: Collection[UUID]) -> Mapping[UUID, UUID]:
+    """Give where the top-ups of some employers come from; the funds of the pre-funded are locked, in one order."""
+    found = {one: await _fund_of(tx, one) if one in prefunded else FUNDING for one in sorted(set(employer_ids))}
     if funds := set(found.values()) - {FUNDING}:
         await ledger.lock(tx, funds)
     return found

@@ -77,6 +77,7 @@ class _Found:
     references: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     employers: set[UUID] = field(default_factory=set)
+    prefunded: set[UUID] = field(default_factory=set)
     accounts: dict[Wanted, UUID] = field(default_factory=dict)
     whose: dict[UUID, _Whose] = field(default_factory=dict)
 
@@ -93,8 +94,10 @@ class _Found:
 
 
 _FIND = """
-    SELECT reference, id, employer_id, state = 'closed', user_id FROM benefits_accounts
-    WHERE reference = ANY($1::text[]) AND ($2::uuid[] IS NULL OR employer_id = ANY($2::uuid[]))
+    SELECT account.reference, account.id, account.employer_id, account.state = 'closed', account.user_id,
+           employer.prefunded
+    FROM benefits_accounts account JOIN benefits_employers employer ON employer.id = account.employer_id
+    WHERE account.reference = ANY($1::text[]) AND ($2::uuid[] IS NULL OR account.employer_id = ANY($2::uuid[]))
 """
 
 
@@ -114,6 +117,7 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
         found.closed.update(row[0] for row in rows if row[3])
         open_ones = {row[0]: row for row in rows if not row[3]}
         found.employers.update(row[2] for row in rows)
+        found.prefunded.update(row[2] for row in rows if row[5])
         held = {
             one: (open_ones[one[0]][1], LEDGER_KIND + one[1])
             for one in piece
@@ -123,7 +127,7 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
         for one, account in held.items():
             if account in there:
                 found.accounts[one] = there[account]
-                _, account_id, employer_id, _, user_id = open_ones[one[0]]
+                _, account_id, employer_id, _, user_id, _ = open_ones[one[0]]
                 found.whose[there[account]] = _Whose(account_id, employer_id, user_id, one[1])
         missing += [(one, account[0]) for one, account in held.items() if account not in there]
     for (reference, category), holder_id in sorted(missing):
@@ -154,7 +158,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     summary = f"Creditar {format_brl(body.amount)} em {body.category} da conta {reference}"
     gains = Gains.of(view.user_id, view.cpf)
     await act.weigh(tx, amount=body.amount, summary=summary, gains=gains, scope=view.employer_id)
-    source = await funding.source_of(tx, view.employer_id)
+    source = (await funding.sources_of(tx, [view.employer_id], found.prefunded))[view.employer_id]
     await funding.insist_on(tx, {source: body.amount})
     entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
     book = await ledger.lock(tx, [source, account_id])
@@ -374,7 +378,7 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
     for account_id, _, amount, _ in due:
         employer_id = found.whose[account_id].employer_id
         needed[employer_id] = needed.get(employer_id, 0) + amount
-    sources = await funding.sources_of(tx, needed)
+    sources = await funding.sources_of(tx, needed, found.prefunded)
     await funding.insist_on(tx, {sources[one]: amount for one, amount in needed.items()})
     await asyncio.sleep(0)  # to sort is some milliseconds' work, and so was to throw away what was judged by
     due.sort(key=lambda credit: credit[0].int)
