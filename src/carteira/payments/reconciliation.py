@@ -90,14 +90,15 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
         PaymentProviderDown, ProviderRefused: nothing is kept.
     """
     begin, end = bounds(day)
+    until = min(end - timedelta(milliseconds=1), clock.now())
     there: dict[str, Sums] = {}
     lacking: list[Pix] = []
     async with payments.asking() as provider:
-        async for page in provider.payments(begin, min(end - timedelta(milliseconds=1), clock.now())):
+        async for page in provider.payments(begin, until):
             there |= {pix.e2eid: _sums(pix) for pix in page}
             lacking += page
     async with database.transaction() as tx:
-        here = await _here(tx, begin, end)
+        here = await _here(tx, begin, until)
         outcome = await _keep(tx, day, here, there)
     new = [pix for pix in lacking if pix.e2eid not in here]
     await receiving.take_unknown(database, payments, new, "reconciliation")
@@ -106,7 +107,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
     return outcome
 
 
-async def _here(tx: Tx, begin: datetime, end: datetime) -> dict[str, Sums]:
+async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
     """Give what we have of a time, by end-to-end id."""
     returned = (
         select(PaymentReturn.e2eid, sum_(PaymentReturn.amount).label("amount"))
@@ -117,7 +118,7 @@ async def _here(tx: Tx, begin: datetime, end: datetime) -> dict[str, Sums]:
     rows = await tx.execute(
         select(ReceivedPayment.e2eid, ReceivedPayment.amount, coalesce(returned.c.amount, 0))
         .outerjoin(returned, returned.c.e2eid == ReceivedPayment.e2eid)
-        .where(ReceivedPayment.paid_at >= begin, ReceivedPayment.paid_at < end)
+        .where(ReceivedPayment.paid_at >= begin, ReceivedPayment.paid_at <= until)
     )
     return {row[0]: Sums(row[1], int(row[2])) for row in rows}
 
