@@ -81,7 +81,7 @@ class Archiver:
             AnotherReceives: another worker does.
             BackupFailed: it ended; the text is what it said.
         """
-        self._system_id, segment_bytes = await asyncio.to_thread(_see_to_slot, self._config)
+        self._system_id, segment_bytes = await asyncio.to_thread(_see_to_slot, self._config, self._has_gap)
         folder = self._config.spool / self._system_id
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
         await self._begin(folder, segment_bytes)
@@ -184,13 +184,21 @@ def _segments_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)) if folder.exists() else []
 
 
-def _see_to_slot(config: BackupConfig) -> tuple[str, int]:
+def _see_to_slot(config: BackupConfig, has_gap: bool) -> tuple[str, int]:  # noqa: FBT001 - for a thread
     """Make the slot unless it is there; return what the cluster is known by, and the bytes of a segment.
+
+    After a gap it is made anew: the receiver that asked for what is gone may have set it back there.
 
     Raises:
         AnotherReceives: somebody holds the slot.
     """
     with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
+        if has_gap:
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                " WHERE slot_name = %s AND NOT active",
+                (SLOT,),
+            )
         connection.execute(
             "SELECT pg_create_physical_replication_slot(%s, true) WHERE NOT EXISTS"
             " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
