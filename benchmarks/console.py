@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
@@ -47,8 +48,9 @@ WHERE code = '51' AND amount % 7 = 0
 """
 
 
-def _fill(url: str, decisions: int) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+def _fill(superuser_url: str, url: str, decisions: int) -> None:
+    database = conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(superuser_url, dbname=str(database), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")  # the rows are made up: no trigger has a say
         connection.execute(_DECISIONS, {"decisions": decisions})
         connection.execute(_REFUSED)
@@ -113,7 +115,7 @@ def main() -> None:
     parser.add_argument("--explain", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, stage(Path(home), 1_000, wal_segments=64) as endpoints:
-        _fill(endpoints.superuser_url, asked.decisions)
+        _fill(endpoints.superuser_url, endpoints.owner_url, asked.decisions)
         Console().print(asyncio.run(_measure(endpoints.owner_url, explain=asked.explain)))
 
 
