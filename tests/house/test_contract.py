@@ -44,6 +44,7 @@ SAMPLES = {
     "{valid_from}": "2031-01",
     "{account}": "123",
     "{card_number}": "9076123412341234",
+    "{e2eid}": "E99999999202611271200abcdefghijk",
     "{category}": "FOOD",
     "{cpf}": "52998224725",
     "{month}": "2026-10",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from carteira.embedded import Endpoints
 from tests.support import files
@@ -21,6 +22,9 @@ from tests.support.databases import NewDatabase
 from tests.support.people import PASSWORD, new_person
 from tests.support.server import free_port, running_server
 from tests.support.waiting import wait_until
+
+LIMITS = 15
+"""The Redis database of these servers: here one fails to sign in so often that nobody could any more elsewhere."""
 
 CLIENT = "127.0.7.5"
 """Where the client asks from: no proxy's address."""
@@ -133,11 +137,14 @@ def proxied(
         pytest.skip(f"NO {proxy.upper()}: nothing was proven behind it (`make proxies`)")
     port, prefix = free_port(), CASES[case][0]
     url = f"http://127.0.0.1:{port}{prefix}"
+    limits = f"{endpoints.redis_url.removesuffix('/0').rstrip('/')}/{LIMITS}"
+    with redis.Redis.from_url(limits) as counts:
+        counts.flushdb()  # each case fails to sign in as often as it may
     with running_server(
         tmp_path,
         workers=1,
         database_url=new_database(f"{proxy}{list(CASES).index(case)}"),
-        redis_url=endpoints.redis_url,
+        redis_url=limits,
         carteira_modules="documents",
         trusted_proxies="127.0.0.1",
         public_url=url,

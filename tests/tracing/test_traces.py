@@ -100,7 +100,7 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
     answer = stage.client.post(AUTHORIZER, content=purchase(account), headers=processor_headers())
     assert answer.json() == {"code": "00"}
     trace = answer.headers["x-request-id"].replace("-", "")
-    followers = {"follower credit.benefits", "follower webhooks.decisions"}
+    followers = {"follower credit.benefits"}
     spans = stage.trace(trace, lambda found: followers <= set(names(found, "consumer")) and is_whole(found))
     (served,) = [span for span in spans if span.kind == "server"]
     assert served.name == "POST /transactions/authorizer"

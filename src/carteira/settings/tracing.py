@@ -6,15 +6,17 @@ environment alone.
 
 from base64 import b64encode
 from importlib.util import find_spec
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 from carteira import __version__
-from carteira.kit.ops.tracing import TracingConfig
 from carteira.settings import rules
+
+if TYPE_CHECKING:
+    from carteira.kit.ops.tracing import TracingConfig
 
 Sampler = Literal[
     "always_on",
@@ -129,8 +131,10 @@ class TracingSettings(BaseSettings):
         """Return where errors are told; None: nowhere but in the log."""
         return self.sentry_dsn.get_secret_value() if self.sentry_dsn else None
 
-    def tracing(self, environment: str) -> TracingConfig | None:
+    def tracing(self, environment: str) -> "TracingConfig | None":
         """Return how this process traces; None if it does not."""
+        from carteira.kit.ops.tracing import TracingConfig  # noqa: PLC0415 - asyncpg comes with it; a supervisor is small
+
         url = self._collector_url()
         if url is None:
             return None

@@ -1,6 +1,5 @@
 """Documents that wait for a review: what was declared beside the file, and the decision, made once."""
 
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from carteira import documents, identity
 from carteira.kit.db.session import Tx
+from carteira.kit.values.days import Instant
 from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import problem_of
@@ -93,7 +93,7 @@ class DecisionForm(FormBody):
     """A decision on a document as it was seen."""
 
     words: Annotated[str, Field(min_length=3, max_length=500)]
-    seen_at: datetime
+    seen_at: Instant
 
 
 def _review(document: documents.DocumentView, *, good: bool) -> Confirmation:
