@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio.pytest_plugin
 import pytest
 from hypothesis import HealthCheck, settings
 from prometheus_client import REGISTRY
@@ -128,6 +129,18 @@ def client(app: "RunningApp") -> "httpx.AsyncClient":
 def _running_clock() -> Iterator[None]:
     yield
     clock.run()
+
+
+@pytest.fixture(autouse=True)
+def _no_cancellation_left() -> Iterator[None]:
+    """Forget what a test's time-outs asked of the task that all tests share and somebody swallowed.
+
+    Python before 3.11.3 would tell the next time-out in it as a cancellation, which ends the task, and all tests after.
+    """
+    yield
+    task = getattr(anyio.pytest_plugin._current_runner, "_runner_task", None)  # noqa: SLF001 - it has no other name
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 @pytest.fixture(autouse=True)
