@@ -7,6 +7,7 @@ caught outside of it and drawn into the form.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import UUID
@@ -19,6 +20,7 @@ from carteira import identity
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web import idempotency
@@ -118,8 +120,11 @@ class WebPage:
     ) -> HTMLResponse:
         """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone.
 
-        `images` names sources of pictures beside our own (`blob:` for a preview).
+        `images` names sources of pictures beside our own (`blob:` for a preview). A form that is shown again, with what
+        is wrong, did nothing.
         """
+        if status >= HTTPStatus.BAD_REQUEST:
+            audit.nothing_done()
         part = block if self.request.headers.get("hx-request") == "true" else None
         values = self._shared() | values
         return self.renderer.answer(self.browser, template, values, block=part, status=status, images=images)
