@@ -14,6 +14,7 @@ from carteira import demo
 from carteira.embedded import Endpoints
 from tests.browser.test_wallet import listen, sign_in, violations, wide_by
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.browser import at_rest
 from tests.support.databases import NewDatabase
 from tests.support.server import Server, running_server
 
@@ -67,7 +68,7 @@ async def looks_well(page: Page) -> None:
     """Look at the open page with axe, in light and in dark by turns, and at its width."""
     theme = next(THEMES)
     await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await at_rest(page)
     assert await violations(page) == [], (page.url, theme)
     assert await wide_by(page) == 0, page.url
 

@@ -22,6 +22,7 @@ from carteira.embedded import Endpoints
 from tests.browser.test_wallet import DESKTOP, LONG, PHONE, listen, sign_in, violations, wide_by
 from tests.support import files
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
+from tests.support.browser import at_rest
 from tests.support.databases import NewDatabase
 from tests.support.oidc_provider import Provider
 from tests.support.people import PASSWORD, new_person
@@ -181,7 +182,7 @@ class Looked:
         self.taken.clear()
         self.under_way.clear()
         await self.page.goto(self.origin + path)
-        await self.page.evaluate(_AT_REST)
+        await at_rest(self.page)
         await until(lambda: not self.under_way, "what the page asks for ends")
         if (weight := sum(self.taken)) > MOST_BYTES:
             self._say(path, f"weighs {weight:.0f} bytes")
@@ -193,7 +194,7 @@ class Looked:
         for viewport, theme in ((PHONE, "light"), (DESKTOP, "dark")):
             await page.set_viewport_size(viewport)
             await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
-            await page.evaluate(_AT_REST)
+            await at_rest(page)
             self._say(path, *(f"{theme} {viewport['width']}: {found}" for found in await violations(page)))
         await page.set_viewport_size({"width": 320, "height": 640})
         for size in ("100%", "200%"):
@@ -209,9 +210,6 @@ class Looked:
             self.wrong.setdefault(path, []).extend(what)
 
 
-_AT_REST = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
-    .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished)))"""
-"""Wait until the page has been painted and no colour is on its way to another."""
 SERVICE_AWAY = {"/app/vendas/acumulado"}
 """What needs the external service, which does not run beside these tests: the page says so."""
 _CUT = """[...document.querySelectorAll('.money, .btn, h1, h2')].filter((one) => {

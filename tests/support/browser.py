@@ -14,3 +14,12 @@ CALL = """async ([method, path, token, body]) => {
 async def call(page: Page, method: str, path: str, body: object = None, token: str | None = None) -> tuple[int, Any]:
     answer = await page.evaluate(CALL, [method, path, token, body])
     return answer["status"], answer["body"]
+
+
+_AT_REST = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    .then(() => Promise.allSettled(document.getAnimations().map((one) => one.finished)))"""
+
+
+async def at_rest(page: Page) -> None:
+    """Wait until the page has been painted and no colour is on its way to another."""
+    await page.evaluate(_AT_REST)

@@ -68,7 +68,6 @@ def ask_again(page: WebPage, act: Confirmation, form: Reading[Any], error: Excep
     Raises:
         Problem: a recent sign-in, a second factor or another password is wanted first, or the session is over.
     """
-    audit.nothing_done()
     if error is None:
         return ask(page, act, form, status=422)
     return page.again(TEMPLATE, form, error, act=act)

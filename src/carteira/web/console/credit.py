@@ -3,7 +3,6 @@
 from fastapi import Response
 
 from carteira import credit
-from carteira.kit.security import audit
 from carteira.kit.values.cpf import Cpf, mask_cpf
 from carteira.kit.web.access import claims, looks, reads
 from carteira.web.forms import FormBody
@@ -43,7 +42,6 @@ async def look(page: SignedPage) -> Response:
     """Show the three bases and the score with its reasons; what is down is said."""
     form = await page.form(LookForm)
     if form.value is None:
-        audit.nothing_done()
         return page.show(_PAGE, status=422, form=form, seen=None, purposes=PURPOSES, purpose="", masked="")
     asked, state = form.value, page.request.app.state
     try:
@@ -51,7 +49,6 @@ async def look(page: SignedPage) -> Response:
             state.credit, page.database, state.audit_trail, page.who, asked.cpf, asked.purpose
         )
     except REFUSALS as error:
-        audit.nothing_done()
         return page.again(_PAGE, form, error, seen=None, purposes=PURPOSES, purpose="", masked="")
     return page.show(
         _PAGE,

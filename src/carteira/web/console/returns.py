@@ -8,7 +8,6 @@ from pydantic import Field
 
 from carteira import benefits
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
 from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.authorizations import HOME
@@ -156,7 +155,6 @@ async def simulate(page: SignedPage) -> Response:
     """Say what would be answered; nothing moves."""
     form = await page.form(TrialForm)
     if form.value is None:
-        audit.nothing_done()
         return page.show(_PAGE, status=422, form=form, outcome=None, pocket_name=benefits.pocket_name)
     tried = form.value
     asked = benefits.desk.AskedPurchase(
@@ -166,6 +164,5 @@ async def simulate(page: SignedPage) -> Response:
         async with page.database.transaction() as tx:
             outcome = await benefits.desk.simulate(tx, page.who, asked)
     except REFUSALS as error:
-        audit.nothing_done()
         return page.again(_PAGE, form, error, outcome=None, pocket_name=benefits.pocket_name)
     return page.show(_PAGE, form=form, outcome=outcome, pocket_name=benefits.pocket_name)

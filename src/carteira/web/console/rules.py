@@ -8,7 +8,6 @@ from pydantic import Field
 
 from carteira import benefits
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
 from carteira.kit.web.access import acts, claims, reads
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import mono, words
@@ -125,7 +124,6 @@ async def save(page: SignedPage) -> Response:
 
 
 def _again(page: WebPage, form: Reading[Any]) -> Response:
-    audit.nothing_done()
     return page.show(_PAGE, status=422, form=form, known=False, home=HOME)
 
 

@@ -218,8 +218,6 @@ class Table(Generic[T]):
         rows: Rows[T] = Listed(())
         if not asked.errors:
             rows = await page.read(lambda tx: read(tx, asked, ROWS))
-        else:
-            audit.nothing_done()
         return page.show(
             template,
             status=422 if asked.errors else 200,

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from carteira import benefits
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit
 from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.web.console.pendings import desk_of
 from carteira.web.forms import FormBody
@@ -39,13 +38,11 @@ async def check(page: SignedPage) -> Response:
     """Tell line by line what the file would do; nothing moves."""
     form = await page.form(TopUpForm)
     if form.value is None:
-        audit.nothing_done()
         return page.show(_PAGE, status=422, form=form, preview=None)
     try:
         lines = await benefits.desk.read_top_up(form.value.lines)
         preview = await page.read(lambda tx: benefits.desk.preview_top_up(tx, page.who, lines))
     except REFUSALS as error:
-        audit.nothing_done()
         told = getattr(error, "errors", None)
         return page.show(_PAGE, status=422, form=form.at("lines", told[0]["message"]) if told else form, preview=None)
     return page.show(_PAGE, form=form, preview=preview)
@@ -56,7 +53,6 @@ async def send(page: SignedPage) -> Response:
     """Credit the accounts, once; above the limit the whole waits for a second person."""
     form = await page.form(TopUpForm)
     if form.value is None:
-        audit.nothing_done()
         return page.show(_PAGE, status=422, form=form, preview=None)
     asked = form.value
 
@@ -68,7 +64,6 @@ async def send(page: SignedPage) -> Response:
     try:
         outcome = await page.once(work, payload={"lines": asked.lines, "atomic": asked.atomic})
     except REFUSALS as error:
-        audit.nothing_done()
         return page.again(_PAGE, form, error, preview=None)
     if outcome.refused:
         return page.show(_PAGE, status=409, form=form.saying(outcome.refused), preview=None)
