@@ -127,6 +127,7 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
         former.execute("CREATE TABLE ledger_keys (key text, entry_id uuid)")
         former.execute("CREATE TABLE ledger_reversals (reverses_id uuid, entry_id uuid)")
         former.execute("CREATE TABLE benefits_references (external_id text, decision_id uuid)")
+        former.execute("ALTER TABLE events ADD COLUMN traceparent text")
         former.execute(
             """CREATE FUNCTION ledger_post(moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[],
                                           follow boolean, approved_by uuid) RETURNS timestamptz LANGUAGE sql
@@ -145,6 +146,7 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
         former.execute("DROP FUNCTION position_now, position_horizon")
         former.execute("DROP TYPE ledger_posted_entry CASCADE")  # and the function of it
         former.execute("DROP TABLE ledger_keys, ledger_reversals, benefits_references")
+        former.execute("ALTER TABLE events DROP COLUMN traceparent")
     run("pg_dump", f"--file={tmp_path / 'former.sql'}", "--no-owner", url)
     moved = second.create("former")
     second.execute("GRANT CREATE ON SCHEMA public TO carteira", database="former")
