@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -97,7 +97,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/deploy tests/upgrade tests/backup/test_disaster.py
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/docs/test_guides.py tests/deploy tests/upgrade tests/backup/test_disaster.py
 
 # Where no registry answers, it gives up within a minute.
 NPM_CI := npm ci --silent --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 20000
@@ -151,6 +151,16 @@ test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml w
 
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
 	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)
+
+test-docs: install-dev ## Run what the documentation tells to type, page by page, on one `make run` (K=name)
+	@$(BIN)/python -m pytest tests/docs $(if $(K),-k "$(K)")
+
+# What runs in processes of its own counts too; each writes a file, and the report adds them up.
+coverage: install-dev browser proxies ## Run the tests and name the lines and branches that none reaches (T=tests/kit)
+	@rm -rf .coverage .coverage.* dist/coverage
+	@$(BIN)/python -m coverage run -m pytest $(if $(T)$(K),,-n 2 --dist worksteal $(addprefix --ignore=,$(LONG))) \
+	  $(T) $(if $(K),-k "$(K)"); code=$$?; $(BIN)/python -m coverage combine -q; $(BIN)/python -m coverage html -q; \
+	  $(BIN)/python -m coverage report $(if $(T)$(K),--fail-under=0) && exit $$code
 
 test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx under load, and go back
 	@$(BIN)/python -m pytest tests/upgrade
@@ -211,6 +221,9 @@ secrets-edit: ## Edit an environment's secrets, which lie encrypted (ENV=staging
 
 pin-images: install-dev ## Write the digests of the images that the Dockerfile and compose.yaml name (asks their registries)
 	@$(BIN)/python -m tools.pin_images
+
+letter: install ## Print the next letter that the running server sends to an address (TO=maria@exemplo.com.br WITH='[0-9]{8}')
+	@$(BIN)/python -m tools.letter $(TO) $(if $(WITH),--with '$(WITH)')
 
 trips: install-dev ## Print how often each read, and each move of money, travels to PostgreSQL and to Redis
 	@$(BIN)/python -m pytest tests/house/test_trips.py -q -s 2>&1 | grep -E "^\.? +[0-9]+ +[0-9]+  |^E  |passed|failed"

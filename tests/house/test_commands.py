@@ -36,7 +36,8 @@ def test_every_command_that_is_told_exists(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_are_found_as_they_are_pasted(path: Path) -> None:
-    blocks = "\n".join(re.findall(r"^```(?:sh|console|bash)$(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL))
+    shells = r"^```(?:sh|console|bash)\b[^\n]*$(.*?)^```"
+    blocks = "\n".join(re.findall(shells, path.read_text(), re.MULTILINE | re.DOTALL))
     bare = re.search(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*carteira ", blocks, re.MULTILINE)
     assert bare is None or re.search(r"\.venv/bin:\$PATH|^carteira\(\) \{", blocks[: bare.start()], re.MULTILINE)
 

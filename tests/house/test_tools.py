@@ -1,5 +1,8 @@
-"""The developers' tools name the next migration, hide passwords and drop what is Carteira's alone."""
+"""The developers' tools name the next migration, hide passwords, read letters and drop what is Carteira's alone."""
 
+import mailbox
+from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from carteira.embedded import HomeInUse
 from carteira.embedded.home import Home
 from tests.support.source import ROOT
-from tools import migration, psql, reset
+from tools import letter, migration, psql, reset
 
 
 def test_the_next_migration_has_the_next_number() -> None:
@@ -17,6 +20,25 @@ def test_the_next_migration_has_the_next_number() -> None:
 
 def test_psql_is_there() -> None:
     assert psql.find_psql()
+
+
+def test_a_letter_is_read_once_and_by_what_it_says(tmp_path: Path) -> None:
+    box = mailbox.Maildir(tmp_path / "Maildir")
+    for at, (to, text) in enumerate(
+        (("ana@x.br", "Olá"), ("rui@x.br", "Código: 12345678"), ("ana@x.br", "Código: 87654321"))
+    ):
+        message = EmailMessage()
+        message["To"] = to
+        message.set_content(text)
+        kept = mailbox.MaildirMessage(message)
+        kept.set_date(at)
+        box.add(kept)
+    read = partial(letter.read_letter, tmp_path / "Maildir", "ana@x.br")
+    assert read("[0-9]{8}") == "87654321"
+    assert read("[0-9]{8}") is None
+    assert read() == "Olá\n"
+    assert read() is None
+    assert letter.read_letter(tmp_path / "Maildir", "rui@x.br", "[0-9]{8}") == "12345678"
 
 
 def test_reset_drops_what_is_in_a_home_that_nobody_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

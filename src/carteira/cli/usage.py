@@ -90,7 +90,7 @@ def sentence_of(error: Any) -> str:  # noqa: ANN401 - their classes are private 
 def _choices(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
     """Return what may be said instead; empty where that is anything."""
     missing: str | None = error.param.get_missing_message(ctx=error.ctx)
-    return ": " + " ".join(missing.partition(":")[2].split()) if missing else ""
+    return "; pode ser " + " ".join(missing.partition(":")[2].split()).replace(", ", " ou ") if missing else ""
 
 
 def _reworded(message: str) -> str:

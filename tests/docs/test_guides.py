@@ -1,0 +1,22 @@
+"""Every other page of the documentation that has blocks to be run, each by itself (`make test-docs`)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_first_pages import TUTORIALS
+from tests.support.guides import Reader, blocks_of, pages_with_blocks
+from tests.support.source import ROOT
+
+GUIDES = [
+    page
+    for page in pages_with_blocks()
+    if page not in {*TUTORIALS, ROOT / "README.md"} and any(block.is_run for block in blocks_of(page))
+]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_guide_does_what_it_says(reader: Reader, page: Path) -> None:
+    reader.follow(page)
