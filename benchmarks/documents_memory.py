@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -91,29 +91,33 @@ def server(environment: dict[str, str], port: int) -> Iterator[int]:
         process.wait(20)
 
 
-async def upload_all(base_url: str, headers: dict[str, str], files: int) -> tuple[float, int]:
-    """Upload all at once, then read each back; give the seconds that the uploads took and how many came back right."""
+async def upload_all(base_url: str, people: Sequence[str]) -> tuple[float, int]:
+    """Upload a file of each person at once, then read each back.
+
+    `people` are their access tokens. Give the seconds that the uploads took and how many came back right.
+    """
     common = os.urandom(FILE_BYTES - 400)
     data = pdf(common)
     digest = hashlib.sha256(data).digest()
-    limits = httpx.Limits(max_connections=files)
-    async with httpx.AsyncClient(base_url=base_url, headers=headers, timeout=120, limits=limits) as client:
+    limits = httpx.Limits(max_connections=len(people))
+    async with httpx.AsyncClient(base_url=base_url, timeout=120, limits=limits) as client:
 
-        async def one() -> str:
+        async def one(token: str) -> tuple[str, dict[str, str]]:
+            bearer = {"authorization": f"Bearer {token}"}
             answer = await client.post(
                 "/documents",
                 content=form(data),
-                headers={"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
+                headers=bearer | {"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
             )
             answer.raise_for_status()
-            return str(answer.json()["id"])
+            return str(answer.json()["id"]), bearer
 
         began = time.perf_counter()
-        ids = await asyncio.gather(*(one() for _ in range(files)))
+        kept = await asyncio.gather(*map(one, people))
         seconds = time.perf_counter() - began
 
-        async def back(document_id: str) -> bool:
-            link = (await client.post(f"/documents/{document_id}/link")).json()["url"]
+        async def back(document_id: str, bearer: dict[str, str]) -> bool:
+            link = (await client.post(f"/documents/{document_id}/link", headers=bearer)).json()["url"]
             found = hashlib.sha256()
             async with client.stream("GET", link) as answer:
                 async for piece in answer.aiter_bytes():
@@ -121,8 +125,8 @@ async def upload_all(base_url: str, headers: dict[str, str], files: int) -> tupl
             return found.digest() == digest
 
         right = 0
-        for start in range(0, len(ids), 5):
-            right += sum(await asyncio.gather(*map(back, ids[start : start + 5])))
+        for start in range(0, len(kept), 5):
+            right += sum(await asyncio.gather(*(back(*one) for one in kept[start : start + 5])))
         return seconds, right
 
 
@@ -148,12 +152,12 @@ def main() -> int:
             if options.s3:
                 environment |= {"AWS_ENDPOINT_URL": endpoints.aws_endpoint_url, "DOCUMENTS_URL": "s3://benchmark/files"}
             settings = Settings(_env_file=None, carteira_home=home)
-            token = tokens.sign(access_key(settings), subject=str(uuid4()), ttl_seconds=600, claims={})
+            key = access_key(settings)
+            people = [tokens.sign(key, subject=str(uuid4()), ttl_seconds=600, claims={}) for _ in range(options.files)]
             port = Home(home).choose_port("benchmark")
             with server(environment, port) as pid:
                 idle = resident_mib(pid, "VmRSS")
-                headers = {"authorization": f"Bearer {token}"}
-                seconds, right = asyncio.run(upload_all(f"http://{HOST}:{port}", headers, options.files))
+                seconds, right = asyncio.run(upload_all(f"http://{HOST}:{port}", people))
                 peak = resident_mib(pid, "VmHWM")
     where, rate = "S3" if options.s3 else "disk", options.files * 10 / seconds
     print(f"{options.files} uploads of 10 MiB at once to {where}: {seconds:.1f} s, {rate:.0f} MiB/s")

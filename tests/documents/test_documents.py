@@ -15,6 +15,7 @@ from sqlalchemy import text
 from carteira import documents
 from carteira.documents import Vault
 from carteira.documents.errors import FileDamaged
+from carteira.documents.vault import MAX_UPLOADS_AT_ONCE
 from carteira.kit.values.clock import clock
 from tests.support import files
 from tests.support.app import RunningApp
@@ -171,10 +172,10 @@ async def test_replacements_at_once_each_get_a_number(app: RunningApp) -> None:
                 files={"file": ("novo.pdf", files.pdf(2000 + number), "application/pdf")},
                 headers=person.headers,
             )
-            for number in range(8)
+            for number in range(MAX_UPLOADS_AT_ONCE)
         )
     )
-    assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 10))
+    assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 2 + MAX_UPLOADS_AT_ONCE))
 
 
 async def test_data_is_changed_and_a_document_deleted(app: RunningApp, stored: StoredBytes, vault: Vault) -> None:

@@ -1,11 +1,14 @@
 """Documents: keeping, changing, showing and deleting them, as forms without scripts."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
 
+from carteira.documents import Vault
+from carteira.documents.vault import MAX_UPLOADS_AT_ONCE
 from carteira.kit.values.clock import clock
 from tests.support import files
 from tests.support.app import RunningApp
@@ -112,6 +115,20 @@ async def test_what_is_wrong_is_told_and_what_was_typed_stays(app: RunningApp, b
         assert said in page.text
         assert page.form(NEW).fields["document_number"] == CNH["document_number"]
     assert await count(app) == before
+
+
+async def test_who_sends_too_many_files_at_once_loses_nothing_typed(
+    app: RunningApp, browser: PlainBrowser, person: Person
+) -> None:
+    vault: Vault = app.api.state.documents
+    with ExitStack() as others:
+        for _ in range(MAX_UPLOADS_AT_ONCE):
+            others.enter_context(vault.arriving(person.id))
+        page = await send(browser, NEW, PDF, **CNH)
+    assert page.status == 422
+    assert "Você já está enviando outros arquivos." in page.text
+    assert page.form(NEW).fields["document_number"] == CNH["document_number"]
+    assert "Documento guardado." in (await kept(browser)).text
 
 
 async def test_a_name_of_a_file_stays_text(browser: PlainBrowser) -> None:

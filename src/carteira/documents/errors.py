@@ -8,6 +8,7 @@ from carteira.kit.web.problems import (
     NotFound,
     PayloadTooLarge,
     Problem,
+    TooManyRequests,
     UnsupportedMediaType,
 )
 
@@ -48,6 +49,14 @@ class FileBroken(InvalidInput):
     code = "file_broken"
     title = "Arquivo danificado"
     detail = "O arquivo está incompleto ou danificado."
+
+
+class TooManyUploads(TooManyRequests):
+    """A person sends as many files at once as one may."""
+
+    code = "too_many_uploads"
+    title = "Envios demais ao mesmo tempo"
+    detail = "Você já está enviando outros arquivos. Espere um deles terminar e tente de novo."
 
 
 class MalwareFound(InvalidInput):

@@ -1,7 +1,7 @@
 """Taking a form with a file: into the vault as it comes, and out of it again where the database says no."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from uuid import UUID
 
 from carteira.documents import forms, metrics
@@ -17,6 +17,7 @@ async def take_form(  # noqa: PLR0913 - what a form is read with
     body: AsyncIterator[bytes],
     content_type: str,
     *,
+    owner_id: UUID,
     document_id: UUID,
     allowed: frozenset[str],
     before_file: BeforeFile | None = None,
@@ -24,16 +25,19 @@ async def take_form(  # noqa: PLR0913 - what a form is read with
     """Read a multipart form; its file, if there is one, is stored for a document.
 
     Raises:
-        As `forms.read_form`.
+        As `forms.read_form`; TooManyUploads: as many files of theirs come already.
     """
+    place = ExitStack()
 
     def open_upload(file_name: str, media_type: str) -> Upload:
+        place.enter_context(vault.arriving(owner_id))
         return Upload(vault.storage, document_id, file_name=file_name, media_type=media_type, scanner=vault.scanner)
 
     try:
-        return await forms.read_form(
-            body, content_type, allowed=allowed, open_upload=open_upload, before_file=before_file
-        )
+        with place:
+            return await forms.read_form(
+                body, content_type, allowed=allowed, open_upload=open_upload, before_file=before_file
+            )
     except Problem as problem:
         metrics.refused_files.labels(problem.code).inc()
         raise

@@ -108,9 +108,13 @@ async def _read_data(request: Request) -> DocumentIn:
         raise InvalidInput(errors=[{"field": "body", "message": "O corpo não é um JSON válido."}]) from error
 
 
-async def _read_form(request: Request, vault: Vault, document_id: UUID, allowed: frozenset[str]) -> Form:
+async def _read_form(
+    request: Request, vault: Vault, allowed: frozenset[str], *, owner_id: UUID, document_id: UUID
+) -> Form:
     content_type = request.headers.get("content-type", "")
-    return await take_form(vault, request.stream(), content_type, document_id=document_id, allowed=allowed)
+    return await take_form(
+        vault, request.stream(), content_type, owner_id=owner_id, document_id=document_id, allowed=allowed
+    )
 
 
 def _media_type(request: Request) -> str:
@@ -130,7 +134,7 @@ async def register(request: Request, who: Who, vault: VaultDep) -> DocumentOut:
     """Guarda um documento: com o arquivo, em um formulário multipart, ou só os dados, em JSON."""
     media_type = _media_type(request)
     if media_type == "multipart/form-data":
-        form = await _read_form(request, vault, uuid7(), FORM_FIELDS)
+        form = await _read_form(request, vault, FORM_FIELDS, owner_id=who.user_id, document_id=uuid7())
         async with kept(vault, form.file):
             file = _file_of(form)
             return await _register(request, who.user_id, vault, _validated(form.fields), file)
@@ -248,7 +252,7 @@ async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDe
         await service.read(tx, who.user_id, document_id)
     if _media_type(request) != "multipart/form-data":
         raise UnsupportedMediaType("Envie multipart/form-data.")
-    form = await _read_form(request, vault, document_id, frozenset())
+    form = await _read_form(request, vault, frozenset(), owner_id=who.user_id, document_id=document_id)
     async with kept(vault, form.file):
         file = _file_of(form)
         async with database.transaction() as tx:

@@ -1,13 +1,22 @@
 """The vault: where the files lie and what opens them, as one process holds it."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from uuid import UUID
 
+from carteira.documents.errors import TooManyUploads
 from carteira.documents.keys import MasterKeyRing
 from carteira.documents.scanner import Scanner
 from carteira.documents.service import HolderName
 from carteira.documents.storage import Storage, opener
+
+MAX_UPLOADS_AT_ONCE = 4
+"""A person's, in one process: each takes a place at the scanner and room in the storage for as long as it may take."""
+_RETRY_SECONDS = 5
 
 
 @dataclass
@@ -23,6 +32,7 @@ class Vault:
 
     def __post_init__(self) -> None:
         self._open = opener(self.url, aws_endpoint_url=self.aws_endpoint_url)
+        self._arriving: Counter[UUID] = Counter()
 
     @cached_property
     def storage(self) -> Storage:
@@ -33,6 +43,23 @@ class Vault:
     def ring(self) -> MasterKeyRing:
         """The master keys."""
         return MasterKeyRing(self.key_file, create=self.create_key)
+
+    @contextmanager
+    def arriving(self, owner_id: UUID) -> Iterator[None]:
+        """Count a person's file while it comes, however slowly.
+
+        Raises:
+            TooManyUploads: as many of theirs come already.
+        """
+        if self._arriving[owner_id] >= MAX_UPLOADS_AT_ONCE:
+            raise TooManyUploads(_RETRY_SECONDS)
+        self._arriving[owner_id] += 1
+        try:
+            yield
+        finally:
+            self._arriving[owner_id] -= 1
+            if not self._arriving[owner_id]:
+                del self._arriving[owner_id]
 
     def prepare(self) -> None:
         """Open both now, so that a wrong setting is told of at the start."""

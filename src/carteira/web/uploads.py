@@ -68,6 +68,7 @@ async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M
             vault_of(request),
             request.stream(),
             content_type,
+            owner_id=page.user_id,
             document_id=document_id,
             allowed=frozenset(kind.model_fields) | {csrf.FIELD, ONCE},
             before_file=look,
