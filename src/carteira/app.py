@@ -159,7 +159,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         mailer=mailer_of(settings),
         sms=_sms(settings),
         contact_change_hours=settings.contact_change_hours,
-        link_base=settings.public_url or f"http://localhost:{settings.port}{settings.root_path}",
+        link_base=settings.address,
         export_days_kept=settings.users_export_days,
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil  # type: ignore[import-untyped] # it has no types
 import pytest
 
+from carteira.cli import launcher
 from carteira.embedded import Endpoints
+from carteira.settings import Settings
 from tests.support.databases import NewDatabase
 from tests.support.server import START_SECONDS, clean_environment, free_port
 from tests.support.waiting import wait_until
@@ -99,6 +103,26 @@ def run(tmp_path: Path, endpoints: Endpoints, new_database: NewDatabase) -> Iter
 
 def shared_objects(process: psutil.Process) -> str:
     return "\n".join(mapped.path for mapped in process.memory_maps())
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "http://localhost:8000"),
+        ({"host": "0.0.0.0", "port": 8123}, "http://localhost:8123"),  # noqa: S104 - nothing listens
+        ({"host": "192.168.0.7"}, "http://192.168.0.7:8000"),
+        ({"host": "fd00::7", "root_path": "/carteira"}, "http://[fd00::7]:8000/carteira"),
+        ({"public_url": "https://carteira.exemplo.br/a/"}, "https://carteira.exemplo.br/a"),
+    ],
+)
+def test_links_name_where_the_server_is_reached(tmp_path: Path, settings: dict[str, Any], address: str) -> None:
+    assert Settings(_env_file=None, carteira_home=tmp_path, **settings).address == address
+
+
+def test_a_phone_is_told_an_address_only_where_it_may_come() -> None:
+    assert launcher.seen_as("127.0.0.1") is launcher.seen_as("192.168.0.7") is None
+    seen = launcher.seen_as("0.0.0.0")  # noqa: S104 - nothing listens
+    assert seen is None or not ip_address(seen).is_unspecified
 
 
 @pytest.mark.integration

@@ -51,7 +51,6 @@ async def _invite(url: str, settings: Settings, full_name: str, email: str) -> t
 
     async with open_database(url) as database, database.transaction() as tx:
         invited = await identity.invite_administrator(tx, full_name, email, actor=Actor("command", "admin create"))
-    base = (settings.public_url or f"http://localhost:{settings.port}").rstrip("/")
-    link = f"{base}/auth/invitation?token={invited.token}"
+    link = f"{settings.address}/auth/invitation?token={invited.token}"
     sent = await identity.send_invitation(mailer_of(settings), email, invited, link)
     return link, sent

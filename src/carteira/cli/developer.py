@@ -46,5 +46,5 @@ def openapi(
     settings = settings_here()
     document = create_app(settings).api.openapi()
     if postman:
-        document = collection(document, settings.public_url or f"http://localhost:{settings.port}")
+        document = collection(document, settings.address)
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")

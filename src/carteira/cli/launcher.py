@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 
 from carteira import demo_people
 from carteira.cli import STARTED, preloading
@@ -45,11 +46,12 @@ RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
 OWNER = "MIGRATION_DATABASE_URL"
 BACKUP = "BACKUP_DATABASE_URL"
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what is asked for is compared with it
 PIX_PAGES = "CARTEIRA_PIX_PAGES_PORT"
 """In the environment of a start: where the stand-in payment provider shows its payers' page."""
 
-SIGN_IN = "curl -s http://localhost:{port}/auth/login -d username={cpf} -d password={password}"
-CURL = """curl -s http://localhost:{port}/transactions/authorizer \\
+SIGN_IN = "curl -s {address}/auth/login -d username={cpf} -d password={password}"
+CURL = """curl -s {address}/transactions/authorizer \\
   -H 'Authorization: Bearer {token}' \\
   -H 'Content-Type: application/json' \\
   -d '{{"account":"123","totalAmount":100.00,"mcc":"5811","merchant":"PADARIA DO ZE               SAO PAULO BR"}}'"""
@@ -361,10 +363,10 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
     """Wait until the server answers, then say where it is and what to try."""
     from carteira.cli import tokens
 
-    late = time.monotonic() + READY_SECONDS
+    address, late = settings.own_address, time.monotonic() + READY_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"http://{settings.host}:{settings.port}/health", timeout=1):
+            with urllib.request.urlopen(f"{address}/health", timeout=1):  # noqa: S310 - our own http address
                 break
         except (OSError, urllib.error.URLError):
             time.sleep(0.05)
@@ -372,8 +374,11 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
             late = math.inf
             out.print("[yellow]O servidor ainda não respondeu; veja as mensagens acima.[/]")
     seconds = f"{time.monotonic() - STARTED:.1f}".replace(".", ",")
-    out.print(f"\n[bold green]Carteira no ar[/] em http://localhost:{settings.port} ({seconds} s)", highlight=False)
-    out.print(f"  documentação   http://localhost:{settings.port}/docs", highlight=False)
+    out.print(f"\n[bold green]Carteira no ar[/] em {escape(address)} ({seconds} s)", highlight=False)
+    if (seen := seen_as(settings.host)) is not None:
+        phone = f"http://{seen}:{settings.port}"
+        out.print(f"  no celular     {phone} (aberto a toda a rede)", highlight=False)
+    out.print(f"  documentação   {address}/docs", highlight=False, markup=False)
     if pix_pages is not None:
         out.print(f"  pagar um Pix   http://localhost:{pix_pages} (simulação)", highlight=False)
     if settings.environment == "development":
@@ -381,13 +386,26 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
             out.print(f"  {line}", highlight=False)
         out.print(f"  ou um token    {_pasteable(settings, 'token', '--as', 'admin@exemplo.com.br')}", soft_wrap=True)
         out.print("\nEntre (cole em outro terminal):\n", highlight=False)
-        sign_in = SIGN_IN.format(port=settings.port, cpf=demo_people.PERSON.cpf, password=demo_people.PASSWORD)
+        sign_in = SIGN_IN.format(address=address, cpf=demo_people.PERSON.cpf, password=demo_people.PASSWORD)
         out.print(sign_in, highlight=False, markup=False, soft_wrap=True)
         if "benefits" in settings.modules:
             out.print("\nAutorize uma compra:\n", highlight=False)
             token = tokens.processor(settings, tokens.TTL)
-            out.print(CURL.format(port=settings.port, token=token), highlight=False, markup=False, soft_wrap=True)
+            out.print(CURL.format(address=address, token=token), highlight=False, markup=False, soft_wrap=True)
     out.print("\nCtrl-C encerra.", highlight=False)
+
+
+def seen_as(host: str) -> str | None:
+    """Return this machine's address in its network where a server listens on all; else, or without a network, None."""
+    if host not in EVERYWHERE:
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent: the system only chooses a way out
+        except OSError:
+            return None  # this machine is in no network
+        seen: str = probe.getsockname()[0]
+    return seen
 
 
 def _pasteable(settings: Settings, *arguments: str) -> str:

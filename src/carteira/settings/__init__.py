@@ -18,6 +18,7 @@ from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from carteira.settings.tracing import TracingSettings
 from carteira.settings.webhooks import WebhookSettings
 
+_OWN_HOSTS = {"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"}  # noqa: S104 - nothing listens there for being named
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
@@ -502,6 +503,17 @@ class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
         """Whether people recharge their transport cards without a payment."""
         said = self.recharge_without_payment
         return self.environment == "development" if said is None else said
+
+    @property
+    def own_address(self) -> str:
+        """Where this machine itself reaches the server."""
+        host = "localhost" if self.host in _OWN_HOSTS else f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where people reach the server, with its prefix: `PUBLIC_URL`, or else from this machine."""
+        return (self.public_url or self.own_address + self.root_path).rstrip("/")
 
     @property
     def jwt_secrets(self) -> tuple[str, ...]:
