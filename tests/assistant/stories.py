@@ -104,7 +104,7 @@ def _benefits(person: Customer) -> None:
 def _declined(person: Customer) -> None:
     _benefits(person)
     processor = processor_token(OctKey.import_key(DEVELOPMENT_JWT_SECRET))
-    body = purchase(f"s-{person.id}", "90.00", FOOD, merchant="MERCADO   DO ZE")
+    body = purchase(f"s-{person.id}", "90.00", FOOD, merchant="MERCADO DO ZE   SAO PAULO BR")
     assert person.post(AUTHORIZER, content=body, headers={"authorization": f"Bearer {processor}"}) == {"code": "51"}
 
 
@@ -203,7 +203,7 @@ STORIES = [
     Story("benefit balance", "benefit_balance", [Turn("saldo dos benefícios", "R$ 50,00")], _benefits),
     Story("benefit statement", "benefit_statement", [Turn("extrato dos benefícios", "+R$ 50,00")], _benefits),
     Story(
-        "declined", "declined", [Turn("por que minha compra foi recusada", "MERCADO DO ZE")], _declined
+        "declined", "declined", [Turn("por que minha compra foi recusada", "Mercado do Ze")], _declined
     ),
     Story(
         "recharge", "recharge",

@@ -177,14 +177,14 @@ async def test_benefits_balance_statement_and_the_reason_of_a_refusal(app: Runni
             text("""
                 INSERT INTO benefits_decisions (id, account_id, account, amount, mcc, merchant, fallback, code, reason,
                     category_tried, rule, short_by)
-                SELECT gen_random_uuid(), id, reference, 9000, '5411', 'MERCADO   DO ZE', true, '51',
+                SELECT gen_random_uuid(), id, reference, 9000, '5411', 'MERCADO DO ZE   SAO PAULO BR', true, '51',
                     'insufficient_funds', 'FOOD', 'mcc', 4000
                 FROM benefits_accounts WHERE reference = :reference
             """),
             {"reference": reference},
         )
     why = (await talker.say("por que minha compra foi recusada"))["message"]
-    assert "MERCADO DO ZE" in why
+    assert "Mercado do Ze" in why
     assert "faltaram R$ 40,00" in why
     nosy = chat_user(app, "*")
     assert "Não há conta" in (await nosy.say("por que minha compra foi recusada"))["message"], (

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from carteira.app import create_app
@@ -22,6 +23,7 @@ TEMPLATES = sorted((SOURCE / "web" / "templates").rglob("*.html"))
 FILE = {"file": ("rg.pdf", b"%PDF-1.7", "application/pdf")}
 LINK = "link.html"
 """Its form goes to a route of the API, by the secret of a message's link."""
+PERSONAL = {"cpf", "email", "phone", "username", "telefone", "celular"}
 REFERENCE = ROOT / "docs" / "reference" / "pages.md"
 
 
@@ -95,6 +97,22 @@ def test_each_form_that_posts_carries_the_token_and_nothing_is_inline(path: Path
         for form in re.findall(r"<form\b[^>]*method=\"post\".*?</form>", text, re.DOTALL):
             assert "csrf_field" in form, form[:120]
     assert not re.search(r"<style|<script(?![^>]*src=)|\sstyle=|\son[a-z]+=|\|safe\b|hx-on|js:|\bclick\[", text)
+
+
+def asked_in_addresses(dependant: Dependant) -> set[str]:
+    inner = (asked_in_addresses(inner) for inner in dependant.dependencies)
+    return {field.alias.lower() for field in [*dependant.query_params, *dependant.path_params]}.union(*inner)
+
+
+def test_no_address_names_a_person(application: Application) -> None:
+    """Who is looked for is sent in a form's body: addresses stay in logs, histories and other people's screens."""
+    named = {route.path: asked_in_addresses(route.dependant) & PERSONAL for route in pages_of(application)}
+    assert {path: names for path, names in named.items() if names} == {}
+    shown = [form for path in TEMPLATES for form in re.findall(r"<form\b[^>]*>.*?</form>", path.read_text(), re.DOTALL)]
+    by_address = [form for form in shown if 'method="post"' not in form.partition(">")[0]]
+    assert by_address
+    for form in by_address:
+        assert PERSONAL.isdisjoint(re.findall(r"\bname=\"(\w+)\"", form)), form[:120]
 
 
 def test_every_page_is_in_the_reference(application: Application) -> None:

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from carteira.benefits import merchant_name
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import read_reais
 from carteira.web import formats
-from carteira.web.wallet.movements import merchant_name
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_what_is_no_amount_is_refused(typed: str) -> None:
 
 
 def test_figures_carry_their_value_and_what_is_hostile_stays_text() -> None:
-    assert formats.plain_money(123456) == "R$ 1.234,56"
-    assert formats.plain_money(-470) == "− R$ 4,70"
+    assert formats.plain_money(123456) == "R$\N{NO-BREAK SPACE}1.234,56"
+    assert formats.plain_money(-470) == "−\N{NO-BREAK SPACE}R$\N{NO-BREAK SPACE}4,70"
     assert 'value="-470"' in formats.money(-470)
     assert "<script>" not in formats.money(1, "<script>")
 

@@ -1,8 +1,16 @@
 """Registering, signing in, a second factor, a forgotten password: without scripts."""
 
+from collections import Counter
+from datetime import date
+
 import pyotp
+import pytest
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import text
 
 from carteira.embedded import Endpoints
+from carteira.web.forms import read
+from carteira.web.wallet.register import WhoForm
 from tests.support.app import RunningApp
 from tests.support.mail import body_of, code_in, mail_to
 from tests.support.pages import PlainBrowser
@@ -29,6 +37,18 @@ async def test_registering_takes_three_steps_and_ends_signed_in(browser: PlainBr
     home = await browser.follow(await browser.send(page, "/app/criar-conta", password=PASSWORD))
     assert "Maria" in home.text
     assert "Nada por aqui ainda" in home.text
+
+
+@pytest.mark.parametrize("typed", ["17/05/1950", " 17051950", "17-5-1950", "17.05.1950", "1950-05-17"])
+def test_a_birth_date_is_read_as_people_type_it(typed: str) -> None:
+    read_form = read(WhoForm, {"full_name": "Maria da Silva", "birth_date": typed})
+    assert read_form.value is not None
+    assert read_form.value.birth_date == date(1950, 5, 17)
+
+
+@pytest.mark.parametrize("typed", ["31021950", "19500517", "17/05/50", "170550", "17051750"])
+def test_a_birth_date_is_not_guessed(typed: str) -> None:
+    assert list(read(WhoForm, {"full_name": "Maria da Silva", "birth_date": typed}).errors) == ["birth_date"]
 
 
 async def test_each_step_says_what_is_wrong_and_keeps_what_was_typed(browser: PlainBrowser) -> None:
@@ -66,6 +86,53 @@ async def test_a_wrong_pair_is_told_without_telling_which_half(app: RunningApp, 
     assert "Errada12345" not in wrong.answer.text
     empty = await browser.send(page, "/app/entrar")
     assert empty.text.count("Preencha este campo.") == 2
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """What Argon2 is run for, counted: it is what a sign-in costs."""
+    counted: Counter[str] = Counter()
+    verify, make = Argon2Hasher.verify, Argon2Hasher.hash
+
+    def counting_verify(self: Argon2Hasher, password: str | bytes, known: str | bytes) -> bool:
+        counted["verify"] += 1
+        return verify(self, password, known)
+
+    def counting_hash(self: Argon2Hasher, password: str | bytes, *, salt: bytes | None = None) -> str:
+        counted["hash"] += 1
+        return make(self, password, salt=salt)
+
+    monkeypatch.setattr(Argon2Hasher, "verify", counting_verify)
+    monkeypatch.setattr(Argon2Hasher, "hash", counting_hash)
+    return counted
+
+
+@pytest.mark.parametrize("path", ["/app/entrar", "/auth/login"])
+async def test_a_wrong_password_costs_the_same_whoever_it_is(
+    app: RunningApp, browser: PlainBrowser, hashes: Counter[str], path: str
+) -> None:
+    known, second, bare = await register(app), await sign_in(await register(app), app.client), await register(app)
+    totp = pyotp.TOTP((await second.post("/auth/totp")).json()["secret"])
+    assert (await second.post("/auth/totp/confirm", {"code": totp.now()})).status_code == 200
+    async with app.database.transaction() as tx:
+        await tx.execute(text("UPDATE users SET password_hash = NULL WHERE id = :id"), {"id": bare.id})
+    page = await browser.open("/app/entrar")
+    names = [known.cpf, known.email, second.cpf, bare.cpf, new_person()["cpf"], new_person()["email"], "x" * 200]
+    cost, told = {}, set()
+    for name in names:
+        for password in ("Errada12345", "E" * 300):
+            hashes.clear()
+            if path == "/app/entrar":
+                sent = await browser.send(page, path, username=name, password=password)
+                told.add((sent.status, sent.text))
+            else:
+                login = {"username": name, "password": password}
+                answer = await browser.client.post(path, data=login, headers={"Accept": "application/json"})
+                told.add((answer.status_code, answer.json()["code"]))
+            cost[name, len(password)] = dict(hashes)
+    assert {name: work for name, work in cost.items() if work != cost[known.cpf, len("Errada12345")]} == {}
+    assert cost[known.cpf, len("Errada12345")] == {"verify": 1}
+    assert len(told) == 1
 
 
 async def test_too_many_wrong_passwords_say_how_long_to_wait(app: RunningApp, browser: PlainBrowser) -> None:

@@ -48,6 +48,7 @@ from carteira.benefits.funding import FUND_RETURNED, FUNDED, fund_to_pay_into, p
 from carteira.benefits.funding import refuse_reversal as refuse_fund_reversal
 from carteira.benefits.invitations import accept as accept_invitation
 from carteira.benefits.ledger_kinds import PURCHASE
+from carteira.benefits.merchant_names import merchant_name
 from carteira.benefits.own import (
     AcceptedWhere,
     OwnBenefit,
@@ -102,6 +103,7 @@ __all__ = [
     "decisions_of_person",
     "desk",
     "fund_to_pay_into",
+    "merchant_name",
     "module",
     "name_category",
     "own_decisions",

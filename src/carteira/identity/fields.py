@@ -1,10 +1,11 @@
 """Fields of identity's bodies: each says its rule in Portuguese."""
 
+import re
 import unicodedata
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
@@ -18,6 +19,7 @@ _NAME_LENGTH, _MAX_AGE = 120, 130
 _UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF])
 """What pasted text brings along: of no width, and without meaning for how the rest is read."""
 _INT32 = 2**31 - 1
+_DIGITS = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{4})", re.ASCII)
 
 
 def _name(text: str) -> str:
@@ -41,6 +43,12 @@ def _born(day: date) -> date:
     return day
 
 
+def _with_slashes(value: object) -> object:
+    """Read `12031950`, which is typed with the keys for numbers alone; the year comes last in what people type."""
+    match = _DIGITS.fullmatch(trim(value)) if isinstance(value, str) else None
+    return "/".join(match.groups()) if match else value
+
+
 def _seen(text: str) -> str:
     if not trim(text):
         raise PydanticCustomError("invalid_text", "Envie um texto que se possa ver.")
@@ -49,7 +57,7 @@ def _seen(text: str) -> str:
 
 FullName = Annotated[str, Field(max_length=500, examples=["Maria da Silva"]), AfterValidator(_name)]
 BirthDate = Annotated[Day, Field(examples=["1990-05-17"]), AfterValidator(_born)]
-TypedBirthDate = Annotated[TypedDay, AfterValidator(_born)]
+TypedBirthDate = Annotated[TypedDay, BeforeValidator(_with_slashes), AfterValidator(_born)]
 """A birth date that a person wrote into a page."""
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]

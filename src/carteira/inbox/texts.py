@@ -7,6 +7,7 @@ from typing import Any
 
 from babel.dates import format_date
 
+from carteira.benefits import merchant_name
 from carteira.kit.values.money import format_brl
 
 _ACCESS, _DATA = "/app/acesso", "/app/dados"
@@ -169,7 +170,7 @@ def of_credit(kind: str, entry_id: str, amount: int, pocket: str) -> Wording:
 def of_refusal(decision_id: str, amount: int | None, merchant: str | None) -> Wording:
     """Say that a purchase did not pass; its page says why."""
     title = f"Sua compra de {format_brl(amount)} não passou" if amount else "Uma compra sua não passou"
-    where = f"{merchant}: n" if merchant else "N"
+    where = f"{merchant_name(merchant)}: n" if merchant else "N"
     return Wording(title, f"{where}ada foi cobrado. Abra para ver por quê.", f"/app/extrato/{decision_id}")
 
 

@@ -45,8 +45,8 @@ def number(centavos: int) -> str:
 
 def plain_money(centavos: int) -> str:
     """Write centavos in a sentence, with spaces that do not break: `R$ 1.234,56`."""
-    sign = "− " if centavos < 0 else ""
-    return f"{sign}R$ {number(centavos)}"
+    sign = "−\N{NO-BREAK SPACE}" if centavos < 0 else ""
+    return f"{sign}R$\N{NO-BREAK SPACE}{number(centavos)}"
 
 
 def money(centavos: int, kind: str = "", sign: str = "") -> Markup:

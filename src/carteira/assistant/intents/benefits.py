@@ -55,7 +55,7 @@ async def _declined(turn: Turn) -> Done:
     if last is None:
         return Done("Não há compra recusada entre as suas últimas compras com benefícios.")
     when = f"{last.created_at.astimezone(SAO_PAULO):%d/%m/%Y às %H:%M}"
-    where = f" em {_squeezed(last.merchant)}" if last.merchant else ""
+    where = f" em {benefits.merchant_name(last.merchant)}" if last.merchant else ""
     return Done(f"Sua última compra recusada foi{where}, {when}. {last.explanation}", page=_PAGE)
 
 

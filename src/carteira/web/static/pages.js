@@ -29,6 +29,12 @@ for (const list of document.querySelectorAll("[data-rules]")) {
   look();
 }
 
+// What was said has been read by then, and what it covers can be; the page itself says it too.
+for (const said of document.querySelectorAll(".toasts")) {
+  said.addEventListener("click", () => said.remove());
+  setTimeout(() => said.remove(), 20_000);
+}
+
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
   button.hidden = false;

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from carteira import benefits
-from carteira.web.wallet.movements import folded, merchant_name
+from carteira.web.wallet.movements import folded
 from carteira.web.wallet.pockets import BENEFITS, Pocket, place, pocket_of
 
 FREE = "CASH"
@@ -51,19 +51,27 @@ def uses(accepted: Iterable[benefits.AcceptedWhere], categories: Iterable[str]) 
         Use(
             pocket_of(BENEFITS + one.category),
             one.category == FREE,
-            [_KINDS.get(mcc, f"Lojas do tipo {mcc}") for mcc in one.mccs],
-            [merchant_name(name) for name in one.merchants[:_SHOWN]],
+            kinds_of(one.mccs),
+            [benefits.merchant_name(name) for name in one.merchants[:_SHOWN]],
             max(0, len(one.merchants) - _SHOWN),
         )
         for one in sorted(found, key=lambda one: place(BENEFITS + one.category))
     ]
 
 
+def kinds_of(mccs: Iterable[str]) -> list[str]:
+    """Name the kinds of shops; those without a name are told of together, by the code that a machine shows."""
+    codes = list(mccs)
+    unnamed = [mcc for mcc in codes if mcc not in _KINDS]
+    told = [f"Lojas que a maquininha informa como {', '.join(unnamed)}"] if unnamed else []
+    return [_KINDS[mcc] for mcc in codes if mcc in _KINDS] + told
+
+
 def shops_named(accepted: Iterable[benefits.AcceptedWhere], words: str) -> list[FoundShop]:
     """Find the shops that count by their name and whose name has the words in it."""
     wanted = folded(words).split()
     return [
-        FoundShop(merchant_name(name), pocket_of(BENEFITS + one.category))
+        FoundShop(benefits.merchant_name(name), pocket_of(BENEFITS + one.category))
         for one in accepted
         for name in one.merchants
         if all(word in folded(name) for word in wanted)

@@ -1,6 +1,5 @@
 """Movements: what happened to a person's money in all products, and what did not pass, told in one list."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from carteira.kit.values.clock import business_day
 from carteira.web.formats import plain_money
 from carteira.web.wallet.pockets import Pocket, pocket_of
 
-_SMALL = frozenset({"a", "as", "da", "das", "de", "do", "dos", "e", "em", "o", "os"})
 _TITLES = {
     "benefits.credit": "Crédito do benefício",
     "benefits.purchase": "Compra",
@@ -77,17 +75,6 @@ class Day:
         return sum(movement.amount for movement in moved) if len({movement.pocket for movement in moved}) == 1 else 0
 
 
-def merchant_name(text: str) -> str:
-    """Write a merchant as people do: the name before the gap that the processor leaves, without its capitals."""
-    name = " ".join(re.split(r" {2,}", text.strip(), maxsplit=1)[0].split())
-    if not name.isupper():
-        return name
-    words = name.lower().split(" ")
-    return " ".join(
-        word if place and word in _SMALL else word[:1].upper() + word[1:] for place, word in enumerate(words)
-    )
-
-
 def folded(text: str) -> str:
     """Write a text as it is searched by: without accents or capitals."""
     apart = unicodedata.normalize("NFKD", text.casefold())
@@ -108,7 +95,7 @@ def of_lines(
             MoneyMovement(
                 line.entry_id,
                 line.posted_at,
-                title if decision is None else merchant_name(title),
+                title if decision is None else benefits.merchant_name(title),
                 pocket_of(kinds[line.account_id]),
                 line.amount,
                 line.balance_after,
@@ -123,7 +110,7 @@ def of_refusals(decisions: Iterable[benefits.OwnDecision]) -> list[MoneyMovement
         MoneyMovement(
             decision.id,
             decision.created_at,
-            merchant_name(decision.merchant or "Compra"),
+            benefits.merchant_name(decision.merchant or "Compra"),
             pocket_of(f"benefits.{decision.category_tried}") if decision.category_tried else None,
             decision.amount or 0,
             why=_why(decision),

@@ -21,6 +21,8 @@ class Entry:
     module: str = ""
     staff: bool = False
     """Whether it is there for operators only."""
+    hint: str = ""
+    """What one finds there, where the menu has room to say it."""
 
     def is_current(self, path: str) -> bool:
         """Tell whether a page stands under this entry."""
@@ -33,13 +35,13 @@ ENTRIES = (
     Entry("/app/transporte", "bus", "Transporte", module="transit"),
     Entry("/app/documentos", "doc", "Documentos", module="documents"),
     Entry("/app/menu", "menu", "Menu", PHONE),
-    Entry("/app/beneficios", "coins", "Benefícios", WIDE, module="benefits"),
+    Entry("/app/beneficios", "coins", "Benefícios", WIDE, module="benefits", hint="Onde cada saldo passa, e convites"),
     Entry("/app/vendas", "percent", "Vendas e cashback", WIDE, module="resellers"),
-    Entry("/app/assistente", "chat", "Assistente", WIDE, module="assistant"),
+    Entry("/app/assistente", "chat", "Assistente", WIDE, module="assistant", hint="Perguntar, ou falar com uma pessoa"),
     Entry("/app/avisos", "bell", "Avisos", WIDE),
     Entry("/console", "pulse", "Console", WIDE, staff=True),
-    Entry("/app/dados", "shield", "Meus dados", APART),
-    Entry("/app/acesso", "key", "Acesso e segurança", WIDE),
+    Entry("/app/dados", "shield", "Meus dados", APART, hint="Quem viu, corrigir, baixar, encerrar a conta"),
+    Entry("/app/acesso", "key", "Acesso e segurança", WIDE, hint="Aparelhos, chaves e duas etapas"),
     Entry("/app/menu", "gear", "Ajustes e sair", WIDE),
 )
 
