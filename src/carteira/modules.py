@@ -81,6 +81,9 @@ _DOCUMENT = ("document_id", "user_id")
 _CARD = ("user_id", "card_id", "at")
 _CARD_MONEY = (*_CARD, "amount", "entry_id")
 _PURCHASE = ("purchase_id", "reseller_id", "user_id")
+_CHARGE = ("charge_id", "purpose", "target_id", "amount", "user_id")
+_PAYMENT = ("e2eid", "charge_id", "amount", "user_id")
+_FUND = ("employer_id", "amount", "entry_id")
 
 REGISTRY = (
     ModuleEntry(
@@ -123,6 +126,14 @@ REGISTRY = (
         layer="services",
         tables=("models",),
         paths=("/payments",),
+        emits={
+            "payments.charge_expired": _CHARGE,
+            "payments.charge_paid": (*_CHARGE, "e2eid"),
+            "payments.charge_refused": _CHARGE,
+            "payments.not_credited": (*_PAYMENT, "reason"),
+            "payments.return_failed": (*_PAYMENT, "return_id"),
+            "payments.returned": (*_PAYMENT, "return_id"),
+        },
         rights={
             "payments_charges": KEPT,
             "payments_received": KEPT,
@@ -146,6 +157,8 @@ REGISTRY = (
             "benefits.account_claimed": _ACCOUNT,
             "benefits.account_opened": _ACCOUNT,
             "benefits.credited": ("account_id", "employer_id", "user_id", "category", "amount", "entry_id"),
+            "benefits.fund_returned": _FUND,
+            "benefits.funded": _FUND,
         },
     ),
     ModuleEntry(
@@ -209,11 +222,19 @@ REGISTRY = (
             "benefits.account_claimed",
             "benefits.account_opened",
             "benefits.credited",
+            "benefits.fund_returned",
+            "benefits.funded",
             "documents.expiring",
             "documents.refused",
             "documents.reviewed",
             "identity.person_erased",
             "identity.person_registered",
+            "payments.charge_expired",
+            "payments.charge_paid",
+            "payments.charge_refused",
+            "payments.not_credited",
+            "payments.return_failed",
+            "payments.returned",
             "resellers.cashback_credited",
             "resellers.purchase_approved",
             "resellers.purchase_rejected",

@@ -5,6 +5,7 @@ import re
 from carteira.integration.credit_sources import CARD_MOVEMENTS
 from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.notices import TOPICS
+from carteira.webhooks import CATALOG, OF_TOPIC
 from tests.support.source import SOURCE
 
 EMITS = re.compile(r"outbox\.(emit|as_rows)\(")
@@ -18,6 +19,14 @@ def test_every_event_is_followed_and_every_topic_that_is_followed_is_emitted() -
     assert all(topic.partition(".")[0] == name for topic, name in emitted.items())
     assert set(BY_NAME["notices"].follows) == set(TOPICS)
     assert set(BY_NAME["credit"].follows) == set(CARD_MOVEMENTS)
+
+
+def test_webhooks_tell_of_an_event_what_it_holds_and_nobodys_name() -> None:
+    emitted = {topic: set(keys) for entry in REGISTRY for topic, keys in entry.emits.items()}
+    for kind in OF_TOPIC.values():
+        assert set(kind.data) <= emitted[kind.topic], kind.name
+    told = {key for kind in CATALOG.values() for key in kind.data}
+    assert not {"cpf", "name", "full_name", "email", "phone", "contact", "merchant"} & told
 
 
 def test_every_topic_in_the_source_is_told() -> None:

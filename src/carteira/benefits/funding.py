@@ -4,6 +4,7 @@ Funds are locked before the accounts of people, so that top-ups at once wait for
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from carteira.benefits import employers
 from carteira.benefits.errors import EmployerNotFound, FundSpent, InsufficientFund, NotPrefunded
 from carteira.benefits.ledger_kinds import EMPLOYER_FUND, FUNDING
 from carteira.benefits.models import Employer
+from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.money import format_brl
@@ -76,7 +78,13 @@ async def fund_to_pay_into(tx: Tx, who: Principal, employer_id: UUID | None) -> 
 async def pay_in(tx: Tx, employer_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
     """Put what was paid into an employer's fund, out of an operator's account; give the entry's id."""
     entry = ledger.transfer(FUNDED, source=source, target=await _fund_of(tx, employer_id), amount=amount, key=act.key)
-    return await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+    entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+    await outbox.emit(tx, "benefits.funded", _told(employer_id, amount, entry_id))
+    return entry_id
+
+
+def _told(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
+    return {"employer_id": str(employer_id), "amount": amount, "entry_id": str(entry_id)}
 
 
 async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
@@ -89,9 +97,11 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
         FUND_RETURNED, source=await _fund_of(tx, employer_id), target=target, amount=amount, key=act.key
     )
     try:
-        return await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
+        entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     except ledger.InsufficientFunds as error:
         raise FundSpent from error
+    await outbox.emit(tx, "benefits.fund_returned", _told(employer_id, amount, entry_id))
+    return entry_id
 
 
 async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:

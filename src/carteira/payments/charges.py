@@ -23,7 +23,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.idempotency import IdempotencyKeyReused
-from carteira.payments import brcode, metrics
+from carteira.payments import brcode, metrics, telling
 from carteira.payments.config import Payments, PaymentsConfig
 from carteira.payments.errors import (
     ChargeNotFound,
@@ -31,7 +31,7 @@ from carteira.payments.errors import (
     PaymentsOff,
     TooManyCharges,
 )
-from carteira.payments.models import Charge
+from carteira.payments.models import Charge, ReadPlace
 from carteira.payments.provider import Cob, PaymentProviderDown, PixProvider, ProviderRefused
 
 MAX_OPEN = 20
@@ -40,6 +40,7 @@ GRACE = timedelta(seconds=30)
 """For how long after its expiry a payment still counts as in time: clocks differ."""
 MAKE_AGAIN_AFTER = timedelta(seconds=15)
 """How old a charge is that a job makes: younger ones are still being made by their request."""
+_TOLD_AT_ONCE = 500
 
 State = Literal["creating", "active", "paid", "expired", "refused"]
 log = structlog.get_logger(__name__)
@@ -229,6 +230,31 @@ async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
     if row is not None and row.state == "creating":
         row.state = "refused"
         await tx.flush()
+        await telling.charge_refused(tx, row)
+
+
+async def tell_expired(database: Database) -> int:
+    """Tell of charges that expired unpaid, each once, as far as the provider's list was read; return how many.
+
+    So a payment of the last moment is found before.
+    """
+    told = 0
+    while True:
+        async with database.transaction() as tx:
+            read_until = await tx.scalar(select(ReadPlace.read_until))
+            if read_until is None:
+                return told
+            until = min(read_until, clock.now()) - GRACE
+            expired = select(Charge).where(Charge.state.in_(("creating", "active")), ~Charge.expiry_told)
+            expired = expired.where(Charge.expires_at <= until).order_by(Charge.expires_at).limit(_TOLD_AT_ONCE)
+            rows = (await tx.scalars(expired.with_for_update(skip_locked=True))).all()
+            for row in rows:
+                row.expiry_told = True
+            await tx.flush()
+            await telling.charges_expired(tx, rows)
+        told += len(rows)
+        if len(rows) < _TOLD_AT_ONCE:
+            return told
 
 
 async def make_missing(database: Database, payments: Payments) -> int:

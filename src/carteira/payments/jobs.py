@@ -41,7 +41,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
     @blueprint.periodic(cron="* * * * * */30")
     @blueprint.task(name="poll", queueing_lock="payments.poll", lock="payments.poll", pass_context=True)
     async def poll(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Read the provider's list, make charges that are not made yet, and ask for returns that wait."""
+        """Read the provider's list, make charges that are not made yet, tell of expired ones, ask for returns."""
         try:
             await go_round(context.additional_context["database"], payments)
         except PaymentProviderDown:
@@ -67,4 +67,5 @@ async def go_round(database: Database, payments: Payments) -> None:
         return
     await charges.make_missing(database, payments)
     await receiving.poll(database, payments)
+    await charges.tell_expired(database)
     await returns.send_waiting(database, payments)

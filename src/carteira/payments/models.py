@@ -4,7 +4,18 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Date, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
@@ -36,6 +47,11 @@ class Charge(Base):
         Index("ix_payments_charges_maker_id", "maker_id", "id"),
         Index("ix_payments_charges_target_id", "target_id", "id"),
         Index("ix_payments_charges_creating", "id", postgresql_where="state = 'creating'"),
+        Index(
+            "ix_payments_charges_unpaid",
+            "expires_at",
+            postgresql_where="state IN ('creating', 'active') AND NOT expiry_told",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -52,6 +68,8 @@ class Charge(Base):
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     paid_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    expiry_told: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Whether others were told that it was not paid in time."""
 
 
 class ReceivedPayment(Base):

@@ -22,7 +22,7 @@ from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
-from carteira.payments import accounts, metrics, returns
+from carteira.payments import accounts, metrics, returns, telling
 from carteira.payments.accounts import UNPLACED
 from carteira.payments.charges import GRACE
 from carteira.payments.config import Payments
@@ -129,6 +129,10 @@ async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
     )
     tx.add(row)
     await tx.flush()
+    if reason is not None:
+        await telling.not_credited(tx, row)
+    elif charge is not None:
+        await telling.charge_paid(tx, charge, pix.e2eid)
     if reason is not None and payments.config.returns_by_themselves:
         await returns.begin(tx, payments, row, pix.amount, reason=reason, act=Act(RECEIVER))
     metrics.received_total.labels(found_by, reason or "credited").inc()

@@ -23,7 +23,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
-from carteira.payments import accounts, metrics
+from carteira.payments import accounts, metrics, telling
 from carteira.payments.accounts import RETURN_ASKED, RETURN_FAILED, RETURNED
 from carteira.payments.config import Payments
 from carteira.payments.errors import PaymentEntryFixed, ReceivedNotFound, ReturnTooLarge, TooLateToReturn
@@ -189,6 +189,7 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     await ledger.post(tx, entry, actor=SENDER)
     row.state, row.settled_at = state, clock.now()
     await tx.flush()
+    await telling.return_settled(tx, row, payment)
     metrics.returns_total.labels(state).inc()
 
 

@@ -24,6 +24,9 @@ class WebhookEvent:
 
 _TRANSACTION = ("transaction_id", "reference", "account", "employer_id", "amount")
 _MOVED = ("card_id", "amount", "entry_id")
+_FUND = ("employer_id", "amount", "entry_id")
+_CHARGE = ("charge_id", "purpose", "target_id", "amount")
+_PAYMENT = ("e2eid", "charge_id", "amount")
 
 
 def _of_outbox(name: str, claim: str, data: tuple[str, ...], about: str) -> WebhookEvent:
@@ -62,6 +65,36 @@ CATALOG: Mapping[str, WebhookEvent] = {
             "benefits:read",
             ("account_id", "account", "employer_id"),
             "a person made an account theirs",
+        ),
+        _of_outbox("benefits.funded", "benefits:read", _FUND, "what a pre-funded employer paid in is in its fund"),
+        _of_outbox(
+            "benefits.fund_returned",
+            "benefits:read",
+            _FUND,
+            "what a pre-funded employer had paid in was taken out again",
+        ),
+        _of_outbox(
+            "payments.charge_paid",
+            "payments:read",
+            (*_CHARGE, "e2eid"),
+            "a charge was paid, and credited to its target",
+        ),
+        _of_outbox("payments.charge_expired", "payments:read", _CHARGE, "a charge was not paid in time"),
+        _of_outbox("payments.charge_refused", "payments:read", _CHARGE, "the provider does not take a charge"),
+        _of_outbox(
+            "payments.not_credited",
+            "payments:read",
+            (*_PAYMENT, "reason"),
+            "a payment came in that belongs nowhere, and is to be returned",
+        ),
+        _of_outbox(
+            "payments.returned", "payments:read", ("return_id", *_PAYMENT), "a payment was returned, or a part of it"
+        ),
+        _of_outbox(
+            "payments.return_failed",
+            "payments:read",
+            ("return_id", *_PAYMENT),
+            "the provider did not make a return, which waits for an operator",
         ),
         _of_outbox("transit.card_blocked", "transit:validate", ("card_id",), "a transport card was blocked"),
         _of_outbox("transit.card_unblocked", "transit:validate", ("card_id",), "a transport card was unblocked"),
