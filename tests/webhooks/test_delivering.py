@@ -9,7 +9,7 @@ from sqlalchemy import text
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from carteira.kit.outbound import targets
-from carteira.webhooks import CATALOG, upkeep
+from carteira.webhooks import CATALOG, service, upkeep
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.machines import new_acting
@@ -134,6 +134,29 @@ async def test_a_failed_delivery_comes_again_and_a_late_one_is_dead_and_replayed
     assert len(receiver.requests) == 4
     unknown = await hook.client.post(f"{hook.path}/deliveries/{uuid4()}/replay")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "delivery_not_found")
+
+
+async def test_a_replay_of_more_than_it_takes_at_once_goes_on_where_it_stood(
+    app: RunningApp, operator: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REPLAYED", 2)
+    hook = await new_hook(operator, receiver.url, OPENED)
+    since = datetime.now(UTC).isoformat()
+    for _ in range(5):
+        await open_account(operator)
+    await app.work_off()
+    told = {one.id for one in receiver.requests}
+    assert len(told) == 5
+    receiver.forget()
+    for _ in range(5):
+        answer = (await hook.client.post(f"{hook.path}/replay", {"since": since})).json()
+        await app.work_off()
+        if not answer["more"]:
+            break
+        assert answer["replayed"] == 2
+        since = answer["next_since"]
+    assert (answer["more"], answer["next_since"]) == (False, None)
+    assert {one.id for one in receiver.requests} == told
 
 
 async def test_an_endpoint_that_is_down_is_tried_by_one_delivery_and_then_has_them_all(

@@ -1,11 +1,14 @@
 """Endpoints are kept by their clients and by who may read what they are told, and lead to no place of ours."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from carteira import identity, webhooks
+from carteira.kit.values.clock import clock
+from carteira.webhooks import service
 from tests.support.app import RunningApp
 from tests.support.machines import acting, new_acting, new_machine
 from tests.support.people import Person, register, sign_in
@@ -127,6 +130,20 @@ async def test_a_client_has_so_many_endpoints(operator: Person) -> None:
     assert (await client.call("PATCH", hooks[0].path, json={"state": "disabled"})).json()["disabled_by"] == "request"
     await add_hook(client, URL, CREDITED)
     assert await refused(client, "PATCH", hooks[0].path, {"state": "enabled"}) == (409, "too_many_webhooks")
+
+
+async def test_a_client_has_so_many_test_calls_a_minute_over_all_its_endpoints(operator: Person) -> None:
+    first, other = await new_hook(operator, URL, CREDITED), await new_hook(operator, URL, CREDITED)
+    second = await add_hook(first.client, URL, CREDITED)
+    for number in range(service.TESTS):
+        hook = (first, second)[number % 2]
+        assert (await hook.client.post(f"{hook.path}/test")).status_code == 202
+    answer = await second.client.post(f"{second.path}/test")
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert (await other.client.post(f"{other.path}/test")).status_code == 202
+    clock.set(clock.now() + timedelta(seconds=61))
+    assert (await second.client.post(f"{second.path}/test")).status_code == 202
 
 
 async def test_secrets_are_sealed_anew_with_identitys_keys(operator: Person, app: RunningApp) -> None:

@@ -158,4 +158,5 @@ class ReplayOut(BaseModel):
     """How much is told again."""
 
     replayed: int = Field(description="Quantos avisos voltam à fila, do mais antigo ao mais novo", examples=[12])
-    more: bool = Field(description="Há mais: peça de novo")
+    more: bool = Field(description="Há mais: peça de novo, com `next_since` como `since`")
+    next_since: datetime | None = Field(description="De quando é o próximo aviso, se há mais")

@@ -5,9 +5,10 @@ clients that are bound to no others. Whoever has an endpoint told of an event, o
 that event themselves: nobody reads by a client what they may not.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +20,10 @@ from carteira.kit.outbound.targets import TargetRefused, Targets
 from carteira.kit.security import audit
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.clock import clock
-from carteira.kit.values.ids import first_uuid7, uuid7
+from carteira.kit.values.ids import first_uuid7, made_at, uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
-from carteira.kit.web.problems import InvalidInput
+from carteira.kit.web.problems import InvalidInput, TooManyRequests
 from carteira.webhooks.catalog import CATALOG, TEST
 from carteira.webhooks.errors import (
     AddressNotCalled,
@@ -49,6 +50,10 @@ ENABLED = 10
 """Enabled endpoints of a client at most."""
 REPLAYED = 10_000
 """What one replay takes at most."""
+TESTS = 10
+"""Test calls that a client asks for in a minute at most, over all its endpoints."""
+_TESTS_SECONDS = 60
+_TESTED_ENOUGH = "Muitos testes em pouco tempo. Espere um pouco e tente de novo."
 _WHY = {
     "malformed": "Endereço inválido.",
     "not_https": "O endereço deve ser https.",
@@ -78,7 +83,7 @@ async def add(tx: Tx, keeping: Keeping, who: Principal, body: WebhookIn) -> NewW
     client = await _client(tx, keeping, who, body.client_id)
     _check_url(keeping, body.url)
     _check_events(who, client, body.events)
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{client.id}", 0))))
+    await _lock_client(tx, client.id)
     await _refuse_too_many(tx, client.id)
     row = WebhookEndpoint(
         id=uuid7(),
@@ -135,6 +140,11 @@ def _check_events(who: Principal, client: Principal, events: Collection[str]) ->
 def _require_reading(who: Principal, events: Collection[str]) -> None:
     """Insist that somebody may read these events themselves."""
     identity.require_may_grant(who, {CATALOG[name].claim for name in events if name in CATALOG})
+
+
+async def _lock_client(tx: Tx, client_id: UUID) -> None:
+    """Have what is counted of a client's endpoints be counted by one at a time."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{client_id}", 0))))
 
 
 async def _refuse_too_many(tx: Tx, client_id: UUID) -> None:
@@ -202,7 +212,7 @@ async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, cha
     if "events" in changes:
         _check_events(who, await keeping.standing(tx, row.client_id), changes["events"])
     if changes.get("state", row.state) == "enabled" and row.state == "disabled":
-        await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{row.client_id}", 0))))
+        await _lock_client(tx, row.client_id)
         await _refuse_too_many(tx, row.client_id)
         row.disabled_by = None
     elif changes.get("state") == "disabled" and row.state == "enabled":
@@ -242,10 +252,12 @@ async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> Me
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
+        TooManyRequests: the client had so many lately.
     """
     row = await _kept(tx, keeping, who, webhook_id)
     if row.state == "disabled":
         raise WebhookDisabled
+    await _refuse_too_many_tests(tx, row.client_id)
     now = clock.now()
     told = Happening(uuid7(), TEST, {"webhook_id": str(row.id)}, now)
     tx.add(
@@ -262,6 +274,25 @@ async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> Me
     await deliver_soon(tx, row.id, now)
     await audit.record(tx, "webhook_tested", subject=row.client_id, webhook=str(row.id))
     return MessageOut(message_id=told.id)
+
+
+async def _refuse_too_many_tests(tx: Tx, client_id: UUID) -> None:
+    await _lock_client(tx, client_id)
+    now = clock.now().timestamp()
+    lately = (
+        select(WebhookDelivery.message_id)
+        .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+        .where(
+            WebhookEndpoint.client_id == client_id,
+            WebhookDelivery.event == TEST,
+            WebhookDelivery.message_id >= first_uuid7(now - _TESTS_SECONDS),
+        )
+        .order_by(WebhookDelivery.message_id.desc())
+        .limit(TESTS)
+    )
+    ids = (await tx.scalars(lately)).all()
+    if len(ids) == TESTS:
+        raise TooManyRequests(math.ceil(made_at(ids[-1]) + _TESTS_SECONDS - now), _TESTED_ENOUGH)
 
 
 async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
@@ -321,7 +352,9 @@ async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
     ids = (await tx.scalars(query)).all()
     replayed = await _queue_again(tx, keeping, row, ids[:REPLAYED])
     await _record_replay(tx, row, replayed)
-    return ReplayOut(replayed=replayed, more=len(ids) > REPLAYED)
+    rest = ids[REPLAYED:]
+    next_since = datetime.fromtimestamp(made_at(rest[0]), UTC) if rest else None
+    return ReplayOut(replayed=replayed, more=bool(rest), next_since=next_since)
 
 
 async def _replayable(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
