@@ -193,6 +193,13 @@ def test_what_makes_an_id_links_to_what_takes_it() -> None:
     assert links["get_document"]["parameters"] == {"document_id": "$response.body#/id"}
     waiting = DOCUMENT["paths"]["/benefits/credits"]["post"]["responses"]["202"]["links"]
     assert waiting["approve_pending"]["parameters"] == {"operation_id": "$response.body#/pending/id"}
+    file = DOCUMENT["paths"]["/benefits/accounts/bulk"]["post"]["responses"]["201"]["links"]
+    assert file["get_import"]["parameters"] == file["get_import_lines"]["parameters"]
+    assert file["get_import"]["parameters"] == {"import_id": "$response.body#/id"}
+    credit = DOCUMENT["paths"]["/benefits/accounts/{account}/credits"]["post"]["responses"]["201"]["links"]
+    assert credit["get_entry"]["parameters"] == {"entry_id": "$response.body#/entry_id"}
+    recharge = DOCUMENT["paths"]["/transport-cards/{card_number}/recharge"]["post"]["responses"]["202"]["links"]
+    assert recharge["get_charge"]["parameters"] == {"charge_id": "$response.body#/charge/id"}
     known = {operation["operationId"] for _, _, operation in operations(DOCUMENT)}
     answers = [answer for _, _, operation in operations(DOCUMENT) for answer in operation["responses"].values()]
     linked = [link["operationId"] for answer in answers for link in answer.get("links", {}).values()]
