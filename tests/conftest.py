@@ -72,11 +72,17 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def endpoints(request: pytest.FixtureRequest) -> "Endpoints":
-    """The servers that all tests of the run share; the first test that needs them starts them."""
+def endpoints(request: pytest.FixtureRequest) -> "Iterator[Endpoints]":
+    """The servers that all tests of the run share; the first test that needs them starts them.
+
+    From then on passwords cost this process nothing.
+    """
+    from tests.support.hashing import CHEAP, HASHER
     from tests.support.servers import shared_endpoints
 
-    return shared_endpoints(request.config.stash[_folder])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HASHER, CHEAP)
+        yield shared_endpoints(request.config.stash[_folder])
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from carteira import demo
 from carteira.embedded import Endpoints
-from tests.browser.test_wallet import DESKTOP, LONG, PHONE, listen, sign_in, violations, wide_by
+from tests.browser.test_wallet import COLOURS, DESKTOP, LONG, PHONE, RULES, listen, sign_in, violations, wide_by
 from tests.support import files
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.browser import at_rest
@@ -191,11 +191,11 @@ class Looked:
     async def look(self, path: str) -> None:
         """Look at the open page: on a phone in light, on a desktop in dark, at 320 px, and there with large letters."""
         page = self.page
-        for viewport, theme in ((PHONE, "light"), (DESKTOP, "dark")):
+        for viewport, theme, rules in ((PHONE, "light", RULES), (DESKTOP, "dark", COLOURS)):
             await page.set_viewport_size(viewport)
             await page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
             await at_rest(page)
-            self._say(path, *(f"{theme} {viewport['width']}: {found}" for found in await violations(page)))
+            self._say(path, *(f"{theme} {viewport['width']}: {found}" for found in await violations(page, rules)))
         await page.set_viewport_size({"width": 320, "height": 640})
         for size in ("100%", "200%"):
             await page.evaluate("size => { document.documentElement.style.fontSize = size; }", size)

@@ -28,6 +28,9 @@ MARIA = "529.982.247-25"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
+COLOURS = "{type: 'rule', values: ['color-contrast']}"
+"""What another theme changes."""
 LONG = "ESTABELECIMENTO COM NOME MUITO COMPRIDO DEMAIS LTDA"
 
 
@@ -184,12 +187,11 @@ async def test_a_first_page_is_light_and_the_next_ones_lighter(context: BrowserC
     assert hosts == {server.url.split("/")[2]}
 
 
-async def violations(page: Page) -> list[str]:
+async def violations(page: Page, rules: str = RULES) -> list[str]:
+    """Return what axe finds wrong with the page as it is now."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
-    found = await page.evaluate(
-        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-    )
+    found = await page.evaluate(f"axe.run(document, {{runOnly: {rules}, resultTypes: ['violations']}})")
     return [f"{item['id']}: {[node['html'][:160] for node in item['nodes']]}" for item in found["violations"]]
 
 

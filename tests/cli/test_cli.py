@@ -4,7 +4,6 @@ import asyncio
 import csv
 import json
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,10 @@ from carteira import demo
 from carteira.documents import MasterKeyRing
 from carteira.kit.security.tokens import SigningKeys as AccessKeys
 from carteira.kit.values.cpf import mask_cpf
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase
 from tests.support.files import pdf
-from tests.support.server import clean_environment, running_server
+from tests.support.server import running_server
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +33,7 @@ def cli_url(new_database: NewDatabase) -> str:
 @pytest.fixture
 def carteira(cli_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(  # noqa: S603 - argv is ours
-            [sys.executable, "-m", "carteira", *args],
-            env=clean_environment(tmp_path, **({"database_url": cli_url} | settings)) | {"COLUMNS": "200"},
-            cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(tmp_path, *args, columns=200, **({"database_url": cli_url} | settings))
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

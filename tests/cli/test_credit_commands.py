@@ -3,33 +3,28 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from carteira.embedded import Endpoints
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase
-from tests.support.server import clean_environment
 
 
 @pytest.mark.timeout(240)
 def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path
 ) -> None:
-    env = clean_environment(
-        tmp_path,
-        database_url=new_database("credit_commands"),
-        redis_url=endpoints.redis_url,
-        aws_endpoint_url=endpoints.aws_endpoint_url,
-        credit_table="commands",
-    )
+    settings = {
+        "database_url": new_database("credit_commands"),
+        "redis_url": endpoints.redis_url,
+        "aws_endpoint_url": endpoints.aws_endpoint_url,
+        "credit_table": "commands",
+    }
 
     def carteira(*words: str, group: str = "credit") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "carteira", group, *words]
-        return subprocess.run(  # noqa: S603 - the command is ours
-            command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        return run_command(tmp_path, group, *words, **settings)
 
     assert carteira("generate", "--people", "1500", "--seed", "3").returncode == 0
     exported = carteira("export", "people", "--synthetic", "--segments", "2")

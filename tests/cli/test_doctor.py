@@ -4,8 +4,6 @@ import asyncio
 import json
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +20,8 @@ from carteira.doctor.database import clock_finding, of_version
 from carteira.embedded import Endpoints
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase, as_owner, as_service, on_server
-from tests.support.server import clean_environment
 
 pytestmark = pytest.mark.integration
 
@@ -46,14 +44,7 @@ def doctor(endpoints: Endpoints, url: str, tmp_path: Path) -> Doctor:
             "aws_endpoint_url": endpoints.aws_endpoint_url,
             "smtp_url": endpoints.smtp_url,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "carteira", "doctor", "--json"],
-            env=clean_environment(tmp_path / "home", **usual | settings),
-            cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(tmp_path / "home", "doctor", "--json", cwd=tmp_path, **usual | settings)
         assert done.returncode == code, done.stdout + done.stderr
         findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
         assert [one for one in findings if one["level"] != "ok" and not one["advice"]] == []

@@ -14,6 +14,7 @@ from carteira import __version__, schema
 from carteira.cli import errors, usage
 from carteira.cli.commands import app
 from carteira.embedded import Endpoints
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase, on_server
 from tests.support.server import clean_environment
 
@@ -35,14 +36,7 @@ COMMANDS = (
 
 def failing(home: Path, *args: str, code: int = 1, **settings: object) -> str:
     """Run a command that has to fail, and return what it says."""
-    done = subprocess.run(  # noqa: S603 - argv is ours
-        [sys.executable, "-m", "carteira", *args],
-        env=clean_environment(home, **settings) | {"COLUMNS": "80"},
-        cwd=home,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = run_command(home, *args, columns=80, **settings)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     return done.stderr.strip()
 

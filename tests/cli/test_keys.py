@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,9 @@ from carteira.key_rings import RINGS
 from carteira.kit.security import tokens
 from carteira.kit.security.key_ring import KeyRing, KeyWaits
 from carteira.settings import Settings
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase
-from tests.support.server import clean_environment, running_server
+from tests.support.server import running_server
 
 Carteira = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,14 +36,7 @@ def url(new_database: NewDatabase) -> str:
 @pytest.fixture
 def carteira(tmp_path: Path) -> Carteira:
     def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(  # noqa: S603 - argv is ours
-            [sys.executable, "-m", "carteira", *args],
-            env=clean_environment(tmp_path, **settings) | {"COLUMNS": "200"},
-            cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = run_command(tmp_path, *args, columns=200, **settings)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

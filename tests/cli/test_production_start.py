@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,8 +12,9 @@ import pytest
 from carteira import demo
 from carteira.embedded import Endpoints
 from carteira.settings.limits import LIMITS
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase
-from tests.support.server import clean_environment, running_server
+from tests.support.server import running_server
 
 pytestmark = pytest.mark.integration
 
@@ -48,14 +48,7 @@ def staging(endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path) -> 
 
 
 def run(home: Path, settings: dict[str, object], *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(  # noqa: S603 - argv is ours
-        [sys.executable, "-m", "carteira", *words],
-        env=clean_environment(home, **settings),
-        cwd=home,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = run_command(home, *words, **settings)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

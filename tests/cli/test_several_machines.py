@@ -5,8 +5,6 @@ by who serves from the same database.
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -16,10 +14,11 @@ import pytest
 
 from carteira.embedded import EmbeddedServers, Endpoints
 from carteira.settings.limits import LIMITS
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase
 from tests.support.files import png
 from tests.support.people import new_person
-from tests.support.server import Server, clean_environment, running_server
+from tests.support.server import Server, running_server
 from tests.support.waiting import wait_until
 from tests.support.worker import Worker, running_worker
 
@@ -32,9 +31,7 @@ NO_LIMITS = {
 
 
 def run(home: Path, settings: dict[str, object], *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "carteira", *words]
-    environment = clean_environment(home, **settings)
-    done = subprocess.run(command, env=environment, cwd=home, check=False, capture_output=True, text=True)  # noqa: S603 - argv is ours
+    done = run_command(home, *words, **settings)
     return done.returncode, done.stdout + done.stderr
 
 

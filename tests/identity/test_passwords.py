@@ -4,11 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from pwdlib import PasswordHash
 from pydantic import ValidationError
 
 from carteira.identity.users import passwords
 from carteira.identity.users.breached import BreachedPasswords
 from tests.support.app import settings_for
+from tests.support.hashing import HASHER
 
 TOO_SHORT = "A senha deve ter pelo menos 8 caracteres."
 EASY = "Esta senha é fácil de adivinhar. Escolha outra."
@@ -79,7 +81,8 @@ def test_a_file_that_is_no_list_of_hashes_is_told_as_the_settings_are_read(tmp_p
             settings_for(tmp_path, breached_passwords_file=file)
 
 
-async def test_passwords_are_kept_as_argon2id_of_these_parameters() -> None:
+async def test_passwords_are_kept_as_argon2id_of_these_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HASHER, PasswordHash((passwords.ARGON2,)))
     kept = await passwords.hash_password("Girassol7amarelo")
     assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert await passwords.verify_password("Girassol7amarelo", kept) == (True, None)

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import fetch
 from tests.support.certificates import Authority
+from tests.support.commands import run_command
 from tests.support.databases import prepare
 from tests.support.pgbouncer import Bouncer, running_pgbouncer
-from tests.support.server import clean_environment, free_port
+from tests.support.server import free_port
 from tools.psql import find_psql
 
 pytestmark = pytest.mark.integration
@@ -270,14 +270,7 @@ COMMANDS = (
 
 
 def run(home: Path, *args: str, url: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - argv is ours
-        [sys.executable, "-m", "carteira", *args],
-        env=clean_environment(home, database_url=url, **settings),
-        cwd=home,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    return run_command(home, *args, database_url=url, **settings)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

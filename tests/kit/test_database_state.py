@@ -23,6 +23,7 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.pooling import sessions_are_shared
 from carteira.kit.web.health import NotReady
 from carteira.schema import Fit
+from tests.support.commands import run_command
 from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 from tests.support.people import PASSWORD, new_person
 from tests.support.pgbouncer import running_pgbouncer
@@ -180,16 +181,8 @@ def wait_for(url: str, path: str = "/health") -> None:
     wait_until(answers, "the server answers", 60)
 
 
-def start(home: Path, command: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - argv is ours
-        [sys.executable, "-m", "carteira", command],
-        env=clean_environment(home, port=free_port(), worker_port=0, **settings),
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def start(home: Path, word: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return run_command(home, word, port=free_port(), worker_port=0, **settings)
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])

@@ -44,7 +44,8 @@ _WORDS = (
 _MOST_AROUND_A_WORD = 8
 _LEET = str.maketrans("@4301$5!7", "aaeoissit")
 
-_hasher = PasswordHash((Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4),))
+ARGON2 = Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4)
+_hasher = PasswordHash((ARGON2,))
 _checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check")
 _hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
 
