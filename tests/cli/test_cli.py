@@ -33,7 +33,7 @@ def cli_url(new_database: NewDatabase) -> str:
 @pytest.fixture
 def carteira(cli_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
-        done = run_command(tmp_path, *args, columns=200, **({"database_url": cli_url} | settings))
+        done = run_command(tmp_path, {"database_url": cli_url} | settings, *args, columns=200)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -24,7 +24,7 @@ def test_people_are_generated_exported_and_trained_on_and_keys_rotate(
     }
 
     def carteira(*words: str, group: str = "credit") -> subprocess.CompletedProcess[str]:
-        return run_command(tmp_path, group, *words, **settings)
+        return run_command(tmp_path, settings, group, *words)
 
     assert carteira("generate", "--people", "1500", "--seed", "3").returncode == 0
     exported = carteira("export", "people", "--synthetic", "--segments", "2")

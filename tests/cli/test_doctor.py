@@ -44,7 +44,7 @@ def doctor(endpoints: Endpoints, url: str, tmp_path: Path) -> Doctor:
             "aws_endpoint_url": endpoints.aws_endpoint_url,
             "smtp_url": endpoints.smtp_url,
         }
-        done = run_command(tmp_path / "home", "doctor", "--json", cwd=tmp_path, **usual | settings)
+        done = run_command(tmp_path / "home", usual | settings, "doctor", "--json", cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
         findings: list[dict[str, Any]] = json.loads(done.stdout)["findings"]
         assert [one for one in findings if one["level"] != "ok" and not one["advice"]] == []

@@ -36,7 +36,7 @@ COMMANDS = (
 
 def failing(home: Path, *args: str, code: int = 1, **settings: object) -> str:
     """Run a command that has to fail, and return what it says."""
-    done = run_command(home, *args, columns=80, **settings)
+    done = run_command(home, settings, *args, columns=80)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     return done.stderr.strip()
 
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_p
         ("jobs drop", "falta 'number'. Veja `carteira jobs drop --help`."),
         (
             "keys rotate",
-            "falta 'ring': tokens, identity, documents, credit, jwt. Veja `carteira keys rotate --help`.",
+            "falta 'ring'; pode ser tokens, identity, documents, credit ou jwt. Veja `carteira keys rotate --help`.",
         ),
     ],
     ids=lambda text: text.split(".")[0],

@@ -36,7 +36,7 @@ def url(new_database: NewDatabase) -> str:
 @pytest.fixture
 def carteira(tmp_path: Path) -> Carteira:
     def run(*args: str, code: int = 0, **settings: object) -> subprocess.CompletedProcess[str]:
-        done = run_command(tmp_path, *args, columns=200, **settings)
+        done = run_command(tmp_path, settings, *args, columns=200)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -48,7 +48,7 @@ def staging(endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path) -> 
 
 
 def run(home: Path, settings: dict[str, object], *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = run_command(home, *words, **settings)
+    done = run_command(home, settings, *words)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

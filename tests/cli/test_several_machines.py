@@ -31,7 +31,7 @@ NO_LIMITS = {
 
 
 def run(home: Path, settings: dict[str, object], *words: str) -> tuple[int, str]:
-    done = run_command(home, *words, **settings)
+    done = run_command(home, settings, *words)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -270,7 +270,7 @@ COMMANDS = (
 
 
 def run(home: Path, *args: str, url: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return run_command(home, *args, database_url=url, **settings)
+    return run_command(home, {"database_url": url} | settings, *args)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -182,7 +182,7 @@ def wait_for(url: str, path: str = "/health") -> None:
 
 
 def start(home: Path, word: str, **settings: object) -> subprocess.CompletedProcess[str]:
-    return run_command(home, word, port=free_port(), worker_port=0, **settings)
+    return run_command(home, {"port": free_port(), "worker_port": 0} | settings, word)
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])

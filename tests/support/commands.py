@@ -7,6 +7,7 @@ import atexit
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,11 @@ def _importer() -> ForkServer:
 
 
 def run_command(
-    home: Path, *words: str, cwd: Path | None = None, columns: int | None = None, **settings: object
+    home: Path,
+    settings: Mapping[str, object],
+    *words: str,
+    cwd: Path | None = None,
+    columns: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in its home or in another folder, and return what it said.
 

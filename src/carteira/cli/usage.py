@@ -90,7 +90,10 @@ def sentence_of(error: Any) -> str:  # noqa: ANN401 - their classes are private 
 def _choices(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
     """Return what may be said instead; empty where that is anything."""
     missing: str | None = error.param.get_missing_message(ctx=error.ctx)
-    return "; pode ser " + " ".join(missing.partition(":")[2].split()).replace(", ", " ou ") if missing else ""
+    if not missing:
+        return ""
+    *others, last = missing.partition(":")[2].split()
+    return f"; pode ser {' '.join(others).removesuffix(',')} ou {last}" if others else f"; pode ser {last}"
 
 
 def _reworded(message: str) -> str:
