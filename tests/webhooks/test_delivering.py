@@ -128,7 +128,7 @@ async def test_a_failed_delivery_comes_again_and_a_late_one_is_dead_and_replayed
     assert receiver.requests[2].id == dead["message_id"]
     since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
     again = await hook.client.post(f"{hook.path}/replay", since)
-    assert again.json() == {"replayed": 1, "more": False}
+    assert again.json() == {"replayed": 1, "more": False, "next_since": None}
     assert (await hook.client.post(f"{hook.path}/replay", since | {"state": "dead"})).json()["replayed"] == 0
     await app.work_off()
     assert len(receiver.requests) == 4
