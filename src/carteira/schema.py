@@ -105,6 +105,20 @@ def migrate(url: str, revision: str = "head") -> None:
             connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(comment))
 
 
+def make_role(url: str, service_url: str) -> bool:
+    """Make the role of the service's address with its password, or give it that password, as the owner of the tables.
+
+    Return whether it was made.
+
+    Raises:
+        KeyError: the service's address has no password.
+        psycopg.errors.InsufficientPrivilege: the owner may not.
+    """
+    service = DatabaseAddress.parse(service_url)
+    with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
+        return rights.make_role(connection, service.user, service.options["password"])
+
+
 def grant(url: str, role: str) -> int:
     """Give the service's role its rights, as the owner of the tables; return how many tables changed.
 

@@ -82,6 +82,17 @@ def test_a_database_of_a_newer_release(tmp_path: Path, new_database: NewDatabase
     assert said.count("\n") == 0
 
 
+def test_a_role_that_cannot_be_made(tmp_path: Path, new_database: NewDatabase, endpoints: Endpoints) -> None:
+    owner = on_server(endpoints.owner_url, new_database("no_role").rpartition("/")[2])
+    server = owner.rpartition("@")[2]
+    for service, why in (
+        (f"postgresql://ninguem:senha@{server}", "não pode criar ninguem, nem trocar a sua senha: dê-lhe CREATEROLE"),
+        (f"postgresql://ninguem@{server}", "não diz a senha do usuário"),
+    ):
+        said = failing(tmp_path, "migrate", "--create-role", database_url=service, migration_database_url=owner)
+        assert why in " ".join(said.split())
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "ocupado").write_text("a file, where the folder should be")
     said = failing(tmp_path, "run", carteira_home=tmp_path / "ocupado", port=0)

@@ -168,6 +168,44 @@ def test_a_role_that_is_not_there_is_named(url: str, endpoints: Endpoints) -> No
         schema.grant(as_owner(endpoints, url), "carteira_nobody")
 
 
+@pytest.fixture
+def maker(endpoints: Endpoints, url: str) -> Iterator[str]:
+    """The address of a role that may make others, as the first one of a managed PostgreSQL may."""
+    password = endpoints.superuser_url.partition("://")[2].partition("@")[0].partition(":")[2]
+    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+        made = sql.SQL("CREATE ROLE test_maker LOGIN CREATEROLE PASSWORD {}").format(sql.Literal(password or "maker"))
+        connection.execute(made)
+        try:
+            server = endpoints.superuser_url.rpartition("@")[2]
+            yield on_server(f"postgresql://test_maker:{password or 'maker'}@{server}", url.rpartition("/")[2])
+        finally:
+            connection.execute("DROP ROLE IF EXISTS test_made")
+            connection.execute("DROP ROLE test_maker")
+
+
+def verifier(endpoints: Endpoints, role: str) -> str:
+    with psycopg.connect(endpoints.superuser_url) as connection:
+        query = "SELECT rolpassword, rolcanlogin AND NOT (rolsuper OR rolcreaterole) FROM pg_authid WHERE rolname = %s"
+        found = connection.execute(query, (role,)).fetchone()
+    assert found is not None
+    assert found[1], "it signs in, and may no more than that"
+    return str(found[0])
+
+
+def test_the_role_that_serves_is_made_and_its_password_changed(maker: str, endpoints: Endpoints) -> None:
+    assert schema.make_role(maker, "postgresql://test_made:first@localhost/any") is True
+    first = verifier(endpoints, "test_made")
+    assert first.startswith("SCRAM-SHA-256$"), "the server never sees the password"
+    assert schema.make_role(maker, "postgresql://test_made:se%40cond@localhost/any") is False
+    assert verifier(endpoints, "test_made") != first
+    assert schema.make_role(maker, "postgresql://test_maker:any@localhost/any") is False, "not its own password"
+
+
+def test_an_owner_who_may_make_no_role_makes_none(url: str, endpoints: Endpoints) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        schema.make_role(as_owner(endpoints, url), "postgresql://test_unmade:any@localhost/any")
+
+
 def test_the_owner_alone_is_left_as_it_is(url: str, endpoints: Endpoints) -> None:
     assert schema.grant(as_owner(endpoints, url), "carteira") == 0
 

@@ -12,6 +12,10 @@ from carteira.settings import Settings
 def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Só mostra o DDL, do vazio até a última migração.")] = False,
     revision: Annotated[str, typer.Option(help="Revisão a alcançar.")] = "head",
+    create_role: Annotated[
+        bool,
+        typer.Option("--create-role", help="Antes, cria o usuário de DATABASE_URL com a sua senha, ou troca a senha."),
+    ] = False,
 ) -> None:
     """Leva o banco de dados à última migração, e concede ao usuário de DATABASE_URL o que o serviço pode."""
     from carteira import database_state, schema
@@ -28,6 +32,8 @@ def migrate(
     owner = settings.owner_database()
     if (refused := asyncio.run(database_state.refused_for(owner, may_own=True))) is not None:
         fail(f"{refused}.")
+    if create_role:
+        _create_role(settings, service)
     with_spinner("Migrando o banco de dados", lambda: schema.migrate(owner, revision))
     try:
         with_spinner("Concedendo os direitos", lambda: schema.grant(owner, service))
@@ -37,6 +43,25 @@ def migrate(
             f"(createuser --pwprompt {missing}) e execute `carteira migrate` de novo."
         )
     err.print("Banco de dados em dia.")
+
+
+def _create_role(settings: Settings, role: str) -> None:
+    """Make the role of DATABASE_URL as the owner, where a managed PostgreSQL has nobody else to do it."""
+    import psycopg
+
+    from carteira import schema
+
+    owner, service = settings.owner_database(), database_of(settings)
+    try:
+        made = schema.make_role(owner, service)
+    except KeyError:
+        fail("DATABASE_URL não diz a senha do usuário: sem ela não há o que criar.")
+    except psycopg.errors.InsufficientPrivilege:
+        fail(
+            f"o usuário de MIGRATION_DATABASE_URL não pode criar {role}, nem trocar a sua senha: dê-lhe CREATEROLE, ou "
+            f"crie-o você (createuser --pwprompt {role})."
+        )
+    err.print(f"Usuário {role} criado." if made else f"Usuário {role} em dia.", highlight=False)
 
 
 def seed(

@@ -53,6 +53,26 @@ class RoleMissing(LookupError):
     """The service's role does not exist; the text is its name."""
 
 
+def make_role(connection: psycopg.Connection, role: str, password: str) -> bool:
+    """Have a role sign in with a password, and make it where there is none; return whether it was made.
+
+    The server gets no password, only what verifies it. The connection's own role is left alone.
+
+    Raises:
+        psycopg.errors.InsufficientPrivilege: the connection's role may make no roles, or may not change this one.
+    """
+    quoted = sql.Identifier(role)
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        if connection.execute("SELECT current_user = %s", (role,)).fetchone() == (True,):
+            return False
+        is_missing = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None
+        statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}" if is_missing else "ALTER ROLE {} LOGIN PASSWORD {}")
+        connection.execute(statement.format(quoted, sql.Literal(verifier)))
+    return is_missing
+
+
 def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
     """Give a role its rights on what the connection's role owns, and take what it has beyond them.
 
