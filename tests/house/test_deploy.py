@@ -131,6 +131,31 @@ def test_images_have_the_products_version() -> None:
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
+def test_kubernetes_starts_with_its_settings_and_secrets(
+    environment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    folder = ROOT / "deploy" / "kubernetes"
+    (tmp_path / "secrets").mkdir()
+    drawn = {"jwt_secret": "0123456789abcdef" * 4, "metrics_token": "m3trics-of-a-pod"}
+    for secret in yaml.safe_load_all((folder / "secrets.example.yaml").read_text()):
+        if secret and secret["metadata"]["name"] == "carteira-secrets":
+            for name, value in secret["stringData"].items():
+                (tmp_path / "secrets" / name).write_text(value or drawn[name])
+    written = (folder / environment / "settings.env").read_text()
+    (api,) = [
+        one for one in yaml.safe_load_all((folder / "base" / "api.yaml").read_text()) if one["kind"] == "Deployment"
+    ]
+    given = {one["name"]: one["value"] for one in api["spec"]["template"]["spec"]["containers"][0]["env"]}
+    for name, value in (dict(re.findall(r"^([A-Z_]+)=(.*)$", written, re.MULTILINE)) | given).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SECRETS_FOLDER", str(tmp_path / "secrets"))
+    assert Settings().environment == environment
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
 def test_kubernetes_is_given_settings_that_there_are(environment: str) -> None:
     folder = ROOT / "deploy" / "kubernetes"
     written = (folder / environment / "settings.env").read_text()
