@@ -112,7 +112,7 @@ def shared_objects(process: psutil.Process) -> str:
         ({"host": "0.0.0.0", "port": 8123}, "http://localhost:8123"),  # noqa: S104 - nothing listens
         ({"host": "192.168.0.7"}, "http://192.168.0.7:8000"),
         ({"host": "fd00::7", "root_path": "/carteira"}, "http://[fd00::7]:8000/carteira"),
-        ({"public_url": "https://carteira.exemplo.br/a/"}, "https://carteira.exemplo.br/a"),
+        ({"public_url": "https://carteira.exemplo.br/a/", "root_path": "/a"}, "https://carteira.exemplo.br/a"),
     ],
 )
 def test_links_name_where_the_server_is_reached(tmp_path: Path, settings: dict[str, Any], address: str) -> None:
