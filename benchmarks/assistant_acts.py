@@ -17,7 +17,7 @@ from carteira.assistant.requests import EFFECTS
 from carteira.assistant.understanding import meaning
 
 EVALUATION = Path(__file__).parents[1] / "tests" / "assistant" / "evaluation"
-HELD_OUT = ("acts_heldout", "held_out_acts_2")
+HELD_OUT = ("acts_heldout", "held_out_acts_2", "held_out_acts_3")
 TUNING = "acts_tuning"
 OPTIONS = ("Bilhete Comum", "Bilhete Estudante", "Vale-Transporte")
 

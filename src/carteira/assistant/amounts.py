@@ -43,6 +43,8 @@ _TOKEN = re.compile(
 """Figures are taken to their end: of "0,005 reais" the last one is not five reais."""
 _CLAUSE = re.compile(r"(?<![0-9]),|,(?![0-9])|[;!?\n]| mas ")
 _NEGATED = frozenset({"nao", "n", "nem", "nunca", "num", "menos", "sem"})
+_LACKS = re.compile(r"\bsem (?:passage(?:m|ns)|creditos?|saldo|dinheiro|grana|nada)\b")
+"""What somebody is without denies no amount: it is why they ask for one."""
 _CARD_DIGITS = re.compile(
     r"\b(?:(?:final|linha|numero|terminado em)\s+[0-9 ]+|(?:cartao|bilhete)\s+[0-9](?: ?[0-9]){3,})"
 )
@@ -59,7 +61,7 @@ def amount(text: str) -> int | None:
     """
     if any(unicodedata.category(char) == "No" for char in text):  # "10½" and "10²" are no figures
         return None
-    clauses = [_CARD_DIGITS.sub(" ", clause) for clause in _CLAUSE.split(_plain_signs(text))]
+    clauses = [_LACKS.sub(" ", _CARD_DIGITS.sub(" ", clause)) for clause in _CLAUSE.split(_plain_signs(text))]
     found = [hit for clause in clauses if _NEGATED.isdisjoint(clause.split()) for hit in _amounts(clause)]
     sure = {centavos for centavos, is_money in found if is_money}
     meant = sure or {centavos for centavos, _ in found}

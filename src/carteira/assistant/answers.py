@@ -44,6 +44,7 @@ _YES_PHRASES = _phrases(
     com certeza | com toda certeza | de acordo | sem duvida | sem duvidas | ta bom | ta bem | ta certo | ta ok | ta
     otimo | esta bom | esta bem | esta certo | tudo bem | tudo certo | ja eh | ja e | vai la | vai fundo | vai em
     frente | vai nessa | manda ver | manda bala | manda brasa | pode ir | pode mandar | pode mandar ver | pode fazer
+    | pode mandar bala | pode mandar brasa | mandar bala | mandar ver
     | pode crer | pode tocar | pode prosseguir | pode seguir | pode continuar | isso ai | eh isso | por mim | vamos la
     | vamo la | mete bala | mete bronca | mete ficha | toca ficha | toca o barco | bora la | faz isso | eh claro |
     logico que sim | claro que sim | com certeza que sim | lascou | so vai | so se for agora | na hora | de boa |
@@ -82,11 +83,11 @@ _DOUBT = _set(
 _FILLER = _set(
     """
     por favor pf pfv pff pfvr favor faz fazendo obrigado obrigada obg obgd brigado brigada agradeco vlw valeu senhor
-    senhora sr sra moco moca meu minha filho filha filhinha bem querido querida amigo amiga mano mana mermao cara
-    velho veio guri guria tche bah tri oxe oxente oxi uai so visse egua eita vixe rapaz menina ja logo agora ai
-    entao la o a os as esse este essa esta cartao cartaozinho bilhete passe mesmo msm gentileza eu de pra mim ele ela
-    isso tudo absoluta absolutamente toda plena total sempre bom boa otimo gente colega doutor doutora vossa
-    parceiro chefe jovem rei mainha painho seu dona e um uma onibus transporte do da no na
+    senhora sr sra sinho sinhor sinhora moco moca meu minha filho filha filhinha bem querido querida amigo amiga
+    mano mana mermao cara velho veio guri guria tche bah tri oxe oxente oxi uai so visse egua eita vixe rapaz menina
+    ja logo agora ai entao la o a os as esse este essa esta cartao cartaozinho bilhete passe mesmo msm gentileza eu
+    de pra mim ele ela isso tudo absoluta absolutamente toda plena total sempre bom boa otimo gente colega doutor
+    doutora vossa parceiro chefe jovem rei mainha painho seu dona e um uma onibus transporte do da no na
     """
 )
 _STEM = 5

@@ -59,7 +59,7 @@ PUT = (
     r"inclu(?:i|ir|a)|ench(?:e|er|a)|compr(?:a|ar|e))\b"
 )
 SAVE = (
-    rf"\b(?:(?<!o )(?<!esta )(?<!ficou )(?<!foi ){asking('guard', 'salv')}|"
+    rf"\b(?:(?<!\bo )(?<!esta )(?<!ficou )(?<!foi ){asking('guard', 'salv')}|"
     rf"{asking('cadastr', 'adicion', 'colo[ck]', 'coloqu')}|"
     rf"(?<!me ){asking('bot', 'envi', 'arquiv', 'registr', 'anex', 'jog')}|{_PUT}|(?<!me )mand(?:a|ar|e)|add|"
     rf"inser(?:e|ir)|"

@@ -80,9 +80,11 @@ _ELSEWHERE = re.compile(
     r"\b(?:celular|alimentacao|refeicao|beneficios?|pagina|site|aplicativo|empresa|outro cartao|chip|bateria)\b"
 )
 _NOBODYS_WISH = re.compile(
-    r"\b(?:aplicativo|tela|site|pagina|celular|validador|catraca (?:nao|trav|blo)\w*|banco|toda hora|sempre|"
+    r"\b(?:aplicativo|tela|site|pagina|celular|validador|catraca (?:nao|trav|blo)\w*|banco|toda hora|(?<!para )sempre|"
     r"outra pessoa)\b"
 )
+_HERE = re.compile(r"\b(?:no|nesse|neste|pelo) (?:aplicativo|celular|site)\b")
+"""Where a document is kept, for who asks for it; of a card it may be where something happened to it."""
 _NEGATION = r"(?:nao|nem|nunca|jamais|ninguem|num|sem)"
 _LINK = (
     r"(?:eu|e|eh|me|quero|queria|quis|para|precisa|preciso|mais|vou|va|vai|pode|pedi|pediu|mandou|mandei|pense|pensa|"
@@ -199,7 +201,8 @@ def _read_clause(clause: str, whole: str, text: str) -> SpokenAct | None:
 def _act_of(clause: str, whole: str, text: str) -> tuple[str, re.Match[str]] | None:
     """Find the act of a clause and its verb or noun."""
     if _NOBODYS_WISH.search(clause):
-        return None
+        saved = _SAVE.search(clause) if _DOCUMENT.search(clause) else None
+        return ("save_document", saved) if saved and not _NOBODYS_WISH.search(_HERE.sub(" ", clause)) else None
     is_card = _CARD.search(whole) is not None or _names_nothing_else(clause)
     is_card = is_card and _OTHER_CARD.search(clause) is None
     for intent, pattern in _OF_CARDS if is_card else ():

@@ -39,6 +39,7 @@ _SHORTENED = """
     biliete=cartão de ônibus | padoca=padaria | cashbeck=cashback | cachback=cashback | keshback=cashback
 """
 _EXPANDED = dict(pair.strip().split("=") for pair in _SHORTENED.split("|"))
+_APART = re.compile(r"\bcash[ -]?bac?k\b")
 _NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):-]\s+(?=\S)")
 _LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _SPOKEN_ADDRESS = re.compile(r"\S+ arroba \S+(?: ponto \w+)*|(?<!\w)@\w[\w.]*", re.IGNORECASE)
@@ -80,7 +81,8 @@ def plain(text: str) -> str:
 
 def expand(text: str) -> str:
     """Write out what people shorten ("vcs", "pq", "VR") and say in many ways ("busão", "firma"), in small letters."""
-    return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(text.lower().replace("e-mail", "email")))
+    small = _APART.sub("cashback", text.lower().replace("e-mail", "email"))
+    return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(small))
 
 
 def words(text: str) -> frozenset[str]:
