@@ -63,7 +63,7 @@ async def test_from_the_file_of_hr_to_a_purchase_that_is_undone(app: RunningApp,
     preview = await maker.call("POST", f"/benefits/accounts/bulk/preview{query}", content=sheet, headers=CSV)
     assert (preview.json()["ready"], preview.json()["value"]) == (PEOPLE, format_brl(PEOPLE * 123_450)), preview.text
     wrong = [one for one in preview.json()["results"] if one["status"] == "failed"]
-    assert [(one["line"], one["column"]) for one in wrong] == [(11, "cpf"), (21, "Valor Alimentação")]
+    assert [(one["line"], one["column"]) for one in wrong] == [(11, "CPF"), (21, "Valor Alimentação")]
     waits = await maker.call("POST", f"/benefits/accounts/bulk{query}", content=sheet, headers=CSV)
     assert waits.status_code == 202, waits.text
     approved = await checker.post(f"/pending/{waits.json()['pending']['id']}/approve")

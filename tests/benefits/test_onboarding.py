@@ -49,19 +49,24 @@ async def test_a_file_opens_accounts_invites_and_may_be_sent_again(app: RunningA
         "11111111111;Ninguém;;1;;;\r\n"
         f"{cpfs[2]};Ana;ana@;1;;;\r\n"
         f"{cpfs[0]};João de novo;;9;;;\r\n"
+        f"{cpfs[2]};Ana;;10.50;;;\r\n"
     ).encode("cp1252")
     preview = (await operator.call("POST", "/benefits/accounts/bulk/preview", content=sheet, headers=CSV)).json()
     assert [(item["line"], item["status"], item["value"], item["column"]) for item in preview["results"]] == [
         (1, "ready", "R$ 1.235,50", None),
         (3, "ready", "R$ 0,00", None),
-        (4, "failed", None, "cpf"),
-        (5, "failed", None, "contact"),
+        (4, "failed", None, "CPF"),
+        (5, "failed", None, "Contato"),
         (6, "exists", "R$ 0,00", None),
+        (7, "failed", None, "Valor Alimentação"),
     ]
-    assert (preview["ready"], preview["exists"], preview["failed"], preview["value"]) == (2, 1, 2, "R$ 1.235,50")
+    assert (preview["ready"], preview["exists"], preview["failed"], preview["value"]) == (2, 1, 3, "R$ 1.235,50")
+    told = [item["detail"] for item in preview["results"] if item["status"] == "failed"]
+    assert told[1].startswith("Contato: ")
+    assert told[2] == "Valor Alimentação: Escreva os centavos depois de uma vírgula: 10,50."
     assert await search(operator, cpf=cpfs[0]) == []
     done = await import_all(app, operator, sheet)
-    assert (done["state"], done["opened"], done["exists"], done["failed"], done["waiting"]) == ("finished", 2, 1, 2, 0)
+    assert (done["state"], done["opened"], done["exists"], done["failed"], done["waiting"]) == ("finished", 2, 1, 3, 0)
     lines = (await operator.get(f"/benefits/accounts/imports/{done['id']}/lines")).json()["items"]
     assert [(line["line"], line["status"]) for line in lines] == [
         (1, "opened"),
@@ -69,13 +74,14 @@ async def test_a_file_opens_accounts_invites_and_may_be_sent_again(app: RunningA
         (4, "failed"),
         (5, "failed"),
         (6, "exists"),
+        (7, "failed"),
     ]
     (found,) = await search(operator, cpf=f"{cpfs[0][:9]}-{cpfs[0][9:]}")
     assert (found["name"], found["state"], found["user_id"]) == ("João Gonçalves", "active", None)
     assert found["balances"].items() >= {"CASH": 100, "FOOD": 123_450, "MEAL": 0}.items()
     assert found["cpf"].startswith("***.")
     again = await import_all(app, operator, sheet)
-    assert (again["opened"], again["exists"], again["failed"]) == (0, 3, 2)
+    assert (again["opened"], again["exists"], again["failed"]) == (0, 3, 3)
     assert (await benefit_balances(operator, found["account"]))["FOOD"] == 123_450
 
 

@@ -54,7 +54,8 @@ class ImportLineKey(NamedTuple):
 
 LINES = CursorOf(ImportLineKey)
 _shape = TypeAdapter(ImportLine)
-_BALANCE = "balance:"
+_BALANCE = "balances."
+"""What a file's columns of amounts are called as fields: as the shape calls what is wrong with them."""
 
 
 async def columns(tx: Tx) -> list[Column]:
@@ -76,10 +77,8 @@ async def columns(tx: Tx) -> list[Column]:
     ]
 
 
-def folded(raw: object) -> object:
-    """Put a line's amounts, which stand in columns of their own, into its balances."""
-    if not isinstance(raw, dict):
-        return raw
+def folded(raw: Mapping[str, object]) -> dict[str, object]:
+    """Put the amounts of a file's line, which stand in columns of their own, into its balances."""
     amounts = {name.removeprefix(_BALANCE): raw[name] for name in raw if name.startswith(_BALANCE)}
     rest = {name: value for name, value in raw.items() if not name.startswith(_BALANCE)}
     return rest | {"balances": amounts} if amounts else rest
@@ -95,7 +94,7 @@ async def _check(tx: Tx, sent: BulkLines) -> list[Checked]:
     checked: list[Checked] = []
     async for piece in pieces(sent.numbered(), PIECE // 2):
         for number, raw in piece:
-            line = check_line(_shape, folded(raw), sent.wrong.get(number, ()))
+            line = check_line(_shape, sent, number, raw)
             if isinstance(line, ImportLine) and (unknown := set(line.balances) - names):
                 line = Faults(f"balances.{min(unknown)}", f"balances.{min(unknown)}: Categoria desconhecida.")
             checked.append((number, line))

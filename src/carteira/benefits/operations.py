@@ -36,11 +36,12 @@ class BulkCreditOrder(BaseModel):
     atomic: bool
     numbers: list[int] | None = None
     wrong: dict[int, list[Wrong]] = Field(default_factory=dict)
+    titles: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, sent: BulkLines, *, atomic: bool) -> "BulkCreditOrder":
         """Make an order of what was sent."""
-        return cls(lines=sent.lines, atomic=atomic, numbers=sent.numbers, wrong=sent.wrong)
+        return cls(lines=sent.lines, atomic=atomic, numbers=sent.numbers, wrong=sent.wrong, titles=sent.titles)
 
 
 class ScheduleOrder(BulkCreditOrder):
@@ -55,6 +56,7 @@ class ImportOrder(BaseModel):
     lines: list[Any]
     numbers: list[int] | None = None
     wrong: dict[int, list[Wrong]] = Field(default_factory=dict)
+    titles: dict[str, str] = Field(default_factory=dict)
     employer_id: UUID | None = None
     invite: bool = True
 
@@ -80,17 +82,17 @@ async def _credit(tx: Tx, order: CreditOrder, act: Act) -> CreditOut:
 
 
 async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
-    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
     return await (await topups.credit_many(tx, sent, act, atomic=order.atomic)).written()
 
 
 async def _schedule(tx: Tx, order: ScheduleOrder, act: Act) -> ScheduledOut:
-    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
     return await scheduled.schedule(tx, sent, act, day=order.day, atomic=order.atomic)
 
 
 async def _import(tx: Tx, order: ImportOrder, act: Act) -> ImportOut:
-    sent = BulkLines(order.lines, order.numbers, order.wrong)
+    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
     return await imports.begin(tx, sent, act, employer_id=order.employer_id, invite=order.invite)
 
 

@@ -67,7 +67,7 @@ async def _account_lines(request: Request, tx: TxDep, _who: Writer) -> BulkLines
     """
     if is_csv(request):
         sent = await read_csv_body(await request.body(), await imports.columns(tx), most=imports.MAX_LINES)
-        return BulkLines([imports.folded(line) for line in sent.lines], sent.numbers, sent.wrong)
+        return BulkLines([imports.folded(line) for line in sent.lines], sent.numbers, sent.wrong, sent.titles)
     if media_type(request) != "application/json":
         raise UnsupportedMediaType("Envie text/csv ou application/json.")
     try:
@@ -103,7 +103,12 @@ async def import_accounts(  # noqa: PLR0913, PLR0917 - a route's parameters are 
     de saldos iniciais, espera uma segunda pessoa.
     """
     order = operations.ImportOrder(
-        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, employer_id=employer_id, invite=invite
+        lines=lines.lines,
+        numbers=lines.numbers,
+        wrong=lines.wrong,
+        titles=lines.titles,
+        employer_id=employer_id,
+        invite=invite,
     )
     return await desk.carry_out(tx, operations.IMPORT, order, who)
 
@@ -162,7 +167,7 @@ async def schedule_credits(  # noqa: PLR0913, PLR0917 - a route's parameters are
     O limite vale na hora de agendar: acima dele, espera uma segunda pessoa.
     """
     order = operations.ScheduleOrder(
-        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, atomic=atomic, day=day
+        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, titles=lines.titles, atomic=atomic, day=day
     )
     return await desk.carry_out(tx, operations.SCHEDULE, order, who)
 

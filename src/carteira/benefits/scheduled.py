@@ -57,7 +57,12 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
         actor_kind=act.actor.kind,
         actor_id=act.actor.id,
         approved_by=act.approved_by,
-        content={"lines": sent.lines, "numbers": sent.numbers, "wrong": {str(k): v for k, v in sent.wrong.items()}},
+        content={
+            "lines": sent.lines,
+            "numbers": sent.numbers,
+            "wrong": {str(number): items for number, items in sent.wrong.items()},
+            "titles": sent.titles,
+        },
         atomic=atomic,
         lines=weighed.good,
         amount=weighed.amount,
@@ -179,4 +184,4 @@ async def _carry_out(tx: Tx, row: BenefitScheduledCredit, still_may: StillMay) -
 def read_content(content: Any) -> BulkLines:  # noqa: ANN401 - JSON as it was written
     """Read the lines that a row keeps."""
     wrong = {int(number): [Wrong(*item) for item in items] for number, items in content["wrong"].items()}
-    return BulkLines(content["lines"], content["numbers"], wrong)
+    return BulkLines(content["lines"], content["numbers"], wrong, content.get("titles", {}))

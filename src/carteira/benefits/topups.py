@@ -39,7 +39,7 @@ from carteira.kit.ops.cooperative import PIECE, pieces
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor
-from carteira.kit.values.csv_lines import BulkLines, Column, Wrong, money_columns, text_column
+from carteira.kit.values.csv_lines import BulkLines, Column, money_columns, text_column
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.values.texts import counted
@@ -207,9 +207,9 @@ Credit = tuple[UUID, UUID, int, str | None]
 and entries cost the garbage collector would be felt by whoever is served meanwhile."""
 
 
-def _check(number: int, raw: object, wrong: Sequence[Wrong]) -> Line | BulkCreditResult:
+def _check(sent: BulkLines, number: int, raw: object) -> Line | BulkCreditResult:
     """Give a line in its shape, or what is wrong with it."""
-    line = check_line(_shape, raw, wrong)
+    line = check_line(_shape, sent, number, raw)
     if isinstance(line, Faults):
         account = str(raw.get("account", ""))[:64] if isinstance(raw, dict) else ""
         return BulkCreditResult(
@@ -323,9 +323,7 @@ def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPr
 async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], _Found]:
     """Give each line's result, if it comes to that, what there is to post, and what was found."""
     numbered = pieces(sent.numbered(), PIECE // 2)  # a bad line takes its time to describe
-    checked = [
-        (number, _check(number, raw, sent.wrong.get(number, ()))) async for piece in numbered for number, raw in piece
-    ]
+    checked = [(number, _check(sent, number, raw)) async for piece in numbered for number, raw in piece]
     found = await _find_wanted(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
     due: list[Credit] = []

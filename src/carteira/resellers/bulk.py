@@ -192,7 +192,7 @@ async def _judge(
 ) -> tuple[list[BulkPurchaseResult], list[dict[str, Any]]]:
     """Give each line's result, if it comes to that, and the rows of those that are registered."""
     own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
-    lines = [check_line(_shape, raw, sent.wrong.get(number, ())) for number, raw in sent.numbered()]
+    lines = [check_line(_shape, sent, number, raw) for number, raw in sent.numbered()]
     cpfs = {line.cpf for line in lines if isinstance(line, BulkPurchaseIn) and line.cpf is not None}
     known = await resellers.by_cpf(tx, sorted(cpfs))
     user_ids = {view.user_id for view in [*known.values(), *([own] if own else [])] if view.user_id is not None}

@@ -57,11 +57,15 @@ class Wrong(NamedTuple):
 
 
 class CsvLine(NamedTuple):
-    """A line: its number, its fields without what is blank, and what could not be read of them."""
+    """A line: its number, its fields without what is blank, and what could not be read of them.
+
+    `titles` is what the file calls each field, the same for all lines.
+    """
 
     number: int
     cells: dict[str, object]
     wrong: list[Wrong]
+    titles: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class BulkLines:
     numbers: list[int] | None = None
     """None: they count from 1, as the items of a list."""
     wrong: dict[int, list[Wrong]] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    """What the file calls each field; of a list, nothing."""
 
     def numbered(self) -> Iterator[tuple[int, Any]]:
         """Return each line with its number."""
@@ -236,11 +242,12 @@ def _named(columns: Sequence[Column], between: str = ", ") -> str:
 def _lines(
     rows: Iterator[list[str]], titles: Sequence[str], columns: Sequence[Column | None]
 ) -> Iterator[CsvLine | None]:
+    named = {column.name: title for column, title in zip(columns, titles, strict=True) if column}
     for number, row in enumerate(rows, 1):
         if not any(row):
             yield None
             continue
-        line = CsvLine(number, {}, [])
+        line = CsvLine(number, {}, [], named)
         for place, cell in enumerate(row):
             column = columns[place] if place < len(columns) else None
             if cell:

@@ -35,17 +35,19 @@ async def read_csv_body(body: bytes, columns: Sequence[Column], *, most: int) ->
     lines: list[Any] = []
     numbers: list[int] = []
     wrong: dict[int, list[Wrong]] = {}
+    titles: dict[str, str] = {}
     try:
         async for piece in pieces(read_csv_lines(decode_csv(body), columns)):
             for line in piece:
                 if line is not None:
                     _add(line, lines, numbers, wrong)
+                    titles = line.titles
             if len(lines) > most:
                 break
     except UnfitCsv as error:
         raise unfit(str(error)) from error
     check_count(len(lines), most)
-    return BulkLines(lines, numbers, wrong)
+    return BulkLines(lines, numbers, wrong, titles)
 
 
 def _add(line: CsvLine, lines: list[Any], numbers: list[int], wrong: dict[int, list[Wrong]]) -> None:
@@ -72,8 +74,12 @@ class Faults(NamedTuple):
     detail: str
 
 
-def check_line(shape: TypeAdapter[Shape], raw: object, wrong: Sequence[Wrong]) -> Shape | Faults:
-    """Return a line in its shape, or what is wrong with it: with cells that could not be read, and with fields."""
+def check_line(shape: TypeAdapter[Shape], sent: BulkLines, number: int, raw: object) -> Shape | Faults:
+    """Return a line in its shape, or what is wrong with it: with cells that could not be read, and with fields.
+
+    A field goes by the title that its column has in the file.
+    """
+    wrong = sent.wrong.get(number, ())
     try:
         line = shape.validate_python(raw)
         if not wrong:
@@ -83,7 +89,8 @@ def check_line(shape: TypeAdapter[Shape], raw: object, wrong: Sequence[Wrong]) -
         errors = [describe({**item}) for item in error.errors()]
     unread = {item.name for item in wrong}
     faults = [(item.column, item.message) for item in wrong]
-    faults += [(item["field"], item["message"]) for item in errors if item["field"] not in unread]
+    fields = [(item["field"], item["message"]) for item in errors if item["field"] not in unread]
+    faults += [(sent.titles.get(name, name), message) for name, message in fields]
     return Faults(faults[0][0], " ".join(f"{column}: {message}" for column, message in faults))
 
 
