@@ -1,6 +1,7 @@
 """`make bench-cpu ARGS="--against CHECKOUT"`: processor time of an authorization, here and in another checkout.
 
 `ARGS="--traced 0.01"` compares this checkout with itself, one that is traced at that share: what traces cost.
+`ARGS="--viewed 200"` compares it with itself, one that so many live views of the console watch, on one process each.
 
 Each checkout runs its own servers, schema and product, both at once; the same open loop, half of what the slower of
 them can take, is sent to one and the other in turns, and what the processes used meanwhile is read from the system.
@@ -8,7 +9,11 @@ Processor time is what other users of the machine disturb least. Figures are med
 """
 
 import argparse
+import asyncio
 import json
+import re
+import selectors
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,12 +26,14 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import psutil  # type: ignore[import-untyped] # it has no types
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import closed_loop, open_loop
+from benchmarks.load import closed_loop, loopback, open_loop
 from benchmarks.stage import APPROVED, product, purchases, stage
+from carteira import demo
 from carteira.cli import tokens
 from carteira.settings import Settings
 
@@ -84,12 +91,56 @@ def _collector() -> Iterator[str]:
 
 
 @contextmanager
-def _standing(
-    name: str, checkout: Path, home: Path, accounts: int, more: Mapping[str, str] | None = None
+def _viewed(url: str, views: int) -> Iterator[None]:
+    """Keep so many live views of the console open, and take what they are told, in this process."""
+    with httpx.Client(base_url=url) as browser:
+        page = browser.get("/app/entrar").raise_for_status().text
+        token = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+        typed = {
+            "csrf": token,
+            "username": next(one.person.email for one in demo.PEOPLE if one.role == "administrador"),
+            "password": demo.PASSWORD,
+        }
+        browser.post("/app/entrar", data=typed, headers={"Origin": url})
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    asked = f"GET /console/autorizacoes/ao-vivo HTTP/1.1\r\nHost: {url.partition('//')[2]}\r\nCookie: {cookies}\r\n\r\n"
+    taking, ended = selectors.DefaultSelector(), threading.Event()
+    for _ in range(views):
+        view = socket.create_connection(loopback(url))
+        view.sendall(asked.encode())
+        if not view.recv(65_536).startswith(b"HTTP/1.1 200"):
+            raise RuntimeError("a live view was not opened")
+        taking.register(view, selectors.EVENT_READ)
+
+    def take() -> None:
+        while not ended.is_set():
+            for key, _ in taking.select(0.5):
+                if not (isinstance(key.fileobj, socket.socket) and key.fileobj.recv(65_536)):
+                    taking.unregister(key.fileobj)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        yield
+        if len(taking.get_map()) < views:
+            raise RuntimeError(f"only {len(taking.get_map())} of {views} live views were open to the end")
+    finally:
+        ended.set()
+        taker.join()
+        for key in list(taking.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        taking.close()
+
+
+@contextmanager
+def _standing(  # noqa: PLR0917 - what a checkout's product is run with
+    name: str, checkout: Path, home: Path, accounts: int, more: Mapping[str, str] | None = None, workers: int = 2
 ) -> Iterator[Stand]:
     """Run a checkout's servers and product by its own code."""
     path = f"{checkout / 'src'}:{checkout}"
     command = [sys.executable, str(Path(__file__)), "--stand", str(home), "--accounts", str(accounts)]
+    command += ["--workers", str(workers)] if workers == 1 else []
     env = {"PYTHONPATH": path, "PATH": "/usr/bin:/bin"} | dict(more or {})
     child = subprocess.Popen(command, env=env, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None, "piped"
@@ -103,9 +154,13 @@ def _standing(
         child.wait(60)
 
 
-def _stand(home: Path, accounts: int) -> None:
+def _stand(home: Path, accounts: int, workers: int) -> None:
     """Stage and serve until standard input ends; tell where on standard output."""
-    with stage(home, accounts) as endpoints, product(home, endpoints, strategy="queue", workers=2) as url:
+    with ExitStack() as stack:
+        endpoints = stack.enter_context(stage(home, accounts))
+        if workers == 1:
+            asyncio.run(demo.seed(endpoints.owner_url, ("benefits",)))  # somebody who watches
+        url = stack.enter_context(product(home, endpoints, strategy="queue", workers=workers))
         server = next(child for child in psutil.Process().children() if "serve" in child.cmdline())
         (pid_file,) = home.rglob("postmaster.pid")
         told = {
@@ -166,16 +221,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="another checkout (git worktree add /tmp/before TAG)")
     parser.add_argument("--traced", type=float, metavar="SHARE", help="of this checkout: with traces against without")
+    parser.add_argument("--viewed", type=int, metavar="VIEWS", help="of this checkout: with live views against without")
+    parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=6, help="of load on each checkout in a round")
     parser.add_argument("--accounts", type=int, default=20_000)
     parser.add_argument("--stand", metavar="HOME", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stand:
-        _stand(options.stand, options.accounts)
+        _stand(options.stand, options.accounts, options.workers)
         return
-    if (options.against is None) == (options.traced is None):
-        parser.error("--against or --traced is needed")
+    if [options.against, options.traced, options.viewed].count(None) != 2:  # noqa: PLR2004 - one of three
+        parser.error("--against, --traced or --viewed is needed")
     out = Console()
     rounds: list[dict[str, Figures]] = []
     with ExitStack() as stack:
@@ -189,11 +246,14 @@ def main() -> None:
             }
         for name, checkout, more in (("against", (options.against or HERE).resolve(), {}), ("here", HERE, traces)):
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carteira-bench-")))
-            stands.append(stack.enter_context(_standing(name, checkout, home, options.accounts, more)))
+            workers = 2 if options.viewed is None else 1
+            stands.append(stack.enter_context(_standing(name, checkout, home, options.accounts, more, workers)))
         for stand in stands:
             closed_loop(stand.url, PEAK_CONNECTIONS, WARM_SECONDS, stand.requests)
         rate = min(closed_loop(s.url, PEAK_CONNECTIONS, PEAK_SECONDS, s.requests).rate for s in stands) / 2
         discarded = 0
+        if options.viewed is not None:
+            stack.enter_context(_viewed(stands[-1].url, options.viewed))
         while len(rounds) < options.rounds and discarded <= options.rounds:
             figures = _round(stands, rate, options.seconds)
             if figures is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from carteira import (
     web,
     webhooks,
 )
+from carteira.backup import ages as backup_ages
 from carteira.backup import jobs as backup_jobs
 from carteira.backup.config import BackupConfig
 from carteira.database_state import watched
@@ -40,6 +42,7 @@ from carteira.integration.payment_purposes import purposes
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.integration.webhook_sources import webhook_sources
 from carteira.kit.db.engine import Database
+from carteira.kit.db.outbox import Backlog
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.ops import garbage, log, metrics, tracing
@@ -144,6 +147,17 @@ def modules_of(settings: Settings) -> list[Module]:
     return [*made, web.module(), notices.module(config.mailer, made)]
 
 
+def _daily_export(settings: Settings) -> identity.DailyExport:
+    url = settings.users_export_url
+    return identity.DailyExport(
+        days_kept=settings.users_export_days,
+        hour=settings.users_export_hour,
+        form=settings.users_export_format,
+        columns=settings.export_columns,
+        place=None if url is None else objects.opener(url, aws_endpoint_url=settings.aws_endpoint_url),
+    )
+
+
 def identity_config(settings: Settings) -> identity.IdentityConfig:
     """Choose what identity needs of the settings."""
     return identity.IdentityConfig(
@@ -160,7 +174,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
         sms=_sms(settings),
         contact_change_hours=settings.contact_change_hours,
         link_base=settings.address,
-        export_days_kept=settings.users_export_days,
+        export=_daily_export(settings),
         audit_years_kept=settings.audit_years,
         session_days_kept=settings.session_history_days,
         answer_days_kept=settings.idempotency_days,
@@ -256,6 +270,7 @@ def web_config(settings: Settings) -> web.WebConfig:
         docs=settings.serves_docs,
         texts=settings.public_texts_folder,
         demonstration=config.development,
+        ages=partial(backup_ages.ages, settings, backup_config(settings)),
     )
 
 
@@ -356,6 +371,7 @@ def _give_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None
     api.state.readiness = _readiness(settings, modules)
     api.state.web = web.renderer(web_config(settings))
     api.state.draw_link = web.draw_link_with(api.state.web)
+    api.state.backlog = Backlog([follower for module in modules for follower in module.followers])
 
 
 def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

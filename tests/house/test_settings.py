@@ -9,8 +9,9 @@ from pydantic import SecretStr, ValidationError
 
 from carteira.cli.errors import faults_of_settings, sentence_of
 from carteira.cli.terminal import misspelt_names, where_to_mend
+from carteira.identity.users import export
 from carteira.kit.security.sandbox_authority import make_certificates
-from carteira.settings import Settings, production
+from carteira.settings import Settings, exports, production
 from tests.support.source import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "settings.md"
@@ -365,3 +366,10 @@ def test_a_folder_of_files_that_is_not_there_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(NotADirectoryError) as refused:
         Settings()
     assert sentence_of(refused.value, None) == f"{tmp_path / 'none'}: não é uma pasta."
+
+
+def test_the_columns_of_an_export_are_those_that_identity_writes() -> None:
+    assert exports.COLUMNS == export.COLUMNS
+    assert Settings(users_export_columns="e-mail, nome,e-mail").export_columns == ("e-mail", "nome")
+    with pytest.raises(ValidationError, match="não há a coluna senha"):
+        Settings(users_export_columns="nome,senha")

@@ -91,8 +91,6 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /benefits/accounts/{account}/statement (operator)": Most(6, 4, _LOOK),
     "GET /benefits/waiting-accounts (own)": Most(2, 1, _DOORS),
     "GET /benefits/waiting-accounts (operator)": Most(2, 1, _RARE),
-    "GET /benefits/categories (operator)": Most(5, 1, _RARE),
-    "GET /benefits/categories/{category} (operator)": Most(5, 1, _RARE),
     "GET /payments/account (operator)": Most(6, 1, _RARE),
     "GET /payments/all-charges (operator)": Most(1, 2, _LOOK),
     "GET /payments/received (operator)": Most(1, 2, _LOOK),

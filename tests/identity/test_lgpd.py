@@ -11,9 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira import ledger
+from carteira.identity.config import DailyExport
 from carteira.identity.users import by_operator, export
 from carteira.identity.users.by_operator import PersonChangeOrder
 from carteira.identity.users.export import export_daily, export_users
+from carteira.kit.outbound import objects
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Gains
 from carteira.kit.values.actor import Actor
@@ -231,10 +233,29 @@ async def test_the_command_reports_progress_and_the_daily_export_keeps_some(app:
     assert told[-1] == (written, written)
     for day in range(1, 5):
         (tmp_path / f"usuarios-2020-01-0{day}.xlsx").write_bytes(b"")
-    made = await export_daily(app.database, tmp_path, days_kept=3)
+    made = tmp_path / await export_daily(app.database, tmp_path, DailyExport(days_kept=3))
     kept = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("usuarios-"))  # noqa: ASYNC240 - a test
     assert kept == ["usuarios-2020-01-03.xlsx", "usuarios-2020-01-04.xlsx", made.name]
     assert made.stat().st_mode & 0o077 == 0
+
+
+async def test_the_daily_export_lies_where_the_settings_say_with_their_columns(
+    app: RunningApp, tmp_path: Path, person: Person
+) -> None:
+    folder = tmp_path / "elsewhere"
+    place = objects.opener(folder.as_uri(), aws_endpoint_url=None)
+    for day in range(1, 4):
+        await place().put(f"usuarios-2020-01-0{day}.csv", b"")
+    await place().put("other.csv", b"")
+    asked = DailyExport(days_kept=2, form="csv", columns=("e-mail", "nome"), place=place)
+    made = await export_daily(app.database, tmp_path / "exports", asked)
+    assert made.endswith(".csv")
+    first, *rows = (await place().get(made)).decode("utf-8-sig").splitlines()
+    assert first == "e-mail;nome"
+    assert any(row.startswith(f"{person.email};") for row in rows)
+    kept = sorted([entry.name async for entry in place().entries()])
+    assert kept == ["other.csv", "usuarios-2020-01-03.csv", made]
+    assert os.listdir(tmp_path / "exports") == []  # noqa: PTH208 - no I/O to wait for
 
 
 async def test_a_disk_that_is_full_leaves_no_part_of_an_export(

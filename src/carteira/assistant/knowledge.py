@@ -156,8 +156,13 @@ async def load(tx: Tx) -> list[Topic]:
 
 
 async def topics(tx: Tx, *, query: str | None, limit: int, after: str | None) -> list[Topic]:
-    """List topics by slug; `query` searches titles, answers and phrases by Portuguese word stems."""
+    """List topics by slug, as `known_topics` does, once the package's are imported."""
     await current_version(tx)
+    return await known_topics(tx, query=query, limit=limit, after=after)
+
+
+async def known_topics(tx: Tx, *, query: str | None, limit: int, after: str | None) -> list[Topic]:
+    """List topics by slug; `query` searches titles, answers and phrases by Portuguese word stems."""
     statement = select(ChatbotTopic).order_by(ChatbotTopic.slug).limit(limit)
     if after is not None:
         statement = statement.where(ChatbotTopic.slug > after)
@@ -178,6 +183,15 @@ async def topic(tx: Tx, slug: str) -> Topic:
         TopicNotFound: there is none.
     """
     await current_version(tx)
+    return await known_topic(tx, slug)
+
+
+async def known_topic(tx: Tx, slug: str) -> Topic:
+    """Give a topic as it stands, without looking whether the package has a newer one.
+
+    Raises:
+        TopicNotFound: there is none.
+    """
     row = await tx.get(ChatbotTopic, slug, populate_existing=True)
     if row is None:
         raise TopicNotFound
@@ -191,6 +205,11 @@ async def versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
         TopicNotFound: there is no such topic.
     """
     await topic(tx, slug)
+    return await known_versions(tx, slug)
+
+
+async def known_versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
+    """Give a topic's versions, newest first; none where there is no such topic."""
     rows = await tx.scalars(
         select(ChatbotTopicVersion).where(ChatbotTopicVersion.slug == slug).order_by(ChatbotTopicVersion.version.desc())
     )

@@ -21,9 +21,11 @@ async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
     await tx.flush()
 
 
-async def listed(tx: Tx, *, limit: int, before: UUID | None) -> Sequence[ChatbotUnanswered]:
-    """List unanswered questions, newest first."""
+async def listed(tx: Tx, *, limit: int, before: UUID | None, near: str | None = None) -> Sequence[ChatbotUnanswered]:
+    """List unanswered questions, newest first; those that came nearest to a topic, if its title is given."""
     query = select(ChatbotUnanswered).order_by(ChatbotUnanswered.id.desc()).limit(limit)
+    if near is not None:
+        query = query.where(ChatbotUnanswered.nearest[1] == near)
     if before is not None:
         query = query.where(ChatbotUnanswered.id < before)
     return (await tx.scalars(query)).all()

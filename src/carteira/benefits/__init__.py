@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI
 
 from carteira import ledger
-from carteira.benefits import desk, employers
+from carteira.benefits import bulk_desk, desk, employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
@@ -95,6 +95,7 @@ __all__ = [
     "ask_claim",
     "balances",
     "benefits_of_person",
+    "bulk_desk",
     "confirm_claim",
     "decision",
     "decision_events",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira.benefits.authorizer.rules import Catalog, normalise_merchant
@@ -38,14 +38,15 @@ async def load(tx: Tx) -> Catalog:
 
 async def list_categories(tx: Tx) -> list[CategoryOut]:
     """List the categories with their MCCs."""
-    catalog = await load(tx)
+    query = (
+        select(BenefitCategory.name, BenefitCategory.regime, func.array_agg(BenefitMcc.mcc))
+        .outerjoin(BenefitMcc, BenefitMcc.category == BenefitCategory.name)
+        .group_by(BenefitCategory.name)
+        .order_by(BenefitCategory.name)
+    )
     return [
-        CategoryOut(
-            category=name,
-            mccs=sorted(mcc for mcc, category in catalog.by_mcc.items() if category == name),
-            regime="pat" if catalog.regimes[name] == "pat" else "free",
-        )
-        for name in sorted(catalog.regimes)
+        CategoryOut(category=name, mccs=sorted(filter(None, mccs)), regime="pat" if regime == "pat" else "free")
+        for name, regime, mccs in await tx.execute(query)
     ]
 
 

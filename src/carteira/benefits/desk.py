@@ -11,7 +11,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select, text
-from sqlalchemy.orm import aliased
 
 from carteira.benefits import catalog, finding, operations, queries, topups
 from carteira.benefits.accounts import persons
@@ -221,19 +220,27 @@ async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageR
 
 def _query(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
     """Write the query: what an index knows first, and what none does within so many rows of that."""
-    base = select(BenefitDecision)
-    row: Any = BenefitDecision
-    for condition in _indexed(who, wanted, asked):
-        base = base.where(condition)
-    order = BenefitDecision.id if wanted.oldest_first else BenefitDecision.id.desc()
-    if wanted.merchant is not None or wanted.category is not None:
-        row = aliased(BenefitDecision, base.order_by(order).limit(WALKED).subquery())
-        base = select(row)
-        if wanted.merchant is not None:
-            base = base.where(row.merchant.icontains(wanted.merchant, autoescape=True))
-        if wanted.category is not None:
-            base = base.where(row.category_tried == wanted.category)
-    return base.order_by(row.id if wanted.oldest_first else row.id.desc()).limit(asked.limit + 1)
+    conditions = _indexed(who, wanted, asked)
+    base = select(BenefitDecision).order_by(_in_order(BenefitDecision.id, wanted)).limit(asked.limit + 1)
+    if wanted.merchant is None and wanted.category is None:
+        return base.where(*conditions)
+    walked = (
+        select(BenefitDecision.id, BenefitDecision.merchant, BenefitDecision.category_tried)
+        .where(*conditions)
+        .order_by(_in_order(BenefitDecision.id, wanted))
+        .limit(WALKED)
+        .subquery()
+    )
+    found = select(walked.c.id).order_by(_in_order(walked.c.id, wanted)).limit(asked.limit + 1)
+    if wanted.merchant is not None:
+        found = found.where(walked.c.merchant.icontains(wanted.merchant, autoescape=True))
+    if wanted.category is not None:
+        found = found.where(walked.c.category_tried == wanted.category)
+    return base.where(BenefitDecision.id.in_(found))
+
+
+def _in_order(column: Any, wanted: DecisionFilter) -> Any:  # noqa: ANN401 - a column, and how it is sorted
+    return column if wanted.oldest_first else column.desc()
 
 
 def _indexed(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> list[ColumnElement[bool]]:

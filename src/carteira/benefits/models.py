@@ -145,7 +145,12 @@ class BenefitDecision(Base):
         ),
         Index("ix_benefits_decisions_account_id_id", "account_id", "id"),
         Index("ix_benefits_decisions_xid_id", "xid", "id"),
-        Index("ix_benefits_decisions_declined", "id", postgresql_where="code <> '00'"),
+        Index(
+            "ix_benefits_decisions_declined_merchant",
+            "id",
+            postgresql_include=["merchant", "category_tried"],
+            postgresql_where="code <> '00'",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

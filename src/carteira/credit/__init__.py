@@ -81,7 +81,7 @@ __all__ = [
 
 def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Sequence[EventSource] = ()) -> Module:
     """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
-    from carteira.credit.routes import router
+    from carteira.credit.routes import bulk_router, router
 
     stores = Stores(config, proven_cpf=proven_cpf)
 
@@ -93,7 +93,7 @@ def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Seq
 
     return Module(
         name="credit",
-        routers=(router,),
+        routers=(bulk_router, router),
         followers=followers(stores, sources),
         lifespan=lifespan,
         ids_of_person=stores.ids_of_person,

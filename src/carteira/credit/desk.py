@@ -1,16 +1,35 @@
-"""What the console asks of credit: one CPF's bases and score, each look recorded with what it is for."""
+"""What the console asks of credit: one CPF's bases and score, who looked at it, and what became of people."""
 
 from dataclasses import dataclass
 
-from carteira.credit import base_a, score
+from carteira.credit import base_a, outcomes, score
+from carteira.credit.accesses import ACCESSES
 from carteira.credit.errors import InsufficientData, PersonIsMinor
-from carteira.credit.schemas import ProfileOut, Purpose, ScoreOut
+from carteira.credit.outcomes import OutcomeIn, OutcomesOut
+from carteira.credit.schemas import AccessOut, ProfileOut, Purpose, ScoreOut
 from carteira.credit.stores import Stores
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import Page, PageRequest
 
-__all__ = ["CreditSeen", "ProfileOut", "Purpose", "ScoreOut", "look"]
+__all__ = [
+    "ACCESSES",
+    "AccessOut",
+    "CreditSeen",
+    "OutcomeIn",
+    "OutcomesOut",
+    "ProfileOut",
+    "Purpose",
+    "ScoreOut",
+    "accesses",
+    "look",
+    "record_outcome",
+    "record_outcomes",
+]
+
+record_outcome = outcomes.record
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +59,24 @@ async def look(  # noqa: PLR0913, PLR0917 - where to read, and who asks what for
     except (InsufficientData, PersonIsMinor) as error:
         missing = " ".join(item["message"] for item in error.errors)
         return CreditSeen(profile, None, missing or error.detail)
+
+
+async def record_outcomes(stores: Stores, trail: AuditTrail, text: str) -> OutcomesOut:
+    """Record the outcomes of a file, each for itself.
+
+    Raises:
+        InvalidInput: it is not CSV, its titles are not those expected, or it has too many lines.
+        BaseBDown: DynamoDB does not answer; what was recorded stays.
+    """
+    return await outcomes.record_many(stores, trail, await outcomes.read(text.encode()))
+
+
+async def accesses(tx: Tx, stores: Stores, who: Principal, cpf: str, asked: PageRequest[int]) -> Page[AccessOut]:
+    """List who read a person's base A, newest first, to who audits credit; the person is looked at.
+
+    Raises:
+        Forbidden: `credit:audit` is missing.
+    """
+    who.require("credit:audit")
+    rows = await stores.accesses_of(tx, cpf, who, limit=asked.limit + 1, before=asked.after)
+    return asked.page(rows, lambda row: row.seq)

@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from carteira.credit import accesses, base_a, score
+from carteira.credit import accesses, base_a, outcomes, score
 from carteira.credit.base_a import Reader
 from carteira.credit.base_c import BaseCEvent, BureauQuery, Movement
+from carteira.credit.outcomes import OutcomeIn, OutcomesOut
 from carteira.credit.preconditions import PreconditionDep, etag
 from carteira.credit.schemas import (
     AccessOut,
@@ -31,13 +32,17 @@ from carteira.kit.security import audit
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
+from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.web.access import Principal, Who, acts, claims, looks
+from carteira.kit.web.csv_bodies import is_csv
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
+from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/credit/{cpf}", tags=["credit"])
+bulk_router = APIRouter(route_class=JsonRoute, prefix="/credit", tags=["credit"])
 
 PathCpf = Annotated[Cpf, Path()]
 PurposeHeader = Annotated[Purpose, Header(alias="X-Purpose", description="Para que se consulta; fica registrado")]
@@ -237,3 +242,51 @@ async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its
     """Lista quem leu, quando e para quê, do mais novo ao mais antigo. Para a própria pessoa, ou `credit:audit`."""
     rows = await _stores(request).accesses_of(tx, cpf, who, period, limit=asked.limit + 1, before=asked.after)
     return asked.page(rows, lambda row: row.seq)
+
+
+Recorder = Annotated[Principal, claims(outcomes.CLAIM)]
+
+
+@router.put(
+    "/outcome",
+    status_code=204,
+    summary="Registrar o desfecho",
+    dependencies=[claims(outcomes.CLAIM), acts(outcomes.RECORDED)],
+)
+async def put_outcome(request: Request, cpf: PathCpf, body: OutcomeIn) -> Response:
+    """Diz se a pessoa ficou inadimplente em doze meses; de novo, muda. É com isto que a pontuação aprende."""
+    await outcomes.record(_stores(request), _trail(request), cpf, defaulted=body.defaulted)
+    return Response(status_code=204)
+
+
+async def _outcome_lines(request: Request, _who: Recorder) -> BulkLines:
+    """Read the lines of a file of outcomes, once it is known who sends them.
+
+    Raises:
+        UnsupportedMediaType: it is not said to be CSV.
+        InvalidInput: it cannot be read as one.
+    """
+    if not is_csv(request):
+        raise UnsupportedMediaType("Envie text/csv.")
+    return await outcomes.read(await request.body())
+
+
+@bulk_router.post(
+    "/outcomes",
+    summary="Registrar desfechos de um CSV",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "cpf;inadimplente\n529.982.247-25;não\n111.444.777-35;sim\n",
+                }
+            },
+        }
+    },
+    dependencies=[acts(outcomes.RECORDED, each=True)],
+)
+async def post_outcomes(request: Request, lines: Annotated[BulkLines, Depends(_outcome_lines)]) -> OutcomesOut:
+    """Registra até 1.000 desfechos (`cpf;inadimplente`, sim ou não), com um resultado por linha; pode ser repetido."""
+    return await outcomes.record_many(_stores(request), _trail(request), lines)

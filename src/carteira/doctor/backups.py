@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import psycopg
 
 from carteira.app import backup_config, erasure_journal
 from carteira.backup import making
+from carteira.backup.ages import OLD_BACKUP
 from carteira.backup.config import BackupConfig
 from carteira.backup.place import Manifest
 from carteira.doctor.findings import Diagnosis, fail, ok, warn
@@ -15,7 +15,6 @@ from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 
 AREA = "backup"
-OLD = timedelta(hours=26)
 
 
 async def look(settings: Settings) -> AsyncIterator[Diagnosis]:
@@ -44,7 +43,7 @@ def _age(newest: Manifest | None) -> Diagnosis:
         return fail(AREA, "não há nenhum backup inteiro", "execute carteira backup create")
     age = clock.now() - newest.made_at
     text = f"o último backup inteiro é de {newest.made_at:%d/%m/%Y %H:%M} UTC"
-    return ok(AREA, text) if age < OLD else fail(AREA, text, "execute carteira backup create, e veja o worker")
+    return ok(AREA, text) if age < OLD_BACKUP else fail(AREA, text, "execute carteira backup create, e veja o worker")
 
 
 def _role(config: BackupConfig) -> Diagnosis:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 
 from carteira import credit, documents, identity, webhooks
+from carteira.backup.ages import OLD_KEY, OLD_TOKENS_KEY
 from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
 from carteira.key_rings import RINGS, fault_of, rings_on
 from carteira.kit.db.engine import Database
@@ -12,8 +13,6 @@ from carteira.kit.values.clock import clock
 from carteira.settings import Settings, production
 
 AREA = "chaves"
-_DAYS, _TOKENS_DAYS = 731, 366
-"""For how long a key is used at most (`docs/reference/cryptography.md`)."""
 
 
 def key_files(settings: Settings) -> Iterator[Diagnosis]:
@@ -37,7 +36,7 @@ def key_files(settings: Settings) -> Iterator[Diagnosis]:
                 f"{text}; a chave {look.waiting} espera ser usada",
                 f"copie {path.parent} para as outras máquinas e execute carteira keys rotate {ring.name}",
             )
-        elif (clock.now() - look.since).days > (_TOKENS_DAYS if ring.name == "tokens" else _DAYS):
+        elif clock.now() - look.since > (OLD_TOKENS_KEY if ring.name == "tokens" else OLD_KEY):
             yield warn(AREA, text, f"troque-a: carteira keys rotate {ring.name}")
         else:
             yield ok(AREA, text)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from carteira.documents import links, reviews
-from carteira.documents.models import Document
+from carteira.documents.models import Document, DocumentVersion
 from carteira.documents.service import DocumentState, DocumentView
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
@@ -15,7 +15,10 @@ from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
 
-__all__ = ["DocumentState", "count_waiting", "decide", "decided_by", "file_link", "look", "queue"]
+__all__ = ["DocumentState", "compare", "count_waiting", "decide", "decided_by", "file_link", "look", "queue"]
+
+_DRAWN = ("image/jpeg", "image/png", "image/webp")
+"""What a browser draws on a page."""
 
 
 async def count_waiting(tx: Tx, operator: UUID) -> int:
@@ -55,6 +58,25 @@ async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> 
     await audit.record_looks(tx, "document_file_read", [owner_id])
     token, _ = links.sign_file(vault.ring, who, (owner_id, document_id, version_id))
     return f"/documents/{document_id}/file?token={token}"
+
+
+async def compare(
+    tx: Tx, vault: Vault, who: Principal, document_id: UUID
+) -> tuple[DocumentView, str | None, str, bool]:
+    """Give a document with its holder's name, a link to its file, and whether a browser can draw that on a page.
+
+    Raises:
+        DocumentNotFound, OwnDocument, FileMissing.
+    """
+    document, holder = await look(tx, vault, who, document_id)
+    path = await file_link(tx, vault, who, document_id)
+    kind = await tx.scalar(
+        select(DocumentVersion.content_type)
+        .where(DocumentVersion.document_id == document_id)
+        .order_by(DocumentVersion.number.desc())
+        .limit(1)
+    )
+    return document, holder, path, kind in _DRAWN
 
 
 async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:

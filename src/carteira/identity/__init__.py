@@ -28,7 +28,7 @@ from fastapi import FastAPI
 
 from carteira.identity import desk
 from carteira.identity.clients.service import kind_of, people_behind
-from carteira.identity.config import GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
+from carteira.identity.config import DailyExport, GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.contacts.points import ContactPoint
 from carteira.identity.contacts.points import Kind as ContactKind
 from carteira.identity.contacts.service import ask_confirmation as ask_contact_confirmation
@@ -174,6 +174,7 @@ __all__ = [
     "CpfDiffers",
     "CpfNotProven",
     "CpfTaken",
+    "DailyExport",
     "DataAccessView",
     "DrawLink",
     "EmailTaken",

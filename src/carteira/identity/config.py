@@ -7,6 +7,7 @@ from typing import Literal
 
 from carteira.identity.erasures import ErasureJournal
 from carteira.kit.outbound.mail import Mailer
+from carteira.kit.outbound.objects import ObjectStore
 from carteira.kit.outbound.sms import Sms
 from carteira.kit.security.sealing import Sealer
 
@@ -50,6 +51,21 @@ class GovBrConfig:
 
 
 @dataclass(frozen=True)
+class DailyExport:
+    """The export of users that a worker makes every night."""
+
+    days_kept: int = 7
+    """How many are kept; 0 makes none."""
+    hour: int = 3
+    """At half past which hour it is made, in São Paulo."""
+    form: Literal["xlsx", "csv"] = "xlsx"
+    columns: tuple[str, ...] = ()
+    """Which of its columns, in this order; empty: all."""
+    place: Callable[[], ObjectStore] | None = None
+    """Opens where exports are kept; None: the folder `exports` of the home folder."""
+
+
+@dataclass(frozen=True)
 class IdentityConfig:
     """Identity's settings."""
 
@@ -77,8 +93,8 @@ class IdentityConfig:
     """For how long a changed contact point does not recover the account, and the former one may undo the change."""
     link_base: str = "http://localhost:8000"
     """What links in messages begin with."""
-    export_days_kept: int = 7
-    """How many daily exports are kept; 0 makes none."""
+    export: DailyExport = DailyExport()
+    """The export of users that is made every night."""
     audit_years_kept: int = 10
     """How many years rows of the audit are kept; five at least."""
     answer_days_kept: int = 30

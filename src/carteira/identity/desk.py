@@ -1,20 +1,27 @@
 """What the console asks of identity: people, their standing, roles and clients, by the verbs of the API."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
 
+from carteira.identity.clients.models import ClientRow
+from carteira.identity.clients.schemas import Network
 from carteira.identity.clients.service import (
+    PEOPLE_ONLY,
     ClientView,
     CredentialView,
     NewCredential,
+    add_client,
     add_credential,
     client,
     list_clients,
     revoke_client,
     revoke_credential,
+    set_claims,
 )
+from carteira.identity.fields import Description, FullName
 from carteira.identity.proof import by_operator as cpf_proof
 from carteira.identity.proof.schemas import CpfProofIn, Paper
 from carteira.identity.proof.service import withdraw as withdraw_proof
@@ -38,9 +45,11 @@ from carteira.identity.signin.factor_reset import propose as propose_factor_rese
 from carteira.identity.trail.queries import Asked as AuditAsked
 from carteira.identity.trail.queries import AuditView
 from carteira.identity.trail.queries import listed as audit_listed
-from carteira.identity.users import queries
+from carteira.identity.users import by_operator, importing, queries
+from carteira.identity.users.importing import PersonLineOut
 from carteira.identity.users.queries import Filters, PersonView
-from carteira.identity.users.service import may_see_cpf
+from carteira.identity.users.schemas import NewUserIn, UserPatch
+from carteira.identity.users.service import erase_user, may_see_cpf
 from carteira.identity.users.suspension import Reason as SuspensionReason
 from carteira.identity.users.suspension import suspend, unsuspend
 from carteira.kit.db.session import Tx
@@ -53,35 +62,51 @@ from carteira.kit.web.pagination import Page, PageRequest
 
 __all__ = [
     "BY_NUMBER",
+    "PEOPLE_ONLY",
     "AuditAsked",
     "AuditView",
     "ClaimView",
     "ClientView",
     "CpfProofIn",
     "CredentialView",
+    "Description",
     "Filters",
+    "FullName",
+    "Network",
     "NewCredential",
+    "NewUserIn",
     "NumberKey",
     "Paper",
+    "PersonLineOut",
     "SuspensionReason",
+    "UserPatch",
     "WholeRoleView",
+    "add_client",
     "add_credential",
+    "add_people",
     "add_role",
+    "add_user",
     "audit_listed",
+    "change_user",
     "client",
+    "client_names",
     "delete_role",
+    "erase_user",
     "give_role",
     "list_claims",
     "list_clients",
     "list_roles",
     "look_at",
     "may_see_cpf",
+    "preview_people",
     "propose_factor_reset",
     "prove_cpf",
+    "read_people",
     "rename_role",
     "revoke_client",
     "revoke_credential",
     "search_people",
+    "set_claims",
     "set_claims_of_role",
     "sign_ins",
     "sign_out_everywhere",
@@ -90,6 +115,17 @@ __all__ = [
     "whole",
     "withdraw_proof",
 ]
+_MOST_NAMED = 500
+add_user = by_operator.add
+change_user = by_operator.change
+read_people, preview_people, add_people = importing.read, importing.preview, importing.add_many
+
+
+async def client_names(tx: Tx, ids: Collection[UUID] | None = None) -> dict[UUID, str]:
+    """Name clients by their ids; without ids, those that were not revoked, by name."""
+    query = select(ClientRow.id, ClientRow.name).order_by(ClientRow.name).limit(_MOST_NAMED)
+    query = query.where(ClientRow.revoked_at.is_(None) if ids is None else ClientRow.id.in_(ids))
+    return {row.id: row.name for row in await tx.execute(query)}
 
 
 async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page[PersonView]:

@@ -29,6 +29,8 @@ from carteira.kit.web import idempotency
 
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
+_HOURS_BEHIND = 3
+"""How far São Paulo is behind UTC, by which jobs are timed."""
 log = structlog.get_logger(__name__)
 
 
@@ -185,16 +187,16 @@ def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
 def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     """Add the daily export, and forgetting what is old."""
 
-    @blueprint.periodic(cron="30 6 * * *")  # 3:30 in São Paulo
+    @blueprint.periodic(cron=f"30 {(config.export.hour + _HOURS_BEHIND) % 24} * * *")
     @blueprint.task(name="export_users", queueing_lock="identity.export_users", pass_context=True)
     async def export_users(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        if config.export_days_kept:
+        if config.export.days_kept:
             database: Database = context.additional_context["database"]
-            path = await export_daily(database, config.home / "exports", days_kept=config.export_days_kept)
+            name = await export_daily(database, config.home / "exports", config.export)
             async with database.transaction() as tx:
                 job = Actor("job", "identity.export_users")
-                await audit.record_look_at_everybody(tx, "users_exported", actor=job, format="xlsx")
-            log.info("users exported", file=path.name)
+                await audit.record_look_at_everybody(tx, "users_exported", actor=job, format=config.export.form)
+            log.info("users exported", file=name)
 
     @blueprint.periodic(cron="15 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="identity.forget_old", pass_context=True)

@@ -1,40 +1,84 @@
-"""What the console asks of resellers: purchases, decided one by one or many at a time, and months."""
+"""What the console asks of resellers: who they are, purchases to decide, months, and the rules of cashback."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
+from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import Desk
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.pagination import Page, PageRequest
 from carteira.resellers import operations, queries
-from carteira.resellers.errors import PurchaseDecided
-from carteira.resellers.models import Purchase
+from carteira.resellers.configuration import (
+    closing_days,
+    delete_auto_approval,
+    delete_closing_day,
+    list_auto_approvals,
+    list_tiers,
+    put_closing_day,
+)
+from carteira.resellers.errors import PurchaseDecided, ResellerNotFound, TiersNotFound
+from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
-from carteira.resellers.schemas import STATUS, MonthOut, PurchaseWithCashbackOut, Status
+from carteira.resellers.schemas import (
+    STATUS,
+    AutoApprovalIn,
+    AutoApprovalOut,
+    BusinessMonth,
+    ClosingDayOut,
+    MonthOut,
+    PurchaseWithCashbackOut,
+    Status,
+    TierShape,
+    TiersIn,
+    TiersOut,
+)
 from carteira.resellers.service import reject
 
 __all__ = [
     "MONTHS",
     "PURCHASES",
     "STATUS",
+    "AutoApprovalIn",
+    "AutoApprovalOut",
+    "BusinessMonth",
+    "ClosingDayOut",
     "MonthOut",
     "PurchaseDecided",
     "PurchaseKey",
     "PurchaseWithCashbackOut",
+    "ResellerSeen",
     "Status",
+    "TierShape",
+    "TiersIn",
+    "TiersNotFound",
+    "TiersOut",
     "approve",
+    "auto_approve",
     "close_month",
+    "closing_days",
     "decision_of",
+    "delete_auto_approval",
+    "delete_closing_day",
+    "delete_tiers",
+    "list_auto_approvals",
+    "list_tiers",
     "months",
     "purchase",
     "purchases",
+    "put_closing_day",
+    "put_tiers",
     "reject",
+    "reseller",
+    "resellers",
     "waiting",
 ]
 
@@ -82,3 +126,82 @@ async def waiting(tx: Tx) -> tuple[int, date | None]:
     query = select(func.count(), func.min(Purchase.purchased_on)).where(Purchase.status == "pending")
     count, oldest = (await tx.execute(query)).one()
     return count, oldest
+
+
+@dataclass(frozen=True, slots=True)
+class ResellerSeen:
+    """A reseller as an operator sees them; the cashback that they can spend in centavos; erased, they are nobody."""
+
+    id: UUID
+    user_id: UUID | None
+    cpf: str | None
+    created_at: datetime
+    balance: int
+
+
+async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[UUID]) -> Page[ResellerSeen]:
+    """List the resellers, the newest first, or the one of a CPF; each of them is looked at.
+
+    Raises:
+        Forbidden: `purchases:read` is missing.
+    """
+    who.require("purchases:read")
+    query = _seen().where(Reseller.user_id.is_not(None)).order_by(Reseller.id.desc()).limit(asked.limit + 1)
+    if cpf is not None:
+        query = query.where(Reseller.cpf == cpf)
+    if asked.after is not None:
+        query = query.where(Reseller.id < asked.after)
+    page = asked.page([ResellerSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
+    await audit.record_looks(tx, "resellers_listed", [row.user_id for row in page.items])
+    return page
+
+
+def _seen() -> Select[*tuple[Any, ...]]:
+    return select(Reseller.id, Reseller.user_id, Reseller.cpf, Reseller.created_at, ledger.BALANCES.c.balance).join(
+        ledger.BALANCES, ledger.BALANCES.c.id == Reseller.account_id
+    )
+
+
+async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) -> tuple[ResellerSeen, list[MonthOut]]:
+    """Give a reseller with so many of their last months; they are looked at.
+
+    Raises:
+        Forbidden: `purchases:read` is missing.
+        ResellerNotFound: there is none.
+    """
+    who.require("purchases:read")
+    row = (await tx.execute(_seen().where(Reseller.id == reseller_id))).one_or_none()
+    if row is None:
+        raise ResellerNotFound
+    found = ResellerSeen(*row)
+    await audit.record_looks(tx, "reseller_read", [found.user_id or found.id])
+    return found, await queries.months_of(tx, reseller_id, limit=months)
+
+
+async def put_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date, tiers: Sequence[TierShape]) -> bool:
+    """Set the tiers that hold from a month on; above the limit it waits for a second person. Tell whether it was done.
+
+    Raises:
+        MonthClosed, OwnOperation.
+    """
+    order = operations.TiersOrder(valid_from=valid_from, tiers=list(tiers))
+    return not isinstance(await desk.carry_out(tx, operations.PUT_TIERS, order, who), Answered)
+
+
+async def delete_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date) -> bool:
+    """Take a tier table away; above the limit it waits for a second person. Tell whether it was done now.
+
+    Raises:
+        TiersNotFound, FirstRulesStay, MonthClosed, OwnOperation.
+    """
+    order = operations.TiersRemovalOrder(valid_from=valid_from)
+    return not isinstance(await desk.carry_out(tx, operations.DELETE_TIERS, order, who), Answered)
+
+
+async def auto_approve(tx: Tx, desk: Desk, who: Principal, asked: AutoApprovalIn) -> bool:
+    """Let a CPF's purchases start approved; where there is a limit it waits. Tell whether it was done now.
+
+    Raises:
+        OwnOperation: the CPF is the operator's own.
+    """
+    return not isinstance(await desk.carry_out(tx, operations.AUTO_APPROVE, asked, who), Answered)

@@ -197,6 +197,11 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
     return await _months(tx, reseller, [] if before is None else [Purchase.month < before], limit=limit)
 
 
+async def months_of(tx: Tx, reseller_id: UUID, *, limit: int) -> list[MonthOut]:
+    """Give a reseller's last months in figures, for who has asked for them already."""
+    return await _months(tx, await resellers.by_id(tx, reseller_id), [], limit=limit)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnSales:
     """What a reseller sees of their own: a month with its purchases, all months, and what the month's tiers are."""

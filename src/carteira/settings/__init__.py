@@ -12,6 +12,7 @@ from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules, secret_files
 from carteira.settings.backups import BackupSettings
+from carteira.settings.exports import ExportSettings
 from carteira.settings.limits import LIMITS, Most, alone, in_a_day
 from carteira.settings.pix import PixSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
@@ -38,7 +39,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
+class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, WebhookSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -209,9 +210,6 @@ class Settings(BackupSettings, PixSettings, TracingSettings, WebhookSettings):
     looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         2_000,
         description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",
-    )
-    users_export_days: int = Field(
-        7, ge=0, le=3650, description="Daily exports of users kept under the home folder; 0 makes none."
     )
     google_client_id: str | None = Field(None, description="Client id of Google sign-in; empty: it is off.")
     google_client_secret: SecretStr | None = Field(None, description="Client secret of Google sign-in.")

@@ -1,15 +1,75 @@
-"""What the console asks of transit: taps that wait for an operator, and the decision on each."""
+"""What the console asks of transit: taps that wait for an operator, what riders owe, and cards that were lost."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import Select, select, tuple_
+
+from carteira import ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
-from carteira.kit.web.pagination import Page, PageRequest
-from carteira.transit import waiting
-from carteira.transit.errors import TapNotFound
+from carteira.kit.security.approvals import OwnOperation
+from carteira.kit.values.days import Instant
+from carteira.kit.web.access import Principal
+from carteira.kit.web.pagination import CursorOf, Page, PageRequest
+from carteira.transit import service, waiting
+from carteira.transit.errors import CardNotFound, TapNotFound
+from carteira.transit.models import Tap, TransportCard
 from carteira.transit.waiting import WaitingTap, charge, dismiss
 
-__all__ = ["WaitingTap", "charge", "dismiss", "taps", "waiting_tap"]
+__all__ = [
+    "DEBTS",
+    "CardSeen",
+    "DebtSeen",
+    "WaitingTap",
+    "block_lost",
+    "card",
+    "cards",
+    "charge",
+    "debts",
+    "dismiss",
+    "taps",
+    "unblock_found",
+    "waiting_tap",
+]
+
+
+class DebtPlace(NamedTuple):
+    """What riders' debts are sorted by: whose they are, then the oldest first, as a recharge pays them."""
+
+    user_id: UUID
+    tapped_at: Instant
+    id: UUID
+
+
+DEBTS = CursorOf(DebtPlace)
+
+
+@dataclass(frozen=True, slots=True)
+class DebtSeen:
+    """A ride that is not fully paid yet, and whose it is; amounts in centavos."""
+
+    id: UUID
+    user_id: UUID
+    card_number: str
+    amount: int
+    outstanding: int
+    tapped_at: datetime
+    line: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardSeen:
+    """A card as an operator sees it; the balance in centavos."""
+
+    id: UUID
+    user_id: UUID | None
+    card_number: str
+    status: Literal["active", "blocked", "cancelled"]
+    balance: int
+    created_at: datetime
 
 
 async def taps(tx: Tx, asked: PageRequest[UUID]) -> Page[WaitingTap]:
@@ -30,3 +90,99 @@ async def waiting_tap(tx: Tx, tap_id: UUID) -> WaitingTap:
     if not page.items or page.items[0].id != tap_id:
         raise TapNotFound
     return page.items[0]
+
+
+async def debts(tx: Tx, asked: PageRequest[DebtPlace]) -> Page[DebtSeen]:
+    """List the rides that are not fully paid, person by person; each of them is looked at."""
+    place = (Tap.user_id, Tap.tapped_at, Tap.id)
+    query = (
+        select(Tap.id, Tap.user_id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line)
+        .join(TransportCard, TransportCard.id == Tap.card_id)
+        .where(Tap.outstanding > 0, Tap.user_id.is_not(None))
+        .order_by(*place)
+        .limit(asked.limit + 1)
+    )
+    if asked.after is not None:
+        query = query.where(tuple_(*place) > asked.after)
+    found = [DebtSeen(*row.tuple()) for row in await tx.execute(query)]  # type: ignore[arg-type] # each has a rider
+    page = asked.page(found, lambda row: DebtPlace(row.user_id, row.tapped_at, row.id))
+    await audit.record_looks(tx, "ride_debts_listed", [row.user_id for row in page.items])
+    return page
+
+
+def _cards() -> Select[*tuple[Any, ...]]:
+    return select(
+        TransportCard.id,
+        TransportCard.user_id,
+        TransportCard.card_number,
+        TransportCard.status,
+        ledger.BALANCES.c.balance,
+        TransportCard.created_at,
+    ).join(ledger.BALANCES, ledger.BALANCES.c.id == TransportCard.account_id)
+
+
+async def cards(
+    tx: Tx, asked: PageRequest[UUID], *, number: str | None = None, user_id: UUID | None = None
+) -> Page[CardSeen]:
+    """List a person's cards, or the one of a number; else those that are blocked; each holder is looked at."""
+    query = _cards().order_by(TransportCard.id).limit(asked.limit + 1)
+    if number is not None:
+        query = query.where(TransportCard.card_number == number)
+    elif user_id is not None:
+        query = query.where(TransportCard.user_id == user_id)
+    else:
+        query = query.where(TransportCard.status == "blocked")
+    if asked.after is not None:
+        query = query.where(TransportCard.id > asked.after)
+    page = asked.page([CardSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
+    await audit.record_looks(tx, "transport_cards_listed", [row.user_id for row in page.items])
+    return page
+
+
+async def card(tx: Tx, card_id: UUID) -> CardSeen:
+    """Give a card; its person is looked at.
+
+    Raises:
+        CardNotFound: there is none.
+    """
+    row = (await tx.execute(_cards().where(TransportCard.id == card_id))).one_or_none()
+    if row is None:
+        raise CardNotFound
+    found = CardSeen(*row)
+    await audit.record_looks(tx, "transport_cards_listed", [found.user_id])
+    return found
+
+
+async def block_lost(tx: Tx, who: Principal, card_id: UUID) -> None:
+    """Block a card that its holder says is lost.
+
+    Raises:
+        CardNotFound, CardCancelled.
+        OwnOperation: it is the operator's own.
+    """
+    holder_id, number = await _holder(tx, who, card_id)
+    await service.block(tx, holder_id, number)
+    await audit.record(tx, "transport_card_blocked", actor=who.actor, subject=holder_id, card=str(card_id))
+
+
+async def unblock_found(tx: Tx, who: Principal, card_id: UUID) -> None:
+    """Make a card that was found good again.
+
+    Raises:
+        CardNotFound, CardCancelled.
+        OwnOperation: it is the operator's own.
+    """
+    holder_id, number = await _holder(tx, who, card_id)
+    await service.unblock(tx, holder_id, number)
+    await audit.record(tx, "transport_card_unblocked", actor=who.actor, subject=holder_id, card=str(card_id))
+
+
+async def _holder(tx: Tx, who: Principal, card_id: UUID) -> tuple[UUID, str]:
+    """Give whose a card is, and its number."""
+    query = select(TransportCard.user_id, TransportCard.card_number).where(TransportCard.id == card_id)
+    row = (await tx.execute(query)).one_or_none()
+    if row is None or row.user_id is None:
+        raise CardNotFound
+    if row.user_id == who.id:
+        raise OwnOperation
+    return row.user_id, row.card_number

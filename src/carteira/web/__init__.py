@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request, Response
 
 from carteira.kit.module import Module
-from carteira.web.config import WebConfig
+from carteira.web.config import HouseAge, HouseAges, WebConfig
 
 if TYPE_CHECKING:
     from carteira import identity
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SOCIAL_PAGE = "/app/entrar/com/{provider}/volta"
 """Where a browser that set out to a provider from a page comes back to."""
 
-__all__ = ["SOCIAL_PAGE", "WebConfig", "answer_with", "draw_link_with", "module", "renderer"]
+__all__ = ["SOCIAL_PAGE", "HouseAge", "HouseAges", "WebConfig", "answer_with", "draw_link_with", "module", "renderer"]
 
 
 def module() -> Module:

@@ -1,7 +1,29 @@
 """What the composition root hands to the pages."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class HouseAge:
+    """How old something is that the house lives on (a key, a backup), and whether that is too old."""
+
+    what: str
+    at: datetime | None
+    tone: Literal["ok", "warn", "bad"]
+    said: str
+    advice: str = ""
+
+
+HouseAges = Callable[[], Awaitable[Sequence[HouseAge]]]
+"""Looks at the ages of keys and backups, which lie outside of the database."""
+
+
+async def _no_ages() -> Sequence[HouseAge]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +48,5 @@ class WebConfig:
     """The folder of the installation's own privacy notice and terms; what is not there is the product's."""
     demonstration: bool = False
     """Whether this is a development server: the console says so."""
+    ages: HouseAges = _no_ages
+    """Asked by who reads the house's state."""

@@ -1,6 +1,6 @@
 """Amounts, days and names as people read them; every instant is São Paulo's."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated
 
 from markupsafe import Markup
@@ -117,6 +117,11 @@ def month_name(month: date) -> str:
 def short_month(month: date) -> str:
     """Write a month in three letters: `nov`."""
     return _MONTHS[month.month - 1][:3]
+
+
+def begins(day: date) -> datetime:
+    """Give the instant at which a day begins in São Paulo."""
+    return datetime.combine(day, time(), SAO_PAULO)
 
 
 def moment(instant: datetime) -> str:

@@ -27,6 +27,7 @@ from carteira.kit.db.outbox import Follower
 from carteira.kit.module import Module
 from carteira.kit.outbound.targets import Targets
 from carteira.kit.security.sealing import Sealer
+from carteira.webhooks import desk
 from carteira.webhooks.catalog import CATALOG, OF_TOPIC, TEST, WebhookEvent
 from carteira.webhooks.fanning import Happening, HappeningSource
 from carteira.webhooks.secrets import count_sealed, walk_sealed
@@ -40,6 +41,7 @@ __all__ = [
     "HappeningSource",
     "WebhookConfig",
     "WebhookEvent",
+    "desk",
     "module",
 ]
 

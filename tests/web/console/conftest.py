@@ -8,6 +8,7 @@ from carteira.embedded import Endpoints
 from carteira.modules import OPTIONAL_MODULES
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.trips import count_trips
 
 
 @pytest.fixture(scope="package")
@@ -24,5 +25,7 @@ async def app(
         looks_per_hour="none",
         assistant_vectors=False,
     )
-    async with running_app(settings) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        count_trips(patch)
+        async with running_app(settings) as running:
+            yield running

@@ -30,7 +30,7 @@ ROLES: Mapping[str, frozenset[str]] = {
         }
     ),
     "aprovador": frozenset({"lists:export", "money:approve", "purchases:approve", "purchases:read"}),
-    "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read"}),
+    "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read", "credit:outcomes:write"}),
     "auditor": frozenset(
         {
             "audit:read",

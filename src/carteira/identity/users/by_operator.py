@@ -1,4 +1,4 @@
-"""What an operator changes of a person where a second one has to confirm it: their e-mail address or phone."""
+"""What an operator does about people: adds them, and changes contacts, which a second one has to confirm."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,14 +9,17 @@ from pydantic import BaseModel
 
 from carteira.identity.config import IdentityConfig
 from carteira.identity.proof.service import CpfFollower
-from carteira.identity.roles.grants import require_maker_not_above, require_not_above
-from carteira.identity.runtime import Changing
+from carteira.identity.roles.grants import require_maker_not_above, require_may_grant_role, require_not_above
+from carteira.identity.runtime import Changing, Runtime
+from carteira.identity.users import passwords
 from carteira.identity.users import service as people
-from carteira.identity.users.schemas import UserPatch
+from carteira.identity.users.queries import PersonView, person
+from carteira.identity.users.schemas import NewUserIn, UserPatch, UserPut
 from carteira.kit.db.session import Tx
-from carteira.kit.security.approvals import Act, Gains
+from carteira.kit.security.approvals import Act, Gains, MustWait
 from carteira.kit.web.access import Principal
-from carteira.kit.web.approvals import Operation
+from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.idempotency import Answered
 
 CLAIM = "users:write"
 
@@ -66,3 +69,44 @@ async def _check(tx: Tx, order: PersonChangeOrder, who: Principal) -> None:
         ClaimsBeyondYours: the person does.
     """
     await require_not_above(tx, who, order.user_id)
+
+
+async def add(runtime: Runtime, who: Principal, asked: NewUserIn) -> tuple[PersonView, str | None]:
+    """Add somebody with a role; without a password one is made, which is told this once and has to be changed.
+
+    A role that brings claims wants that who gives it holds them, and was there lately.
+
+    Raises:
+        ClaimReserved, ClaimsBeyondYours, SecondFactorRequired, RecentSignInRequired.
+        WeakPassword, EmailTaken, CpfTaken, RoleNotFound.
+    """
+    generated = passwords.generate() if asked.password is None else None
+    password_hash = await people.prepare_password(asked.password or generated or "", personal=(asked.email, asked.cpf))
+    async with runtime.database.transaction() as tx:
+        await require_may_grant_role(tx, who, asked.role_id)
+        user_id = await people.add_person(
+            tx,
+            people.NewPerson(asked.full_name, asked.email, asked.cpf, asked.birth_date, asked.phone),
+            password_hash=password_hash,
+            role_id=asked.role_id,
+            must_change_password=generated is not None,
+            actor=who.id,
+        )
+        return await person(tx, user_id), generated
+
+
+async def change(  # noqa: PLR0913, PLR0917 - what the routes are given
+    runtime: Runtime, desk: Desk, address: str, who: Principal, user_id: UUID, body: UserPut | UserPatch
+) -> PersonView | Answered:
+    """Change a person's data; where another's contact is to change, it may wait for a second operator (an answer).
+
+    Raises:
+        Forbidden, UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, ClaimsBeyondYours, RecentSignInRequired.
+    """
+    try:
+        return await people.change_person(runtime, address, who, user_id, body.model_dump(exclude_unset=True))
+    except MustWait as wait:
+        order = PersonChangeOrder(user_id=user_id, changes=body.model_dump(mode="json", exclude_unset=True))
+        what = operation(runtime.config, runtime.cpf_followers)
+        async with runtime.database.transaction() as tx:
+            return await desk.propose(tx, what, order, who.actor, summary=wait.summary, gains=wait.gains)

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from carteira.identity.config import DailyExport
 from carteira.identity.models import User
 from carteira.identity.users.queries import PersonView, people, view_of
 from carteira.kit.db.engine import Database
@@ -107,9 +109,10 @@ async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> Async
 class _Book:
     """An XLSX written row by row; the library keeps one row in memory and the rest in files beside the book's."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
         import xlsxwriter  # noqa: PLC0415 - who makes no book does without it
 
+        self._columns = columns
         rows = _rows_of(path)
         rows.mkdir(mode=0o700)
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
@@ -119,9 +122,9 @@ class _Book:
 
     def _begin_sheet(self) -> None:
         self._sheet = self._book.add_worksheet()
-        self._sheet.set_column(0, len(COLUMNS) - 1, 22)
+        self._sheet.set_column(0, len(self._columns) - 1, 22)
         self._sheet.freeze_panes(1, 0)
-        for column, title in enumerate(COLUMNS):
+        for column, title in enumerate(self._columns):
             self._sheet.write_string(0, column, title)
         self._next = 1
 
@@ -144,6 +147,7 @@ async def export_users(  # noqa: PLR0913 - what a file is made of
     form: Format,
     look: Look | None,
     show_cpf: bool = False,
+    columns: Sequence[str] = COLUMNS,
     progress: Progress = no_progress,
 ) -> int:
     """Write the users to a file, readable by its owner only, whole or not at all; give how many there were.
@@ -153,10 +157,12 @@ async def export_users(  # noqa: PLR0913 - what a file is made of
     """
     total = await count(database)
     written = 0
-    file = await asyncio.to_thread(_File, path, form)
+    file = await asyncio.to_thread(_File, path, form, columns)
+    picked = [COLUMNS.index(name) for name in columns]
     try:
         async for batch in _batches(database, look):
-            rows = [_row(person, show_cpf=show_cpf) for person in batch]
+            whole = [_row(person, show_cpf=show_cpf) for person in batch]
+            rows = [[row[place] for place in picked] for row in whole]
             await asyncio.to_thread(file.write, rows)
             written += len(rows)
             progress(written, max(total, written))
@@ -169,7 +175,7 @@ async def export_users(  # noqa: PLR0913 - what a file is made of
 class _File:
     """A file that takes its name once it is whole."""
 
-    def __init__(self, path: Path, form: Format) -> None:
+    def __init__(self, path: Path, form: Format, columns: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # until its writer is done, or dead
@@ -177,9 +183,9 @@ class _File:
         self._book: _Book | None = None
         try:
             if form == "xlsx":
-                self._book = _Book(self._part)
+                self._book = _Book(self._part, columns)
             else:
-                self._part.write_bytes(MARK + _csv([COLUMNS]))
+                self._part.write_bytes(MARK + _csv([columns]))
         except BaseException:  # nobody has the file yet who would discard it
             self.discard()
             raise
@@ -211,20 +217,40 @@ async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> Asyn
                 yield chunk
 
 
-async def export_daily(database: Database, folder: Path, *, days_kept: int) -> Path:
-    """Write the day's export, CPFs masked, and delete those older than the days kept. A job calls it.
+async def export_daily(database: Database, folder: Path, asked: DailyExport) -> str:
+    """Write the day's export, CPFs masked, and delete those older than the days kept; give its name. A job calls it.
 
-    What a worker left behind that died as it wrote is deleted too.
+    It is written in the folder, and from there put where it is kept, if that is elsewhere. What a worker left behind
+    that died as it wrote is deleted too.
+
+    Raises:
+        ObjectsDown: the place where exports are kept does not answer.
     """
-    path = folder / f"usuarios-{clock.today().isoformat()}.xlsx"
-    await export_users(database, path, form="xlsx", look=None)
-    await asyncio.to_thread(_delete_old, folder, days_kept)
-    return path
+    name = f"usuarios-{clock.today().isoformat()}.{asked.form}"
+    await asyncio.to_thread(_delete_parts, folder)
+    await export_users(database, folder / name, form=asked.form, look=None, columns=asked.columns or COLUMNS)
+    if asked.place is None:
+        await asyncio.to_thread(_delete_old, folder, asked.days_kept)
+        return name
+    store = asked.place()
+    try:
+        await store.put_file(name, folder / name)
+    finally:
+        await asyncio.to_thread((folder / name).unlink)
+    kept = sorted([entry.name async for entry in store.entries() if _NAMED.fullmatch(entry.name)])
+    await store.remove(kept[: -asked.days_kept])
+    return name
+
+
+_NAMED = re.compile(r"usuarios-\d{4}-\d\d-\d\d\.(xlsx|csv)")
 
 
 def _delete_old(folder: Path, days_kept: int) -> None:
-    for old in sorted(folder.glob("usuarios-*.xlsx"))[:-days_kept]:
+    for old in sorted(file for file in folder.iterdir() if _NAMED.fullmatch(file.name))[:-days_kept]:
         old.unlink(missing_ok=True)
+
+
+def _delete_parts(folder: Path) -> None:
     for part in folder.glob("*.part"):
         with suppress(FileNotFoundError, BlockingIOError), part.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

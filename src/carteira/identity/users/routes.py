@@ -9,7 +9,6 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from carteira.identity.roles import service as roles
-from carteira.identity.roles.grants import require_may_grant_role
 from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, RoleOut
 from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions import service as sessions
@@ -18,7 +17,7 @@ from carteira.identity.sessions.service import Client
 from carteira.identity.signin import factor_reset
 from carteira.identity.trail import queries as trail
 from carteira.identity.trail.schemas import DataAccessOut
-from carteira.identity.users import by_operator, export, passwords, queries, suspension
+from carteira.identity.users import by_operator, export, queries, suspension
 from carteira.identity.users import service as people
 from carteira.identity.users.purposes import Purpose
 from carteira.identity.users.schemas import (
@@ -38,10 +37,10 @@ from carteira.identity.users.schemas import (
 )
 from carteira.identity.users.service import NewPerson, may_see_cpf, require_self_or
 from carteira.kit.security import audit
-from carteira.kit.security.approvals import MustWait
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
 from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
+from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
@@ -84,20 +83,8 @@ async def add_user(body: NewUserIn, who: Writer, identity: IdentityDep) -> NewUs
 
     Um papel que dá permissões pede que quem cria as tenha, e uma entrada recente.
     """
-    generated = None if body.password is not None else passwords.generate()
-    password_hash = await people.prepare_password(body.password or generated or "", personal=(body.email, body.cpf))
-    async with identity.database.transaction() as tx:
-        await require_may_grant_role(tx, who, body.role_id)
-        user_id = await people.add_person(
-            tx,
-            NewPerson(body.full_name, body.email, body.cpf, body.birth_date, body.phone),
-            password_hash=password_hash,
-            role_id=body.role_id,
-            must_change_password=generated is not None,
-            actor=who.id,
-        )
-        view = await queries.person(tx, user_id)
-    shown = UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
+    view, generated = await by_operator.add(identity, who, body)
+    shown = UserOut.of(view, show_cpf=may_see_cpf(who, view.id))
     return NewUserOut(**shown.model_dump(), generated_password=generated)
 
 
@@ -232,16 +219,10 @@ async def get_user(user_id: UUID, tx: ReadTxDep, who: Who) -> UserOut:
 async def _change(  # noqa: PLR0913, PLR0917 - what the two routes were given
     identity: Runtime, desk: Desk, client: Client, who: Principal, user_id: UUID, body: UserPut | UserPatch
 ) -> object:
-    changes = body.model_dump(exclude_unset=True)
-    try:
-        view = await people.change_person(identity, client.address, who, user_id, changes)
-    except MustWait as wait:
-        order = by_operator.PersonChangeOrder(user_id=user_id, changes=body.model_dump(mode="json", exclude_unset=True))
-        what = by_operator.operation(identity.config, identity.cpf_followers)
-        async with identity.database.transaction() as tx:
-            waiting = await desk.propose(tx, what, order, who.actor, summary=wait.summary, gains=wait.gains)
-        return JSONResponse(jsonable_encoder(waiting.body), waiting.status)
-    return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
+    done = await by_operator.change(identity, desk, client.address, who, user_id, body)
+    if isinstance(done, Answered):
+        return JSONResponse(jsonable_encoder(done.body), done.status)
+    return UserOut.of(done, show_cpf=may_see_cpf(who, user_id))
 
 
 @router.put(

@@ -4,6 +4,7 @@ The processes of one server share a folder named by `PROMETHEUS_MULTIPROC_DIR`, 
 """
 
 import asyncio
+import math
 import os
 import time
 from bisect import bisect_left
@@ -122,11 +123,34 @@ def render() -> bytes:
     """Give the metrics of all processes in Prometheus' text format."""
     for tally in _tallies:
         tally.report()
+    return generate_latest(_of_all_processes())
+
+
+def _of_all_processes() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # the library's own gap
-    return generate_latest(registry)
+    return registry
+
+
+def seconds_within(name: str, share: float) -> float | None:
+    """Give the least bound of a histogram's buckets within which a share of all that it counted lies.
+
+    It is what was counted since the processes of this server started; None: nothing was, or more is beyond all bounds.
+    """
+    for tally in _tallies:
+        tally.report()
+    samples = [
+        (float(sample.labels["le"]), sample.value)
+        for metric in _of_all_processes().collect()
+        if metric.name == name
+        for sample in metric.samples
+        if sample.name == f"{name}_bucket"
+    ]
+    most = max((counted for _, counted in samples), default=0.0)
+    within = [bound for bound, counted in samples if counted >= share * most and math.isfinite(bound)]
+    return min(within, default=None) if most else None
 
 
 def forget_dead_processes() -> None:

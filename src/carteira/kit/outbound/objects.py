@@ -77,6 +77,15 @@ class ObjectStore:
         await guarded("PUT object", self.store.put_async(name, content, use_multipart=False))
         await self.settle([name])
 
+    async def put_file(self, name: str, path: Path) -> None:
+        """Store a file as an object, in the place of one of its name, a part of it in memory at a time.
+
+        Raises:
+            ObjectsDown: it could not be stored.
+        """
+        await guarded("PUT object", self.store.put_async(name, path))
+        await self.settle([name])
+
     def put_now(self, name: str, content: bytes) -> None:
         """Store an object as `put` does, for a thread that waits.
 

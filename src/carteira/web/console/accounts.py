@@ -8,7 +8,7 @@ from fastapi import Response
 from carteira import benefits
 from carteira.kit.db.session import Tx
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
-from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, instant, mono, words
@@ -19,7 +19,7 @@ from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
 router = pages("benefits")
-HOME, EMPLOYERS = "/console/contas", "/console/empresas"
+HOME = "/console/contas"
 READS, WRITES = "benefits:read", "benefits:write"
 _STATES = (("active", "Ativas"), ("blocked", "Bloqueadas"), ("closed", "Encerradas"))
 _REASONS = (
@@ -230,30 +230,3 @@ async def invite(account: str, page: SignedPage) -> Response:
     except REFUSALS as error:
         return ask_again(page, _inviting(one), form, error)
     return page.go(f"{HOME}/{account}", "Convite a caminho.")
-
-
-EMPLOYER_TABLE: Table[benefits.desk.EmployerView] = Table(
-    EMPLOYERS,
-    "empresas",
-    (
-        TableColumn("Empresa", lambda row: words(row.name), "full"),
-        TableColumn("CNPJ", lambda row: mono(row.cnpj)),
-        TableColumn("Depósito", lambda row: badge("Antes de creditar", "info") if row.prefunded else words("depois")),
-        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
-    ),
-    key=lambda row: row.id,
-    exports=False,
-    empty=("Nenhuma empresa", "Quem administra empresas cria a primeira pela API."),
-)
-
-
-async def _read_employers(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.EmployerView]:
-    place = asked.page_request(BY_ID, limit)
-    rows = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
-    return place.page(rows, lambda row: row.id)
-
-
-@router.get(EMPLOYERS, dependencies=[claims(READS), reads("employers, which are no people")])
-async def show_employers(page: SignedPage) -> Response:
-    """List the employers that somebody reaches."""
-    return await EMPLOYER_TABLE.answer(page, partial(_read_employers, page), template="console/employers.html")

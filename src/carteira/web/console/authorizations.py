@@ -1,6 +1,6 @@
 """The authorizer's decisions: listed, found, and each with how it came about."""
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,14 +8,13 @@ from fastapi import Response
 
 from carteira import benefits, identity
 from carteira.kit.db.session import Tx
-from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.values.days import read_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, answer_code, instant, mono, words
 from carteira.web.console.screens import EXPORT
 from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
-from carteira.web.formats import plain_money
+from carteira.web.formats import begins, plain_money
 from carteira.web.page import SignedPage
 from carteira.web.routing import pages
 
@@ -35,7 +34,7 @@ TABLE: Table[benefits.DecisionView] = Table(
     HOME,
     "autorizações",
     (
-        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", ("", "antigas")),
         TableColumn("Conta", lambda row: mono(row.account), "stack-end"),
         TableColumn("Estabelecimento", lambda row: words(row.merchant), "full"),
         TableColumn("MCC", lambda row: words(row.mcc)),
@@ -68,7 +67,7 @@ def briefly(row: benefits.DecisionView) -> str:
 
 
 def _begins(text: str | None, later: timedelta = timedelta()) -> datetime | None:
-    return None if text is None else datetime.combine(read_day(text) + later, time(), SAO_PAULO)
+    return None if text is None else begins(read_day(text) + later)
 
 
 async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.DecisionView]:

@@ -80,7 +80,7 @@ def instant(at: datetime | None) -> Cell:
 
 def day(some_day: date | None) -> Cell:
     """Give a day."""
-    return NOTHING if some_day is None else Cell(f"{some_day:%d/%m/%Y}")
+    return NOTHING if some_day is None else Cell(f"{some_day:%d/%m/%Y}", value=some_day.isoformat())
 
 
 def badge(text: str, tone: Tone = "", icon: str = "") -> Cell:

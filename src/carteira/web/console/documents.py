@@ -89,6 +89,23 @@ async def open_file(document_id: UUID, page: SignedPage) -> Response:
     return RedirectResponse(page.renderer.config.root_path + path, 303, {"Cache-Control": "no-store"})
 
 
+@router.get(HOME + "/{document_id}/comparar", dependencies=[claims(CLAIM), looks("document_file_read")])
+async def compare(document_id: UUID, page: SignedPage) -> Response:
+    """Show the file beside what was declared; a file that browsers do not draw is a click away."""
+    document, holder, path, is_drawn = await page.read(
+        lambda tx: documents.desk.compare(tx, _vault(page.request), page.who, document_id)
+    )
+    return page.show(
+        "console/compare.html",
+        home=HOME,
+        document=document,
+        holder=holder,
+        state=_state(document),
+        file_path=path,
+        is_drawn=is_drawn,
+    )
+
+
 class DecisionForm(FormBody):
     """A decision on a document as it was seen."""
 

@@ -1,5 +1,7 @@
-"""The house: jobs that were given up, and the settings in force."""
+"""The house: jobs that were given up, the settings in force, and how old keys and backups are."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +13,19 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.problems import NotFound
+from carteira.web.config import HouseAge
 from carteira.web.console.acts import Confirmation, ask, ask_again
-from carteira.web.console.cells import badge, count, instant, mono
+from carteira.web.console.cells import badge, count, instant, mono, words
 from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
 from carteira.web.forms import FormBody
-from carteira.web.page import REFUSALS, SignedPage
+from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
 router = pages()
-JOBS, SETTINGS = "/console/trabalhos", "/console/configuracao"
+JOBS, SETTINGS, AGES = "/console/trabalhos", "/console/configuracao", "/console/chaves-e-backups"
 READS, WRITES = "house:read", "house:write"
+_FRESH_SECONDS = 60.0
+_AGE_ICONS = {"ok": "check", "warn": "clock", "bad": "alert"}
 _NOBODYS = reads("jobs by their names, nobody's data")
 _SECRET = ("secret", "token", "password", "key", "url")
 """Settings whose names hold one of these are told only as set or not: an address may hold a password."""
@@ -36,6 +41,7 @@ JOB_TABLE: Table[jobs.FailedJob] = Table(
     ),
     key=lambda row: row.id,
     opens=lambda row: f"{JOBS}/{row.id}/repetir",
+    whole=True,
     empty=("Nenhum trabalho abandonado", "O que falhar vezes demais fica aqui até alguém decidir."),
     exports=False,
 )
@@ -103,6 +109,7 @@ SETTING_TABLE: Table[SettingInForce] = Table(
         ),
     ),
     key=lambda row: row.name,
+    whole=True,
     filters=(
         Filter("nome", "Parte do nome", pattern=r"[A-Za-z_]{1,60}", wrong="Letras e _", grows=True),
         Filter("origem", "De onde", "choice", (("definida", "Definidas"), ("padrao", "Padrão"))),
@@ -145,3 +152,40 @@ async def show_settings(page: SignedPage) -> Response:
         )
 
     return await SETTING_TABLE.answer(page, read, template="console/settings.html")
+
+
+AGE_TABLE: Table[HouseAge] = Table(
+    AGES,
+    "chaves e backups",
+    (
+        TableColumn("O que", lambda row: words(row.what), "full"),
+        TableColumn("Desde", lambda row: instant(row.at), "nowrap"),
+        TableColumn("O que fazer", lambda row: words(row.advice), "full"),
+        TableColumn("Situação", lambda row: badge(row.said, row.tone, _AGE_ICONS[row.tone]), "stack-end"),
+    ),
+    key=lambda row: row.what,
+    whole=True,
+    exports=False,
+    empty=("Nada a ver aqui", "Neste servidor não há chaves nem backups a olhar."),
+)
+
+
+async def ages_of(page: WebPage) -> Sequence[HouseAge]:
+    """Give how old keys and backups are, looked at once a minute: the place of the backups may be far."""
+    state = page.request.app.state
+    known: tuple[float, Sequence[HouseAge]] | None = getattr(state, "house_ages", None)
+    if known is None or time.monotonic() - known[0] > _FRESH_SECONDS:
+        known = (time.monotonic(), await page.renderer.config.ages())
+        state.house_ages = known
+    return known[1]
+
+
+@router.get(AGES, dependencies=[claims(READS), reads("keys by their names and a backup's day, nobody's data")])
+async def show_ages(page: SignedPage) -> Response:
+    """List how old keys and backups are, and what to do where that is too old."""
+    found = await ages_of(page)
+
+    async def read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[HouseAge]:
+        return Listed(found)
+
+    return await AGE_TABLE.answer(page, read, template="console/ages.html")

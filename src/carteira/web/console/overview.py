@@ -9,12 +9,15 @@ from fastapi import Response
 
 from carteira import assistant, benefits, documents, identity, ledger, resellers
 from carteira.kit.db import jobs
+from carteira.kit.db.outbox import Backlog
 from carteira.kit.db.session import Tx
+from carteira.kit.ops import metrics
 from carteira.kit.security import approvals, audit_checks
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, reads
 from carteira.kit.web.approvals import Desk
 from carteira.kit.web.problems import NotFound
+from carteira.web.console.house import ages_of
 from carteira.web.console.screens import HOME, ConsoleNavigation, opens_console
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
@@ -23,6 +26,9 @@ router = pages()
 _MINUTES = 15
 _WIDTH, _FLOOR, _TALLEST = 720, 160, 140
 _STALE = timedelta(hours=30)
+_BEHIND_SECONDS = 60.0
+"""A follower that is further behind than this is told as slow."""
+_LATENCY = "carteira_authorization_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,9 @@ class Flow:
     totals: benefits.DecisionTotals
     per_second: float
     approved_percent: float | None
+    usual_ms: float | None
+    slow_ms: float | None
+    """Within which time half, and 99 of 100, are answered, since this server started."""
     bars: "list[MinuteBar]"
     reasons: list[tuple[str, int]]
 
@@ -74,6 +83,9 @@ async def _flow(page: WebPage) -> Flow | None:
     if not (page.has("benefits") and page.holds("benefits:read") and page.who.scopes is None):
         return None
     totals = await page.read(lambda tx: benefits.decision_totals(tx, minutes=_MINUTES))
+    usual, slow = await asyncio.gather(
+        *(asyncio.to_thread(metrics.seconds_within, _LATENCY, share) for share in (0.5, 0.99))
+    )
     seconds = max(1.0, (clock.now() - totals.since).total_seconds())
     approved = totals.by_code.get("00", 0)
     reasons = sorted(totals.by_reason.items(), key=lambda pair: -pair[1])[:6]
@@ -81,6 +93,8 @@ async def _flow(page: WebPage) -> Flow | None:
         totals,
         totals.total / seconds,
         100 * approved / totals.total if totals.total else None,
+        None if usual is None else usual * 1000,
+        None if slow is None else slow * 1000,
         bars_of(totals.by_minute),
         [(benefits.desk.reason_name(reason), count) for reason, count in reasons],
     )
@@ -171,6 +185,22 @@ async def _health(page: WebPage) -> list[HouseProof]:
     return await page.read(read)
 
 
+async def _house(page: WebPage) -> list[HouseProof]:
+    """Tell how far the followers of events are, and whether a key or a backup is too old."""
+    if not page.holds("house:read"):
+        return []
+    backlog: Backlog = page.request.app.state.backlog
+    lags, ages = await asyncio.gather(backlog.lags(page.database.reads), ages_of(page))
+    behind = {name: lag for name, lag in lags.items() if lag.oldest_seconds > _BEHIND_SECONDS}
+    if behind:
+        slowest, lag = max(behind.items(), key=lambda pair: pair[1].oldest_seconds)
+        found = [HouseProof("Eventos", "bad", "alert", f"{slowest}: {lag.rows} à espera há {lag.oldest_seconds:.0f} s")]
+    else:
+        found = [HouseProof("Eventos", "ok", "check", "em dia")]
+    wrong = [age for age in ages if age.tone != "ok"]
+    return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at) for age in wrong]
+
+
 def _proof(what: str, at: datetime, findings: int) -> HouseProof:
     if findings:
         return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at)
@@ -187,12 +217,14 @@ async def show_panel(page: SignedPage) -> Response:
     first = console.first_path(page.who)
     if first != HOME:
         return page.go(first)
-    flow, waits, health = await asyncio.gather(_flow(page), _waits(page), _health(page))
+    flow, waits, health, house = await asyncio.gather(_flow(page), _waits(page), _health(page), _house(page))
+    proofs = [*health, *house]
     return page.show(
         "console/panel.html",
         flow=flow,
         waits=[todo for todo in waits if console.at(todo.path) is not None],
-        health=health,
+        health=[proof for proof in proofs if proof.tone == "ok"],
+        alerts=[proof for proof in proofs if proof.tone != "ok"],
         now=clock.now(),
         minutes=_MINUTES,
         floor=_FLOOR,

@@ -1,6 +1,5 @@
-"""Roles and what they bring, whose role is which, and clients (machines) with their secrets."""
+"""Roles and what they bring, and whose role is which."""
 
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -10,9 +9,8 @@ from pydantic import Field
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks, reads, step_up
-from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
-from carteira.web.console.cells import Cell, badge, count, instant, words
+from carteira.web.console.cells import badge, count, words
 from carteira.web.console.people import HOME as PEOPLE
 from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
 from carteira.web.forms import FormBody
@@ -20,7 +18,7 @@ from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
 router = pages()
-ROLES, CLIENTS = "/console/papeis", "/console/clientes"
+ROLES = "/console/papeis"
 WRITES = "users:write"
 _NOBODYS = reads("roles and claims by their names, nobody's")
 _MOST = 500
@@ -36,6 +34,7 @@ TABLE: Table[identity.desk.WholeRoleView] = Table(
     ),
     key=lambda row: row.id,
     opens=lambda row: f"{ROLES}/{row.id}",
+    whole=True,
     exports=False,
 )
 
@@ -203,80 +202,3 @@ async def give_role(user_id: UUID, page: SignedPage) -> Response:
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(f"{PEOPLE}/{user_id}", "O papel mudou.")
-
-
-def _client_state(row: identity.desk.ClientView) -> Cell:
-    return badge("Revogado", "bad", "x") if row.revoked_at else badge("Ativo", "ok", "check")
-
-
-CLIENT_TABLE: Table[identity.desk.ClientView] = Table(
-    CLIENTS,
-    "clientes",
-    (
-        TableColumn("Nome", lambda row: words(row.name)),
-        TableColumn("Permissões", lambda row: words(", ".join(row.claims)), "full"),
-        TableColumn("Segredos e chaves", lambda row: count(len(row.credentials)), "end"),
-        TableColumn("Usado", lambda row: instant(row.last_used_at), "nowrap"),
-        TableColumn("Situação", _client_state, "stack-end"),
-    ),
-    key=lambda row: row.id,
-    opens=lambda row: f"{CLIENTS}/{row.id}",
-    panel=True,
-    empty=("Nenhum cliente", "Um ERP ou validador entra por um cliente, com permissões e segredos próprios."),
-    exports=False,
-)
-
-
-async def _read_clients(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.ClientView]:
-    place = asked.page_request(BY_ID, limit)
-    rows = await identity.desk.list_clients(tx, limit=limit + 1, before=place.after)
-    return place.page(rows, lambda row: row.id)
-
-
-@router.get(CLIENTS, dependencies=[claims("clients:read"), reads("machines, nobody's data")])
-async def show_clients(page: SignedPage) -> Response:
-    """List the clients."""
-    return await CLIENT_TABLE.answer(page, partial(_read_clients, page), template="console/clients.html")
-
-
-@router.get(CLIENTS + "/{client_id}", dependencies=[claims("clients:read"), reads("a machine, nobody's data")])
-async def show_client(client_id: UUID, page: SignedPage) -> Response:
-    """Show a client with its credentials."""
-    client = await page.read(lambda tx: identity.desk.client(tx, client_id))
-    return page.show("console/client.html", block="panel", home=CLIENTS, client=client, state=_client_state(client))
-
-
-def _revoking(client: identity.desk.ClientView) -> Confirmation:
-    return Confirmation(
-        title=f"Revogar {client.name}?",
-        says=("A máquina para de entrar agora, com todos os segredos e chaves dela.",),
-        way_back="Um cliente revogado não volta; cria-se outro, com outro segredo.",
-        button="Revogar",
-        path=f"{CLIENTS}/{client.id}/revogar",
-        back=f"{CLIENTS}/{client.id}",
-        danger=True,
-    )
-
-
-@router.get(
-    CLIENTS + "/{client_id}/revogar",
-    dependencies=[claims("clients:read", "clients:write"), reads("a machine, nobody's data")],
-)
-async def ask_revocation(client_id: UUID, page: SignedPage) -> Response:
-    """Say what revoking a client does."""
-    return ask(page, _revoking(await page.read(lambda tx: identity.desk.client(tx, client_id))))
-
-
-@router.post(
-    CLIENTS + "/{client_id}/revogar", dependencies=[claims("clients:read", "clients:write"), acts("client_revoked")]
-)
-async def revoke(client_id: UUID, page: SignedPage) -> Response:
-    """Revoke a client, at once."""
-    form = await page.form(FormBody)
-    client = await page.read(lambda tx: identity.desk.client(tx, client_id))
-    try:
-        async with page.database.transaction() as tx:
-            await identity.desk.revoke_client(tx, page.identity.access, page.who, client_id)
-    except REFUSALS as error:
-        return ask_again(page, _revoking(client), form, error)
-    return page.go(CLIENTS, f"{client.name} revogado.")

@@ -31,6 +31,7 @@ TABLE: Table[benefits.desk.MerchantOut] = Table(
         TableColumn("MCC que vale", lambda row: mono(row.mcc)),
     ),
     key=lambda row: row.name,
+    whole=True,
     filters=(Filter("nome", "Parte do nome", grows=True),),
     opens=lambda row: f"{HOME}/regra?{urlencode({'nome': row.name, 'mcc': row.mcc})}",
     exports=False,

@@ -55,7 +55,9 @@ GROUPS = (
         "Benefícios",
         (
             Screen("/console/contas", "coins", "Contas", "benefits:read", "benefits"),
+            Screen("/console/contas-em-lote", "file", "Contas em lote", "benefits:write", "benefits"),
             Screen("/console/recargas", "up", "Recarga em lote", "benefits:write", "benefits"),
+            Screen("/console/agendamentos", "cal", "Agendamentos", "benefits:write", "benefits"),
             Screen("/console/empresas", "users", "Empresas", "benefits:read", "benefits"),
             Screen("/console/estabelecimentos", "store", "Estabelecimentos", "benefits:write", "benefits"),
         ),
@@ -65,16 +67,31 @@ GROUPS = (
         (
             Screen("/console/compras", "check", "Compras", "purchases:read", "resellers"),
             Screen("/console/meses", "cal", "Meses e cashback", "purchases:read", "resellers"),
+            Screen("/console/revendedores", "users", "Revendedores", "purchases:read", "resellers"),
+            Screen("/console/faixas", "percent", "Faixas de cashback", "purchases:read", "resellers"),
+            Screen(
+                "/console/aprovacoes-automaticas", "bolt", "Aprovações automáticas", "purchases:approve", "resellers"
+            ),
         ),
     ),
-    ScreenGroup("Crédito", (Screen("/console/credito", "scale", "Consulta", "credit:a:read", "credit"),)),
+    ScreenGroup(
+        "Crédito",
+        (
+            Screen("/console/credito", "scale", "Consulta", "credit:a:read", "credit"),
+            Screen("/console/desfechos", "check", "Desfechos", "credit:outcomes:write", "credit"),
+            Screen("/console/consultas-de-credito", "eye", "Quem consultou", "credit:audit", "credit"),
+        ),
+    ),
     ScreenGroup(
         "Cidade",
         (
             Screen("/console/documentos", "doc", "Documentos", "documents:review", "documents"),
             Screen("/console/viagens", "bus", "Viagens a decidir", "transit:review", "transit"),
+            Screen("/console/cartoes", "card", "Cartões", "transit:review", "transit"),
+            Screen("/console/dividas", "coins", "Dívidas de viagens", "transit:review", "transit"),
             Screen("/console/atendimentos", "chat", "Atendimentos", "assistant:read", "assistant"),
-            Screen("/console/perguntas", "book", "Perguntas sem resposta", "assistant:read", "assistant"),
+            Screen("/console/assuntos", "book", "Assuntos", "assistant:read", "assistant"),
+            Screen("/console/perguntas", "info", "Perguntas sem resposta", "assistant:read", "assistant"),
         ),
     ),
     ScreenGroup(
@@ -82,8 +99,10 @@ GROUPS = (
         (
             Screen("/console/auditoria", "shield", "Auditoria", "audit:read"),
             Screen("/console/papeis", "key", "Papéis e permissões", "users:write"),
-            Screen("/console/clientes", "hook", "Clientes", "clients:read"),
+            Screen("/console/clientes", "key", "Clientes", "clients:read"),
+            Screen("/console/webhooks", "hook", "Webhooks", "webhooks:read", "webhooks"),
             Screen("/console/trabalhos", "refresh", "Trabalhos", "house:read"),
+            Screen("/console/chaves-e-backups", "lock", "Chaves e backups", "house:read"),
             Screen("/console/configuracao", "gear", "Configuração", "house:read"),
         ),
     ),

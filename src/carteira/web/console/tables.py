@@ -6,6 +6,7 @@ table that is searched by it is asked by POST, and hands what was typed on to it
 """
 
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -81,6 +82,24 @@ class TableColumn(Generic[T]):
     name: str
     cell: Callable[[T], Cell]
     place: str = ""
+    orders: tuple[str, ...] = ()
+    """The table's orders between which its head goes back and forth."""
+
+    @property
+    def key(self) -> str:
+        """What an address calls it, where a whole list is sorted by it."""
+        plain = unicodedata.normalize("NFD", self.name.lower()).encode("ascii", "ignore").decode()
+        return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHead:
+    """A column's head: what it is called, which way it is sorted now, and where a press on it leads."""
+
+    name: str
+    place: str
+    direction: Literal["", "ascending", "descending"] = ""
+    order: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +183,7 @@ class Table(Generic[T]):
         acts: What is done with marked rows.
         empty: What an empty table says, and what it means.
         exports: Whether it is downloaded.
+        whole: Whether its rows come all at once, so that each column sorts them.
     """
 
     path: str
@@ -177,6 +197,36 @@ class Table(Generic[T]):
     acts: tuple[BulkAct, ...] = ()
     empty: tuple[str, str] = ("Nada por aqui", "")
     exports: bool = True
+    whole: bool = False
+
+    def heads(self, asked: TableAsked) -> list[ColumnHead]:
+        """Give the heads of its columns; one that sorts is a link, also where scripts do not run."""
+        return [self._head(column, asked.sort) for column in self.columns]
+
+    def _head(self, column: TableColumn[T], sort: str) -> ColumnHead:
+        if self.whole:
+            up, down = column.key, f"-{column.key}"
+            direction: Literal["", "ascending", "descending"] = {up: "ascending", down: "descending"}.get(sort, "")  # type: ignore[assignment] # a literal of each
+            return ColumnHead(column.name, column.place, direction, down if sort == up else up)
+        if not column.orders:
+            return ColumnHead(column.name, column.place)
+        newest, oldest = column.orders
+        is_oldest = sort == oldest
+        return ColumnHead(
+            column.name, column.place, "ascending" if is_oldest else "descending", newest if is_oldest else oldest
+        )
+
+    def _orders(self) -> set[str]:
+        """Name the orders that an address may ask for."""
+        known = {name for name, _ in self.sorts}
+        return known | ({sign + column.key for column in self.columns for sign in ("", "-")} if self.whole else set())
+
+    def _sorted(self, rows: Sequence[T], sort: str) -> Sequence[T]:
+        """Sort a whole list by a column: by what machines read of it, numbers as numbers."""
+        column = next((one for one in self.columns if one.key == sort.removeprefix("-")), None)
+        if column is None or not self.whole:
+            return rows
+        return sorted(rows, key=lambda row: _rank(column.cell(row)), reverse=sort.startswith("-"))
 
     def asked(self, page: WebPage) -> TableAsked:
         """Read what an address asks for."""
@@ -198,7 +248,7 @@ class Table(Generic[T]):
             {name: text for name, text in typed.items() if name in by_name},
             errors,
             tuple(sorted(set(typed) - set(by_name) - {CURSOR, SORT})),
-            sort if sort in dict(self.sorts) else "",
+            sort if sort in self._orders() else "",
             typed.get(CURSOR, ""),
             private,
         )
@@ -224,7 +274,8 @@ class Table(Generic[T]):
             table=self,
             asked=asked,
             choices=choices or {},
-            rows=[_drawn(self, row) for row in rows.items],
+            rows=[_drawn(self, row) for row in self._sorted(rows.items, asked.sort)],
+            heads=self.heads(asked),
             next_cursor=rows.next_cursor,
             may_export=self.exports and not asked.private and page.holds(EXPORT),
             **values,
@@ -265,6 +316,17 @@ async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> AsyncIterator[T]:
         if rows.next_cursor is None or not rows.items:
             return
         cursor = rows.next_cursor
+
+
+def _rank(cell: Cell) -> tuple[int, float, str]:
+    """Rank a cell: what is empty first, then numbers, then texts without regard to case."""
+    said = cell.value or cell.text
+    if not said:
+        return 0, 0.0, ""
+    digits = said.replace(".", "").replace(",", ".") if cell.kind != "instant" else said
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", digits):
+        return 1, float(digits), ""
+    return 2, 0.0, said.casefold()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ QUESTION_TABLE: Table[assistant.desk.Question] = Table(
         TableColumn("Assuntos mais próximos", lambda row: words(", ".join(row.nearest)), "full"),
     ),
     key=lambda row: row.id,
+    filters=(Filter("perto", "Perto do assunto", grows=True),),
     opens=lambda row: f"{QUESTIONS}/{row.id}/tirar",
     empty=(
         "Nenhuma pergunta sem resposta",
@@ -140,13 +141,16 @@ async def _who_answered(page: WebPage, ticket_id: UUID, otherwise: str) -> str:
 
 
 async def _read_questions(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[assistant.desk.Question]:
-    return await assistant.desk.questions(tx, asked.page_request(BY_ID, limit))
+    return await assistant.desk.questions(tx, asked.get("perto"), asked.page_request(BY_ID, limit))
 
 
 @router.get(QUESTIONS, dependencies=[claims(READS), reads("questions are kept scrubbed and without their person")])
 async def show_questions(page: SignedPage) -> Response:
-    """List what the assistant could not answer."""
-    return await QUESTION_TABLE.answer(page, partial(_read_questions, page), template="console/questions.html")
+    """List what the assistant could not answer, and how many came nearest to the same topic."""
+    groups = await page.read(assistant.desk.question_groups)
+    return await QUESTION_TABLE.answer(
+        page, partial(_read_questions, page), template="console/questions.html", groups=groups
+    )
 
 
 def _dismissal(question_id: UUID) -> Confirmation:

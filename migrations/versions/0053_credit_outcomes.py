@@ -1,0 +1,13 @@
+"""identity: who records what became of people who were given credit.
+
+No table changes; whoever has one of the roles gets the claim at once.
+"""
+
+from alembic import op
+
+revision = "0053"
+down_revision = "0052"
+
+
+def upgrade() -> None:
+    op.execute("SELECT identity_seed_claim('credit:outcomes:write', 'administrador', 'analista de crédito')")

@@ -1,0 +1,127 @@
+"""Employers: which there are, a new one, and what changes of one."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+
+from carteira import benefits
+from carteira.kit.db.session import Tx
+from carteira.kit.values.cnpj import Cnpj
+from carteira.kit.web.access import acts, claims, reads
+from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import badge, instant, mono, words
+from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+HOME = "/console/empresas"
+READS, WRITES = "benefits:read", "employers:write"
+_COMPANIES = reads("employers, which are no people")
+
+TABLE: Table[benefits.desk.EmployerView] = Table(
+    HOME,
+    "empresas",
+    (
+        TableColumn("Empresa", lambda row: words(row.name), "full"),
+        TableColumn("CNPJ", lambda row: mono(row.cnpj)),
+        TableColumn("Depósito", lambda row: badge("Antes de creditar", "info") if row.prefunded else words("depois")),
+        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+    ),
+    key=lambda row: row.id,
+    exports=False,
+    empty=("Nenhuma empresa", "Uma empresa abre contas e credita benefícios de quem trabalha nela."),
+)
+
+
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.EmployerView]:
+    place = asked.page_request(BY_ID, limit)
+    rows = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
+    return place.page(rows, lambda row: row.id)
+
+
+@router.get(HOME, dependencies=[claims(READS), _COMPANIES])
+async def show_employers(page: SignedPage) -> Response:
+    """List the employers that somebody reaches."""
+    may = page.holds(WRITES)
+    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.id}/mudar") if may else None)
+    return await table.answer(page, partial(_read, page), template="console/employers.html")
+
+
+class EmployerForm(FormBody):
+    """What an employer is."""
+
+    cnpj: Cnpj
+    name: benefits.bulk_desk.EmployerName
+    prefunded: str = ""
+
+
+def _asking(one: benefits.desk.EmployerView | None) -> Confirmation:
+    return Confirmation(
+        title="Cadastrar uma empresa" if one is None else f"Mudar {one.name}",
+        says=(
+            "Uma empresa que deposita antes credita só o que depositou; as outras pagam depois.",
+            "Quem cuida dela é vinculado pela API, e passa a ver só o que é dela.",
+        ),
+        way_back="Nome, CNPJ e forma de pagar podem ser mudados aqui.",
+        button="Cadastrar" if one is None else "Salvar",
+        path=f"{HOME}/nova" if one is None else f"{HOME}/{one.id}/mudar",
+        back=HOME,
+        fields=(
+            ActField("name", "Nome", value=one.name if one else ""),
+            ActField("cnpj", "CNPJ", value=(one.cnpj or "") if one else ""),
+            ActField("prefunded", "Deposita antes de creditar", "check", value="sim" if one and one.prefunded else ""),
+        ),
+    )
+
+
+@router.get(f"{HOME}/nova", dependencies=[claims(READS, WRITES), _COMPANIES])
+async def ask_employer(page: SignedPage) -> Response:
+    """Ask what an employer is."""
+    return ask(page, _asking(None))
+
+
+@router.post(f"{HOME}/nova", dependencies=[claims(READS, WRITES), acts("employer_added")])
+async def add(page: SignedPage) -> Response:
+    """Add an employer; a CNPJ that is there already is refused, so that a form that comes twice adds none twice."""
+    form: Reading[Any] = await page.form(EmployerForm)
+    if form.value is None:
+        return ask_again(page, _asking(None), form)
+    asked = form.value
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.bulk_desk.add_employer(tx, cnpj=asked.cnpj, name=asked.name, prefunded=bool(asked.prefunded))
+    except REFUSALS as error:
+        return ask_again(page, _asking(None), form, error)
+    return page.go(HOME, "Empresa cadastrada.")
+
+
+async def _one(page: WebPage, employer_id: UUID) -> benefits.desk.EmployerView:
+    return await page.read(lambda tx: benefits.bulk_desk.find_employer(tx, page.who, employer_id))
+
+
+@router.get(HOME + "/{employer_id}/mudar", dependencies=[claims(READS, WRITES), _COMPANIES])
+async def ask_change(employer_id: UUID, page: SignedPage) -> Response:
+    """Ask what an employer becomes."""
+    return ask(page, _asking(await _one(page, employer_id)))
+
+
+@router.post(HOME + "/{employer_id}/mudar", dependencies=[claims(READS, WRITES), acts("employer_changed")])
+async def change(employer_id: UUID, page: SignedPage) -> Response:
+    """Change an employer."""
+    form: Reading[Any] = await page.form(EmployerForm)
+    one = await _one(page, employer_id)
+    if form.value is None:
+        return ask_again(page, _asking(one), form)
+    changes = {"cnpj": form.value.cnpj, "name": form.value.name, "prefunded": bool(form.value.prefunded)}
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.bulk_desk.change_employer(tx, employer_id, changes)
+    except REFUSALS as error:
+        return ask_again(page, _asking(one), form, error)
+    return page.go(HOME, "Empresa mudada.")

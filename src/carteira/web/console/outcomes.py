@@ -1,0 +1,133 @@
+"""The credit desk's records: what became of people, by form and from a CSV, and who looked at a CPF."""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import Request, Response
+from pydantic import Field
+
+from carteira import credit, identity
+from carteira.kit.db.session import Tx
+from carteira.kit.values.cpf import Cpf, InvalidCpf, mask_cpf, parse_cpf
+from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.pagination import Page
+from carteira.web.console.cells import badge, instant, words
+from carteira.web.console.credit import PURPOSES
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("credit")
+HOME, LOOKS = "/console/desfechos", "/console/consultas-de-credito"
+WRITES, AUDITS = "credit:outcomes:write", "credit:audit"
+_PAGE = "console/outcomes.html"
+_LONGEST = 100_000
+
+
+class OutcomeForm(FormBody):
+    """What became of one person."""
+
+    cpf: Cpf
+    defaulted: Literal["sim", "nao"]
+
+
+class OutcomesForm(FormBody):
+    """A file of outcomes, as text."""
+
+    lines: Annotated[str, Field(max_length=_LONGEST)]
+
+
+@router.get(HOME, dependencies=[claims(WRITES), reads("a form, and nobody yet")])
+async def show_form(page: SignedPage) -> Response:
+    """Ask what became of whom."""
+    return page.show(_PAGE, done=None)
+
+
+@router.post(f"{HOME}/um", dependencies=[claims(WRITES), acts("credit_outcome_recorded")])
+async def record(page: SignedPage) -> Response:
+    """Record what became of one person; a second time changes it."""
+    form = await page.form(OutcomeForm)
+    if form.value is None:
+        return page.show(_PAGE, status=422, form=form, done=None)
+    asked, state = form.value, page.request.app.state
+    try:
+        await credit.desk.record_outcome(state.credit, state.audit_trail, asked.cpf, defaulted=asked.defaulted == "sim")
+    except REFUSALS as error:
+        return page.again(_PAGE, form, error, done=None)
+    return page.go(HOME, f"Desfecho do CPF {mask_cpf(asked.cpf)} registrado.")
+
+
+@router.post(f"{HOME}/arquivo", dependencies=[claims(WRITES), acts("credit_outcome_recorded", each=True)])
+async def record_many(page: SignedPage) -> Response:
+    """Record a file's outcomes, each for itself; what could not be is told line by line."""
+    form = await page.form(OutcomesForm)
+    if form.value is None:
+        return page.show(_PAGE, status=422, form=form, done=None)
+    state = page.request.app.state
+    try:
+        done = await credit.desk.record_outcomes(state.credit, state.audit_trail, form.value.lines)
+    except REFUSALS as error:
+        told = getattr(error, "errors", None)
+        if told:
+            return page.show(_PAGE, status=422, form=form.at("lines", told[0]["message"]), done=None)
+        return page.again(_PAGE, form, error, done=None)
+    return page.show(_PAGE, done=done)
+
+
+AccessRow = tuple[credit.desk.AccessOut, str]
+"""A look at a person's base A, and who looked."""
+
+TABLE: Table[AccessRow] = Table(
+    LOOKS,
+    "consultas",
+    (
+        TableColumn("Quando", lambda row: instant(row[0].at), "nowrap"),
+        TableColumn("Quem", lambda row: words(row[1] or str(row[0].who)), "full"),
+        TableColumn("O que leu", lambda row: words(row[0].what)),
+        TableColumn("Para quê", lambda row: words(dict(PURPOSES).get(row[0].purpose, row[0].purpose)), "full"),
+        TableColumn(
+            "Achou",
+            lambda row: badge("Sim", "ok", "check") if row[0].outcome == "found" else badge("Não"),
+            "stack-end",
+        ),
+    ),
+    key=lambda row: row[0].seq,
+    filters=(Filter("cpf", "CPF inteiro", grows=True),),
+    exports=False,
+    empty=("De quem?", "Escreva um CPF inteiro: aparece quem leu a base A dele, quando e para quê."),
+)
+
+
+async def _nobody(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[AccessRow]:
+    return Listed(())
+
+
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[AccessRow]:
+    stores = _stores(page.request)
+    place = asked.page_request(credit.desk.ACCESSES, limit)
+    found = await credit.desk.accesses(tx, stores, page.who, parse_cpf(asked.get("cpf") or ""), place)
+    names = await identity.names(tx, {row.who for row in found.items})
+    return found.map(lambda row: (row, names.get(row.who, "")))
+
+
+def _stores(request: Request) -> credit.Stores:
+    found: credit.Stores = request.app.state.credit
+    return found
+
+
+@router.get(LOOKS, dependencies=[claims(AUDITS), reads("a form, and nobody yet")])
+async def show_looks_form(page: SignedPage) -> Response:
+    """Ask whose looks are wanted; no CPF stands in an address."""
+    return await TABLE.answer(page, _nobody, asked=TableAsked({}, private=True), template="console/credit_looks.html")
+
+
+@router.post(LOOKS, dependencies=[claims(AUDITS), looks("credit_accesses_read")])
+async def show_looks(page: SignedPage) -> Response:
+    """List who looked at a CPF, the newest first."""
+    asked = await TABLE.asked_by_form(page)
+    try:
+        parse_cpf(asked.get("cpf") or "")
+    except InvalidCpf as error:
+        asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
+    return await TABLE.answer(page, partial(_read, page), asked=asked, template="console/credit_looks.html")

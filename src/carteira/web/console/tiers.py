@@ -1,0 +1,373 @@
+"""The rules of cashback with their validity: tiers, the day that closes a month, and who is approved at once."""
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Response
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from carteira import resellers
+from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import Cpf, mask_cpf
+from carteira.kit.values.money import InvalidAmount, read_reais
+from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.validation import describe
+from carteira.web.console.acts import ActField, Confirmation, Detail, DetailStep, ask, ask_again, show_detail
+from carteira.web.console.cells import Cell, badge, mono, words
+from carteira.web.console.pendings import desk_of
+from carteira.web.console.purchases import DECIDES, READS
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
+from carteira.web.formats import capital, month_name, number, plain_money
+from carteira.web.forms import FormBody, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("resellers")
+HOME, APPROVED = "/console/faixas", "/console/aprovacoes-automaticas"
+_RULES = reads("rules are nobody's")
+Month = Annotated[resellers.desk.BusinessMonth, Path()]
+
+
+def _tiers_said(row: resellers.desk.TiersOut) -> str:
+    steps = [f"{tier.percentage}% acima de {plain_money(tier.above)}" for tier in row.tiers if tier.above]
+    first = next((tier for tier in row.tiers if not tier.above), None)
+    return " · ".join(([f"{first.percentage}%"] if first else []) + steps)
+
+
+def _holds(row: resellers.desk.TiersOut, now: resellers.desk.TiersOut | None) -> Cell:
+    if now is not None and row.valid_from == now.valid_from:
+        return badge("Vale agora", "ok", "check")
+    return badge("Vai valer", "info", "clock") if row.valid_from > clock.today() else badge("Já valeu")
+
+
+TierRow = tuple[resellers.desk.TiersOut, Cell]
+
+TABLE: Table[TierRow] = Table(
+    HOME,
+    "faixas",
+    (
+        TableColumn("A partir de", lambda row: words(capital(month_name(row[0].valid_from)))),
+        TableColumn("Percentual do mês inteiro", lambda row: words(_tiers_said(row[0])), "full"),
+        TableColumn("Situação", lambda row: row[1], "stack-end"),
+    ),
+    key=lambda row: row[0].valid_from,
+    opens=lambda row: f"{HOME}/{row[0].valid_from:%Y-%m}",
+    panel=True,
+    exports=False,
+)
+
+
+async def _read(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> Listed[TierRow]:
+    rows = await resellers.desk.list_tiers(tx)
+    now = next((row for row in rows if row.valid_from <= clock.today()), None)
+    return Listed([(row, _holds(row, now)) for row in rows])
+
+
+@router.get(HOME, dependencies=[claims(READS), _RULES])
+async def show_tiers(page: SignedPage) -> Response:
+    """List the tier tables and the closing days, each with the month that it holds from."""
+    days = await page.read(resellers.desk.closing_days)
+    return await TABLE.answer(page, partial(_read, page), template="console/tiers.html", days=days)
+
+
+def _steps(text: object) -> object:
+    """Read tiers as they are written, one a line: the amount above which, and the percentage."""
+    if not isinstance(text, str):
+        return text
+    found = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        above, _, percentage = line.partition(";")
+        digits = percentage.strip().removesuffix("%").strip()
+        try:
+            centavos = read_reais(above.strip(), least=0)
+        except InvalidAmount as error:
+            raise PydanticCustomError("invalid_tier", "{line}: {told}", {"line": line, "told": str(error)}) from error
+        if not (digits.isascii() and digits.isdigit()):
+            told = "escreva o percentual inteiro depois do ponto e vírgula"
+            raise PydanticCustomError("invalid_tier", "{line}: {told}", {"line": line, "told": told})
+        found.append({"above": centavos, "percentage": int(digits)})
+    return found
+
+
+class TiersForm(FormBody):
+    """Tiers, and from which month on."""
+
+    valid_from: resellers.desk.BusinessMonth
+    tiers: Annotated[list[Any], BeforeValidator(_steps), Field(min_length=1, max_length=50)]
+
+
+def _putting(row: resellers.desk.TiersOut | None) -> Confirmation:
+    written = "\n".join(f"{number(one.above)};{one.percentage}" for one in row.tiers) if row else ""
+    return Confirmation(
+        title="Definir faixas de cashback",
+        says=(
+            "Valem a partir do mês escolhido, que ainda está aberto; meses anteriores não mudam.",
+            "O percentual da faixa em que o total do mês cai vale para o mês inteiro.",
+        ),
+        way_back="Uma tabela pode ser trocada ou tirada enquanto nenhum mês dela foi fechado.",
+        button="Definir as faixas",
+        path=f"{HOME}/nova",
+        back=HOME,
+        fields=(
+            ActField(
+                "valid_from", "A partir do mês", help="Como 2026-12.", value=f"{row.valid_from:%Y-%m}" if row else ""
+            ),
+            ActField(
+                "tiers",
+                "Faixas",
+                "long",
+                help="Uma por linha: acima de quanto, em reais, e o percentual: 0,00;10. A primeira começa em zero.",
+                value=written,
+            ),
+        ),
+    )
+
+
+@router.get(f"{HOME}/nova", dependencies=[claims(READS, DECIDES), _RULES])
+async def ask_tiers(page: SignedPage) -> Response:
+    """Ask for a tier table, with the one that holds now to begin from."""
+    rows = await page.read(resellers.desk.list_tiers)
+    return ask(page, _putting(rows[0] if rows else None))
+
+
+@router.get(HOME + "/{month}/mudar", dependencies=[claims(READS, DECIDES), _RULES])
+async def ask_change(month: Month, page: SignedPage) -> Response:
+    """Ask what a tier table becomes."""
+    rows = await page.read(resellers.desk.list_tiers)
+    return ask(page, _putting(next((row for row in rows if row.valid_from == month), None)))
+
+
+@router.post(f"{HOME}/nova", dependencies=[claims(READS, DECIDES), acts("cashback_tiers_set")])
+async def put_tiers(page: SignedPage) -> Response:
+    """Set a tier table; above the limit it waits for a second person."""
+    form: Reading[Any] = await page.form(TiersForm)
+    if form.value is None:
+        return ask_again(page, _putting(None), form)
+    asked = form.value
+    try:
+        tiers = resellers.desk.TiersIn.model_validate({"tiers": asked.tiers}).tiers
+    except ValidationError as error:
+        return ask_again(page, _putting(None), form.at("tiers", describe(error.errors()[0])["message"]))
+
+    async def work(tx: Tx) -> object:
+        return {"now": await resellers.desk.put_tiers(tx, desk_of(page), page.who, asked.valid_from, tiers)}
+
+    try:
+        outcome = await page.once(work, payload=asked.model_dump(mode="json"))
+    except REFUSALS as error:
+        return ask_again(page, _putting(None), form, error)
+    if outcome.refused:
+        return ask_again(page, _putting(None), form.saying(outcome.refused))
+    return _gone(page, now=bool(outcome.body.get("now")), said=outcome.said("Faixas definidas."))
+
+
+def _gone(page: WebPage, *, now: bool, said: str, home: str = HOME) -> Response:
+    return page.go(home, said) if now else page.go("/console/pendencias", "Enviado: outra pessoa aprova aqui.")
+
+
+def _removing(row: resellers.desk.TiersOut) -> Confirmation:
+    return Confirmation(
+        title=f"Tirar as faixas de {month_name(row.valid_from)}?",
+        says=("A tabela anterior continua valendo.",),
+        way_back="As faixas podem ser definidas de novo.",
+        button="Tirar as faixas",
+        path=f"{HOME}/{row.valid_from:%Y-%m}/tirar",
+        back=HOME,
+        danger=True,
+        facts=(("Faixas", _tiers_said(row)),),
+    )
+
+
+async def _table_of(page: WebPage, month: Any) -> resellers.desk.TiersOut:  # noqa: ANN401 - a day
+    rows = await page.read(resellers.desk.list_tiers)
+    found = next((row for row in rows if row.valid_from == month), None)
+    if found is None:
+        raise resellers.desk.TiersNotFound
+    return found
+
+
+@router.get(HOME + "/{month}/tirar", dependencies=[claims(READS, DECIDES), _RULES])
+async def ask_removal(month: Month, page: SignedPage) -> Response:
+    """Say what taking a tier table away does."""
+    return ask(page, _removing(await _table_of(page, month)))
+
+
+@router.post(HOME + "/{month}/tirar", dependencies=[claims(READS, DECIDES), acts("cashback_tiers_removed")])
+async def remove(month: Month, page: SignedPage) -> Response:
+    """Take a tier table away; above the limit it waits for a second person."""
+    form = await page.form(FormBody)
+    row = await _table_of(page, month)
+    try:
+        async with page.database.transaction() as tx:
+            now = await resellers.desk.delete_tiers(tx, desk_of(page), page.who, month)
+    except REFUSALS as error:
+        return ask_again(page, _removing(row), form, error)
+    return _gone(page, now=now, said="Faixas tiradas.")
+
+
+class ClosingDayForm(FormBody):
+    """On which day months are closed, and from which month on."""
+
+    valid_from: resellers.desk.BusinessMonth
+    day: Annotated[int, Field(ge=1, le=28)]
+
+
+def _closing_day() -> Confirmation:
+    return Confirmation(
+        title="Definir o dia de fechamento",
+        says=("O mês que terminou é fechado nesse dia do mês seguinte, se nada estiver em validação.",),
+        way_back="O dia pode ser mudado enquanto nenhum mês dele foi fechado.",
+        button="Definir o dia",
+        path=f"{HOME}/dia",
+        back=HOME,
+        fields=(
+            ActField("valid_from", "A partir do mês", help="Como 2026-12."),
+            ActField("day", "Dia do mês seguinte", help="De 1 a 28."),
+        ),
+    )
+
+
+@router.get(f"{HOME}/dia", dependencies=[claims(READS, DECIDES), _RULES])
+async def ask_closing_day(page: SignedPage) -> Response:
+    """Ask for a closing day."""
+    return ask(page, _closing_day())
+
+
+@router.post(f"{HOME}/dia", dependencies=[claims(READS, DECIDES), acts("cashback_closing_day_set")])
+async def put_closing_day(page: SignedPage) -> Response:
+    """Set a closing day."""
+    form = await page.form(ClosingDayForm)
+    if form.value is None:
+        return ask_again(page, _closing_day(), form)
+    try:
+        async with page.database.transaction() as tx:
+            await resellers.desk.put_closing_day(tx, form.value.valid_from, form.value.day)
+    except REFUSALS as error:
+        return ask_again(page, _closing_day(), form, error)
+    return page.go(HOME, "Dia de fechamento definido.")
+
+
+@router.get(HOME + "/{month}", dependencies=[claims(READS), _RULES])
+async def show_table(month: Month, page: SignedPage) -> Response:
+    """Show a tier table, and what may be done."""
+    row = await _table_of(page, month)
+    here = f"{HOME}/{row.valid_from:%Y-%m}"
+    steps = [DetailStep(f"{here}/mudar", "Mudar…"), DetailStep(f"{here}/tirar", "Tirar…", danger=True)]
+    facts = [(f"Acima de {plain_money(tier.above)}", f"{tier.percentage}%") for tier in row.tiers]
+    title = f"Faixas a partir de {month_name(row.valid_from)}"
+    return show_detail(page, Detail(title, (HOME, "Faixas"), facts, steps if page.holds(DECIDES) else ()))
+
+
+APPROVED_TABLE: Table[resellers.desk.AutoApprovalOut] = Table(
+    APPROVED,
+    "aprovações automáticas",
+    (
+        TableColumn("CPF", lambda row: mono(mask_cpf(row.cpf))),
+        TableColumn("A partir de", lambda row: words(capital(month_name(row.valid_from)))),
+        TableColumn("Até", lambda row: words(capital(month_name(row.valid_until)) if row.valid_until else "sem fim")),
+    ),
+    key=lambda row: row.id,
+    opens=lambda row: f"{APPROVED}/{row.id}/tirar",
+    exports=False,
+    empty=("Nenhum CPF", "As compras de quem está nesta lista já começam aprovadas."),
+)
+
+
+async def _read_approved(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> Listed[Any]:
+    return Listed(await resellers.desk.list_auto_approvals(tx))
+
+
+@router.get(APPROVED, dependencies=[claims(DECIDES), looks("auto_approvals_listed")])
+async def show_approved(page: SignedPage) -> Response:
+    """List the CPFs whose purchases start approved."""
+    return await APPROVED_TABLE.answer(page, partial(_read_approved, page), template="console/auto_approvals.html")
+
+
+class AutoApprovalForm(FormBody):
+    """Whose purchases start approved, and in which months."""
+
+    cpf: Cpf
+    valid_from: resellers.desk.BusinessMonth
+    valid_until: resellers.desk.BusinessMonth | None = None
+
+
+def _approving() -> Confirmation:
+    return Confirmation(
+        title="Aprovar as compras de um CPF sem conferência",
+        says=(
+            "As compras dele já começam aprovadas, e valem cashback, a partir do mês escolhido.",
+            "Onde há limite para aprovações, outra pessoa confirma. Ninguém faz isso com o próprio CPF.",
+        ),
+        way_back="Um CPF pode ser tirado da lista; o que já foi aprovado continua aprovado.",
+        button="Pôr na lista",
+        path=f"{APPROVED}/nova",
+        back=APPROVED,
+        danger=True,
+        fields=(
+            ActField("cpf", "CPF inteiro"),
+            ActField("valid_from", "A partir do mês", help="Como 2026-12."),
+            ActField("valid_until", "Até o mês", required=False),
+        ),
+    )
+
+
+@router.get(f"{APPROVED}/nova", dependencies=[claims(DECIDES), _RULES])
+async def ask_auto_approval(page: SignedPage) -> Response:
+    """Ask whose purchases start approved."""
+    return ask(page, _approving())
+
+
+@router.post(f"{APPROVED}/nova", dependencies=[claims(DECIDES), acts("auto_approval_set")])
+async def auto_approve(page: SignedPage) -> Response:
+    """Let a CPF's purchases start approved; where there is a limit it waits for a second person."""
+    form: Reading[Any] = await page.form(AutoApprovalForm)
+    if form.value is None:
+        return ask_again(page, _approving(), form)
+    try:
+        asked = resellers.desk.AutoApprovalIn(**form.value.model_dump())
+    except ValidationError as error:
+        return ask_again(page, _approving(), form.at("valid_until", describe(error.errors()[0])["message"]))
+
+    async def work(tx: Tx) -> object:
+        return {"now": await resellers.desk.auto_approve(tx, desk_of(page), page.who, asked)}
+
+    try:
+        outcome = await page.once(work, payload=asked.model_dump(mode="json"))
+    except REFUSALS as error:
+        return ask_again(page, _approving(), form, error)
+    if outcome.refused:
+        return ask_again(page, _approving(), form.saying(outcome.refused))
+    return _gone(page, now=bool(outcome.body.get("now")), said=outcome.said("Na lista."), home=APPROVED)
+
+
+def _taking_off(approval_id: UUID) -> Confirmation:
+    return Confirmation(
+        title="Tirar este CPF da lista?",
+        says=("As próximas compras dele esperam uma decisão. O que já foi aprovado continua aprovado.",),
+        way_back="O CPF pode voltar à lista.",
+        button="Tirar da lista",
+        path=f"{APPROVED}/{approval_id}/tirar",
+        back=APPROVED,
+        danger=True,
+    )
+
+
+@router.get(APPROVED + "/{approval_id}/tirar", dependencies=[claims(DECIDES), _RULES])
+async def ask_taking_off(approval_id: UUID, page: SignedPage) -> Response:
+    """Say what taking a CPF off the list does."""
+    return ask(page, _taking_off(approval_id))
+
+
+@router.post(APPROVED + "/{approval_id}/tirar", dependencies=[claims(DECIDES), acts("auto_approval_removed")])
+async def take_off(approval_id: UUID, page: SignedPage) -> Response:
+    """Take a CPF off the list."""
+    form = await page.form(FormBody)
+    try:
+        async with page.database.transaction() as tx:
+            await resellers.desk.delete_auto_approval(tx, approval_id)
+    except REFUSALS as error:
+        return ask_again(page, _taking_off(approval_id), form, error)
+    return page.go(APPROVED, "Fora da lista.")

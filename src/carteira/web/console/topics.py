@@ -1,0 +1,321 @@
+"""What the assistant knows: topics, each with its versions, an editor, and what a question would be taken for."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Response
+from pydantic import BeforeValidator, Field
+
+from carteira import assistant, identity
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import acts, claims, reads
+from carteira.kit.web.pagination import Page
+from carteira.kit.web.problems import NotFound
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import Cell, badge, count, mono, words
+from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("assistant")
+HOME, TRY_OUT = "/console/assuntos", "/console/assuntos/experimentar"
+READS, WRITES = "assistant:read", "assistant:write"
+_NOBODYS = reads("what the assistant knows is nobody's")
+_KINDS = {"faq": "Pergunta", "intent": "Ação", "outside": "Fora do assunto"}
+_MEANT = {
+    "answer": "Responderia com o assunto",
+    "intent": "Começaria a ação",
+    "denied": "Entenderia que a pessoa não quer",
+    "unknown": "Não saberia responder",
+    "insult": "Acalmaria a pessoa",
+    "despair": "Mostraria o CVV e quem pode ajudar agora",
+}
+Slug = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$")]
+
+
+def _state(row: assistant.desk.Topic) -> Cell:
+    return badge("Vale", "ok", "check") if row.active else badge("Desligado", "", "block")
+
+
+def _name(row: assistant.desk.Topic) -> str:
+    return row.title or _KINDS[row.kind]
+
+
+TABLE: Table[assistant.desk.Topic] = Table(
+    HOME,
+    "assuntos",
+    (
+        TableColumn("Assunto", lambda row: words(_name(row)), "full"),
+        TableColumn("Nome curto", lambda row: mono(row.slug)),
+        TableColumn("O que é", lambda row: words(_KINDS[row.kind])),
+        TableColumn("Jeitos de perguntar", lambda row: count(len(row.phrases)), "end"),
+        TableColumn("Versão", lambda row: count(row.version), "end"),
+        TableColumn("Situação", _state, "stack-end"),
+    ),
+    key=lambda row: row.slug,
+    filters=(Filter("palavras", "Palavras", grows=True),),
+    opens=lambda row: f"{HOME}/{row.slug}",
+    exports=False,
+)
+
+
+async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[assistant.desk.Topic]:
+    return await assistant.desk.topics(tx, asked.get("palavras"), asked.page_request(assistant.desk.TOPICS, limit))
+
+
+@router.get(HOME, dependencies=[claims(READS), _NOBODYS])
+async def show_topics(page: SignedPage) -> Response:
+    """List what the assistant knows."""
+    return await TABLE.answer(page, partial(_read, page), template="console/topics.html")
+
+
+class TryOutForm(FormBody):
+    """A question, as somebody would write it."""
+
+    question: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+@router.get(TRY_OUT, dependencies=[claims(READS), _NOBODYS])
+async def ask_question(page: SignedPage) -> Response:
+    """Ask for a question to try out."""
+    return page.show("console/try_out.html", home=HOME, tried=None, meant="")
+
+
+@router.post(TRY_OUT, dependencies=[claims(READS), acts("assistant_tried_out")])
+async def try_out(page: SignedPage) -> Response:
+    """Tell what the assistant would take a question for; that it was tried out is kept, and not the question."""
+    form = await page.form(TryOutForm)
+    if form.value is None:
+        return page.show("console/try_out.html", status=422, form=form, home=HOME, tried=None, meant="")
+    tried = await assistant.desk.try_out(page.request.app.state.assistant, page.database, form.value.question)
+    return page.show("console/try_out.html", form=form, home=HOME, tried=tried, meant=_MEANT[tried.kind])
+
+
+def _lines(text: object) -> object:
+    return [line.strip() for line in text.splitlines() if line.strip()] if isinstance(text, str) else text
+
+
+def _empty(text: object) -> object:
+    return text or None
+
+
+class TopicForm(FormBody):
+    """What is written of a topic; `seen` is the version that was read."""
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    answer: Annotated[str, Field(max_length=2000)] = ""
+    action: Annotated[str | None, BeforeValidator(_empty), Field(max_length=64)] = None
+    page: Annotated[str | None, BeforeValidator(_empty), Field(max_length=64)] = None
+    phrases: Annotated[list[assistant.desk.Line], Field(min_length=1, max_length=500), BeforeValidator(_lines)]
+    active: str = ""
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class NewTopicForm(TopicForm):
+    """A new topic, with the short name that it is kept under."""
+
+    slug: Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$")]
+
+
+def _fields(topic: assistant.desk.Topic | None) -> tuple[ActField, ...]:
+    asks = topic is None or topic.kind == "faq"
+    return (
+        ActField("title", "Título, como a pessoa lê", value=topic.title if topic else "", required=asks),
+        ActField("answer", "Resposta", "long", value=topic.answer if topic else "", required=asks),
+        ActField(
+            "phrases",
+            "Jeitos de perguntar",
+            "long",
+            help="Um por linha. Quanto mais, melhor é reconhecido.",
+            value="\n".join(topic.phrases) if topic else "",
+        ),
+        ActField(
+            "page",
+            "Página da carteira que a resposta indica",
+            "choice",
+            choices=tuple((path, link.title) for path, link in assistant.desk.PAGES.items()),
+            value=(topic.page or "") if topic else "",
+            required=False,
+        ),
+        ActField(
+            "action",
+            "Ação que a resposta oferece",
+            "choice",
+            choices=tuple(assistant.desk.ACTIONS.items()),
+            value=(topic.action or "") if topic else "",
+            required=False,
+        ),
+        ActField("active", "Este assunto vale", "check", value="sim" if topic is None or topic.active else ""),
+    )
+
+
+def _adding() -> Confirmation:
+    slug = ActField("slug", "Nome curto", help="Letras sem acento, números, - e _; não muda depois.")
+    return Confirmation(
+        title="Criar um assunto",
+        says=("Vale em segundos, em todos os servidores.",),
+        way_back="Um assunto pode ser mudado ou desligado.",
+        button="Criar o assunto",
+        path=f"{HOME}/novo",
+        back=HOME,
+        fields=(slug, *_fields(None)),
+    )
+
+
+def _changing(topic: assistant.desk.Topic) -> Confirmation:
+    return Confirmation(
+        title=f"Mudar “{_name(topic)}”",
+        says=("A versão nova vale em segundos; a anterior fica guardada.",),
+        way_back="“Voltar a esta versão”, na página do assunto.",
+        button="Salvar",
+        path=f"{HOME}/{topic.slug}/mudar",
+        back=f"{HOME}/{topic.slug}",
+        fields=_fields(topic),
+        hidden=(("seen", str(topic.version)),),
+    )
+
+
+def _fault(form: Reading[Any], *, asks: bool) -> Reading[Any]:
+    """Tell what is wrong with a topic beside its shape; without its value, it is not written."""
+    asked = form.value
+    if asked is None:
+        return form
+    wrong = form
+    if asks:
+        for name in ("title", "answer"):
+            wrong = wrong if getattr(asked, name).strip() else wrong.at(name, "Preencha este campo.")
+    if asked.action is not None and asked.action not in assistant.desk.ACTIONS:
+        wrong = wrong.at("action", "Escolha uma das opções.")
+    if asked.page is not None and asked.page not in assistant.desk.PAGES:
+        wrong = wrong.at("page", "Escolha uma das opções.")
+    return wrong
+
+
+def _content(asked: TopicForm) -> assistant.desk.Content:
+    return assistant.desk.Content(
+        asked.title.strip(), asked.answer.strip(), asked.action, tuple(asked.phrases), bool(asked.active), asked.page
+    )
+
+
+@router.get(f"{HOME}/novo", dependencies=[claims(READS, WRITES), _NOBODYS])
+async def ask_topic(page: SignedPage) -> Response:
+    """Ask for a topic."""
+    return ask(page, _adding())
+
+
+@router.post(f"{HOME}/novo", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
+async def add(page: SignedPage) -> Response:
+    """Add a topic; one of that name is not overwritten."""
+    form = _fault(await page.form(NewTopicForm), asks=True)
+    if form.value is None or form.errors:
+        return ask_again(page, _adding(), form)
+    slug = form.value.slug
+    try:
+        await page.read(lambda tx: assistant.desk.topic(tx, slug))
+    except assistant.desk.TopicNotFound:
+        return await _write(page, slug, form, _adding())
+    return ask_again(page, _adding(), form.at("slug", "Já há um assunto com este nome."))
+
+
+async def _write(page: WebPage, slug: str, form: Reading[Any], act: Confirmation) -> Response:
+    assert form.value is not None, "its shape is right"
+    content = _content(form.value)
+    try:
+        async with page.database.transaction() as tx:
+            topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(f"{HOME}/{slug}", f"Assunto salvo na versão {topic.version}.")
+
+
+@router.get(HOME + "/{slug}", dependencies=[claims(READS), _NOBODYS])
+async def show_topic(slug: Slug, page: SignedPage) -> Response:
+    """Show a topic, and what it has been."""
+
+    async def read(tx: Tx) -> tuple[assistant.desk.Topic, list[assistant.desk.TopicVersionOut], Mapping[UUID, str]]:
+        topic, versions = await assistant.desk.topic(tx, slug), await assistant.desk.versions(tx, slug)
+        authors = {version.author_id for version in versions if version.author_id is not None}
+        return topic, versions, await identity.names(tx, sorted(authors)) if authors else {}
+
+    topic, versions, names = await page.read(read)
+    return page.show(
+        "console/topic.html",
+        home=HOME,
+        topic=topic,
+        name=_name(topic),
+        state=_state(topic),
+        versions=versions,
+        names=names,
+        page_title=assistant.desk.PAGES[topic.page].title if topic.page in assistant.desk.PAGES else "",
+        action=assistant.desk.ACTIONS.get(topic.action or "", ""),
+    )
+
+
+async def _one(page: WebPage, slug: str) -> assistant.desk.Topic:
+    return await page.read(lambda tx: assistant.desk.topic(tx, slug))
+
+
+@router.get(HOME + "/{slug}/mudar", dependencies=[claims(READS, WRITES), _NOBODYS])
+async def ask_change(slug: Slug, page: SignedPage) -> Response:
+    """Show the editor of a topic."""
+    return ask(page, _changing(await _one(page, slug)))
+
+
+@router.post(HOME + "/{slug}/mudar", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
+async def change(slug: Slug, page: SignedPage) -> Response:
+    """Write a topic's new version; where somebody has written another in the meantime, say so."""
+    topic = await _one(page, slug)
+    form = _fault(await page.form(TopicForm), asks=topic.kind == "faq")
+    if form.value is None or form.errors:
+        return ask_again(page, _changing(topic), form)
+    if form.value.seen != topic.version:
+        told = f"Alguém mudou este assunto enquanto você escrevia: está na versão {topic.version}. Confira e salve."
+        return ask_again(page, _changing(topic), form.saying(told))
+    return await _write(page, slug, form, _changing(topic))
+
+
+async def _former(page: WebPage, slug: str, number: int) -> tuple[assistant.desk.TopicVersionOut, Confirmation]:
+    versions = await page.read(lambda tx: assistant.desk.versions(tx, slug))
+    found = next((one for one in versions if one.version == number), None)
+    if found is None:
+        raise NotFound
+    act = Confirmation(
+        title=f"Voltar à versão {number}?",
+        says=("O que ela dizia vira a versão nova, e vale em segundos.",),
+        way_back="A versão de agora fica guardada.",
+        button="Voltar a esta versão",
+        path=f"{HOME}/{slug}/versoes/{number}",
+        back=f"{HOME}/{slug}",
+        facts=(
+            ("Título", found.title),
+            ("Resposta", found.answer),
+            ("Jeitos de perguntar", "; ".join(found.phrases)),
+            ("Valia", "sim" if found.active else "não"),
+        ),
+    )
+    return found, act
+
+
+@router.get(HOME + "/{slug}/versoes/{number}", dependencies=[claims(READS, WRITES), _NOBODYS])
+async def ask_former(slug: Slug, number: int, page: SignedPage) -> Response:
+    """Show a former version, to go back to."""
+    return ask(page, (await _former(page, slug, number))[1])
+
+
+@router.post(HOME + "/{slug}/versoes/{number}", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
+async def go_back(slug: Slug, number: int, page: SignedPage) -> Response:
+    """Write what a former version said as the new one."""
+    form = await page.form(FormBody)
+    found, act = await _former(page, slug, number)
+    content = assistant.desk.Content(
+        found.title, found.answer, found.action, tuple(found.phrases), found.active, found.page
+    )
+    try:
+        async with page.database.transaction() as tx:
+            topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(f"{HOME}/{slug}", f"Assunto salvo na versão {topic.version}.")

@@ -1,0 +1,38 @@
+"""What the console asks of webhooks: endpoints, what they were told, and telling it again, by the verbs of the API."""
+
+from carteira.webhooks.catalog import CATALOG
+from carteira.webhooks.models import DeliveryState
+from carteira.webhooks.schemas import About, DeliveryOut, NewWebhookOut, Url, WebhookIn, WebhookOut
+from carteira.webhooks.service import (
+    Keeping,
+    add,
+    change,
+    deliveries,
+    find,
+    listed,
+    replay_one,
+    replay_since,
+    rotate,
+    test,
+)
+
+__all__ = [
+    "CATALOG",
+    "About",
+    "DeliveryOut",
+    "DeliveryState",
+    "Keeping",
+    "NewWebhookOut",
+    "Url",
+    "WebhookIn",
+    "WebhookOut",
+    "add",
+    "change",
+    "deliveries",
+    "find",
+    "listed",
+    "replay_one",
+    "replay_since",
+    "rotate",
+    "test",
+]
