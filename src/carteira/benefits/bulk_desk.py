@@ -88,7 +88,7 @@ async def read_accounts(tx: Tx, sent: str) -> BulkLines:
         InvalidInput: it is not CSV, its titles are not those expected, or it has too many lines.
     """
     read = await read_csv_body(sent.encode(), await imports.columns(tx), most=imports.MAX_LINES)
-    return BulkLines([imports.folded(line) for line in read.lines], read.numbers, read.wrong)
+    return BulkLines([imports.folded(line) for line in read.lines], read.numbers, read.wrong, read.titles)
 
 
 async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id: UUID | None) -> ImportPreviewOut:
@@ -109,7 +109,12 @@ async def import_accounts(  # noqa: PLR0913 - what is opened, for whom
         InvalidInput, EmployerNotFound, EmployerRequired, DailyCeilingReached.
     """
     order = operations.ImportOrder(
-        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, employer_id=employer_id, invite=invite
+        lines=lines.lines,
+        numbers=lines.numbers,
+        wrong=lines.wrong,
+        titles=lines.titles,
+        employer_id=employer_id,
+        invite=invite,
     )
     done = await desk.carry_out(tx, operations.IMPORT, order, who)
     return done.id if isinstance(done, ImportOut) else None
@@ -144,7 +149,7 @@ async def schedule(  # noqa: PLR0913 - what is credited, and when
         ScheduledDayUnfit, InvalidInput, BulkRejected, DailyCeilingReached.
     """
     order = operations.ScheduleOrder(
-        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, atomic=atomic, day=day
+        lines=lines.lines, numbers=lines.numbers, wrong=lines.wrong, titles=lines.titles, atomic=atomic, day=day
     )
     return not isinstance(await desk.carry_out(tx, operations.SCHEDULE, order, who), Answered)
 

@@ -87,7 +87,7 @@ async def record_many(stores: Stores, trail: AuditTrail, sent: BulkLines) -> Out
     """
     results: list[OutcomeResultOut] = []
     for number, raw in sent.numbered():
-        line = check_line(_shape, raw, sent.wrong.get(number, ()))
+        line = check_line(_shape, sent, number, raw)
         if isinstance(line, Faults):
             told = OutcomeResultOut(line=number, status="failed", detail=line.detail, column=line.column or None)
         else:

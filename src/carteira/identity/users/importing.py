@@ -77,7 +77,7 @@ async def _checked(tx: Tx, who: Principal, sent: BulkLines) -> list[Read]:
     refused: dict[str, str] = {}
     checked: list[Read] = []
     for number, raw in sent.numbered():
-        line = check_line(_shape, raw, sent.wrong.get(number, ()))
+        line = check_line(_shape, sent, number, raw)
         if isinstance(line, Faults):
             checked.append((number, line, 0))
             continue
