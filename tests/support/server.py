@@ -54,7 +54,11 @@ def free_port() -> int:
 
 def clean_environment(home: Path, **settings: object) -> dict[str, str]:
     """The environment less what would change the product, with the settings given."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "HOME"}}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"PATH", "LANG", "TMPDIR", "HOME"} or name.startswith("COVERAGE_")
+    }
     source = str(Path(__file__).parents[2] / "src")
     return (
         kept

@@ -2,6 +2,31 @@
 
 Storage, outbound calls and security know no HTTP: they raise facts, and one table here (`_PROBLEM_OF`) says as which
 problem each leaves. A `Refusal` commits its idempotency record; every other problem, and every fact, rolls back.
+
+    Problem                      500
+      Refusal                    400
+      InvalidInput               422
+      NotAuthenticated           401
+      Forbidden                  403
+        PersonRequired
+        OwnOperationProblem
+      NotFound                   404
+      MethodNotAllowed           405
+      Conflict                   409
+        OperationInProgressProblem
+        DailyCeilingProblem
+        OperationChangedProblem
+      PayloadTooLarge            413
+      UnsupportedMediaType       415
+      TooManyRequests            429
+        LooksUsedUp
+      RequestTimedOut            503
+      DependencyDown             503
+        BusyProblem
+        DatabaseDownProblem
+        AuditDownProblem
+
+Each module's own are in its `errors.py`, below one of these; docs/reference/errors.md lists all with their codes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
