@@ -29,8 +29,15 @@ PAGE_SECONDS = 240.0
 _FENCE = re.compile(r"^ *```(\w*) ?(.*)$")
 _REASON = re.compile(r"^ *<!-- not run: (.+) -->$")
 _PAGE_REASON = re.compile(r"^<!-- no block is run: (.+) -->$", re.MULTILINE)
-_UNTIL_NOBODY_READS = "make run </dev/null & read -r; kill $!; wait $!"
-"""So that the product ends with the test, and with a test that is killed."""
+_WHILE_WE_LIVE = """
+exec 3<&0
+make run </dev/null 3<&- & MAKE=$!
+(read -r <&3; kill $MAKE) & READER=$!
+wait $MAKE; CODE=$?
+kill $READER 2>/dev/null
+exit $CODE
+"""
+"""Runs the product until our end of its input is closed, as it is when a test is killed."""
 _BLOCK = "== block"
 _ANSWER = re.compile(r"^== HTTP (\d+) (.*)$", re.MULTILINE)
 _CURLRC = 'write-out = "%{stderr}\\n== HTTP %{http_code} %{method} %{url_effective}\\n"\nmax-time = 120\n'
@@ -186,7 +193,7 @@ def _running(folder: Path) -> Iterator[dict[str, str]]:
     environment = _environment(folder) | {"PORT": str(free_port()), "CARTEIRA_HOME": str(folder / "home")}
     with log.open("ab") as out:
         shell = subprocess.Popen(  # noqa: S603 - argv is ours
-            ["bash", "-c", _UNTIL_NOBODY_READS],  # noqa: S607 - the system's
+            ["bash", "-c", _WHILE_WE_LIVE],  # noqa: S607 - the system's
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -194,12 +201,11 @@ def _running(folder: Path) -> Iterator[dict[str, str]]:
             stderr=out,
             start_new_session=True,
         )
-    of_shell = psutil.Process(shell.pid)
     try:
-        wait_until(lambda: _is_up(of_shell, log, environment["PORT"]), "the product is up", START_SECONDS)
+        wait_until(lambda: _is_up(shell, log, environment["PORT"]), "the product is up", START_SECONDS)
         yield environment
     finally:
-        family = of_shell.children(recursive=True)
+        family = psutil.Process(shell.pid).children(recursive=True) if shell.poll() is None else []
         shell.communicate()
         _, left = psutil.wait_procs(family, 60)
         for process in left:
@@ -214,8 +220,8 @@ def _environment(folder: Path) -> dict[str, str]:
     return ours | patient | {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
-def _is_up(shell: psutil.Process, log: Path, port: str) -> bool:
-    assert shell.children(), f"`make run` ended:\n{log.read_text()}"
+def _is_up(shell: subprocess.Popen[bytes], log: Path, port: str) -> bool:
+    assert shell.poll() is None, f"`make run` ended:\n{log.read_text()}"
     try:
         return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).is_success
     except httpx.TransportError:
