@@ -59,6 +59,34 @@ print("well")
     assert podman("run", *arguments, "localhost/carteira-server", "-c", script) == "well"
 
 
+def test_production_has_what_makes_backups(podman: Podman) -> None:
+    programs = ("pg_basebackup", "pg_dump", "pg_receivewal", "pg_restore", "pg_verifybackup")
+    script = " && ".join(f"{program} --version" for program in programs)
+    how = ("--rm", "--network=none", "--entrypoint=sh", *GUARDED)
+    told = podman("run", *how, "localhost/carteira-server", "-c", script).splitlines()
+    assert [line.split()[0] for line in told] == [*programs]
+    assert all(" 18." in line for line in told)
+
+
+def test_secrets_of_the_environment_become_files_of_who_serves(podman: Podman) -> None:
+    """As ECS has two containers of the image on one volume, which takes its owner from the image."""
+    volume = "--volume=secrets:/data"
+    given = (
+        '--env=KEYS={"identity.key": "k"}',
+        "--env=FILE_JWT_SECRET=s",
+        "--env=PASSWORD=p@",
+        "--env=URL_X=redis://:{PASSWORD}@h",
+    )
+    first = ("--entrypoint=python3", volume, *given, *GUARDED, "localhost/carteira-server")
+    podman("run", "--rm", *first, "-I", "-S", "/opt/secret_files.py", "/data")
+    then = ("--entrypoint=sh", volume, *GUARDED, "localhost/carteira-server")
+    script = "id -u; cd /data; stat -c '%a %u %n' */*; cat secrets/x keys/identity.key; env"
+    told = podman("run", "--rm", *then, "-c", script)
+    assert told.startswith("10001\n600 10001 keys/identity.key\n600 10001 secrets/jwt_secret\n600 10001 secrets/x\n")
+    assert "redis://:p%40@hk" in told
+    assert "JWT_SECRET" not in told.partition("@hk")[2]
+
+
 @pytest.fixture
 def trial(podman: Podman) -> Iterator[str]:
     port = free_port()
