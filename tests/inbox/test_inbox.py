@@ -91,7 +91,7 @@ async def test_each_source_tells_its_own_newest_first(app: RunningApp) -> None:
     assert look["title"] == "Davi Rocha consultou seus dados"
     assert look["text"] == "Seu cadastro."
     assert declined["title"] == "Sua compra de R$ 38,90 não passou"
-    assert declined["text"] == "PANIFICADORA AURORA: nada foi cobrado. Abra para ver por quê."
+    assert declined["text"] == "Panificadora Aurora: nada foi cobrado. Abra para ver por quê."
     assert (credit["title"], credit["text"]) == ("Crédito do benefício: R$ 32,50", "No saldo de Refeição.")
     assert recharged["title"] == "Recarga de R$ 10,00 no seu cartão de transporte"
     assert all(item["unread"] for item in told)
