@@ -12,13 +12,14 @@ from carteira.kit.outbound import targets
 from carteira.webhooks import CATALOG, service, upkeep
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
-from tests.support.machines import new_acting
+from tests.support.machines import acting, new_acting, new_machine
 from tests.support.people import Person, new_cpf
 from tests.support.receiver import Received, Receiver
 from tests.support.webhooks import KEEPS, WEBHOOKS, Hook, add_hook, new_hook, open_account, pass_time
 
 DECIDED, RETURNED = "benefits.transaction_decided", "benefits.transaction_returned"
 CREDITED, OPENED = "benefits.credited", "benefits.account_opened"
+REGISTERED = "identity.person_registered"
 
 
 async def test_what_happens_is_told_signed_and_holds_ids(app: RunningApp, operator: Person, receiver: Receiver) -> None:
@@ -83,6 +84,39 @@ async def test_a_client_is_told_what_it_may_read_now_and_of_its_own_employers(
     await app.work_off()
     assert len(receiver.requests) == 1
     assert [one["last_error"] for one in await hook.deliveries(state="dead")] == ["not_allowed"]
+
+
+async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
+    app: RunningApp, operator: Person, receiver: Receiver
+) -> None:
+    """Who may not read the events that it was told of before could else lead the endpoint home and have them again."""
+    machine = await new_machine(operator, "benefits:read", "users:read", *KEEPS)
+    hook = await add_hook(await acting(operator.client, machine), receiver.url, OPENED, REGISTERED)
+    await open_account(operator)
+    await app.work_off()
+    assert [one.told["type"] for one in receiver.requests] == [OPENED]
+    receiver.answer = lambda _request: "500 Internal Server Error"
+    await open_account(operator)
+    await app.work_off()
+    changed = await hook.client.call("PATCH", hook.path, json={"events": [REGISTERED]})
+    assert changed.status_code == 200, changed.text
+    receiver.forget()
+    receiver.answer = lambda _request: "204 No Content"
+
+    keeper = app.person("users:read", *KEEPS)
+    assert (await keeper.call("PATCH", hook.path, json={"url": f"{receiver.url}?keeper"})).status_code == 200
+    since = {"since": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+    assert (await keeper.post(f"{hook.path}/replay", since)).json()["replayed"] == 0
+    for one in await hook.deliveries():
+        answer = await keeper.post(f"{hook.path}/deliveries/{one['message_id']}/replay")
+        assert (answer.status_code, answer.json()["code"]) == (404, "delivery_not_found")
+    await pass_time(app)
+    await app.work_off()
+    assert receiver.requests == []
+    assert [one["last_error"] for one in await hook.deliveries(state="dead")] == ["not_subscribed"]
+    assert (await keeper.post(f"{hook.path}/test")).status_code == 202
+    await app.work_off()
+    assert [one.told["type"] for one in receiver.requests] == ["webhook.test"]
 
 
 async def test_who_is_told_of_is_in_who_has_looked(app: RunningApp, operator: Person, receiver: Receiver) -> None:

@@ -28,6 +28,7 @@ from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.targets import Target, TargetDown, TargetRefused, Targets
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
 from carteira.webhooks import metrics
 from carteira.webhooks.catalog import TEST
 from carteira.webhooks.fanning import deliver_soon, may_be_told
@@ -150,8 +151,8 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     client = await sender.standing(tx, endpoint.client_id)
     due: list[_Due] = []
     for row in rows:
-        if row.event != TEST and not may_be_told(client, row.event, row.scope):
-            row.state, row.next_attempt_at, row.last_error = "dead", None, "not_allowed"
+        if (why := _why_not_told(endpoint, client, row)) is not None:
+            row.state, row.next_attempt_at, row.last_error = "dead", None, why
             continue
         row.attempts += 1
         row.last_attempt_at = now
@@ -164,6 +165,15 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
         log.error("webhook's secret does not open", endpoint=str(endpoint_id))  # noqa: TRY400 - nothing to trace
         secrets = []
     return _Batch(endpoint.url, secrets, due)
+
+
+def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
+    """Say why an event is not told by now: nobody asks for it any more, or its client may not read it."""
+    if row.event == TEST:
+        return None
+    if row.event not in endpoint.events:
+        return "not_subscribed"
+    return None if may_be_told(client, row.event, row.scope) else "not_allowed"
 
 
 async def _give_up(tx: Tx, endpoint_id: UUID, why: str) -> None:

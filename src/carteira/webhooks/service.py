@@ -345,6 +345,7 @@ async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
             WebhookDelivery.endpoint_id == row.id,
             WebhookDelivery.message_id >= first_uuid7(since.timestamp()),
             WebhookDelivery.state.in_(["dead", "delivered"] if state is None else [state]),
+            WebhookDelivery.event.in_(_told_now(row)),
         )
         .order_by(WebhookDelivery.message_id)
         .limit(REPLAYED + 1)
@@ -369,7 +370,11 @@ async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequ
     now = clock.now()
     changed = await tx.scalars(
         update(WebhookDelivery)
-        .where(WebhookDelivery.endpoint_id == row.id, WebhookDelivery.message_id.in_(ids))
+        .where(
+            WebhookDelivery.endpoint_id == row.id,
+            WebhookDelivery.message_id.in_(ids),
+            WebhookDelivery.event.in_(_told_now(row)),
+        )
         .values(
             attempts=case((WebhookDelivery.state == "waiting", WebhookDelivery.attempts), else_=0),
             state="waiting",
@@ -383,6 +388,11 @@ async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequ
     if found:
         await deliver_soon(tx, row.id, now)
     return found
+
+
+def _told_now(row: WebhookEndpoint) -> list[str]:
+    """Give the events that an endpoint is told of: who may replay was asked for the claims of these, and no others."""
+    return [*row.events, TEST]
 
 
 async def _record_replay(tx: Tx, row: WebhookEndpoint, number: int) -> None:

@@ -34,10 +34,11 @@ MAX_URL = 2_000
 _RESOLVERS = 32
 _HTTPS, _HTTP, _LAST_PORT = 443, 80, 65_535
 _DIGITS = 5
-_NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")))
-"""Public by some Pythons' tables, and not what anybody serves from: Azure's own, Oracle's, relays of 6to4."""
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
-"""IPv6's ways to say an IPv4 address, which a gateway leads to (RFC 6052, 8215, 4291)."""
+_NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")))
+"""Public by some Pythons' tables, and not what anybody serves from: Azure's own, Oracle's, relays of 6to4, and a
+network's own gateway to IPv4, which alone knows where in such an address the IPv4 one stands (RFC 8215)."""
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+"""IPv6's ways to say an IPv4 address, which a gateway leads to (RFC 6052, 4291)."""
 
 Address = IPv4Address | IPv6Address
 log = structlog.get_logger(__name__)
