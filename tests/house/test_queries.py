@@ -75,6 +75,15 @@ async def test_what_was_meant_is_told(app: RunningApp) -> None:
     assert "`account`, `code`" in answer.json()["errors"][0]["message"]
 
 
+async def test_thousands_of_unknown_parameters_are_told_by_some(app: RunningApp) -> None:
+    """A head has room for twenty thousand names: what is answered must not be a hundred times what was asked."""
+    for query in ("&".join(f"p{number}" for number in range(9_000)), "&".join(f"p{n % 4_000}" for n in range(9_000))):
+        answer = await app.person().get(f"/transactions?{query}")
+        assert answer.status_code == 422
+        assert len(answer.json()["errors"]) <= 40
+        assert len(answer.content) < len(query)
+
+
 WRITES = [(method, path) for method, path in OPERATIONS if method != "GET" and not path.endswith("/merchants/{name}")]
 """A merchant's name may have any sign, a slash too."""
 

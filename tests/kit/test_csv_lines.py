@@ -79,6 +79,18 @@ def test_a_cell_without_a_title_is_told_with_its_place() -> None:
     assert [(item.column, item.message.rpartition(" ")[2]) for item in wrong] == [("3", "mais"), ("5", "mais")]
 
 
+def test_many_cells_too_many_are_told_by_the_first() -> None:
+    ((_, line, wrong),) = read("code;amount\nA;1" + ";x" * 900 + "\n")
+    assert (line, [item.column for item in wrong]) == ({"code": "A", "amount": 1}, ["3", "4", "5", "6", "7"])
+    assert refused("code;amount" + ";x" * 900 + "\n") == refused("code;amount" + ";x" * 5 + "\n")
+
+
+def test_a_row_of_thousands_of_columns_is_refused() -> None:
+    for file in ("code;amount" + ";" * 1_000, "code;amount\nA;1" + ";" * 1_000):
+        assert "mais de 1000 colunas" in refused(file + "\n")
+    assert cells("code;amount" + ";" * 900 + "\nA;1" + ";" * 900) == [{"code": "A", "amount": 1}]
+
+
 @pytest.mark.parametrize(
     ("head", "told"),
     [

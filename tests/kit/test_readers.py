@@ -1,6 +1,6 @@
 """One reader for each thing that people type and paste: however it is grouped, a right value stays right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from carteira.kit.values.days import Day, Instant, TypedDay, parse_month, read_d
 from carteira.kit.values.email import Email, parse_email
 from carteira.kit.values.money import MAX_AMOUNT, InvalidAmount, format_brl, read_reais
 from carteira.kit.values.phone import Phone, format_phone, parse_phone
-from carteira.kit.values.texts import compact, look_alike
+from carteira.kit.values.texts import MOST_TYPED, compact, look_alike
 from tests.support.people import new_cpf
 
 CNPJS = ("11222333000181", "12ABC34501DE35")
@@ -210,6 +210,32 @@ def test_whatever_is_typed_is_read_or_refused_in_words(read: Callable[[str], obj
     except ValueError as error:
         told = error
     assert told is None or (type(told) is not ValueError and str(told))
+
+
+class Looked(str):
+    """A text that counts how many of its signs somebody looks at, one by one."""
+
+    __slots__ = ("signs",)
+
+    def __iter__(self) -> Iterator[str]:
+        for sign in str(self):
+            self.signs += 1
+            yield sign
+
+    def __getitem__(self, place: Any) -> str:  # noqa: ANN401 - an index or a slice
+        self.signs += 1
+        return str(self)[place]
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("sign", ["1", "\u00a0", "\u200b", "５", "О", "\ufdfa"])
+def test_what_nobody_types_is_refused_unread(read: Callable[[str], object], sign: str) -> None:
+    """A body has room for a million signs: they are looked at no further than somebody could have typed."""
+    text = Looked("529" + sign * 10_000)
+    text.signs = 0
+    with pytest.raises(ValueError, match=r"."):
+        read(text)
+    assert text.signs <= MOST_TYPED
 
 
 def test_a_cpf_is_the_same_however_it_is_shown() -> None:

@@ -25,6 +25,10 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DIGITS = 13
 """Of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that the caller refuses what is too much."""
 _SHOWN = 40
+_MOST_COLUMNS = 1_000
+"""Of a row: a spreadsheet that was saved whole has some hundreds of empty ones, and ours need a few."""
+_MOST_NAMED = 5
+_SUPERFLUOUS = "Há um valor a mais, em uma coluna sem título"
 
 
 class UnfitCsv(ValueError):
@@ -201,6 +205,8 @@ def _rows(reader: Any) -> Iterator[list[str]]:  # noqa: ANN401 - csv does not na
         except (csv.Error, TypeError) as error:
             message = f"O CSV não pôde ser lido na linha {reader.line_num or 1}: confira as aspas e os separadores."
             raise UnfitCsv(message) from error
+        if len(row) > _MOST_COLUMNS:
+            raise UnfitCsv(f"A linha {reader.line_num} tem mais de {_MOST_COLUMNS} colunas.")
         yield [trim(cell) for cell in row]
 
 
@@ -220,7 +226,7 @@ def _columns_of(titles: Sequence[str], columns: Sequence[Column]) -> list[Column
     found = [known.get(_folded(title)) if title else None for title in titles]
     unknown = [title[:_SHOWN] for title, column in zip(titles, found, strict=True) if title and column is None]
     if unknown:
-        raise UnfitCsv(f"Coluna desconhecida: {', '.join(unknown)}. As colunas são {_named(columns)}.")
+        raise UnfitCsv(f"Coluna desconhecida: {', '.join(unknown[:_MOST_NAMED])}. As colunas são {_named(columns)}.")
     by_name: dict[str, int] = {}
     for place, column in enumerate(found):
         if column is None:
@@ -258,7 +264,8 @@ def _lines(
 def _take(line: CsvLine, column: Column | None, title: str, cell: str) -> None:
     """Put a cell into its line, as its column reads it; one that cannot be read stays as it is."""
     if column is None:
-        line.wrong.append(Wrong(title, f"Há um valor a mais, em uma coluna sem título: {cell[:_SHOWN]}"))
+        if sum(item.message.startswith(_SUPERFLUOUS) for item in line.wrong) < _MOST_NAMED:
+            line.wrong.append(Wrong(title, f"{_SUPERFLUOUS}: {cell[:_SHOWN]}"))
         return
     try:
         line.cells[column.name] = column.read(cell)

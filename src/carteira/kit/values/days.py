@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from carteira.kit.values.texts import look_alike, trim, without_unseen
+from carteira.kit.values.texts import MOST_TYPED, look_alike, trim, without_unseen
 
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _TYPED_DAY = re.compile(r"([0-9]{1,2}) ?([/.-]) ?([0-9]{1,2}) ?\2 ?([0-9]{4})", re.ASCII)
@@ -25,6 +25,8 @@ class InvalidDay(ValueError):
 
 def _plain(text: str) -> str:
     """Return a text without what cannot be seen, and with one kind of dash and of blank."""
+    if len(text) > MOST_TYPED:
+        return text
     signs = without_unseen(trim(text))
     return "".join("-" if unicodedata.category(sign) == "Pd" else " " if sign.isspace() else sign for sign in signs)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from carteira.kit.values.texts import look_alike, trim, without_unseen
+from carteira.kit.values.texts import MOST_TYPED, look_alike, trim, without_unseen
 
 _EMAIL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -28,7 +28,7 @@ def parse_email(text: str) -> str:
     """
     email = without_unseen(trim(text))
     if len(email) > _LENGTH or len(email.partition("@")[0]) > _LOCAL_LENGTH or not _EMAIL.fullmatch(email):
-        raise InvalidEmail("E-mail inválido." + (look_alike(email, letters=True) or _strange(email)))
+        raise InvalidEmail("E-mail inválido." + (look_alike(email, letters=True) or _strange(email[:MOST_TYPED])))
     return email
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, NewType
 from babel.numbers import format_currency
 from pydantic import Field
 
-from carteira.kit.values.texts import look_alike, trim, without_unseen
+from carteira.kit.values.texts import MOST_TYPED, look_alike, trim, without_unseen
 
 Centavos = NewType("Centavos", int)
 """An integer number of centavos of BRL."""
@@ -50,6 +50,8 @@ def read_reais(text: str, *, least: int = 1) -> Centavos:
     Raises:
         InvalidAmount: written otherwise, below `least` centavos, or above `MAX_AMOUNT`.
     """
+    if len(text) > MOST_TYPED:
+        raise InvalidAmount("Escreva um valor em reais, como 20 ou 1.234,50.")
     plain = trim("".join(" " if sign.isspace() else sign for sign in without_unseen(text)))
     figures = trim(plain[len(_SIGN) :]) if plain[: len(_SIGN)].upper() == _SIGN else plain
     match = _REAIS.fullmatch(figures)

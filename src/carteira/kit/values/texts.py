@@ -1,4 +1,4 @@
-"""Text as people type and paste it."""
+"""Text as people type and paste it. A text of more than `MOST_TYPED` signs is left as it is: it is none of those."""
 
 import unicodedata
 from itertools import chain
@@ -13,6 +13,8 @@ _FILLERS: Final = frozenset(
     )
 )
 """Signs of other categories that nothing is seen of: fillers of Hangul and Braille, joiners, variation selectors."""
+MOST_TYPED: Final = 2_000
+"""Signs. What is longer is nothing that is read here: looked at a sign at a time, a body full of them takes seconds."""
 _MINUS: Final = frozenset("\u2043\u2212")
 _LOOKS: Final = str.maketrans(
     "АВЕКМНОРСТУХІЅЈаеорсухіѕјΑΒΕΖΗΙΚΜΝΟΡΤΥΧορυν", "ABEKMHOPCTYXISJaeopcyxisjABEZHIKMNOPTYXopuv"
@@ -29,6 +31,8 @@ def is_blank(sign: str) -> bool:
 def trim(text: str) -> str:
     """Return a text without the blanks around it, seen or not: phones' keyboards and pasted text leave them there."""
     start, end = 0, len(text)
+    if end > MOST_TYPED:
+        return text
     while start < end and is_blank(text[start]):
         start += 1
     while start < end and is_blank(text[end - 1]):
@@ -41,6 +45,8 @@ def compact(text: str, marks: str = "./·") -> str:
 
     So a number is read however it is grouped. Marks are neither letters nor digits.
     """
+    if len(text) > MOST_TYPED:
+        return text
     if text.isascii() and text.isalnum():  # as nearly all come: a sign at a time costs more than the rest of a read
         return text
     return "".join(
@@ -52,12 +58,14 @@ def compact(text: str, marks: str = "./·") -> str:
 
 def without_unseen(text: str) -> str:
     """Return a text without the signs that nothing is seen of; blanks and controls stay."""
+    if len(text) > MOST_TYPED:
+        return text
     return "".join(sign for sign in text if unicodedata.category(sign) != "Cf" and ord(sign) not in _FILLERS)
 
 
 def unspaced(text: str) -> str:
     """Return a text without any blank, seen or not: a reference or a token that was pasted has none of its own."""
-    if text.isascii() and text.isalnum():
+    if len(text) > MOST_TYPED or (text.isascii() and text.isalnum()):
         return text
     return "".join(sign for sign in text if not is_blank(sign))
 
@@ -68,7 +76,7 @@ def look_alike(text: str, *, letters: bool = False) -> str:
     With `letters`, letters may stand in the text too, and those that look like one are told. What is told begins with a
     blank, to follow a sentence.
     """
-    for sign in text:
+    for sign in text[:MOST_TYPED]:
         seen = _seen_as(sign, letters=letters)
         if seen:
             what = "uma letra" if sign.isascii() and sign.isalpha() else "outro caractere"

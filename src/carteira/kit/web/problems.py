@@ -50,7 +50,7 @@ from carteira.kit.security.audit_trail import AuditDown
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
 from carteira.kit.values.money import format_brl
-from carteira.kit.web.validation import describe
+from carteira.kit.web.validation import MOST_TOLD, describe
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:carteira:problem:"
@@ -353,8 +353,8 @@ def from_http_exception(error: HTTPException) -> Problem:
 
 
 def from_validation_error(error: RequestValidationError) -> InvalidInput:
-    """Name each broken field and its rule in Portuguese; the rejected values themselves are never repeated."""
-    return InvalidInput(errors=[describe(item) for item in error.errors()])
+    """Name broken fields and their rules in Portuguese; the rejected values themselves are never repeated."""
+    return InvalidInput(errors=[describe(item) for item in error.errors()[:MOST_TOLD]])
 
 
 Declared = Mapping[str, Mapping[str, Collection[str]]]

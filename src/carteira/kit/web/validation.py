@@ -48,6 +48,8 @@ _MESSAGES = {
     "timezone_aware": "Instante inválido: diga o fuso.",
     "value_error": "Valor inválido.",
 }
+MOST_TOLD = 100
+"""Errors of one request that are told: who sends thousands of wrong fields is not helped by as many sentences."""
 _CUSTOM = ("invalid_", "weak_", "rule_")
 
 
