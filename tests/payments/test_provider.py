@@ -1,6 +1,7 @@
 """The client of a payment provider: exact when it is well, a clear error in time when it is not; by mutual TLS."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,12 @@ from uuid import uuid4
 import httpx
 import pytest
 from redis.asyncio import Redis
+from starlette.responses import Response
 
 from carteira.kit.outbound.breaker import BreakerRules
 from carteira.kit.security.sandbox_authority import is_of_sandbox, make_certificates
 from carteira.kit.values.clock import clock
-from carteira.payments import brcode
+from carteira.payments import brcode, sandbox
 from carteira.payments import provider as client
 from carteira.payments.provider import (
     PaymentProviderDown,
@@ -28,6 +30,7 @@ from carteira.payments.provider import (
     read_pix,
 )
 from carteira.payments.sandbox import ApiMode
+from carteira.payments.sandbox_books import SandboxCharge, SandboxPayment
 from tests.support.pix import StandIn, standing_in
 
 
@@ -167,7 +170,50 @@ def test_a_payment_is_read() -> None:
     read = read_pix(PIX | {"infoPagador": "segredo", "pagador": {"nome": "Ana", "cpf": "1"}})
     assert (read.amount, read.paid_at.isoformat()) == (1_050, "2026-11-27T12:00:00+00:00")
     assert "segredo" not in repr(read)
-    assert read_pix({name: value for name, value in PIX.items() if name != "txid"}).txid is None
+    for none in ({}, {"txid": None}, {"txid": ""}):
+        assert read_pix({name: value for name, value in PIX.items() if name != "txid"} | none).txid is None
+
+
+async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who pays writes a text that comes with the payment, and a provider may cut a sign of it in two."""
+    odd, cut, plain = (stand_in.pay(amount=amount) for amount in (101, 102, 103))
+    told = SandboxPayment.told
+
+    def tell(payment: SandboxPayment) -> dict[str, Any]:
+        changes = {odd: {"horario": "ontem"}, cut: {"infoPagador": "\ud83d"}}
+        return told(payment) | changes.get(payment.e2eid, {})
+
+    monkeypatch.setattr(SandboxPayment, "told", tell)
+    monkeypatch.setattr(sandbox, "JSONResponse", _in_escapes)
+    before = client.unreadable_total._value.get()  # noqa: SLF001 - prometheus_client has no other way
+    async with asking(stand_in.config()) as provider:
+        found = {pix.e2eid for pix in await listed(provider)}
+        assert {cut, plain} <= found
+        assert odd not in found
+        assert client.unreadable_total._value.get() == before + 1  # noqa: SLF001 - as above
+        assert (await provider.payment(cut)).amount == 102  # type: ignore[union-attr] # it is there
+        with pytest.raises(PaymentProviderDown):
+            await provider.payment(odd)
+
+
+def _in_escapes(content: object, status: int = 200, **_more: object) -> Response:
+    """Answer JSON as providers do that write half of a surrogate pair as an escape."""
+    return Response(json.dumps(content), status, media_type="application/json")
+
+
+@pytest.mark.parametrize("location", ["pix.example/" + "a" * 80, "pix.example/é", "", 1])
+async def test_a_charge_whose_code_cannot_be_written_is_none(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, location: object
+) -> None:
+    told = SandboxCharge.told
+    monkeypatch.setattr(
+        SandboxCharge, "told", lambda charge: told(charge) | {"location": location, "loc": {"location": location}}
+    )
+    async with asking(stand_in.config()) as provider:
+        with pytest.raises(PaymentProviderDown):
+            await provider.charge(new_txid(), 100, seconds=600, text="x")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +221,7 @@ def test_a_payment_is_read() -> None:
     [{"endToEndId": value} for value in (None, 1, "", "E1", "E" + "é" * 31, "E" + "1" * 32)]
     + [{"valor": value} for value in (None, 10.5, 1050, "", "-1.00", "0.00", "1,00", "1.005", "1e2", "NaN")]
     + [{"horario": value} for value in (None, 0, "", "ontem", "2026-11-27T12:00:00")]
-    + [{"txid": value} for value in (1, "", "x" * 36)]
+    + [{"txid": value} for value in (1, "é", "x" * 36)]
     + [{"devolucoes": value} for value in ("?", [1], [{"id": "1", "valor": "1.00", "status": "?"}])],
 )
 def test_what_is_no_payment_is_none(change: dict[str, object]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -12,10 +13,11 @@ import pytest
 from sqlalchemy import text
 
 from carteira.kit.values.clock import clock
-from carteira.payments import brcode, charges, receiving, reconciliation
+from carteira.payments import brcode, charges, listener, receiving, reconciliation
 from carteira.payments.config import ListenerConfig
 from carteira.payments.listener import listening
 from carteira.payments.people import erase_person, export_person
+from carteira.payments.sandbox_books import SandboxPayment
 from tests.payments.world import Wallet, txid
 from tests.support.people import Person
 from tests.support.server import free_port
@@ -113,6 +115,30 @@ async def test_what_belongs_nowhere_goes_back_by_itself(wallet: Wallet, reason: 
     assert await wallet.balance(me) == 0
 
 
+async def test_what_comes_to_another_key_of_the_account_is_left_alone(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, told, before = wallet.app.person(), SandboxPayment.told, wallet.stand_in.account()["returned"]
+    charge = await wallet.charge(me)
+    ours = wallet.stand_in.pay(txid(charge), tell=False)
+    others = wallet.stand_in.pay(amount=77, tell=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(SandboxPayment, "told", lambda payment: told(payment) | {"chave": "financas@prefeitura.example"})
+        row = await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())
+        assert row.missing_here == 1, "the one that names a charge: keys change"
+        await wallet.poll()
+        assert await wallet.balance(me) == 2_000
+        reader = wallet.app.person("payments:read")
+        assert (await reader.get(f"/payments/received/{ours}")).status_code == 200
+        assert (await reader.get(f"/payments/received/{others}")).status_code == 404
+        await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())
+        assert (await reader.get(f"/payments/days/{clock.today()}")).json()["differences"] == []
+        assert wallet.stand_in.account()["returned"] == before
+    async with wallet.app.database.transaction() as tx:
+        await tx.execute(text("DELETE FROM payments_differences"))
+        await tx.execute(text("DELETE FROM payments_days"))
+
+
 async def test_an_operator_returns_a_part_and_never_more_than_there_is(wallet: Wallet) -> None:
     me, operator = wallet.app.person(), wallet.app.person("payments:read", "payments:return")
     charge = await wallet.charge(me)
@@ -189,6 +215,26 @@ async def test_the_providers_call_is_heard_by_mutual_tls_alone(wallet: Wallet) -
         assert await wallet.state(me, charge) == "paid"
         assert await wallet.balance(me) == 2_000
     object.__setattr__(config, "listener", None)
+
+
+async def test_who_shows_no_certificate_keeps_no_place_and_no_file(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_HANDSHAKES", 2)
+    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 0.2)
+    certificates, port = wallet.stand_in.certificates, free_port()
+    shown = certificates.listener
+    where = ListenerConfig("127.0.0.1", port, shown.certificate, shown.key, certificates.authority)
+    trusting = ssl.create_default_context(cafile=certificates.authority)
+    trusting.load_cert_chain(certificates.teller.certificate, certificates.teller.key)
+    async with listening(wallet.app.database, replace(wallet.payments.config, listener=where)):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+        async with httpx.AsyncClient(verify=trusting, trust_env=False, timeout=20) as teller:
+            assert (await teller.post(f"https://127.0.0.1:{port}/pix", json={"pix": []})).status_code == 200
+        async with asyncio.timeout(20):
+            assert [await reader.read() for reader, _ in silent] == [b""] * 6, "all of them were closed"
+        for _, writer in silent:
+            writer.close()
 
 
 async def _until_told(wallet: Wallet) -> None:
@@ -349,6 +395,26 @@ async def test_one_holds_so_many_open_charges(wallet: Wallet, monkeypatch: pytes
     await wallet.charge(me)
     body = {"purpose": "transport_recharge", "amount": 100, "card_number": await wallet.card(me)}
     assert (await me.post("/payments/charges", body)).json()["code"] == "too_many_charges"
+
+
+async def test_many_charges_at_once_are_no_more_than_one_holds(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charges, "MAX_OPEN", 3)
+    me = wallet.app.person()
+    body = {"purpose": "transport_recharge", "amount": 100, "card_number": await wallet.card(me)}
+    answers = await asyncio.gather(*(me.post("/payments/charges", body) for _ in range(12)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 9
+
+
+async def test_a_charge_is_answered_again_though_its_card_takes_no_money_by_then(wallet: Wallet) -> None:
+    me = wallet.app.person()
+    body = {"purpose": "transport_recharge", "amount": 100, "card_number": await wallet.card(me)}
+    first = await me.post("/payments/charges", body, key="k")
+    assert (await me.post(f"/transport-cards/{await wallet.card(me)}/cancel")).status_code == 200
+    again = await me.post("/payments/charges", body, key="k")
+    assert (again.status_code, again.json(), again.headers["idempotency-replayed"]) == (201, first.json(), "true")
+    other = await me.post("/payments/charges", body | {"amount": 101}, key="k")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len((await me.get("/payments/charges")).json()["items"]) == 1
 
 
 async def test_a_return_above_the_limit_waits_for_somebody_else(wallet: Wallet) -> None:

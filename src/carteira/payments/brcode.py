@@ -43,6 +43,15 @@ def dynamic(location: str, *, name: str, city: str) -> str:
     return _written(((_GUI, PIX), (_LOCATION, location)), name, city, _NO_TXID, once=True)
 
 
+def insist_on_location(location: str) -> None:
+    """Insist that a code can be written of where a provider has a charge.
+
+    Raises:
+        InvalidBrCode: it is too long, or not ASCII.
+    """
+    dynamic(location, name="-", city="-")
+
+
 def static(key: str, *, name: str, city: str, amount: int | None = None, txid: str = _NO_TXID) -> str:
     """Write a code that pays to a key as often as it is read, of `amount` centavos or of what the payer types.
 

@@ -140,13 +140,14 @@ async def _asked_before(tx: Tx, asked_as: UUID | None) -> Charge | None:
 
 
 async def _bound(tx: Tx, who: Principal) -> None:
-    """Hold somebody to so many charges that wait to be paid.
+    """Hold somebody to so many charges that wait to be paid, also where they ask for many at once.
 
     Raises:
         TooManyCharges: they have them.
     """
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:charges:{who.id}", 0))))
     waiting = select(func.count()).where(
-        Charge.maker_id == who.id, Charge.state.in_(("creating", "active")), Charge.expires_at > clock.now()
+        Charge.maker_id == who.id, Charge.state != "paid", Charge.expires_at > clock.now()
     )
     if (await tx.scalar(waiting) or 0) >= MAX_OPEN:
         raise TooManyCharges

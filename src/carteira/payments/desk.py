@@ -51,6 +51,9 @@ class ChargeDesk:
         Raises:
             As `make`.
         """
+        async with self.database.transaction() as tx:
+            if (again := await call.answered(tx, payload)) is not None:
+                return again
         made = await self.make(who, order, call)
 
         async def work() -> Answered:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 import uvicorn
@@ -23,6 +23,11 @@ MAX_BODY_BYTES = 1_048_576
 GRACE_SECONDS = 2
 IDLE_SECONDS = 30
 MOST_AT_ONCE = 100
+MOST_HANDSHAKES = 50
+HANDSHAKE_SECONDS = 5.0
+"""Who has not shown a certificate yet is anybody: a few of them at a time, and not for long. The rest wait outside of
+this process, whose files the worker needs for its own."""
+ACCEPT_AGAIN_SECONDS = 1.0
 TAKEN, MALFORMED, FORBIDDEN, _TOO_LARGE, _DOWN = 200, 422, 403, 413, 503
 
 log = structlog.get_logger(__name__)
@@ -65,7 +70,7 @@ def application(database: Database, config: PaymentsConfig) -> Starlette:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the worker, which stops it."""
+    """A server that leaves signals to the worker, which stops it, and is handed its connections."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -77,6 +82,8 @@ def _bind(config: ListenerConfig) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((config.host, config.port))
+    bound.listen()
+    bound.setblocking(False)
     return bound
 
 
@@ -94,10 +101,6 @@ async def listening(database: Database, config: PaymentsConfig) -> AsyncIterator
     server = _Server(
         uvicorn.Config(
             application(database, config),
-            ssl_certfile=where.certificate,
-            ssl_keyfile=str(where.key),
-            ssl_ca_certs=str(where.authority),
-            ssl_cert_reqs=ssl.CERT_REQUIRED,
             lifespan="off",
             ws="none",
             access_log=False,
@@ -108,11 +111,62 @@ async def listening(database: Database, config: PaymentsConfig) -> AsyncIterator
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
-    bound = _bind(where)
-    log.info("listening for the payment provider", host=where.host, port=bound.getsockname()[1])
-    serving = asyncio.create_task(server.serve(sockets=[bound]), name="payments")
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
+    tls = tls_of(where)
+    server.config.load()
+    with _bind(where) as bound:
+        log.info("listening for the payment provider", host=where.host, port=bound.getsockname()[1])
+        serving = asyncio.create_task(server.serve(sockets=[]), name="payments")
+        taking = asyncio.create_task(_take_connections(bound, server, tls), name="payments' connections")
+        try:
+            yield
+        finally:
+            taking.cancel()
+            with suppress(asyncio.CancelledError):
+                await taking
+            server.should_exit = True
+            await serving
+
+
+def tls_of(where: ListenerConfig) -> ssl.SSLContext:
+    """Make the TLS of calls: what is shown, and whose certificates are believed.
+
+    Raises:
+        OSError: a file cannot be read, or is none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(where.certificate, where.key)
+    context.load_verify_locations(where.authority)
+    return context
+
+
+async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: ssl.SSLContext) -> None:
+    """Hand connections on to a server once their other side has shown its certificate, until cancelled."""
+    loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST_HANDSHAKES)
+
+    def protocol() -> asyncio.Protocol:
+        made: asyncio.Protocol = server.config.http_protocol_class(
+            config=server.config, server_state=server.server_state, app_state={}
+        )
+        return made
+
+    async def shake(connection: socket.socket) -> None:
+        try:
+            await loop.connect_accepted_socket(protocol, connection, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        except OSError:  # TLS's errors and time-outs are some; whoever it is, no log grows with them
+            metrics.told_total.labels("refused").inc()
+        finally:
+            turns.release()
+
+    async with asyncio.TaskGroup() as handshakes:
+        while True:
+            await turns.acquire()
+            try:
+                connection, _ = await loop.sock_accept(bound)
+            except OSError as error:
+                turns.release()
+                log.warning("no connection taken", error=str(error))
+                await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+            else:
+                handshakes.create_task(shake(connection))

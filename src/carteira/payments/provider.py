@@ -26,8 +26,9 @@ from redis.asyncio import Redis
 from carteira.kit.outbound.breaker import AWAY_SECONDS, REDIS_SECONDS, Breaker, BreakerMetrics, BreakerRules
 from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.redis import PatientRedis
-from carteira.kit.values.exact_json import parse_strict_json
+from carteira.kit.values.exact_json import parse_told_json
 from carteira.kit.values.money import InvalidAmount, parse_reais
+from carteira.payments import brcode
 
 MAX_ANSWER_BYTES = 1024 * 1024
 PAGE = 100
@@ -53,6 +54,9 @@ call_seconds = Histogram(
     "carteira_payments_provider_call_seconds",
     "Time of one request to the payment provider",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+unreadable_total = Counter(
+    "carteira_payments_unreadable", "Payments of the provider's list that are none of the contract's, passed over"
 )
 breaker_metrics = BreakerMetrics("carteira_payments_provider", "the payment provider")
 
@@ -135,6 +139,8 @@ class Pix:
     amount: int
     paid_at: datetime
     returns: tuple[PixReturn, ...] = ()
+    key: str | None = None
+    """The Pix key that was paid to, where the provider tells it."""
 
 
 def read_pix(content: object) -> Pix:
@@ -144,7 +150,7 @@ def read_pix(content: object) -> Pix:
         ValueError: it is none.
     """
     members = _members(content)
-    e2eid, txid = members.get("endToEndId"), members.get("txid")
+    e2eid, txid = members.get("endToEndId"), members.get("txid") or None  # some write that there is none as a blank
     if not isinstance(e2eid, str) or not _E2E.fullmatch(e2eid):
         raise ValueError("no end-to-end id")
     if txid is not None and not (isinstance(txid, str) and 0 < len(txid) <= 35 and txid.isascii()):  # noqa: PLR2004
@@ -152,8 +158,14 @@ def read_pix(content: object) -> Pix:
     told = members.get("devolucoes") or []
     if not isinstance(told, list):
         raise TypeError("no list of returns")
+    key = members.get("chave")
     return Pix(
-        e2eid, txid, _centavos(members.get("valor")), _instant(members.get("horario")), tuple(map(_return, told))
+        e2eid,
+        txid,
+        _centavos(members.get("valor")),
+        _instant(members.get("horario")),
+        tuple(map(_return, told)),
+        key if isinstance(key, str) and key else None,
     )
 
 
@@ -194,9 +206,10 @@ def _return(content: object) -> PixReturn:
 
 def _cob(content: object) -> Cob:
     members = _members(content)
-    location = members.get("location") or _members(members.get("loc")).get("location")
+    location = _text(members.get("location") or _members(members.get("loc")).get("location"))
     amount = _centavos(_members(members.get("valor")).get("original"))
-    return Cob(_text(members.get("txid")), amount, _text(members.get("status")), _text(location))
+    brcode.insist_on_location(location)  # a code is written of it each time that the charge is shown
+    return Cob(_text(members.get("txid")), amount, _text(members.get("status")), location)
 
 
 def reais(centavos: int) -> str:
@@ -411,16 +424,16 @@ class PixProvider:
             raise _Failed(f"status_{status}", retry=True)
         if not _OK <= status < _MULTIPLE:
             raise ProviderRefused(status, _kind_of(bytes(body)))
-        return parse_strict_json(bytes(body)) if body else {}
+        return parse_told_json(bytes(body)) if body else {}
 
 
 def _kind_of(body: bytes) -> str:
     """Give the provider's own word for why it refuses: the last part of a problem's type."""
     try:
-        kind = _members(parse_strict_json(body)).get("type")
+        kind = _members(parse_told_json(body)).get("type")
     except ValueError:
         return ""
-    return kind.rpartition("/")[2][:64] if isinstance(kind, str) else ""
+    return ascii(kind.rpartition("/")[2])[1:-1][:64] if isinstance(kind, str) else ""
 
 
 def _page(content: object) -> tuple[list[Pix], int]:
@@ -429,7 +442,17 @@ def _page(content: object) -> tuple[list[Pix], int]:
     pages = _members(_members(members.get("parametros")).get("paginacao")).get("quantidadeDePaginas")
     if not isinstance(listed, list) or not isinstance(pages, int) or isinstance(pages, bool):
         raise ValueError("no page")  # noqa: TRY004 - as above
-    return [read_pix(item) for item in listed], pages
+    return [pix for item in listed if (pix := _listed(item)) is not None], pages
+
+
+def _listed(content: object) -> Pix | None:
+    """Read a payment of the list; None where it is none: the others are taken, and this one is told of."""
+    try:
+        return read_pix(content)
+    except (ValueError, TypeError) as error:
+        unreadable_total.inc()
+        log.error("a payment of the provider's list cannot be read", error=str(error))  # noqa: TRY400 - of data
+        return None
 
 
 def _anything(content: object) -> object:

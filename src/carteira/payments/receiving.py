@@ -94,12 +94,26 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
     return True
 
 
+def is_elsewhere(payments: Payments, pix: Pix) -> bool:
+    """Tell whether a payment was made to another key than ours: the account may have others, for others' business.
+
+    One that names a charge is ours all the same: the key may have been another one when it was made.
+    """
+    ours = payments.config.provider.key if payments.config.provider else None
+    return pix.key is not None and pix.key != ours
+
+
 async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
-    """Take a payment, unless it was taken: credit it, or keep it to be returned; return whether it was new."""
+    """Take a payment, unless it was taken: credit it, or keep it to be returned; return whether it was new.
+
+    What came to another key and names no charge is left alone: to return it would be to give away others' money.
+    """
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:{pix.e2eid}", 0))))
     if await tx.scalar(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid == pix.e2eid)) is not None:
         return False
     charge = await _charge_of(tx, pix.txid)
+    if charge is None and is_elsewhere(payments, pix):
+        return False
     act = Act(RECEIVER, key=f"payments:{pix.e2eid}")
     reason = _why_not(charge, pix)
     entry_id: UUID | None = None

@@ -3,6 +3,7 @@
 What is missing here is taken on the spot, and told all the same: webhook and polling should have found it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -18,6 +19,7 @@ from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.payments import metrics, receiving
 from carteira.payments.config import Payments
 from carteira.payments.models import (
+    Charge,
     DayDifference,
     DifferenceKind,
     PaymentReturn,
@@ -99,8 +101,10 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
             lacking += page
     async with database.transaction() as tx:
         here = await _here(tx, begin, until)
+        for pix in await _elsewhere(tx, payments, [pix for pix in lacking if pix.e2eid not in here]):
+            there.pop(pix.e2eid, None)
         outcome = await _keep(tx, day, here, there)
-    new = [pix for pix in lacking if pix.e2eid not in here]
+    new = [pix for pix in lacking if pix.e2eid in there and pix.e2eid not in here]
     await receiving.take_unknown(database, payments, new, "reconciliation")
     if new or outcome.missing_there or outcome.amount_differs:
         log.error("day does not agree with the provider", day=day.isoformat(), missing_here=len(new))
@@ -121,6 +125,14 @@ async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
         .where(ReceivedPayment.paid_at >= begin, ReceivedPayment.paid_at <= until)
     )
     return {row[0]: Sums(row[1], int(row[2])) for row in rows}
+
+
+async def _elsewhere(tx: Tx, payments: Payments, lacking: Sequence[Pix]) -> list[Pix]:
+    """Give those of some payments that are none of ours: they came to another key, and name no charge."""
+    other = [pix for pix in lacking if receiving.is_elsewhere(payments, pix)]
+    named = select(Charge.txid).where(Charge.txid.in_({pix.txid for pix in other if pix.txid}))
+    charged = set(await tx.scalars(named)) if other else set()
+    return [pix for pix in other if pix.txid not in charged]
 
 
 def _difference(here: Sums | None, there: Sums | None) -> DifferenceKind | None:

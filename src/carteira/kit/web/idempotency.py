@@ -116,10 +116,26 @@ class Call:
         await tx.execute(update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body))
         return response
 
-    async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
-        record = await tx.scalar(
+    async def answered(self, tx: Tx, payload: object) -> Response | None:
+        """Give the first answer again; None where the request has none yet.
+
+        For who does a part of the work before `answer`: by now it may be refused, and the key may be another request's.
+
+        Raises:
+            IdempotencyKeyReused: the key belongs to another request.
+        """
+        if self.key is None or await self._record(tx) is None:
+            return None
+        return await self._replay(tx, self.fingerprint(await _written(payload)))
+
+    async def _record(self, tx: Tx) -> IdempotencyRecord | None:
+        found: IdempotencyRecord | None = await tx.scalar(
             select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
         )
+        return found
+
+    async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
+        record = await self._record(tx)
         assert record is not None, "what was claimed a moment ago is weeks from its deletion"
         assert record.status is not None, "a claimed key commits with its answer"
         if record.fingerprint != fingerprint:
