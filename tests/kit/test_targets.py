@@ -1,6 +1,8 @@
 """Which addresses are called, however they are written, and that a call goes where it was judged to go."""
 
+import asyncio
 from ipaddress import ip_address
+from threading import Event
 
 import pytest
 
@@ -8,6 +10,7 @@ from carteira.kit.outbound import targets
 from carteira.kit.outbound.targets import TargetDown, TargetRefused, Targets, is_public
 from carteira.kit.values.networks import TrustedProxies
 from tests.support.receiver import receiving
+from tests.support.waiting import until
 
 OURS = Targets(TrustedProxies.parse("127.0.0.0/8,10.2.0.0/16,fd00:2::/32").networks, plain_http=True)
 
@@ -110,3 +113,32 @@ async def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TargetDown, match="name"):
         async with OURS.reach("http://nowhere.example/"):
             pass
+
+
+async def test_names_that_nobody_answers_for_keep_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, looked_up = Event(), []
+
+    def look_up(host: str, _port: int) -> list[str]:
+        looked_up.append(host)
+        if host.startswith("slow"):
+            answers.wait(30)
+        return ["127.0.0.1"]
+
+    async def reach(host: str, whose: str) -> None:
+        async with OURS.reach(f"http://{host}.example/", whose=whose):
+            pass
+
+    monkeypatch.setattr(targets, "_look_up", look_up)
+    monkeypatch.setattr(targets, "RESOLVE_SECONDS", 0.1)
+    try:
+        tries = await asyncio.gather(*(reach(f"slow{one}", "a") for one in range(80)), return_exceptions=True)
+        assert [str(outcome) for outcome in tries] == ["name"] * 80
+        assert len(looked_up) == targets.MOST_LOOKED_UP
+        with pytest.raises(TargetDown, match="name"):
+            await reach("fast", "a")
+        monkeypatch.setattr(targets, "RESOLVE_SECONDS", 10)
+        await reach("fast", "b")
+    finally:
+        answers.set()
+    await until(lambda: not targets._looked_up, "the threads ended")  # noqa: SLF001 - nobody else knows of them
+    await reach("fast", "a")

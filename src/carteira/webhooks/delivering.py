@@ -89,9 +89,10 @@ class _Outcome(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What a run takes: an address, the secrets, and what is due; nothing due ends the run."""
+    """What a run takes: an address, whose it is, the secrets, and what is due; nothing due ends the run."""
 
     url: str
+    client_id: UUID
     secrets: Sequence[bytes]
     due: Sequence[_Due]
 
@@ -164,7 +165,7 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     except ValueError:
         log.error("webhook's secret does not open", endpoint=str(endpoint_id))  # noqa: TRY400 - nothing to trace
         secrets = []
-    return _Batch(endpoint.url, secrets, due)
+    return _Batch(endpoint.url, endpoint.client_id, secrets, due)
 
 
 def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
@@ -217,10 +218,11 @@ class _Line:
         self._stack = stack
         self._to: tuple[str, Target] | None = None
 
-    async def to(self, url: str) -> Target:
-        """Return the target of an address. Raises as `Targets.reach`."""
+    async def to(self, url: str, client_id: UUID) -> Target:
+        """Return the target of a client's address. Raises as `Targets.reach`."""
         if self._to is None or self._to[0] != url:
-            self._to = url, await self._stack.enter_async_context(self._targets.reach(url, connections=AT_ONCE))
+            reached = self._targets.reach(url, connections=AT_ONCE, whose=str(client_id))
+            self._to = url, await self._stack.enter_async_context(reached)
         return self._to[1]
 
 
@@ -231,7 +233,7 @@ async def _send(line: _Line, batch: _Batch) -> list[_Outcome]:
     if not batch.secrets:
         return [_Outcome(one.message_id, None, "secret") for one in batch.due]
     try:
-        target = await line.to(batch.url)
+        target = await line.to(batch.url, batch.client_id)
     except (TargetRefused, TargetDown) as why:
         return [_Outcome(one.message_id, None, why.reason) for one in batch.due]
     async with asyncio.TaskGroup() as calls:

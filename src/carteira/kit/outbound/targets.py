@@ -10,12 +10,14 @@ judged; TLS and `Host` go by the name. A name that leads elsewhere the next time
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Lock
 from typing import Any
 
 import httpcore
@@ -31,7 +33,10 @@ WHOLE_SECONDS = 10.0
 MAX_BYTES = 65_536
 """What is read of an answer at most; only its status counts."""
 MAX_URL = 2_000
-_RESOLVERS = 32
+_RESOLVERS = 64
+MOST_LOOKED_UP = 10
+"""Of one who gives addresses, at a time. A look that was given up goes on in its thread for as long as the system's
+resolver likes: names that nobody answers for would keep all threads, and nobody's names would be found."""
 _HTTPS, _HTTP, _LAST_PORT = 443, 80, 65_535
 _DIGITS = 5
 _NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")))
@@ -42,6 +47,8 @@ _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 
 Address = IPv4Address | IPv6Address
 log = structlog.get_logger(__name__)
+_looked_up: Counter[str] = Counter()
+_counting = Lock()
 _resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
 """Of their own: names that nobody answers for must not keep the process's other threads."""
 
@@ -111,17 +118,18 @@ class Targets:
         return parts
 
     @asynccontextmanager
-    async def reach(self, url: str, *, connections: int = 1) -> AsyncIterator["Target"]:
-        """Resolve an address and pin it for as long as the block lasts.
+    async def reach(self, url: str, *, connections: int = 1, whose: str = "") -> AsyncIterator["Target"]:
+        """Resolve an address and pin it for as long as the block lasts; `whose` it is has a bound of its own.
 
         Raises:
             TargetRefused: as `check`.
-            TargetDown: `name`: it is not found, or any of its addresses is one that is not called. Whoever gave it is
-                not told which: they would learn what names there are inside.
+            TargetDown: `name`: it is not found, or any of its addresses is one that is not called, or too many of
+                theirs are being looked up. Whoever gave it is not told which: they would learn what names there are
+                inside.
         """
         parts = self.check(url)
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
-        addresses = await _resolve(parts.host, port)
+        addresses = await _resolve(parts.host, port, whose)
         try:
             self._judge(addresses)
         except TargetRefused as error:
@@ -223,22 +231,43 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=True)
 
 
-async def _resolve(host: str, port: int) -> list[Address]:
+async def _resolve(host: str, port: int, whose: str) -> list[Address]:
     """Give the addresses of a name, in the order in which they are tried.
 
     Raises:
-        TargetDown: `name`: it is not found, or nobody answers for it in time.
+        TargetDown: `name`: it is not found, nobody answers for it in time, or too many of theirs are looked up.
     """
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await loop.run_in_executor(_resolvers, _look_up, host, port)
+            found = await asyncio.wrap_future(_looking_up(host, port, whose))
     except (OSError, UnicodeError, TimeoutError) as error:
         raise TargetDown("name") from error
     addresses = [ip_address(address) for address in dict.fromkeys(found)]
     if not addresses:
         raise TargetDown("name")
     return addresses
+
+
+def _looking_up(host: str, port: int, whose: str) -> Future[list[str]]:
+    """Have a name looked up in a thread; it counts for as long as the thread is at it, whoever still waits.
+
+    Raises:
+        TargetDown: `name`: too many of theirs are.
+    """
+
+    def done(_: object) -> None:
+        with _counting:
+            _looked_up[whose] -= 1
+            if not _looked_up[whose]:
+                del _looked_up[whose]
+
+    with _counting:
+        if _looked_up[whose] >= MOST_LOOKED_UP:
+            raise TargetDown("name")
+        _looked_up[whose] += 1
+    looking = _resolvers.submit(_look_up, host, port)
+    looking.add_done_callback(done)
+    return looking
 
 
 def _look_up(host: str, port: int) -> list[str]:
