@@ -2,7 +2,7 @@
 
 import pytest
 
-from carteira.kit.values.exact_json import JsonNumber, parse_exact_json, parse_strict_json
+from carteira.kit.values.exact_json import JsonNumber, parse_exact_json, parse_strict_json, parse_told_json
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "100.10", "1e2", "0.1E-7", "123456789012345678901234567890.123"])
@@ -28,6 +28,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         *("{} {}", "[1e999]", "[-1e999]", r'["\ud800"]', r'{"a": ["\uDFFF"]}', r'{"\ud83d": 1}', r'["\ude00\ud83d"]'),
         "[" * 100_000,
         "[" + "9" * 5_000 + "]",
+        '{"a": [{' + ",".join(f'"{name}": 1' for name in range(1_001)) + "}]}",
     ],
 )
 def test_what_has_two_meanings_or_none_is_refused(text: str) -> None:
@@ -39,6 +40,13 @@ def test_what_has_two_meanings_or_none_is_refused(text: str) -> None:
 def test_bytes_that_are_no_utf_8_are_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_strict_json(body)
+
+
+def test_a_service_may_have_cut_a_sign_in_two() -> None:
+    assert parse_told_json(rb'{"a": "\ud83d", "b": 1}') == {"a": "\ud83d", "b": 1}
+    for text in ('{"a": 1, "a": 1}', "[1e999]", "NaN", "[" * 100_000):
+        with pytest.raises(ValueError, match=r"."):
+            parse_told_json(text.encode())
 
 
 def test_plain_json_is_read_as_it_is() -> None:

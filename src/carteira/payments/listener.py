@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress
-from carteira.kit.values.exact_json import parse_strict_json
+from carteira.kit.values.exact_json import parse_told_json
 from carteira.payments import metrics, receiving
 from carteira.payments.config import ListenerConfig, PaymentsConfig
 
@@ -39,7 +39,7 @@ async def taken(database: Database, config: PaymentsConfig, body: bytes, signatu
         metrics.told_total.labels("refused").inc()
         return FORBIDDEN
     try:
-        content = parse_strict_json(body)
+        content = parse_told_json(body)
         async with database.transaction() as tx:
             await receiving.hear(tx, content)
     except ValueError:

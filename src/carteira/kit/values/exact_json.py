@@ -8,6 +8,8 @@ import math
 import re
 from typing import Any, NoReturn
 
+MOST_NAMES = 1_000
+"""Of one object; none of ours has fifty. Each one too many would be an error of its own."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -28,6 +30,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+def _unique_and_few(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_NAMES:
+        raise ValueError("too many names")
+    return _unique(pairs)
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
@@ -38,7 +46,7 @@ def _finite(text: str) -> float:
 _exact = json.JSONDecoder(
     parse_float=JsonNumber, parse_int=JsonNumber, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
-_strict = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_strict = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_unique_and_few)
 
 
 def parse_exact_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -56,7 +64,7 @@ def parse_strict_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
     Raises:
         ValueError: it is not that; it holds NaN, Infinity, a number beyond a float or half of a surrogate pair; an
-            object in it has a name twice; or it is nested too deeply.
+            object in it has a name twice, or more than `MOST_NAMES`; or it is nested too deeply.
     """
     text = body.decode("utf-8-sig")
     content = _parsed(text)

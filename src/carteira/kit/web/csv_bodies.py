@@ -12,6 +12,8 @@ from carteira.kit.web.problems import InvalidInput
 from carteira.kit.web.validation import describe
 
 Shape = TypeVar("Shape", bound=BaseModel)
+_MOST_OF_LINE = 20
+"""Errors of a line that are told."""
 _MEDIA_TYPES = frozenset({"text/csv", "text/x-csv", "application/csv", "application/vnd.ms-excel"})
 """What browsers and systems call CSV; the last is what Windows says of it where Excel is there."""
 
@@ -86,7 +88,7 @@ def check_line(shape: TypeAdapter[Shape], sent: BulkLines, number: int, raw: obj
             return line
         errors = []
     except ValidationError as error:
-        errors = [describe({**item}) for item in error.errors()]
+        errors = [describe({**item}) for item in error.errors()[:_MOST_OF_LINE]]
     unread = {item.name for item in wrong}
     faults = [(item.column, item.message) for item in wrong]
     fields = [(item["field"], item["message"]) for item in errors if item["field"] not in unread]
