@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from carteira.benefits.models import FIRST_EMPLOYER
 from carteira.embedded import Endpoints
+from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.contract import openapi_document
@@ -337,3 +339,26 @@ async def test_a_machine_is_no_other_person_than_who_made_it(
     back = await machine.post(f"/pending/{waits.json()['pending']['id']}/refuse")
     assert (back.status_code, back.json()["status"]) == (200, "refused"), "its own it takes back"
     assert (await administrator.get(path)).json()["checker"]["id"] == str(another.id)
+
+
+async def test_what_was_scheduled_for_no_account_is_its_makers_alone(
+    administrator: Person, bounds: dict[str, Person], others: Things
+) -> None:
+    day, erp = clock.today() + timedelta(days=3), bounds["erp"]
+    path = "/benefits/scheduled-credits"
+
+    async def scheduled(who: Person, account: str) -> str:
+        order = [{"account": account, "category": "FOOD", "amount": 1}]
+        answer = await made(await who.call("POST", f"{path}?day={day}", json=order))
+        return str(answer["id"])
+
+    ids = [await scheduled(administrator, account) for account in (f"nobody-{uuid4()}", others["account"])]
+    mine = await scheduled(erp, others["account"])
+    listed = {item["id"] for item in (await made(await erp.get(path, limit=100)))["items"]}
+    assert mine in listed
+    assert listed.isdisjoint(ids)
+    for scheduled_id in ids:
+        for method in ("GET", "DELETE"):
+            answer = await erp.call(method, f"{path}/{scheduled_id}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "scheduled_not_found")
+    assert (await erp.call("DELETE", f"{path}/{mine}")).status_code == 204

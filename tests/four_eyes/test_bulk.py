@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from carteira.benefits import imports, scheduled
 from carteira.kit.db.session import Tx
@@ -103,6 +103,39 @@ async def test_what_was_scheduled_above_the_limit_is_made_on_its_day_by_both(wor
         await _on(world, day)
     assert await world.balance(account) == LIMIT + 1
     assert await entries_of(world, account) == {(str(maker.id), str(checker.id))}
+
+
+async def test_what_nothing_was_weighed_for_is_not_made_on_its_day(world: World) -> None:
+    """Accounts that are opened, and categories that are made, after a top-up was weighed would be credited by nobody's
+    leave."""
+    maker, reference = world.maker(), f"later-{uuid4()}"
+    day = clock.today() + timedelta(days=2)
+    account = await world.open({"cpf": new_cpf()})
+    lines = [
+        {"account": reference, "category": "FOOD", "amount": 100 * LIMIT},
+        {"account": account, "category": "FOOD", "amount": 1},
+    ]
+    made = await maker.call("POST", f"{SCHEDULES}?day={day}", json=lines)
+    assert (made.status_code, made.json()["lines"], made.json()["amount"]) == (201, 1, 1), made.text
+    opened = await maker.post("/benefits/accounts", {"account": reference, "cpf": new_cpf(), "balances": {}})
+    assert opened.status_code == 201, opened.text
+    await _on(world, day)
+    assert (await world.balance(reference), await world.balance(account)) == (0, 1)
+    outcome = (await maker.get(f"{SCHEDULES}/{made.json()['id']}")).json()["outcome"]
+    assert [(line["line"], line["status"]) for line in outcome["results"]] == [(1, "failed"), (2, "credited")]
+
+
+async def test_what_would_move_more_than_was_weighed_is_not_made(world: World) -> None:
+    """So it is with what was scheduled before each line was kept as it was weighed."""
+    maker, account = world.maker(), await world.open({"cpf": new_cpf()})
+    day = clock.today() + timedelta(days=2)
+    lines = [{"account": account, "category": "FOOD", "amount": 100}]
+    made = await maker.call("POST", f"{SCHEDULES}?day={day}", json=lines)
+    await world.run("UPDATE benefits_scheduled_credits SET amount = 99 WHERE id = :id", id=UUID(made.json()["id"]))
+    await _on(world, day)
+    assert await world.balance(account) == 0
+    failed = (await maker.get(f"{SCHEDULES}/{made.json()['id']}")).json()
+    assert (failed["state"], failed["code"]) == ("failed", "operation_changed")
 
 
 async def test_what_is_approved_after_its_day_is_not_made(world: World) -> None:

@@ -2,25 +2,27 @@
 
 A job of every ten minutes looks for days that have come. Each order is carried out in one transaction with its row, so
 that it happens once, however often the job runs, and on the next run where the worker was away for days. What its
-maker may by then no longer ask for is not done.
+maker may by then no longer ask for is not done, nor is what was not weighed: a line that could not be credited when it
+was asked for (there was no such account) is not on its day either.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 
 from carteira import identity
 from carteira.benefits import employers, topups
-from carteira.benefits.errors import ScheduledDayUnfit, ScheduledNotFound, ScheduledOver
+from carteira.benefits.errors import ScheduledDayUnfit, ScheduledNotFound, ScheduledOver, UnknownCategory
 from carteira.benefits.models import BenefitScheduledCredit
 from carteira.benefits.schemas import ScheduledOut
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
-from carteira.kit.security.approvals import Act
+from carteira.kit.security.approvals import Act, FindGains, Gains, OperationChanged
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import BulkLines, Wrong
@@ -28,7 +30,7 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import MakerGone
-from carteira.kit.web.problems import Problem
+from carteira.kit.web.problems import Problem, problem_of
 
 WRITES = "benefits:write"
 FURTHEST = timedelta(days=366)
@@ -60,7 +62,7 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
         content={
             "lines": sent.lines,
             "numbers": sent.numbers,
-            "wrong": {str(number): items for number, items in sent.wrong.items()},
+            "wrong": _wrong_for_good(sent, weighed),
             "titles": sent.titles,
         },
         atomic=atomic,
@@ -84,6 +86,36 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
     return _shown(row)
 
 
+def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[Wrong]]:
+    """Give what is wrong with lines by their number: what could not be read, and what nothing was weighed for."""
+    wrong = {str(number): told for number, told in sent.wrong.items()}
+    for result in weighed.results:
+        if result.status == "failed" and result.code != "invalid_input":  # that will be found again
+            name = "category" if result.code == UnknownCategory.code else "account"
+            wrong[str(result.line)] = [Wrong(sent.titles.get(name, name), result.detail or "", name)]
+    return wrong
+
+
+@dataclass(slots=True)
+class _WeighedAct(Act):
+    """The act of who asked for it and who approved it, of no more than was weighed then, in centavos."""
+
+    most: int = field(kw_only=True)
+
+    async def weigh(
+        self,
+        tx: Tx,  # noqa: ARG002 - as any act
+        *,
+        amount: int | None,
+        summary: str,  # noqa: ARG002 - whoever approved it has read one
+        gains: Gains | FindGains,  # noqa: ARG002 - as when it was approved
+        scope: UUID | None = None,  # noqa: ARG002 - as then
+    ) -> None:
+        """Hold what it would move now against what was weighed."""
+        if amount is None or amount > self.most:
+            raise OperationChanged
+
+
 def _shown(row: BenefitScheduledCredit) -> ScheduledOut:
     return ScheduledOut(
         id=row.id,
@@ -102,7 +134,9 @@ def _shown(row: BenefitScheduledCredit) -> ScheduledOut:
 
 async def _may_see(tx: Tx, who: Principal, row: BenefitScheduledCredit) -> bool:
     reach = await employers.reach_of(tx, who.actor)
-    return reach.employers is None or set(row.employer_ids) <= reach.employers
+    if reach.employers is None or (row.actor_kind, row.actor_id) == (who.actor.kind, who.actor.id):
+        return True
+    return bool(row.employer_ids) and set(row.employer_ids) <= reach.employers
 
 
 async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
@@ -122,7 +156,9 @@ async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> l
     reach = await employers.reach_of(tx, who.actor)
     query = select(BenefitScheduledCredit).order_by(BenefitScheduledCredit.id.desc()).limit(limit)
     if reach.employers is not None:
-        query = query.where(BenefitScheduledCredit.employer_ids.contained_by(list(reach.employers)))
+        own = and_(BenefitScheduledCredit.actor_kind == who.actor.kind, BenefitScheduledCredit.actor_id == who.actor.id)
+        named = BenefitScheduledCredit.employer_ids
+        query = query.where(or_(own, and_(func.cardinality(named) > 0, named.contained_by(list(reach.employers)))))
     if after is not None:
         query = query.where(BenefitScheduledCredit.id < after)
     return [_shown(row).model_copy(update={"outcome": None}) for row in await tx.scalars(query)]
@@ -165,14 +201,15 @@ async def carry_out_due(database: Database, still_may: StillMay = STILL_MAY) -> 
 
 async def _carry_out(tx: Tx, row: BenefitScheduledCredit, still_may: StillMay) -> None:
     actor = Actor(row.actor_kind, row.actor_id)
-    act = Act(actor, row.approved_by, f"scheduled:{row.id}")
+    act = _WeighedAct(actor, row.approved_by, f"scheduled:{row.id}", most=row.amount)
     sent = read_content(row.content)
     try:
         if not await still_may(tx, actor, WRITES):
             raise MakerGone
         async with tx.begin_nested():
             done = await topups.credit_many(tx, sent, act, atomic=row.atomic)
-    except Problem as problem:
+    except (Problem, OperationChanged) as error:
+        problem = problem_of(error)
         row.state, row.code, row.detail = "failed", problem.code, problem.detail
     else:
         row.state = "done"
