@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import structlog
 import uvicorn
@@ -145,11 +146,8 @@ async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: s
     """Hand connections on to a server once their other side has shown its certificate, until cancelled."""
     loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST_HANDSHAKES)
 
-    def protocol() -> asyncio.Protocol:
-        made: asyncio.Protocol = server.config.http_protocol_class(
-            config=server.config, server_state=server.server_state, app_state={}
-        )
-        return made
+    made_by: Callable[..., asyncio.Protocol] = server.config.http_protocol_class
+    protocol = partial(made_by, config=server.config, server_state=server.server_state, app_state={})
 
     async def shake(connection: socket.socket) -> None:
         try:
