@@ -48,7 +48,7 @@ _BY_NAME = {_plain(kind): kind for kind in DocumentType} | _OTHER_NAMES
 
 def parse_type(text: str) -> DocumentType | None:
     """Find the kind that a text names, however it is accented and capitalised."""
-    return _BY_NAME.get(_plain(text))
+    return _BY_NAME.get(_plain(text)) if len(text) <= MAX_NUMBER else None
 
 
 def _digits(text: str, name: str, *lengths: int) -> str:
