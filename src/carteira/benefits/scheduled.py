@@ -12,7 +12,8 @@ from datetime import date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Uuid, and_, func, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from carteira import identity
 from carteira.benefits import employers, topups
@@ -157,7 +158,7 @@ async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> l
     query = select(BenefitScheduledCredit).order_by(BenefitScheduledCredit.id.desc()).limit(limit)
     if reach.employers is not None:
         own = and_(BenefitScheduledCredit.actor_kind == who.actor.kind, BenefitScheduledCredit.actor_id == who.actor.id)
-        named = BenefitScheduledCredit.employer_ids
+        named = type_coerce(BenefitScheduledCredit.employer_ids, ARRAY(Uuid))
         query = query.where(or_(own, and_(func.cardinality(named) > 0, named.contained_by(list(reach.employers)))))
     if after is not None:
         query = query.where(BenefitScheduledCredit.id < after)
