@@ -18,7 +18,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
 
-PACKAGE_VERSION = 7
+PACKAGE_VERSION = 8
 """Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"
