@@ -15,6 +15,7 @@ from typing import Any
 from moto.acm.models import acm_backends
 from moto.cloudformation.models import CloudFormationBackend
 from moto.core.common_models import CloudFormationModel
+from moto.ecs.models import TaskDefinition
 from moto.elbv2.models import FakeTargetGroup
 from moto.rds.models import DBParameterGroup
 from moto.secretsmanager.models import secretsmanager_backends
@@ -36,10 +37,18 @@ def execute_change_set(backend: CloudFormationBackend, change_set_name: str, sta
     change_set.execution_status = "EXECUTE_COMPLETE"
 
 
+def update_task(
+    original_resource: TaskDefinition, new_resource_name: str, cloudformation_json: dict[str, Any], **where: str
+) -> TaskDefinition:
+    """Register a revision as the first one was: else its containers lose their names and images."""
+    return type(original_resource).create_from_cloudformation_json(new_resource_name, cloudformation_json, **where)
+
+
 def mend() -> None:
-    """Add to moto what it lacks beside types: the names of two things that other resources refer to, and exports."""
+    """Add to moto what it lacks beside types: exports, revisions of tasks, and two names that others refer to."""
     mended: list[tuple[type, str, object]] = [
         (CloudFormationBackend, "execute_change_set", execute_change_set),
+        (TaskDefinition, "update_from_cloudformation_json", staticmethod(update_task)),
         (DBParameterGroup, "physical_resource_id", property(lambda group: group.name)),
         (FakeTargetGroup, "get_cfn_attribute", lambda group, _name: group.arn.rpartition(":")[2]),
     ]
