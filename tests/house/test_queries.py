@@ -107,11 +107,10 @@ UNDATED = {
     "/benefits/employers/{employer_id}/members",
     "/chatbot/topics",
     "/claims",
-    "/payments/days",
     "/roles",
     "/transit/denied-cards",
 }
-"""Lists of what is so now: by whom, by name or by number; and of days themselves."""
+"""Lists of what is so now: by whom, by name or by number."""
 
 
 def parameters_of(path: str) -> set[str]:

@@ -13,6 +13,7 @@ LOOKS = {
     "cashback_balance_read": "Seu saldo de cashback",
     "cashback_months_read": "Seus meses de cashback",
     "cashback_statement_read": "Seu extrato de cashback",
+    "charge_read": "Uma cobrança Pix sua, com o que foi pago",
     "charges_listed": "Uma cobrança Pix sua, em uma lista",
     "claims_read": "Suas permissões",
     "cpf_disputes_listed": "O caso de um CPF comprovado por duas pessoas, em uma lista",

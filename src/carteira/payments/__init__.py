@@ -24,6 +24,7 @@ from carteira import ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module, Workplace
 from carteira.kit.security.sandbox_authority import make_certificates
+from carteira.payments import office
 from carteira.payments.charges import ChargeView, Order, begin_charge, charge_of
 from carteira.payments.config import ListenerConfig, Payments, PaymentsConfig
 from carteira.payments.desk import ChargeDesk, desk_of
@@ -31,7 +32,15 @@ from carteira.payments.errors import ChargeNotFound, PaymentsOff, TooManyCharges
 from carteira.payments.provider import PaymentProviderDown, ProviderConfig, ProviderRefused
 from carteira.payments.purposes import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, Purpose
 from carteira.payments.reconciliation import DayComparison, compare_day
-from carteira.payments.schemas import RechargeChargeOut
+from carteira.payments.returns import ReturnOrder
+from carteira.payments.schemas import (
+    DayOut,
+    ListedChargeOut,
+    PaymentReturnOut,
+    ReceivedOut,
+    ReceivedWithReturnsOut,
+    RechargeChargeOut,
+)
 
 __all__ = [
     "BENEFIT_FUNDING",
@@ -40,9 +49,12 @@ __all__ = [
     "ChargeNotFound",
     "ChargeView",
     "DayComparison",
+    "DayOut",
+    "ListedChargeOut",
     "ListenerConfig",
     "Order",
     "PaymentProviderDown",
+    "PaymentReturnOut",
     "Payments",
     "PaymentsConfig",
     "PaymentsOff",
@@ -50,13 +62,17 @@ __all__ = [
     "ProviderConfig",
     "ProviderRefused",
     "Purpose",
+    "ReceivedOut",
+    "ReceivedWithReturnsOut",
     "RechargeChargeOut",
+    "ReturnOrder",
     "TooManyCharges",
     "begin_charge",
     "charge_of",
     "compare_day",
     "desk_of",
     "module",
+    "office",
     "serve_sandbox",
 ]
 

@@ -318,15 +318,9 @@ async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:
     return row
 
 
-async def listed(
-    tx: Tx, *, maker_id: UUID | None, limit: int, before: UUID | None, purpose: str | None = None
-) -> Sequence[Charge]:
-    """Give charges, newest first: one maker's, or everybody's."""
-    query = select(Charge).order_by(Charge.id.desc()).limit(limit)
-    if maker_id is not None:
-        query = query.where(Charge.maker_id == maker_id)
+async def listed(tx: Tx, *, maker_id: UUID, limit: int, before: UUID | None) -> Sequence[Charge]:
+    """Give one maker's charges, newest first."""
+    query = select(Charge).where(Charge.maker_id == maker_id).order_by(Charge.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Charge.id < before)
-    if purpose is not None:
-        query = query.where(Charge.purpose == purpose)
     return (await tx.scalars(query)).all()

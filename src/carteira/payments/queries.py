@@ -1,19 +1,28 @@
-"""What operators read: payments that came in, days as they agreed, and the account at the provider."""
+"""What operators look for: charges, payments that came in, days as they agreed, and the account at the provider."""
 
 from collections.abc import Sequence
-from datetime import date
-from typing import NamedTuple
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, and_, exists, not_, select, tuple_
+from sqlalchemy.orm import aliased
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.days import Instant
+from carteira.kit.values.ids import first_uuid7
 from carteira.kit.web.pagination import CursorOf
 from carteira.payments import accounts
+from carteira.payments.charges import State
 from carteira.payments.errors import DayNotReconciled, ReceivedNotFound
-from carteira.payments.models import Charge, DayDifference, ReceivedPayment, ReconciledDay
+from carteira.payments.models import Charge, DayDifference, PaymentReturn, ReceivedPayment, ReconciledDay
+
+WALKED = 20_000
+"""How many rows are looked at, newest first, for what no index knows: a state, a purpose."""
+_OPEN: tuple[State, ...] = ("creating", "active")
 
 
 class ReceivedKey(NamedTuple):
@@ -23,8 +32,69 @@ class ReceivedKey(NamedTuple):
     e2eid: str
 
 
+def _first_day(instant: datetime) -> date:
+    """Give the first day of São Paulo that begins at an instant or after it."""
+    return (instant.astimezone(SAO_PAULO) + timedelta(days=1, microseconds=-1)).date()
+
+
 RECEIVED = CursorOf(ReceivedKey, at=lambda instant: ReceivedKey(instant, ""))
-DAYS = CursorOf(date)
+DAYS = CursorOf(date, at=_first_day)
+
+Whereabouts = Literal["to_return", "settled", "returning", "returned", "not_credited"]
+"""Where a payment is: all placed or returned (`settled`), or what its name says; they may overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFilter:
+    """Which charges an operator looks for; what is None does not matter."""
+
+    state: State | None = None
+    purpose: str | None = None
+    txid: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFilter:
+    """Which payments an operator looks for; what is None does not matter."""
+
+    whereabouts: Whereabouts | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def charges(tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | None) -> Sequence[Charge]:
+    """Give charges of everybody, newest first."""
+    base = select(Charge)
+    if wanted.txid is not None:
+        base = base.where(Charge.txid == wanted.txid)
+    if wanted.since is not None:
+        base = base.where(Charge.id >= first_uuid7(wanted.since.timestamp()))
+    if wanted.until is not None:
+        base = base.where(Charge.id < first_uuid7(wanted.until.timestamp()))
+    if before is not None:
+        base = base.where(Charge.id < before)
+    row: Any = Charge
+    if wanted.state is not None or wanted.purpose is not None:
+        row = aliased(Charge, base.order_by(Charge.id.desc()).limit(WALKED).subquery())
+        base = select(row)
+        if wanted.state is not None:
+            base = base.where(_stands(row, wanted.state))
+        if wanted.purpose is not None:
+            base = base.where(row.purpose == wanted.purpose)
+    return (await tx.scalars(base.order_by(row.id.desc()).limit(limit))).all()
+
+
+def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a charge, be it of a subquery
+    """Say in SQL what `charges.view` says of a row: that a charge has expired is told by no column alone."""
+    late = row.expires_at < clock.now()
+    if state == "expired":
+        return and_(row.state.in_(_OPEN), late)
+    if state in _OPEN:
+        return and_(row.state == state, not_(late))
+    found: ColumnElement[bool] = row.state == state
+    return found
 
 
 def key_of(row: ReceivedPayment) -> ReceivedKey:
@@ -33,15 +103,42 @@ def key_of(row: ReceivedPayment) -> ReceivedKey:
 
 
 async def received(
-    tx: Tx, *, to_return: bool | None, limit: int, before: ReceivedKey | None
+    tx: Tx, wanted: ReceivedFilter, *, limit: int, before: ReceivedKey | None
 ) -> Sequence[ReceivedPayment]:
-    """Give payments, newest first; only those that wait to be returned, or only the others, if asked."""
-    query = select(ReceivedPayment).order_by(ReceivedPayment.paid_at.desc(), ReceivedPayment.e2eid.desc()).limit(limit)
+    """Give payments, newest first."""
+    base = select(ReceivedPayment)
     if before is not None:
-        query = query.where(tuple_(ReceivedPayment.paid_at, ReceivedPayment.e2eid) < before)
-    if to_return is not None:
-        query = query.where(ReceivedPayment.unplaced > 0 if to_return else ReceivedPayment.unplaced == 0)
-    return (await tx.scalars(query)).all()
+        base = base.where(tuple_(ReceivedPayment.paid_at, ReceivedPayment.e2eid) < before)
+    if wanted.since is not None:
+        base = base.where(ReceivedPayment.paid_at >= wanted.since)
+    if wanted.until is not None:
+        base = base.where(ReceivedPayment.paid_at < wanted.until)
+    row: Any = ReceivedPayment
+    if wanted.whereabouts == "to_return":  # an index has them
+        base = base.where(ReceivedPayment.unplaced > 0)
+    elif wanted.whereabouts is not None:
+        newest = base.order_by(ReceivedPayment.paid_at.desc(), ReceivedPayment.e2eid.desc()).limit(WALKED)
+        row = aliased(ReceivedPayment, newest.subquery())
+        base = select(row).where(_is(row, wanted.whereabouts))
+    return (await tx.scalars(base.order_by(row.paid_at.desc(), row.e2eid.desc()).limit(limit))).all()
+
+
+def _is(row: Any, whereabouts: Whereabouts) -> ColumnElement[bool]:  # noqa: ANN401 - as above
+    under_way = exists().where(PaymentReturn.e2eid == row.e2eid, PaymentReturn.state == "asked")
+    conditions: dict[Whereabouts, ColumnElement[bool]] = {
+        "to_return": row.unplaced > 0,
+        "settled": row.unplaced == 0,
+        "returning": under_way,
+        "returned": and_(row.given_back > 0, not_(under_way)),
+        "not_credited": row.credited == 0,
+    }
+    return conditions[whereabouts]
+
+
+async def received_for(tx: Tx, charge_id: UUID) -> Sequence[ReceivedPayment]:
+    """Give the payments of a charge, the oldest first."""
+    query = select(ReceivedPayment).where(ReceivedPayment.charge_id == charge_id)
+    return (await tx.scalars(query.order_by(ReceivedPayment.paid_at, ReceivedPayment.e2eid))).all()
 
 
 async def one_received(tx: Tx, e2eid: str) -> ReceivedPayment:
@@ -65,11 +162,13 @@ async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
     return {maker for maker in makers if maker}
 
 
-async def days(tx: Tx, *, limit: int, before: date | None) -> Sequence[ReconciledDay]:
+async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = None) -> Sequence[ReconciledDay]:
     """Give the days that were compared, newest first."""
     query = select(ReconciledDay).order_by(ReconciledDay.day.desc()).limit(limit)
     if before is not None:
         query = query.where(ReconciledDay.day < before)
+    if since is not None:
+        query = query.where(ReconciledDay.day >= since)
     return (await tx.scalars(query)).all()
 
 

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
-from carteira.kit.security import audit
 from carteira.kit.values.days import Day
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep, Operation
@@ -16,18 +15,19 @@ from carteira.kit.web.idempotency import CallDep, idempotent
 from carteira.kit.web.json_route import JsonRoute, any_query, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadTxDep, TxDep
-from carteira.payments import brcode, charges, listener, queries, returns
+from carteira.payments import brcode, charges, listener, office, queries
 from carteira.payments.charges import Order
 from carteira.payments.desk import ChargeDesk, desk_of
 from carteira.payments.errors import ChargeNotFound, TargetRequired, WebhookMalformed, WebhookRefused
 from carteira.payments.purposes import TRANSPORT_RECHARGE
+from carteira.payments.queries import ChargeFilter, ReceivedFilter
 from carteira.payments.returns import ReturnOrder
 from carteira.payments.schemas import (
     ChargeIn,
     ChargeOut,
     DayDetailOut,
     DayOut,
-    DifferenceOut,
+    ListedChargeOut,
     PaymentReturnIn,
     PaymentReturnOut,
     ProviderAccountOut,
@@ -130,39 +130,28 @@ async def get_charge_qr(
 
 @router.get("/all-charges", summary="Cobranças de todos", dependencies=[looks("charges_listed")])
 async def list_all_charges(
-    request: Request, tx: ReadTxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)
-) -> Page[ChargeOut]:
-    """Lista as cobranças de todas as pessoas e empresas, da mais nova à mais antiga."""
-    config = request.app.state.payments.config
-    rows = await charges.listed(tx, maker_id=None, limit=asked.limit + 1, before=asked.after)
-    page = asked.page(rows, lambda row: row.id)
-    makers = [row.maker_id for row in page.items if row.maker_kind == "person"]
-    await audit.record_looks(tx, "charges_listed", makers)
-    return page.map(lambda row: ChargeOut.model_validate(charges.view(row, config)))
+    request: Request, tx: ReadTxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)
+) -> Page[ListedChargeOut]:
+    """Lista as cobranças de todas as pessoas e empresas, da mais nova à mais antiga, com quem as pediu."""
+    return await office.charges(tx, request.app.state.payments, who, ChargeFilter(), asked)
 
 
 @router.get("/received", summary="Pagamentos recebidos", dependencies=[looks("payments_listed")])
 async def list_received(
     tx: ReadTxDep,
-    _who: Reader,
+    who: Reader,
     to_return: Annotated[bool | None, Query(description="Só os que esperam ser devolvidos, ou só os outros")] = None,
     asked: PageRequest[queries.ReceivedKey] = page_of(queries.RECEIVED),
 ) -> Page[ReceivedOut]:
     """Lista os pagamentos recebidos, do mais novo ao mais antigo. De quem pagou nada é guardado."""
-    rows = await queries.received(tx, to_return=to_return, limit=asked.limit + 1, before=asked.after)
-    page = asked.page(rows, queries.key_of)
-    await audit.record_looks(tx, "payments_listed", await queries.people_of(tx, page.items))
-    return page.map(ReceivedOut.model_validate)
+    wanted = ReceivedFilter() if to_return is None else ReceivedFilter("to_return" if to_return else "settled")
+    return await office.received(tx, who, wanted, asked)
 
 
 @router.get("/received/{e2eid}", summary="Um pagamento recebido", dependencies=[looks("payment_read")])
-async def get_received(e2eid: E2eIdPath, tx: ReadTxDep, _who: Reader) -> ReceivedWithReturnsOut:
+async def get_received(e2eid: E2eIdPath, tx: ReadTxDep, who: Reader) -> ReceivedWithReturnsOut:
     """Mostra um pagamento, para onde foi, e o que dele foi devolvido."""
-    row = await queries.one_received(tx, e2eid)
-    given_back = (await returns.of_payments(tx, [e2eid]))[e2eid]
-    await audit.record_looks(tx, "payment_read", await queries.people_of(tx, [row]))
-    shown = ReceivedOut.model_validate(row).model_dump()
-    return ReceivedWithReturnsOut(**shown, returns=[PaymentReturnOut.model_validate(item) for item in given_back])
+    return await office.payment(tx, who, e2eid)
 
 
 @router.post(
@@ -193,19 +182,16 @@ async def return_payment(  # noqa: PLR0913, PLR0917 - what FastAPI hands a route
 _totals = reads("totals of a day, and ids of payments")
 
 
-@router.get("/days", summary="Dias conferidos com o provedor", dependencies=[claims("payments:read"), _totals])
-async def list_days(tx: ReadTxDep, asked: PageRequest[date] = page_of(queries.DAYS)) -> Page[DayOut]:
+@router.get("/days", summary="Dias conferidos com o provedor", dependencies=[_totals])
+async def list_days(tx: ReadTxDep, who: Reader, asked: PageRequest[date] = page_of(queries.DAYS)) -> Page[DayOut]:
     """Lista como cada dia combinou com a lista do provedor, do mais novo ao mais antigo."""
-    rows = await queries.days(tx, limit=asked.limit + 1, before=asked.after)
-    return asked.page(rows, lambda row: row.day).map(DayOut.model_validate)
+    return await office.days(tx, who, asked)
 
 
-@router.get("/days/{day}", summary="Um dia conferido", dependencies=[claims("payments:read"), _totals])
-async def get_day(day: Day, tx: ReadTxDep) -> DayDetailOut:
+@router.get("/days/{day}", summary="Um dia conferido", dependencies=[_totals])
+async def get_day(day: Day, tx: ReadTxDep, who: Reader) -> DayDetailOut:
     """Mostra um dia e os pagamentos em que as duas listas diferem."""
-    row, found = await queries.one_day(tx, day)
-    shown = DayOut.model_validate(row).model_dump()
-    return DayDetailOut(**shown, differences=[DifferenceOut.model_validate(item) for item in found])
+    return await office.day(tx, who, day)
 
 
 @router.get("/account", summary="A conta no provedor", dependencies=[claims("payments:read"), _totals])

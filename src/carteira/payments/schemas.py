@@ -45,6 +45,14 @@ class ChargeOut(BaseModel):
     paid_at: datetime | None
 
 
+class ListedChargeOut(ChargeOut):
+    """A charge of anybody's, as operators see it."""
+
+    txid: str = Field(description="Como o provedor conhece a cobrança")
+    maker_kind: Literal["person", "client", "processor", "job", "command"]
+    maker_id: UUID | None = Field(description="Quem a pediu; vazio depois que a pessoa foi apagada")
+
+
 class RechargeChargeOut(BaseModel):
     """202: the recharge is made once its charge is paid."""
 

@@ -1,6 +1,5 @@
 """The audit: who did and saw what, found by what it is asked; and whether its chain holds."""
 
-from datetime import datetime, time, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,8 +9,6 @@ from fastapi import Response
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, audit_checks
-from carteira.kit.values.clock import SAO_PAULO
-from carteira.kit.values.days import read_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, badge, instant, mono, short_id, words
@@ -59,10 +56,6 @@ def _about(row: identity.desk.AuditView) -> str:
     return f"{HOME}?de_quem={row.subject_id}" if row.subject_id else ""
 
 
-def _begins(text: str | None, later: timedelta = timedelta()) -> datetime | None:
-    return None if text is None else datetime.combine(read_day(text) + later, time(), SAO_PAULO)
-
-
 def _id(text: str | None) -> UUID | None:
     return None if text is None else UUID(text)
 
@@ -72,8 +65,8 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[i
         _id(asked.get("quem")),
         _id(asked.get("de_quem")),
         asked.get("acao"),
-        _begins(asked.get("de")),
-        _begins(asked.get("ate"), timedelta(days=1)),
+        asked.since(),
+        asked.until(),
     )
     place = asked.page_request(BY_ID, limit)
     rows = await identity.desk.audit_listed(tx, wanted, limit=limit + 1, before=place.after)

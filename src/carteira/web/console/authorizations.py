@@ -1,6 +1,5 @@
 """The authorizer's decisions: listed, found, and each with how it came about."""
 
-from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,13 +7,12 @@ from fastapi import Response
 
 from carteira import benefits, identity
 from carteira.kit.db.session import Tx
-from carteira.kit.values.days import read_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, answer_code, instant, mono, words
 from carteira.web.console.screens import EXPORT
 from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
-from carteira.web.formats import begins, plain_money
+from carteira.web.formats import plain_money
 from carteira.web.page import SignedPage
 from carteira.web.routing import pages
 
@@ -28,7 +26,6 @@ _CODES = (
     ("51", "51, faltou saldo"),
     ("07", "07, outro motivo"),
 )
-_DAY = timedelta(days=1)
 
 TABLE: Table[benefits.DecisionView] = Table(
     HOME,
@@ -66,10 +63,6 @@ def briefly(row: benefits.DecisionView) -> str:
     return row.explanation.removeprefix("Compra recusada: ")
 
 
-def _begins(text: str | None, later: timedelta = timedelta()) -> datetime | None:
-    return None if text is None else begins(read_day(text) + later)
-
-
 async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.DecisionView]:
     code = asked.get("resposta")
     wanted = benefits.DecisionFilter(
@@ -78,8 +71,8 @@ async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page
         declined=code == "recusadas",
         reference=asked.get("id"),
         merchant=asked.get("estabelecimento"),
-        since=_begins(asked.get("de")),
-        until=_begins(asked.get("ate"), _DAY),
+        since=asked.since(),
+        until=asked.until(),
         oldest_first=asked.sort == "antigas",
     )
     return await benefits.decisions(tx, page.who, wanted, asked.page_request(BY_ID, limit))

@@ -1,13 +1,14 @@
 """The panel: is money flowing, and does something wait for me. Each part by its claim; it shows nobody's data."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from fastapi import Response
 
-from carteira import assistant, benefits, documents, identity, ledger, resellers
+from carteira import assistant, benefits, documents, identity, ledger, payments, resellers
 from carteira.kit.db import jobs
 from carteira.kit.db.outbox import Backlog
 from carteira.kit.db.session import Tx
@@ -123,6 +124,52 @@ def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class CountedTodo:
+    """What waits by a count alone: of which module, by which claim, and how it is told."""
+
+    module: str
+    claim: str
+    count: Callable[[Tx, UUID], Awaitable[int]]
+    path: str
+    icon: str
+    one: str
+    several: str
+
+
+async def _to_return(tx: Tx, _who: UUID) -> int:
+    return await payments.office.count_to_return(tx)
+
+
+async def _tickets(tx: Tx, _who: UUID) -> int:
+    return await assistant.desk.count_open(tx)
+
+
+_COUNTED = (
+    CountedTodo(
+        "payments", "payments:return", _to_return, "/console/recebidos", "in", "Pix a devolver", "Pix a devolver"
+    ),
+    CountedTodo(
+        "documents",
+        "documents:review",
+        documents.desk.count_waiting,
+        "/console/documentos",
+        "doc",
+        "documento a conferir",
+        "documentos a conferir",
+    ),
+    CountedTodo(
+        "assistant",
+        "assistant:read",
+        _tickets,
+        "/console/atendimentos",
+        "chat",
+        "atendimento aberto",
+        "atendimentos abertos",
+    ),
+)
+
+
 async def _waits(page: WebPage) -> list[Todo]:
     """List what waits for who looks, and nothing else."""
     desk: Desk = page.request.app.state.desk
@@ -137,18 +184,10 @@ async def _waits(page: WebPage) -> list[Todo]:
             if count:
                 detail = "" if oldest is None else f"a mais antiga é de {oldest:%d/%m/%Y}"
                 found.append(_todo("/console/compras", "check", count, "compra a decidir", "compras a decidir", detail))
-        if page.has("documents") and page.holds("documents:review"):
-            count = await documents.desk.count_waiting(tx, page.user_id)
-            if count:
-                found.append(
-                    _todo("/console/documentos", "doc", count, "documento a conferir", "documentos a conferir")
-                )
-        if page.has("assistant") and page.holds("assistant:read"):
-            count = await assistant.desk.count_open(tx)
-            if count:
-                found.append(
-                    _todo("/console/atendimentos", "chat", count, "atendimento aberto", "atendimentos abertos")
-                )
+        for kind in _COUNTED:
+            there = page.has(kind.module) and page.holds(kind.claim)
+            count = await kind.count(tx, page.user_id) if there else 0
+            found += [_todo(kind.path, kind.icon, count, kind.one, kind.several)] if count else []
         return found
 
     return await page.read(read)
@@ -171,6 +210,11 @@ async def _health(page: WebPage) -> list[HouseProof]:
             last = await audit_checks.last(tx)
             if last is not None:
                 found.append(_proof("Corrente da auditoria", last.checked_at, last.findings))
+        if page.has("payments") and page.holds("payments:read"):
+            day = await payments.office.last_day(tx)
+            if day is not None:
+                differs = day.missing_here + day.missing_there + day.amount_differs
+                found.append(_proof("Pix e a lista do provedor", day.checked_at, differs))
         if page.holds("house:read"):
             queue = await jobs.queue_state(tx)
             said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"

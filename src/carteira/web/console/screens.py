@@ -63,6 +63,14 @@ GROUPS = (
         ),
     ),
     ScreenGroup(
+        "Pix",
+        (
+            Screen("/console/cobrancas", "qr", "Cobranças", "payments:read", "payments"),
+            Screen("/console/recebidos", "in", "Recebidos e devoluções", "payments:read", "payments"),
+            Screen("/console/conferencia", "scale", "Conferência", "payments:read", "payments"),
+        ),
+    ),
+    ScreenGroup(
         "Revendas",
         (
             Screen("/console/compras", "check", "Compras", "purchases:read", "resellers"),

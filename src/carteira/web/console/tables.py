@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -24,6 +25,7 @@ from carteira.kit.web.pagination import CursorOf, PageRequest
 from carteira.kit.web.problems import InvalidInput
 from carteira.web.console.cells import Cell
 from carteira.web.console.screens import EXPORT
+from carteira.web.formats import begins
 from carteira.web.page import WebPage
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ EXPORTED = "list_exported"
 """What the audit calls a download of a list."""
 _PAGE_OF_EXPORT = 100
 _LONGEST = 100
+_YEARS = range(1970, 9999)
+"""Of which days are asked for; others have no instants, or no day after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,9 @@ class Filter:
 
 def _is_day(text: str) -> bool:
     try:
-        read_day(text)
+        return read_day(text).year in _YEARS
     except InvalidDay:
         return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,18 @@ class TableAsked:
     def get(self, name: str) -> str | None:
         """Give a filter's value; None: it was left empty."""
         return self.values.get(name)
+
+    def since(self, name: str = "de") -> datetime | None:
+        """Give the first instant of the day that a filter holds, in São Paulo."""
+        return self._midnight(name, timedelta())
+
+    def until(self, name: str = "ate") -> datetime | None:
+        """Give the first instant after the day that a filter holds, in São Paulo."""
+        return self._midnight(name, timedelta(days=1))
+
+    def _midnight(self, name: str, later: timedelta) -> datetime | None:
+        text = self.get(name)
+        return None if text is None else begins(read_day(text) + later)
 
     def query(self, **changes: str) -> str:
         """Write the query of an address that asks the same but for some changes; the page begins anew without one."""

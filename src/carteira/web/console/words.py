@@ -12,6 +12,7 @@ OPERATIONS = {
     "identity.factor_reset": "Segundo fator perdido",
     "identity.cpf_proof": "Comprovação de CPF",
     "ledger.reversal": "Estorno no livro-razão",
+    "payments.return": "Devolução de Pix",
     "resellers.purchase_approval": "Aprovação de compra",
     "resellers.auto_approval": "Aprovação automática",
     "resellers.tiers": "Faixas de cashback",
@@ -28,6 +29,7 @@ FIELDS = {
     "card_number": "Cartão",
     "day": "Dia",
     "description": "Descrição",
+    "e2eid": "Id fim a fim",
     "email": "E-mail",
     "employer_id": "Empresa",
     "entry_id": "Lançamento",
@@ -60,6 +62,29 @@ SUSPENSIONS = (
     ("court_order", "Ordem judicial"),
     ("other", "Outro motivo"),
 )
+PAYMENT_PURPOSES = {
+    "transport_recharge": "Recarga de cartão de transporte",
+    "benefit_funding": "Depósito de empresa para benefícios",
+}
+PAYMENT_FOUND_BY = {
+    "webhook": "pelo aviso do provedor",
+    "polling": "pela lista do provedor",
+    "reconciliation": "ao conferir o dia",
+}
+_PAYMENT_REASONS = {
+    "no_charge": "De nenhuma cobrança nossa",
+    "paid_already": "Cobrança já paga",
+    "other_amount": "Outro valor",
+    "expired": "Pago depois do prazo",
+    "card_not_active": "Cartão bloqueado ou cancelado",
+    "card_not_found": "O cartão não existe mais",
+    "purpose_off": "O que seria pago está desligado",
+}
+
+
+def payment_reason(reason: str) -> str:
+    """Say why a payment was not credited, or goes back; an operator's own words as they stand."""
+    return _PAYMENT_REASONS.get(reason, reason)
 
 
 def operation_name(kind: str) -> str:

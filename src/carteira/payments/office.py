@@ -1,0 +1,175 @@
+"""What operators see of payments and do with them, for `/payments/…` and the console alike.
+
+Each verb asks for its claim and records whom it shows. Of who paid nothing is kept: whom a payment shows is who made
+its charge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
+from carteira.kit.values.clock import clock
+from carteira.kit.web.access import Principal
+from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.idempotency import Answered
+from carteira.kit.web.pagination import Page, PageRequest
+from carteira.payments import charges as made
+from carteira.payments import queries, returns
+from carteira.payments.config import Payments
+from carteira.payments.errors import ChargeNotFound
+from carteira.payments.models import Charge, ReceivedPayment
+from carteira.payments.queries import DAYS, RECEIVED, ChargeFilter, ReceivedFilter, ReceivedKey
+from carteira.payments.returns import LATEST, ReturnOrder
+from carteira.payments.schemas import (
+    ChargeOut,
+    DayDetailOut,
+    DayOut,
+    DifferenceOut,
+    ListedChargeOut,
+    PaymentReturnOut,
+    ReceivedOut,
+    ReceivedWithReturnsOut,
+)
+
+__all__ = [
+    "DAYS",
+    "RECEIVED",
+    "ChargeFilter",
+    "ReceivedFilter",
+    "WholeCharge",
+    "charge",
+    "charges",
+    "count_to_return",
+    "day",
+    "days",
+    "give_back",
+    "last_day",
+    "may_return",
+    "payment",
+    "received",
+]
+
+READS = "payments:read"
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCharge:
+    """A charge, with what was paid for it and what of that went back."""
+
+    charge: ListedChargeOut
+    received: Sequence[ReceivedWithReturnsOut]
+
+
+def _shown(row: Charge, payments: Payments) -> ListedChargeOut:
+    shown = ChargeOut.model_validate(made.view(row, payments.config)).model_dump()
+    return ListedChargeOut(**shown, txid=row.txid, maker_kind=row.maker_kind, maker_id=row.maker_id)
+
+
+def _maker(row: Charge) -> list[UUID]:
+    return [row.maker_id] if row.maker_kind == "person" and row.maker_id else []
+
+
+async def charges(
+    tx: Tx, payments: Payments, who: Principal, wanted: ChargeFilter, asked: PageRequest[UUID]
+) -> Page[ListedChargeOut]:
+    """List everybody's charges, newest first; each person who made one is looked at."""
+    who.require(READS)
+    found = await queries.charges(tx, wanted, limit=asked.limit + 1, before=asked.after)
+    page = asked.page(found, lambda row: row.id)
+    await audit.record_looks(tx, "charges_listed", [maker for row in page.items for maker in _maker(row)])
+    return page.map(lambda row: _shown(row, payments))
+
+
+async def charge(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> WholeCharge:
+    """Give anybody's charge, with what was paid for it; who made it is looked at.
+
+    Raises:
+        ChargeNotFound: there is none.
+    """
+    who.require(READS)
+    row = await tx.get(Charge, charge_id)
+    if row is None:
+        raise ChargeNotFound
+    paid = await queries.received_for(tx, charge_id)
+    given_back = await returns.of_payments(tx, [one.e2eid for one in paid])
+    await audit.record_looks(tx, "charge_read", _maker(row))
+    return WholeCharge(_shown(row, payments), [_with_returns(one, given_back[one.e2eid]) for one in paid])
+
+
+def _with_returns(row: ReceivedPayment, given_back: Sequence[object]) -> ReceivedWithReturnsOut:
+    shown = ReceivedOut.model_validate(row).model_dump()
+    return ReceivedWithReturnsOut(**shown, returns=[PaymentReturnOut.model_validate(one) for one in given_back])
+
+
+async def received(
+    tx: Tx, who: Principal, wanted: ReceivedFilter, asked: PageRequest[ReceivedKey]
+) -> Page[ReceivedOut]:
+    """List the payments that came in, newest first; who made their charges is looked at."""
+    who.require(READS)
+    found = await queries.received(tx, wanted, limit=asked.limit + 1, before=asked.after)
+    page = asked.page(found, queries.key_of)
+    await audit.record_looks(tx, "payments_listed", await queries.people_of(tx, page.items))
+    return page.map(ReceivedOut.model_validate)
+
+
+async def payment(tx: Tx, who: Principal, e2eid: str) -> ReceivedWithReturnsOut:
+    """Give a payment with its returns; who made its charge is looked at.
+
+    Raises:
+        ReceivedNotFound: there is none.
+    """
+    who.require(READS)
+    row = await queries.one_received(tx, e2eid)
+    given_back = (await returns.of_payments(tx, [e2eid]))[e2eid]
+    await audit.record_looks(tx, "payment_read", await queries.people_of(tx, [row]))
+    return _with_returns(row, given_back)
+
+
+async def give_back(tx: Tx, desk: Desk, operation: Operation[ReturnOrder], who: Principal, order: ReturnOrder) -> bool:
+    """Return a payment or a part; above the limit it waits for a second person. Tell whether it was asked for now.
+
+    Raises:
+        ReceivedNotFound, ReturnTooLarge, TooLateToReturn, DailyCeilingReached.
+        Whatever the purpose raises where the money has been spent.
+    """
+    return not isinstance(await desk.carry_out(tx, operation, order, who), Answered)
+
+
+def may_return(one: ReceivedOut) -> int:
+    """Give how much of a payment can still be returned, in centavos."""
+    return 0 if one.paid_at < clock.now() - LATEST else one.amount - one.given_back
+
+
+async def days(tx: Tx, who: Principal, asked: PageRequest[date], *, since: date | None = None) -> Page[DayOut]:
+    """List how days agreed with the provider's list, newest first."""
+    who.require(READS)
+    found = await queries.days(tx, limit=asked.limit + 1, before=asked.after, since=since)
+    return asked.page(found, lambda row: row.day).map(DayOut.model_validate)
+
+
+async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
+    """Give a day with the payments in which the two lists differ.
+
+    Raises:
+        DayNotReconciled: it was not compared.
+    """
+    who.require(READS)
+    row, found = await queries.one_day(tx, which)
+    shown = DayOut.model_validate(row).model_dump()
+    return DayDetailOut(**shown, differences=[DifferenceOut.model_validate(one) for one in found])
+
+
+async def last_day(tx: Tx) -> DayOut | None:
+    """Give the last day that was compared."""
+    found = await queries.days(tx, limit=1, before=clock.today() + timedelta(days=1))
+    return DayOut.model_validate(found[0]) if found else None
+
+
+async def count_to_return(tx: Tx) -> int:
+    """Count the payments that wait to be returned by an operator."""
+    return await tx.scalar(select(func.count()).where(ReceivedPayment.unplaced > 0)) or 0
