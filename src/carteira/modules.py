@@ -132,7 +132,7 @@ REGISTRY = (
             "payments.charge_refused": _CHARGE,
             "payments.not_credited": (*_PAYMENT, "reason"),
             "payments.return_failed": (*_PAYMENT, "return_id"),
-            "payments.returned": (*_PAYMENT, "return_id"),
+            "payments.returned": (*_PAYMENT, "return_id", "reason"),
         },
         rights={
             "payments_charges": KEPT,

@@ -147,12 +147,23 @@ async def payments_move(town: Town) -> None:
     await go_round(wallet.database, payments)
     assert await town.posted() == {("payments.returned", sender)}
     town.stand_in.behave(returns="fails")
-    pay(amount=7)
+    unplaced = pay(amount=7)
     await go_round(wallet.database, payments)
     assert await town.posted() == {
         ("payments.unplaced", receiver),
         ("payments.return_asked", receiver),
         ("payments.return_failed", sender),
+    }
+    await accepted(me, f"/transport-cards/{number}/debit", {"amount": 800})
+    await town.posted()
+    town.stand_in.take_back(unplaced, 7)
+    town.stand_in.take_back(e2eid, 895)
+    await go_round(wallet.database, payments)
+    taker = Actor("job", "payments.taken_back")
+    assert await town.posted() == {
+        ("payments.taken_back", taker),
+        ("transit.payment_returned", taker),
+        ("payments.lost", taker),
     }
 
 

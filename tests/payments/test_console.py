@@ -33,7 +33,7 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
             "R$ 20,00 por Pix",
             "R$ 20,00 pagos hoje",
             "Soubemos pela lista do provedor",
-            "R$ 20,00 pagos e não creditados: cobrança já paga",
+            "R$ 20,00 pagos e não creditados: a cobrança já estava paga",
             "Devolução de R$ 5,00 pedida",
             "engano no valor",
             "R$ 5,00 devolvidos",
@@ -53,8 +53,8 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
             assert links & {charge["id"], waiting["id"]} == found, asked
         clock.set(clock.now() + timedelta(hours=2))
         for asked, there in (("situacao=expired", True), ("situacao=active", False)):
-            links = (await desk.get(f"{CHARGES}?{asked}&txid={txid(waiting)}")).links
-            assert (f"{CHARGES}/{waiting['id']}" in links) is there, asked
+            listed = await desk.get(f"{CHARGES}?{asked}&txid={txid(waiting)}")
+            assert (f"{CHARGES}/{waiting['id']}" in listed.links) is there, asked
         for wrong in ("situacao=nada", "txid=%2F", "de=9999-12-31", "ate=0001-01-01", "de=ontem"):
             assert (await desk.get(f"{CHARGES}?{wrong}")).status == 422, wrong
     seen = await wallet.app.person("audit:read").get("/audit", subject_id=str(me.id))
@@ -72,7 +72,7 @@ async def test_what_waits_to_be_returned_is_returned_once_by_who_reads_first_wha
         assert "1 Pix a devolver" in (await desk.get("/console")).text
         assert f"{RECEIVED}/{e2eid}" in (await desk.get(RECEIVED)).links
         panel = await auditor.get(f"{RECEIVED}/{e2eid}")
-        assert "Não foi creditado: outro valor." in panel.text
+        assert "Não foi creditado: o valor não era o da cobrança." in panel.text
         assert "que o provedor não devolveu" in panel.text
         assert f"{RECEIVED}/{e2eid}/devolver" not in panel.links, "an auditor looks on"
         action = f"{RECEIVED}/{e2eid}/devolver"

@@ -55,6 +55,7 @@ async def test_a_charge_that_is_paid_and_returned_is_told_of(wallet: Wallet) -> 
         "charge_id": charge["id"],
         "amount": 500,
         "user_id": str(me.id),
+        "reason": None,
     }
 
 

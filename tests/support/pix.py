@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ class StandIn:
     url: str
     pages: str
     certificates: SandboxCertificates
+    books: Path
 
     def settings(self, **more: object) -> dict[str, object]:
         """Return the settings of a product that is paid by it."""
@@ -67,6 +70,18 @@ class StandIn:
         e2eid: str = self._told("POST", "/sandbox/payments", json=given).json()["endToEndId"]
         return e2eid
 
+    def take_back(self, e2eid: str, amount: int, **how: object) -> None:
+        """Have the payer's bank return some of a payment by itself."""
+        self._told("POST", "/sandbox/returns", json={"e2eid": e2eid, "amount": amount, **how})
+
+    def move(self, e2eid: str, days: int) -> None:
+        """Have a payment be one of another day."""
+        with closing(sqlite3.connect(self.books)) as books, books:
+            (paid_at,) = books.execute("SELECT paid_at FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
+            moved = datetime.fromisoformat(paid_at) + timedelta(days=days)
+            written = moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            books.execute("UPDATE payments SET paid_at = ? WHERE e2eid = ?", (written, e2eid))
+
     def account(self) -> dict[str, int]:
         """Return what came in, went back, and is there."""
         told: dict[str, int] = self._told("GET", "/sandbox/account").json()
@@ -84,11 +99,11 @@ def standing_in(folder: Path, certificates: SandboxCertificates | None = None) -
     made = certificates or make_certificates(folder / "certificates")
     with socket.create_server(("127.0.0.1", 0)) as api, socket.create_server(("127.0.0.1", 0)) as pages:
         ports = [listener.getsockname()[1] for listener in (api, pages)]
-        there = StandIn(f"https://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", made)
+        there = StandIn(f"https://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", made, folder / "books.sqlite")
         started, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
         async def main() -> None:
-            standing = PixSandbox(Books(folder / "books.sqlite"), made, there.pages)
+            standing = PixSandbox(Books(there.books), made, there.pages)
             started.set()
             await sandbox.serve(standing, made, api, pages, stop)
             await standing.close()

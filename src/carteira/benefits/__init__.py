@@ -44,7 +44,14 @@ from carteira.benefits.desk import (
     decisions,
 )
 from carteira.benefits.errors import AlreadyClaimed
-from carteira.benefits.funding import FUND_RETURNED, FUNDED, fund_to_pay_into, pay_in, pay_out
+from carteira.benefits.funding import (
+    FUND_RETURNED,
+    FUNDED,
+    fund_to_pay_into,
+    fund_to_take_back,
+    pay_in,
+    pay_out,
+)
 from carteira.benefits.funding import refuse_reversal as refuse_fund_reversal
 from carteira.benefits.invitations import accept as accept_invitation
 from carteira.benefits.ledger_kinds import PURCHASE
@@ -104,6 +111,7 @@ __all__ = [
     "decisions_of_person",
     "desk",
     "fund_to_pay_into",
+    "fund_to_take_back",
     "merchant_name",
     "module",
     "name_category",

@@ -104,6 +104,12 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
     return entry_id
 
 
+async def fund_to_take_back(tx: Tx, employer_id: UUID) -> int:
+    """Give what can be taken out of a fund, in centavos, and keep it there until the transaction ends."""
+    fund = await _fund_of(tx, employer_id)
+    return (await ledger.lock(tx, [fund])).account(fund).available
+
+
 async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:
     """Give what is in an employer's fund, in centavos.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from babel.dates import format_date
 
+from carteira import payments
 from carteira.benefits import merchant_name
 from carteira.kit.values.money import format_brl
 
@@ -69,12 +70,24 @@ def _reversed(told: Mapping[str, Any]) -> Wording:
     return Wording(title, "Um lançamento anterior foi desfeito.", f"/app/extrato/{told['entry_id']}")
 
 
+def _returned(told: Mapping[str, Any]) -> Wording:
+    because = payments.why(str(told["reason"]))
+    text = f"{because[:1].upper()}{because[1:]}. " if because else ""
+    return Wording(
+        f"{format_brl(int(told['amount']))} de um Pix seu foram devolvidos",
+        f"{text}O valor volta à conta de onde o Pix saiu.",
+        f"/app/pagamentos/{told['charge_id']}",
+        "payments",
+    )
+
+
 EVENTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
     "documents.expiring": _expiring,
     "documents.refused": _document("Um documento seu foi recusado", "Abra para ver o motivo e mandar outro arquivo."),
     "documents.reviewed": _document(
         "Um documento seu foi conferido", "Quem ler a sua comprovação vê que foi conferido."
     ),
+    "payments.returned": _returned,
     "resellers.cashback_credited": _cashback,
     "resellers.purchase_approved": _purchase("Sua compra foi aprovada", "Ela conta para o cashback do mês."),
     "resellers.purchase_rejected": _purchase("Sua compra foi reprovada", "Abra para ver o motivo."),

@@ -59,6 +59,20 @@ async def _nobody(_tx: Tx, _employer_id: UUID) -> Gains:
 
 
 _TRANSPORT = Purpose(
-    TRANSPORT_RECHARGE, "Recarga de cartão de transporte", aim_at_card, recharge, take_back_recharge, _holder
+    TRANSPORT_RECHARGE,
+    "Recarga de cartão de transporte",
+    aim=aim_at_card,
+    credit=recharge,
+    take_back=take_back_recharge,
+    left=transit.balance_to_take_back,
+    gains=_holder,
 )
-_FUNDING = Purpose(BENEFIT_FUNDING, "Depósito para benefícios", aim_at_fund, fund, take_back_fund, _nobody)
+_FUNDING = Purpose(
+    BENEFIT_FUNDING,
+    "Depósito para benefícios",
+    aim=aim_at_fund,
+    credit=fund,
+    take_back=take_back_fund,
+    left=benefits.fund_to_take_back,
+    gains=_nobody,
+)

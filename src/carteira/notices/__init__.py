@@ -37,6 +37,7 @@ TOPICS: dict[str, tuple[str, Write]] = {
     "documents.refused": ("tell_document_refused", letters.of_refused_document),
     "documents.reviewed": ("tell_document_reviewed", letters.of_reviewed_document),
     "operations.decided": ("tell_operation_decided", of_decided),
+    "payments.returned": ("tell_payment_returned", letters.of_returned_payment),
     "resellers.cashback_credited": ("tell_cashback_credited", letters.of_cashback),
     "resellers.purchase_approved": ("tell_purchase_approved", letters.of_decided_purchase),
     "resellers.purchase_rejected": ("tell_purchase_rejected", letters.of_decided_purchase),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from babel.dates import format_date
 
-from carteira import documents, identity, resellers, transit
+from carteira import documents, identity, payments, resellers, transit
 from carteira.kit.db.session import Tx
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Message
@@ -27,6 +27,7 @@ _letters = EmailTemplates(
         "document_expiring": "Um documento seu está para vencer",
         "document_refused": "Um documento seu foi recusado",
         "document_reviewed": "Um documento seu foi conferido",
+        "payment_returned": "Um Pix seu foi devolvido",
         "purchase_approved": "Sua compra foi aprovada",
         "purchase_rejected": "Sua compra foi reprovada",
     },
@@ -112,6 +113,15 @@ async def _of_card(tx: Tx, event: Told, status: str, letter: str) -> Addressed |
     if card is None or card.status != status:
         return None
     return _to(person, letter, last_digits=card.card_number[-4:], has_balance=card.balance > 0)
+
+
+async def of_returned_payment(tx: Tx, event: Told) -> Addressed | None:
+    """Write that a Pix went back, or a part of it, and why as far as that is ours to say."""
+    person = await _person(tx, event) if event["user_id"] else None  # a client's, or nobody's charge
+    if person is None:
+        return None
+    amount = format_brl(int(event["amount"]))
+    return _to(person, "payment_returned", amount=amount, because=payments.why(str(event["reason"])))
 
 
 async def of_decided_purchase(tx: Tx, event: Told) -> Addressed | None:

@@ -9,6 +9,8 @@ What is paid for (a card's recharge, an employer's fund) is handed in as a `Purp
   to what takes no money by then, it waits to be returned, and is;
 - minus `payments.provider` is what lies at the provider; `payments.to_return` and `payments.returning` are the sums of
   what payments have unplaced, and of returns that are under way;
+- what was returned at the provider without being asked for here is booked once by its id there; what of it had been
+  spent is a loss (`payments.lost`);
 - a charge and a return have ids of ours at the provider, so that asking twice makes one.
 
 There is no balance of a person's own here, and must not be (ADR 0037). Sources: rules.md, payments.
@@ -31,6 +33,7 @@ from carteira.payments.desk import ChargeDesk, desk_of
 from carteira.payments.errors import ChargeNotFound, PaymentsOff, TooManyCharges
 from carteira.payments.provider import PaymentProviderDown, ProviderConfig, ProviderRefused
 from carteira.payments.purposes import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, Purpose
+from carteira.payments.reasons import why
 from carteira.payments.reconciliation import DayComparison, compare_day
 from carteira.payments.returns import ReturnOrder
 from carteira.payments.schemas import (
@@ -74,6 +77,7 @@ __all__ = [
     "module",
     "office",
     "serve_sandbox",
+    "why",
 ]
 
 

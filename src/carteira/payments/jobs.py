@@ -47,6 +47,11 @@ def make_blueprint(payments: Payments) -> Blueprint:
         except PaymentProviderDown:
             log.warning("payments wait for the provider")
 
+    _add_daily(blueprint, payments)
+    return blueprint
+
+
+def _add_daily(blueprint: Blueprint, payments: Payments) -> None:
     @blueprint.periodic(cron="30 7 * * *")
     @blueprint.task(name="reconcile", queueing_lock="payments.reconcile", lock="payments.poll", pass_context=True)
     async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
@@ -54,7 +59,12 @@ def make_blueprint(payments: Payments) -> Blueprint:
         if payments.config.provider is not None:
             await reconciliation.compare_last_days(context.additional_context["database"], payments)
 
-    return blueprint
+    @blueprint.periodic(cron="0 8 * * *")
+    @blueprint.task(name="sweep_returns", queueing_lock="payments.sweep", lock="payments.poll", pass_context=True)
+    async def sweep_returns(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        """Find what banks took back of older payments, daily."""
+        if payments.config.provider is not None:
+            await receiving.sweep_returns(context.additional_context["database"], payments)
 
 
 async def go_round(database: Database, payments: Payments) -> None:

@@ -13,6 +13,9 @@ told_total = Counter(
 )
 unknown_total = Counter("carteira_payments_told_unknown", "Payments that were told of and that the provider has not")
 returns_total = Counter("carteira_payments_returns", "Returns, by what became of them", ["outcome"])
+lost_centavos = Counter(
+    "carteira_payments_lost_centavos", "What was returned at the provider of payments that had been spent by then"
+)
 to_return = Gauge(
     "carteira_payments_to_return", "Payments that wait to be returned by an operator", multiprocess_mode="mostrecent"
 )

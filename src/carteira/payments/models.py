@@ -107,14 +107,21 @@ class ReceivedPayment(Base):
 
 
 class PaymentReturn(Base):
-    """A return of a payment, or of a part of it, under an id that the provider knows it by."""
+    """A return of a payment, or of a part of it, under an id that the provider knows it by.
+
+    One that was made at the provider, and asked for by nobody here, has the `provider_id` and the `nature` that the
+    provider tells; `lost` is what of it was not here any more.
+    """
 
     __tablename__ = "payments_returns"
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("state IN ('asked', 'returned', 'failed')", name="state"),
         CheckConstraint("(state = 'asked') = (settled_at IS NULL)", name="settled_at"),
+        CheckConstraint("(nature IS NULL) = (provider_id IS NULL)", name="nature"),
+        CheckConstraint("lost BETWEEN 0 AND amount AND (lost = 0 OR nature IS NOT NULL)", name="lost"),
         Index("ix_payments_returns_e2eid", "e2eid"),
+        Index("uq_payments_returns_provider_id", "e2eid", "provider_id", unique=True),
         Index("ix_payments_returns_asked", "id", postgresql_where="state = 'asked'"),
     )
 
@@ -130,6 +137,10 @@ class PaymentReturn(Base):
     maker_id: Mapped[str] = mapped_column(Text)
     asked_at: Mapped[datetime] = mapped_column(INSTANT)
     settled_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    nature: Mapped[str | None] = mapped_column(Text)
+    """The provider's word for what kind of return it is, if it was made there."""
+    provider_id: Mapped[str | None] = mapped_column(Text)
+    lost: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class ReadPlace(Base):

@@ -40,6 +40,7 @@ _OK, _MULTIPLE, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 300, 401, 403, 404
 _SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 425, 429})
 _E2E = re.compile(r"[A-Za-z0-9]{32}", re.ASCII)
+_WORD = re.compile(r"[A-Z_]{1,40}", re.ASCII)
 
 Found = TypeVar("Found")
 Read = Callable[[object], Found]
@@ -108,6 +109,7 @@ class _Failed(Exception):
 
 
 ReturnStatus = Literal["EM_PROCESSAMENTO", "DEVOLVIDO", "NAO_REALIZADO"]
+OURS = "ORIGINAL"
 _RETURN_STATUSES = ("EM_PROCESSAMENTO", "DEVOLVIDO", "NAO_REALIZADO")
 
 
@@ -128,6 +130,8 @@ class PixReturn:
     id: str
     amount: int
     status: ReturnStatus
+    nature: str = OURS
+    """What kind of return it is: asked for by who was paid, or made by banks among themselves (`MED_FRAUDE` …)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +199,20 @@ def _instant(value: object) -> datetime:
     return instant
 
 
+def _nature(value: object) -> str:
+    """Read what kind of return it is; a kind that nobody has heard of is no reason to read no payment."""
+    if value is None:
+        return OURS
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else "OUTRA"
+
+
 def _return(content: object) -> PixReturn:
     members = _members(content)
     status = members.get("status")
     for known in _RETURN_STATUSES:
         if status == known:
-            return PixReturn(_text(members.get("id")), _centavos(members.get("valor")), known)  # type: ignore[arg-type] # one of them
+            return_id = _text(members.get("id") or members.get("rtrId"))
+            return PixReturn(return_id, _centavos(members.get("valor")), known, _nature(members.get("natureza")))  # type: ignore[arg-type] # one of them
     raise ValueError("a return in no state")
 
 
@@ -265,8 +277,8 @@ class PixProvider:
         """
         return await self._look("/pix/" + quote(e2eid), read_pix)
 
-    async def payments(self, begin: datetime, end: datetime) -> AsyncIterator[list[Pix]]:
-        """Give the payments of a time, a page after the other.
+    async def payments(self, begin: datetime, end: datetime, *, returned: bool = False) -> AsyncIterator[list[Pix]]:
+        """Give the payments of a time, a page after the other; of `returned` those alone of which some was returned.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -277,7 +289,7 @@ class PixProvider:
                 "fim": _written(end),
                 "paginacao.paginaAtual": str(page),
                 "paginacao.itensPorPagina": str(PAGE),
-            }
+            } | ({"devolucaoPresente": "true"} if returned else {})
             found, pages = await self._ask("GET", "/pix", _page, query=query)
             yield found
             if page + 1 >= pages:

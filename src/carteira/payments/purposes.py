@@ -35,6 +35,7 @@ class Purpose:
             raises a problem where they may not, or it takes no money now.
         credit: Posts what was paid and gives the entry's id; raises a problem where the target takes no money now.
         take_back: Posts the way back and gives the entry's id; raises a problem where the money has been spent.
+        left: Gives what of it could be taken back, in centavos, and keeps it there until the transaction ends.
         gains: Who has what is paid for.
     """
 
@@ -43,6 +44,7 @@ class Purpose:
     aim: Callable[[Tx, Principal, str | None], Awaitable[UUID]]
     credit: Callable[[Tx, PlacedMoney, Act], Awaitable[UUID]]
     take_back: Callable[[Tx, PlacedMoney, Act], Awaitable[UUID]]
+    left: Callable[[Tx, UUID], Awaitable[int]]
     gains: Callable[[Tx, UUID], Awaitable[Gains]]
 
 

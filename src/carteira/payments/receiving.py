@@ -22,7 +22,7 @@ from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
-from carteira.payments import accounts, metrics, returns, telling
+from carteira.payments import accounts, metrics, returns, taken_back, telling
 from carteira.payments.accounts import UNPLACED
 from carteira.payments.charges import GRACE
 from carteira.payments.config import Payments
@@ -33,17 +33,18 @@ from carteira.payments.purposes import PlacedMoney
 RECEIVER = Actor("job", "payments.receive")
 OVERLAP = timedelta(minutes=15)
 """How far behind its place the list is read again: payments may come into it late."""
+MAY_BE_TAKEN_BACK = timedelta(days=100)
+"""For how long after it a payment is looked at for returns: banks have 90 days, and some to do it."""
 LONGEST = timedelta(days=1)
 """Of the list, at once."""
 MOST_TOLD = 1_000
-LOOK = "payments:look"
 _SERVER_ERROR = 500
 
 log = structlog.get_logger(__name__)
 
 
-def ids_told(content: object) -> list[str]:
-    """Give the end-to-end ids that a call of the provider names.
+def ids_told(content: object) -> dict[str, bool]:
+    """Give the end-to-end ids that a call of the provider names, and whether it tells of returns of each.
 
     Raises:
         ValueError: it is no such call.
@@ -54,7 +55,10 @@ def ids_told(content: object) -> list[str]:
     ids = [item.get("endToEndId") if isinstance(item, dict) else None for item in told]
     if not all(isinstance(e2eid, str) and e2eid.isascii() and e2eid.isalnum() and len(e2eid) == 32 for e2eid in ids):  # noqa: PLR2004 - the contract's own
         raise ValueError("no end-to-end id")
-    return list(dict.fromkeys(str(e2eid) for e2eid in ids))
+    found = dict.fromkeys(map(str, ids), False)
+    for item in told:
+        found[item["endToEndId"]] |= bool(item.get("devolucoes"))
+    return found
 
 
 def is_signed(body: bytes, given: str, secret: str) -> bool:
@@ -64,21 +68,21 @@ def is_signed(body: bytes, given: str, secret: str) -> bool:
 
 
 async def hear(tx: Tx, content: object) -> int:
-    """Have what a call names looked up soon; return how many payments that are not known yet.
+    """Have what a call names looked up soon, if it is not known yet or was returned; give how many payments that are.
 
     Raises:
         ValueError: it is no such call.
     """
     told = ids_told(content)
     known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(told))))
-    fresh = [e2eid for e2eid in told if e2eid not in known]
+    fresh = [e2eid for e2eid, is_returned in told.items() if is_returned or e2eid not in known]
     for e2eid in fresh:
-        await jobs.defer(tx, LOOK, e2eid=e2eid)
+        await jobs.defer(tx, returns.LOOK, e2eid=e2eid)
     return len(fresh)
 
 
 async def look(database: Database, payments: Payments, e2eid: str) -> bool:
-    """Look up a payment that was told of, and take it; return whether there is one.
+    """Look up a payment that was told of, and take it and what was returned of it; return whether there is one.
 
     Raises:
         PaymentProviderDown, ProviderRefused.
@@ -91,6 +95,7 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
         return False
     async with database.transaction() as tx:
         await take(tx, payments, pix, "webhook")
+        await taken_back.take(tx, payments, pix)
     return True
 
 
@@ -218,16 +223,37 @@ async def _read(database: Database, payments: Payments, provider: PixProvider, b
 
 
 async def take_unknown(database: Database, payments: Payments, page: Sequence[Pix], found_by: FoundBy) -> int:
-    """Take those of some payments that are not known yet, each in its own transaction; return how many there were."""
+    """Take those of some payments that are not known yet, each in its own transaction; return how many there were.
+
+    Returns of any of them that nobody here asked for are booked alike.
+    """
     async with database.transaction() as tx:
         ids = [pix.e2eid for pix in page]
         known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(ids))))
+        returned = {pix.e2eid for pix in await taken_back.unknown(tx, page)}
     new = 0
     for pix in page:
-        if pix.e2eid not in known:
+        if pix.e2eid not in known or pix.e2eid in returned:
             async with database.transaction() as tx:
                 new += await take(tx, payments, pix, found_by)
+                await taken_back.take(tx, payments, pix)
     return new
+
+
+async def sweep_returns(database: Database, payments: Payments) -> None:
+    """Look for returns of all payments that banks may still take back, the newest first: they come months late.
+
+    Raises:
+        PaymentProviderDown, ProviderRefused: what was read by then is booked.
+    """
+    end = clock.now()
+    first = end - MAY_BE_TAKEN_BACK
+    async with payments.asking() as provider:
+        while end > first:
+            begin = end - LONGEST
+            async for page in provider.payments(begin, end, returned=True):
+                await take_unknown(database, payments, page, "reconciliation")
+            end = begin
 
 
 async def _place(tx: Tx) -> datetime:

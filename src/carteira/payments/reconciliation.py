@@ -94,18 +94,19 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
     begin, end = bounds(day)
     until = min(end - timedelta(milliseconds=1), clock.now())
     there: dict[str, Sums] = {}
-    lacking: list[Pix] = []
+    listed: list[Pix] = []
     async with payments.asking() as provider:
         async for page in provider.payments(begin, until):
             there |= {pix.e2eid: _sums(pix) for pix in page}
-            lacking += page
+            listed += page
     async with database.transaction() as tx:
         here = await _here(tx, begin, until)
-        for pix in await _elsewhere(tx, payments, [pix for pix in lacking if pix.e2eid not in here]):
+        for pix in await _elsewhere(tx, payments, [pix for pix in listed if pix.e2eid not in here]):
             there.pop(pix.e2eid, None)
         outcome = await _keep(tx, day, here, there)
-    new = [pix for pix in lacking if pix.e2eid in there and pix.e2eid not in here]
-    await receiving.take_unknown(database, payments, new, "reconciliation")
+    listed = [pix for pix in listed if pix.e2eid in there]
+    new = [pix for pix in listed if pix.e2eid not in here]
+    await receiving.take_unknown(database, payments, listed, "reconciliation")
     if new or outcome.missing_there or outcome.amount_differs:
         log.error("day does not agree with the provider", day=day.isoformat(), missing_here=len(new))
     return outcome

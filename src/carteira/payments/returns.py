@@ -34,6 +34,7 @@ from carteira.payments.purposes import PlacedMoney
 LATEST = timedelta(days=90)
 """For how long a Pix can be returned (Central Bank's rules)."""
 SEND = "payments:send_return"
+LOOK = "payments:look"
 SENDER = Actor("job", "payments.send_return")
 _MOST = 200
 
@@ -190,6 +191,8 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     row.state, row.settled_at = state, clock.now()
     await tx.flush()
     await telling.return_settled(tx, row, payment)
+    if state == "failed":
+        await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # it may have been returned there by somebody else
     metrics.returns_total.labels(state).inc()
 
 

@@ -78,6 +78,17 @@ class PaymentIn(BaseModel):
     tell: bool = True
 
 
+class TakenBackIn(BaseModel):
+    """A return that the payer's bank has made, by the rules of banks among themselves; nobody here asked for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    e2eid: str
+    amount: int = Field(ge=1, le=10**12)
+    nature: Literal["ORIGINAL", "RETIRADA", "MED_OPERACIONAL", "MED_FRAUDE"] = "MED_FRAUDE"
+    tell: bool = True
+
+
 def _problem(status: int, kind: str, detail: str) -> Response:
     content = {"type": _PROBLEM + kind, "title": kind, "status": status, "detail": detail}
     return JSONResponse(content, status, media_type="application/problem+json")
@@ -128,6 +139,7 @@ class PixSandbox:
                 Route("/sandbox/behaviour", self._put_behaviour, methods=["PUT"]),
                 Route("/sandbox/behaviour", self._delete_behaviour, methods=["DELETE"]),
                 Route("/sandbox/payments", self._post_payment, methods=["POST"]),
+                Route("/sandbox/returns", self._post_taken_back, methods=["POST"]),
                 Route("/sandbox/account", self._get_account, methods=["GET"]),
                 Route("/sandbox/tell/{e2eid}", self._tell_again, methods=["POST"]),
                 Route("/health", _say_ok),
@@ -194,7 +206,7 @@ class PixSandbox:
     async def _list_pix(self, request: Request) -> Response:
         query = request.query_params
         page, size = int(query.get("paginacao.paginaAtual", "0")), int(query.get("paginacao.itensPorPagina", "100"))
-        found = self.books.payments(query["inicio"], query["fim"])
+        found = self.books.payments(query["inicio"], query["fim"], returned=query.get("devolucaoPresente") == "true")
         shown = found[page * size : (page + 1) * size]
         pages = {
             "paginaAtual": page,
@@ -289,6 +301,19 @@ class PixSandbox:
             return _invalid(error)
         except NoSuchCharge:
             return Response(status_code=_NONE)
+
+    async def _post_taken_back(self, request: Request) -> Response:
+        try:
+            asked = TakenBackIn.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _invalid(error)
+        now, return_id = clock.now(), secrets.token_hex(16)
+        if not self.books.add_return(asked.e2eid, return_id, asked.amount, "DEVOLVIDO", now, asked.nature):
+            return Response(status_code=_NONE)
+        payment = self.books.payment(asked.e2eid)
+        if asked.tell and payment is not None:
+            self._tell(payment)
+        return JSONResponse(self.books.return_told(asked.e2eid, return_id), _CREATED)
 
     async def _get_account(self, _request: Request) -> Response:
         return JSONResponse(self.books.account())

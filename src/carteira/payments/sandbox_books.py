@@ -25,7 +25,7 @@ _SCHEMA = """
     CREATE INDEX IF NOT EXISTS payments_txid ON payments (txid);
     CREATE TABLE IF NOT EXISTS returns (
         e2eid TEXT NOT NULL, id TEXT NOT NULL, amount INTEGER NOT NULL, status TEXT NOT NULL, asked_at TEXT NOT NULL,
-        PRIMARY KEY (e2eid, id)
+        nature TEXT NOT NULL DEFAULT 'ORIGINAL', PRIMARY KEY (e2eid, id)
     );
     CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
 """
@@ -100,6 +100,8 @@ class Books:
     def __init__(self, file: Path | None = None) -> None:
         self._db = sqlite3.connect(file or ":memory:", isolation_level=None)
         self._db.executescript(_SCHEMA)
+        if not self._db.execute("SELECT 1 FROM pragma_table_info('returns') WHERE name = 'nature'").fetchone():
+            self._db.execute("ALTER TABLE returns ADD COLUMN nature TEXT NOT NULL DEFAULT 'ORIGINAL'")  # of before
 
     def close(self) -> None:
         """Close the file."""
@@ -148,18 +150,21 @@ class Books:
         row = self._db.execute("SELECT * FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
         return self._with_returns(row) if row else None
 
-    def payments(self, begin: str, end: str) -> list[SandboxPayment]:
-        """Give the payments between two instants, the oldest first."""
+    def payments(self, begin: str, end: str, *, returned: bool = False) -> list[SandboxPayment]:
+        """Give the payments between two instants, the oldest first; of `returned` those alone that have a return."""
         bounds = tuple(_written(datetime.fromisoformat(instant)) for instant in (begin, end))
         rows = self._db.execute("SELECT * FROM payments WHERE paid_at BETWEEN ? AND ? ORDER BY paid_at, e2eid", bounds)
-        return [self._with_returns(row) for row in rows.fetchall()]
+        found = [self._with_returns(row) for row in rows.fetchall()]
+        return [payment for payment in found if payment.returns or not returned]
 
     def _with_returns(self, row: tuple[Any, ...]) -> SandboxPayment:
         rows = self._db.execute(_RETURNS + " WHERE e2eid = ? ORDER BY asked_at", (row[0],)).fetchall()
         e2eid, txid, amount, paid_at = row
         return SandboxPayment(e2eid, txid, amount, paid_at, tuple(_return_told(*found) for found in rows))
 
-    def add_return(self, e2eid: str, return_id: str, amount: int, status: str, now: datetime) -> bool:
+    def add_return(  # noqa: PLR0913, PLR0917 - a row
+        self, e2eid: str, return_id: str, amount: int, status: str, now: datetime, nature: str = "ORIGINAL"
+    ) -> bool:
         """Return a payment or a part; False: there is no such payment, the id was used, or too little is left."""
         row = self._db.execute("SELECT amount FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
         gone = self._db.execute(
@@ -167,8 +172,8 @@ class Books:
         ).fetchone()[0]
         if row is None or gone + amount > row[0]:
             return False
-        values = (e2eid, return_id, amount, status, _written(now))
-        return self._db.execute("INSERT OR IGNORE INTO returns VALUES (?, ?, ?, ?, ?)", values).rowcount == 1
+        values = (e2eid, return_id, amount, status, _written(now), nature)
+        return self._db.execute("INSERT OR IGNORE INTO returns VALUES (?, ?, ?, ?, ?, ?)", values).rowcount == 1
 
     def settle_return(self, e2eid: str, return_id: str) -> None:
         """Let a return that is under way arrive."""
@@ -195,15 +200,16 @@ _CHARGES = """
     SELECT txid, amount, location, created_at, expires_at,
            EXISTS (SELECT 1 FROM payments WHERE payments.txid = charges.txid) FROM charges
 """
-_RETURNS = "SELECT id, amount, status, asked_at FROM returns"
+_RETURNS = "SELECT id, amount, status, asked_at, nature FROM returns"
 
 
-def _return_told(return_id: str, amount: int, status: str, asked_at: str) -> dict[str, Any]:
+def _return_told(return_id: str, amount: int, status: str, asked_at: str, nature: str) -> dict[str, Any]:
     times = {"solicitacao": asked_at} | ({"liquidacao": asked_at} if status == "DEVOLVIDO" else {})
     return {
         "id": return_id,
         "rtrId": f"D{_ISPB}{return_id[:23]:0<23}",
         "valor": reais(amount),
+        "natureza": nature,
         "horario": times,
         "status": status,
     }

@@ -68,7 +68,9 @@ class PaymentReturnOut(BaseModel):
     e2eid: E2eId
     amount: int
     state: Literal["asked", "returned", "failed"]
-    reason: str
+    reason: str = Field(description="Por quê: de quem a pediu, ou o que o provedor diz (`nature`)")
+    nature: str | None = Field(description="Feita no provedor, sem ser pedida aqui (`MED_FRAUDE`…); vazio: pedida aqui")
+    lost: int = Field(description="O que já tinha sido gasto, em centavos")
     failure: str | None
     asked_at: datetime
     settled_at: datetime | None

@@ -6,6 +6,7 @@ from typing import Any
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
 from carteira.payments.models import Charge, PaymentReturn, ReceivedPayment
+from carteira.payments.reasons import why
 
 
 def _charge(row: Charge) -> dict[str, Any]:
@@ -40,8 +41,10 @@ async def not_credited(tx: Tx, row: ReceivedPayment) -> None:
 
 
 async def return_settled(tx: Tx, row: PaymentReturn, payment: ReceivedPayment) -> None:
-    """Tell what became of a return: it was made, or it failed."""
+    """Tell what became of a return: it was made, or it failed; an operator's own words for why are not told."""
     told = await _payment(tx, payment) | {"return_id": str(row.id), "amount": row.amount}
+    if row.state == "returned":
+        told["reason"] = row.reason if why(row.reason) else None
     await outbox.emit(tx, "payments.returned" if row.state == "returned" else "payments.return_failed", told)
 
 

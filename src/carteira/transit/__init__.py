@@ -53,6 +53,7 @@ from carteira.transit.queries import (
 from carteira.transit.seed import seed
 from carteira.transit.service import (
     Card,
+    balance_to_take_back,
     block,
     cancel,
     card_to_recharge,
@@ -88,6 +89,7 @@ __all__ = [
     "TooManyCards",
     "account_for",
     "balance",
+    "balance_to_take_back",
     "block",
     "cancel",
     "card_to_recharge",

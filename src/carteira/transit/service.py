@@ -263,6 +263,14 @@ async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID
     return entry.id
 
 
+async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
+    """Give what can be taken off a card, in centavos, and keep it there until the transaction ends; 0: no such card."""
+    card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
+    if card is None:
+        return 0
+    return (await ledger.lock(tx, [card.account_id])).account(card.account_id).available
+
+
 async def holder_of(tx: Tx, card_id: UUID) -> UUID | None:
     """Give whose card it is; None: nobody's."""
     return await tx.scalar(select(TransportCard.user_id).where(TransportCard.id == card_id))

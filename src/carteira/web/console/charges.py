@@ -135,7 +135,7 @@ def steps_of(whole: payments.office.WholeCharge) -> Iterator[ChargeStep]:
     for paid in whole.received:
         found = f"Soubemos {PAYMENT_FOUND_BY[paid.found_by]}"
         if paid.reason:
-            what = f"{plain_money(paid.amount)} pagos e não creditados: {payment_reason(paid.reason).lower()}"
+            what = f"{plain_money(paid.amount)} pagos e não creditados: {payment_reason(paid.reason)}"
             yield ChargeStep(paid.paid_at, "warn", "alert", what, found, paid.e2eid)
         else:
             yield ChargeStep(paid.paid_at, "ok", "check", f"{plain_money(paid.amount)} pagos", found, paid.e2eid)
@@ -145,6 +145,12 @@ def steps_of(whole: payments.office.WholeCharge) -> Iterator[ChargeStep]:
 
 def _way_back(back: payments.PaymentReturnOut) -> Iterator[ChargeStep]:
     money = plain_money(back.amount)
+    if back.nature and back.settled_at:
+        lost = f"; {plain_money(back.lost)} já tinham sido gastos" if back.lost else ""
+        yield ChargeStep(
+            back.settled_at, "bad", "back", f"{money} tirados pelo provedor", payment_reason(back.reason) + lost
+        )
+        return
     yield ChargeStep(back.asked_at, "", "back", f"Devolução de {money} pedida", payment_reason(back.reason))
     if back.settled_at and back.state == "returned":
         yield ChargeStep(back.settled_at, "ok", "check", f"{money} devolvidos")

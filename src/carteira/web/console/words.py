@@ -1,5 +1,7 @@
 """What codes of the API are called on the console's screens."""
 
+from carteira import payments
+
 OPERATIONS = {
     "benefits.open_account": "Abrir conta de benefícios",
     "benefits.credit": "Crédito em uma conta",
@@ -71,20 +73,11 @@ PAYMENT_FOUND_BY = {
     "polling": "pela lista do provedor",
     "reconciliation": "ao conferir o dia",
 }
-_PAYMENT_REASONS = {
-    "no_charge": "De nenhuma cobrança nossa",
-    "paid_already": "Cobrança já paga",
-    "other_amount": "Outro valor",
-    "expired": "Pago depois do prazo",
-    "card_not_active": "Cartão bloqueado ou cancelado",
-    "card_not_found": "O cartão não existe mais",
-    "purpose_off": "O que seria pago está desligado",
-}
 
 
 def payment_reason(reason: str) -> str:
     """Say why a payment was not credited, or goes back; an operator's own words as they stand."""
-    return _PAYMENT_REASONS.get(reason, reason)
+    return payments.why(reason) or reason
 
 
 def operation_name(kind: str) -> str:

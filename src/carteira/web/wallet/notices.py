@@ -18,6 +18,7 @@ _ICONS = {
     "benefits": "coins",
     "documents": "doc",
     "look": "eye",
+    "payments": "qr",
     "resellers": "percent",
     "transit": "bus",
 }
