@@ -1,4 +1,4 @@
-"""From a code on the screen to a balance, in Chromium: the page waits, and tells by itself that it was paid."""
+"""Pix in Chromium: from a code on the screen to a balance; and at an operator's desk, what goes back."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from carteira.app import payments_of
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import open_database
 from carteira.payments.jobs import go_round
-from tests.browser.test_wallet import PHONE, listen, sign_in, violations, wide_by
+from tests.browser.test_wallet import DESKTOP, PHONE, listen, sign_in, violations, wide_by
 from tests.support.app import settings_for
+from tests.support.browser import at_rest
 from tests.support.databases import NewDatabase
 from tests.support.pix import StandIn, standing_in
 from tests.support.server import Server, running_server
@@ -76,5 +77,43 @@ async def test_a_recharge_is_paid_and_the_page_tells(browser: Browser, shop: Sho
     assert await page.locator("#codigo").count() == 0
     await page.get_by_role("link", name="Continuar").click()
     await page.get_by_text("62,34").first.wait_for()
+    assert said == []
+    await context.close()
+
+
+async def test_an_operator_returns_what_came_late_by_keyboard(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+    shop.stand_in.behave(returns="fails")
+    e2eid = shop.stand_in.pay(amount=4_321)
+    await shop.poll(tmp_path)
+    shop.stand_in.behave()
+    context = await browser.new_context(viewport=DESKTOP, service_workers="block")
+    page = await context.new_page()
+    said = listen(page)
+    await sign_in(page, shop.server, "davi@exemplo.com.br")
+    await page.goto(shop.server.url + "/console")
+    await page.get_by_role("link", name="1 Pix a devolver").click()
+    await page.wait_for_url("**/console/recebidos")
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    panel = page.locator("#painel .panel")
+    await panel.get_by_text("que o provedor não devolveu").wait_for()
+    await at_rest(page)
+    assert await violations(page) == []
+    await panel.get_by_role("link", name="Devolver…").click()
+    await page.get_by_role("heading", name="Devolver o Pix de").wait_for()
+    assert await page.get_by_label("Valor a devolver").input_value() == "43,21"
+    await page.get_by_label("Motivo").fill("pago sem cobrança")
+    await at_rest(page)
+    assert await violations(page) == []
+    await page.get_by_role("button", name="Devolver").click()
+    await page.get_by_text("a caminho de quem pagou").wait_for()
+    await shop.poll(tmp_path)
+    await page.goto(f"{shop.server.url}/console/recebidos/{e2eid}")
+    await page.get_by_text("devolvidos", exact=False).first.wait_for()
+    for path in ("cobrancas", "conferencia", "recebidos?situacao=todos"):
+        await page.goto(f"{shop.server.url}/console/{path}")
+        await at_rest(page)
+        assert await violations(page) == [], path
+        assert await wide_by(page) == 0, path
     assert said == []
     await context.close()
