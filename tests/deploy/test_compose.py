@@ -14,7 +14,7 @@ from tests.support.server import free_port
 from tests.support.source import ROOT, files_of_the_house
 
 PAGE = ROOT / "docs" / "how-to" / "run-in-compose.md"
-PORTS = ("PORT", "MAIL_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "HTTP_PORT", "HTTPS_PORT")
+PORTS = ("PORT", "MAIL_PORT", "PIX_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "HTTP_PORT", "HTTPS_PORT")
 LEFT_OUT = 3
 """Blocks of the page that no script follows; each says why."""
 

@@ -36,10 +36,11 @@ def cashback(
 
 @app.command()
 def pix(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta da API Pix em 127.0.0.1 (TLS mútuo).")] = 8191,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Porta da API Pix (TLS mútuo).")] = 8191,
     page_port: Annotated[int, typer.Option(min=1, max=65535, help="Porta da página de quem paga.")] = 8192,
     folder: Annotated[Path, typer.Option(help="Pasta dos livros e dos certificados.")] = Path(".carteira/pix"),
     webhook: Annotated[str | None, typer.Option(help="Onde avisa dos pagamentos; sem ele, onde lhe disseram.")] = None,
+    host: Annotated[str, typer.Option(help="Endereço em que escuta; em um contêiner, 0.0.0.0.")] = "127.0.0.1",
 ) -> None:
     """Faz as vezes do provedor de pagamentos Pix; pode ser lento, errado, fora do ar, e avisar mal."""
     if terminal.written("ENVIRONMENT") == "production":
@@ -47,6 +48,6 @@ def pix(
     from carteira import payments
 
     try:
-        payments.serve_sandbox(port, page_port, folder.absolute(), webhook)
+        payments.serve_sandbox(port, page_port, folder.absolute(), webhook, host=host)
     except OSError as error:
-        fail(f"não dá para escutar em 127.0.0.1:{port} e :{page_port} ({told_by_system(error)}).")
+        fail(f"não dá para escutar em {host}:{port} e :{page_port} ({told_by_system(error)}).")

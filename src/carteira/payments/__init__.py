@@ -81,8 +81,10 @@ __all__ = [
 ]
 
 
-def serve_sandbox(port: int, page_port: int, folder: Path, webhook: str | None = None) -> None:
-    """Serve a stand-in for the payment provider on 127.0.0.1 until SIGINT or SIGTERM.
+def serve_sandbox(
+    port: int, page_port: int, folder: Path, webhook: str | None = None, *, host: str = "127.0.0.1"
+) -> None:
+    """Serve a stand-in for the payment provider until SIGINT or SIGTERM.
 
     It tells of payments at `webhook`, or where it was told to last.
 
@@ -94,7 +96,8 @@ def serve_sandbox(port: int, page_port: int, folder: Path, webhook: str | None =
     from carteira.payments import sandbox
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    asyncio.run(sandbox.run(port, page_port, folder, make_certificates(folder / "certificates"), webhook))
+    certificates = make_certificates(folder / "certificates")
+    asyncio.run(sandbox.run((host, port), (host, page_port), folder, certificates, webhook))
 
 
 def module(payments: Payments) -> Module:

@@ -403,9 +403,13 @@ class _Server(uvicorn.Server):
 
 
 async def run(
-    port: int, page_port: int, folder: Path, certificates: SandboxCertificates, webhook: str | None = None
+    api_at: tuple[str, int],
+    pages_at: tuple[str, int],
+    folder: Path,
+    certificates: SandboxCertificates,
+    webhook: str | None = None,
 ) -> None:
-    """Serve a stand-in on 127.0.0.1 until SIGINT or SIGTERM; `webhook` is where it tells of payments from now on.
+    """Serve a stand-in until SIGINT or SIGTERM; `webhook` is where it tells of payments from now on.
 
     Raises:
         OSError: a port is taken.
@@ -413,11 +417,11 @@ async def run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with socket.create_server(("127.0.0.1", port)) as api, socket.create_server(("127.0.0.1", page_port)) as pages:
+    with socket.create_server(api_at) as api, socket.create_server(pages_at) as pages:
         books = Books(folder / "books.sqlite")
         if webhook is not None:
             books.webhook = webhook
-        sandbox = PixSandbox(books, certificates, f"http://127.0.0.1:{page_port}")
+        sandbox = PixSandbox(books, certificates, f"http://127.0.0.1:{pages_at[1]}")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(sandbox.close)
             await serve(sandbox, certificates, api, pages, stop)

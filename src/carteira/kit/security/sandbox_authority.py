@@ -20,7 +20,8 @@ from carteira.kit.values.clock import clock
 ISSUER = "Carteira: provedor de Pix de mentira"
 """The authority's name, by which production knows it."""
 _YEARS = 10
-_HOSTS = ("localhost", "127.0.0.1", "::1")
+_HOSTS = ("localhost", "127.0.0.1", "::1", "pix")
+"""This machine, and the stand-in's container by its name in `compose.yaml`."""
 
 
 @dataclass(frozen=True, slots=True)
