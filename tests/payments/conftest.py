@@ -23,10 +23,11 @@ def settings(
         tmp_path_factory.mktemp("home"),
         database_url=new_database("payments"),
         redis_url=redis_url,
-        carteira_modules="payments,transit,benefits",
+        carteira_modules="assistant,payments,transit,benefits",
         recharge_without_payment=False,
         trusted_proxies="192.0.2.0/24",
         limit_payment_returns=5_000,
+        assistant_vectors=False,
         pix_webhook_proxy_header="X-Client-Verify: SUCCESS",
         **stand_in.settings(pix_merchant_name="Prefeitura de Águas Claras", pix_merchant_city="Águas Claras"),
     )
