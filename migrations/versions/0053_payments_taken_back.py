@@ -1,7 +1,7 @@
 """payments: returns that were made at the provider and asked for by nobody here, and what of them is a loss.
 
-Both constraints are checked apart from being added: rows may be read and written meanwhile. The index stands on a few
-rows of a table that is new.
+Both constraints are checked apart from being added: rows may be read and written meanwhile. The indexes stand on
+few rows of a table that is new.
 """
 
 from uuid import UUID
@@ -26,6 +26,9 @@ def upgrade() -> None:
     ):
         op.execute(f"ALTER TABLE payments_returns ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID")
         op.execute(f"ALTER TABLE payments_returns VALIDATE CONSTRAINT {name}")
+    op.create_index(
+        "ix_payments_returns_taken_back", "payments_returns", ["settled_at"], postgresql_where="nature IS NOT NULL"
+    )
     op.create_index("uq_payments_returns_provider_id", "payments_returns", ["e2eid", "provider_id"], unique=True)
     accounts = sa.table(
         "ledger_accounts",

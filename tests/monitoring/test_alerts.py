@@ -222,6 +222,11 @@ def unplaced_payment(world: World) -> Act:
     return done
 
 
+def contested_payment(world: World) -> Act:
+    world.recorded.append("carteira_payments_taken_back 1.0")
+    return done
+
+
 def postgresql_stops(world: World) -> Act:
     world.servers.postgres.stop()
     return lambda: world.buy("123")
@@ -279,6 +284,7 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "PaymentsNotReconciled": another_list,
     "PaymentsNotRead": unread_list,
     "PaymentsToReturn": unplaced_payment,
+    "PaymentsTakenBack": contested_payment,
     # PostgreSQL is down from here on
     "AvailabilityBurnsFast": postgresql_stops,
     "AvailabilityBurnsSlowly": errors,

@@ -102,7 +102,7 @@ def serve_sandbox(
 
 def module(payments: Payments) -> Module:
     """Hand payments to the composition root."""
-    from carteira.payments import accounts, listener, reconciliation, returns
+    from carteira.payments import accounts, listener, reconciliation, returns, taken_back
     from carteira.payments.jobs import make_blueprint
     from carteira.payments.operations import return_operation
     from carteira.payments.people import erase_person, export_person
@@ -126,6 +126,7 @@ def module(payments: Payments) -> Module:
     async def observe(tx: Tx) -> None:
         await returns.observe(tx)
         await reconciliation.observe(tx)
+        await taken_back.observe(tx)
 
     for kind in accounts.KINDS:
         ledger.guard_reversal(kind, returns.refuse_reversal)

@@ -24,6 +24,11 @@ returns_waiting_seconds = Gauge(
     "For how long the oldest return waits for the provider; 0 if none does",
     multiprocess_mode="mostrecent",
 )
+taken_back = Gauge(
+    "carteira_payments_taken_back",
+    "Returns of the last three days that were made at the provider and asked for by nobody here",
+    multiprocess_mode="mostrecent",
+)
 read_until = Gauge(
     "carteira_payments_read_until_timestamp_seconds",
     "Up to when the provider's list was read",

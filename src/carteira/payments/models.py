@@ -121,6 +121,7 @@ class PaymentReturn(Base):
         CheckConstraint("(nature IS NULL) = (provider_id IS NULL)", name="nature"),
         CheckConstraint("lost BETWEEN 0 AND amount AND (lost = 0 OR nature IS NOT NULL)", name="lost"),
         Index("ix_payments_returns_e2eid", "e2eid"),
+        Index("ix_payments_returns_taken_back", "settled_at", postgresql_where="nature IS NOT NULL"),
         Index("uq_payments_returns_provider_id", "e2eid", "provider_id", unique=True),
         Index("ix_payments_returns_asked", "id", postgresql_where="state = 'asked'"),
     )

@@ -6,9 +6,10 @@ at the provider by then: it is taken from where it lies here, and what has been 
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from carteira import ledger
 from carteira.kit.db.session import Tx, locked
@@ -25,6 +26,8 @@ from carteira.payments.provider import Pix, PixReturn
 from carteira.payments.purposes import PlacedMoney
 
 TAKER = Actor("job", "payments.taken_back")
+TOLD_FOR = timedelta(days=3)
+"""For how long the metric tells of a return."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +48,13 @@ async def _known(tx: Tx, e2eids: Sequence[str]) -> set[tuple[str, str]]:
 
 def _is_new(e2eid: str, back: PixReturn, known: set[tuple[str, str]]) -> bool:
     return back.status == "DEVOLVIDO" and (e2eid, back.id) not in known
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metric of what was taken back lately."""
+    since = clock.now() - TOLD_FOR
+    lately = select(func.count()).where(PaymentReturn.nature.is_not(None), PaymentReturn.settled_at > since)
+    metrics.taken_back.set(await tx.scalar(lately) or 0)
 
 
 async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
