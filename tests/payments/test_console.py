@@ -31,7 +31,7 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
         for said in (
             "Simulação: nenhum dinheiro de verdade",
             "R$ 20,00 por Pix",
-            "R$ 20,00 pagos hoje",
+            "R$ 20,00 pagos",
             "Soubemos pela lista do provedor",
             "R$ 20,00 pagos e não creditados: a cobrança já estava paga",
             "Devolução de R$ 5,00 pedida",
@@ -57,7 +57,7 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
             assert (f"{CHARGES}/{waiting['id']}" in listed.links) is there, asked
         for wrong in ("situacao=nada", "txid=%2F", "de=9999-12-31", "ate=0001-01-01", "de=ontem"):
             assert (await desk.get(f"{CHARGES}?{wrong}")).status == 422, wrong
-    seen = await wallet.app.person("audit:read").get("/audit", subject_id=str(me.id))
+    seen = await wallet.app.person("audit:read").get("/audit", subject=str(me.id))
     assert {"charge_read", "charges_listed", "payment_read"} <= {one["action"] for one in seen.json()["items"]}
 
 

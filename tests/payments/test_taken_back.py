@@ -107,7 +107,7 @@ async def test_what_was_spent_by_then_is_a_loss(wallet: Wallet) -> None:
         shown = await desk.get(f"/console/recebidos/{e2eid}")
         assert "R$ 20,00 tirados pelo provedor" in shown.text
         assert "houve uma falha de um dos bancos; R$ 17,00 já tinham sido gastos" in shown.text
-    kept = await wallet.app.person("audit:read").get("/audit", action="payment_taken_back", subject_id=str(me.id))
+    kept = await wallet.app.person("audit:read").get("/audit", action="payment_taken_back", subject=str(me.id))
     assert [one["details"]["lost"] for one in kept.json()["items"]] == [1_700]
 
 
