@@ -72,7 +72,7 @@ async def test_what_waits_to_be_returned_is_returned_once_by_who_reads_first_wha
         assert "1 Pix a devolver" in (await desk.get("/console")).text
         assert f"{RECEIVED}/{e2eid}" in (await desk.get(RECEIVED)).links
         panel = await auditor.get(f"{RECEIVED}/{e2eid}")
-        assert "Não foi creditado: o valor não era o da cobrança." in panel.text
+        assert "O valor não era o da cobrança: não foi creditado." in panel.text
         assert "que o provedor não devolveu" in panel.text
         assert f"{RECEIVED}/{e2eid}/devolver" not in panel.links, "an auditor looks on"
         action = f"{RECEIVED}/{e2eid}/devolver"

@@ -141,6 +141,12 @@ async def test_who_shows_no_certificate_or_another_ones_gets_nowhere(stand_in: S
             await nobody.post(f"{stand_in.url}/oauth/token")
 
 
+async def test_a_file_that_is_missing_is_named(stand_in: StandIn, tmp_path: Path) -> None:
+    for setting in ("certificate", "certificate_key", "authority"):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.pem"):
+            client.tls_of(stand_in.config(**{setting: tmp_path / "nowhere.pem"}))
+
+
 async def test_the_breaker_is_shared_and_lets_nothing_through(stand_in: StandIn, redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis:
         await redis.delete("carteira:payments:breaker")

@@ -481,6 +481,9 @@ def tls_of(config: ProviderConfig) -> ssl.SSLContext:
     Raises:
         OSError: a file cannot be read, or is none.
     """
+    for file in (config.authority, config.certificate, config.certificate_key):
+        if file is not None:
+            file.open("rb").close()  # the error has its name, which OpenSSL leaves out
     context = ssl.create_default_context(cafile=config.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if config.certificate is not None:

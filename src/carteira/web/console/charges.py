@@ -135,7 +135,7 @@ def steps_of(whole: payments.office.WholeCharge) -> Iterator[ChargeStep]:
     for paid in whole.received:
         found = f"Soubemos {PAYMENT_FOUND_BY[paid.found_by]}"
         if paid.reason:
-            what = f"{plain_money(paid.amount)} pagos e não creditados: {payment_reason(paid.reason)}"
+            what = f"{plain_money(paid.amount)} pagos e não creditados: {payments.why(paid.reason) or paid.reason}"
             yield ChargeStep(paid.paid_at, "warn", "alert", what, found, paid.e2eid)
         else:
             yield ChargeStep(paid.paid_at, "ok", "check", f"{plain_money(paid.amount)} pagos", found, paid.e2eid)

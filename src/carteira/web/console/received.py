@@ -17,7 +17,7 @@ from carteira.web.console.pendings import desk_of
 from carteira.web.console.screens import EXPORT
 from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
 from carteira.web.console.words import PAYMENT_FOUND_BY, payment_reason
-from carteira.web.formats import Reais, number, plain_money
+from carteira.web.formats import Reais, moment, number, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -126,7 +126,7 @@ def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
         back=f"{HOME}/{one.e2eid}",
         danger=True,
         facts=(
-            ("Pago", f"{instant(one.paid_at).value}"),
+            ("Pago", moment(one.paid_at)),
             ("Situação", state_of(one).text),
             *((("Por que não foi creditado", payment_reason(one.reason)),) if one.reason else ()),
             ("Ainda se pode devolver", plain_money(left)),
@@ -134,7 +134,7 @@ def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
         ),
         fields=(
             ActField("amount", "Valor a devolver", "money", f"Até {plain_money(left)}.", value=number(left)),
-            ActField("reason", "Motivo", help="Fica na auditoria e na devolução."),
+            ActField("reason", "Motivo", help="Fica escrito na devolução."),
         ),
     )
 

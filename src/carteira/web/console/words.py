@@ -1,6 +1,7 @@
 """What codes of the API are called on the console's screens."""
 
 from carteira import payments
+from carteira.web.formats import capital
 
 OPERATIONS = {
     "benefits.open_account": "Abrir conta de benefícios",
@@ -77,7 +78,7 @@ PAYMENT_FOUND_BY = {
 
 def payment_reason(reason: str) -> str:
     """Say why a payment was not credited, or goes back; an operator's own words as they stand."""
-    return payments.why(reason) or reason
+    return capital(payments.why(reason) or reason)
 
 
 def operation_name(kind: str) -> str:
