@@ -262,6 +262,7 @@ REGISTRY = (
             "documents.refused",
             "documents.reviewed",
             "operations.decided",
+            "payments.returned",
             "resellers.cashback_credited",
             "resellers.purchase_approved",
             "resellers.purchase_rejected",
