@@ -78,7 +78,7 @@ PAYMENT_FOUND_BY = {
 
 def payment_reason(reason: str) -> str:
     """Say why a payment was not credited, or goes back; an operator's own words as they stand."""
-    return capital(payments.why(reason) or reason)
+    return capital(payments.why(reason) or "") or reason
 
 
 def operation_name(kind: str) -> str:
