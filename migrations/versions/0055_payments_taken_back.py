@@ -9,8 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0053"
-down_revision = "0052"
+revision = "0055"
+down_revision = "0054"
 
 # `ledger.system_account("payments.lost")`, written out: a migration never changes with the code.
 LOST = UUID("94aa38eb-4cf6-569a-af88-4b5c9dacba03")
