@@ -15,6 +15,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 
 LEFT_OUT = ("/transactions/authorizer", "/auth/", "/password-recovery")
 """Always 200, or limited by how often somebody asks."""
@@ -30,23 +31,25 @@ def measure(url: str, token: str, examples: int) -> dict[str, Counter[bool]]:
         operation = result.ok()
         if operation.method.upper() == "DELETE" or operation.path.startswith(LEFT_OUT):
             continue
-        counted = found[operation.label] = Counter()
-
-        @settings(
-            max_examples=examples,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy(GenerationMode.POSITIVE))
-        def ask(case: Case[Any], counted: Counter[bool] = counted) -> None:
-            answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-            counted[answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY] += 1
-
-        ask()
+        _ask(operation, found.setdefault(operation.label, Counter()), url, token, examples)
     return found
+
+
+def _ask(operation: APIOperation[Any, Any, Any, Any], counted: Counter[bool], url: str, token: str, most: int) -> None:
+    @settings(
+        max_examples=most,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(GenerationMode.POSITIVE))
+    def ask(case: Case[Any]) -> None:
+        answer = case.call(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        counted[answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY] += 1
+
+    ask()
 
 
 def main() -> None:
