@@ -163,7 +163,7 @@ test-docs: install-dev ## Run what the documentation tells to type, page by page
 coverage: install-dev browser proxies ## Run the tests and name the lines and branches that none reaches (T=tests/kit)
 	@rm -rf .coverage .coverage.* dist/coverage
 	@export COVERAGE_FILE=$(CURDIR)/.coverage; \
-	  $(BIN)/python -m coverage run -m pytest $(if $(T)$(K),,-n 2 --dist worksteal $(addprefix --ignore=,$(LONG))) \
+	  $(BIN)/python -m coverage run -m pytest -o timeout=600 $(if $(T)$(K),,-n 2 --dist worksteal $(addprefix --ignore=,$(LONG))) \
 	  $(T) $(if $(K),-k "$(K)"); code=$$?; $(BIN)/python -m coverage combine -q; $(BIN)/python -m coverage html -q; \
 	  $(BIN)/python -m coverage report $(if $(T)$(K),--fail-under=0) && exit $$code
 
