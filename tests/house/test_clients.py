@@ -20,6 +20,7 @@ import pytest
 
 from carteira import demo
 from carteira.cli import tokens
+from carteira.kit.values.clock import clock
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import Settings
 from tests.support.contract import openapi_document
@@ -102,7 +103,7 @@ def test_the_client_of_python_reads_the_statement_of_a_month(
     assert generated
     client = opened.enter_context(_module("client").AuthenticatedClient(base_url=server.url, token=token))
     statement = _module("api.benefits.get_benefit_statement")
-    month = {"from_": date.today().replace(day=1), "to": date.today() + timedelta(days=1)}  # noqa: DTZ011 - demo data is of now
+    month = {"from_": clock.today().replace(day=1), "to": clock.today()}
     page: Any = statement.sync("123", client=client, **month)
     assert {line.category for line in page.items} >= {"FOOD", "MEAL"}
     assert all(isinstance(line.amount, int) for line in page.items)

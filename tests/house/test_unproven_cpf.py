@@ -1,12 +1,12 @@
 """Typing a stranger's CPF opens nothing that any module keeps under it: not to see, not to export, not to erase."""
 
 from collections.abc import AsyncIterator
-from datetime import date
 from uuid import uuid4
 
 import pytest
 
 from carteira.embedded import Endpoints
+from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import processor_headers, purchase
 from tests.support.credit import BASE_A, PURPOSE, fill_bases
@@ -140,7 +140,7 @@ async def test_proof_opens_the_file_and_the_export_is_a_look(app: RunningApp, op
     squatter = await sign_in(await register(app, cpf=cpf))
     assert (await squatter.post("/resellers")).status_code == 201
     code = f"NF-{uuid4()}"
-    bought = await squatter.post("/purchases", {"code": code, "amount": 100, "date": f"{date.today()}", "cpf": cpf})  # noqa: DTZ011 - a day
+    bought = await squatter.post("/purchases", {"code": code, "amount": 100, "date": f"{clock.today()}", "cpf": cpf})
     assert bought.status_code == 201, bought.text
     rightful = await sign_in(await register(app))
     proven = await operator.post(f"/users/{rightful.id}/cpf-proof", {"cpf": cpf, "paper": "cin"})
@@ -154,7 +154,7 @@ async def test_proof_opens_the_file_and_the_export_is_a_look(app: RunningApp, op
     # The account that the CPF left keeps its things, and nothing of the file.
     assert [item["code"] for item in (await squatter.get("/purchases")).json()["items"]] == [code]
     assert (await squatter.get("/users/me/data")).json()["credit"] == {}
-    no_cpf = await squatter.post("/purchases", {"code": "x", "amount": 1, "date": f"{date.today()}", "cpf": cpf})  # noqa: DTZ011 - a day
+    no_cpf = await squatter.post("/purchases", {"code": "x", "amount": 1, "date": f"{clock.today()}", "cpf": cpf})
     assert (no_cpf.status_code, no_cpf.json()["code"]) == (409, "no_cpf")
     assert (await rightful.post("/resellers")).status_code == 201, "the CPF is free to be theirs"
 

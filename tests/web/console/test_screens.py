@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 
+from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of
@@ -86,7 +87,7 @@ async def test_a_webhook_is_made_tested_and_told_again(app: RunningApp) -> None:
         assert "O aviso voltou à fila." in again.text
         since = await browser.get(f"{here}/repetir")
         assert (await browser.send(since, f"{here}/repetir", None, since="ontem")).status == 422
-        today = datetime.now(UTC).date().isoformat()
+        today = clock.today().isoformat()
         assert (await browser.send(since, f"{here}/repetir", None, since=today)).status == 303
         changed = await send_several(
             browser, await browser.get(f"{here}/mudar"), f"{here}/mudar",
