@@ -131,6 +131,14 @@ async def test_keys_rotate_and_old_tokens_stay_good(app: RunningApp, person: Per
     assert decoded.header["kid"] == kid
 
 
+def test_a_token_of_a_key_that_another_process_has_just_made_is_good_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "access.pem"
+    here = tokens.SigningKeys(path, create=True)
+    tokens.rotate(path)
+    token = tokens.sign(tokens.SigningKeys(path).current, subject="x", ttl_seconds=60, claims={})
+    assert here.verify(token)["sub"] == "x"
+
+
 def test_a_key_retired_long_ago_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "access.pem"
     ring = tokens.SigningKeys(path, create=True)

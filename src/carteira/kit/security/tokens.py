@@ -156,9 +156,9 @@ class SigningKeys:
         self._current = load_or_create_key(path) if create else load_key(path)
         self._refresh()
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._keys and now - self._looked_at < _LOOK_SECONDS:
+        if self._keys and now - self._looked_at < _LOOK_SECONDS and not at_once:
             return
         self._looked_at = now
         try:
@@ -208,7 +208,10 @@ class SigningKeys:
         content = self._verified.get(digest)
         if content is not None and time.time() < content["exp"]:
             return content
-        key = self._keys.get(_kid(token))
+        kid = _kid(token)
+        if kid not in self._keys:  # another process may sign with a key made within this second
+            self._refresh(at_once=True)
+        key = self._keys.get(kid)
         if key is None:
             raise InvalidToken
         content = verify(key, token)
