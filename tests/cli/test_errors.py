@@ -262,6 +262,15 @@ def test_a_terminal_that_is_not_utf_8(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+def test_a_folder_of_metrics_that_is_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    for command in ("serve", "migrate"):
+        assert failing(tmp_path, command, prometheus_multiproc_dir=missing) == (
+            f"Erro: PROMETHEUS_MULTIPROC_DIR: {missing} não é uma pasta em que se possa escrever: crie-a, ou deixe o "
+            "servidor fazer a sua sem a variável."
+        )
+
+
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ENVIROMENT=production\nPORT=oitenta\n")
     assert "PORT" in failing(tmp_path, "serve")

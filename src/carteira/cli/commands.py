@@ -1,6 +1,7 @@
 """The commands of the command line, and what they tell of what fails."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -93,6 +94,13 @@ def main() -> None:
 
 def tell_failures(work: Callable[[], int | None]) -> NoReturn:
     """Do something and exit with what it returns; what fails outside of the program ends with one sentence and 1."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
+        terminal.say(
+            f"PROMETHEUS_MULTIPROC_DIR: {folder} não é uma pasta em que se possa escrever: crie-a, ou deixe o servidor "
+            "fazer a sua sem a variável."
+        )
+        sys.exit(1)
     try:
         sys.exit(work())
     except TyperException as error:
