@@ -53,11 +53,14 @@ def slow_purchases(world: World) -> Act:
     url = on_server(world.servers.endpoints.superuser_url, "carteira")
     held = """SELECT 1 FROM ledger_accounts JOIN benefits_accounts ON holder_id = benefits_accounts.id
               WHERE reference = %s FOR UPDATE OF ledger_accounts"""
-    with psycopg.connect(url) as connection, ThreadPoolExecutor(4) as pool:
-        connection.execute(held, [account])
-        answers = list(pool.map(world.buy, [account] * 4))
-    assert answers == ["07"] * 4, "its account stays locked for longer than a request waits"
-    return done
+
+    def ask() -> None:
+        with psycopg.connect(url) as connection, ThreadPoolExecutor(4) as pool:
+            connection.execute(held, [account])
+            answers = list(pool.map(world.buy, [account] * 4))
+        assert answers == ["07"] * 4, "its account stays locked for longer than a request waits"
+
+    return ask
 
 
 def without_token(world: World) -> Act:
@@ -261,7 +264,7 @@ FRESH = {"LedgerNeverChecked": as_before, "AuditNeverVerified": as_before}
 """What is so before the first night."""
 CAUSES: dict[str, Callable[[World], Act]] = {
     "AuthorizerLatencyBurnsFast": slow_purchases,
-    "AuthorizerLatencyBurnsSlowly": as_before,
+    "AuthorizerLatencyBurnsSlowly": slow_purchases,
     "ProcessorNotAuthenticated": without_token,
     "DeclinesUnusual": poor_purchases,
     "CashbackServiceDown": cashback_asked,
