@@ -237,13 +237,33 @@ async def test_who_shows_no_certificate_keeps_no_place_and_no_file(
             writer.close()
 
 
-async def _until_told(wallet: Wallet) -> None:
-    """Wait until the provider's call has left a job."""
+async def test_what_is_forged_is_looked_for_and_not_found(wallet: Wallet) -> None:
+    certificates, port = wallet.stand_in.certificates, free_port()
+    shown = certificates.listener
+    where = ListenerConfig("127.0.0.1", port, shown.certificate, shown.key, certificates.authority)
+    async with listening(wallet.app.database, replace(wallet.payments.config, listener=where)):
+        async with wallet.payments.asking() as provider:
+            await provider.tell_webhook(f"https://127.0.0.1:{port}")
+        me = wallet.app.person()
+        charge = await wallet.charge(me)
+        wallet.stand_in.behave(tells="forged")
+        e2eid = wallet.stand_in.pay(txid(charge))
+        await _until_told(wallet, calls=1)
+        await wallet.app.work_off()
+        await wallet.poll()
+    operator = wallet.app.person("payments:read")
+    listed = (await operator.get("/payments/received")).json()["items"]
+    assert [(one["e2eid"], one["credited"], one["found_by"]) for one in listed] == [(e2eid, 2_000, "polling")]
+    assert await wallet.balance(me) == 2_000
+
+
+async def _until_told(wallet: Wallet, calls: int = 2) -> None:
+    """Wait until so many of the provider's calls have left a job."""
     query = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'payments:look' AND status = 'todo'")
     async with asyncio.timeout(20):
         while True:
             async with wallet.app.database.transaction() as tx:
-                if await tx.scalar(query) >= 2:
+                if await tx.scalar(query) >= calls:
                     return
             await asyncio.sleep(0.01)
 

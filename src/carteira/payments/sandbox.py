@@ -2,7 +2,7 @@
 
 Two listeners in one process. By mutual TLS: API Pix (`/oauth/token`, `/v2/cob`, `/v2/pix`, `/v2/webhook`). In the clear
 on this machine: a payer's page (`/`), where a code is pasted and paid, and `/sandbox/…`, by which the provider is told
-to be slow, wrong or down, to lose, double and shuffle what it tells, and to receive what nobody charged.
+to be slow, wrong or down, to lose, double, shuffle and forge what it tells, and to receive what nobody charged.
 What it holds is kept in a file, so that it outlives a restart as a bank's books do.
 """
 
@@ -50,7 +50,7 @@ _PROBLEM = "https://pix.bcb.gov.br/api/v2/error/"
 log = structlog.get_logger(__name__)
 
 ApiMode = Literal["ok", "slow", "silent", "error", "unavailable", "refused", "html", "nothing", "wrong"]
-Telling = Literal["ok", "lost", "doubled", "shuffled", "doubled_and_shuffled"]
+Telling = Literal["ok", "lost", "doubled", "shuffled", "doubled_and_shuffled", "forged"]
 Returning = Literal["ok", "pending", "fails"]
 
 
@@ -340,24 +340,37 @@ class PixSandbox:
     def _tell(self, payment: SandboxPayment) -> None:
         """Tell of a payment in the background, as well as the provider does it just now."""
         how = self.behaviour.tells
+        if how == "forged":
+            self._forge(payment)
+            return
         for _ in range(0 if how == "lost" else 2 if how.startswith("doubled") else 1):
             late = random.uniform(0, MOST_LATE_SECONDS) if how.endswith("shuffled") else 0.0  # noqa: S311 - no secret
-            task = asyncio.create_task(self._call(payment, late))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._in_background(self._call(payment.told(), late))
 
-    async def _call(self, payment: SandboxPayment, late: float) -> None:
+    def _forge(self, payment: SandboxPayment) -> None:
+        """Tell of a payment of the same charge that nobody made, with the provider's certificate and with none."""
+        for shows_certificate in (False, True):
+            invented = {"endToEndId": "E" + secrets.token_hex(16)[:31]}
+            self._in_background(self._call(payment.told() | invented, 0.0, shows_certificate=shows_certificate))
+
+    def _in_background(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _call(self, told: dict[str, Any], late: float, *, shows_certificate: bool = True) -> None:
         """Call where payments are told, a few times; what is never taken is lost."""
         await asyncio.sleep(late)
         url, teller = self.books.webhook, self._certificates.teller
         if url is None:
             return
         tls = ssl.create_default_context(cafile=self._certificates.authority)
-        tls.load_cert_chain(teller.certificate, teller.key)
+        if shows_certificate:
+            tls.load_cert_chain(teller.certificate, teller.key)
         async with httpx.AsyncClient(verify=tls, timeout=TELL_SECONDS, trust_env=False) as client:
             for attempt in range(TELL_ATTEMPTS):
                 try:
-                    answer = await client.post(url.rstrip("/") + "/pix", json={"pix": [payment.told()]})
+                    answer = await client.post(url.rstrip("/") + "/pix", json={"pix": [told]})
                 except httpx.HTTPError as error:
                     log.info("nobody to tell", error=type(error).__name__)
                 else:
