@@ -443,14 +443,19 @@ def create_app(settings: Settings) -> Application:
         time_limits={prefix: limit for module in modules for prefix, limit in module.time_limits.items()},
         answer=answer,
     )
-    bounds = Bounds(
+    bounds = bounds_of(settings)
+    return Application(api, ClientAddress(app, bounds.trusted), gates, bounds, settings.root_path)
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """Give the bounds of a connection, a server's as the worker's."""
+    return Bounds(
         head_seconds=settings.head_timeout_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
         trusted=TrustedProxies.parse(settings.trusted_proxies or "none"),
     )
-    return Application(api, ClientAddress(app, bounds.trusted), gates, bounds, settings.root_path)
 
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from uvicorn.supervisors import ChangeReload
 
 from carteira import sharing
-from carteira.app import backup_config, blueprints_of, modules_of, observers_of
+from carteira.app import backup_config, blueprints_of, bounds_of, modules_of, observers_of
 from carteira.backup.wal import Archiver
 from carteira.database_state import watched
 from carteira.http_server.worker_status import WorkerStatus, bind
@@ -81,6 +81,7 @@ async def run(settings: Settings) -> None:
             bound,
             {"database": lambda _app: watch.ready(), "rounds": rounds.are_done},
             metrics_token=settings.metrics_bearer(),
+            bounds=bounds_of(settings),
         )
         work = {
             "jobs": _work_off(settings, blueprints_of(modules), database, stop),

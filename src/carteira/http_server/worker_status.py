@@ -7,6 +7,9 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from carteira.http_server.application import Application
+from carteira.http_server.connections import Bounds
+from carteira.http_server.protocol import LaneProtocol
 from carteira.kit.web import health, problems
 
 GRACE_SECONDS = 2
@@ -22,9 +25,11 @@ class _Server(uvicorn.Server):
 
 
 class WorkerStatus:
-    """Serves the worker's state; `checks` are what its readiness goes by."""
+    """Serves the worker's state, within the servers' bounds; `checks` are what its readiness goes by."""
 
-    def __init__(self, bound: socket.socket, checks: Mapping[str, health.Check], *, metrics_token: str | None) -> None:
+    def __init__(
+        self, bound: socket.socket, checks: Mapping[str, health.Check], *, metrics_token: str | None, bounds: Bounds
+    ) -> None:
         api = FastAPI(openapi_url=None)
         api.state.readiness = checks
         problems.install(api)
@@ -33,12 +38,14 @@ class WorkerStatus:
         self._socket = bound
         self._server = _Server(
             uvicorn.Config(
-                api,
+                Application(api, api, {}, bounds),
+                http=LaneProtocol,
                 lifespan="off",
                 ws="none",
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
