@@ -5,6 +5,7 @@ What needs a server is imported by the fixture that needs it, so that a test of 
 # ruff: noqa: PLC0415 - a test that needs no server must not wait for the imports of those that do
 
 import contextlib
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,23 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test that uses a server as an integration test and any other as a unit test."""
+    """Mark a test that uses a server as an integration test and any other as a unit test.
+
+    Raises:
+        pytest.UsageError: a test that is no coroutine has a fixture that is one: it would run only after one that is.
+    """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
+        if "anyio_backend" not in names and _has_coroutine(item):
+            raise pytest.UsageError(f"{item.nodeid} has a fixture that is a coroutine: be one too (async def)")
         if item.get_closest_marker("integration") is None and item.get_closest_marker("unit") is None:
             item.add_marker("integration" if "endpoints" in names else "unit")
+
+
+def _has_coroutine(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    made = (fixtures[-1].func for fixtures in item._fixtureinfo.name2fixturedefs.values())  # noqa: SLF001 - no other way
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in made)
 
 
 @pytest.fixture(scope="session")

@@ -157,8 +157,10 @@ class Looked:
     page: Page
     origin: str
     taken: list[float] = field(default_factory=list)
-    under_way: set[str] = field(default_factory=set)
-    """Requests that have begun and not ended."""
+    under_way: dict[str, str] = field(default_factory=dict)
+    """The load that each request belongs to which has begun and not ended; of a page that was left some never end."""
+    load: str = ""
+    """The one of the page that is open."""
     hosts: set[str] = field(default_factory=set)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
@@ -168,14 +170,22 @@ class Looked:
         looked = cls(page, server.url)
         devtools = await context.new_cdp_session(page)
         await devtools.send("Network.enable")
-        devtools.on("Network.requestWillBeSent", lambda event: looked.under_way.add(event["requestId"]))
-        devtools.on("Network.loadingFailed", lambda event: looked.under_way.discard(event["requestId"]))
+        devtools.on("Network.requestWillBeSent", looked._begin)
+        devtools.on("Network.loadingFailed", looked._end)
         devtools.on("Network.loadingFinished", looked._take)
         page.on("request", lambda request: looked.hosts.add(request.url.split("/")[2]))
         return looked
 
+    def _begin(self, event: Mapping[str, Any]) -> None:
+        self.under_way[event["requestId"]] = event["loaderId"]
+        if event.get("type") == "Document":
+            self.load = event["loaderId"]
+
+    def _end(self, event: Mapping[str, Any]) -> None:
+        self.under_way.pop(event["requestId"], None)
+
     def _take(self, event: Mapping[str, Any]) -> None:
-        self.under_way.discard(event["requestId"])
+        self._end(event)
         self.taken.append(event["encodedDataLength"])
 
     async def open(self, path: str) -> None:
@@ -183,7 +193,7 @@ class Looked:
         self.under_way.clear()
         await self.page.goto(self.origin + path)
         await at_rest(self.page)
-        await until(lambda: not self.under_way, "what the page asks for ends")
+        await until(lambda: self.load not in self.under_way.values(), "what the page asks for ends")
         if (weight := sum(self.taken)) > MOST_BYTES:
             self._say(path, f"weighs {weight:.0f} bytes")
         await self.look(path)

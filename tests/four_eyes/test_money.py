@@ -208,7 +208,7 @@ async def test_jobs_and_the_processor_are_outside(world: World) -> None:
     assert await world.balance(account) == 0
 
 
-def test_the_kinds_are_all_that_there_are(world: World) -> None:
+async def test_the_kinds_are_all_that_there_are(world: World) -> None:
     modules = modules_of(world.app.settings)
     operations = [operation for module in modules for operation in module.operations]
     assert {operation.kind for operation in operations if operation.limit is not None} == {

@@ -48,7 +48,7 @@ async def test_a_database_that_is_down_says_that_no_money_moved(
 
 
 @pytest.mark.parametrize("path", ["//outro.example/x", "/\\outro.example", "/app/extrato", "/"])
-def test_an_error_offers_its_own_address_again_and_no_other_host(app: RunningApp, path: str) -> None:
+async def test_an_error_offers_its_own_address_again_and_no_other_host(app: RunningApp, path: str) -> None:
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "root_path": "", "app": app.api}
     request = Request(scope | {"server": ("carteira.local", 80), "headers": [(b"accept", b"text/html")]})
     answer = answer_with(app.api.state.web)(request, DependencyDown())
