@@ -343,7 +343,7 @@ def credit_config(settings: Settings) -> credit.CreditConfig:
     return credit.CreditConfig(
         key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
         kms_key_id=settings.credit_kms_key_id,
-        redis_url=str(settings.redis_url) if settings.redis_url else None,
+        redis_url=settings.redis(),
         aws=credit.AwsAccess(settings.aws_region, settings.aws_endpoint_url),
         table=settings.credit_table,
         development=settings.environment == "development",
@@ -383,12 +383,14 @@ def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], 
             await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
             await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
             mark = str(await sharing.here(settings))
-            app.state.database = Database(settings.database(), pool_size=settings.database_pool_size, mark=mark)
+            app.state.database = Database(
+                settings.database(), pool_size=settings.database_pool_size, mark=mark, replica=settings.replica()
+            )
             stack.push_async_callback(app.state.database.close)
             app.state.database_watch = await stack.enter_async_context(
                 watched(app.state.database, may_own=settings.may_own_tables)
             )
-            app.state.redis = redis.connect(str(settings.redis_url)) if settings.redis_url else None
+            app.state.redis = redis.connect(url) if (url := settings.redis()) else None
             if app.state.redis is not None:
                 stack.push_async_callback(app.state.redis.aclose)
                 app.state.database.wakes.publish = publisher(app.state.redis)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import unquote, urlsplit
 
 from carteira import credit
@@ -17,6 +18,7 @@ from carteira.key_rings import RINGS, rings_on
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import fetch
 from carteira.kit.outbound import redis
+from carteira.kit.outbound.redis_address import RedisAddress
 from carteira.kit.security import tokens
 from carteira.kit.security.key_ring import KeyRing
 from carteira.settings import Settings
@@ -25,6 +27,7 @@ _NAMES = ("tokens", "identity", "documents", "credit", "jwt", "redis", "storage"
 _DIGITS = 6
 _NONE = "-" * _DIGITS
 _MARKED = re.compile(rf" ([0-9a-f-]{{{_DIGITS * len(_NAMES)}}})$")
+_NAME_OF_DATA = "carteira:data"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _OTHERS = """
     SELECT DISTINCT application_name, coalesce(host(client_addr), 'local'),
@@ -75,8 +78,8 @@ async def here(settings: Settings) -> Shared:
     if "documents" in settings.modules and (place := _place(settings)) is not None:
         known["storage"] = [_mark(place)]
     up_seconds = 0.0
-    if settings.redis_url is not None:
-        histories, up_seconds = await _redis(str(settings.redis_url))
+    if (url := settings.redis()) is not None:
+        histories, up_seconds = await _redis(url)
         known["redis"] = [_mark(history) for history in histories]
     marks = {name: those[0] for name, those in known.items() if those}
     return Shared(marks, {name: frozenset(those) for name, those in known.items() if those}, up_seconds)
@@ -115,11 +118,17 @@ def _place(settings: Settings) -> str | None:
 
 
 async def _redis(url: str) -> tuple[list[str], float]:
-    """Return the histories of Redis's data, which a replica shares, and for how long it runs."""
+    """Return what names Redis's data, which a replica shares, and for how long it runs.
+
+    Data have two histories at most, and others after as many failovers: by Sentinel they are given a name of their own.
+    """
     client = redis.connect(url)
     try:
-        told = await client.info("replication")
         up = await client.info("server")
+        if RedisAddress.parse(url).service is not None:
+            await client.set(_NAME_OF_DATA, token_hex(8), nx=True)
+            return [str(await client.get(_NAME_OF_DATA))], float(up.get("uptime_in_seconds", 0))
+        told = await client.info("replication")
     except redis.AWAY:
         return [], 0.0
     finally:

@@ -58,7 +58,8 @@ async def run(settings: Settings) -> None:
     modules = modules_of(settings)
     garbage.collect_from_now_on()
     bound = bind(settings.worker_host, settings.worker_port)
-    database = Database(settings.database(), pool_size=4, mark=str(await sharing.here(settings)))
+    mark = str(await sharing.here(settings))
+    database = Database(settings.database(), pool_size=4, mark=mark, replica=settings.replica())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,8 +72,8 @@ async def run(settings: Settings) -> None:
         followers = [follower for module in modules for follower in module.followers]
         following = _Following(database, followers)
         client = None
-        if settings.redis_url is not None:
-            client = await _wake_and_be_woken(stack, str(settings.redis_url), database, following)
+        if (url := settings.redis()) is not None:
+            client = await _wake_and_be_woken(stack, url, database, following)
         for module in modules:
             if module.working is not None:
                 await stack.enter_async_context(module.working(Workplace(database, client)))

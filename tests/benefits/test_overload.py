@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from joserfc.jwk import OctKey
@@ -23,6 +23,8 @@ from carteira.ledger.lane.admission import (
     Overloaded,
 )
 from carteira.ledger.lane.batch import ConcurrencyMode
+from carteira.ledger.lane.queue import WRITE_SECONDS
+from carteira.ledger.lane.writer import CommitInDoubt
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.waiting import until
 
@@ -43,12 +45,41 @@ class Gate:
     async def __aexit__(self, *_: object) -> None:
         self.opened.set()
 
-    async def decide(self, requests: list[Authorization], meeting: ConcurrencyMode) -> list[Decision]:
-        assert meeting == "remembered", "the queue's writer waits for nobody"
+    async def attempt(self, requests: list[Authorization], mode: ConcurrencyMode, *, seconds: float) -> list[Decision]:
+        assert (mode, seconds) == ("remembered", WRITE_SECONDS), "the queue's writer waits for nobody"
         self.batches.append([request.account for request in requests])
         await self.opened.wait()
         await asyncio.sleep(self.pause_seconds)
-        return [decide(request, uuid7(), ("CASH", Rule.DEFAULT), available=10_000, cash=0) for request in requests]
+        return [_decided(request) for request in requests]
+
+
+class Doubtful(Gate):
+    """An authorizer whose first batch is in doubt until it is opened."""
+
+    async def attempt(self, requests: list[Authorization], mode: ConcurrencyMode, *, seconds: float) -> list[Decision]:
+        if not self.batches:
+            self.batches.append([request.account for request in requests])
+            raise CommitInDoubt(cast("Any", requests))
+        self.opened.set()
+        return await super().attempt(requests, mode, seconds=seconds)
+
+    async def settle(self, doubt: CommitInDoubt) -> list[Decision]:
+        await self.opened.wait()
+        return [_decided(request) for request in cast("Any", doubt.batch)]
+
+
+def _decided(request: Authorization) -> Decision:
+    return decide(request, uuid7(), ("CASH", Rule.DEFAULT), available=10_000, cash=0)
+
+
+async def test_what_is_in_doubt_holds_up_nobody_who_comes_after() -> None:
+    queue = AuthorizationQueue(cast("Any", Doubtful()), held_up=held_up)
+    async with queue.running():
+        first = asyncio.create_task(queue.decide(_authorization("1")))
+        await until(lambda: bool(queue._in_doubt), "it is in doubt")  # noqa: SLF001 - nothing else tells
+        assert not first.done()
+        assert (await queue.decide(_authorization("2"))).code == "00"
+        assert (await first).code == "00"
 
 
 def _turned_away() -> float:

@@ -110,7 +110,13 @@ def test_settings_that_are_wrong(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"head_timeout_seconds": "abc"}, "HEAD_TIMEOUT_SECONDS: Envie um número."),
-        ({"redis_url": "http://a"}, "REDIS_URL: Escreva como em rediss://:senha@máquina:6379/0"),
+        (
+            {"redis_url": "http://a"},
+            (
+                "REDIS_URL: Escreva como em rediss://:senha@máquina:6379/0 ou "
+                "rediss+sentinel://:senha@máquina1:26379,máquina2:26379/0?service=nome"
+            ),
+        ),
         ({"debug": "sim"}, "DEBUG: Escreva true ou false."),
         ({"public_texts_folder": "/nao/ha"}, "PUBLIC_TEXTS_FOLDER: /nao/ha não é uma pasta que existe"),
         (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,8 @@ from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.lane import batch
+from carteira.ledger.lane.batch import ConcurrencyMode
+from carteira.ledger.lane.writer import CommitInDoubt
 from tests.support.benefits import OTHER, assert_reconciled, balances, open_account
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER
@@ -136,6 +139,27 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
     assert await codes(Authorizer(books), request(account, 10, name)) == ["00"], "asked again, it is answered"
     assert (await balances(books, account))["CASH"] == 90
     await database.close()
+
+
+async def test_a_server_that_says_nothing_is_waited_for_no_longer_than_is_said(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await open_account(books, CASH=100)
+    authorizer, run = Authorizer(books), AuthorizationBatch.run
+
+    async def silent(_batch: AuthorizationBatch, tx: Any, _mode: str, **_more: object) -> None:  # noqa: ANN401 - the driver's
+        await tx.execute("SELECT pg_sleep(60)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuthorizationBatch, "run", silent)
+        modes: tuple[ConcurrencyMode, ...] = ("remembered", "free")
+        for mode in modes:
+            with pytest.raises(CommitInDoubt) as doubt:
+                await authorizer.attempt([request(account, 10)], mode, seconds=0.05)
+            with pytest.raises(DatabaseDown):
+                await authorizer.settle(doubt.value)
+    monkeypatch.setattr(AuthorizationBatch, "run", run)
+    assert await codes(authorizer, request(account, 10)) == ["00"]
 
 
 async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -> None:

@@ -139,7 +139,7 @@ def test_production_starts_with_what_a_task_is_given(
     assert secret(settings.jwt_secret) == SECRETS["ProcessorSecret"]
     assert "carteira_app:s3rv%3Aice%25@carteira.x." in secret(settings.database_url)
     assert "sslmode=verify-full" in secret(settings.database_url)
-    assert str(settings.redis_url).startswith("rediss://:c4che")
+    assert secret(settings.redis_url).startswith("rediss://:c4che")
     owner = secret(settings.migration_database_url)
     assert ("carteira:0wn%20er%2Fp%40ss%7Bword%7D@" in owner) == (task == "Migration"), "who serves knows no owner"
     assert (settings.backup_url is not None) == (task == "Worker")

@@ -150,3 +150,17 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield running
     finally:
         running.close()
+
+
+@contextmanager
+def replica_of(leader: Cluster, folder: Path) -> Iterator[Cluster]:
+    """Run a cluster that follows another one, for as long as the block lasts."""
+    following = Cluster(folder, like=leader)
+    try:
+        data = following.server.placement.data
+        source = (f"--dbname={leader.superuser_url}", "--checkpoint=fast")
+        following.run_as_owner("pg_basebackup", f"--pgdata={data}", *source, "--write-recovery-conf", cwd=folder)
+        following.server.start()
+        yield following
+    finally:
+        following.close()

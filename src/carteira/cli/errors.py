@@ -55,7 +55,6 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _LOOKS = {
     "PUBLIC_URL": "https://carteira.exemplo.com.br",
     "ROOT_PATH": "/carteira, sem barra no fim",
-    "REDIS_URL": "rediss://:senha@máquina:6379/0",
     "PIX_URL": "https://pix.exemplo.com.br/v2",
     "PIX_TOKEN_URL": "https://pix.exemplo.com.br/oauth/token",
     "PIX_WEBHOOK_URL": "https://carteira.exemplo.com.br",

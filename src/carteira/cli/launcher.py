@@ -98,7 +98,7 @@ def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
         environment = {
             "DATABASE_URL": endpoints.database_url or settings.database(),
             OWNER: endpoints.owner_url or settings.owner_database(),
-            "REDIS_URL": endpoints.redis_url or str(settings.redis_url),
+            "REDIS_URL": endpoints.redis_url or settings.redis() or "",
             "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url or str(settings.aws_endpoint_url),
             "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),
             "CARTEIRA_HOME": str(home),

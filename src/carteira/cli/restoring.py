@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from pydantic import RedisDsn, SecretStr
+from pydantic import SecretStr
 
 from carteira import schema
 from carteira.backup import restoring
@@ -222,7 +222,7 @@ def running_home(settings: Settings, folder: Path) -> Iterator[Settings]:
                 "carteira_home": folder,
                 "database_url": SecretStr(ends.database_url),
                 "migration_database_url": SecretStr(ends.owner_url),
-                "redis_url": RedisDsn(ends.redis_url),
+                "redis_url": SecretStr(ends.redis_url),
                 "aws_endpoint_url": ends.aws_endpoint_url,
                 "documents_url": (folder / "documents").as_uri(),
                 "erasure_journal_url": None,  # it is told of, and tells nothing here

@@ -9,6 +9,7 @@ import typer
 
 from carteira.cli.errors import told_by_system
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
+from carteira.kit.db.address import Replica
 from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
 
@@ -28,15 +29,16 @@ def export_users(
     form: Annotated[ExportFormat, typer.Option("--format", help="Formato do arquivo.")] = ExportFormat.XLSX,
 ) -> None:
     """Exporta as pessoas, sem senhas e com CPFs mascarados."""
-    url = database_of(settings_here())
+    settings = settings_here()
+    url = database_of(settings)
     try:
-        written = run_with_bar("Exportando as pessoas", lambda tell: _export(url, path, form, tell))
+        written = run_with_bar("Exportando as pessoas", lambda tell: _export(url, settings.replica(), path, form, tell))
     except OSError as error:
         fail(f"{path} não pôde ser escrito: {told_by_system(error)}")
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 
-async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) -> int:
+async def _export(url: str, replica: Replica | None, path: Path, form: ExportFormat, progress: Progress) -> int:
     """Write everybody to a file, CPFs masked, and a look at each to the audit; return how many there were.
 
     Raises:
@@ -47,7 +49,7 @@ async def _export(url: str, path: Path, form: ExportFormat, progress: Progress) 
     from carteira.kit.security import audit
     from carteira.kit.values.actor import Actor
 
-    async with open_database(url) as database:
+    async with open_database(url, replica=replica) as database:
         look = audit.look("users_exported", actor=Actor("command", "users export"), format=form.value)
         return await identity.export_users(database, path, form=form.value, look=look, progress=progress)
 
@@ -71,7 +73,7 @@ async def _sign_out(settings: Settings) -> int:
     from carteira.kit.db.engine import open_database
     from carteira.kit.outbound import redis
 
-    connection = redis.connect(str(settings.redis_url)) if settings.redis_url else None
+    connection = redis.connect(url) if (url := settings.redis()) else None
     try:
         async with open_database(settings.database()) as database:
             return await identity.sign_everybody_out(database, connection, identity_config(settings))

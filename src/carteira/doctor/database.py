@@ -11,6 +11,7 @@ from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
 from carteira.doctor.machine import OFFSETS, ZONE
 from carteira.kit.db import rights
 from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.connecting import connect
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.values.clock import clock
@@ -20,6 +21,7 @@ from carteira.settings import Settings, production
 
 AREA = "postgresql"
 OWNER_AREA = "migração"
+REPLICA_AREA = "réplica"
 _WHICH = """
 SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()
 """
@@ -152,6 +154,30 @@ async def _revision(tx: Tx) -> Diagnosis:
     if fit is schema.Fit.NEWER:
         return warn(AREA, f"{text}, que ainda serve a esta", "atualize este servidor")
     return fail(AREA, text, "instale a versão da Carteira que o migrou")
+
+
+async def look_at_replica(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Look whether the replica of `DATABASE_READ_URL` follows the database of `DATABASE_URL`. Raises as the driver."""
+    replica = settings.replica()
+    if replica is None:
+        return
+    address = DatabaseAddress.parse(replica.url)
+    told = [await _identity_of(DatabaseAddress.parse(settings.database())), await _identity_of(address)]
+    if told[0][0] != told[1][0]:
+        yield fail(REPLICA_AREA, f"{address.place} segue outro PostgreSQL", "aponte DATABASE_READ_URL para uma réplica")
+    elif not told[1][1]:
+        yield warn(REPLICA_AREA, f"{address.place} é o principal agora", "use target_session_attrs=prefer-standby")
+    else:
+        yield ok(REPLICA_AREA, address.place)
+
+
+async def _identity_of(address: DatabaseAddress) -> tuple[int, bool]:
+    connection = await connect(address, {})
+    try:
+        row = await connection.fetchrow("SELECT system_identifier, pg_is_in_recovery() FROM pg_control_system()")
+    finally:
+        connection.terminate()
+    return row[0], row[1]
 
 
 def look_as_owner(settings: Settings) -> list[Diagnosis]:

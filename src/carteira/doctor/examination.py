@@ -12,6 +12,7 @@ SECONDS = 20.0
 ADVICE = {
     database.AREA: "confira DATABASE_URL, e se o PostgreSQL está no ar",
     database.OWNER_AREA: "confira MIGRATION_DATABASE_URL",
+    database.REPLICA_AREA: "confira DATABASE_READ_URL; enquanto isso, DATABASE_URL responde no seu lugar",
     "redis": "confira REDIS_URL, e se o Redis está no ar",
     "armazenamento": "confira AWS_ENDPOINT_URL, AWS_REGION e DOCUMENTS_URL, e as credenciais da AWS",
     backups.AREA: "confira BACKUP_URL, BACKUP_DATABASE_URL e ERASURE_JOURNAL_URL",
@@ -19,6 +20,7 @@ ADVICE = {
     "e-mail": "confira SMTP_URL, e se o servidor de e-mail está no ar",
 }
 """What to do about a look that could not be taken, where the error does not say it itself."""
+_ADDRESSES = {database.OWNER_AREA: "MIGRATION_DATABASE_URL", database.REPLICA_AREA: "DATABASE_READ_URL"}
 Explain = Callable[[BaseException, str | None], str | None]
 """Says in Portuguese what an error means for an operator, by a database's address; None if it does not know."""
 
@@ -31,6 +33,7 @@ async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
     looks: list[tuple[str, Callable[[], Awaitable[list[Diagnosis]]]]] = [
         (database.AREA, lambda: _look_at_database(settings)),
         (database.OWNER_AREA, lambda: asyncio.to_thread(database.look_as_owner, settings)),
+        (database.REPLICA_AREA, lambda: _all(database.look_at_replica(settings))),
         (machines.AREA, lambda: machines.look(settings)),
         ("redis", lambda: _all(services.look_at_redis(settings))),
         ("armazenamento", lambda: _all(services.look_at_storage(settings))),
@@ -51,12 +54,11 @@ async def _taken(
         async with asyncio.timeout(SECONDS):
             return await take()
     except Exception as error:  # noqa: BLE001 - a look that cannot be taken is a finding, whatever it failed by
-        of_owner = area == database.OWNER_AREA
-        url = settings.migration_database_url if of_owner else settings.database_url
+        name = _ADDRESSES.get(area, "DATABASE_URL")
+        url = getattr(settings, name.lower())
         sentence = explain(error, None if url is None else url.get_secret_value())
         sentence = sentence or f"não responde como devia ({type(error).__name__}. {error})"
-        if of_owner:
-            sentence = sentence.replace("DATABASE_URL", "MIGRATION_DATABASE_URL")
+        sentence = sentence.replace("DATABASE_URL", name)
         return [told(area, "fail", sentence, ADVICE.get(area))]
 
 

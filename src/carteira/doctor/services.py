@@ -14,6 +14,7 @@ from carteira.doctor.database import clock_finding
 from carteira.doctor.findings import Diagnosis, fail, ok, warn
 from carteira.doctor.machine import space_in
 from carteira.kit.outbound import redis
+from carteira.kit.outbound.redis_address import RedisAddress
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 
@@ -24,10 +25,11 @@ _PORTS = {"http": 80, "https": 443}
 
 async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Look whether Redis answers, keeps what it is given, and tells the same time. Raises as the client."""
-    if settings.redis_url is None:
+    url = settings.redis()
+    if url is None:
         yield warn("redis", "REDIS_URL não está definida", "sem ele, limites e sessões valem por processo")
         return
-    client = redis.connect(str(settings.redis_url))
+    client = redis.connect(url)
     try:
         before = clock.now()
         seconds, micros = await client.time()
@@ -38,7 +40,7 @@ async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
         if policy != "noeviction":
             yield fail("redis", f"apaga chaves por falta de memória ({policy})", "defina maxmemory-policy noeviction")
         else:
-            yield ok("redis", f"versão {version}, {settings.redis_url.host}")
+            yield ok("redis", f"versão {version}, {RedisAddress.parse(url).place}")
     finally:
         await client.aclose()
 

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, RedisDsn, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.values.limits import Limit
 from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules, secret_files
@@ -16,6 +15,7 @@ from carteira.settings.exports import ExportSettings
 from carteira.settings.limits import LIMITS, Most, alone, in_a_day
 from carteira.settings.pix import PixSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
+from carteira.settings.stores import StoreSettings
 from carteira.settings.tracing import TracingSettings
 from carteira.settings.webhooks import WebhookSettings
 
@@ -39,7 +39,7 @@ class InsecureProduction(ValueError):
     """Production was asked for with a development default."""
 
 
-class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, WebhookSettings):
+class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, TracingSettings, WebhookSettings):
     """One frozen object; modules are handed what they need of it and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -64,28 +64,6 @@ class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, Web
         "all",
         description=f"Modules to serve, comma-separated ({_MODULE_NAMES}), or `all` or `none`; identity, ledger and "
         "kit always are.",
-    )
-    database_url: SecretStr | None = Field(
-        None,
-        description="PostgreSQL 17 or 18 (`postgresql://…`, with the options of libpq); empty: `carteira run` "
-        "starts its own.",
-    )
-    migration_database_url: SecretStr | None = Field(
-        None,
-        description="PostgreSQL as the owner of the tables, for `carteira migrate` alone; empty: `DATABASE_URL`.",
-    )
-    database_one_role: bool = Field(
-        False,
-        description="The role of `DATABASE_URL` may own the tables or change what is only appended to, which "
-        "production refuses otherwise.",
-    )
-    database_insecure: bool = Field(
-        False, description="PostgreSQL on another host is reached without TLS, which production refuses otherwise."
-    )
-    database_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
-    redis_url: RedisDsn | None = Field(None, description="Redis or Valkey; empty: `carteira run` starts its own.")
-    redis_insecure: bool = Field(
-        False, description="Redis on another host is reached without TLS, which production refuses otherwise."
     )
     aws_endpoint_url: str | None = Field(
         None, description="DynamoDB and S3 endpoint; empty: `carteira run` starts its own (in production: AWS itself)."
@@ -385,13 +363,6 @@ class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, Web
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("database_url", "migration_database_url")
-    @classmethod
-    def _database_is_understood(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None:
-            DatabaseAddress.parse(url.get_secret_value())
-        return url
-
     @field_validator("public_texts_folder")
     @classmethod
     def _folder_is_there(cls, folder: Path | None) -> Path | None:
@@ -427,12 +398,6 @@ class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, Web
     def _mail_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
             rules.mail_server(url.get_secret_value())
-        return url
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_database(cls, url: RedisDsn | None) -> RedisDsn | None:
-        rules.redis_database(url.path if url else None)
         return url
 
     @field_validator("documents_url")
@@ -550,29 +515,10 @@ class Settings(BackupSettings, ExportSettings, PixSettings, TracingSettings, Web
         """The phones that SMS go to; None: all."""
         return None if self.sms_only_to is None else frozenset(_split(self.sms_only_to))
 
-    def database(self) -> str:
-        """Give PostgreSQL's address as a plain `postgresql://` URL.
-
-        Raises:
-            LookupError: none is set and none was started.
-        """
-        if self.database_url is None:
-            raise LookupError("DATABASE_URL is not set and no embedded PostgreSQL runs: start one with `carteira run`")
-        return self.database_url.get_secret_value()
-
     @property
     def may_own_tables(self) -> bool:
         """Whether the role that serves may own the tables."""
         return self.environment == "development" or self.database_one_role
-
-    def owner_database(self) -> str:
-        """Give PostgreSQL's address as the owner of the tables: `MIGRATION_DATABASE_URL`, or else `DATABASE_URL`.
-
-        Raises:
-            LookupError: neither is set and none was started.
-        """
-        owner = self.migration_database_url
-        return self.database() if owner is None else owner.get_secret_value()
 
     def metrics_bearer(self) -> str | None:
         """Return the token that `/metrics` asks for, if there is one."""

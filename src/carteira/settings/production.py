@@ -1,6 +1,5 @@
 """What production and staging refuse of the settings, each in a Portuguese sentence that names the setting."""
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.outbound.redis_address import RedisAddress
 from carteira.settings import rules
 from carteira.settings.tracing import OF_THE_SDK
 
@@ -28,8 +28,7 @@ _DIFFERENT_BYTES = 10
 2,000."""
 _ALIKE = 0.85
 _TOKEN_CHARACTERS = 16
-_UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!true|1|yes))", re.IGNORECASE)
-"""What redis-py takes for a server of any name to be believed."""
+_LEADERS = frozenset({"read-write", "primary"})
 _KEY_FILE = "`carteira keys init` faz o arquivo e mostra a linha"
 _HOW = {
     "database_url": "postgresql://usuário:senha@máquina/banco?sslmode=verify-full&sslrootcert=system",
@@ -67,6 +66,7 @@ def faults(settings: "Settings") -> Iterator[str]:
     """Name everything that production, or staging, does not start with."""
     yield from _unset(settings)
     yield from _weak(settings)
+    yield from _several_hosts(settings)
     yield from _in_clear(settings)
     yield from _traces_in_clear(settings)
     yield from _sandboxes(settings) if settings.environment == "production" else _reaching_people(settings)
@@ -146,6 +146,15 @@ def _unset(settings: "Settings") -> Iterator[str]:
             yield f"{name.upper()}_CLIENT_SECRET precisa ser definida com {name.upper()}_CLIENT_ID"
 
 
+def _several_hosts(settings: "Settings") -> Iterator[str]:
+    """Name the addresses by which a write could reach a replica: the first of several hosts that answers is taken."""
+    for name in ("database_url", "migration_database_url"):
+        if (url := getattr(settings, name)) is not None:
+            database = DatabaseAddress.parse(url.get_secret_value())
+            if len(database.hosts) > 1 and database.options.get("target_session_attrs") not in _LEADERS:
+                yield f"{name.upper()}, com várias máquinas, precisa de target_session_attrs=read-write"
+
+
 def has_weak_secret(settings: "Settings") -> bool:
     """Tell whether a secret of `JWT_SECRET` is development's, too short, or typed."""
     return any(
@@ -177,7 +186,7 @@ def _weak(settings: "Settings") -> Iterator[str]:
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
     """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
-    for name in ("database_url", "migration_database_url"):
+    for name in ("database_url", "migration_database_url", "database_read_url"):
         url = getattr(settings, name)
         database = None if url is None or settings.database_insecure else DatabaseAddress.parse(url.get_secret_value())
         if database and not database.demands_tls and not all(_is_here(host.name) for host in database.hosts):
@@ -185,11 +194,15 @@ def _in_clear(settings: "Settings") -> Iterator[str]:
                 f"{name.upper()} precisa de sslmode=verify-full (ou require) fora desta máquina, ou "
                 "DATABASE_INSECURE=true diz que a rede é de confiança"
             )
-    redis = None if settings.redis_insecure else settings.redis_url
-    if redis is not None and redis.scheme == "rediss" and _UNVERIFIED.search(redis.query or ""):
-        yield "REDIS_URL precisa conferir o certificado, ou REDIS_INSECURE=true diz que a rede é de confiança"
-    if redis is not None and redis.scheme == "redis" and not _is_here(redis.host):
-        yield "REDIS_URL precisa ser rediss:// fora desta máquina, ou REDIS_INSECURE=true diz que a rede é de confiança"
+    if (url := settings.redis()) is not None and not settings.redis_insecure:
+        redis = RedisAddress.parse(url)
+        if redis.is_tls and not redis.is_verified:
+            yield "REDIS_URL precisa conferir o certificado, ou REDIS_INSECURE=true diz que a rede é de confiança"
+        if not redis.is_tls and not all(_is_here(host.name) for host in redis.hosts):
+            yield (
+                "REDIS_URL precisa ser rediss:// fora desta máquina (por Sentinel rediss+sentinel://), ou "
+                "REDIS_INSECURE=true diz que a rede é de confiança"
+            )
     if settings.smtp_url is not None and not settings.smtp_insecure:
         mail = urlsplit(settings.smtp_url.get_secret_value())
         starttls = rules.demands_starttls(settings.smtp_url.get_secret_value())

@@ -70,16 +70,6 @@ def demands_starttls(text: str) -> bool:
     return parse_qsl(urlsplit(text).query) == [("starttls", "true")]
 
 
-def redis_database(path: str | None) -> None:
-    """Refuse a database of Redis that is no number: the client would take the first one without a word.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not re.fullmatch(r"/?[0-9]{0,4}", path or "", re.ASCII):
-        raise ValueError("depois da porta vem o número do banco, como em redis://máquina:6379/0")
-
-
 def storage(text: str) -> str:
     """Return an address of a folder or a bucket.
 

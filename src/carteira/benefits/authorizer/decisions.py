@@ -72,7 +72,11 @@ async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
     )
     await fetch(tx, _TAKE_ID, [refusal])
     ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
-    return bool(reason == Reason.UNAVAILABLE)
+    if reason == Reason.UNAVAILABLE:
+        return True
+    # It may have been found on a leader whose replicas have not got it yet: this commit waits for them as its own did.
+    await fetch(tx, "SELECT pg_logical_emit_message(true, 'carteira', '')")
+    return False
 
 
 _FORGET = """

@@ -16,7 +16,8 @@ from carteira.benefits.authorizer.rules import Catalog, Decision
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 
-RESOLVE_SECONDS: Final = 10.0
+RESOLVE_SECONDS: Final = 40.0
+"""Longer than a failover takes: an answer that comes too late is no harm, a `07` for what is in the books is one."""
 RESOLVE_PAUSE_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)

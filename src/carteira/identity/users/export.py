@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from uuid import UUID
@@ -19,6 +20,7 @@ from carteira.identity.config import DailyExport
 from carteira.identity.models import User
 from carteira.identity.users.queries import PersonView, people, view_of
 from carteira.kit.db.engine import Database
+from carteira.kit.db.session import Tx
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.security.audit import Look
 from carteira.kit.values.clock import SAO_PAULO, clock
@@ -69,17 +71,22 @@ def _row(person: PersonView, *, show_cpf: bool) -> list[str]:
     ]
 
 
-async def _batches(database: Database, look: Look | None) -> AsyncIterator[Sequence[PersonView]]:
-    """Read the people in short transactions, so that a slow reader holds nothing open.
+async def _piece(tx: Tx, *, after: UUID | None) -> list[PersonView]:
+    query = people().order_by(User.id).limit(_BATCH)
+    return [view_of(row) for row in await tx.execute(query if after is None else query.where(User.id > after))]
 
-    Each records whom it gives, so that who hangs up was shown those only, and nobody is shown unrecorded.
+
+async def _batches(database: Database, look: Look | None) -> AsyncIterator[Sequence[PersonView]]:
+    """Read the people in pieces, so that a slow reader holds nothing open; they may be as a replica has them.
+
+    Whom a piece holds is recorded before it is given, so that who hangs up was shown those only, and nobody is shown
+    unrecorded.
     """
     after: UUID | None = None
     while True:
-        async with database.transaction() as tx:
-            query = people().order_by(User.id).limit(_BATCH)
-            rows = [view_of(row) for row in await tx.execute(query if after is None else query.where(User.id > after))]
-            if look is not None:
+        rows = await database.read_behind(partial(_piece, after=after))
+        if look is not None:
+            async with database.transaction() as tx:
                 await look.at(tx, [row.id for row in rows])
         if rows:
             yield rows
@@ -90,8 +97,11 @@ async def _batches(database: Database, look: Look | None) -> AsyncIterator[Seque
 
 async def count(database: Database) -> int:
     """Count the people that an export would hold."""
-    async with database.transaction() as tx:
+
+    async def ask(tx: Tx) -> int:
         return await tx.scalar(select(func.count()).select_from(User).where(User.erased_at.is_(None))) or 0
+
+    return await database.read_behind(ask)
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:

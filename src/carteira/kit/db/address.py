@@ -18,8 +18,16 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 DEFAULT_PORT = 5432
-CONNECT_SECONDS = 5
 APPLICATION_NAME = "carteira"
+_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""Where the address does not say otherwise: a machine that went without a word is given up within 11 s, by who waits
+for its answer as by who sends to it. The kernel's own patience is a quarter of an hour, or two hours."""
 _NAME_BYTES = 63
 SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL's builds put it
 TLS_MODES = ("require", "verify-ca", "verify-full")
@@ -112,7 +120,7 @@ class DatabaseAddress:
         options["port"] = ",".join(str(host.port) for host in hosts)
         named = options.pop("fallback_application_name", APPLICATION_NAME)
         options.setdefault("application_name", named)
-        options.setdefault("connect_timeout", str(CONNECT_SECONDS))
+        options = {**_PATIENCE, **options}
         return cls(hosts, options)
 
     def marked(self, mark: str) -> "DatabaseAddress":
@@ -165,6 +173,14 @@ class DatabaseAddress:
     def connect_seconds(self) -> float | None:
         """Return how long one host may take; None for any time."""
         return int(self.options["connect_timeout"]) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica's address, and how many seconds it may be late."""
+
+    url: str = field(repr=False)
+    most_seconds: float
 
 
 def _parsed(url: str) -> dict[str, str]:

@@ -23,6 +23,8 @@ _KEEPALIVES = {
     "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
 _TRY_NEXT = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+_led: dict[tuple[tuple[DatabaseHost, ...], str], DatabaseHost] = {}
+"""Of several hosts the one that was last as it was wanted. It is asked first: each other may be silent for a while."""
 _SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
 
 
@@ -53,19 +55,24 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
 async def _first(address: DatabaseAddress, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as asyncpg's
     """Try host after host, each for its time; asyncpg alone has one time for all, which a silent first host uses up."""
     hosts = list(address.hosts)
+    wanted = address.options.get("target_session_attrs", "any")
     if address.options.get("load_balance_hosts") == "random":
         random.shuffle(hosts)
-    wanted = address.options.get("target_session_attrs", "any")
+    elif (led := _led.get((address.hosts, wanted))) is not None:
+        hosts.sort(key=lambda host: host != led)
     last: BaseException | None = None
     for attribute in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
         for host in hosts:
             try:
-                return await _open(address, host, {**arguments, "target_session_attrs": attribute})
+                connection = await _open(address, host, {**arguments, "target_session_attrs": attribute})
             except asyncpg.TargetServerAttributeNotMatched as error:
                 last = ConnectionRefusedError(f"{host} is not {wanted}")
                 last.__cause__ = error
             except _TRY_NEXT as error:
                 last = error
+            else:
+                _led[address.hosts, wanted] = host
+                return connection
     assert last is not None
     raise last
 

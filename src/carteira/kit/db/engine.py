@@ -1,10 +1,10 @@
 """The pool of connections, and the one place where transactions begin and end: one per request or job."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, text
 from sqlalchemy.engine import ExceptionContext
@@ -13,12 +13,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from carteira.kit.db import positions
-from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.address import DatabaseAddress, Replica
+from carteira.kit.db.behind import Behind, count_the_leaders
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
     DRIVER_ERRORS,
+    ELSEWHERE,
     NOT_STORABLE,
-    RESTORED,
     CommitThenRaise,
     DatabaseDown,
     OperationInProgress,
@@ -44,6 +45,9 @@ _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 """Whether a connection is taken from the pool without asking it for a sign of life: who only reads may read again."""
 
 
+T = TypeVar("T")
+
+
 class Database:
     """The pool of connections and the one place where transactions begin and end.
 
@@ -51,12 +55,13 @@ class Database:
         url: As libpq takes it.
         pool_size: Connections at most, of each of two pools.
         mark: What the connections' `application_name` ends in.
+        replica: Who answers what may be some seconds old; None: the same as all.
 
     Raises:
         AddressRefused: the URL is not one that every connection can honour.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, mark: str = "") -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, mark: str = "", replica: Replica | None = None) -> None:
         self.address = DatabaseAddress.parse(url).marked(mark)
         self.gate = Gate()
         self.wakes = Wakes()
@@ -70,7 +75,7 @@ class Database:
         )
         event.listen(self.engine.sync_engine, "connect", _look)
         event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
-        event.listen(self.engine.sync_engine, "handle_error", _give_up_restored)
+        event.listen(self.engine.sync_engine, "handle_error", _give_up_elsewhere)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._readings = async_sessionmaker(
             self.engine.execution_options(isolation_level="AUTOCOMMIT"),
@@ -79,6 +84,7 @@ class Database:
         )
         self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS, gate=self.gate)
         self.reads = Reads(self._lean.fetch)
+        self._behind = Behind(replica, _SERVER_SETTINGS) if replica is not None else None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -121,6 +127,23 @@ class Database:
                     yield session
         finally:
             _unasked.reset(token)
+
+    async def read_behind(self, question: Callable[[Tx], Awaitable[T]]) -> T:
+        """Ask a question whose answer may be some seconds old: the replica, or the leader in its place.
+
+        It only reads, and may be asked twice. Money, and what a person has just written, are asked for otherwise.
+
+        Raises:
+            DatabaseDown, OperationInProgress, TextNotStorable: as `reading`.
+        """
+        self.gate.pass_through()
+        if self._behind is not None:
+            answered = await self._behind.ask(question)
+            if answered is not None:
+                return answered[0]
+            count_the_leaders()
+        async with self.reading() as tx:
+            return await question(tx)
 
     async def _after_commit(self, session: Tx) -> None:
         for work in session.info.pop(_AFTER_COMMIT, ()):
@@ -168,6 +191,8 @@ class Database:
         await self.wakes.close()
         await self.engine.dispose()
         await self._lean.close()
+        if self._behind is not None:
+            await self._behind.close()
 
 
 def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
@@ -208,16 +233,16 @@ def _as_facts() -> Iterator[None]:
         raise
 
 
-def _give_up_restored(context: ExceptionContext) -> None:
-    """Give up the pool's connections to a database that was exchanged; new ones look at the one that is there now."""
-    if sqlstate_of(context.original_exception) == RESTORED:
+def _give_up_elsewhere(context: ExceptionContext) -> None:
+    """Give up the pool's connections to a database that is not the one any more; new ones look for the one that is."""
+    if sqlstate_of(context.original_exception) in ELSEWHERE:
         context.is_disconnect = True
 
 
 @asynccontextmanager
-async def open_database(url: str, *, pool_size: int = 2) -> AsyncIterator[Database]:
+async def open_database(url: str, *, pool_size: int = 2, replica: Replica | None = None) -> AsyncIterator[Database]:
     """Open a database for one command, and close it again."""
-    database = Database(url, pool_size=pool_size)
+    database = Database(url, pool_size=pool_size, replica=replica)
     try:
         yield database
     finally:

@@ -38,6 +38,8 @@ NOT_STORABLE = frozenset({"22021", "22P05"})
 """The SQLSTATEs of a text that PostgreSQL does not take."""
 RESTORED = "CA201"
 """The SQLSTATE of a write into a database that was exchanged under the connection (`kit.db.positions`)."""
+ELSEWHERE = frozenset({RESTORED, "25006"})
+"""The SQLSTATEs of a write into a database that is not the one any more: exchanged, or a leader that only reads now."""
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -60,7 +62,7 @@ def is_connection_lost(error: BaseException) -> bool:
         return error.__cause__ is not None and is_connection_lost(error.__cause__)
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = error.sqlstate or ""
-        return sqlstate.startswith(("08", "28", "57P", "53")) or sqlstate in {"25006", "3D000", RESTORED}
+        return sqlstate.startswith(("08", "28", "57P", "53")) or sqlstate in {"3D000", *ELSEWHERE}
     if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
         return is_connection_lost(error.__cause__)
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | PoolTimeout)

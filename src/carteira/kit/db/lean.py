@@ -12,8 +12,8 @@ from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
     DRIVER_ERRORS,
+    ELSEWHERE,
     NOT_STORABLE,
-    RESTORED,
     CommitUnknown,
     DatabaseDown,
     TextNotStorable,
@@ -61,6 +61,8 @@ class LeanPool:
             await connection.execute(self._begin)
             try:
                 yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                raise  # the connection is given up, and its transaction with it: nobody waits for a silent server
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
@@ -93,8 +95,8 @@ class LeanPool:
                     if not connection.is_closed():
                         self._idle.append(connection)
         except DRIVER_ERRORS as error:
-            if sqlstate_of(error) == RESTORED:
-                await self.close()  # new connections look at the database that is there now
+            if sqlstate_of(error) in ELSEWHERE:
+                await self.close()  # new connections look for the database that is the one now
             if is_connection_lost(error):
                 raise lost from error
             raise

@@ -1,6 +1,7 @@
 """Redis: one client for a process, and the little patience that those have who can go on without it."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -8,11 +9,14 @@ from typing import Any, TypeVar
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from carteira.kit.ops import tracing
+from carteira.kit.outbound.redis_address import RedisAddress
 
 TIMEOUT_SECONDS = 1.0
 """Of a connection and of an answer, for who cannot go on without Redis; others give it less."""
@@ -20,25 +24,71 @@ MAX_CONNECTIONS = 300
 """One more at once is an error, so this is a bound against a leak and not a queue."""
 AWAY = (RedisError, OSError, TimeoutError)
 """What the client raises when Redis is away, slow, or says no."""
+SENTINEL_SECONDS = 0.1
+"""Of a connection to a Sentinel and of its answer: two that are silent must leave the impatient time for a third."""
 
 T = TypeVar("T")
 _SYSTEM = {"db.system.name": "redis"}
+_KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
+"""A machine that went without a word is noticed within seconds, also by who only listens."""
 log = structlog.get_logger(__name__)
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, retries: int = 1) -> Redis:
     """Make a process's client; it connects when it is first asked.
 
-    A connection that Redis closed while it was idle is noticed when it is used, and opened once more.
+    A connection that Redis closed while it was idle is noticed when it is used, and opened once more. By Sentinel, each
+    connection is opened to whom a Sentinel then calls the master, and idle ones to a former master are closed.
+
+    Raises:
+        RedisAddressRefused: the URL is none.
     """
     kind = _TracedRedis if tracing.is_on() else Redis
-    return kind.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),
+    address = RedisAddress.parse(url)
+    options: dict[str, Any] = {
+        "max_connections": MAX_CONNECTIONS,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "socket_keepalive": True,
+        "socket_keepalive_options": {
+            getattr(socket, name): number for name, number in _KEEPALIVE.items() if hasattr(socket, name)
+        },
+        "retry": Retry(NoBackoff(), retries),
+    }
+    if address.service is None:
+        return kind.from_url(address.client_url, **options)
+    return _by_sentinel(address, kind, options)
+
+
+def _by_sentinel(address: RedisAddress, kind: type[Redis], options: dict[str, Any]) -> Redis:
+    assert address.service is not None
+    given = dict(parse_url(address.client_url))
+    for name in ("host", "port", "connection_class"):  # the Sentinels and the pool say these
+        given.pop(name, None)
+    tls = {"ssl": True} if address.is_tls else {}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call] # the library's own gap
+        [(host.name, host.port) for host in address.hosts],
+        sentinel_kwargs={
+            "socket_timeout": SENTINEL_SECONDS,
+            "socket_connect_timeout": SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+            **{name: value for name, value in given.items() if name.startswith("ssl_")},
+            **tls,
+            **dict(address.sentinel_options),
+        },
     )
+    client: Redis = sentinels.master_for(
+        address.service, redis_class=kind, connection_pool_class=_MasterPool, **given, **tls, **options
+    )
+    return client
+
+
+class _MasterPool(SentinelConnectionPool):
+    """Connections to a service's master, which are closed together with those to its Sentinels."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.sentinel_manager.aclose()
 
 
 class _TracedRedis(Redis):

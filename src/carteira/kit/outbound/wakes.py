@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
-from carteira.kit.outbound.redis import AWAY, TIMEOUT_SECONDS, PatientRedis
+from carteira.kit.outbound.redis import AWAY, PatientRedis, connect
 
 CHANNEL = "carteira:written"
 _PATIENCE_SECONDS = 0.5
@@ -50,13 +48,7 @@ class Listener:
             await asyncio.sleep(_AWAY_SECONDS)
 
     async def _listen(self) -> None:
-        client = Redis.from_url(
-            self._url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # a connection that was lost is told of: wakes were lost with it
-        )
+        client = connect(self._url, retries=0)  # a connection that was lost is told of: wakes were lost with it
         async with client, client.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             async for message in channel.listen():

@@ -15,7 +15,7 @@ from carteira.kit.ops import tracing
 from carteira.ledger.lane.admission import Admission, Overloaded
 from carteira.ledger.lane.batch import DecisionT, RequestT
 from carteira.ledger.lane.deferred import DeferredRequests, Waiting
-from carteira.ledger.lane.writer import AccountLocked, Writer
+from carteira.ledger.lane.writer import AccountLocked, CommitInDoubt, Writer
 
 GATHER_SECONDS: Final = 0.004
 """How long after the last batch began the next waits until as many are there as lately came together."""
@@ -23,6 +23,9 @@ FORGET: Final = 0.05
 """By how much that number shrinks from batch to batch."""
 ENOUGH: Final = 8
 """What it is at most: larger batches come about by themselves, and the server reads while PostgreSQL writes them."""
+WRITE_SECONDS: Final = 8.0
+"""How long a batch may take; longer than anybody waits for a lock. A server that keeps the connection and says nothing
+must not hold up who comes after."""
 RETRY_SECONDS: Final = 0.02
 """How long after the last batch those are tried again that were set aside, if nobody else comes."""
 log = structlog.get_logger(__name__)
@@ -44,6 +47,7 @@ class Queue(Generic[RequestT, DecisionT]):
         self._all_here = asyncio.Event()
         self._together = 1.0
         self._began = 0.0
+        self._in_doubt: set[asyncio.Task[None]] = set()
         self.admission = Admission(self._waiting)
         self.has_room = self.admission.has_room
 
@@ -79,6 +83,7 @@ class Queue(Generic[RequestT, DecisionT]):
             stopping.set()
             self._arrived.set()
             await writer
+            await asyncio.gather(*self._in_doubt)
 
     async def _write(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set() or self._waiting:
@@ -129,7 +134,9 @@ class Queue(Generic[RequestT, DecisionT]):
         causes = [waiting.span for waiting in batch if waiting.span is not None] if tracing.is_on() else ()
         try:
             with tracing.together("batch", causes, attributes={"batch.size": len(batch)}):
-                decisions = await self._settle([waiting.request for waiting in batch], wary=wary)
+                decisions = await self._attempt([waiting.request for waiting in batch], wary=wary)
+        except CommitInDoubt as doubt:
+            self._leave_in_doubt(batch, doubt)
         except DatabaseDown as error:
             for waiting in batch:
                 waiting.done(error)
@@ -141,12 +148,29 @@ class Queue(Generic[RequestT, DecisionT]):
             for waiting, decision in zip(batch, decisions, strict=True):
                 self._answer(waiting, decision)
 
-    async def _settle(self, requests: Sequence[RequestT], *, wary: bool) -> Sequence[DecisionT | None]:
+    async def _attempt(self, requests: Sequence[RequestT], *, wary: bool) -> Sequence[DecisionT | None]:
         """Decide requests, but none whose account somebody keeps locked; if `wary`, do not even wait to see that."""
         if not wary:
             with suppress(AccountLocked):
-                return await self._writer.decide(requests, "remembered")
-        return await self._writer.decide_free(requests)
+                return await self._writer.attempt(requests, "remembered", seconds=WRITE_SECONDS)
+        return await self._writer.attempt(requests, "free", seconds=WRITE_SECONDS)
+
+    def _leave_in_doubt(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
+        """Have it found out beside the queue what became of a batch: who comes after does not wait for it."""
+        task = asyncio.create_task(self._find_out(batch, doubt), name="commit in doubt")
+        self._in_doubt.add(task)
+        task.add_done_callback(self._in_doubt.discard)
+
+    async def _find_out(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
+        try:
+            decisions = await self._writer.settle(doubt)
+        except Exception as error:  # noqa: BLE001 - it is the requests' own answer
+            for waiting in batch:
+                waiting.done(error)
+        else:
+            for waiting, decision in zip(batch, decisions, strict=True):
+                self._answer(waiting, decision)
+            self._arrived.set()
 
     async def _decide_one(self, waiting: Waiting[RequestT, DecisionT]) -> None:
         if self._deferred.holds(waiting.request.account):
@@ -155,7 +179,9 @@ class Queue(Generic[RequestT, DecisionT]):
         causes = () if waiting.span is None else (waiting.span,)
         try:
             with tracing.together("batch", causes, attributes={"batch.size": 1}):
-                (decision,) = await self._writer.decide_free([waiting.request])
+                (decision,) = await self._writer.attempt([waiting.request], "free", seconds=WRITE_SECONDS)
+        except CommitInDoubt as doubt:
+            self._leave_in_doubt([waiting], doubt)
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             waiting.done(error)
         else:

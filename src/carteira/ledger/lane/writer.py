@@ -4,14 +4,15 @@ It reads the accounts' book (locked or not), walks the requests in order, posts 
 the module's rows together.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, cast
+from typing import Any, Generic, cast
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
 
 from carteira.kit.db.engine import Database
-from carteira.kit.db.errors import CommitUnknown
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown
 from carteira.ledger.errors import StaleBook
 from carteira.ledger.lane.batch import Batch, ConcurrencyMode, DecisionT, Memory, Outdated, RequestT
 
@@ -22,6 +23,14 @@ _CONFLICTS = (StaleBook, UniqueViolationError, DeadlockDetectedError)
 
 class AccountLocked(Exception):
     """Somebody else keeps an account locked."""
+
+
+class CommitInDoubt(Exception):
+    """PostgreSQL went away, or was silent for too long, before it said whether a batch took place."""
+
+    def __init__(self, batch: Batch[Any, Any]) -> None:
+        self.batch = batch
+        super().__init__(type(batch).__name__)
 
 
 class Writer(ABC, Generic[RequestT, DecisionT]):
@@ -58,24 +67,42 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
             DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
         """
         assert mode != "free", "then some would be left undecided"
-        return cast("list[DecisionT]", await self._settle(requests, mode))
+        try:
+            return cast("list[DecisionT]", await self.attempt(requests, mode))
+        except CommitInDoubt as doubt:
+            return cast("list[DecisionT]", await self.settle(doubt))
 
-    async def decide_free(self, requests: Sequence[RequestT]) -> list[DecisionT | None]:
-        """The same, without waiting for locks: None for a request whose account somebody else has locked."""
-        return await self._settle(requests, "free")
+    async def settle(self, doubt: CommitInDoubt) -> list[DecisionT | None]:
+        """Find out what became of a batch, however long PostgreSQL is away within reason, and return its decisions.
 
-    async def _settle(self, requests: Sequence[RequestT], mode: ConcurrencyMode) -> list[DecisionT | None]:
+        Raises:
+            DatabaseDown: it did not take place, or that was not to be found out.
+        """
+        if not await self.happened(doubt.batch):
+            raise DatabaseDown from doubt
+        return doubt.batch.decisions
+
+    async def attempt(
+        self, requests: Sequence[RequestT], mode: ConcurrencyMode, *, seconds: float | None = None
+    ) -> list[DecisionT | None]:
+        """Decide as `decide` does, and leave open what is in doubt, also after some seconds.
+
+        By `free` no lock is waited for: None for a request whose account somebody else has locked.
+
+        Raises:
+            CommitInDoubt: whether it took place is not known.
+            AccountLocked, DatabaseDown, StaleBook, UniqueViolationError, DeadlockDetectedError: as `decide`.
+        """
         conflicts = 0
         while True:
             batch = await self.begin(requests)
             try:
-                await self._run(batch, mode, conflicts)
+                async with asyncio.timeout(seconds):
+                    await self._run(batch, mode, conflicts)
             except Outdated:
                 self.forget()
-            except CommitUnknown:
-                if not await self.happened(batch):
-                    raise
-                return batch.decisions
+            except (CommitUnknown, TimeoutError) as error:
+                raise CommitInDoubt(batch) from error
             except LockNotAvailableError as error:
                 if mode != "compared" or conflicts >= MAX_CONFLICTS:
                     raise AccountLocked from error

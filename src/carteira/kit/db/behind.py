@@ -1,0 +1,86 @@
+"""Reads that may be some seconds old, from a replica: never money, and never what somebody has just written.
+
+Whatever is wrong with the replica (it is away, late, or cancels a query because of what it replays), the leader is
+asked the same.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+
+from carteira.kit.db.address import DatabaseAddress, Replica
+from carteira.kit.db.connecting import connect
+from carteira.kit.db.errors import DRIVER_ERRORS
+from carteira.kit.db.session import ReadingSession, Tx
+
+LEFT_ALONE_SECONDS = 5.0
+_CONNECTIONS = 2
+_IS_CLOSE = text("""
+    SELECT NOT pg_is_in_recovery() OR (
+        EXISTS (SELECT FROM pg_stat_wal_receiver)
+        AND (pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+             OR pg_last_xact_replay_timestamp() > clock_timestamp() - make_interval(secs => :most)))
+""")
+"""A replica that receives nothing cannot know how late it is; one that has replayed all that it received is not."""
+_READS = Counter(
+    "carteira_reads_behind", "Reads that may be some seconds old, by who answered them (replica, leader)", ["by"]
+)
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Behind:
+    """A replica's few connections.
+
+    Raises:
+        AddressRefused: its address is not one that every connection can honour.
+    """
+
+    def __init__(self, replica: Replica, settings: Mapping[str, str]) -> None:
+        self.address = DatabaseAddress.parse(replica.url)
+        self._most_seconds = replica.most_seconds
+        self._left_alone_until = 0.0
+        self._engine: AsyncEngine = create_async_engine(
+            URL.create("postgresql+asyncpg", database=self.address.database),
+            async_creator=partial(connect, self.address, {**settings, "default_transaction_read_only": "on"}),
+            isolation_level="AUTOCOMMIT",
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=LEFT_ALONE_SECONDS,
+            hide_parameters=True,
+        )
+        self._sessions = async_sessionmaker(self._engine, sync_session_class=ReadingSession, expire_on_commit=False)
+
+    async def ask(self, question: Callable[[Tx], Awaitable[T]]) -> tuple[T] | None:
+        """Ask the replica; None if it is late, or did not answer lately or now."""
+        if time.monotonic() < self._left_alone_until:
+            return None
+        try:
+            async with self._sessions() as session:
+                if await session.scalar(_IS_CLOSE, {"most": self._most_seconds}):
+                    answer = await question(session)
+                    _READS.labels("replica").inc()
+                    return (answer,)
+            log.warning("replica is late", most_seconds=self._most_seconds)
+        except (DBAPIError, PoolTimeout, *DRIVER_ERRORS) as error:
+            log.warning("replica away", error=type(error).__name__)
+        self._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+        return None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._engine.dispose()
+
+
+def count_the_leaders() -> None:
+    """Count a read that the leader answered in a replica's place."""
+    _READS.labels("leader").inc()
