@@ -43,6 +43,7 @@ from carteira.kit.web.problems import (
     RequestTimedOut,
     problem_of,
 )
+from carteira.kit.web.state import StateKey
 from carteira.kit.web.versions import UnknownVersion
 from carteira.payments import charges, returns
 from carteira.payments import routes as payment_routes
@@ -85,7 +86,7 @@ HOOKS: Mapping[Any, tuple[Any, ...]] = {
     operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
     charges.write_down: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
-    payment_routes.returning: (returns.ask,),
+    payment_routes.return_payment: (returns.ask,),
     returns.begin: (payment_purposes.take_back_recharge, payment_purposes.take_back_fund),
     approvals.Desk.approve: (identity.insist_on_proof, *_checks()),
     upload.Upload.feed: _methods(*_classes_of(content), *_classes_of(pictures)),
@@ -252,7 +253,7 @@ class _Body:
                 return self._types[node.id]
             return [type(thing) for thing in self._named(node) if _is_ours(type(thing))]
         if isinstance(node, ast.Call):
-            told: list[type] = []
+            told = self._kept_under(node.func)
             for thing in self._named(node.func):
                 if isinstance(thing, type):
                     told.append(thing)
@@ -269,6 +270,14 @@ class _Body:
                     told += _classes(_hints(value.fget).get("return"))
             return told
         return []
+
+    def _kept_under(self, node: ast.expr) -> list[type]:
+        """Return the types of what `KEY.of` and `KEY.get` read from the application's state."""
+        if not isinstance(node, ast.Attribute):
+            return []
+        keys = [thing for thing in self._named(node.value) if isinstance(thing, StateKey)]
+        kept = [part for key in keys for part in get_args(getattr(key, "__orig_class__", None))]
+        return [kind for part in kept for kind in _classes(part)]
 
     def _evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401 - an annotation
         try:

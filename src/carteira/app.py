@@ -33,7 +33,7 @@ from carteira import (
 from carteira.backup import ages as backup_ages
 from carteira.backup import jobs as backup_jobs
 from carteira.backup.config import BackupConfig
-from carteira.database_state import watched
+from carteira.database_state import DatabaseWatch, watched
 from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.integration.credit_sources import credit_sources
@@ -60,14 +60,17 @@ from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest
 from carteira.kit.values.networks import TrustedProxies
 from carteira.kit.web import docs, edge, health, openapi, pending, problems, routing, versions
-from carteira.kit.web.access import Bindings
-from carteira.kit.web.approvals import Desk, People
+from carteira.kit.web.access import AUTHENTICATE, LOOK_LIMIT, Bindings
+from carteira.kit.web.approvals import DESK, Desk, People
 from carteira.kit.web.client_address import ClientAddress
+from carteira.kit.web.health import READINESS
 from carteira.kit.web.public_address import UnderRootPath
+from carteira.kit.web.state import AUDIT_TRAIL, BACKLOG, DATABASE, MODULES, PUBLIC_URL, REDIS, SETTINGS, StateKey
 from carteira.settings import Settings
 from carteira.settings.production import is_pix_simulated
 
 _LOOPBACK = "127.0.0.0/8,::1/128"
+_DATABASE_WATCH = StateKey[DatabaseWatch]("database_watch")
 DESCRIPTION = """
 Carteira é uma plataforma de carteira digital: uma identidade, um livro-razão em centavos e um autorizador de cartões.
 
@@ -362,16 +365,18 @@ def access_key_path(home: Path) -> Path:
     return home / "keys" / "access-token.pem"
 
 
-def _give_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None:
-    """Give the application what its routes and dependencies find on it."""
-    api.state.settings = settings
-    api.state.public_url = settings.public_url
-    api.state.authenticate = identity.authenticate
-    api.state.desk = _desk(settings, modules)
-    api.state.readiness = _readiness(settings, modules)
-    api.state.web = web.renderer(web_config(settings))
-    api.state.draw_link = web.draw_link_with(api.state.web)
-    api.state.backlog = Backlog([follower for module in modules for follower in module.followers])
+def _set_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None:
+    """Put on the application what its routes read before anything is opened."""
+    SETTINGS.set(api, settings)
+    MODULES.set(api, settings.modules)
+    PUBLIC_URL.set(api, settings.public_url)
+    AUTHENTICATE.set(api, identity.authenticate)
+    DESK.set(api, _desk(settings, modules))
+    READINESS.set(api, _readiness(settings, modules))
+    renderer = web.renderer(web_config(settings))
+    web.RENDERER.set(api, renderer)
+    identity.DRAW_LINK.set(api, web.draw_link_with(renderer))
+    BACKLOG.set(api, Backlog([follower for module in modules for follower in module.followers]))
 
 
 def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -383,22 +388,24 @@ def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], 
             await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
             await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
             mark = str(await sharing.here(settings))
-            app.state.database = Database(
+            database = Database(
                 settings.database(), pool_size=settings.database_pool_size, mark=mark, replica=settings.replica()
             )
-            stack.push_async_callback(app.state.database.close)
-            app.state.database_watch = await stack.enter_async_context(
-                watched(app.state.database, may_own=settings.may_own_tables)
-            )
-            app.state.redis = redis.connect(url) if (url := settings.redis()) else None
-            if app.state.redis is not None:
-                stack.push_async_callback(app.state.redis.aclose)
-                app.state.database.wakes.publish = publisher(app.state.redis)
-                stack.push_async_callback(app.state.database.wakes.close)
+            DATABASE.set(app, database)
+            stack.push_async_callback(database.close)
+            watch = await stack.enter_async_context(watched(database, may_own=settings.may_own_tables))
+            _DATABASE_WATCH.set(app, watch)
+            client = redis.connect(url) if (url := settings.redis()) else None
+            REDIS.set(app, client)
+            if client is not None:
+                stack.push_async_callback(client.aclose)
+                database.wakes.publish = publisher(client)
+                stack.push_async_callback(database.wakes.close)
             if settings.looks_per_hour != "none":
-                app.state.look_limit = LookLimit(Limiter(app.state.redis), settings.looks_per_hour)
-            app.state.audit_trail = AuditTrail(app.state.database, settings.carteira_home / "audit")
-            delivering = asyncio.create_task(app.state.audit_trail.deliver_for_ever(), name="audit")
+                LOOK_LIMIT.set(app, LookLimit(Limiter(client), settings.looks_per_hour))
+            trail = AuditTrail(database, settings.carteira_home / "audit")
+            AUDIT_TRAIL.set(app, trail)
+            delivering = asyncio.create_task(trail.deliver_for_ever(), name="audit")
             stack.callback(delivering.cancel)
             for module in modules:
                 if module.lifespan is not None:
@@ -426,8 +433,8 @@ def create_app(settings: Settings) -> Application:
         servers=[{"url": identity_config(settings).link_base, "description": "Este servidor"}],
     )
     declared = declared_problems()
-    _give_state(api, settings, modules)
-    answer = web.answer_with(api.state.web)
+    _set_state(api, settings, modules)
+    answer = web.answer_with(web.RENDERER.of(api))
     problems.install(api, answer, declared)
     api.add_exception_handler(Exception, edge.last_resort(answer))
     if settings.serves_docs:
@@ -498,11 +505,12 @@ def _desk(settings: Settings, modules: list[Module]) -> Desk:
 
 def _readiness(settings: Settings, modules: list[Module]) -> dict[str, health.Check]:
     async def database(app: FastAPI) -> object:
-        return await app.state.database_watch.ready()
+        return await _DATABASE_WATCH.of(app).ready()
 
     async def ping_redis(app: FastAPI) -> object:
+        client = REDIS.of(app)
         try:
-            return await app.state.redis.ping()
+            return client is not None and await client.ping()
         except redis.AWAY as error:
             raise health.NotReady(redis.why(error)) from error
 

@@ -16,17 +16,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from carteira import documents, payments
 from carteira.assistant import desk
+from carteira.assistant.conversation import ASSISTANT, Assistant
 from carteira.kit.module import Module
+from carteira.kit.web.state import DATABASE
 
-if TYPE_CHECKING:
-    from carteira.assistant.conversation import Assistant  # noqa: TC004 - a name for types alone; the rest loads late
-
-__all__ = ["Assistant", "desk", "module"]
+__all__ = ["ASSISTANT", "Assistant", "desk", "module"]
 
 
 def module(  # noqa: PLR0913 - a setting each
@@ -46,7 +45,6 @@ def module(  # noqa: PLR0913 - a setting each
     Questions that were not answered are kept for `question_days_kept`.
     """
     from carteira.assistant import routes
-    from carteira.assistant.conversation import Assistant
     from carteira.assistant.jobs import blueprint
     from carteira.assistant.model_cache import ModelCache
     from carteira.assistant.people import erase_person, export_person
@@ -55,16 +53,16 @@ def module(  # noqa: PLR0913 - a setting each
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        vault = getattr(app.state, "documents", None)
-        paid_by = getattr(app.state, "payments", None)
-        app.state.assistant = Assistant(
+        vault, paid_by = documents.VAULT.get(app), payments.PAYMENTS.get(app)
+        assistant = Assistant(
             brain,
             modules,
             vault.ring if vault else None,
             free_recharges=free_recharges,
             paid_by=paid_by if paid_by and paid_by.config.provider else None,
         )
-        warming = asyncio.create_task(brain.warm_up(app.state.database)) if eager else None
+        ASSISTANT.set(app, assistant)
+        warming = asyncio.create_task(brain.warm_up(DATABASE.of(app))) if eager else None
         yield
         if warming is not None:
             warming.cancel()

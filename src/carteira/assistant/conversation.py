@@ -45,6 +45,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import EXPECTED, problem_of
+from carteira.kit.web.state import StateKey
 
 STALE = timedelta(minutes=30)
 PATIENCE = 3
@@ -363,6 +364,9 @@ class Assistant:
             await self._undo(self._turn(tx, Principal(row.user_id), ""), _state_of(row))
             await _store(tx, row.user_id, AT_MENU)
         return len(found)
+
+
+ASSISTANT = StateKey[Assistant]("assistant")
 
 
 async def _locked(tx: Tx, user_id: UUID) -> tuple[State, bool]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from carteira.assistant import intents, knowledge, tickets, unanswered
-from carteira.assistant.conversation import Assistant
+from carteira.assistant.conversation import ASSISTANT, Assistant
 from carteira.assistant.knowledge import Content
 from carteira.assistant.pages import PAGES
 from carteira.assistant.schemas import (
@@ -25,6 +25,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput
+from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/chatbot", tags=["assistant"])
@@ -35,17 +36,12 @@ Slug = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", examples=["esqueci-sen
 NewSlug = Annotated[str, Path(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$", examples=["esqueci-senha"])]
 
 
-async def _assistant(request: Request) -> Assistant:
-    assistant: Assistant = request.app.state.assistant
-    return assistant
-
-
-AssistantDep = Annotated[Assistant, Depends(_assistant)]
+AssistantDep = Annotated[Assistant, Depends(ASSISTANT)]
 
 
 async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assistant:
     """Wait, before a transaction is begun, until the assistant has learnt."""
-    await assistant.brain.ready(request.app.state.database)
+    await assistant.brain.ready(DATABASE.of(request.app))
     return assistant
 
 

@@ -27,9 +27,9 @@ from carteira.benefits import bulk_desk, desk, employers
 from carteira.benefits.accounts import BenefitAccountView, balances, cpfs_of
 from carteira.benefits.authorizer import strategies
 from carteira.benefits.authorizer.explain import name_category
-from carteira.benefits.authorizer.reversals import Reversals
-from carteira.benefits.authorizer.strategies import StrategyName
-from carteira.benefits.authorizer.writer import Authorizer
+from carteira.benefits.authorizer.reversals import REVERSALS, Reversals
+from carteira.benefits.authorizer.strategies import STRATEGY, StrategyName
+from carteira.benefits.authorizer.writer import AUTHORIZER, Authorizer
 from carteira.benefits.claims import WaitingAccount
 from carteira.benefits.claims import ask as ask_claim
 from carteira.benefits.claims import confirm as confirm_claim
@@ -78,9 +78,10 @@ from carteira.benefits.queries import (
 )
 from carteira.benefits.returns import RETURNS, record_reversed, refuse_return_reversed
 from carteira.benefits.seed import seed, seed_operator
-from carteira.kit.module import ConnectionLane, Module
+from carteira.kit.module import LANE, ConnectionLane, Module
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
+from carteira.kit.web.state import DATABASE
 
 __all__ = [
     "AcceptedWhere",
@@ -174,12 +175,13 @@ def module(  # noqa: PLR0913 - what the composition root decides
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.authorizer = Authorizer(app.state.database)
-        app.state.reversals = Reversals(app.state.database)
-        async with strategies.running(app.state.authorizer, strategy) as running:
-            app.state.authorizer_strategy = running
+        authorizer = Authorizer(DATABASE.of(app))
+        AUTHORIZER.set(app, authorizer)
+        REVERSALS.set(app, Reversals(authorizer.database))
+        async with strategies.running(authorizer, strategy) as running:
+            STRATEGY.set(app, running)
             if isinstance(running, ledger.Queue):
-                app.state.lane = ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens))
+                LANE.set(app, ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens)))
             yield
 
     ledger.settle_ids(ledger.Narrow("benefits_references", "external_id", "decision_id", "benefits_decisions", 5))

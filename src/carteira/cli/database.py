@@ -86,9 +86,10 @@ def seed(
 
 async def _remove(settings: Settings) -> int:
     """Compose the product without serving it, since each module erases its part of a person."""
-    from carteira import demo
+    from carteira import demo, identity
     from carteira.app import create_app
+    from carteira.kit.web.state import DATABASE
 
     api = create_app(settings).api
     async with api.router.lifespan_context(api):
-        return await demo.remove(api.state.database, api.state.identity)
+        return await demo.remove(DATABASE.of(api), identity.RUNTIME.of(api))

@@ -94,12 +94,14 @@ async def _erase_again(
     settings: Settings, journal: "ErasureJournal", key: "PrivateKey", entries: "Sequence[JournalEntry]"
 ) -> "ErasedAgain":
     """Compose the product without serving it, since each module erases its part of a person."""
+    from carteira import identity
     from carteira.app import create_app
     from carteira.backup.erasures import erase_again
+    from carteira.kit.web.state import DATABASE
 
     api = create_app(settings).api
     async with api.router.lifespan_context(api):
-        return await erase_again(api.state.database, api.state.identity, journal, key, entries)
+        return await erase_again(DATABASE.of(api), identity.RUNTIME.of(api), journal, key, entries)
 
 
 def tell(done: "ErasedAgain") -> None:

@@ -39,13 +39,15 @@ from carteira.credit.operations import (
     train_scorecard,
     verify_accesses,
 )
-from carteira.credit.stores import CreditConfig, ProvenCpf, Stores, nobody
+from carteira.credit.stores import STORES, CreditConfig, ProvenCpf, Stores, nobody
 from carteira.credit.training import TooFewPeople
 from carteira.kit.module import Module
+from carteira.kit.web.state import REDIS
 
 __all__ = [
     "FED_AT_ONCE",
     "KMS",
+    "STORES",
     "AwsAccess",
     "BureauQuery",
     "CreditConfig",
@@ -87,8 +89,8 @@ def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Seq
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with stores.opened(app.state.redis):
-            app.state.credit = stores
+        async with stores.opened(REDIS.of(app)):
+            STORES.set(app, stores)
             yield
 
     return Module(

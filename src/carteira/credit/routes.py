@@ -26,8 +26,7 @@ from carteira.credit.schemas import (
     Purpose,
     ScoreOut,
 )
-from carteira.credit.stores import Stores
-from carteira.kit.db.engine import Database
+from carteira.credit.stores import STORES, Stores
 from carteira.kit.security import audit
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
@@ -39,6 +38,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
 from carteira.kit.web.problems import UnsupportedMediaType
+from carteira.kit.web.state import AUDIT_TRAIL, DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/credit/{cpf}", tags=["credit"])
@@ -53,28 +53,21 @@ WritesC = Annotated[Principal, claims("credit:c:write")]
 
 
 def _stores(request: Request) -> Stores:
-    stores: Stores = request.app.state.credit
-    return stores
+    return STORES.of(request.app)
 
 
 def _trail(request: Request) -> AuditTrail:
-    trail: AuditTrail = request.app.state.audit_trail
-    return trail
+    return AUDIT_TRAIL.of(request.app)
 
 
 def _person(request: Request, cpf: str) -> UUID:
     return base_a.person_id(_stores(request).keyring, cpf)
 
 
-def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
 @router.get("", summary="Perfil completo", dependencies=[looks("credit_profile_read")])
 async def get_profile(request: Request, cpf: PathCpf, who: ReadsAll, purpose: PurposeHeader) -> ProfileOut:
     """Junta as três bases, consultadas ao mesmo tempo; `unavailable` diz qual está fora do ar."""
-    return await _stores(request).profile(_database(request), _trail(request), cpf, who, purpose)
+    return await _stores(request).profile(DATABASE.of(request.app), _trail(request), cpf, who, purpose)
 
 
 @router.get("/base-a", summary="Ler a base A", dependencies=[looks("credit_base_a_read")])
@@ -85,7 +78,7 @@ async def get_base_a(
     stores = _stores(request)
     rows = audit.look_rows("credit_base_a_read", [base_a.person_id(stores.keyring, cpf)], purpose=purpose)
     reader = Reader(who.id, "base_a", purpose, rows)
-    stored = await base_a.read(_database(request), stores.keyring, cpf, reader)
+    stored = await base_a.read(DATABASE.of(request.app), stores.keyring, cpf, reader)
     await stores.note_query(cpf, who, purpose)
     response.headers["ETag"] = etag(stored.version)
     return stored.content
@@ -101,7 +94,7 @@ async def put_base_a(
     request: Request, response: Response, cpf: PathCpf, body: BaseAIn, precondition: PreconditionDep
 ) -> BaseAOut:
     """Grava a base A por inteiro, cifrada por campo. Para mudar, envie `If-Match` com o ETag da leitura."""
-    stored, new = await base_a.put(_database(request), _stores(request).keyring, cpf, body, precondition)
+    stored, new = await base_a.put(DATABASE.of(request.app), _stores(request).keyring, cpf, body, precondition)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = etag(stored.version)
     return stored.content

@@ -31,6 +31,7 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.period import Period
 from carteira.kit.web.problems import DependencyDown, Forbidden
+from carteira.kit.web.state import StateKey
 
 T = TypeVar("T")
 ProvenCpf = Callable[[Tx, UUID], Awaitable[str | None]]
@@ -242,3 +243,6 @@ class Stores:
         await self.b.erase(traces["b"])
         await self.c.erase(traces["c"])
         await base_a.erase(tx, bytes.fromhex(traces["a"]))
+
+
+STORES = StateKey[Stores]("credit")

@@ -67,7 +67,7 @@ from carteira.documents.service import (
 )
 from carteira.documents.storage import Storage, opener
 from carteira.documents.upload import MAX_BODY_BYTES, MAX_FILE_BYTES, UPLOAD_SECONDS, StoredFile
-from carteira.documents.vault import Vault
+from carteira.documents.vault import VAULT, Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 
@@ -78,6 +78,7 @@ __all__ = [
     "PROOF_PAGE",
     "REMIND_DAYS",
     "UPLOAD_SECONDS",
+    "VAULT",
     "DocumentIn",
     "DocumentNotFound",
     "DocumentState",
@@ -185,7 +186,7 @@ def module(  # noqa: PLR0913 - one argument per setting
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         vault.prepare()
-        app.state.documents = vault
+        VAULT.set(app, vault)
         yield
 
     async def storage_is_well(_app: FastAPI) -> bool:

@@ -18,8 +18,7 @@ from carteira.documents.intake import kept, take_form
 from carteira.documents.names import parse_file_name
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
 from carteira.documents.upload import StoredFile
-from carteira.documents.vault import Vault
-from carteira.kit.db.engine import Database
+from carteira.documents.vault import VAULT, Vault
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Who, public
@@ -27,6 +26,7 @@ from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.problems import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from carteira.kit.web.public_address import public_address
+from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.kit.web.validation import describe
 
@@ -80,12 +80,7 @@ _FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def _vault(request: Request) -> Vault:
-    vault: Vault = request.app.state.documents
-    return vault
-
-
-VaultDep = Annotated[Vault, Depends(_vault)]
+VaultDep = Annotated[Vault, Depends(VAULT)]
 
 
 async def _read_data(request: Request) -> DocumentIn:
@@ -164,7 +159,7 @@ def _validated(fields: dict[str, str]) -> DocumentIn:
 async def _register(
     request: Request, user_id: UUID, vault: Vault, data: DocumentIn, file: StoredFile | None
 ) -> DocumentOut:
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.transaction() as tx:
         document = await service.register(
             tx,
@@ -224,7 +219,7 @@ async def put_document(document_id: UUID, request: Request, who: Who) -> Documen
     if _media_type(request) != "application/json":
         raise UnsupportedMediaType("Envie application/json.")
     data = await _read_data(request)
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.transaction() as tx:
         document = await service.update(
             tx,
@@ -247,7 +242,7 @@ async def delete_document(document_id: UUID, tx: TxDep, who: Who) -> None:
 @router.put("/{document_id}/file", summary="Enviar ou trocar o arquivo", openapi_extra=_FILE_BODY)
 async def put_file(document_id: UUID, request: Request, who: Who, vault: VaultDep) -> DocumentOut:
     """Envia um novo arquivo para o documento; os anteriores são mantidos como versões."""
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.transaction() as tx:
         await service.read(tx, who.user_id, document_id)
     if _media_type(request) != "multipart/form-data":
@@ -311,7 +306,7 @@ async def get_file(
     owner_id, linked_id, version_id, asked_in = links.read_file(vault.ring, token)
     if linked_id != document_id:
         raise LinkRefused
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.transaction() as tx:
         await links.require_live(tx, asked_in)
         file = await service.open_file(tx, vault.ring, owner_id, document_id, version_id)

@@ -13,6 +13,7 @@ from carteira.documents.keys import MasterKeyRing
 from carteira.documents.scanner import Scanner
 from carteira.documents.service import HolderName
 from carteira.documents.storage import Storage, opener
+from carteira.kit.web.state import StateKey
 
 MAX_UPLOADS_AT_ONCE = 4
 """A person's, in one process: each takes a place at the scanner and room in the storage for as long as it may take."""
@@ -64,3 +65,6 @@ class Vault:
     def prepare(self) -> None:
         """Open both now, so that a wrong setting is told of at the start."""
         _ = self.storage, self.ring.keys()
+
+
+VAULT = StateKey[Vault]("documents")

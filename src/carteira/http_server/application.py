@@ -6,14 +6,14 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carteira.http_server.connections import Bounds, Connections
-from carteira.kit.module import ConnectionLane
+from carteira.kit.module import LANE, ConnectionLane
 from carteira.kit.web.public_address import without_root_path
 
 
 class Application:
     """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI.
 
-    Before even those, `http_server.protocol` offers data to the `lane` that a module may put on the app's state.
+    Before even those, `http_server.protocol` offers data to the lane that a module may set (`LANE`).
     """
 
     def __init__(
@@ -33,8 +33,7 @@ class Application:
     @property
     def lane(self) -> ConnectionLane | None:
         """The lane, while there is one."""
-        lane: ConnectionLane | None = getattr(self.api.state, "lane", None)
-        return lane
+        return LANE.get(self.api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""

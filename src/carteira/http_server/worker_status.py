@@ -11,6 +11,7 @@ from carteira.http_server.application import Application
 from carteira.http_server.connections import Bounds
 from carteira.http_server.protocol import LaneProtocol
 from carteira.kit.web import health, problems
+from carteira.kit.web.health import READINESS
 
 GRACE_SECONDS = 2
 
@@ -31,7 +32,7 @@ class WorkerStatus:
         self, bound: socket.socket, checks: Mapping[str, health.Check], *, metrics_token: str | None, bounds: Bounds
     ) -> None:
         api = FastAPI(openapi_url=None)
-        api.state.readiness = checks
+        READINESS.set(api, checks)
         problems.install(api)
         api.include_router(health.router)
         api.include_router(health.metrics_router(metrics_token))

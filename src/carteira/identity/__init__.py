@@ -50,7 +50,7 @@ from carteira.identity.errors import (
 from carteira.identity.fields import BirthDate, Code, FullName, Password, Token, TypedBirthDate
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
-from carteira.identity.pages import DrawLink, LinkPage
+from carteira.identity.pages import DRAW_LINK, DrawLink, LinkPage
 from carteira.identity.passkeys.schemas import Label as PasskeyName
 from carteira.identity.passkeys.service import PasskeyView, Site, list_passkeys, passkey
 from carteira.identity.passkeys.service import login_options as passkey_sign_in_options
@@ -67,7 +67,7 @@ from carteira.identity.recovery.service import verify as verify_recovery
 from carteira.identity.roles.grants import keep_an_administrator, require_may_grant, require_not_above
 from carteira.identity.roles.holding import ClientStanding, client_standing, still_may
 from carteira.identity.roles.service import take_on
-from carteira.identity.runtime import IdentityDep, Runtime, authenticate
+from carteira.identity.runtime import RUNTIME, IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed, seed_claim
 from carteira.identity.sessions.client import ClientDep, remember_device
 from carteira.identity.sessions.cookies import SessionCookies
@@ -146,6 +146,7 @@ from carteira.identity.users.service import (
     register_person,
 )
 from carteira.kit.module import Module
+from carteira.kit.web.state import DATABASE, REDIS
 
 if TYPE_CHECKING:
     from carteira.kit.outbound.http import Http
@@ -153,10 +154,12 @@ if TYPE_CHECKING:
 INVITATION_DAYS = _INVITATION_LIFETIME.days
 
 __all__ = [
+    "DRAW_LINK",
     "IDLE_MINUTES",
     "INVITATION_DAYS",
     "KEPT_SECONDS",
     "PURPOSES",
+    "RUNTIME",
     "SOCIAL_COOKIE",
     "SOCIAL_PAGE_COOKIE",
     "AccountSuspended",
@@ -319,15 +322,15 @@ def _runtime(
     sealer.keys()  # a key file that is wrong or missing stops the start, not the first request
     bindings = [other.bindings for other in others if other.bindings is not None]
     ring = SigningKeys(config.signing_key, create=config.development)
-    access = SessionStandings(ring, app.state.database, app.state.redis, config, bindings)
+    access = SessionStandings(ring, DATABASE.of(app), REDIS.of(app), config, bindings)
     exporters = {other.name: other.export_person for other in others if other.export_person is not None}
     return Runtime(
         config=config,
-        database=app.state.database,
+        database=DATABASE.of(app),
         ring=ring,
         access=access,
-        cookies=SessionCookies(app.state.database, access),
-        limiter=Limiter(app.state.redis),
+        cookies=SessionCookies(DATABASE.of(app), access),
+        limiter=Limiter(REDIS.of(app)),
         sealer=sealer,
         strangers=KeyedDigest(sealer, "identity:strangers"),
         exporters={"identity": queries.export_person, **exporters},
@@ -376,8 +379,8 @@ def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str,
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         http = Http()
-        app.state.identity = _runtime(app, config, others, looks, http)
-        running.append(app.state.identity)
+        RUNTIME.set(app, _runtime(app, config, others, looks, http))
+        running.append(RUNTIME.of(app))
         await warm_up()
         yield
         await http.close()

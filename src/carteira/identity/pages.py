@@ -1,6 +1,6 @@
 """The small pages that links in messages open. One asks, since mail scanners follow links; the other says what came.
 
-What they say is identity's; how pages look is not, so `app.state.draw_link` draws them.
+What they say is identity's; how pages look is not, so `DRAW_LINK`, which the composition root sets, draws them.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,8 @@ from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+
+from carteira.kit.web.state import StateKey
 
 Act = Literal["confirm", "undo"]
 
@@ -41,6 +43,7 @@ class LinkPage:
 
 
 DrawLink = Callable[[Request, LinkPage, int], HTMLResponse]
+DRAW_LINK = StateKey[DrawLink]("draw_link")
 _ASK: dict[Act, tuple[str, str, str]] = {
     "confirm": ("Confirmar o contato", "Confirme que este contato é seu.", "Confirmar"),
     "undo": (
@@ -77,5 +80,4 @@ def answer_page(act: Act, text: str) -> LinkPage:
 
 def page_response(request: Request, page: LinkPage, status: int = 200) -> HTMLResponse:
     """Answer with a page that nobody keeps, and whose address goes nowhere."""
-    draw: DrawLink = request.app.state.draw_link
-    return draw(request, page, status)
+    return DRAW_LINK.of(request.app)(request, page, status)

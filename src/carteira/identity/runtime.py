@@ -1,4 +1,4 @@
-"""What identity's verbs work with in one server process, made in the lifespan and kept on `app.state.identity`."""
+"""What identity's verbs work with in one server process, made in the lifespan and kept as `RUNTIME`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from carteira.kit.security.rate_limits import Limiter
 from carteira.kit.security.sealing import KeyedDigest, Sealer
 from carteira.kit.security.tokens import SigningKeys
 from carteira.kit.web.access import Principal
+from carteira.kit.web.state import StateKey
 
 Exporter = Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]]
 Eraser = Callable[[Tx, UUID], Awaitable[None]]
@@ -83,16 +84,13 @@ class Runtime:
         return Changing(self.sealer, wait, self.cpf_followers)
 
 
+RUNTIME = StateKey[Runtime]("identity")
+
+
 async def authenticate(request: Request, token: str) -> Principal:
-    """Turn a bearer token into a principal (`app.state.authenticate`)."""
-    runtime: Runtime = request.app.state.identity
-    return await runtime.access.authenticate(request, token)
+    """Turn a bearer token into a principal (`AUTHENTICATE`)."""
+    return await RUNTIME.of(request.app).access.authenticate(request, token)
 
 
-async def _runtime(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.identity
-    return runtime
-
-
-IdentityDep = Annotated[Runtime, Depends(_runtime)]
+IdentityDep = Annotated[Runtime, Depends(RUNTIME)]
 """A route parameter: identity in this process."""

@@ -5,19 +5,20 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 
+from carteira import identity
 from carteira.inbox.schemas import NoticeOut, ReadIn, UnreadOut
 from carteira.inbox.service import Inbox
 from carteira.kit.web.access import Who
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.state import MODULES
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/inbox", tags=["inbox"])
 
 
 async def _own(request: Request, who: Who) -> Inbox:
-    state = request.app.state
-    return Inbox(state.identity, who.user_id, state.settings.modules)
+    return Inbox(identity.RUNTIME.of(request.app), who.user_id, MODULES.of(request.app))
 
 
 OwnInbox = Annotated[Inbox, Depends(_own)]

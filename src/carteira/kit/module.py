@@ -16,11 +16,12 @@ from carteira.kit.db.outbox import Follower
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Bindings
 from carteira.kit.web.approvals import Operation
+from carteira.kit.web.state import StateKey
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLane:
-    """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `app.state.lane`.
+    """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `LANE`.
 
     `take(data, respond)` says whether it takes a whole request that begins with `start`; if so it calls `respond`
     once with the whole HTTP answer.
@@ -28,6 +29,10 @@ class ConnectionLane:
 
     start: bytes
     take: Callable[[bytes, Callable[[bytes], None]], bool]
+
+
+LANE = StateKey[ConnectionLane]("lane")
+"""Not set where no module has a lane."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,13 @@ from carteira import ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module, Workplace
 from carteira.kit.security.sandbox_authority import make_certificates
+from carteira.kit.web.state import DATABASE, REDIS
 from carteira.payments import office
 from carteira.payments.charges import ChargeView, Order, begin_charge, charge_of
-from carteira.payments.config import ListenerConfig, Payments, PaymentsConfig
-from carteira.payments.desk import ChargeDesk, desk_of
+from carteira.payments.config import PAYMENTS, ListenerConfig, Payments, PaymentsConfig
+from carteira.payments.desk import CHARGE_DESK, ChargeDesk, desk_of
 from carteira.payments.errors import ChargeNotFound, PaymentsOff, TooManyCharges
+from carteira.payments.operations import PAYMENT_RETURN, return_operation
 from carteira.payments.provider import PaymentProviderDown, ProviderConfig, ProviderRefused
 from carteira.payments.purposes import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, Purpose
 from carteira.payments.reasons import why
@@ -47,6 +49,8 @@ from carteira.payments.schemas import (
 
 __all__ = [
     "BENEFIT_FUNDING",
+    "PAYMENTS",
+    "PAYMENT_RETURN",
     "TRANSPORT_RECHARGE",
     "ChargeDesk",
     "ChargeNotFound",
@@ -104,7 +108,6 @@ def module(payments: Payments) -> Module:
     """Hand payments to the composition root."""
     from carteira.payments import accounts, listener, reconciliation, returns, taken_back
     from carteira.payments.jobs import make_blueprint
-    from carteira.payments.operations import return_operation
     from carteira.payments.people import erase_person, export_person
     from carteira.payments.routes import router
 
@@ -112,10 +115,10 @@ def module(payments: Payments) -> Module:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.payments = payments
-        app.state.payment_return = operation
-        app.state.charge_desk = ChargeDesk(app.state.database, payments)
-        async with payments.running(app.state.redis):
+        PAYMENTS.set(app, payments)
+        PAYMENT_RETURN.set(app, operation)
+        CHARGE_DESK.set(app, ChargeDesk(DATABASE.of(app), payments))
+        async with payments.running(REDIS.of(app)):
             yield
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from carteira.kit.values.clock import clock
+from carteira.kit.web.state import StateKey
 from carteira.payments.provider import PixProvider, ProviderConfig, connected
 from carteira.payments.purposes import Purposes
 
@@ -111,3 +112,6 @@ class Payments:
             return
         async with connected(self.config.provider, None) as provider:
             yield provider
+
+
+PAYMENTS = StateKey[Payments]("payments")

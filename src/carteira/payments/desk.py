@@ -10,6 +10,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.ids import uuid5
 from carteira.kit.web.access import Principal
 from carteira.kit.web.idempotency import Answered, Call
+from carteira.kit.web.state import StateKey
 from carteira.payments import charges
 from carteira.payments.charges import ChargeView, Order
 from carteira.payments.config import Payments
@@ -74,13 +75,16 @@ class ChargeDesk:
             return charges.view(await charges.find(tx, who, charge_id), self.payments.config)
 
 
+CHARGE_DESK = StateKey[ChargeDesk]("charge_desk")
+
+
 def desk_of(request: Request) -> ChargeDesk:
     """Give the process's desk.
 
     Raises:
         PaymentsOff: the module is off, or no provider is configured.
     """
-    desk: ChargeDesk | None = getattr(request.app.state, "charge_desk", None)
+    desk = CHARGE_DESK.get(request.app)
     if desk is None or desk.payments.config.provider is None:
         raise PaymentsOff
     return desk

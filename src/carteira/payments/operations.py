@@ -3,12 +3,15 @@
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.web.approvals import Operation
+from carteira.kit.web.state import StateKey
 from carteira.payments import returns
 from carteira.payments.config import Payments
 from carteira.payments.returns import ReturnOrder
 from carteira.payments.schemas import PaymentReturnOut
 
 RETURN = "payments.return"
+PAYMENT_RETURN = StateKey[Operation[ReturnOrder]]("payment_return")
+"""The operation that returns a payment, as this process makes it."""
 
 
 def return_operation(payments: Payments) -> Operation[ReturnOrder]:

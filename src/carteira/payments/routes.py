@@ -17,8 +17,10 @@ from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.payments import brcode, charges, listener, office, queries
 from carteira.payments.charges import Order
+from carteira.payments.config import PAYMENTS
 from carteira.payments.desk import ChargeDesk, desk_of
 from carteira.payments.errors import ChargeNotFound, TargetRequired, WebhookMalformed, WebhookRefused
+from carteira.payments.operations import PAYMENT_RETURN
 from carteira.payments.purposes import TRANSPORT_RECHARGE
 from carteira.payments.queries import ChargeFilter, ReceivedFilter
 from carteira.payments.returns import ReturnOrder
@@ -58,12 +60,6 @@ async def _desk(request: Request) -> ChargeDesk:
 Desk = Annotated[ChargeDesk, Depends(_desk)]
 
 
-async def returning(request: Request) -> Operation[ReturnOrder]:
-    """Give the operation that returns a payment, as this process makes it."""
-    operation: Operation[ReturnOrder] = request.app.state.payment_return
-    return operation
-
-
 def order_of(body: ChargeIn) -> Order:
     """Read what is asked for.
 
@@ -98,7 +94,7 @@ async def list_charges(
     request: Request, tx: ReadTxDep, who: Who, asked: PageRequest[UUID] = page_of(BY_ID)
 ) -> Page[ChargeOut]:
     """Lista as cobranças de quem pede, da mais nova à mais antiga."""
-    config = request.app.state.payments.config
+    config = PAYMENTS.of(request.app).config
     rows = await charges.listed(tx, maker_id=who.id, limit=asked.limit + 1, before=asked.after)
     page = asked.page(rows, lambda row: row.id)
     return page.map(lambda row: ChargeOut.model_validate(charges.view(row, config)))
@@ -108,7 +104,7 @@ async def list_charges(
 async def get_charge(request: Request, charge_id: UUID, tx: ReadTxDep, who: Who) -> ChargeOut:
     """Mostra uma cobrança de quem pede: à espera, paga ou vencida."""
     row = await charges.find(tx, who, charge_id)
-    return ChargeOut.model_validate(charges.view(row, request.app.state.payments.config))
+    return ChargeOut.model_validate(charges.view(row, PAYMENTS.of(request.app).config))
 
 
 @router.get("/charges/{charge_id}/qr", summary="O QR code de uma cobrança", response_class=Response, responses=_IMAGES)
@@ -120,7 +116,7 @@ async def get_charge_qr(
     image: Annotated[Literal["svg", "png"], Query(alias="format")] = "svg",
 ) -> Response:
     """Desenha o código da cobrança, enquanto ela pode ser paga."""
-    shown = charges.view(await charges.find(tx, who, charge_id), request.app.state.payments.config)
+    shown = charges.view(await charges.find(tx, who, charge_id), PAYMENTS.of(request.app).config)
     if shown.code is None:
         raise ChargeNotFound("Esta cobrança não tem código: já foi paga, venceu, ou ainda está sendo criada.")
     if image == "png":
@@ -133,7 +129,7 @@ async def list_all_charges(
     request: Request, tx: ReadTxDep, who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)
 ) -> Page[ListedChargeOut]:
     """Lista as cobranças de todas as pessoas e empresas, da mais nova à mais antiga, com quem as pediu."""
-    return await office.charges(tx, request.app.state.payments, who, ChargeFilter(), asked)
+    return await office.charges(tx, PAYMENTS.of(request.app), who, ChargeFilter(), asked)
 
 
 @router.get("/received", summary="Pagamentos recebidos", dependencies=[looks("payments_listed")])
@@ -169,7 +165,7 @@ async def return_payment(  # noqa: PLR0913, PLR0917 - what FastAPI hands a route
     tx: TxDep,
     who: Annotated[Principal, claims("payments:return")],
     desk: DeskDep,
-    operation: Annotated[Operation[ReturnOrder], Depends(returning)],
+    operation: Annotated[Operation[ReturnOrder], Depends(PAYMENT_RETURN)],
 ) -> object:
     """Devolve um pagamento, todo ou em parte, a quem pagou. O que já foi creditado sai de onde está.
 

@@ -20,13 +20,14 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
+from carteira.kit.web.state import REDIS
 from carteira.resellers import desk
 from carteira.resellers.accumulated import accumulated as accumulated_cashback
 from carteira.resellers.cashback import TierStep
-from carteira.resellers.cashback_service import ServiceConfig, connected
+from carteira.resellers.cashback_service import CASHBACK_SERVICE, ServiceConfig, connected
 from carteira.resellers.errors import CashbackServiceDown, NoCpf
 from carteira.resellers.operations import APPROVALS
-from carteira.resellers.proof import UnprovenCpf
+from carteira.resellers.proof import UNPROVEN_CPF, UnprovenCpf
 from carteira.resellers.queries import (
     PURCHASES,
     DecidedPurchase,
@@ -59,8 +60,10 @@ from carteira.resellers.service import register as register_purchase
 
 __all__ = [
     "APPROVALS",
+    "CASHBACK_SERVICE",
     "CLAIM",
     "PURCHASES",
+    "UNPROVEN_CPF",
     "CashbackServiceDown",
     "DecidedPurchase",
     "MonthOut",
@@ -114,8 +117,9 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.unproven_cpf = unproven_cpf
-        async with connected(service, app.state.redis) as app.state.cashback_service:
+        UNPROVEN_CPF.set(app, unproven_cpf)
+        async with connected(service, REDIS.of(app)) as found:
+            CASHBACK_SERVICE.set(app, found)
             yield
 
     ledger.guard_reversal(SPEND, refuse_if_spent)

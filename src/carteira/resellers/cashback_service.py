@@ -26,6 +26,7 @@ from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.redis import PatientRedis
 from carteira.kit.values.exact_json import JsonNumber, parse_exact_json
 from carteira.kit.values.money import Centavos
+from carteira.kit.web.state import StateKey
 from carteira.resellers.errors import CashbackServiceDown
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -234,6 +235,9 @@ class CashbackService:
         if self._config.cache_seconds > 0:
             milliseconds = max(1, int(self._config.cache_seconds * 1000))
             await self._redis.ask(lambda redis: redis.set(self._key(cpf), str(credit), px=milliseconds))
+
+
+CASHBACK_SERVICE = StateKey[CashbackService]("cashback_service")
 
 
 @asynccontextmanager

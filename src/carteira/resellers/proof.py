@@ -4,27 +4,24 @@ from collections.abc import Collection
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
+from carteira.kit.web.state import StateKey
 from carteira.resellers.resellers import ResellerView
 
 UnprovenCpf = Literal["allow", "refuse"]
 """`refuse`: no automatic approval, no accumulated cashback, no purchase that an operator enters."""
+UNPROVEN_CPF = StateKey[UnprovenCpf]("unproven_cpf")
 _DETAIL = (
     "O CPF deste revendedor ainda não foi comprovado. Ele pode comprovar com uma conta gov.br prata ou ouro, ou "
     "apresentando um documento com foto a um operador."
 )
 
 
-async def _policy(request: Request) -> UnprovenCpf:
-    policy: UnprovenCpf = request.app.state.unproven_cpf
-    return policy
-
-
-UnprovenCpfDep = Annotated[UnprovenCpf, Depends(_policy)]
+UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
 """A route parameter: what an unproven CPF earns."""
 
 

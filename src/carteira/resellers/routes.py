@@ -18,8 +18,10 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.problems import UnsupportedMediaType
+from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.resellers import accumulated, bulk, months, operations, queries, registration, resellers, service
+from carteira.resellers.cashback_service import CASHBACK_SERVICE
 from carteira.resellers.proof import UnprovenCpfDep
 from carteira.resellers.schemas import (
     AccumulatedOut,
@@ -197,8 +199,8 @@ async def reject_purchase(purchase_id: UUID, tx: TxDep, who: Approver, body: Rej
 @cashback.get("/accumulated", summary="Cashback acumulado", dependencies=[looks("cashback_accumulated_read")])
 async def get_accumulated(request: Request, who: Who, policy: UnprovenCpfDep, cpf: OfCpf = None) -> AccumulatedOut:
     """Pergunta ao serviço externo pelo cashback acumulado. Se ele não responde bem, 503; nunca um número errado."""
-    state = request.app.state
-    return await accumulated.accumulated(state.database, state.cashback_service, policy, who, cpf)
+    app = request.app
+    return await accumulated.accumulated(DATABASE.of(app), CASHBACK_SERVICE.of(app), policy, who, cpf)
 
 
 @cashback.get(

@@ -26,6 +26,7 @@ from fastapi import FastAPI
 
 from carteira import ledger
 from carteira.kit.module import Module
+from carteira.kit.web.state import DATABASE
 from carteira.transit import desk
 from carteira.transit.errors import (
     BalanceRemains,
@@ -68,10 +69,18 @@ from carteira.transit.service import (
     tell_reversed,
     unblock,
 )
-from carteira.transit.taps import ClockBounds, TapResult, account_for, forgive_reversed, refuse_reversal
+from carteira.transit.taps import (
+    TAP_BOUNDS,
+    ClockBounds,
+    TapResult,
+    account_for,
+    forgive_reversed,
+    refuse_reversal,
+)
 from carteira.transit.waiting import observe
 
 __all__ = [
+    "TAP_BOUNDS",
     "BalanceRemains",
     "Card",
     "CardCancelled",
@@ -116,17 +125,17 @@ __all__ = [
 
 def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module:
     """Hand transit to the composition root; `recharge_without_payment` lets people recharge their cards for nothing."""
-    from carteira.transit.moves import CardMoves, MoveQueue, held_up
-    from carteira.transit.operations import OPERATIONS
+    from carteira.transit.moves import CARD_MOVES, CardMoves, MoveQueue, held_up
+    from carteira.transit.operations import OPERATIONS, RECHARGE_WITHOUT_PAYMENT
     from carteira.transit.routes import cards_router, transit_router
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.recharge_without_payment = recharge_without_payment
-        app.state.tap_bounds = tap_bounds
-        queue = MoveQueue(CardMoves(app.state.database), held_up=held_up)
+        RECHARGE_WITHOUT_PAYMENT.set(app, recharge_without_payment)
+        TAP_BOUNDS.set(app, tap_bounds)
+        queue = MoveQueue(CardMoves(DATABASE.of(app)), held_up=held_up)
         async with queue.running():
-            app.state.card_moves = queue
+            CARD_MOVES.set(app, queue)
             yield
 
     ledger.guard_reversal("transit.recharge", tell_reversed)

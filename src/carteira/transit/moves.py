@@ -18,6 +18,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.idempotency import RECORDS, recorded
 from carteira.kit.web.problems import Refusal
+from carteira.kit.web.state import StateKey
 from carteira.transit import metrics
 from carteira.transit.errors import CardNotActive, InsufficientBalance
 from carteira.transit.service import ACCOUNT_KIND, FARE_BOX, TOP_UP, count, event_of
@@ -162,6 +163,7 @@ class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):
 
 
 MoveQueue = ledger.Queue[MoveRequest, MoveAnswer]
+CARD_MOVES = StateKey[MoveQueue]("card_moves")
 
 
 def count_move(answer: MoveAnswer) -> None:

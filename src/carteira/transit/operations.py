@@ -3,6 +3,7 @@
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.web.approvals import Operation
+from carteira.kit.web.state import StateKey
 from carteira.transit import service
 from carteira.transit.schemas import AmountIn, CashRechargeOut
 
@@ -19,3 +20,5 @@ async def _recharge(tx: Tx, order: CashRechargeOrder, act: Act) -> CashRechargeO
 
 RECHARGE = Operation("transit.cash_recharge", CashRechargeOrder, _recharge, "transit:recharge", limit="cash_recharges")
 OPERATIONS = (RECHARGE,)
+RECHARGE_WITHOUT_PAYMENT = StateKey[bool]("recharge_without_payment")
+"""Whether people recharge their cards for nothing."""

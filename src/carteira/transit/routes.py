@@ -21,11 +21,13 @@ from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.kit.web.versions import PAID_RECHARGES, version_of
 from carteira.transit import operations, queries, service, taps, waiting
 from carteira.transit.errors import CardNotFound, PaymentRequired
-from carteira.transit.moves import Direction, MoveQueue, MoveRequest, count_move
+from carteira.transit.moves import CARD_MOVES, Direction, MoveQueue, MoveRequest, count_move
+from carteira.transit.operations import RECHARGE_WITHOUT_PAYMENT
 from carteira.transit.schemas import (
     AmountIn,
     CancelIn,
@@ -44,18 +46,13 @@ from carteira.transit.schemas import (
     TapsOut,
     WaitingTapOut,
 )
-from carteira.transit.taps import ClockBounds
+from carteira.transit.taps import TAP_BOUNDS, ClockBounds
 
 cards_router = APIRouter(route_class=JsonRoute, prefix="/transport-cards", tags=["transit"])
 transit_router = APIRouter(route_class=JsonRoute, prefix="/transit", tags=["transit"])
 
 
-async def _clock_bounds(request: Request) -> ClockBounds:
-    bounds: ClockBounds = request.app.state.tap_bounds
-    return bounds
-
-
-Bounds = Annotated[ClockBounds, Depends(_clock_bounds)]
+Bounds = Annotated[ClockBounds, Depends(TAP_BOUNDS)]
 _LANE = "card readers move money by thousands, and the lane writes it"
 Reviewer = Annotated[Principal, claims("transit:review")]
 CardNumber = Annotated[
@@ -72,7 +69,7 @@ async def list_cards(
     """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
     rows = await queries.known_cards(reads, who.user_id, limit=asked.limit + 1, after=asked.after)
     if not rows and asked.after is None:
-        database: Database = request.app.state.database
+        database = DATABASE.of(request.app)
         async with database.transaction() as tx:
             rows = await queries.cards(tx, who.user_id, limit=asked.limit + 1)
     return asked.page(rows, lambda card: card.id).map(CardOut.model_validate)
@@ -132,8 +129,7 @@ class _Mover:
 
 
 async def _mover(request: Request, call: CallDep) -> _Mover:
-    state = request.app.state
-    return _Mover(state.card_moves, state.database, call)
+    return _Mover(CARD_MOVES.of(request.app), DATABASE.of(request.app), call)
 
 
 _MoverDep = Annotated[_Mover, Depends(_mover)]
@@ -173,7 +169,7 @@ async def recharge(request: Request, card_number: CardNumber, body: AmountIn, wh
     Onde a recarga precisa de pagamento, responde 202 com a cobrança Pix que a faz; sem Pix, ou a quem pede uma
     `API-Version` anterior a 2026-11-27, 409 `payment_required`, com o endereço da cobrança em `charge`, se há uma.
     """
-    if not request.app.state.recharge_without_payment:
+    if not RECHARGE_WITHOUT_PAYMENT.of(request.app):
         return await _have_it_paid(request, mover.call, who, card_number, body.amount)
     return await mover.answer(who, "recharge", card_number, body.amount)
 

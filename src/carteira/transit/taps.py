@@ -19,6 +19,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.state import StateKey
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
@@ -83,6 +84,9 @@ class ClockBounds:
         """Return whether a tap may have been made at an instant."""
         now = clock.now()
         return now - self.behind <= tapped_at <= now + self.ahead
+
+
+TAP_BOUNDS = StateKey[ClockBounds]("tap_bounds")
 
 
 @dataclass(slots=True)

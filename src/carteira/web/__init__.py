@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request, Response
 
 from carteira.kit.module import Module
-from carteira.web.config import HouseAge, HouseAges, WebConfig
+from carteira.web.config import RENDERER, HouseAge, HouseAges, WebConfig
 
 if TYPE_CHECKING:
     from carteira import identity
@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 SOCIAL_PAGE = "/app/entrar/com/{provider}/volta"
 """Where a browser that set out to a provider from a page comes back to."""
 
-__all__ = ["SOCIAL_PAGE", "HouseAge", "HouseAges", "WebConfig", "answer_with", "draw_link_with", "module", "renderer"]
+__all__ = [
+    "RENDERER",
+    "SOCIAL_PAGE",
+    "HouseAge",
+    "HouseAges",
+    "WebConfig",
+    "answer_with",
+    "draw_link_with",
+    "module",
+    "renderer",
+]
 
 
 def module() -> Module:
@@ -46,7 +56,7 @@ def module() -> Module:
 
 
 def renderer(config: WebConfig) -> "Renderer":
-    """Make what draws the pages in this process; the composition root puts it on `app.state.web`."""
+    """Make what draws the pages in this process; the composition root sets it as `RENDERER`."""
     from carteira.web import texts
     from carteira.web.console.screens import console_navigation
     from carteira.web.rendering import Renderer

@@ -53,9 +53,9 @@ class Browser:
         """
         if not self.session:
             return None
-        runtime: identity.Runtime = request.app.state.identity
+        cookies = identity.RUNTIME.of(request.app).cookies
         try:
-            return await runtime.cookies.principal(
+            return await cookies.principal(
                 self.session, only_to_change_password=route_path(request) in BEFORE_PASSWORD_CHANGE
             )
         except identity.SessionOver:

@@ -4,7 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from carteira.kit.web.state import StateKey
+
+if TYPE_CHECKING:
+    from carteira.web.rendering import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,7 @@ class WebConfig:
     """Whether this is a development server: the console says so."""
     ages: HouseAges = _no_ages
     """Asked by who reads the house's state."""
+
+
+RENDERER: "StateKey[Renderer]" = StateKey("web")
+"""What draws the pages in this process."""

@@ -27,6 +27,7 @@ from carteira.kit.web import idempotency
 from carteira.kit.web.access import EVERY_CLAIM, Principal, RecentSignInRequired, SecondFactorRequired, Visitor, Who
 from carteira.kit.web.problems import NotAuthenticated, Problem, problem_of
 from carteira.kit.web.public_address import route_path
+from carteira.kit.web.state import DATABASE
 from carteira.web import forms
 from carteira.web.browser import Browser
 from carteira.web.formats import hour
@@ -71,14 +72,12 @@ class WebPage:
     @property
     def database(self) -> Database:
         """The process's database."""
-        found: Database = self.request.app.state.database
-        return found
+        return DATABASE.of(self.request.app)
 
     @property
     def identity(self) -> identity.Runtime:
         """What identity's verbs take."""
-        found: identity.Runtime = self.request.app.state.identity
-        return found
+        return identity.RUNTIME.of(self.request.app)
 
     def has(self, module: str) -> bool:
         """Tell whether an optional module is on."""

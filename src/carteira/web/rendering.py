@@ -15,7 +15,7 @@ from markupsafe import Markup
 from carteira.kit.values.phone import format_phone
 from carteira.web import assets, csrf, formats
 from carteira.web.browser import Browser, browser_of
-from carteira.web.config import WebConfig
+from carteira.web.config import RENDERER, WebConfig
 from carteira.web.texts import TextBlock
 
 _POLICY = (
@@ -35,7 +35,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Renderer:
-    """The pages' settings and templates in one server process (`app.state.web`)."""
+    """The pages' settings and templates in one server process."""
 
     config: WebConfig
     templates: Environment
@@ -156,8 +156,7 @@ def is_local(path: str) -> bool:
 
 def renderer_of(request: Request) -> Renderer:
     """Give the process's renderer."""
-    found: Renderer = request.app.state.web
-    return found
+    return RENDERER.of(request.app)
 
 
 def browser_at(request: Request) -> Browser:

@@ -10,6 +10,7 @@ from python_multipart.multipart import parse_options_header
 
 from carteira.kit.web.access import Acts, Looks, PlainReads
 from carteira.kit.web.problems import InvalidInput, NotFound
+from carteira.kit.web.state import PUBLIC_URL
 from carteira.web import csrf
 from carteira.web.rendering import browser_at, renderer_of
 
@@ -42,7 +43,7 @@ class PageRoute(APIRoute):
         return handle
 
     async def _insist_on_own_form(self, request: Request) -> None:
-        csrf.refuse_other_sites(request, request.app.state.public_url)
+        csrf.refuse_other_sites(request, PUBLIC_URL.of(request.app))
         _insist_on_utf8(request)
         if self.takes_files and _has_file(request):
             return

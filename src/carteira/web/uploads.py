@@ -39,8 +39,7 @@ class Received(Generic[M]):
 
 def vault_of(request: Request) -> documents.Vault:
     """Give where documents' files lie."""
-    found: documents.Vault = request.app.state.documents
-    return found
+    return documents.VAULT.of(request.app)
 
 
 async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M]:

@@ -31,6 +31,7 @@ from carteira.webhooks import desk
 from carteira.webhooks.catalog import CATALOG, OF_TOPIC, TEST, WebhookEvent
 from carteira.webhooks.fanning import Happening, HappeningSource
 from carteira.webhooks.secrets import count_sealed, walk_sealed
+from carteira.webhooks.service import KEEPING
 
 __all__ = [
     "CATALOG",
@@ -76,7 +77,7 @@ def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.webhooks = Keeping(config.targets, config.sealer, config.standing, config.retry)
+        KEEPING.set(app, Keeping(config.targets, config.sealer, config.standing, config.retry))
         yield
 
     return Module(

@@ -4,6 +4,7 @@ from carteira.webhooks.catalog import CATALOG
 from carteira.webhooks.models import DeliveryState
 from carteira.webhooks.schemas import About, DeliveryOut, NewWebhookOut, Url, WebhookIn, WebhookOut
 from carteira.webhooks.service import (
+    KEEPING,
     Keeping,
     add,
     change,
@@ -18,6 +19,7 @@ from carteira.webhooks.service import (
 
 __all__ = [
     "CATALOG",
+    "KEEPING",
     "About",
     "DeliveryOut",
     "DeliveryState",

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
 from carteira.kit.web.json_route import JsonRoute
@@ -24,6 +24,7 @@ from carteira.webhooks.schemas import (
     WebhookSecretIn,
     WebhookSecretOut,
 )
+from carteira.webhooks.service import KEEPING
 
 router = APIRouter(route_class=JsonRoute, prefix="/webhooks", tags=["webhooks"])
 
@@ -33,12 +34,7 @@ _machines = reads("endpoints are machines', and deliveries are shown without wha
 _ONE = "/{webhook_id}"
 
 
-async def _keeping(request: Request) -> service.Keeping:
-    keeping: service.Keeping = request.app.state.webhooks
-    return keeping
-
-
-KeepingDep = Annotated[service.Keeping, Depends(_keeping)]
+KeepingDep = Annotated[service.Keeping, Depends(KEEPING)]
 
 
 @router.post("", status_code=201, summary="Criar um webhook", dependencies=[acts("webhook_added"), step_up()])

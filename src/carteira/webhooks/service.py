@@ -24,6 +24,7 @@ from carteira.kit.values.ids import first_uuid7, made_at, uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
 from carteira.kit.web.problems import InvalidInput, TooManyRequests
+from carteira.kit.web.state import StateKey
 from carteira.webhooks.catalog import CATALOG, TEST
 from carteira.webhooks.errors import (
     AddressNotCalled,
@@ -71,6 +72,9 @@ class Keeping:
     sealer: Sealer
     standing: identity.ClientStanding
     retry: timedelta
+
+
+KEEPING = StateKey[Keeping]("webhooks")
 
 
 async def add(tx: Tx, keeping: Keeping, who: Principal, body: WebhookIn) -> NewWebhookOut:

@@ -31,6 +31,7 @@ from carteira.benefits.authorizer.request import (
     parse_object,
 )
 from carteira.benefits.authorizer.reversals import (
+    REVERSALS,
     Found,
     Reversals,
     TransactionState,
@@ -39,8 +40,8 @@ from carteira.benefits.authorizer.reversals import (
     reversals_total,
 )
 from carteira.benefits.authorizer.rules import Decision, refuse_malformed
-from carteira.benefits.authorizer.strategies import Strategy
-from carteira.benefits.authorizer.writer import Authorizer
+from carteira.benefits.authorizer.strategies import STRATEGY
+from carteira.benefits.authorizer.writer import AUTHORIZER
 from carteira.kit.db.errors import DatabaseDown, is_connection_lost
 from carteira.kit.ops import tracing
 from carteira.kit.ops.metrics import Tally
@@ -227,8 +228,7 @@ class AuthorizerEndpoint:
             if error.account is not None:
                 await self._keep(error.account, error.reason)
             return Code.REFUSED, error.reason
-        strategy: Strategy = self._api.state.authorizer_strategy
-        return outcome_of(await strategy.decide(request))
+        return outcome_of(await STRATEGY.of(self._api).decide(request))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """Read what the processor asks for.
@@ -273,13 +273,11 @@ class AuthorizerEndpoint:
 
     @property
     def _reversals(self) -> Reversals:
-        reversals: Reversals = self._api.state.reversals
-        return reversals
+        return REVERSALS.of(self._api)
 
     async def _keep(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that named an account, so that its person can be told."""
-        authorizer: Authorizer = self._api.state.authorizer
-        async with authorizer.database.transaction() as tx:
+        async with AUTHORIZER.of(self._api).database.transaction() as tx:
             if known := await find_accounts(tx, [account]):
                 decision = refuse_malformed(uuid7(), known[account], account, reason)
                 await record(tx, [decision])

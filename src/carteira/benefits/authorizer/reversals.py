@@ -24,6 +24,7 @@ from carteira.kit.db.insert import Insert, alone
 from carteira.kit.db.session import LeanTx, fetch
 from carteira.kit.ops.turns import Turns
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.state import StateKey
 
 WHOLE: Final = ""
 """The `reversal_id` of a reversal of all that is left."""
@@ -194,6 +195,9 @@ class Reversals:
                     if last:
                         raise
         raise AssertionError("the last try returns or raises")
+
+
+REVERSALS = StateKey[Reversals]("reversals")
 
 
 async def _reverse(tx: LeanTx, asked: Reversal) -> tuple[Code, Reason]:

@@ -19,6 +19,7 @@ from carteira.benefits.authorizer.per_request import Optimistic, Pessimistic
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision
 from carteira.benefits.authorizer.writer import Authorizer
+from carteira.kit.web.state import StateKey
 
 held_up = Gauge(
     "carteira_authorizations_held_up",
@@ -40,6 +41,9 @@ class Strategy(Protocol):
             DatabaseDown: PostgreSQL is unreachable.
         """
         ...
+
+
+STRATEGY = StateKey[Strategy]("authorizer_strategy")
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Catalog, Decision
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.web.state import StateKey
 
 RESOLVE_SECONDS: Final = 40.0
 """Longer than a failover takes: an answer that comes too late is no harm, a `07` for what is in the books is one."""
@@ -59,3 +60,6 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
                     raise
                 await asyncio.sleep(RESOLVE_PAUSE_SECONDS)
+
+
+AUTHORIZER = StateKey[Authorizer]("authorizer")

@@ -25,6 +25,7 @@ from carteira.kit.security.look_limits import LookLimit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Forbidden, NotAuthenticated, PersonRequired, Problem
+from carteira.kit.web.state import StateKey
 
 EVERY_CLAIM = "*"
 OWN_CLAIMS = frozenset({"reseller"})
@@ -181,10 +182,13 @@ class Bindings:
 
 
 Authenticate = Callable[[Request, str], Awaitable[Principal]]
-"""Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it on `app.state`.
+"""Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it as `AUTHENTICATE`.
 
 A request that confirms late (`confirms_late`) may be given who is remembered: what makes sure that they still stand as
 they did is then `request.state.confirm`."""
+AUTHENTICATE = StateKey[Authenticate]("authenticate")
+LOOK_LIMIT = StateKey[LookLimit]("look_limit")
+"""Not set where the settings name no limit."""
 
 
 class Overtaken(Exception):
@@ -223,7 +227,7 @@ async def _principal(request: Request, token: str | None) -> Principal | None:
         return await by_cookie(request)
     if not token:
         return None
-    authenticate: Authenticate = request.app.state.authenticate
+    authenticate = AUTHENTICATE.of(request.app)
     return await authenticate(request, token)
 
 
@@ -266,8 +270,7 @@ def _look_limit(request: Request, principal: Principal) -> LookLimit | None:
     """Return what bounds the people whom somebody is shown; machines and who holds no claims have no bound."""
     if principal.kind != "person" or not principal.claims - OWN_CLAIMS:
         return None
-    limit: LookLimit | None = getattr(request.app.state, "look_limit", None)
-    return limit
+    return LOOK_LIMIT.get(request.app)
 
 
 Visitor = Annotated[Principal | None, Depends(visitor, scope="function")]

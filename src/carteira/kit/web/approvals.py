@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel
 
@@ -28,6 +28,7 @@ from carteira.kit.values.limits import Limit
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.problems import Conflict, Forbidden, NotFound, Problem, Refusal, problem_of
+from carteira.kit.web.state import StateKey
 
 Order = TypeVar("Order", bound=BaseModel)
 CLAIM = "money:approve"
@@ -417,10 +418,6 @@ _PARTICIPLE = {
 }
 
 
-async def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-DeskDep = Annotated[Desk, Depends(_desk)]
+DESK = StateKey[Desk]("desk")
+DeskDep = Annotated[Desk, Depends(DESK)]
 """A route's desk."""

@@ -13,9 +13,11 @@ from carteira.kit.ops import metrics
 from carteira.kit.web.access import public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import NotAuthenticated
+from carteira.kit.web.state import StateKey
 
 CHECK_SECONDS = 2.0
 Check = Callable[[FastAPI], Awaitable[object]]
+READINESS = StateKey[Mapping[str, Check]]("readiness")
 
 log = structlog.get_logger(__name__)
 router = APIRouter(route_class=JsonRoute, prefix="/health", tags=["operation"])
@@ -57,7 +59,7 @@ async def health() -> Health:
 )
 async def ready(request: Request, response: Response) -> Readiness:
     """Pergunta a cada dependência; 503 enquanto alguma não responde."""
-    checks: Mapping[str, Check] = request.app.state.readiness
+    checks = READINESS.of(request.app)
     reasons: dict[str, str] = {}
     results = await asyncio.gather(*(_well(request.app, name, check, reasons) for name, check in checks.items()))
     outcome = dict(zip(checks, results, strict=True))

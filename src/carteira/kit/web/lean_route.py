@@ -30,6 +30,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.ops import tracing
 from carteira.kit.web import access, transaction
+from carteira.kit.web.state import DATABASE
 
 _JSON = "application/json"
 
@@ -221,7 +222,7 @@ class LeanRoute:
                 again = False
 
     async def _answer(self, request: Request, body: object = None) -> Response:
-        async with self._visit(request) as visitor, self._read_by(request.app.state.database) as read_by:
+        async with self._visit(request) as visitor, self._read_by(DATABASE.of(request.app)) as read_by:
             solved = _Solved({access.visitor: visitor} | read_by)
             arguments = await _solve(self._step, request, solved)
             if self._body:

@@ -8,10 +8,12 @@ on.
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from carteira.kit.web.state import PUBLIC_URL
+
 
 def public_address(request: Request) -> str:
     """Give the address that links begin with, without a slash at the end."""
-    configured: str | None = request.app.state.public_url
+    configured = PUBLIC_URL.of(request.app)
     return configured or str(request.base_url).rstrip("/")
 
 

@@ -5,14 +5,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from carteira.kit.db.engine import Database
 from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import Tx
+from carteira.kit.web.state import DATABASE
 
 
 async def transaction(request: Request) -> AsyncIterator[Tx]:
     """Open the request's transaction."""
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.transaction() as tx:
         yield tx
 
@@ -24,7 +24,7 @@ TxDep = Annotated[Tx, Depends(transaction, scope="function")]
 
 async def reads(request: Request) -> Reads:
     """Give what queries on the driver are run by."""
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     return database.reads
 
 
@@ -34,7 +34,7 @@ ReadsDep = Annotated[Reads, Depends(reads)]
 
 async def reading(request: Request) -> AsyncIterator[Tx]:
     """Open a session that only reads."""
-    database: Database = request.app.state.database
+    database = DATABASE.of(request.app)
     async with database.reading() as tx:
         yield tx
 

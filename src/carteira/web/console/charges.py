@@ -66,8 +66,7 @@ TABLE: Table[payments.ListedChargeOut] = Table(
 
 def payments_of(page: WebPage) -> payments.Payments:
     """Give what the process knows of payments."""
-    found: payments.Payments = page.request.app.state.payments
-    return found
+    return payments.PAYMENTS.of(page.request.app)
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[payments.ListedChargeOut]:

@@ -5,6 +5,7 @@ from fastapi import Response
 from carteira import credit
 from carteira.kit.values.cpf import Cpf, mask_cpf
 from carteira.kit.web.access import claims, looks, reads
+from carteira.kit.web.state import AUDIT_TRAIL
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage
 from carteira.web.routing import pages
@@ -43,10 +44,10 @@ async def look(page: SignedPage) -> Response:
     form = await page.form(LookForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, seen=None, purposes=PURPOSES, purpose="", masked="")
-    asked, state = form.value, page.request.app.state
+    asked, app = form.value, page.request.app
     try:
         seen = await credit.desk.look(
-            state.credit, page.database, state.audit_trail, page.who, asked.cpf, asked.purpose
+            credit.STORES.of(app), page.database, AUDIT_TRAIL.of(app), page.who, asked.cpf, asked.purpose
         )
     except REFUSALS as error:
         return page.again(_PAGE, form, error, seen=None, purposes=PURPOSES, purpose="", masked="")

@@ -54,8 +54,7 @@ TABLE: Table[documents.DocumentView] = Table(
 
 
 def _vault(request: Request) -> documents.Vault:
-    found: documents.Vault = request.app.state.documents
-    return found
+    return documents.VAULT.of(request.app)
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[documents.DocumentView]:

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Response
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.web import state
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.problems import NotFound
 from carteira.web.config import HouseAge
@@ -118,7 +119,7 @@ SETTING_TABLE: Table[SettingInForce] = Table(
 )
 
 
-def settings_in_force(settings: Any) -> list[SettingInForce]:  # noqa: ANN401 - the composition root's own, by name
+def settings_in_force(settings: BaseSettings) -> list[SettingInForce]:
     """List the settings by name; what may hold a secret is told as set or not."""
     return [
         SettingInForce(name.upper(), _told(name, getattr(settings, name)), name not in settings.model_fields_set)
@@ -139,7 +140,7 @@ def _told(name: str, value: object) -> str:
 @router.get(SETTINGS, dependencies=[claims(READS), reads("settings, nobody's data; secrets are not told")])
 async def show_settings(page: SignedPage) -> Response:
     """List the settings that this server was started with."""
-    everything = settings_in_force(page.request.app.state.settings)
+    everything = settings_in_force(state.SETTINGS.of(page.request.app))
 
     async def read(_tx: Tx, asked: TableAsked, _limit: int) -> Listed[SettingInForce]:
         part, origin = (asked.get("nome") or "").upper(), asked.get("origem")
@@ -170,13 +171,16 @@ AGE_TABLE: Table[HouseAge] = Table(
 )
 
 
+_KNOWN_AGES = state.StateKey[tuple[float, Sequence[HouseAge]]]("house_ages")
+"""The ages that were read last, and when."""
+
+
 async def ages_of(page: WebPage) -> Sequence[HouseAge]:
     """Give how old keys and backups are, looked at once a minute: the place of the backups may be far."""
-    state = page.request.app.state
-    known: tuple[float, Sequence[HouseAge]] | None = getattr(state, "house_ages", None)
+    known = _KNOWN_AGES.get(page.request.app)
     if known is None or time.monotonic() - known[0] > _FRESH_SECONDS:
         known = (time.monotonic(), await page.renderer.config.ages())
-        state.house_ages = known
+        _KNOWN_AGES.set(page.request.app, known)
     return known[1]
 
 

@@ -22,6 +22,7 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, claims, reads
 from carteira.kit.web.problems import Problem
+from carteira.kit.web.state import DATABASE, StateKey
 from carteira.web.console.authorizations import CLAIM, HOME, briefly
 from carteira.web.console.cells import instant
 from carteira.web.formats import plain_money
@@ -103,6 +104,9 @@ class LiveDecisions:
                 queue.put_nowait(written[scopes])
 
 
+LIVE = StateKey[LiveDecisions]("live")
+
+
 def _written(rows: list[benefits.desk.LiveDecision]) -> bytes:
     shown = [
         {
@@ -125,11 +129,11 @@ def _written(rows: list[benefits.desk.LiveDecision]) -> bytes:
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
     """Keep what is watched in a server process."""
-    app.state.live = LiveDecisions(app.state.database)
+    LIVE.set(app, LiveDecisions(DATABASE.of(app)))
     try:
         yield
     finally:
-        await app.state.live.close()
+        await LIVE.of(app).close()
 
 
 @router.get(PATH, dependencies=[claims(CLAIM), reads("decisions without whose they are; each link records its look")])
@@ -141,7 +145,7 @@ async def watch(page: SignedPage) -> Response:
 
 
 async def _events(page: WebPage) -> AsyncIterator[bytes]:
-    live: LiveDecisions = page.request.app.state.live
+    live = LIVE.of(page.request.app)
     who = page.who
     with live.watch(who.scopes) as queue:
         yield b"retry: 3000\nevent: abriu\ndata: 1\n\n"

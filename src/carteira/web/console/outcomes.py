@@ -11,6 +11,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.cpf import Cpf, InvalidCpf, mask_cpf, parse_cpf
 from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.kit.web.pagination import Page
+from carteira.kit.web.state import AUDIT_TRAIL
 from carteira.web.console.cells import badge, instant, words
 from carteira.web.console.credit import PURPOSES
 from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
@@ -50,9 +51,11 @@ async def record(page: SignedPage) -> Response:
     form = await page.form(OutcomeForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, done=None)
-    asked, state = form.value, page.request.app.state
+    asked, app = form.value, page.request.app
     try:
-        await credit.desk.record_outcome(state.credit, state.audit_trail, asked.cpf, defaulted=asked.defaulted == "sim")
+        await credit.desk.record_outcome(
+            credit.STORES.of(app), AUDIT_TRAIL.of(app), asked.cpf, defaulted=asked.defaulted == "sim"
+        )
     except REFUSALS as error:
         return page.again(_PAGE, form, error, done=None)
     return page.go(HOME, f"Desfecho do CPF {mask_cpf(asked.cpf)} registrado.")
@@ -64,9 +67,9 @@ async def record_many(page: SignedPage) -> Response:
     form = await page.form(OutcomesForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, done=None)
-    state = page.request.app.state
+    app = page.request.app
     try:
-        done = await credit.desk.record_outcomes(state.credit, state.audit_trail, form.value.lines)
+        done = await credit.desk.record_outcomes(credit.STORES.of(app), AUDIT_TRAIL.of(app), form.value.lines)
     except REFUSALS as error:
         told = getattr(error, "errors", None)
         if told:
@@ -112,8 +115,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[Ac
 
 
 def _stores(request: Request) -> credit.Stores:
-    found: credit.Stores = request.app.state.credit
-    return found
+    return credit.STORES.of(request.app)
 
 
 @router.get(LOOKS, dependencies=[claims(AUDITS), reads("a form, and nobody yet")])

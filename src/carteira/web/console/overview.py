@@ -10,14 +10,14 @@ from fastapi import Response
 
 from carteira import assistant, benefits, documents, identity, ledger, payments, resellers
 from carteira.kit.db import jobs
-from carteira.kit.db.outbox import Backlog
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
 from carteira.kit.security import approvals, audit_checks
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, reads
-from carteira.kit.web.approvals import Desk
+from carteira.kit.web.approvals import DESK
 from carteira.kit.web.problems import NotFound
+from carteira.kit.web.state import BACKLOG
 from carteira.web.console.house import ages_of
 from carteira.web.console.screens import HOME, ConsoleNavigation, opens_console
 from carteira.web.page import SignedPage, WebPage
@@ -172,7 +172,7 @@ _COUNTED = (
 
 async def _waits(page: WebPage) -> list[Todo]:
     """List what waits for who looks, and nothing else."""
-    desk: Desk = page.request.app.state.desk
+    desk = DESK.of(page.request.app)
 
     async def read(tx: Tx) -> list[Todo]:
         found: list[Todo] = []
@@ -233,7 +233,7 @@ async def _house(page: WebPage) -> list[HouseProof]:
     """Tell how far the followers of events are, and whether a key or a backup is too old."""
     if not page.holds("house:read"):
         return []
-    backlog: Backlog = page.request.app.state.backlog
+    backlog = BACKLOG.of(page.request.app)
     lags, ages = await asyncio.gather(backlog.lags(page.database.reads), ages_of(page))
     behind = {name: lag for name, lag in lags.items() if lag.oldest_seconds > _BEHIND_SECONDS}
     if behind:

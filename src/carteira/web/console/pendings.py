@@ -13,7 +13,7 @@ from carteira.kit.security import audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.web import pending
 from carteira.kit.web.access import acts, looks, reads, step_up
-from carteira.kit.web.approvals import Desk
+from carteira.kit.web.approvals import DESK, Desk
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
@@ -65,8 +65,7 @@ def _state(status: str) -> tuple[str, Any, str]:
 
 def desk_of(page: WebPage) -> Desk:
     """Give the desk that decides operations of two people."""
-    found: Desk = page.request.app.state.desk
-    return found
+    return DESK.of(page.request.app)
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[pending.PendingOperationOut]:

@@ -160,7 +160,7 @@ async def give_back(e2eid: str, page: SignedPage) -> Response:
     if form.value is None:
         return ask_again(page, _returning(one), form)
     order = payments.ReturnOrder(e2eid=e2eid, amount=int(form.value.amount), reason=form.value.reason)
-    operation = page.request.app.state.payment_return
+    operation = payments.PAYMENT_RETURN.of(page.request.app)
 
     async def work(tx: Tx) -> object:
         return {"now": await payments.office.give_back(tx, desk_of(page), operation, page.who, order)}

@@ -107,7 +107,7 @@ async def charge(tap_id: UUID, page: SignedPage) -> Response:
     tap = await _one(page, tap_id)
     try:
         async with page.database.transaction() as tx:
-            bounds = page.request.app.state.tap_bounds
+            bounds = transit.TAP_BOUNDS.of(page.request.app)
             await transit.desk.charge(tx, tap_id, tapped_at=None, bounds=bounds, who=page.who)
     except REFUSALS as error:
         return ask_again(page, _charging(tap), form, error)

@@ -90,7 +90,7 @@ async def try_out(page: SignedPage) -> Response:
     form = await page.form(TryOutForm)
     if form.value is None:
         return page.show("console/try_out.html", status=422, form=form, home=HOME, tried=None, meant="")
-    tried = await assistant.desk.try_out(page.request.app.state.assistant, page.database, form.value.question)
+    tried = await assistant.desk.try_out(assistant.ASSISTANT.of(page.request.app), page.database, form.value.question)
     return page.show("console/try_out.html", form=form, home=HOME, tried=tried, meant=_MEANT[tried.kind])
 
 

@@ -45,8 +45,7 @@ Endpoint = tuple[webhooks.desk.WebhookOut, str]
 
 
 def _keeping(request: Request) -> webhooks.desk.Keeping:
-    found: webhooks.desk.Keeping = request.app.state.webhooks
-    return found
+    return webhooks.desk.KEEPING.of(request.app)
 
 
 def _state(row: webhooks.desk.WebhookOut) -> Cell:

@@ -4,13 +4,13 @@ Each exchange is a page; where scripts run, it is put beneath the one before. A 
 once, and is answered the same.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Response
 from pydantic import Field
 
-from carteira import documents
+from carteira import assistant, documents
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Who
 from carteira.kit.web.problems import NotFound, problem_of
@@ -19,9 +19,6 @@ from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import UploadRoute, pages
 from carteira.web.uploads import Received, vault_of
-
-if TYPE_CHECKING:
-    from carteira.assistant import Assistant
 
 _PAGE, _HOME = "wallet/chat.html", "/app/assistente"
 UPLOADS = "/app/assistente/arquivo"
@@ -53,9 +50,8 @@ files = pages(route_class=UploadRoute)
 _HERE = [Depends(_is_on)]
 
 
-def _assistant(page: WebPage) -> "Assistant":
-    found: Assistant = page.request.app.state.assistant
-    return found
+def _assistant(page: WebPage) -> assistant.Assistant:
+    return assistant.ASSISTANT.of(page.request.app)
 
 
 async def _where_it_stands(page: WebPage, *, said: str = "", failed: str = "") -> Response:

@@ -12,6 +12,7 @@ from carteira import resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import business_month, clock
 from carteira.kit.values.days import InvalidDay, parse_month
+from carteira.kit.web.approvals import DESK
 from carteira.kit.web.pagination import PageRequest
 from carteira.kit.web.problems import Forbidden, InvalidInput
 from carteira.web.formats import Reais, number, plain_money
@@ -115,11 +116,10 @@ async def show_accumulated(page: SignedPage) -> Response:
 
     Who is no reseller is led to where one becomes one.
     """
-    state = page.request.app.state
+    service = resellers.CASHBACK_SERVICE.of(page.request.app)
+    policy = resellers.UNPROVEN_CPF.of(page.request.app)
     try:
-        found = await resellers.accumulated_cashback(
-            page.database, state.cashback_service, state.unproven_cpf, page.who, None
-        )
+        found = await resellers.accumulated_cashback(page.database, service, policy, page.who, None)
     except Forbidden:
         return page.go(_HOME)
     except resellers.CashbackServiceDown:
@@ -158,7 +158,7 @@ async def register(page: SignedPage) -> Response:
     asked = form.value
     if asked is None or form.errors:
         return page.show(_FORM, status=422, form=form, **shown)
-    state = page.request.app.state
+    desk, policy = DESK.of(page.request.app), resellers.UNPROVEN_CPF.of(page.request.app)
 
     async def work(tx: Tx) -> object:
         own = await resellers.own_sales(tx, page.who, asked.date.replace(day=1), PageRequest(1), months=1)
@@ -171,8 +171,8 @@ async def register(page: SignedPage) -> Response:
             cpf=own.cpf,
             cashback_to_spend=asked.spend or 0,
         )
-        most = state.desk.alone(resellers.APPROVALS)
-        return await resellers.register_purchase(tx, state.unproven_cpf, page.who, body, approved_up_to=most)
+        most = desk.alone(resellers.APPROVALS)
+        return await resellers.register_purchase(tx, policy, page.who, body, approved_up_to=most)
 
     try:
         outcome = await page.once(work, payload=[asked.reference, asked.amount, str(asked.date), asked.spend])
