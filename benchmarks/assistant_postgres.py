@@ -103,7 +103,7 @@ class PostgresRanker:
         values: Mapping[str, object] = {
             "text": text,
             "plain": plain(text),
-            "meaning": _written(self._encoder.question(text)),
+            "meaning": _written(self._encoder.questions([text])[0]),
             "listed": LISTED,
         }
         found: Lists = ({}, {}, {})

@@ -185,7 +185,7 @@ def _round(stands: list[Stand], rate: float, slices: int) -> dict[str, Figures] 
     for number in range(slices):
         for stand in stands if number % 2 else stands[::-1]:
             before = stand.used()
-            result = open_loop(stand.url, rate, 1.0, stand.requests, connections=CONNECTIONS)
+            result = open_loop(stand.url, rate, 1.0, stand.requests, connections=CONNECTIONS, used=False)
             for part, (now, then) in enumerate(zip(stand.used(), before, strict=True)):
                 used[stand.name][part] += now - then
             if result.answers[APPROVED] != len(result.latencies) or result.lost:

@@ -266,19 +266,26 @@ def closed_loop(
 
 
 def open_loop(
-    url: str, rate: float, seconds: float, requests: Iterator[bytes], *, connections: int = 512, apart: bool = False
+    url: str,
+    rate: float,
+    seconds: float,
+    requests: Iterator[bytes],
+    *,
+    connections: int = 512,
+    apart: bool = False,
+    used: bool = True,
 ) -> Result:
     """Send at a fixed rate for a time; each latency counts from the instant at which the request was due.
 
     A request is sent when it is due, or as soon as a connection is free. `apart` is for a load generator that has a
     processor to itself: it never sleeps, since to wake it is work for the server. Each connection has had a request
-    before then, since a server accepts connections one by one.
+    before then (`used`), since a server accepts connections one by one.
     """
     result = Result()
     clock = time.perf_counter
     with _without_collections(), _Sockets(url, connections) as sockets:
         free = sockets.free
-        if apart:
+        if used:
             sockets.use(requests)
         under_way: dict[int, tuple[float, float]] = {}
         total, called = int(rate * seconds), 0

@@ -183,7 +183,7 @@ def _sound(name: str, result: Result) -> Result:
 
 
 def _sign_in_beside(url: str, people: Sequence[Person], rate: float, seconds: float) -> None:
-    _sound(SIGN_IN, open_loop(url, rate, seconds, _sign_ins(url, people), connections=64))
+    _sound(SIGN_IN, open_loop(url, rate, seconds, _sign_ins(url, people), connections=16, used=False))
 
 
 def _at_half(

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from procrastinate import App, Blueprint, PsycopgConnector
 from redis.asyncio import Redis
@@ -175,7 +176,10 @@ async def _work_off(
         if database.gate.reason is not None:
             await _pause(stop, DOWN_SECONDS)
             continue
-        app = App(connector=PsycopgConnector(conninfo=database.address.conninfo, min_size=1, max_size=6))
+        connector = PsycopgConnector(
+            conninfo=database.address.conninfo, min_size=1, max_size=6, connection_class=jobs.RestingConnection
+        )
+        app = App(connector=connector)
         for name, blueprint in blueprints.items():
             jobs.add_tasks(app, blueprint, namespace=name)
         try:
@@ -315,4 +319,4 @@ def main() -> None:
 def _work(sockets: object) -> None:  # noqa: ARG001 - uvicorn hands them to what it starts again
     settings = Settings()
     log.configure(level=settings.log_level, form=settings.log_format)
-    asyncio.run(run(settings))
+    uvloop.run(run(settings))

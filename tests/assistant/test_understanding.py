@@ -39,13 +39,13 @@ def test_what_fits_nothing_has_no_best(text: str) -> None:
 def scores(folder: Path, phrases: list[tuple[str, str]] = PHRASES) -> list[float]:
     """Rank by what is kept in a folder, and by that alone: to learn is a failure."""
     with patch.object(Ranker, "_learn", side_effect=AssertionError("it was kept")):
-        found: list[float] = Ranker(phrases, kept=Kept(folder)).scores("qual o saldo").tolist()
+        found: list[float] = Ranker(phrases, kept=Kept(folder)).scores(["qual o saldo"])[0].tolist()
     return found
 
 
 def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
-    first = Ranker(PHRASES, kept=Kept(tmp_path)).scores("qual o saldo").tolist()
-    assert scores(tmp_path) == first == Ranker(PHRASES).scores("qual o saldo").tolist()
+    first = Ranker(PHRASES, kept=Kept(tmp_path)).scores(["qual o saldo"])[0].tolist()
+    assert scores(tmp_path) == first == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
 def test_other_phrases_or_labels_are_learnt_anew(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_damaged_file_is_learnt_anew(tmp_path: Path, damage: bytes) -> None:
     [file] = tmp_path.glob("*.npy")
     file.write_bytes(damage)
     assert Ranker(PHRASES, kept=Kept(tmp_path)).rank("qual o saldo").candidates[0].label == "saldo"
-    assert scores(tmp_path) == Ranker(PHRASES).scores("qual o saldo").tolist()
+    assert scores(tmp_path) == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
 def test_where_nothing_can_be_kept_it_is_learnt(tmp_path: Path) -> None:

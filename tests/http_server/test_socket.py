@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+import socket
+import struct
+import sys
 
 import pytest
 from prometheus_client import REGISTRY
@@ -340,3 +343,20 @@ async def test_a_crowd_of_silent_and_half_heads_keeps_nobody_waiting() -> None:
         assert amid <= 4 * alone + 20
         await until(lambda: len(server.state.connections) == 1, "the crowd is gone")
         assert (await bystander.ask(GET % b"by"))[0] == 200
+
+
+DATA_SEGMENTS_IN = struct.Struct("@152xI")
+"""Where `tcp_info` of <linux/tcp.h> has how many segments with data came."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO as Linux has it")
+async def test_an_answer_is_one_write() -> None:
+    """Head and body go together: each write is a system call, and wakes the client."""
+    async with listening() as server:
+        client = await server.connect()
+        for number in range(10):
+            assert await client.ask(GET % b"%d" % number) == (200, b"GET /%d " % number)
+        peer = client.writer.get_extra_info("socket")
+        told = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, DATA_SEGMENTS_IN.size)
+        assert DATA_SEGMENTS_IN.unpack(told) == (10,)
+        client.close()

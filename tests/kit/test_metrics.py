@@ -3,9 +3,9 @@
 import asyncio
 import random
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from carteira.kit.ops.metrics import TELL_SECONDS, Tally
+from carteira.kit.ops.metrics import TELL_SECONDS, Level, Tally
 from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
@@ -52,6 +52,17 @@ def test_a_tally_outlives_its_event_loop() -> None:
         await asyncio.sleep(pause)
 
     asyncio.run(add(0))  # its timer ends with it
-    tally._due = 0.0  # noqa: SLF001 - later
     asyncio.run(add(TELL_SECONDS * 2))
     assert registry.get_sample_value("answers_total", {"code": "00", "reason": "approved"}) == 2
+
+
+async def test_a_level_says_how_many_there_are() -> None:
+    registry = CollectorRegistry()
+    level = Level(Gauge("under_way", "Under way", registry=registry))
+    for _ in range(3):
+        level.up()
+    level.down()
+    await until(lambda: registry.get_sample_value("under_way") == 2, "the level is told")
+    level.down()
+    level.down()
+    await until(lambda: registry.get_sample_value("under_way") == 0, "the level is told again")

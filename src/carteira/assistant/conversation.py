@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 
 from carteira import documents, payments, resellers
 from carteira.assistant import intents, metrics, unanswered
@@ -27,6 +27,7 @@ from carteira.assistant.flow import (
     Done,
     Go,
     Intent,
+    Meaning,
     Outcome,
     Say,
     Stay,
@@ -40,8 +41,9 @@ from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
 from carteira.assistant.pages import PAGES, PageLink
 from carteira.assistant.text import clean
-from carteira.assistant.understanding import likest, said
-from carteira.kit.db.session import Tx
+from carteira.assistant.understanding import Asked, all_likest, said
+from carteira.kit.db.session import Tx, fetch
+from carteira.kit.ops.gathered import Gathered
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
 from carteira.kit.web.problems import EXPECTED, problem_of
@@ -58,6 +60,9 @@ OWN_CLAIMS = (resellers.CLAIM,)
 _LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
 _BACK = frozenset({"voltar", "volta", "voltar atras"})
 _MENU = frozenset({"menu", "voltar ao menu", "inicio", "opcoes"})
+
+_THINKING = ThreadPoolExecutor(1, "carteira-assistant")
+"""One at a time: what it takes is a processor, and several threads would take it from each other and from the rest."""
 
 GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
@@ -132,6 +137,7 @@ class Assistant:
         self._free_recharges = free_recharges
         self._paid_by = paid_by
         self.brain = brain
+        self._likest = Gathered(_think)
         self._modules = modules
         self._ring = ring
 
@@ -162,7 +168,7 @@ class Assistant:
         """
         turn = self._turn(tx, who, clean(message), file_id)
         state, is_stale = await _locked(tx, who.user_id)
-        prefix = ""
+        before, prefix = state, ""
         if is_stale:
             await self._undo(turn, state)
             state, prefix = AT_MENU, EXPIRED
@@ -172,7 +178,8 @@ class Assistant:
         else:
             prefix = ELSEWHERE
             state, reply = await self._ask(turn, state)
-        await _store(tx, who.user_id, state)
+        if not (before.intent is None and state.intent is None):  # else it goes on waiting at the menu
+            await _store(tx, who.user_id, state)
         metrics.messages.labels(state.intent or "menu").inc()
         return replace(reply, message=prefix + reply.message, standing=state.standing)
 
@@ -332,8 +339,7 @@ class Assistant:
 
     async def _understood(self, turn: Turn, *, questions_only: bool = False) -> Understood:
         mind = await self.brain.mind(turn.tx)
-        # it takes some ms, in which others are served
-        found = await asyncio.to_thread(likest, mind, turn.text, questions_only=questions_only)
+        found = await self._likest.ask(Asked(mind, turn.text, questions_only))
         if found.kind == "unknown":
             await unanswered.keep(turn.tx, turn.text, found.nearest)
             metrics.answers.labels("unknown").inc()
@@ -361,7 +367,7 @@ class Assistant:
         )
         found = rows.all()
         for row in found:
-            await self._undo(self._turn(tx, Principal(row.user_id), ""), _state_of(row))
+            await self._undo(self._turn(tx, Principal(row.user_id), ""), _state_of(row.intent, row.step, row.context))
             await _store(tx, row.user_id, AT_MENU)
         return len(found)
 
@@ -369,25 +375,39 @@ class Assistant:
 ASSISTANT = StateKey[Assistant]("assistant")
 
 
+async def _think(asked: Sequence[Asked]) -> Sequence[Meaning]:
+    """Find what the messages that wait are most like, while others are served."""
+    return await asyncio.get_running_loop().run_in_executor(_THINKING, all_likest, asked)
+
+
+_LOCKED = """
+    SELECT intent, step, context::text, intent IS NOT NULL AND $2::timestamptz - updated_at > $3::interval AS is_stale
+    FROM chatbot_states WHERE user_id = $1 FOR UPDATE
+"""
+_MADE = """
+    INSERT INTO chatbot_states (user_id, context, updated_at) VALUES ($1, '{}', $2) ON CONFLICT DO NOTHING
+"""
+_STORED = """
+    UPDATE chatbot_states SET intent = $2, step = $3, context = $4::text::jsonb, updated_at = $5 WHERE user_id = $1
+"""
+
+
 async def _locked(tx: Tx, user_id: UUID) -> tuple[State, bool]:
-    """Lock the person's row, made at their first message; give where they stand, and whether that is long ago."""
-    await tx.execute(
-        insert(ChatbotState)
-        .values(user_id=user_id, intent=None, step=None, context={}, updated_at=clock.now())
-        .on_conflict_do_nothing()
-    )
-    row = await tx.scalar(select(ChatbotState).where(ChatbotState.user_id == user_id).with_for_update())
-    assert row is not None, "it was just made"
-    state = _state_of(row)
-    return state, state.intent is not None and clock.now() - row.updated_at > STALE
+    """Lock the person's row, made at their first message; return where they stand, and whether that is long ago."""
+    asked = (_LOCKED, user_id, clock.now(), STALE)
+    rows = await fetch(tx, *asked)
+    if not rows:
+        await fetch(tx, _MADE, user_id, clock.now())
+        rows = await fetch(tx, *asked)
+    ((intent, step, context, is_stale),) = rows
+    return _state_of(intent, step, json.loads(context)), is_stale
 
 
-def _state_of(row: ChatbotState) -> State:
-    if row.intent is None or row.step is None:
+def _state_of(intent: str | None, step: str | None, context: Mapping[str, Any]) -> State:
+    if intent is None or step is None:
         return AT_MENU
-    context: Mapping[str, Any] = row.context
     trail = tuple(Place(step, data) for step, data in context.get("trail", ()))
-    return State(row.intent, Place(row.step, context.get("data", {})), trail, context.get("tries", 0))
+    return State(intent, Place(step, context.get("data", {})), trail, context.get("tries", 0))
 
 
 async def _store(tx: Tx, user_id: UUID, state: State) -> None:
@@ -399,14 +419,5 @@ async def _store(tx: Tx, user_id: UUID, state: State) -> None:
             "trail": [[past.step, dict(past.data)] for past in state.trail],
             "tries": state.tries,
         }
-    await tx.execute(
-        update(ChatbotState)
-        .where(ChatbotState.user_id == user_id)
-        .values(
-            intent=state.intent if place else None,
-            step=place.step if place else None,
-            context=context,
-            updated_at=clock.now(),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    values = (state.intent if place else None, place.step if place else None, json.dumps(context), clock.now())
+    await fetch(tx, _STORED, user_id, *values)

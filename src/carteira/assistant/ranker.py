@@ -284,21 +284,31 @@ class Ranker:
         bent: Matrix = np.exp((similarity - np.float32(same)) * np.float32(2 * self._tuning.width))
         return bent
 
-    def scores(self, text: str) -> NDArray[np.float32]:
-        """Give how well each label of `labels` fits."""
-        text = self._speller.mend(expand(text[:MAX_UNDERSTOOD]))
-        similarity = self._lexical(plain(text))
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return how well each label of `labels` fits each text, a row a text.
+
+        Several at once take far less than one after the other: weights and phrases are read once for all.
+        """
+        mended = [self._speller.mend(expand(text[:MAX_UNDERSTOOD])) for text in texts]
+        similarity = np.stack([self._lexical(plain(text)) for text in mended])
         if self.encoder is not None:
-            vector = self.encoder.question(text) - self._mean
-            similarity += self._tuning.vector * (self._vectors @ _unit(vector[None])[0])
+            vectors = _unit(self.encoder.questions(mended) - self._mean)
+            similarity += np.float32(self._tuning.vector) * (vectors @ self._vectors.T)
         scores: NDArray[np.float32] = self._bend(similarity) @ self._learnt
         return scores
 
-    def rank(self, text: str, allowed: Callable[[str], bool] = lambda _: True) -> Ranking:
-        """Rank the allowed labels for a text, the best first; what is outside only lowers the confidence."""
+    def rank(
+        self, text: str, allowed: Callable[[str], bool] = lambda _: True, scores: NDArray[np.float32] | None = None
+    ) -> Ranking:
+        """Rank the allowed labels for a text, the best first; what is outside only lowers the confidence.
+
+        `scores` are the text's, where they are known already.
+        """
         if not plain(text):
             return Ranking([], 0, self._tuning.threshold)
-        by_label = dict(zip(self.labels, self.scores(text).tolist(), strict=True))
+        if scores is None:
+            (scores,) = self.scores([text])
+        by_label = dict(zip(self.labels, scores.tolist(), strict=True))
         outside = max(0.0, by_label.pop(OUTSIDE, 0.0))
         ranked = sorted(
             (Candidate(label, score) for label, score in by_label.items() if allowed(label)),

@@ -1,5 +1,9 @@
 """What a first message means: an act to begin, an article to answer with, or nothing that is known. Pure, no I/O."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from carteira.assistant import intents
 from carteira.assistant.answers import choice
 from carteira.assistant.feelings import despairs, insults
@@ -8,6 +12,10 @@ from carteira.assistant.model_cache import TrainedModel
 from carteira.assistant.own_data import asked_for
 from carteira.assistant.requests import EFFECTS, Mood, asks_how, is_plain, read
 from carteira.assistant.text import plain, unnumbered
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NEAREST = 3
 OWN_DATA = frozenset({"balance", "benefit_balance", "benefit_statement", "declined"})
@@ -39,8 +47,29 @@ def said(text: str) -> Meaning | None:
     return None
 
 
-def likest(mind: TrainedModel, text: str, *, questions_only: bool = False) -> Meaning:
-    """Find what a message is most like, which takes some ms. An act with an effect is begun so by plain words only."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message that says nothing outright, and what it is compared with."""
+
+    mind: TrainedModel
+    text: str
+    questions_only: bool = False
+
+
+def all_likest(asked: Sequence[Asked]) -> list[Meaning]:
+    """Find what messages are most like, which takes some ms, and little more for several than for one."""
+    ranker = asked[0].mind.ranker
+    scores = ranker.scores([one.text for one in asked])
+    return [
+        # another mind: what is known has changed in between
+        likest(one, row if one.mind.ranker is ranker else None)
+        for one, row in zip(asked, scores, strict=True)
+    ]
+
+
+def likest(asked: Asked, scores: "NDArray[np.float32] | None" = None) -> Meaning:
+    """Find what a message is most like. An act with an effect is begun so by plain words only."""
+    mind, text, questions_only = asked.mind, asked.text, asked.questions_only
     topics = mind.topics
     begins = frozenset() if questions_only else intents.ALL.keys() | {"menu", "thanks"}
     if begins and not is_plain(text):
@@ -49,7 +78,7 @@ def likest(mind: TrainedModel, text: str, *, questions_only: bool = False) -> Me
     def allowed(label: str) -> bool:
         return label in topics and (topics[label].kind == "faq" or label in begins)
 
-    ranking = mind.ranker.rank(text, allowed)
+    ranking = mind.ranker.rank(text, allowed, scores)
     best = topics[ranking.best.label] if ranking.best else None
     is_angry = not questions_only and insults(text)
     if best is not None and best.kind == "intent" and (best.slug in _SHOWN or not is_angry):
@@ -68,4 +97,4 @@ def likest(mind: TrainedModel, text: str, *, questions_only: bool = False) -> Me
 
 def meaning(mind: TrainedModel, text: str) -> Meaning:
     """Find what a first message means."""
-    return said(text) or likest(mind, text)
+    return said(text) or likest(Asked(mind, text))

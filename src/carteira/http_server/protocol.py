@@ -30,6 +30,48 @@ _NO_HTTP = re.compile(rb"[^A-Z]|[^\n]*[^\r\n]\n|\n")
 """What begins no request, or ends its first line otherwise than HTTP does: the parser refuses it now."""
 
 
+class _Answer:
+    """What a response is written through: its head waits for its body, or for the end of the event loop's turn.
+
+    Two writes would be two system calls, and wake the client twice.
+    """
+
+    __slots__ = ("_begun", "_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._begun = False
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write data; the first is held."""
+        if not self._begun:
+            self._begun = True
+            self._head = data
+            self._loop.call_soon(self.flush)
+        elif self._head is None:
+            self._transport.write(data)
+        else:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed or is being closed."""
+        return self._transport.is_closing()
+
+
 class LaneProtocol(HttpToolsProtocol):
     """One connection. Between two requests, data that begins like the lane's requests is offered to the lane first.
 
@@ -62,6 +104,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._was_excused = self._refused = False
         self._thrown_away = 0
         self._due: float | None = None
+        self._answer: _Answer | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -218,6 +261,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._body_end = b""
         self._sent = self._delivered = self._delivered_before = self._thrown_away = 0
         super().on_headers_complete()
+        self._answer = self.cycle.transport = _Answer(self.transport, self.loop)  # type: ignore[assignment] # all that it asks of one
         self._expect()
 
     def on_body(self, body: bytes) -> None:
@@ -235,6 +279,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile."""
+        if self._answer is not None:
+            self._answer.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._stall()

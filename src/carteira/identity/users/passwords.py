@@ -4,8 +4,11 @@ Sources: rules.md, identity; NIST SP 800-63B section 3.1.1.2; RFC 9106 (its seco
 """
 
 import asyncio
+import os
 import secrets
 import string
+import sys
+import threading
 import unicodedata
 from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +49,17 @@ _LEET = str.maketrans("@4301$5!7", "aaeoissit")
 
 ARGON2 = Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4)
 _hasher = PasswordHash((ARGON2,))
-_checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check")
-_hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash")
+NICENESS = 10
+"""Of the threads that hash: whatever else wants the processor goes first, so that sign-ins hold up nobody's reads."""
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # elsewhere it would be the whole process that gives way
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # those that Argon2 starts inherit it
+
+
+_checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check", initializer=_give_way)
+_hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash", initializer=_give_way)
 
 
 @cache

@@ -7,7 +7,7 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,9 @@ from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
 from sqlalchemy import TextClause, text
 
 from carteira.kit.db.session import Tx
@@ -33,11 +36,30 @@ TRACEPARENT = "traceparent"
 """The argument by which a job's trace is carried; none of its function's own."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
+_INTERRUPTS_SECONDS = 60.0
+"""Between two looks, while a connection waits, whether a signal has come: in an event loop that has no need of it."""
+
+Waited = TypeVar("Waited")
+
 log = structlog.get_logger(__name__)
 
 DEFAULT = "default"
 CALLS = "calls"
 """The queue of jobs that mostly wait for other people's servers: slow ones keep no place from the other jobs."""
+
+
+class RestingConnection(AsyncConnection[TupleRow]):
+    """A connection that rests while it waits; the library's own looks up ten times a second."""
+
+    async def wait(
+        self,
+        gen: PQGen[Waited],
+        interval: float = _INTERRUPTS_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+    ) -> Waited:
+        """Wait for what PostgreSQL says."""
+        return await super().wait(gen, interval, timeout)
+
 
 _DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(

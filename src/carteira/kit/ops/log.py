@@ -55,7 +55,7 @@ def _scrub_value(name: str, value: Any) -> Any:  # noqa: ANN401 - log values are
     if value is not None and _names_a_secret(name):
         return "[secret]"
     if isinstance(value, str):
-        return scrub(value)
+        return value if value.isalpha() else scrub(value)  # a word holds none of what is looked for
     if isinstance(value, dict):
         return {key: _scrub_value(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -6,7 +6,6 @@ The processes of one server share a folder named by `PROMETHEUS_MULTIPROC_DIR`, 
 import asyncio
 import math
 import os
-import time
 from bisect import bisect_left
 from collections import Counter as Count
 from collections import defaultdict
@@ -26,9 +25,6 @@ request_seconds = Histogram(
     "Time from a request's head to the head of its answer",
     ["method", "route"],
     buckets=LATENCY_SECONDS,
-)
-requests_under_way = Gauge(
-    "carteira_http_requests_under_way", "HTTP requests being answered", multiprocess_mode="livesum"
 )
 follower_lag = Gauge(
     "carteira_follower_lag_rows",
@@ -62,7 +58,50 @@ jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", 
 TELL_SECONDS = 0.01
 
 
-_tallies: list["Tally"] = []
+_reported: list["Tally | Level"] = []
+_reporting: asyncio.AbstractEventLoop | None = None
+"""The event loop that will report; one that has ended does not."""
+
+
+def _report_soon() -> None:
+    """Arrange a report, unless one is; in a running event loop."""
+    global _reporting  # noqa: PLW0603 - one report a process
+    loop = asyncio.get_running_loop()
+    if _reporting is not loop:
+        _reporting = loop
+        loop.call_later(TELL_SECONDS, _report)
+
+
+def _report() -> None:
+    global _reporting  # noqa: PLW0603 - one report a process
+    _reporting = None
+    for each in _reported:
+        each.report()
+
+
+class Level:
+    """A gauge of how many there are of something now, reported as `Tally` reports."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._now = self._told = 0
+        _reported.append(self)
+
+    def up(self) -> None:
+        """Count one more."""
+        self._now += 1
+        _report_soon()
+
+    def down(self) -> None:
+        """Count one less."""
+        self._now -= 1
+        _report_soon()
+
+    def report(self) -> None:
+        """Report how many there are, if that has changed."""
+        if self._told != self._now:
+            self._told = self._now
+            self._gauge.set(self._now)
 
 
 class Tally:
@@ -82,14 +121,11 @@ class Tally:
         self._events: Count[tuple[str, ...]] = Count()
         self._places: Count[tuple[tuple[str, ...], int]] = Count()
         self._seconds: defaultdict[tuple[str, ...], float] = defaultdict(float)
-        self._due = 0.0
-        _tallies.append(self)
+        _reported.append(self)
 
     def add(self, labels: tuple[str, ...], seconds: float) -> None:
         """Count something that took so many seconds; in a running event loop."""
-        if not self._events or time.perf_counter() > self._due:  # late: the event loop of the last timer has ended
-            self._due = time.perf_counter() + 1
-            asyncio.get_running_loop().call_later(TELL_SECONDS, self.report)
+        _report_soon()
         self._events[labels] += 1
         shared = labels[: self._shared]
         self._places[shared, bisect_left(self._bounds, seconds)] += 1
@@ -117,12 +153,14 @@ class Tally:
 
 
 requests = Tally(requests_total, request_seconds)
+requests_under_way = Level(
+    Gauge("carteira_http_requests_under_way", "HTTP requests being answered", multiprocess_mode="livesum")
+)
 
 
 def render() -> bytes:
     """Give the metrics of all processes in Prometheus' text format."""
-    for tally in _tallies:
-        tally.report()
+    _report()
     return generate_latest(_of_all_processes())
 
 
@@ -139,8 +177,7 @@ def seconds_within(name: str, share: float) -> float | None:
 
     It is what was counted since the processes of this server started; None: nothing was, or more is beyond all bounds.
     """
-    for tally in _tallies:
-        tally.report()
+    _report()
     samples = [
         (float(sample.labels["le"]), sample.value)
         for metric in _of_all_processes().collect()

@@ -126,13 +126,13 @@ class Edge:
                 ]
             await send(message)
 
-        metrics.requests_under_way.inc()
+        metrics.requests_under_way.up()
         try:
             problem = await self._serve(scope, receive, answer)
             if problem is not None and not status:
                 await self._answer(Request(scope), problem)(scope, receive, answer)
         finally:
-            metrics.requests_under_way.dec()
+            metrics.requests_under_way.down()
             seconds = time.perf_counter() - began if head_seconds is None else head_seconds
             route = _route(scope)
             metrics.requests.add((scope["method"], route, str(status)), seconds)

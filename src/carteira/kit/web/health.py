@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from carteira.kit.ops import metrics
 from carteira.kit.web.access import public
 from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.lean_route import lean
 from carteira.kit.web.problems import NotAuthenticated
 from carteira.kit.web.state import StateKey
 
@@ -45,7 +46,11 @@ class Readiness(BaseModel):
     )
 
 
-@router.get("", summary="O processo responde", dependencies=[public("a load balancer asks")])
+@router.get(
+    "",
+    summary="O processo responde",
+    dependencies=[public("a load balancer asks"), lean("it depends on nothing, and is asked for without an end")],
+)
 async def health() -> Health:
     """Diz que o processo está vivo; não olha para mais nada."""
     return Health()
