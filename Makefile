@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -98,7 +98,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/docs/test_guides.py tests/deploy tests/upgrade tests/backup/test_disaster.py
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/docs/test_guides.py tests/deploy tests/upgrade tests/backup/test_disaster.py tests/ha
 
 # Where no registry answers, it gives up within a minute.
 NPM_CI := npm ci --silent --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 20000
@@ -154,7 +154,7 @@ test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml w
 	@$(BIN)/python -m pytest tests/deploy $(if $(K),-k "$(K)")
 
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
-	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(LONG)
+	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(filter-out tests/ha,$(LONG))
 
 test-docs: install-dev ## Run what the documentation tells to type, page by page, on one `make run` (K=name)
 	@$(BIN)/python -m pytest tests/docs $(if $(K),-k "$(K)")
@@ -169,6 +169,21 @@ coverage: install-dev browser proxies ## Run the tests and name the lines and br
 
 test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx under load, and go back
 	@$(BIN)/python -m pytest tests/upgrade
+
+# Where they cannot be had, the tests that need them are skipped and say so.
+ha-tools: install-dev ## Install etcd (as root, of Debian) and Patroni for the trial of high availability
+	@PATH="$$PATH:/usr/sbin" command -v etcd >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  echo "Installing etcd …" && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends etcd-server >/dev/null; } || \
+	  echo "No etcd: high availability will not be tried (apt-get install etcd-server)"
+	@test -d $(VENV)/patroni || $(UV) pip install --no-deps --require-hashes \
+	  --target $(VENV)/patroni -r tests/support/patroni.lock 2>/dev/null || \
+	  echo "No Patroni of tests/support/patroni.lock: high availability will not be tried"
+
+test-ha: install-dev ha-tools ## Have machines die under load: PostgreSQL, etcd, Redis, servers (ROUNDS=10 PAUSE=60, as root; K=disk)
+	@CARTEIRA_FAULT_ROUNDS=$(or $(ROUNDS),1) CARTEIRA_PAUSE_SECONDS=$(or $(PAUSE),10) \
+	  $(BIN)/python -m pytest tests/ha $(if $(K),-k "$(K)")
 
 check: install-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Self, cast
 from urllib.parse import urlsplit
 
@@ -128,9 +129,10 @@ def loopback(url: str) -> tuple[str, int]:
     """
     parts = urlsplit(url)
     assert parts.port is not None, "the address names its port"
-    if parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+    host = parts.hostname or ""
+    if host != "localhost" and not ip_address(host).is_loopback:
         raise ValueError("load goes to loopback addresses only")
-    return parts.hostname, parts.port
+    return host, parts.port
 
 
 async def connect(url: str, count: int) -> list[Connection]:

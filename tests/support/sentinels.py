@@ -20,8 +20,8 @@ from tests.support.waiting import wait_until
 CONFIGURATION = ROOT / "deploy" / "ha"
 SERVICE = "carteira"
 PASSWORD = "senha-do-redis"
-NODES = ("127.0.0.2", "127.0.0.3")
-WATCHERS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+NODES = ("127.0.27.2", "127.0.27.3")
+WATCHERS = ("127.0.27.2", "127.0.27.3", "127.0.27.4")
 
 
 def program() -> str:

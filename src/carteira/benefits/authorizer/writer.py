@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+from asyncpg import LockNotAvailableError
 
 from carteira import ledger
 from carteira.benefits import catalog
@@ -19,6 +20,8 @@ from carteira.kit.web.state import StateKey
 
 RESOLVE_SECONDS: Final = 40.0
 """Longer than a failover takes: an answer that comes too late is no harm, a `07` for what is in the books is one."""
+RESOLVE_TRY_SECONDS: Final = 8.0
+"""Longer than a lock is waited for; a server that says nothing is asked for no longer."""
 RESOLVE_PAUSE_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)
@@ -53,9 +56,11 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
         deadline = time.monotonic() + RESOLVE_SECONDS
         while True:
             try:
-                async with self.database.lean_transaction() as tx:
+                async with asyncio.timeout(RESOLVE_TRY_SECONDS), self.database.lean_transaction() as tx:
                     return not await resolve_unknown_commit(tx, batch.fresh[0])
-            except DatabaseDown:
+            except (DatabaseDown, LockNotAvailableError, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    self.database.give_up_lean()
                 if time.monotonic() > deadline:
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
                     raise

@@ -168,6 +168,10 @@ class Database:
             yield connection
         self.wakes.ring()
 
+    def give_up_lean(self) -> None:
+        """Give up the lean connections that are not in use: the server was silent, and they lead to the same one."""
+        self._lean.give_up()
+
     async def look_at_positions(self) -> None:
         """See to it that the positions hold, as each new connection does, for whoever keeps connections for long.
 

@@ -132,6 +132,11 @@ class LeanPool:
         await positions.look(connection)
         return connection
 
+    def give_up(self) -> None:
+        """Give up every connection that is not in use, without a word to a server that says nothing either."""
+        while self._idle:
+            self._idle.pop().terminate()
+
     async def close(self) -> None:
         """Close every connection that is not in use."""
         while self._idle:

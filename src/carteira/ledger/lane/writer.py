@@ -101,7 +101,10 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
                     await self._run(batch, mode, conflicts)
             except Outdated:
                 self.forget()
-            except (CommitUnknown, TimeoutError) as error:
+            except CommitUnknown as error:
+                raise CommitInDoubt(batch) from error
+            except TimeoutError as error:
+                self.database.give_up_lean()
                 raise CommitInDoubt(batch) from error
             except LockNotAvailableError as error:
                 if mode != "compared" or conflicts >= MAX_CONFLICTS:
