@@ -4,7 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from carteira.assistant import intents
+from carteira.assistant.pages import PAGES
 
 MAX_MESSAGE = 20_000
 
@@ -60,8 +63,10 @@ class TopicIn(BaseModel):
 
     title: str = Field(max_length=200, examples=["Esqueci minha senha"])
     answer: str = Field(max_length=2000)
-    action: str | None = Field(None, max_length=64, description="A ação que a resposta oferece", examples=["balance"])
-    page: str | None = Field(
+    action: Annotated[str, WithJsonSchema({"type": "string", "enum": sorted(intents.ALL)})] | None = Field(
+        None, max_length=64, description="A ação que a resposta oferece", examples=["balance"]
+    )
+    page: Annotated[str, WithJsonSchema({"type": "string", "enum": list(PAGES)})] | None = Field(
         None, max_length=64, description="A página da carteira que a resposta indica", examples=["/app/transporte"]
     )
     phrases: list[Line] = Field(min_length=1, max_length=500, description="Jeitos de perguntar")

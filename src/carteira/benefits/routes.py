@@ -23,6 +23,7 @@ from carteira.benefits.schemas import (
     BenefitAccountOut,
     BenefitStatementLineOut,
     BlockIn,
+    BulkCreditIn,
     BulkCreditOut,
     BulkCreditPreviewOut,
     CategoryIn,
@@ -36,6 +37,7 @@ from carteira.benefits.schemas import (
     MerchantIn,
     MerchantName,
     MerchantOut,
+    NamedMerchantIn,
     OwnAccountOut,
     ProcessorQueryIn,
     ProcessorQueryOut,
@@ -51,7 +53,7 @@ from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.csv_bodies import is_csv, media_type, read_csv_body, unfit
+from carteira.kit.web.csv_bodies import csv_content, is_csv, media_type, read_csv_body, unfit
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -75,10 +77,13 @@ _unbound = Depends(_not_bound)
 Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
 
 
+def shape_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of what a route itself does not read, for a document."""
+    return {key: told for key, told in model.model_json_schema().items() if key != "description"}
+
+
 def _body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Document a body that the route itself does not read."""
-    schema = {key: told for key, told in model.model_json_schema().items() if key != "description"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape_of(model)}}}}
 
 
 _authorization_body = _body_of(AuthorizationIn)
@@ -403,21 +408,13 @@ BULK_BODY = {
             "application/json": {
                 "schema": {
                     "type": "array",
+                    "minItems": 1,
                     "maxItems": topups.MAX_BULK_LINES,
-                    "items": {
-                        "type": "object",
-                        "required": ["account", "category", "amount"],
-                        "properties": {
-                            "account": {"type": "string"},
-                            "category": {"type": "string"},
-                            "amount": {"type": "integer"},
-                            "description": {"type": "string"},
-                        },
-                    },
+                    "items": shape_of(BulkCreditIn),
                 },
                 "example": [{"account": "123", "category": "FOOD", "amount": 50_000}],
             },
-            "text/csv": {"schema": {"type": "string"}, "example": "account;category;valor\n123;FOOD;500,00\n"},
+            **csv_content("credits", "account;category;valor\n123;FOOD;500,00\n"),
         },
     }
 }
@@ -516,8 +513,6 @@ async def list_merchants(tx: ReadTxDep) -> list[MerchantOut]:
 )
 async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC de um estabelecimento pelo nome; caixa e espaços repetidos não importam."""
-    if body.name is None:
-        raise InvalidInput(errors=[{"field": "name", "message": "Campo obrigatório."}])
     return await catalog.put_merchant(tx, body.name, body.mcc)
 
 
@@ -532,7 +527,7 @@ async def get_merchant(name: str, tx: ReadTxDep) -> MerchantOut:
     summary="Criar ou mudar um estabelecimento",
     dependencies=[_unbound, acts("benefit_merchant_set")],
 )
-async def put_named_merchant(name: Annotated[MerchantName, Path()], body: MerchantIn, tx: TxDep) -> MerchantOut:
+async def put_named_merchant(name: Annotated[MerchantName, Path()], body: NamedMerchantIn, tx: TxDep) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
     if body.name is not None and normalise_merchant(body.name) != normalise_merchant(name):
         raise InvalidInput(errors=[{"field": "name", "message": "O nome difere do que está no endereço."}])

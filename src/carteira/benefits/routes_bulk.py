@@ -5,17 +5,18 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from carteira.benefits import imports, operations, scheduled
-from carteira.benefits.routes import BULK_BODY, CreditLines, Writer
-from carteira.benefits.schemas import ImportLineOut, ImportOut, ImportPreviewOut, ScheduledOut
+from carteira.benefits.routes import BULK_BODY, CreditLines, Writer, shape_of
+from carteira.benefits.schemas import ImportLine, ImportLineOut, ImportOut, ImportPreviewOut, ScheduledOut
+from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import BulkLines
-from carteira.kit.values.days import Day
+from carteira.kit.values.days import Day, schema_of_days
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import acts, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.csv_bodies import is_csv, media_type, read_csv_body, unfit
+from carteira.kit.web.csv_bodies import csv_content, is_csv, media_type, read_csv_body, unfit
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -28,25 +29,15 @@ _FILE = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {
-                "schema": {"type": "string"},
-                "example": "cpf;nome;contato;valor FOOD\n529.982.247-25;Maria da Silva;(11) 98765-4321;500,00\n",
-            },
+            **csv_content(
+                "accounts", "cpf;nome;contato;valor FOOD\n529.982.247-25;Maria da Silva;(11) 98765-4321;500,00\n"
+            ),
             "application/json": {
                 "schema": {
                     "type": "array",
+                    "minItems": 1,
                     "maxItems": imports.MAX_LINES,
-                    "items": {
-                        "type": "object",
-                        "required": ["cpf"],
-                        "properties": {
-                            "cpf": {"type": "string"},
-                            "name": {"type": "string"},
-                            "contact": {"type": "string"},
-                            "account": {"type": "string"},
-                            "balances": {"type": "object", "additionalProperties": {"type": "integer"}},
-                        },
-                    },
+                    "items": shape_of(ImportLine),
                 },
                 "example": [{"cpf": "52998224725", "contact": "maria@exemplo.com.br", "balances": {"FOOD": 50_000}}],
             },
@@ -54,6 +45,13 @@ _FILE = {
     }
 }
 Employer = Annotated[UUID | None, Query(description="A empresa; sem ela, a de quem envia ou a primeira")]
+_THIS_YEAR = clock.today().year
+ScheduledDay = Annotated[
+    Day,
+    WithJsonSchema(schema_of_days(_THIS_YEAR, _THIS_YEAR + 1)),
+    Query(description="O dia, em São Paulo: depois de hoje, em até um ano"),
+]
+"""Its schema has the years of the process's start."""
 _own_files = reads("what became of the sender's own lines, by number; nothing of whom they are about")
 _own_orders = reads("what was scheduled, by reference of accounts of the caller's employers")
 
@@ -159,7 +157,7 @@ async def schedule_credits(  # noqa: PLR0913, PLR0917 - a route's parameters are
     tx: TxDep,
     who: Writer,
     desk: DeskDep,
-    day: Annotated[Day, Query(description="O dia, em São Paulo: depois de hoje, em até um ano")],
+    day: ScheduledDay,
     atomic: Annotated[bool, Query(description="Tudo ou nada")] = False,
 ) -> object:
     """Guarda um lote de créditos para um dia. Nesse dia, ou depois se algo o impediu, é feito uma única vez.

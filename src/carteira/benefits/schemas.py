@@ -4,7 +4,16 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from carteira import ledger
@@ -13,11 +22,11 @@ from carteira.kit.security.codes import MessageCode
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.cnpj import Cnpj
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.values.email import InvalidEmail, parse_email
+from carteira.kit.values.email import EMAIL_PATTERN, InvalidEmail, parse_email
 from carteira.kit.values.money import MAX_AMOUNT, Amount
-from carteira.kit.values.phone import InvalidPhone, parse_phone
-from carteira.kit.values.texts import trim, unspaced, without_unseen
-from carteira.kit.web.bodies import Body
+from carteira.kit.values.phone import PHONE_PATTERN, InvalidPhone, parse_phone
+from carteira.kit.values.texts import SEEN_TEXT, trim, unspaced, without_unseen
+from carteira.kit.web.bodies import Body, exactly_one
 
 
 def _contact(text: str) -> str:
@@ -35,7 +44,8 @@ Reference = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador", examples=["123"]),
 ]
-CategoryName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,31}$", examples=["FOOD"])]
+_CATEGORY = r"^[A-Z][A-Z0-9_]{0,31}$"
+CategoryName = Annotated[str, Field(pattern=_CATEGORY, examples=["FOOD"])]
 Mcc = Annotated[str, Field(pattern=r"^[0-9]{4}$", examples=["5411"])]
 MerchantName = Annotated[
     str,
@@ -44,17 +54,23 @@ MerchantName = Annotated[
         max_length=256,
         pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
         examples=["UBER EATS                   SAO PAULO BR"],
+        json_schema_extra={"pattern": SEEN_TEXT},
     ),
     BeforeValidator(_bare_text),
 ]
 Contact = Annotated[
     str,
-    Field(
-        max_length=500,
-        description="E-mail, ou telefone com DDD, que a empresa conhece",
-        examples=["maria@exemplo.com.br", "11987654321"],
-    ),
+    Field(max_length=500),
     AfterValidator(_contact),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 254,
+            "pattern": f"^(?:{EMAIL_PATTERN}|{PHONE_PATTERN})$",
+            "description": "E-mail, ou telefone com DDD, que a empresa conhece",
+            "examples": ["maria@exemplo.com.br", "11987654321"],
+        }
+    ),
 ]
 Description = Annotated[str, Field(min_length=1, max_length=200)]
 EmployerName = Annotated[
@@ -64,6 +80,7 @@ EmployerName = Annotated[
         max_length=120,
         pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
         examples=["Padaria Central Ltda."],
+        json_schema_extra={"pattern": SEEN_TEXT},
     ),
     BeforeValidator(_bare_text),
 ]
@@ -75,11 +92,23 @@ HolderName = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
         description="Nome do trabalhador, como no RH",
         examples=["Maria da Silva"],
+        json_schema_extra={"pattern": SEEN_TEXT},
     ),
     BeforeValidator(_bare_text),
 ]
 AccountState = Literal["active", "blocked", "closed"]
 InitialBalance = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
+InitialBalances = Annotated[
+    dict[CategoryName, InitialBalance],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": _CATEGORY},
+            "additionalProperties": {"type": "integer", "minimum": 0, "maximum": MAX_AMOUNT},
+            "examples": [{"FOOD": 50_000, "CASH": 0}],
+        }
+    ),
+]
 
 
 class EmployerIn(Body):
@@ -122,7 +151,8 @@ class MemberOut(BaseModel):
 
 class AccountIn(
     Body,
-    json_schema_extra={
+    json_schema_extra=exactly_one(cpf="string", user_id="string")
+    | {
         "examples": [
             {"account": "123", "cpf": "529.982.247-25", "contact": "maria@exemplo.com.br", "balances": {"FOOD": 50_000}}
         ]
@@ -141,7 +171,7 @@ class AccountIn(
     employer_id: UUID | None = Field(
         default=None, description="A empresa; sem ela, a de quem abre ou, para quem não está vinculado, a primeira"
     )
-    balances: dict[CategoryName, InitialBalance] = Field(default_factory=dict, examples=[{"FOOD": 50_000, "CASH": 0}])
+    balances: InitialBalances = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _somebody(self) -> "AccountIn":
@@ -318,7 +348,14 @@ class CategoryOut(BaseModel):
 class MerchantIn(Body):
     """A merchant whose name overrides the MCC."""
 
-    name: MerchantName | None = None
+    name: MerchantName
+    mcc: Mcc
+
+
+class NamedMerchantIn(Body):
+    """The MCC of a merchant whose name is in the address."""
+
+    name: MerchantName | None = Field(None, description="O do endereço; dispensável")
     mcc: Mcc
 
 
@@ -434,7 +471,7 @@ class ImportLine(Body):
     name: HolderName | None = None
     contact: Contact | None = None
     account: Reference | None = None
-    balances: dict[CategoryName, InitialBalance] = Field(default_factory=dict, examples=[{"FOOD": 50_000}])
+    balances: InitialBalances = Field(default_factory=dict)
 
 
 class ImportPreview(BaseModel):

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header
+from pydantic import WithJsonSchema
 
 from carteira.credit.errors import InvalidPrecondition, PreconditionRequired, RecordChanged
 
 _ETAG = re.compile(r'"([A-Za-z0-9-]{1,64})"')
+_IfMatch = Annotated[str, WithJsonSchema({"type": "string", "pattern": r'^(?:\*|"[A-Za-z0-9-]{1,64}")$'})]
+_IfNoneMatch = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\*$"})]
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Precondition:
 
 
 async def _read(
-    if_match: Annotated[str | None, Header(description='ETag da sua última leitura, ou `*`: `"…"`')] = None,
-    if_none_match: Annotated[str | None, Header(description="`*` para só criar")] = None,
+    if_match: Annotated[_IfMatch | None, Header(description='ETag da sua última leitura, ou `*`: `"…"`')] = None,
+    if_none_match: Annotated[_IfNoneMatch | None, Header(description="`*` para só criar")] = None,
 ) -> Precondition:
     if if_match is not None and if_none_match is not None:
         raise InvalidPrecondition

@@ -33,7 +33,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.web.access import Principal, Who, acts, claims, looks
-from carteira.kit.web.csv_bodies import is_csv
+from carteira.kit.web.csv_bodies import csv_content, is_csv
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
@@ -270,12 +270,7 @@ async def _outcome_lines(request: Request, _who: Recorder) -> BulkLines:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {
-                "text/csv": {
-                    "schema": {"type": "string"},
-                    "example": "cpf;inadimplente\n529.982.247-25;não\n111.444.777-35;sim\n",
-                }
-            },
+            "content": csv_content("outcomes", "cpf;inadimplente\n529.982.247-25;não\n111.444.777-35;sim\n"),
         }
     },
     dependencies=[acts(outcomes.RECORDED, each=True)],

@@ -9,12 +9,13 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, model_val
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.clock import clock
-from carteira.kit.values.days import Day, Instant
+from carteira.kit.values.days import Day, Instant, schema_of_days, schema_of_instants
 from carteira.kit.values.money import Amount
 from carteira.kit.values.texts import compact, look_alike
-from carteira.kit.web.bodies import Body
+from carteira.kit.web.bodies import Body, at_most_one
 
 MAX_AGE = 130
+_THIS_YEAR = clock.today().year
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event of base C is older."""
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -118,7 +119,8 @@ class IncomeSource(Body):
 
 class BaseBIn(
     Body,
-    json_schema_extra={
+    json_schema_extra=at_most_one("birth_date", "age")
+    | {
         "examples": [
             {
                 "birth_date": "1990-05-17",
@@ -130,7 +132,9 @@ class BaseBIn(
 ):
     """Base B: what the score is made of. Either the birth date or the age."""
 
-    birth_date: Annotated[Day, AfterValidator(_past)] | None = None
+    birth_date: (
+        Annotated[Day, AfterValidator(_past), WithJsonSchema(schema_of_days(_THIS_YEAR - MAX_AGE, _THIS_YEAR))] | None
+    ) = None
     age: Annotated[int, Field(strict=True, ge=0, le=MAX_AGE)] | None = None
     address: Address | None = None
     assets: list[Asset] = Field(default_factory=list, max_length=200)
@@ -159,7 +163,9 @@ EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="
 
 class _Event(Body):
     id: EventId | None = None
-    occurred_at: Instant | None = Field(None, description="Sem ele, agora")
+    occurred_at: (
+        Annotated[Instant, WithJsonSchema(schema_of_instants(EARLIEST.year, _THIS_YEAR, "2026-06-30T15:00:00Z"))] | None
+    ) = Field(None, description="De 2000 até agora; sem ele, agora")
 
     @model_validator(mode="after")
     def _in_our_time(self) -> "_Event":

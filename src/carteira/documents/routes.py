@@ -15,6 +15,7 @@ from carteira.documents import forms, links, metrics, proofs, service
 from carteira.documents.errors import LinkRefused
 from carteira.documents.forms import Form
 from carteira.documents.intake import kept, take_form
+from carteira.documents.kinds import MAX_NUMBER, DocumentType
 from carteira.documents.names import parse_file_name
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
 from carteira.documents.upload import StoredFile
@@ -49,9 +50,11 @@ _REGISTER_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["document_type", "document_number", "file"],
+                    "additionalProperties": False,
+                    "allOf": _DATA_SCHEMA["allOf"],
                     "properties": {
-                        "document_type": {"type": "string"},
-                        "document_number": {"type": "string"},
+                        "document_type": {"type": "string", "enum": [kind.value for kind in DocumentType]},
+                        "document_number": {"type": "string", "maxLength": MAX_NUMBER},
                         "expires_on": {"type": "string", "format": "date"},
                         "file": _FILE_SCHEMA,
                     },
@@ -66,7 +69,12 @@ _FILE_BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE_SCHEMA}}
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {"file": _FILE_SCHEMA},
+                }
             }
         },
     }

@@ -1,7 +1,7 @@
 """Documents' wire shapes."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
@@ -12,14 +12,17 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
-from carteira.documents.names import FileNameRefused, parse_file_name
+from carteira.documents.kinds import MAX_NUMBER, DocumentType, InvalidNumber, parse_number, parse_type
+from carteira.documents.names import MAX_NAME, FileNameRefused, parse_file_name
 from carteira.documents.service import DocumentState
 from carteira.kit.values.days import Day, Instant
+from carteira.kit.values.texts import SEEN_BEYOND, SEEN_TEXT
+from carteira.kit.web.bodies import cases_of
 
 
 def _type(value: object) -> object:
@@ -34,14 +37,46 @@ def _name(value: str) -> str:
         raise PydanticCustomError("invalid_file_name", "Nome de arquivo inválido.") from error
 
 
+_IN_NAMES = r"!-.0-\[\]-~" + SEEN_BEYOND
+FileName = Annotated[
+    str,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "maxLength": MAX_NAME, "pattern": f"^[{_IN_NAMES}]+(?: [{_IN_NAMES}]+)*$"}),
+]
+
+
+def _number(pattern: str, checked_as: str | None = None) -> dict[str, Any]:
+    """Return the schema of a number by its shape, and by the name of the rule that its digits keep."""
+    return {"type": "string", "pattern": pattern} | ({"format": checked_as} if checked_as else {})
+
+
+_ANY_NUMBER = _number(SEEN_TEXT)
+NUMBERS: dict[DocumentType, dict[str, Any]] = {
+    DocumentType.RG: _number(r"^[A-Za-z]{0,4}[0-9]{1,3}\.?[0-9]{3}\.?[0-9]{3,8}-?[0-9A-Za-z]{0,8}$"),
+    DocumentType.CPF: _number(r"^(\d{11}|\d{3}\.\d{3}\.\d{3}-\d{2})$", "cpf"),
+    DocumentType.CNH: _number(r"^[0-9]{11}$", "cnh"),
+    DocumentType.VACCINATION: _ANY_NUMBER,
+    DocumentType.VOTER: _number(r"^[0-9]{12,13}$", "titulo-de-eleitor"),
+    DocumentType.PASSPORT: _number(r"^(?:[A-Za-z]{2}[0-9]{6}|[A-Za-z]{0,3}[0-9]{5,9})$"),
+    DocumentType.OTHER: _ANY_NUMBER,
+}
+"""What schemas say of a document's number, by its kind; `kinds.parse_number` reads more of what people type."""
+
+
 class DocumentIn(BaseModel):
     """A document without its file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=cases_of(
+            "document_type", {kind.value: {"document_number": told} for kind, told in NUMBERS.items()}
+        )
+        | {"examples": [{"document_type": "RG", "document_number": "12.345.678-9", "file_name": "rg.pdf"}]},
+    )
 
     document_type: Annotated[DocumentType, BeforeValidator(_type)] = Field(examples=["RG"])
-    document_number: str = Field(max_length=64, examples=["12.345.678-9"])
-    file_name: Annotated[str, AfterValidator(_name)] | None = Field(None, examples=["rg.pdf"])
+    document_number: str = Field(max_length=MAX_NUMBER, examples=["12.345.678-9"])
+    file_name: FileName | None = Field(None, examples=["rg.pdf"])
     expires_on: Day | None = Field(None, description="Validade; um aviso chega antes dela")
 
     @field_validator("document_number")

@@ -47,7 +47,7 @@ from carteira.identity.errors import (
     WeakPassword,
     WrongCredentials,
 )
-from carteira.identity.fields import BirthDate, Code, FullName, Password, Token, TypedBirthDate
+from carteira.identity.fields import BirthDate, Code, FullName, NewPassword, Password, Token, TypedBirthDate
 from carteira.identity.invitations.service import LIFETIME as _INVITATION_LIFETIME
 from carteira.identity.invitations.service import invite_administrator, send_invitation
 from carteira.identity.pages import DRAW_LINK, DrawLink, LinkPage
@@ -193,6 +193,7 @@ __all__ = [
     "JournalEntry",
     "LinkPage",
     "MetaConfig",
+    "NewPassword",
     "NewPerson",
     "PasskeyName",
     "PasskeyView",

@@ -5,15 +5,16 @@ import unicodedata
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from carteira.identity.users.passwords import MAX_LENGTH, MIN_LENGTH
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.values.days import Day, TypedDay
+from carteira.kit.values.days import Day, TypedDay, schema_of_days
 from carteira.kit.values.email import Email
-from carteira.kit.values.texts import trim
-from carteira.kit.web.bodies import Body
+from carteira.kit.values.texts import SEEN, SEEN_TEXT, trim
+from carteira.kit.web.bodies import Body, exactly_one
 
 _NAME_LENGTH, _MAX_AGE = 120, 130
 _UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF])
@@ -55,22 +56,66 @@ def _seen(text: str) -> str:
     return text
 
 
-FullName = Annotated[str, Field(max_length=500, examples=["Maria da Silva"]), AfterValidator(_name)]
-BirthDate = Annotated[Day, Field(examples=["1990-05-17"]), AfterValidator(_born)]
+FullName = Annotated[
+    str,
+    Field(max_length=500),
+    AfterValidator(_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _NAME_LENGTH,
+            "pattern": f"^[{SEEN}]+(?: +[{SEEN}]+)+$",
+            "description": "Nome e sobrenome",
+            "examples": ["Maria da Silva"],
+        }
+    ),
+]
+_THIS_YEAR = clock.today().year
+BirthDate = Annotated[
+    Day,
+    AfterValidator(_born),
+    WithJsonSchema(schema_of_days(_THIS_YEAR - _MAX_AGE, _THIS_YEAR, "1990-05-17")),
+]
+"""A wire birth date: in the past, and of somebody who may be alive. Its schema has the years of the process's start."""
 TypedBirthDate = Annotated[TypedDay, BeforeValidator(_with_slashes), AfterValidator(_born)]
 """A birth date that a person wrote into a page."""
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
+NewPassword = Annotated[
+    str,
+    Field(max_length=1000),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "minLength": MIN_LENGTH,
+            "maxLength": MAX_LENGTH,
+            "pattern": "[A-Z].*[0-9]|[0-9].*[A-Z]",
+            "description": "Uma letra maiúscula e um número ao menos; uma senha conhecida de vazamentos é recusada",
+            "examples": ["Girassol7amarelo"],
+        }
+    ),
+]
+"""A password that begins to be one: its rules are checked where all that are broken can be told at once."""
 Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]
 Token = Annotated[str, Field(min_length=1, max_length=200)]
 Description = Annotated[
     str,
-    Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"),
+    Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+        json_schema_extra={"pattern": SEEN_TEXT},
+    ),
     AfterValidator(_seen),
 ]
 Id = Annotated[int, Field(strict=True, ge=1, le=_INT32)]
 
 
-class Named(Body):
+NAMED_ONCE = exactly_one(email="string", cpf="string")
+"""What the schemas of those who are `Named` add."""
+
+
+class Named(Body, json_schema_extra=NAMED_ONCE):
     """Names a person by e-mail or by CPF."""
 
     email: Email | None = None

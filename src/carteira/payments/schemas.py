@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from carteira.kit.values.card_number import CardNumber
 from carteira.kit.values.money import Amount
+from carteira.kit.web.bodies import cases_of
 
 E2eId = Annotated[
     str, Field(description="Identificador fim a fim do Pix", examples=["E99999999202611271200abcdefghijk"])
@@ -18,7 +19,14 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=
 class ChargeIn(BaseModel):
     """What is to be paid for. `transport_recharge` names a card, `benefit_funding` an employer."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=cases_of(
+            "purpose",
+            {"transport_recharge": {"card_number": {"type": "string"}}, "benefit_funding": {}},
+        )
+        | {"examples": [{"purpose": "transport_recharge", "amount": 5_000, "card_number": "9076123412341234"}]},
+    )
 
     purpose: Literal["transport_recharge", "benefit_funding"]
     amount: Amount

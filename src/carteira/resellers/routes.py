@@ -13,7 +13,7 @@ from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.web.access import Principal, Visitor, Who, acts, claims, looks, public
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.client_address import client_address
-from carteira.kit.web.csv_bodies import is_csv, read_csv_body
+from carteira.kit.web.csv_bodies import csv_content, is_csv, read_csv_body
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
@@ -76,12 +76,7 @@ async def register_purchase(
 _BULK_BODY = {
     "requestBody": {
         "required": True,
-        "content": {
-            "text/csv": {
-                "schema": {"type": "string"},
-                "example": "código;valor;data;cpf\nNF-1;1.000,00;30/06/2026;153.509.460-56\n",
-            }
-        },
+        "content": csv_content("purchases", "código;valor;data;cpf\nNF-1;1.000,00;30/06/2026;153.509.460-56\n"),
     }
 }
 

@@ -9,10 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from carteira import identity, ledger
 from carteira.kit.values.cpf import Cpf
-from carteira.kit.values.days import Day, InvalidDay, TypedDay, parse_month
+from carteira.kit.values.days import Day, InvalidDay, TypedDay, parse_month, schema_of_days
 from carteira.kit.values.email import Email
 from carteira.kit.values.money import MAX_AMOUNT, Amount
-from carteira.kit.values.texts import trim, without_unseen
+from carteira.kit.values.texts import SEEN_TEXT, trim, without_unseen
 from carteira.kit.web.bodies import Body
 
 _YEARS = range(1000, 3000)
@@ -57,7 +57,9 @@ BusinessMonth = Annotated[
 ]
 """A wire month, as its first day."""
 
-BusinessDay = Annotated[Day, AfterValidator(_in_these_ages)]
+BusinessDay = Annotated[
+    Day, AfterValidator(_in_these_ages), WithJsonSchema(schema_of_days(_YEARS.start, _YEARS.stop - 1))
+]
 """A wire date, strictly `YYYY-MM-DD`: a day in São Paulo."""
 TypedBusinessDay = Annotated[TypedDay, AfterValidator(_in_these_ages)]
 """A day in São Paulo as a person wrote it."""
@@ -70,6 +72,7 @@ Code = Annotated[
         pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$",
         description="Código da compra, único",
         examples=["NF-2026-000123"],
+        json_schema_extra={"pattern": SEEN_TEXT},
     ),
     BeforeValidator(_bare),
 ]
@@ -86,7 +89,7 @@ class ResellerIn(Body):
     full_name: identity.FullName
     cpf: Cpf
     email: Email
-    password: identity.Password
+    password: identity.NewPassword
 
 
 class ResellerOut(BaseModel):
@@ -275,7 +278,10 @@ class TiersIn(
 ):
     """A tier table."""
 
-    tiers: Annotated[list[TierShape], Field(min_length=1, max_length=50)]
+    tiers: Annotated[
+        list[TierShape],
+        Field(min_length=1, max_length=50, description="A primeira começa em 0; as outras crescem, sem repetir"),
+    ]
 
     @model_validator(mode="after")
     def _whole(self) -> "TiersIn":

@@ -48,6 +48,7 @@ Url = Annotated[
         min_length=10,
         max_length=MAX_URL,
         pattern=r"^https?://[!-~]+$",
+        json_schema_extra={"format": "uri"},
         description="Endereço que recebe os avisos: https, sem usuário nem senha, e público",
         examples=["https://erp.exemplo.com.br/carteira"],
     ),

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from carteira.identity.clients.keys import UnfitKey, read_public_key
 from carteira.identity.fields import Description
 from carteira.kit.values.clock import clock
-from carteira.kit.values.days import Instant
+from carteira.kit.values.days import Instant, schema_of_instants
 from carteira.kit.values.texts import unspaced
 from carteira.kit.web.bodies import Body
 
@@ -40,19 +40,38 @@ def _public_key(given: object) -> object:
         ) from error
 
 
-Network = Annotated[str, Field(max_length=60, examples=["203.0.113.0/24"]), AfterValidator(_network)]
+Network = Annotated[
+    str,
+    Field(max_length=60),
+    AfterValidator(_network),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "cidr",
+            "maxLength": 60,
+            "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?$",
+            "examples": ["203.0.113.0/24"],
+        }
+    ),
+]
 Networks = Annotated[list[Network], Field(max_length=50, description="Redes de onde o cliente pode vir; vazia: todas")]
 Expiry = Annotated[
     Instant,
-    Field(description="Fim da validade (RFC 3339)", examples=["2030-01-31T00:00:00Z"]),
     AfterValidator(_ahead),
+    WithJsonSchema(
+        schema_of_instants(clock.today().year, 9998, "2030-01-31T00:00:00Z")
+        | {"description": "Fim da validade (RFC 3339), no futuro"}
+    ),
 ]
 PublicKey = Annotated[
     dict[str, Any],
     BeforeValidator(_public_key),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "object"}, {"type": "string", "maxLength": 4000}],
+            "anyOf": [
+                {"type": "object", "required": ["kty"], "properties": {"kty": {"enum": ["OKP", "EC", "RSA"]}}},
+                {"type": "string", "format": "public-key-pem", "maxLength": 4000},
+            ],
             "description": "Chave pública do cliente (JWK ou PEM), de `private_key_jwt`; sem ela, é gerado um segredo",
             "examples": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}],
         }

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from carteira.kit.values.texts import SEEN_TEXT
 from carteira.kit.web.bodies import Body
 
 _NAME_LENGTH = 60
@@ -19,7 +20,19 @@ def _label(text: str) -> str:
     return label
 
 
-Label = Annotated[str, Field(max_length=200, examples=["Celular da Maria"]), AfterValidator(_label)]
+Label = Annotated[
+    str,
+    Field(max_length=200),
+    AfterValidator(_label),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _NAME_LENGTH,
+            "pattern": SEEN_TEXT,
+            "examples": ["Celular da Maria"],
+        }
+    ),
+]
 Credential = Annotated[
     dict[str, Any],
     Field(

@@ -4,11 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from carteira.identity.fields import Code, Named, Password, Token
+from carteira.identity.fields import NAMED_ONCE, Code, Named, NewPassword, Token
 from carteira.kit.web.bodies import Body
 
 
-class RecoveryIn(Named, json_schema_extra={"examples": [{"email": "maria@exemplo.com.br", "channel": "email"}]}):
+class RecoveryIn(
+    Named, json_schema_extra=NAMED_ONCE | {"examples": [{"email": "maria@exemplo.com.br", "channel": "email"}]}
+):
     """For whom a code is asked."""
 
     channel: Literal["email", "sms"] = Field(
@@ -16,7 +18,9 @@ class RecoveryIn(Named, json_schema_extra={"examples": [{"email": "maria@exemplo
     )
 
 
-class RecoveryVerifyIn(Named, json_schema_extra={"examples": [{"email": "maria@exemplo.com.br", "code": "12345678"}]}):
+class RecoveryVerifyIn(
+    Named, json_schema_extra=NAMED_ONCE | {"examples": [{"email": "maria@exemplo.com.br", "code": "12345678"}]}
+):
     """The code that came."""
 
     code: Code
@@ -32,4 +36,4 @@ class ResetIn(Body):
     """The new password."""
 
     reset_token: Token
-    new_password: Password
+    new_password: NewPassword

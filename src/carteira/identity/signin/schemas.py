@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from carteira.identity.fields import Code, Password, Token
 from carteira.identity.passkeys.schemas import Credential
-from carteira.kit.web.bodies import Body
+from carteira.kit.web.bodies import Body, exactly_one
 
 
 class ChallengeOut(BaseModel):
@@ -40,7 +40,11 @@ class CodeIn(Body):
     code: Code
 
 
-class StepUpIn(Body, json_schema_extra={"examples": [{"code": "123456"}]}):
+class StepUpIn(
+    Body,
+    json_schema_extra=exactly_one(password="string", code="string", credential="object")  # noqa: S106 - its type
+    | {"examples": [{"code": "123456"}]},
+):
     """What shows that the person is there: one of the three."""
 
     password: Password | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carteira.identity.fields import BirthDate, Code, FullName, Named, Token
+from carteira.identity.fields import NAMED_ONCE, BirthDate, Code, FullName, Named, Token
 from carteira.identity.social.providers import ProviderName
 from carteira.kit.values.cpf import Cpf
 from carteira.kit.values.email import Email
@@ -48,9 +48,8 @@ class SocialLinkIn(Body):
 
 class LinkCodeIn(
     Named,
-    json_schema_extra={
-        "examples": [{"registration_token": "o-que-a-volta-do-provedor-respondeu", "email": "maria@exemplo.com.br"}]
-    },
+    json_schema_extra=NAMED_ONCE
+    | {"examples": [{"registration_token": "o-que-a-volta-do-provedor-respondeu", "email": "maria@exemplo.com.br"}]},
 ):
     """For whom a code is asked: an e-mail or a CPF."""
 

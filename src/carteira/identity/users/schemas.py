@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from carteira.identity.fields import BirthDate, FullName, Id, Password
+from carteira.identity.fields import BirthDate, FullName, Id, NewPassword, Password
 from carteira.identity.proof.schemas import Paper
 from carteira.identity.proof.service import ProvenBy
 from carteira.identity.roles.schemas import RoleOut
@@ -26,7 +26,7 @@ class RegisterIn(Body):
     cpf: Cpf | None = None
     birth_date: BirthDate
     phone: Phone
-    password: Password
+    password: NewPassword
 
 
 class FactorResetIn(Body):
@@ -44,7 +44,7 @@ class NewUserIn(Body):
     cpf: Cpf | None = None
     birth_date: BirthDate | None = None
     phone: Phone | None = None
-    password: Password | None = None
+    password: NewPassword | None = None
 
 
 class UserPut(Body):
@@ -71,7 +71,7 @@ class PasswordIn(Body):
     """A change of one's own password."""
 
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
 
 
 class ContactOut(BaseModel):

@@ -21,7 +21,7 @@ from typing import Annotated
 from uuid import UUID
 
 from prometheus_client import Counter
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Date, SmallInteger, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -119,7 +119,14 @@ def _checked(text: str) -> str:
     raise PydanticCustomError("invalid_code", "O código tem 8 dígitos.")
 
 
-MessageCode = Annotated[str, Field(max_length=80, examples=["12345678"]), AfterValidator(_checked)]
+MessageCode = Annotated[
+    str,
+    Field(max_length=80),
+    AfterValidator(_checked),
+    WithJsonSchema(
+        {"type": "string", "pattern": rf"^(?:[0-9]{{{DIGITS}}}|[A-Za-z0-9_-]{{22}})$", "examples": ["12345678"]}
+    ),
+]
 """A wire code, read as people paste it; what no message ever says is 422 and costs no try."""
 
 

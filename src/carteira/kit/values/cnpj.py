@@ -45,6 +45,7 @@ Cnpj = Annotated[
     WithJsonSchema(
         {
             "type": "string",
+            "format": "cnpj",
             "pattern": r"^([0-9A-Za-z]{12}\d{2}|[0-9A-Za-z]{2}(\.[0-9A-Za-z]{3}){2}/[0-9A-Za-z]{4}-\d{2})$",
             "description": "CNPJ, numérico ou alfanumérico, com ou sem pontos, barra e traço",
             "examples": ["11.222.333/0001-81", "12.ABC.345/01DE-35"],

@@ -65,8 +65,9 @@ Cpf = Annotated[
     WithJsonSchema(
         {
             "type": "string",
+            "format": "cpf",
             "pattern": r"^(\d{11}|\d{3}\.\d{3}\.\d{3}-\d{2})$",
-            "description": "CPF com ou sem pontos e traço",
+            "description": "CPF com ou sem pontos e traço; os dois últimos dígitos conferem os outros",
             "examples": ["529.982.247-25"],
         }
     ),

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -114,6 +114,40 @@ def _in_utc(instant: datetime) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("out of the calendar in UTC") from error
+
+
+def _years(first: int, last: int) -> str:
+    """Return a pattern of the years from one to another, in thousands, hundreds and tens where these are whole."""
+    found = []
+    while first <= last:
+        zeros = next(zeros for zeros in (3, 2, 1, 0) if first % 10**zeros == 0 and first + 10**zeros - 1 <= last)
+        found.append(f"{first // 10**zeros}" + "[0-9]" * zeros)
+        first += 10**zeros
+    return f"(?:{'|'.join(found)})"
+
+
+_MONTH_AND_DAY = "-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:0[0-9]|1[0-9]|2[0-3]):[0-5][0-9])"
+
+
+def schema_of_days(first: int, last: int, example: str = "2026-06-30") -> dict[str, Any]:
+    """Return the JSON Schema of a day from one year to another; `format` has no bounds, so a pattern says them."""
+    return {
+        "type": "string",
+        "format": "date",
+        "pattern": f"^{_years(first, last)}{_MONTH_AND_DAY}$",
+        "examples": [example],
+    }
+
+
+def schema_of_instants(first: int, last: int, example: str = "2026-10-31T15:00:00Z") -> dict[str, Any]:
+    """Return the JSON Schema of an instant from one year to another."""
+    return {
+        "type": "string",
+        "format": "date-time",
+        "pattern": f"^{_years(first, last)}{_MONTH_AND_DAY}T{_TIME}$",
+        "examples": [example],
+    }
 
 
 _DAY_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-06-30"]})

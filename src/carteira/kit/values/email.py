@@ -4,15 +4,16 @@ import re
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.texts import MOST_TYPED, look_alike, trim, without_unseen
 
-_EMAIL = re.compile(
+EMAIL_PATTERN = (
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]"
 )
+_EMAIL = re.compile(EMAIL_PATTERN)
 _LENGTH, _LOCAL_LENGTH = 254, 64
 
 
@@ -47,5 +48,10 @@ def _validate(text: str) -> str:
         raise PydanticCustomError("invalid_email", "{told}", {"told": str(error)}) from error
 
 
-Email = Annotated[str, Field(max_length=500, examples=["maria@exemplo.com.br"]), AfterValidator(_validate)]
+Email = Annotated[
+    str,
+    Field(max_length=500),
+    AfterValidator(_validate),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": _LENGTH, "examples": ["maria@exemplo.com.br"]}),
+]
 """A wire e-mail address; others are 422."""

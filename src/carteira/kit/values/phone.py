@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from carteira.kit.values.texts import compact, look_alike
@@ -12,6 +12,8 @@ _NUMBER = re.compile(r"[1-9][0-9]{9,10}", re.ASCII)
 _WITH_COUNTRY = re.compile(r"(?:\+|00)?55([1-9][0-9]{9,10})", re.ASCII)
 _WITH_TRUNK = re.compile(r"(?:(?:\+|00)?55)?0([1-9][0-9]{9,10})", re.ASCII)
 _MARKS = "./·()[]"
+PHONE_PATTERN = r"(?:\+?55 ?)?(?:\([1-9][0-9]\)|[1-9][0-9]) ?9?[0-9]{4}-?[0-9]{4}"
+"""What schemas say of a number: with or without the country's code and the signs that people write."""
 
 
 class InvalidPhone(ValueError):
@@ -50,7 +52,16 @@ def _validate(text: str) -> str:
 
 Phone = Annotated[
     str,
-    Field(max_length=50, description="Telefone com DDD; sinais e +55 não importam", examples=["11987654321"]),
+    Field(max_length=50),
     AfterValidator(_validate),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 50,
+            "pattern": f"^{PHONE_PATTERN}$",
+            "description": "Telefone com DDD; sinais e +55 não importam",
+            "examples": ["11987654321"],
+        }
+    ),
 ]
 """A wire telephone number, normalised to its ten or eleven digits; others are 422."""

@@ -15,6 +15,14 @@ _FILLERS: Final = frozenset(
 """Signs of other categories that nothing is seen of: fillers of Hangul and Braille, joiners, variation selectors."""
 MOST_TYPED: Final = 2_000
 """Signs. What is longer is nothing that is read here: looked at a sign at a time, a body full of them takes seconds."""
+SEEN_BEYOND: Final = (
+    r"\u00a1-\u00ac\u00ae-\u033f\u0391-\u03a1\u03a3-\u052f\u05d0-\u05ea\u0621-\u064a\u3041-\u3096\u30a1-\u30ff"
+    r"\u4e00-\u9fff\uac00-\ud7a3"
+)
+"""Signs that are seen, beyond ASCII, as a part of a pattern's class: what schemas say of texts. Readers take more."""
+SEEN: Final = "!-~" + SEEN_BEYOND
+SEEN_TEXT: Final = f"^[{SEEN}](?:[ {SEEN}]*[{SEEN}])?$"
+"""What schemas say of a text whose blanks around it, and whatever is not seen, are taken away."""
 _MINUS: Final = frozenset("\u2043\u2212")
 _LOOKS: Final = str.maketrans(
     "АВЕКМНОРСТУХІЅЈаеорсухіѕјΑΒΕΖΗΙΚΜΝΟΡΤΥΧορυν", "ABEKMHOPCTYXISJaeopcyxisjABEZHIKMNOPTYXopuv"

@@ -32,11 +32,11 @@ def example_of(document: Mapping[str, Any], schema: Mapping[str, Any], inside: f
     said += [schema[key] for key in ("const", "default") if schema.get(key) is not None]
     if said:
         return said[0]
+    if "properties" in schema:
+        return {field: example_of(document, inner, inside) for field, inner in schema["properties"].items()}
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
             return example_of(document, schema[key][0], inside)
-    if "properties" in schema:
-        return {field: example_of(document, inner, inside) for field, inner in schema["properties"].items()}
     if schema.get("type") == "array":
         return [example_of(document, schema.get("items") or (schema.get("prefixItems") or [{}])[0], inside)]
     return _plainest(schema)

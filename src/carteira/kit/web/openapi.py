@@ -96,6 +96,7 @@ def install(app: FastAPI, declared: Declared) -> None:
         if app.openapi_schema is None:
             document = generate()
             _tidy(document)
+            _take_nulls_away(document)
             _declare(document, declared)
             _tell_polled(document, app)
             _tell_successes(document)
@@ -158,6 +159,18 @@ def _tidy(document: dict[str, Any]) -> None:
         _SCHEMA: dict(PROBLEM_SCHEMA),
         "FieldError": dict(_FIELD_ERROR),
     }
+
+
+def _take_nulls_away(document: dict[str, Any]) -> None:
+    """Say of no parameter that it may be null: what is left out of a query or a header is not there."""
+    for _, _, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            schema = parameter["schema"]
+            kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+            if len(kinds) == 1:
+                parameter["schema"] = kinds[0] | {key: told for key, told in schema.items() if key != "anyOf"}
+            elif kinds:
+                schema["anyOf"] = kinds
 
 
 def _clean(name: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import takewhile
-from typing import Annotated, Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -38,6 +38,8 @@ _Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 
 _KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: Day, UUID: UUID}
 """What is read for a plain type: only values that the database takes."""
+_NAMES = {int: "number", datetime: "instant", get_args(Instant)[0]: "instant", str: "text", date: "day", UUID: "id"}
+"""Of plain types in the name of a cursor's format."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -65,6 +67,13 @@ class CursorOf(Generic[K]):
         self._make: Callable[..., K] = key if issubclass(key, tuple) else lambda value: value
         kinds = get_type_hints(key, include_extras=True).values() if issubclass(key, tuple) else [key]
         self._readers: list[TypeAdapter[Any]] = [TypeAdapter(_safe(kind)) for kind in kinds]
+        self.format = "-".join(["cursor", *(_NAMES[_plain(kind)] for kind in kinds)])
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What a document says of the list's cursors; whoever makes some up for tests learns what they hold."""
+        # `read` checks the length, so that each wrong cursor gets the same answer.
+        return {"type": "string", "maxLength": MAX_CURSOR, "format": self.format}
 
     def read(self, text: str) -> K:
         """Return the key that a cursor holds.
@@ -83,6 +92,10 @@ def _unpack(text: str) -> list[str]:
     if len(text) > MAX_CURSOR:
         raise ValueError("too long")
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode().split("|")
+
+
+def _plain(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _safe(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
@@ -120,11 +133,6 @@ BY_ID = CursorOf(UUID, at=lambda instant: first_uuid7(instant.timestamp()))
 """The cursor of lists that are sorted by id, and so by when what they list was made."""
 
 _Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página")]
-# The schema tells the length, and `CursorOf` checks it, so that each wrong cursor gets the same answer.
-_Cursor = Annotated[
-    Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_CURSOR})] | None,
-    Query(alias="cursor", description="`next_cursor` da página anterior"),
-]
 
 
 def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = True) -> PageRequest[K]:
@@ -133,12 +141,18 @@ def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = Tr
     A list whose cursor tells time takes `from` and `to` too, unless its time is not what a reader means (`dated`). The
     newest come first if not told otherwise.
     """
+    told = Query(alias="cursor", description="`next_cursor` da página anterior; não se monta outro")
+    kind = Annotated[Annotated[str, WithJsonSchema(cursor.schema)] | None, told]
 
     # Coroutines, for FastAPI sends plain functions to a thread.
-    async def asked(limit: _Limit = DEFAULT_LIMIT, text: _Cursor = None) -> PageRequest[K]:
+    async def asked(limit: _Limit = DEFAULT_LIMIT, text: kind = None) -> PageRequest[K]:
         return PageRequest(limit, None if text is None else cursor.read(text))
 
-    async def asked_within(period: PeriodDep, limit: _Limit = DEFAULT_LIMIT, text: _Cursor = None) -> PageRequest[K]:
+    async def asked_within(
+        period: PeriodDep,
+        limit: _Limit = DEFAULT_LIMIT,
+        text: kind = None,
+    ) -> PageRequest[K]:
         after = None if text is None else cursor.read(text)
         return _within(cursor, period, limit, after, oldest_first=oldest_first)
 
