@@ -184,7 +184,7 @@ REGISTRY = (
         tables=("models",),
         paths=("/cashback", "/purchases", "/resellers"),
         demo="seed",
-        rights={"resellers_closings": APPENDED},
+        rights={"resellers_adjustment_parts": APPENDED, "resellers_adjustments": KEPT, "resellers_closings": APPENDED},
         demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas; a Helena vende",
         emits={
             "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
@@ -198,7 +198,12 @@ REGISTRY = (
         tables=("models",),
         paths=("/credit",),
         follows=("transit.debited", "transit.recharged", "transit.reversed", "transit.ride_paid"),
-        rights={"credit_access_head": KEPT, "credit_accesses": APPENDED},
+        rights={
+            "credit_access_head": KEPT,
+            "credit_accesses": APPENDED,
+            "credit_model_choices": APPENDED,
+            "credit_models": APPENDED,
+        },
     ),
     ModuleEntry(
         "assistant",

@@ -278,6 +278,9 @@ async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp
     squatter, contact = await register(app), address()
     account = await open_account(app, squatter.cpf, contact)
     token = await invited(app, endpoints, account, contact)
+    reader = app.person("benefits:read")
+    (listed,) = (await reader.post("/benefits/accounts/search", {"account": account})).json()["items"]
+    assert (listed["invitation"]["state"], listed["invitation"]["sent_at"] is None) == ("sent", False)
     body = {name: value for name, value in new_person().items() if name != "cpf"}
     registered = await app.client.post("/users/register", json=body)
     assert (registered.status_code, registered.json()["cpf_state"]) == (201, "none")
@@ -289,6 +292,8 @@ async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp
     for who in (person, squatter):
         again = await who.post("/benefits/invitations/accept", {"token": token})
         assert (again.status_code, again.json()["code"]) == (404, "benefit_invitation_over")
+    (listed,) = (await reader.post("/benefits/accounts/search", {"account": account})).json()["items"]
+    assert (listed["user_id"], listed["invitation"]) == (str(person.id), None)
     claimed = await app.person("benefits:write").post(f"/benefits/accounts/{account}/invite")
     assert (claimed.status_code, claimed.json()["code"]) == (409, "already_claimed")
 

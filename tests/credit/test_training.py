@@ -1,6 +1,7 @@
 """Export and training: resumable, pseudonymous, the same data giving the same card."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from validate_docbr import CPF
 
-from carteira.credit import AwsAccess, CreditConfig, Stores
+from carteira.credit import AwsAccess, CreditConfig, Stores, store_model, stored_models
 from carteira.credit.base_b import partition_of
 from carteira.credit.export import ExportMismatch, export
 from carteira.credit.synthetic import cpf_of, generate, person
@@ -22,6 +23,8 @@ from carteira.credit.training import (
     train,
 )
 from carteira.embedded import Endpoints
+from carteira.kit.values.clock import clock
+from tests.support.databases import NewDatabase
 
 PEOPLE = 2_400
 SEED = 7
@@ -65,7 +68,7 @@ def _content(folder: Path, pattern: str) -> bytes:
 async def test_everybody_is_exported_once_and_nobody_can_be_named(exported: Path, stores: Stores) -> None:
     rows = _rows(exported)
     assert len({row["pseudonym"] for row in rows}) == PEOPLE
-    assert set(rows[0]) == {"pseudonym", "age", "assets", "incomes", "defaulted"}
+    assert set(rows[0]) == {"pseudonym", "age", "assets", "incomes", "defaulted", "outcome_on"}
     expected = sorted((who.age, who.defaulted, who.incomes) for who in (person(SEED, n) for n in range(PEOPLE)))
     assert sorted((row["age"], row["defaulted"], tuple(row["incomes"])) for row in rows) == expected
     content = _content(exported, "*")
@@ -117,6 +120,26 @@ async def test_the_same_people_give_the_same_card(exported: Path, stores: Stores
     observed = sum(tenth["observed"] * tenth["people"] for tenth in measures["calibration"])
     assert foretold == pytest.approx(observed, rel=0.2)
     assert "age" not in {line.name for line in train(exported, without=frozenset({"age"})).card.features}
+
+
+async def test_what_was_trained_is_stored_once_with_its_figures_and_whose_outcomes_taught_it(
+    exported: Path, stores: Stores, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    cpf = cpf_of(0)
+    await stores.b.record_outcome(cpf, defaulted=person(SEED, 0).defaulted)
+    await export(stores.b, stores.keyring, tmp_path)
+    trained = train(tmp_path)
+    assert (trained.outcomes_from, trained.outcomes_until) == (clock.today(), clock.today())
+    assert train(exported).outcomes_from is None, "what was recorded before days were kept has none"
+    url = new_database("trained")
+    assert await store_model(url, tmp_path, trained)
+    assert not await store_model(url, tmp_path, trained)
+    one, first = await stored_models(url)
+    assert (one.version, one.origin, one.people) == (trained.card.model_version, "outcomes", PEOPLE)
+    assert (one.in_force, first.in_force, first.origin) == (False, True, "shipped")
+    assert one.digest == hashlib.sha256(trained.text.encode()).hexdigest()
+    assert one.figures is not None
+    assert one.figures.auc == trained.measures["auc"]
 
 
 async def test_too_few_people_teach_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from carteira.app import payments_of
 from carteira.embedded import Endpoints
 from carteira.kit.values.actor import Actor
 from carteira.payments.jobs import go_round
+from carteira.resellers.configuration import next_month
 from carteira.resellers.jobs import close_all_due
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
@@ -174,6 +175,11 @@ async def resellers_move(town: Town) -> None:
     await approved_purchase(town.app, me, 50_000, month)
     await accepted(town.operator, f"/cashback/months/{written(month)}/close")
     assert await town.posted() == {("resellers.cashback_credit", by_operator)}
+    for amount in (700, -300):
+        correction = {"cpf": me.cpf, "month": written(month), "amount": amount, "reason": "Nota errada"}
+        await accepted(town.operator, "/cashback/adjustments", correction)
+    await accepted(town.operator, f"/cashback/months/{written(next_month(month))}/close")
+    assert await town.posted() == {("resellers.cashback_adjustment", by_operator)}
     spent = Actor.person(me.id)
     month = new_month()
     bought = [await me.buy(8_000, month, cashback_to_spend=1_000) for _ in range(3)]

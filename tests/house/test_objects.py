@@ -71,7 +71,8 @@ async def things(app: RunningApp) -> Things:
 
 
 async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:
-    named = dict.fromkeys(("import_id", "scheduled_id", "tap_id", "charge_id"), str(uuid4()))
+    of_nobody = ("import_id", "scheduled_id", "tap_id", "charge_id", "adjustment_id", "version")
+    named = dict.fromkeys(of_nobody, str(uuid4()))
     named |= {"e2eid": "E" * 32, "day": "2026-11-01"} | things
     if path.startswith("/auth/social/"):
         named["account_id"] = things["social"]

@@ -102,6 +102,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /purchases/{purchase_id} (operator)": Most(6, 4, _LOOK),
     "GET /cashback/balance (own)": Most(2, 1, _DOORS),
     "GET /cashback/statement (own)": Most(2, 1, _DOORS),
+    "GET /cashback/adjustments (own)": Most(3, 1, _DOORS),
     "GET /cashback/months (own)": Most(5, 1, _DOORS),
     "GET /cashback/months (operator)": Most(4, 2, _LOOK),
     "GET /cashback/auto-approvals (operator)": Most(2, 4, _LOOK),
@@ -109,7 +110,9 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /credit/{cpf}/base-a (operator)": Most(8, 6, _CREDIT),
     "GET /credit/{cpf}/base-b (operator)": Most(1, 6, _CREDIT),
     "GET /credit/{cpf}/base-c (operator)": Most(1, 5, _CREDIT),
-    "GET /credit/{cpf}/score (operator)": Most(1, 6, _CREDIT),
+    "GET /credit/{cpf}/score (operator)": Most(2, 6, _CREDIT),
+    "GET /credit/models (operator)": Most(2, 1, _RARE),
+    "GET /credit/models/{version} (operator)": Most(2, 1, _RARE),
     "GET /credit/{cpf}/accesses (own)": Most(2, 1, _CREDIT),
     "GET /credit/{cpf}/accesses (operator)": Most(3, 4, _CREDIT),
     "GET /chatbot/tickets (operator)": Most(1, 2, _LOOK),
@@ -195,6 +198,7 @@ async def stage(app: RunningApp) -> Stage:
     assert made.status_code == 201, made.text
     merchant = (await operator.get("/benefits/merchants")).json()[0]["name"]
     told = {"client_id": client.json()["id"], "webhook_id": made.json()["id"], "name": merchant}
+    told["version"] = (await operator.get("/credit/models")).json()[0]["version"]
     return Stage(maria, operator, things | told)
 
 

@@ -301,6 +301,7 @@ async def test_operators_see_months_of_everybody_added_up(own_app: RunningApp) -
         "rejected": 7,
         "cashback_percentage": None,
         "cashback_amount": 25_000,
+        "adjustment_amount": 0,
         "closed": False,
         "closed_at": None,
     }

@@ -1,8 +1,13 @@
 """Credit: analysts, and whole examples of each base."""
 
+import json
+from datetime import date
 from typing import Any
 from uuid import UUID
 
+from carteira.credit import versions
+from carteira.credit.score import load, shipped_text
+from carteira.kit.values.actor import Actor
 from tests.support.app import RunningApp
 from tests.support.people import Person
 
@@ -21,6 +26,22 @@ BASE_B = {
     ],
     "income_sources": [{"description": "Salário", "monthly_amount": 480_000}],
 }
+MEASURES: dict[str, Any] = {
+    "learnt_from": 7_000,
+    "held_out": 3_000,
+    "auc": 0.7412,
+    "ks": 0.36,
+    "brier": 0.11,
+    "psi": 0.001,
+    "default_rate": 0.15,
+    "bands": {
+        "A": {"share": 0.1, "default_rate": 0.0},
+        "B": {"share": 0.2, "default_rate": 0.05},
+        "C": {"share": 0.3, "default_rate": 0.1},
+        "D": {"share": 0.2, "default_rate": 0.2},
+        "E": {"share": 0.2, "default_rate": 0.4},
+    },
+}
 PURPOSE = {"X-Purpose": "credit_analysis"}
 
 
@@ -36,3 +57,20 @@ async def fill_bases(analyst: Person, cpf: str, base_a: dict[str, Any] | None = 
     for base, content in (("base-a", base_a or BASE_A), ("base-b", BASE_B)):
         response = await analyst.call("PUT", f"/credit/{cpf}/{base}", json=content)
         assert response.status_code == 201, response.text
+
+
+async def store_model(app: RunningApp, name: str, points: int) -> str:
+    """Store a model that gives everybody so many points more or less than the one that ships; return its version."""
+    content = json.loads(shipped_text())
+    changed = {"base_points": content["base_points"] + points, "model_version": f"scorecard-{name}{points}"}
+    values: dict[str, Any] = {
+        "card": json.dumps(content | changed),
+        "origin": "outcomes",
+        "people": 10_000,
+        "figures": versions.figures_of(MEASURES),
+        "outcomes_from": date(2025, 1, 7),
+        "outcomes_until": date(2026, 1, 7),
+    }
+    async with app.database.transaction() as tx:
+        await versions.store(tx, values, actor=Actor("command", "test"))
+    return load(values["card"]).model_version

@@ -54,6 +54,7 @@ from carteira.benefits.funding import (
 )
 from carteira.benefits.funding import refuse_reversal as refuse_fund_reversal
 from carteira.benefits.invitations import accept as accept_invitation
+from carteira.benefits.invitations import note_opened as note_invitation_opened
 from carteira.benefits.ledger_kinds import PURCHASE
 from carteira.benefits.merchant_names import merchant_name
 from carteira.benefits.own import (
@@ -116,6 +117,7 @@ __all__ = [
     "merchant_name",
     "module",
     "name_category",
+    "note_invitation_opened",
     "own_decisions",
     "pay_in",
     "pay_out",

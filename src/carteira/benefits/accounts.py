@@ -141,7 +141,8 @@ async def cpfs_of(tx: Tx, account_ids: Collection[UUID]) -> set[str]:
 
 async def have_sent(tx: Tx, account_id: UUID) -> None:
     """Have an invitation sent to an account's recorded contact, by e-mail or SMS; a former one is good no more."""
-    fresh = {"token_hash": None, "expires_at": clock.now() + timedelta(days=INVITATION_DAYS)}
+    expires_at = clock.now() + timedelta(days=INVITATION_DAYS)
+    fresh = {"token_hash": None, "expires_at": expires_at, "sent_at": None, "opened_at": None}
     await tx.execute(
         insert(BenefitInvitation)
         .values(account_id=account_id, **fresh)

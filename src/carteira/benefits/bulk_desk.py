@@ -14,6 +14,7 @@ from carteira.benefits import employers, imports, operations, scheduled
 from carteira.benefits.authorizer.rules import CASH
 from carteira.benefits.catalog import get_category, put_category
 from carteira.benefits.desk import WALKED, RuleEffect
+from carteira.benefits.employers import MemberView
 from carteira.benefits.imports import LINES, ImportLineKey, lines_of
 from carteira.benefits.models import BenefitImport
 from carteira.benefits.scheduled import cancel, find
@@ -48,8 +49,10 @@ __all__ = [
     "ImportPreviewOut",
     "ImportSeen",
     "Mcc",
+    "MemberView",
     "ScheduledOut",
     "add_employer",
+    "bind_member",
     "cancel",
     "change_employer",
     "effect_of_mccs",
@@ -60,15 +63,18 @@ __all__ = [
     "import_accounts",
     "imports_of",
     "lines_of",
+    "members_of",
     "preview_accounts",
     "put_category",
     "read_accounts",
     "schedule",
     "scheduled_of",
+    "unbind_member",
 ]
 
 find_import = imports.find
 add_employer, find_employer, change_employer = employers.add, employers.find, employers.change
+members_of, bind_member, unbind_member = employers.members, employers.bind, employers.unbind
 
 
 @dataclass(frozen=True, slots=True)

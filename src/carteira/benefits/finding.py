@@ -6,9 +6,10 @@ from uuid import UUID
 from sqlalchemy import select
 
 from carteira import ledger
+from carteira.benefits import invitations
 from carteira.benefits.employers import reach_of
 from carteira.benefits.ledger_kinds import LEDGER_KIND
-from carteira.benefits.models import BenefitAccount, BenefitCategory, Employer
+from carteira.benefits.models import BenefitAccount, BenefitCategory, BenefitInvitation, Employer
 from carteira.benefits.schemas import AccountSearchIn, ListedAccountOut, OwnAccountOut
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
@@ -46,7 +47,12 @@ async def search(
     Whoever's account is shown is looked at. CPFs are masked: who asks by one knows it.
     """
     reach = await reach_of(tx, who.actor)
-    query = select(BenefitAccount).order_by(BenefitAccount.id).limit(limit)
+    query = (
+        select(BenefitAccount, BenefitInvitation)
+        .outerjoin(BenefitInvitation, BenefitInvitation.account_id == BenefitAccount.id)
+        .order_by(BenefitAccount.id)
+        .limit(limit)
+    )
     if reach.employers is not None:
         query = query.where(BenefitAccount.employer_id.in_(reach.employers))
     given = wanted.model_dump(exclude_none=True)
@@ -56,26 +62,24 @@ async def search(
             query = query.where(getattr(BenefitAccount, name) == value)
     if after is not None:
         query = query.where(BenefitAccount.id > after)
-    rows = (await tx.scalars(query)).all()
-    await audit.record_looks(tx, "benefit_accounts_listed", [row.user_id or row.id for row in rows])
-    return [(row.id, item) for row, item in zip(rows, await _listed(tx, rows), strict=True)]
+    rows = [(account, invitation) for account, invitation in await tx.execute(query)]
+    await audit.record_looks(tx, "benefit_accounts_listed", [row.user_id or row.id for row, _ in rows])
+    held = await _balances(tx, [row for row, _ in rows])
+    return [(row.id, _listed(row, invitation, held[row.id])) for row, invitation in rows]
 
 
-async def _listed(tx: Tx, rows: Sequence[BenefitAccount]) -> list[ListedAccountOut]:
-    held = await _balances(tx, rows)
-    return [
-        ListedAccountOut(
-            account=row.reference,
-            employer_id=row.employer_id,
-            user_id=row.user_id,
-            cpf=row.cpf and mask_cpf(row.cpf),
-            name=row.name,
-            state=row.state,
-            balances=held[row.id],
-            created_at=row.created_at,
-        )
-        for row in rows
-    ]
+def _listed(row: BenefitAccount, invitation: BenefitInvitation | None, held: dict[str, int]) -> ListedAccountOut:
+    return ListedAccountOut(
+        account=row.reference,
+        employer_id=row.employer_id,
+        user_id=row.user_id,
+        cpf=row.cpf and mask_cpf(row.cpf),
+        name=row.name,
+        state=row.state,
+        balances=held,
+        created_at=row.created_at,
+        invitation=None if row.user_id is not None else invitations.state_of(invitation),
+    )
 
 
 async def _balances(tx: Tx, rows: Sequence[BenefitAccount]) -> dict[UUID, dict[str, int]]:

@@ -7,14 +7,14 @@ code of a claim; it proves nothing of a CPF.
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from carteira import identity
 from carteira.benefits import claims
 from carteira.benefits.accounts import find_for, have_sent
 from carteira.benefits.errors import AlreadyClaimed, BenefitInvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
-from carteira.benefits.schemas import BenefitAccountOut
+from carteira.benefits.schemas import BenefitAccountOut, InvitationState, InvitationStateOut
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -75,6 +75,32 @@ async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:
     row.token_hash = digest(token)
     await tx.flush()
     return InvitationMessage(account.contact, token, account.reference)
+
+
+async def note_sent(tx: Tx, token: str) -> None:
+    """Note that the message with a token has left; one that was replaced meanwhile is left alone."""
+    sent = update(BenefitInvitation).where(BenefitInvitation.token_hash == digest(token))
+    await tx.execute(sent.values(sent_at=clock.now()))
+
+
+async def note_opened(tx: Tx, token: str) -> None:
+    """Note that somebody signed in has opened an invitation's page, the first time; an unknown token is none."""
+    opened = update(BenefitInvitation).where(
+        BenefitInvitation.token_hash == digest(token), BenefitInvitation.opened_at.is_(None)
+    )
+    await tx.execute(opened.values(opened_at=clock.now()))
+
+
+def state_of(row: BenefitInvitation | None) -> InvitationStateOut | None:
+    """Tell how an invitation to an account that is nobody's yet stands."""
+    if row is None:
+        return None
+    state: InvitationState = "sent" if row.sent_at is not None or row.token_hash is not None else "sending"
+    if row.opened_at is not None:
+        state = "opened"
+    if row.expires_at <= clock.now():
+        state = "expired"
+    return InvitationStateOut(state=state, sent_at=row.sent_at, opened_at=row.opened_at, expires_at=row.expires_at)
 
 
 async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:

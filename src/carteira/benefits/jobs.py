@@ -96,6 +96,8 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
             await mailer.send(message.to, letters.compose("invitation", **about))
         else:
             await sms.send(message.to, invitation_sms(link))
+        async with database.transaction() as tx:
+            await invitations.note_sent(tx, message.token)
 
     @blueprint.periodic(cron="25 6 * * *")
     @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)

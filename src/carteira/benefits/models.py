@@ -230,7 +230,8 @@ class BenefitReturn(Base):
 class BenefitInvitation(Base):
     """An employer's invitation to an account, sent to its recorded contact; who brings the token gets the account.
 
-    The token is drawn as it is sent, and kept as its SHA-256; until then there is none.
+    The token is drawn as it is sent, and kept as its SHA-256; until then there is none. Those of before `sent_at` was
+    kept were sent if they have one.
     """
 
     __tablename__ = "benefits_invitations"
@@ -238,6 +239,9 @@ class BenefitInvitation(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_accounts.id"), primary_key=True)
     token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
+    sent_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    opened_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    """When somebody who was signed in first opened its page."""
 
 
 class BenefitClaimCode(Base):

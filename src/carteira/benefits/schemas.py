@@ -207,6 +207,20 @@ class AccountSearchIn(Body):
     state: AccountState | None = None
 
 
+InvitationState = Literal["sending", "sent", "opened", "expired"]
+
+
+class InvitationStateOut(BaseModel):
+    """How an employer's invitation to an account stands."""
+
+    state: InvitationState = Field(
+        description="`sending`: a caminho; `sent`: enviado; `opened`: aberto por quem entrou; `expired`: venceu"
+    )
+    sent_at: datetime | None
+    opened_at: datetime | None
+    expires_at: datetime
+
+
 class ListedAccountOut(BaseModel):
     """An account as an operator of its employer sees it."""
 
@@ -218,6 +232,7 @@ class ListedAccountOut(BaseModel):
     state: AccountState
     balances: dict[str, int] = Field(examples=[{"CASH": 0, "FOOD": 50_000, "MEAL": 30_000}])
     created_at: datetime
+    invitation: InvitationStateOut | None = Field(description="Nulo sem convite, ou quando alguém já a ligou")
 
 
 class AccountStateOut(BaseModel):

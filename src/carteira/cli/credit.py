@@ -97,15 +97,40 @@ def export_people(
 @app.command()
 def train(
     folder: Annotated[Path, typer.Argument(help="Pasta de uma exportação.")],
-    scorecard: Annotated[Path, typer.Argument(help="Arquivo do modelo treinado, a escrever.")],
+    scorecard: Annotated[Path | None, typer.Argument(help="Arquivo do modelo treinado, a escrever.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="Guarda o modelo como versão, a escolher no console.")] = False,
 ) -> None:
     """Treina o score e mostra o que foi medido em pessoas que ele não viu."""
     from carteira import credit
 
+    if scorecard is None and not store:
+        fail("diga em que arquivo escrever o modelo, ou use --store para guardá-lo como versão.")
     try:
         trained = with_spinner("Treinando o score", lambda: credit.train_scorecard(folder))
-        scorecard.write_text(trained.text)
+        if scorecard is not None:
+            scorecard.write_text(trained.text)
     except (credit.TooFewPeople, credit.MissingLibrary, OSError) as error:
         fail(f"o score não pôde ser treinado: {error}")
-    out.print(f"{trained.people} pessoas; modelo em {scorecard}", highlight=False, soft_wrap=True)
+    where = f"; modelo em {scorecard}" if scorecard is not None else ""
+    out.print(f"{trained.people} pessoas; {trained.card.model_version}{where}", highlight=False, soft_wrap=True)
     out.print(json.dumps(trained.measures, indent=2, ensure_ascii=False, default=str), highlight=False)
+    if store:
+        url = database_of(settings_here())
+        new = run_quietly("Guardando o modelo", lambda: credit.store_model(url, folder, trained))
+        out.print("Modelo guardado; escolha-o no console." if new else "Este modelo já estava guardado.")
+
+
+@app.command("models")
+def list_models() -> None:
+    """Lista os modelos guardados, do mais novo ao mais antigo, e diz qual está em vigor."""
+    from carteira import credit
+
+    url = database_of(settings_here())
+    for one in run_quietly("Lendo os modelos", lambda: credit.stored_models(url)):
+        figures = one.figures
+        told = (
+            f"AUC {figures.auc:.4f}, KS {figures.ks:.4f}, aprova {figures.approval:.1%}" if figures else "veio pronto"
+        )
+        people = f"{one.people} desfechos, " if one.people is not None else ""
+        mark = "em vigor" if one.in_force else "já valeu" if one.choices else "nunca valeu"
+        out.print(f"{one.version}  {mark}  {people}{told}", highlight=False, soft_wrap=True)

@@ -9,13 +9,14 @@ and base C (Redis: last query, movement, last card purchase). Invariants:
   and each row's keyed hash covers the row before it;
 - a change of A or B names the version that it was decided on;
 - applying an event to base C again changes nothing;
-- the score needs an age, an asset and an income; it is never guessed, and uses nothing else.
+- the score needs an age, an asset and an income; it is never guessed, and uses nothing else;
+- a model never changes once it is stored; a new one scores after a second person said so.
 
 Sources: rules.md, credit; LGPD (Lei 13.709/2018); Lei 12.414/2011; ADR 0012.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -35,14 +36,18 @@ from carteira.credit.operations import (
     generate_people,
     is_empty,
     rotate_keys,
+    store_model,
+    stored_models,
     table_answers,
     train_scorecard,
     verify_accesses,
 )
 from carteira.credit.stores import STORES, CreditConfig, ProvenCpf, Stores, nobody
 from carteira.credit.training import TooFewPeople
+from carteira.credit.versions import CHOOSE, CreditModelOut
+from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.module import Module
-from carteira.kit.web.state import REDIS
+from carteira.kit.web.state import DATABASE, REDIS
 
 __all__ = [
     "FED_AT_ONCE",
@@ -51,6 +56,7 @@ __all__ = [
     "AwsAccess",
     "BureauQuery",
     "CreditConfig",
+    "CreditModelOut",
     "EventSource",
     "ExportMismatch",
     "KeyFileInvalid",
@@ -75,6 +81,8 @@ __all__ = [
     "prepare_key",
     "read_key_file",
     "rotate_keys",
+    "store_model",
+    "stored_models",
     "table_answers",
     "train_scorecard",
     "verify_accesses",
@@ -84,20 +92,24 @@ __all__ = [
 def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Sequence[EventSource] = ()) -> Module:
     """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
     from carteira.credit.routes import bulk_router, router
+    from carteira.credit.routes_models import models_router
 
     stores = Stores(config, proven_cpf=proven_cpf)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with suppress(DatabaseDown):  # which model scores is read again with the first score
+            await stores.model.card(DATABASE.of(app).reads)
         async with stores.opened(REDIS.of(app)):
             STORES.set(app, stores)
             yield
 
     return Module(
         name="credit",
-        routers=(bulk_router, router),
+        routers=(bulk_router, models_router, router),
         followers=followers(stores, sources),
         lifespan=lifespan,
+        operations=(CHOOSE,),
         ids_of_person=stores.ids_of_person,
         export_person=stores.export_person,
         erase_person=stores.erase_person,

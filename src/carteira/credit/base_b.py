@@ -285,7 +285,7 @@ class BaseB:
         Raises:
             BaseBDown: DynamoDB does not answer.
         """
-        names = ("pk", "sk", "birth_date", "age", "age_on", "assets", "income_sources", "defaulted")
+        names = ("pk", "sk", "birth_date", "age", "age_on", "assets", "income_sources", "defaulted", "outcome_on")
         return await self.call(
             "scan",
             limit_seconds=SCAN_SECONDS,
@@ -334,7 +334,7 @@ class BaseB:
         await self.call("delete_item", Key={"pk": {"S": partition}, "sk": {"S": PROFILE}})
 
     async def record_outcome(self, cpf: str, *, defaulted: bool) -> None:
-        """Note whether the person defaulted within twelve months: what the score is trained to foretell.
+        """Note, with today, whether the person defaulted within twelve months: what the score is trained to foretell.
 
         Raises:
             CreditRecordNotFound: base B holds nothing about them.
@@ -343,10 +343,10 @@ class BaseB:
             await self.call(
                 "update_item",
                 Key=self._key(cpf),
-                UpdateExpression="SET #outcome = :outcome",
+                UpdateExpression="SET #outcome = :outcome, #on = :on",
                 ConditionExpression="attribute_exists(#version)",
-                ExpressionAttributeNames={"#outcome": "defaulted", "#version": "version"},
-                ExpressionAttributeValues={":outcome": {"BOOL": defaulted}},
+                ExpressionAttributeNames={"#outcome": "defaulted", "#on": "outcome_on", "#version": "version"},
+                ExpressionAttributeValues={":outcome": {"BOOL": defaulted}, ":on": {"S": clock.today().isoformat()}},
             )
         except ClientError as error:
             raise CreditRecordNotFound from error

@@ -1,4 +1,4 @@
-"""What the console asks of credit: one CPF's bases and score, who looked at it, and what became of people."""
+"""What the console asks of credit: one CPF's bases and score, who looked at it, what became of people, and models."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,10 @@ from carteira.credit.errors import InsufficientData, PersonIsMinor
 from carteira.credit.outcomes import OutcomeIn, OutcomesOut
 from carteira.credit.schemas import AccessOut, ProfileOut, Purpose, ScoreOut
 from carteira.credit.stores import Stores
+from carteira.credit.versions import ChoiceReason, CreditModelOut, ModelChoiceIn, ModelChoiceOut, list_models, model
+from carteira.credit.versions import choose as choose_model
 from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.web.access import Principal
@@ -17,14 +20,21 @@ from carteira.kit.web.pagination import Page, PageRequest
 __all__ = [
     "ACCESSES",
     "AccessOut",
+    "ChoiceReason",
+    "CreditModelOut",
     "CreditSeen",
+    "ModelChoiceIn",
+    "ModelChoiceOut",
     "OutcomeIn",
     "OutcomesOut",
     "ProfileOut",
     "Purpose",
     "ScoreOut",
     "accesses",
+    "choose_model",
+    "list_models",
     "look",
+    "model",
     "record_outcome",
     "record_outcomes",
 ]
@@ -53,9 +63,14 @@ async def look(  # noqa: PLR0913, PLR0917 - where to read, and who asks what for
     if profile.base_b is None:
         down = "base_b" in profile.unavailable
         return CreditSeen(profile, None, "A base B está fora do ar." if down else "A base B não tem dados deste CPF.")
-    await trail.look("credit_score_read", base_a.person_id(stores.keyring, cpf), purpose=purpose)
     try:
-        return CreditSeen(profile, score.of_person(profile.base_b), "")
+        card = await stores.model.card(database.reads)
+    except DatabaseDown:
+        return CreditSeen(profile, None, "Não se sabe agora qual modelo está em vigor.")
+    person = base_a.person_id(stores.keyring, cpf)
+    await trail.look("credit_score_read", person, purpose=purpose, model=card.model_version)
+    try:
+        return CreditSeen(profile, score.of_person(profile.base_b, card), "")
     except (InsufficientData, PersonIsMinor) as error:
         missing = " ".join(item["message"] for item in error.errors)
         return CreditSeen(profile, None, missing or error.detail)

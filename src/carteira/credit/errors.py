@@ -81,3 +81,24 @@ class RecordUnreadable(Conflict):
     code = "record_unreadable"
     title = "Registro ilegível"
     detail = "O registro não pôde ser aberto com segurança. A operação foi avisada."
+
+
+class ModelNotFound(NotFound):
+    """No model of this version is stored, nor does it come with the product."""
+
+    code = "credit_model_not_found"
+    detail = "Modelo de crédito não encontrado."
+
+
+class ModelInForce(Conflict):
+    """The model that is to be chosen scores already."""
+
+    code = "credit_model_in_force"
+    detail = "Este modelo já está em vigor."
+
+
+class ModelOvertaken(Conflict):
+    """Another model was chosen since; `in_force` says which."""
+
+    code = "credit_model_overtaken"
+    detail = "Outro modelo entrou em vigor desde então. Compare de novo antes de escolher."

@@ -80,6 +80,7 @@ def _schema() -> Any:  # noqa: ANN401 - pyarrow has no types
             ("assets", pa.list_(pa.struct([("kind", pa.string()), ("amount", pa.int64())]))),
             ("incomes", pa.list_(pa.int64())),
             ("defaulted", pa.bool_()),
+            ("outcome_on", pa.string()),
         ]
     )
 
@@ -91,6 +92,7 @@ def _row(key: bytes, item: Mapping[str, Any], today: date) -> dict[str, Any]:
         "assets": [{"kind": asset["kind"], "amount": asset["amount"]} for asset in item.get("assets", [])],
         "incomes": [source["monthly_amount"] for source in item.get("income_sources", [])],
         "defaulted": item.get("defaulted"),
+        "outcome_on": item.get("outcome_on"),
     }
 
 
@@ -154,6 +156,12 @@ def _write_part(writer: Any, schema: Any, folder: Path, segment: int, part: int,
     fresh = path.with_suffix(".new")
     writer.write_table(pa.Table.from_pylist(rows, schema=schema), fresh)
     fresh.replace(path)
+
+
+def table_of(folder: Path) -> str:
+    """Give the table that an export was made of; empty where its notes are gone."""
+    file = folder / PROGRESS_FILE
+    return str(json.loads(file.read_text())["table"]) if file.exists() else ""
 
 
 def _begin(folder: Path, table: str, segments: int, *, resume: bool) -> _Notes:

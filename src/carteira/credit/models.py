@@ -1,9 +1,22 @@
-"""The tables of credit: base A's sealed records, and the log of who read them."""
+"""The tables of credit: base A's sealed records, the log of who read them, and the models of the score."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Index, LargeBinary, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import INSTANT, Base
@@ -55,3 +68,46 @@ class CreditAccessHead(Base):
     only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, default=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CreditModel(Base):
+    """A scorecard as it was trained, byte for byte, with what was measured. Append-only.
+
+    `version` is the hash of all that decides a score; `people` and `figures` are NULL for a card that came with the
+    product, whose measures are in its documentation.
+    """
+
+    __tablename__ = "credit_models"
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest"),
+        CheckConstraint("origin IN ('outcomes', 'synthetic', 'shipped')", name="origin"),
+        CheckConstraint("(origin = 'shipped') = (figures IS NULL)", name="figures"),
+        CheckConstraint("(people IS NULL) = (figures IS NULL)", name="people"),
+        CheckConstraint("outcomes_from <= outcomes_until", name="outcomes"),
+    )
+
+    version: Mapped[str] = mapped_column(Text, primary_key=True)
+    card: Mapped[str] = mapped_column(Text)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    origin: Mapped[str] = mapped_column(Text)
+    people: Mapped[int | None] = mapped_column(Integer)
+    figures: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    outcomes_from: Mapped[date | None] = mapped_column(Date)
+    outcomes_until: Mapped[date | None] = mapped_column(Date)
+    made_by_kind: Mapped[str] = mapped_column(Text)
+    made_by: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class CreditModelChoice(Base):
+    """From when on a model scores, who chose it and why. The last one is in force. Append-only."""
+
+    __tablename__ = "credit_model_choices"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    version: Mapped[str] = mapped_column(ForeignKey("credit_models.version"))
+    reason: Mapped[str] = mapped_column(Text)
+    chosen_by_kind: Mapped[str] = mapped_column(Text)
+    chosen_by: Mapped[str] = mapped_column(Text)
+    approved_by: Mapped[UUID | None]
+    at: Mapped[datetime] = mapped_column(INSTANT)

@@ -5,14 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from carteira.credit import accesses, base_a, export, keys, synthetic, training
+from carteira.credit import accesses, base_a, export, keys, synthetic, training, versions
 from carteira.credit.accesses import AccessLogVerification
 from carteira.credit.base_a import RecordKeyRotation
 from carteira.credit.stores import CreditConfig, Stores
 from carteira.credit.training import Trained
 from carteira.kit.db.engine import open_database
 from carteira.kit.ops.progress import Progress
+from carteira.kit.values.actor import Actor
 
+TRAINER = Actor("command", "credit train")
 SYNTHETIC_SUFFIX = "-synthetic"
 """Made-up people have a table of their own, beside the real one."""
 
@@ -85,6 +87,27 @@ async def export_people(  # noqa: PLR0913 - all by name
 def train_scorecard(folder: Path, *, without_age: bool = False) -> Trained:
     """Train a scorecard on an export; its `text` is the file to ship. Raises as `training.train`."""
     return training.train(folder, without=frozenset({"age"}) if without_age else frozenset())
+
+
+async def store_model(database_url: str, folder: Path, trained: Trained) -> bool:
+    """Store a model that was trained on an export as a version; tell whether it is new. It scores once it is chosen."""
+    is_synthetic = export.table_of(folder).endswith(SYNTHETIC_SUFFIX)
+    values = {
+        "card": trained.text,
+        "origin": "synthetic" if is_synthetic else "outcomes",
+        "people": trained.people,
+        "figures": versions.figures_of(trained.measures),
+        "outcomes_from": trained.outcomes_from,
+        "outcomes_until": trained.outcomes_until,
+    }
+    async with open_database(database_url) as database, database.transaction() as tx:
+        return await versions.store(tx, values, actor=TRAINER)
+
+
+async def stored_models(database_url: str) -> list[versions.CreditModelOut]:
+    """List the models, the newest first."""
+    async with open_database(database_url) as database, database.reading() as tx:
+        return await versions.list_models(tx)
 
 
 async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:

@@ -212,8 +212,11 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
     """Calcula a pontuação (0 a 1000) com a base B e diz os três motivos que mais pesam. Nunca adivinha."""
     stores = _stores(request)
     stored = await stores.b.read(cpf)
-    result = score.of_person(stored.content)
-    await _trail(request).look("credit_score_read", _person(request, cpf), purpose="credit_analysis")
+    card = await stores.model.card(DATABASE.of(request.app).reads)
+    result = score.of_person(stored.content, card)
+    await _trail(request).look(
+        "credit_score_read", _person(request, cpf), purpose="credit_analysis", model=card.model_version
+    )
     await stores.note_query(cpf, who, "credit_analysis")
     return result
 

@@ -8,7 +8,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
@@ -92,8 +92,9 @@ class Scorecard:
         return next((band, text) for band, begins, text in self.bands if score >= begins)
 
 
+@lru_cache(maxsize=16)
 def load(text: str) -> Scorecard:
-    """Read a scorecard."""
+    """Read a scorecard; the same text gives the same object."""
     content: dict[str, Any] = json.loads(text)
     return Scorecard(
         content["model_version"],
@@ -104,9 +105,14 @@ def load(text: str) -> Scorecard:
 
 
 @cache
+def shipped_text() -> str:
+    """Give the file of the scorecard that ships."""
+    return (files("carteira.credit") / "scorecard.json").read_text()
+
+
 def shipped() -> Scorecard:
     """Give the scorecard that ships."""
-    return load((files("carteira.credit") / "scorecard.json").read_text())
+    return load(shipped_text())
 
 
 def features(age: int, assets: Sequence[tuple[str, int]], incomes: Sequence[int]) -> dict[str, float]:

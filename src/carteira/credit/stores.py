@@ -21,6 +21,7 @@ from carteira.credit.base_c import BaseC, BureauQuery
 from carteira.credit.errors import BaseCDown, CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.schemas import AccessOut, Base, ProfileOut
+from carteira.credit.versions import CardInForce
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
@@ -89,6 +90,7 @@ class Stores:
         )
         self.b = BaseB(self.aws, self.keyring, config.table, create=config.development)
         self.c = BaseC(config.redis_url, self.keyring)
+        self.model = CardInForce()
 
     @asynccontextmanager
     async def opened(self, redis: Redis | None = None) -> AsyncIterator["Stores"]:

@@ -12,11 +12,13 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from carteira.credit.export import NEEDS_ML, MissingLibrary, parquet
 from carteira.credit.score import FEATURES, MAJORITY, Scorecard, features, load
+from carteira.kit.values.days import parse_day
 
 BATCH_ROWS = 5_000
 HELD_OUT_PERCENT = 30
@@ -49,12 +51,18 @@ class TooFewPeople(Exception):
 
 @dataclass(frozen=True)
 class Trained:
-    """The card as text to ship, and what was measured on people that it never saw."""
+    """The card as text to ship or to store, what was measured on people that it never saw, and whose outcomes it is.
+
+    `outcomes_from` and `outcomes_until` are the days on which the first and the last outcome were recorded, as far as
+    the export knows them.
+    """
 
     text: str
     card: Scorecard
     people: int
     measures: Mapping[str, Any]
+    outcomes_from: date | None
+    outcomes_until: date | None
 
 
 def rows_of(folder: Path) -> Iterator[tuple[dict[str, float], bool, bool]]:
@@ -91,7 +99,19 @@ def train(folder: Path, *, without: frozenset[str] = frozenset()) -> Trained:
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     card = load(text)
     people = sum(learnt.values()) + sum(held_out.values())
-    return Trained(text, card, people, _measures(card, names, learnt, held_out))
+    return Trained(text, card, people, _measures(card, names, learnt, held_out), *_window(folder))
+
+
+def _window(folder: Path) -> tuple[date | None, date | None]:
+    """Give the days of the first and the last outcome; an export of before they were kept has none."""
+    reader, found = parquet(), list[date]()
+    for file in sorted(folder.glob("people-*.parquet")):
+        part = reader.ParquetFile(file)
+        if "outcome_on" in part.schema_arrow.names:
+            for batch in part.iter_batches(BATCH_ROWS, columns=["outcome_on"]):
+                days = [parse_day(day) for day in batch.column(0).to_pylist() if day is not None]
+                found += [min(days), max(days)] if days else []
+    return (min(found), max(found)) if found else (None, None)
 
 
 def _cell(name: str, value: float) -> int:

@@ -10,6 +10,7 @@ LOOKS = {
     "benefit_credits_previewed": "Uma conta de benefícios sua, em um lote de créditos que foi conferido",
     "benefit_statement_read": "O extrato de uma conta de benefícios sua",
     "cashback_accumulated_read": "Seu cashback acumulado",
+    "cashback_adjustments_read": "Os ajustes do seu cashback",
     "cashback_balance_read": "Seu saldo de cashback",
     "cashback_months_read": "Seus meses de cashback",
     "cashback_statement_read": "Seu extrato de cashback",

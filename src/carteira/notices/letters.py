@@ -142,12 +142,14 @@ async def of_decided_purchase(tx: Tx, event: Told) -> Addressed | None:
 async def of_cashback(tx: Tx, event: Told) -> Addressed | None:
     """Write to a reseller what the closed month brought."""
     person, month = await _person(tx, event), date.fromisoformat(f"{event['month']}-01")
-    amount = await resellers.credited(tx, UUID(event["reseller_id"]), month)
-    if person is None or not amount:
+    credited = await resellers.credited(tx, UUID(event["reseller_id"]), month)
+    if person is None or credited.amount <= 0:
         return None
     return _to(
         person,
         "cashback_credited",
         month=format_date(month, "MMMM 'de' y", locale="pt_BR"),
-        amount=format_brl(amount),
+        amount=format_brl(credited.amount),
+        adjusted=format_brl(abs(credited.adjusted)) if credited.adjusted else None,
+        kept_back=credited.adjusted < 0,
     )

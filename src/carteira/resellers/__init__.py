@@ -5,6 +5,7 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 
 - a month's cashback is the percentage of its whole total, rounded half-even; its purchases' parts add up to it exactly;
 - a closed month takes no purchase, its rules never change, and each reseller is credited for it once;
+- what a closed month gave too much or too little is an adjustment, which later closes take in to the centavo;
 - cashback spent on a purchase comes back once, when the purchase is changed, deleted or rejected;
 - what the external service says is either exact or not told at all.
 
@@ -111,7 +112,7 @@ def serve_sandbox(port: int, *, token: str, host: str) -> None:
 
 def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Module:
     """Hand resellers to the composition root; `unproven_cpf` says what a CPF that was only typed earns."""
-    from carteira.resellers import routes, routes_rules
+    from carteira.resellers import routes, routes_adjustments, routes_rules
     from carteira.resellers.jobs import blueprint, observe
     from carteira.resellers.operations import OPERATIONS
 
@@ -125,7 +126,7 @@ def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Mo
     ledger.guard_reversal(SPEND, refuse_if_spent)
     return Module(
         name="resellers",
-        routers=(routes.people, routes.purchases, routes.cashback, routes_rules.router),
+        routers=(routes.people, routes.purchases, routes.cashback, routes_rules.router, routes_adjustments.router),
         jobs=blueprint,
         observe=observe,
         operations=OPERATIONS,

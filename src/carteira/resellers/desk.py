@@ -15,7 +15,8 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import Desk
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.pagination import Page, PageRequest
-from carteira.resellers import operations, queries
+from carteira.resellers import adjustments, operations, queries
+from carteira.resellers.adjustments import waiting as adjustments_waiting
 from carteira.resellers.configuration import (
     closing_days,
     delete_auto_approval,
@@ -28,14 +29,17 @@ from carteira.resellers.errors import PurchaseDecided, ResellerNotFound, TiersNo
 from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
+from carteira.resellers.resellers import by_id
 from carteira.resellers.schemas import (
     STATUS,
+    AdjustmentOut,
     AutoApprovalIn,
     AutoApprovalOut,
     BusinessMonth,
     ClosingDayOut,
     MonthOut,
     PurchaseWithCashbackOut,
+    Reason,
     Status,
     TierShape,
     TiersIn,
@@ -47,6 +51,7 @@ __all__ = [
     "MONTHS",
     "PURCHASES",
     "STATUS",
+    "AdjustmentOut",
     "AutoApprovalIn",
     "AutoApprovalOut",
     "BusinessMonth",
@@ -55,12 +60,16 @@ __all__ = [
     "PurchaseDecided",
     "PurchaseKey",
     "PurchaseWithCashbackOut",
+    "Reason",
     "ResellerSeen",
     "Status",
     "TierShape",
     "TiersIn",
     "TiersNotFound",
     "TiersOut",
+    "adjust",
+    "adjustments_of",
+    "adjustments_waiting",
     "approve",
     "auto_approve",
     "close_month",
@@ -79,6 +88,7 @@ __all__ = [
     "reject",
     "reseller",
     "resellers",
+    "undo_adjustment",
     "waiting",
 ]
 
@@ -205,3 +215,33 @@ async def auto_approve(tx: Tx, desk: Desk, who: Principal, asked: AutoApprovalIn
         OwnOperation: the CPF is the operator's own.
     """
     return not isinstance(await desk.carry_out(tx, operations.AUTO_APPROVE, asked, who), Answered)
+
+
+_NEWEST: PageRequest[UUID] = PageRequest(20)
+
+
+async def adjustments_of(tx: Tx, reseller_id: UUID) -> Sequence[AdjustmentOut]:
+    """Give the newest adjustments of a reseller who was looked at already."""
+    return (await adjustments.page(tx, None, await by_id(tx, reseller_id), _NEWEST)).items
+
+
+async def adjust(  # noqa: PLR0913, PLR0917 - by whom, whose, which month, how much and why
+    tx: Tx, desk: Desk, who: Principal, reseller_id: UUID, month: date, amount: int, reason: str
+) -> bool:
+    """Book an adjustment of a closed month; above the limit it waits for a second person. Tell whether it was done now.
+
+    Raises:
+        ResellerNotFound, MonthNotClosed, AdjustmentTooLarge, OwnOperation, DailyCeilingReached.
+    """
+    order = operations.AdjustmentOrder(reseller_id=reseller_id, month=month, amount=amount, reason=reason)
+    return not isinstance(await desk.carry_out(tx, operations.ADJUST, order, who), Answered)
+
+
+async def undo_adjustment(tx: Tx, desk: Desk, who: Principal, adjustment_id: UUID) -> bool:
+    """Undo an adjustment that no close took in; above the limit it waits. Tell whether it was done now.
+
+    Raises:
+        AdjustmentNotFound, AdjustmentSettled, OwnOperation, DailyCeilingReached.
+    """
+    order = operations.AdjustmentUndoOrder(adjustment_id=adjustment_id)
+    return not isinstance(await desk.carry_out(tx, operations.UNDO_ADJUSTMENT, order, who), Answered)

@@ -88,6 +88,37 @@ class MonthHasPending(Conflict):
         super().__init__(pending=pending)
 
 
+class MonthNotClosed(Conflict):
+    """A month that is open is corrected by its purchases, not by an adjustment."""
+
+    code = "month_not_closed"
+    detail = "Este mês ainda não foi fechado."
+
+
+class AdjustmentTooLarge(Conflict):
+    """An adjustment does not take back more than the month gave; `left` centavos are."""
+
+    code = "adjustment_too_large"
+    detail = "O ajuste tira mais do que o mês creditou."
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left=left)
+
+
+class AdjustmentNotFound(NotFound):
+    """There is no such adjustment."""
+
+    code = "adjustment_not_found"
+    detail = "Ajuste não encontrado."
+
+
+class AdjustmentSettled(Conflict):
+    """A close has taken it in, or a part of it: another adjustment corrects it."""
+
+    code = "adjustment_settled"
+    detail = "Um fechamento já levou este ajuste. Para corrigir, faça outro."
+
+
 class TiersNotFound(NotFound):
     """No tier table begins in the month."""
 

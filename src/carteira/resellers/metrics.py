@@ -8,6 +8,9 @@ spent_total = Counter("carteira_resellers_cashback_spent_centavos", "Cashback sp
 given_back_total = Counter("carteira_resellers_cashback_given_back_centavos", "Spent cashback that was given back")
 months_closed_total = Counter("carteira_resellers_months_closed", "Months closed")
 credited_total = Counter("carteira_resellers_cashback_credited_centavos", "Cashback credited at closings")
+adjusted_total = Counter(
+    "carteira_resellers_cashback_adjusted_centavos", "Adjustments that closings took in", ["direction"]
+)
 overdue_months = Gauge(
     "carteira_resellers_overdue_months",
     "Months past their closing day that still hold pending purchases",

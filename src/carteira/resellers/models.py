@@ -90,6 +90,8 @@ class Month(Base):
     resellers: Mapped[int | None] = mapped_column(Integer)
     total: Mapped[int | None] = mapped_column(BigInteger)
     cashback: Mapped[int | None] = mapped_column(BigInteger)
+    adjusted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """What its close changed by adjustments of earlier months: credited besides, or (negative) kept back."""
 
 
 class Closing(Base):
@@ -107,6 +109,54 @@ class Closing(Base):
     percentage: Mapped[int] = mapped_column(SmallInteger)
     cashback: Mapped[int] = mapped_column(BigInteger)
     entry_id: Mapped[UUID | None]
+
+
+class Adjustment(Base):
+    """A correction of what a reseller was credited for a closed month, which later closes take in; `taken` so far.
+
+    Of centavos that are owed to the reseller the amount is positive, of those that they owe negative.
+    """
+
+    __tablename__ = "resellers_adjustments"
+    __table_args__ = (
+        CheckConstraint("amount <> 0", name="amount"),
+        CheckConstraint("taken BETWEEN least(0, amount) AND greatest(0, amount)", name="taken"),
+        CheckConstraint("undone_at IS NULL OR taken = 0", name="undone_at"),
+        Index("ix_resellers_adjustments_reseller_id_id", "reseller_id", "id"),
+        Index(
+            "ix_resellers_adjustments_open",
+            "id",
+            postgresql_where="undone_at IS NULL AND taken <> amount",
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reseller_id: Mapped[UUID] = mapped_column(ForeignKey(_RESELLER))
+    month: Mapped[date] = mapped_column(ForeignKey("resellers_months.month"))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    taken: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    reason: Mapped[str | None] = mapped_column(Text)
+    booked_by: Mapped[UUID]
+    approved_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    undone_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    undone_by: Mapped[UUID | None]
+
+
+class AdjustmentPart(Base):
+    """What the close of a month took in of an adjustment. Append-only."""
+
+    __tablename__ = "resellers_adjustment_parts"
+    __table_args__ = (
+        CheckConstraint("amount <> 0", name="amount"),
+        Index("ix_resellers_adjustment_parts_reseller_id_month", "reseller_id", "month"),
+    )
+
+    adjustment_id: Mapped[UUID] = mapped_column(ForeignKey("resellers_adjustments.id"), primary_key=True)
+    month: Mapped[date] = mapped_column(ForeignKey("resellers_months.month"), primary_key=True)
+    reseller_id: Mapped[UUID] = mapped_column(ForeignKey(_RESELLER))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    entry_id: Mapped[UUID]
 
 
 class Tier(Base):

@@ -1,10 +1,13 @@
 """Closing a month: each reseller's approved cashback is credited once, in one transaction for the whole month.
 
+It takes in adjustments of earlier months, which were closed already.
+
 What makes it once: the month's row is locked alone, and says whether it is closed; each credit has the ledger key
 `cashback:<reseller>:<YYYY-MM>`, and each reseller a row in `resellers_closings`, both unique. A close that is killed
 leaves nothing behind.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,15 +22,14 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
-from carteira.resellers import cashback, configuration, metrics
+from carteira.resellers import adjustments, cashback, configuration, metrics
+from carteira.resellers.adjustments import EXPENSE, Taken
 from carteira.resellers.cashback import MonthlyCashback
 from carteira.resellers.configuration import closing_day_of, next_month
 from carteira.resellers.errors import MonthHasPending, MonthNotOver
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
 from carteira.resellers.schemas import ClosedMonthOut, write_month
 
-EXPENSE = ledger.system_account("resellers.cashback_expense")
-"""Where cashback comes from: what it costs the operator."""
 CREDIT = "resellers.cashback_credit"
 
 
@@ -60,13 +62,15 @@ async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None =
     if pending:
         raise MonthHasPending(pending)
     earned = await _earned(tx, month)
-    await _credit(tx, month, earned, actor, approved_by)
+    taken = await adjustments.take_in(tx, month, {one.reseller_id: one.cashback.amount for one in earned})
+    await _credit(tx, month, earned, taken, actor, approved_by)
     row.closed_at, row.closed_by = clock.now(), actor.user_id
     row.resellers = len(earned)
     row.total = sum(one.cashback.total for one in earned)
     row.cashback = sum(one.cashback.amount for one in earned)
+    row.adjusted = sum(part.amount for part in taken)
     await tx.flush()
-    await _tell(tx, month, earned)
+    await _tell(tx, month, earned, taken)
     await _record(tx, row, actor, approved_by)
     metrics.months_closed_total.inc()
     metrics.credited_total.inc(row.cashback)
@@ -83,6 +87,7 @@ async def _record(tx: Tx, row: Month, actor: Actor, approved_by: UUID | None, *,
         month=month,
         resellers=row.resellers,
         amount=row.cashback,
+        adjusted=row.adjusted or None,
         again=again,
     )
 
@@ -103,6 +108,7 @@ def _view(row: Month) -> ClosedMonthOut:
         resellers=row.resellers or 0,
         total=row.total or 0,
         cashback_amount=row.cashback or 0,
+        adjustment_amount=row.adjusted,
     )
 
 
@@ -140,15 +146,20 @@ def _entry(reseller_id: UUID, account_id: UUID, month: date, amount: int) -> led
     )
 
 
-async def _credit(tx: Tx, month: date, earned: Sequence[_Earned], actor: Actor, approved_by: UUID | None) -> None:
-    """Post all credits in one round trip and write down what they were computed from."""
+async def _credit(  # noqa: PLR0913, PLR0917 - what is credited, and by whom
+    tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken], actor: Actor, approved_by: UUID | None
+) -> None:
+    """Post all credits in one round trip, what is kept back after them, and write down what it was computed from."""
+    if not earned and not taken:
+        return
+    book = await ledger.lock(tx, {one.account_id for one in earned} | {part.account_id for part in taken})
+    for entry in (*(one.entry for one in earned), *(part.entry for part in taken)):
+        if entry is not None:
+            book.post(entry)
+    await ledger.write(tx, book, actor=actor, approved_by=approved_by)
+    await adjustments.write_down(tx, month, taken)
     if not earned:
         return
-    book = await ledger.lock(tx, [one.account_id for one in earned])
-    for one in earned:
-        if one.entry is not None:
-            book.post(one.entry)
-    await ledger.write(tx, book, actor=actor, approved_by=approved_by)
     await tx.execute(
         insert(Closing),
         [
@@ -165,12 +176,19 @@ async def _credit(tx: Tx, month: date, earned: Sequence[_Earned], actor: Actor, 
     )
 
 
-async def _tell(tx: Tx, month: date, earned: Sequence[_Earned]) -> None:
-    """Tell of each credit; of resellers who were erased there is nobody to tell."""
+async def _tell(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken]) -> None:
+    """Tell of each credit that is left after adjustments; of resellers who were erased there is nobody to tell."""
+    credited: Counter[tuple[UUID, UUID]] = Counter()
+    for reseller_id, user_id, amount in (
+        *((one.reseller_id, one.user_id, one.cashback.amount) for one in earned),
+        *((part.reseller_id, part.user_id, part.amount) for part in taken),
+    ):
+        if user_id is not None:
+            credited[reseller_id, user_id] += amount
     told = [
-        {"reseller_id": str(one.reseller_id), "user_id": str(one.user_id), "month": write_month(month)}
-        for one in earned
-        if one.entry is not None and one.user_id is not None
+        {"reseller_id": str(reseller_id), "user_id": str(user_id), "month": write_month(month)}
+        for (reseller_id, user_id), amount in credited.items()
+        if amount > 0
     ]
     await outbox.emit(tx, "resellers.cashback_credited", *told)
 

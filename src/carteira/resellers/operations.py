@@ -10,8 +10,10 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains, OwnOperation
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.web.approvals import Operation
-from carteira.resellers import configuration, resellers, service
+from carteira.resellers import adjustments, configuration, resellers, service
 from carteira.resellers.schemas import (
+    AdjustmentAmount,
+    AdjustmentOut,
     AutoApprovalIn,
     AutoApprovalOut,
     BusinessMonth,
@@ -38,6 +40,29 @@ class TiersRemovalOrder(BaseModel):
     """A tier table that is to be taken away."""
 
     valid_from: BusinessMonth
+
+
+class AdjustmentOrder(BaseModel):
+    """An adjustment that is to be booked."""
+
+    reseller_id: UUID
+    month: BusinessMonth
+    amount: AdjustmentAmount
+    reason: str
+
+
+class AdjustmentUndoOrder(BaseModel):
+    """An adjustment that is to be undone."""
+
+    adjustment_id: UUID
+
+
+async def _adjust(tx: Tx, order: AdjustmentOrder, act: Act) -> AdjustmentOut:
+    return await adjustments.book(tx, order.reseller_id, order.month, amount=order.amount, reason=order.reason, act=act)
+
+
+async def _undo_adjustment(tx: Tx, order: AdjustmentUndoOrder, act: Act) -> AdjustmentOut:
+    return await adjustments.undo(tx, order.adjustment_id, act)
 
 
 async def _approve(tx: Tx, order: ApprovalOrder, act: Act) -> PurchaseOut:
@@ -99,4 +124,10 @@ AUTO_APPROVE = Operation(
 )
 PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers")
 DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers")
-OPERATIONS = (APPROVE, AUTO_APPROVE, PUT_TIERS, DELETE_TIERS)
+CORRECTIONS = "corrections"
+"""The limit of what corrects money that was moved: reversals of the ledger's entries, and these."""
+ADJUST = Operation("resellers.adjustment", AdjustmentOrder, _adjust, _APPROVES, limit=CORRECTIONS)
+UNDO_ADJUSTMENT = Operation(
+    "resellers.adjustment_undo", AdjustmentUndoOrder, _undo_adjustment, _APPROVES, limit=CORRECTIONS
+)
+OPERATIONS = (APPROVE, AUTO_APPROVE, PUT_TIERS, DELETE_TIERS, ADJUST, UNDO_ADJUSTMENT)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, tuple_
+from sqlalchemy import ColumnElement, case, func, literal, select, tuple_
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
@@ -15,13 +15,14 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import business_day
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import CursorOf, Page, PageRequest
-from carteira.resellers import cashback, configuration, resellers
+from carteira.resellers import adjustments, cashback, configuration, resellers
 from carteira.resellers.cashback import MonthlyCashback, TierStep
 from carteira.resellers.errors import PurchaseNotFound
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import (
     STATUS,
+    AdjustmentOut,
     CashbackStatementLineOut,
     MonthOut,
     PurchaseWithCashbackOut,
@@ -29,6 +30,8 @@ from carteira.resellers.schemas import (
 )
 from carteira.resellers.service import APPROVED, PENDING, REJECTED, find, purchase_out
 
+_ADJUSTMENTS = 6
+"""Of one's own that are shown beside a month."""
 MonthKey = tuple[UUID, date]
 """A reseller and a month."""
 
@@ -130,10 +133,19 @@ async def decided_purchase(tx: Tx, purchase_id: UUID) -> DecidedPurchase | None:
     return DecidedPurchase(row.code, row.amount, row.status == APPROVED, row.rejection_reason)
 
 
-async def credited(tx: Tx, reseller_id: UUID, month: date) -> int:
-    """Give what a reseller was credited for a closed month, in centavos; 0 for one that is not closed."""
-    query = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
-    return await tx.scalar(query) or 0
+@dataclass(frozen=True, slots=True)
+class CreditedMonth:
+    """What the close of a month credited a reseller, and what of it is by adjustments of earlier months; centavos."""
+
+    amount: int
+    adjusted: int
+
+
+async def credited(tx: Tx, reseller_id: UUID, month: date) -> CreditedMonth:
+    """Give what the close of a month credited a reseller; nothing for one that is not closed."""
+    closing = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
+    adjusted = await tx.scalar(select(adjustments.taken_in(literal(month), reseller_id))) or 0
+    return CreditedMonth((await tx.scalar(closing) or 0) + int(adjusted), int(adjusted))
 
 
 async def purchases(  # noqa: PLR0913 - filters and the place in the list
@@ -213,6 +225,7 @@ class OwnSales:
     tiers: Sequence[TierStep]
     purchases: Page[PurchaseWithCashbackOut]
     months: Sequence[MonthOut]
+    adjustments: Sequence[AdjustmentOut]
 
 
 async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[PurchaseKey], *, months: int) -> OwnSales:
@@ -232,6 +245,7 @@ async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[Purc
         tables.of(month) if month >= tables.beginning else (),
         await _purchases(tx, who, reseller, month=month, status=None, asked=asked),
         await _months(tx, reseller, [], limit=months),
+        (await adjustments.page(tx, who, reseller, PageRequest(_ADJUSTMENTS))).items,
     )
 
 
@@ -270,10 +284,13 @@ async def _months(
             _sum_of("rejected").label("rejected"),
             Month.closed_at,
             Month.cashback,
+            (Month.adjusted if reseller is None else adjustments.taken_in(Purchase.month, reseller.id)).label(
+                "adjusted"
+            ),
         )
         .join(Month, Month.month == Purchase.month)
         .where(*conditions)
-        .group_by(Purchase.month, Month.closed_at, Month.cashback)
+        .group_by(Purchase.month, Month.closed_at, Month.cashback, Month.adjusted)
         .order_by(Purchase.month.desc())
         .limit(limit)
     )
@@ -292,6 +309,7 @@ async def _months(
             rejected=row.rejected,
             cashback_percentage=earned[row.month].percentage if reseller is not None else None,
             cashback_amount=added_up[row.month] if row.month in added_up else earned[row.month].amount,
+            adjustment_amount=int(row.adjusted),
             closed=row.closed_at is not None,
             closed_at=row.closed_at,
         )

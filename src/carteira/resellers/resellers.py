@@ -25,7 +25,7 @@ from carteira.resellers.errors import (
     ResellerNotFound,
     UnknownReseller,
 )
-from carteira.resellers.models import Closing, Month, Purchase, Reseller
+from carteira.resellers.models import Adjustment, Closing, Month, Purchase, Reseller
 from carteira.resellers.schemas import STATUS, write_month
 
 CLAIM = "reseller"
@@ -100,6 +100,18 @@ async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
     return {row.cpf: view_of(row) for row in await tx.scalars(query) if row.cpf is not None}
 
 
+async def of_cpf(tx: Tx, cpf: str) -> ResellerView:
+    """Give the reseller of a CPF.
+
+    Raises:
+        ResellerNotFound: there is none.
+    """
+    found = await _one(tx, Reseller.cpf == cpf)
+    if found is None:
+        raise ResellerNotFound
+    return found
+
+
 async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None = None) -> ResellerView:
     """Give the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
 
@@ -110,9 +122,7 @@ async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None =
         ResellerNotFound: there is no reseller of this CPF.
     """
     if cpf is not None and who.may("purchases:read"):
-        found = await _one(tx, Reseller.cpf == cpf)
-        if found is None:
-            raise ResellerNotFound
+        found = await of_cpf(tx, cpf)
     else:
         found = await mine(tx, who)
         if cpf not in {None, found.cpf}:
@@ -227,6 +237,20 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             }
             for closing in closings
         ],
+        "adjustments": [
+            {
+                "id": str(one.id),
+                "month": write_month(one.month),
+                "amount": one.amount,
+                "taken_in": one.taken,
+                "reason": one.reason,
+                "created_at": one.created_at.isoformat(),
+                "undone_at": one.undone_at.isoformat() if one.undone_at else None,
+            }
+            for one in await tx.scalars(
+                select(Adjustment).where(Adjustment.reseller_id == row.id).order_by(Adjustment.id)
+            )
+        ],
     }
 
 
@@ -234,7 +258,8 @@ async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
     """Lock the person's reseller and what it has to spend.
 
     Raises:
-        CashbackOwed: there is cashback to spend, or a purchase in an open month that may earn some.
+        CashbackOwed: there is cashback to spend, a purchase in an open month that may earn some, or an adjustment that
+            will credit some.
     """
     row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id).with_for_update(key_share=True))
     if row is None:
@@ -249,8 +274,24 @@ async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
             )
         )
     )
-    if promised or book.account(row.account_id).balance:
+    owed = await tx.scalar(select(exists().where(*_waiting(row.id), Adjustment.amount > 0)))
+    if promised or owed or book.account(row.account_id).balance:
         raise CashbackOwed
+
+
+def _waiting(reseller_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Adjustment.reseller_id == reseller_id,
+        Adjustment.undone_at.is_(None),
+        Adjustment.taken != Adjustment.amount,
+    )
+
+
+async def _forget_adjustments(tx: Tx, reseller_id: UUID) -> None:
+    """Undo what waits of somebody who sells nothing any more, and erase what operators wrote about it."""
+    waits = update(Adjustment).where(*_waiting(reseller_id), Adjustment.taken == 0)
+    await tx.execute(waits.values(undone_at=clock.now()))
+    await tx.execute(update(Adjustment).where(Adjustment.reseller_id == reseller_id).values(reason=None))
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
@@ -264,6 +305,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     if (cpf := await identity.proven_cpf(tx, user_id)) is not None:  # what is kept under a CPF is its person's to erase
         await configuration.forget_cpf(tx, cpf)
     await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
+    await _forget_adjustments(tx, row.id)
     await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
     row.user_id, row.cpf = None, None
     await tx.flush()
@@ -284,6 +326,7 @@ async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
     if row is None or (row.user_id is None and row.cpf is None):
         return
     await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
+    await _forget_adjustments(tx, row.id)
     await ledger.assign_owner(tx, holder_id=row.id, owner_id=None)
     row.user_id, row.cpf = None, None
     await tx.flush()

@@ -250,7 +250,10 @@ class MonthOut(BaseModel):
     cashback_percentage: int | None = Field(
         description="Percentual do mês; nulo na soma de vários revendedores", examples=[10]
     )
-    cashback_amount: int
+    cashback_amount: int = Field(description="Pelas compras do mês, em centavos")
+    adjustment_amount: int = Field(
+        description="Ajustes de meses anteriores que o fechamento levou, em centavos; negativo: descontado do crédito"
+    )
     closed: bool
     closed_at: datetime | None
 
@@ -262,7 +265,58 @@ class ClosedMonthOut(BaseModel):
     closed_at: datetime
     resellers: int = Field(description="Revendedores com compras aprovadas")
     total: int
-    cashback_amount: int = Field(description="Quanto foi creditado, em centavos")
+    cashback_amount: int = Field(description="Quanto foi creditado pelas compras, em centavos")
+    adjustment_amount: int = Field(description="Ajustes de meses anteriores, em centavos; negativo: descontado")
+
+
+def _not_nothing(amount: int) -> int:
+    if amount == 0:
+        raise PydanticCustomError("rule_adjustment", "O ajuste não pode ser zero.")
+    return amount
+
+
+AdjustmentAmount = Annotated[
+    int,
+    Field(strict=True, ge=-MAX_AMOUNT, le=MAX_AMOUNT, examples=[-500], json_schema_extra={"not": {"const": 0}}),
+    AfterValidator(_not_nothing),
+]
+AdjustmentStatus = Literal["waiting", "settled", "undone"]
+
+
+class AdjustmentIn(Body):
+    """A correction of what a reseller was credited for a closed month."""
+
+    cpf: Cpf
+    month: BusinessMonth
+    amount: AdjustmentAmount = Field(
+        description="Em centavos: positivo é o que falta ao revendedor; negativo, o que recebeu a mais"
+    )
+    reason: Reason
+
+
+class AdjustmentPartOut(BaseModel):
+    """What a close took in of an adjustment."""
+
+    month: BusinessMonth = Field(description="O mês cujo fechamento levou esta parte")
+    amount: int
+    entry_id: UUID
+
+
+class AdjustmentOut(BaseModel):
+    """A correction of a closed month."""
+
+    id: UUID
+    cpf: str
+    month: BusinessMonth = Field(description="O mês fechado que é corrigido")
+    amount: int
+    taken_in: int = Field(description="Quanto os fechamentos já levaram")
+    status: AdjustmentStatus = Field(
+        description="`waiting`: espera um fechamento; `settled`: levado; `undone`: desfeito"
+    )
+    reason: str | None
+    created_at: datetime
+    undone_at: datetime | None
+    parts: list[AdjustmentPartOut]
 
 
 class TierShape(Body):

@@ -2,12 +2,16 @@
 
 from uuid import uuid4
 
+from sqlalchemy import text
+
+from carteira.benefits import invitations
+from carteira.benefits.models import FIRST_EMPLOYER
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of
 from tests.support.pages import PlainBrowser, Shown
-from tests.support.people import register
-from tests.support.resellers import new_month, new_reseller
+from tests.support.people import new_cpf, register
+from tests.support.resellers import approved_purchase, new_month, new_operator, new_reseller
 
 
 async def marked(browser: PlainBrowser, act: str, *ids: str) -> Shown:
@@ -222,3 +226,85 @@ async def test_a_rule_for_a_name_tells_what_it_would_have_changed(app: RunningAp
             data=known.form(path).fields | {"certo": "sim"},
         )
         assert gone.status_code == 303
+
+
+async def test_a_closed_month_is_corrected_on_the_resellers_page_until_a_close_takes_it_in(app: RunningApp) -> None:
+    seller, day = await new_reseller(app), new_month()
+    await approved_purchase(app, seller, 10_000, day)
+    await new_operator(app).submit(f"/cashback/months/{day:%Y-%m}/close")
+    async with desk_of(app, "aprovador") as browser:
+        listed = await browser.get("/console/revendedores")
+        found = await browser.send(listed, "/console/revendedores", None, cpf=str(seller.cpf))
+        home = next(link for link in found.links if link.startswith("/console/revendedores/"))
+        path = f"{home}/meses/{day:%Y-%m}/ajustar"
+        assert path in (await browser.get(home)).links
+        asked = await browser.get(path)
+        told = {"direction": "owing", "reason": "Nota <b>dobrada</b>"}
+        assert (await browser.send(asked, path, None, amount="3,00")).status == 422
+        much = await browser.send(asked, path, None, amount="10,01", **told)
+        assert (much.status, "tira mais do que o mês creditou" in much.text) == (409, True)
+        done = await browser.follow(await browser.send(await browser.get(path), path, None, amount="3,00", **told))
+        assert "Ajuste feito" in done.text
+        assert "Nota <b>dobrada</b>" in done.text
+        assert "<b>dobrada" not in done.answer.text
+        undo = next(link for link in done.links if link.endswith("/desfazer"))
+        gone = await browser.follow(await browser.send(await browser.get(undo), undo))
+        assert "Desfeito" in gone.text
+        assert undo not in gone.links
+        assert (await browser.get(f"{home}/meses/1999-01/ajustar")).status == 404
+    assert [one["amount"] for one in (await seller.read("/cashback/adjustments"))["items"]] == [-300]
+
+
+async def test_who_works_for_an_employer_is_bound_and_unbound(app: RunningApp) -> None:
+    employer = str(FIRST_EMPLOYER)
+    rita = await register(app, full_name="Rita Vinculada")
+    home = f"/console/empresas/{employer}/operadores"
+    async with desk_of(app, "administrador") as browser:
+        page = await browser.get(home)
+        assert "Ninguém" in page.text
+        nobody = await browser.send(page, home, None, who="fulano@exemplo.com.br")
+        assert (nobody.status, "Ninguém, ou mais de uma pessoa." in nobody.text) == (200, True)
+        asked = await browser.send(page, home, None, who=rita.cpf)
+        bind = f"{home}/{rita.id}/vincular"
+        assert "Vincular Rita Vinculada" in asked.text
+        assert rita.cpf not in str(asked.answer.url)
+        bound = await browser.follow(await browser.send(asked, bind))
+        assert "Vínculo feito." in bound.text
+        assert "Rita Vinculada" in bound.text
+        unbind = f"{home}/{rita.id}/desvincular"
+        ended = await browser.follow(await browser.send(await browser.get(unbind), unbind, None, release="sim"))
+        assert "Vínculo encerrado." in ended.text
+        late = await browser.send(await browser.get(unbind), unbind)
+        assert late.status == 404
+        assert (await browser.get(f"{home}/{uuid4()}/vincular")).status == 404
+    async with desk_of(app, "RH") as browser:
+        assert (await browser.get(home)).status == 403
+
+
+async def test_an_invitation_says_how_it_stands(app: RunningApp) -> None:
+    operator, account = app.operator(), f"c-{uuid4()}"
+    body = {"account": account, "cpf": new_cpf(), "contact": f"{uuid4().hex}@exemplo.com.br"}
+    opened = await operator.post("/benefits/accounts", body)
+    assert opened.status_code == 201, opened.text
+    path, guest = f"/console/contas/{account}", PlainBrowser(app)
+    await guest.sign_in(await register(app))
+    async with desk_of(app, "RH") as browser:
+        assert "A caminho" in (await browser.get(path)).text
+        async with app.database.transaction() as tx:
+            account_id = await tx.scalar(text("SELECT id FROM benefits_accounts WHERE reference = :r"), {"r": account})
+            message = await invitations.make_invitation(tx, account_id)
+            assert message is not None
+            await invitations.note_sent(tx, message.token)
+        sent = await browser.get(path)
+        assert "Enviado" in sent.text
+        assert "Reenviar o convite…" in sent.text
+        for _ in range(2):
+            assert (await guest.get(f"/app/beneficios/convite?convite={message.token}")).status == 200
+        assert "Aberto" in (await browser.get(path)).text
+        async with app.database.transaction() as tx:
+            await tx.execute(text("UPDATE benefits_invitations SET expires_at = now() - interval '1 day'"))
+        assert "Venceu" in (await browser.get(path)).text
+        again = f"{path}/convidar"
+        resent = await browser.follow(await browser.send(await browser.get(again), again))
+        assert "A caminho" in resent.text
+    await guest.client.aclose()

@@ -1,8 +1,9 @@
 """The credit desk's records: what became of people, by form, from a CSV and by the API, and who looked at a CPF."""
 
+from carteira.credit.score import shipped
 from tests.support.app import RunningApp
 from tests.support.console import desk_of
-from tests.support.credit import PURPOSE, fill_bases
+from tests.support.credit import PURPOSE, fill_bases, store_model
 from tests.support.people import new_cpf
 
 
@@ -49,3 +50,35 @@ async def test_the_api_records_the_same(app: RunningApp) -> None:
     assert (sent.json()["recorded"], sent.json()["failed"]) == (1, 0)
     assert (await analyst.call("POST", "/credit/outcomes", json=[])).status_code == 415
     assert (await app.person().call("POST", "/credit/outcomes", content="x", headers=csv)).status_code == 403
+
+
+async def test_a_model_is_put_in_force_by_two_and_gone_back_from_by_one(app: RunningApp) -> None:
+    model = await store_model(app, "console", -40)
+    async with (
+        desk_of(app, "analista de crédito", full_name="Nélio Faria") as nelio,
+        desk_of(app, "analista de crédito", full_name="Berta Lins") as berta,
+    ):
+        listed = await nelio.get("/console/modelos")
+        assert "Nunca valeu" in listed.text
+        path = f"/console/modelos/{model}"
+        shown = await nelio.get(path)
+        assert "0,7412" in shown.text
+        asked = await nelio.get(f"{path}/escolher")
+        assert "outra pessoa aprova antes" in asked.text
+        assert (await nelio.send(asked, f"{path}/escolher")).status == 422
+        sent = await nelio.follow(await nelio.send(asked, f"{path}/escolher", None, reason="12 meses de desfechos"))
+        assert "outra pessoa aprova aqui" in sent.text
+        waiting = next(link for link in (await berta.get("/console/pendencias")).links if "/pendencias/" in link)
+        assert "12 meses de desfechos" in (await berta.get(waiting)).text
+        approve = f"{waiting}/aprovar"
+        assert (await berta.send(await berta.get(approve), approve)).status == 303
+        assert "Em vigor desde" in (await nelio.get(path)).text
+        assert "Nélio Faria, aprovado por Berta Lins" in (await nelio.get(path)).text
+        stale = await nelio.send(await nelio.get(f"{path}/escolher"), f"{path}/escolher", None, reason="De novo")
+        assert (stale.status, "já está em vigor" in stale.text) == (409, True)
+        back = f"/console/modelos/{shipped().model_version}/escolher"
+        done = await berta.follow(await berta.send(await berta.get(back), back, None, reason="Pior na prática"))
+        assert "está em vigor." in done.text
+    async with desk_of(app, "auditor") as browser:
+        assert f"{path}/escolher" not in (await browser.get(path)).links, "who only reads has nothing to press"
+        assert (await browser.get("/console/modelos/nenhum")).status == 404

@@ -337,9 +337,10 @@ async def test_an_employer_is_added_and_changed(app: RunningApp) -> None:
         assert (await browser.send(form, "/console/empresas/nova", None, **asked)).status == 303
         assert (await browser.send(form, "/console/empresas/nova", None, **asked)).status == 409
         listed = await browser.get("/console/empresas")
-        found = re.search(rf'<a href="(/console/empresas/[^"]+/mudar)">{name}</a>', listed.answer.text)
+        found = re.search(rf'<a href="(/console/empresas/[^"]+/operadores)">{name}</a>', listed.answer.text)
         assert found is not None
-        here = found.group(1)
+        here = found.group(1).replace("operadores", "mudar")
+        assert here in (await browser.get(found.group(1))).links
         change = await browser.get(here)
         assert (await browser.send(change, here, None, name=f"{name} Ltda", prefunded="sim")).status == 303
         assert f"{name} Ltda" in (await browser.get("/console/empresas")).text

@@ -30,12 +30,22 @@ ROLES: Mapping[str, frozenset[str]] = {
         }
     ),
     "aprovador": frozenset({"lists:export", "money:approve", "purchases:approve", "purchases:read"}),
-    "analista de crédito": frozenset({"credit:a:read", "credit:b:read", "credit:c:read", "credit:outcomes:write"}),
+    "analista de crédito": frozenset(
+        {
+            "credit:a:read",
+            "credit:b:read",
+            "credit:c:read",
+            "credit:models:read",
+            "credit:models:write",
+            "credit:outcomes:write",
+        }
+    ),
     "auditor": frozenset(
         {
             "audit:read",
             "benefits:read",
             "credit:audit",
+            "credit:models:read",
             "house:read",
             "ledger:read",
             "lists:export",

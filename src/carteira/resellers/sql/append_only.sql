@@ -1,4 +1,7 @@
--- Keep what a month's closing credited. The function is the ledger's (ledger_refuse.sql).
+-- Keep what a month's closing credited, and took in of adjustments. The function is the ledger's (ledger_refuse.sql).
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON resellers_closings
+FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse();
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON resellers_adjustment_parts
 FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse();

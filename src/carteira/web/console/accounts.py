@@ -11,7 +11,7 @@ from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
-from carteira.web.console.cells import Cell, badge, instant, mono, words
+from carteira.web.console.cells import NOTHING, Cell, badge, instant, mono, words
 from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody
@@ -41,6 +41,18 @@ def _balances(row: benefits.desk.ListedAccountOut) -> Cell:
     return words(" · ".join(held) or "sem saldo")
 
 
+_INVITATIONS: dict[str, Cell] = {
+    "sending": badge("A caminho", "info", "clock"),
+    "sent": badge("Enviado", "info", "send"),
+    "opened": badge("Aberto", "ok", "eye"),
+    "expired": badge("Venceu", "warn", "clock"),
+}
+
+
+def _invitation(row: benefits.desk.ListedAccountOut) -> Cell:
+    return NOTHING if row.invitation is None else _INVITATIONS[row.invitation.state]
+
+
 TABLE: Table[benefits.desk.ListedAccountOut] = Table(
     HOME,
     "contas",
@@ -50,6 +62,7 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
         TableColumn("CPF", lambda row: words(row.cpf), "nowrap"),
         TableColumn("Saldos", _balances, "full"),
         TableColumn("Dono", lambda row: badge("Ligada", "ok", "check") if row.user_id else badge("Sem dono", "warn")),
+        TableColumn("Convite", _invitation),
         TableColumn("Situação", _state, "stack-end"),
         TableColumn("Aberta", lambda row: instant(row.created_at), "nowrap"),
     ),
@@ -99,7 +112,14 @@ async def _one(page: WebPage, account: str) -> benefits.desk.ListedAccountOut:
 async def show_account(account: str, page: SignedPage) -> Response:
     """Show one account: balances, whose it is, and what may be done."""
     one = await _one(page, account)
-    return page.show("console/account.html", home=HOME, one=one, state=_state(one), pocket_name=benefits.pocket_name)
+    return page.show(
+        "console/account.html",
+        home=HOME,
+        one=one,
+        state=_state(one),
+        invited=_invitation(one),
+        pocket_name=benefits.pocket_name,
+    )
 
 
 def _named(one: benefits.desk.ListedAccountOut, act: str) -> dict[str, Any]:
@@ -141,7 +161,7 @@ def _closing(one: benefits.desk.ListedAccountOut) -> Confirmation:
 
 def _inviting(one: benefits.desk.ListedAccountOut) -> Confirmation:
     return Confirmation(
-        title=f"Convidar o titular da conta {one.account}?",
+        title=f"{'Reenviar o convite' if one.invitation else 'Convidar o titular'} da conta {one.account}?",
         says=("Um convite vai ao contato cadastrado e vale 7 dias. Um convite anterior deixa de valer.",),
         way_back="Um convite que ninguém usa vence sozinho.",
         button="Mandar o convite",

@@ -49,7 +49,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 async def show_employers(page: SignedPage) -> Response:
     """List the employers that somebody reaches."""
     may = page.holds(WRITES)
-    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.id}/mudar") if may else None)
+    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.id}/operadores") if may else None)
     return await table.answer(page, partial(_read, page), template="console/employers.html")
 
 
@@ -66,7 +66,7 @@ def _asking(one: benefits.desk.EmployerView | None) -> Confirmation:
         title="Cadastrar uma empresa" if one is None else f"Mudar {one.name}",
         says=(
             "Uma empresa que deposita antes credita só o que depositou; as outras pagam depois.",
-            "Quem cuida dela é vinculado pela API, e passa a ver só o que é dela.",
+            "Quem cuida dela é vinculado na lista de operadores dela, e passa a ver só o que é dela.",
         ),
         way_back="Nome, CNPJ e forma de pagar podem ser mudados aqui.",
         button="Cadastrar" if one is None else "Salvar",

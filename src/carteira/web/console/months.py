@@ -91,11 +91,14 @@ def _following(month: date) -> date:
 async def show_month(month: str, page: SignedPage) -> Response:
     """Show a month, and what stands against closing it."""
     one = await _month(page, month)
+    adjustments, adjusted = (0, 0) if one.closed else await page.read(resellers.desk.adjustments_waiting)
     return page.show(
         "console/month.html",
         block="panel",
         home=HOME,
         one=one,
+        adjustments=adjustments,
+        adjusted=adjusted,
         over=one.month < clock.today().replace(day=1),
         may_close=page.holds(DECIDES),
     )
@@ -109,7 +112,7 @@ def _closing(one: resellers.MonthOut) -> Confirmation:
             f"O cashback do mês, {plain_money(one.cashback_amount)}, é creditado aos revendedores agora.",
             f"Depois de fechado, {name} não aceita compras nem mudanças.",
         ),
-        way_back="Um mês fechado não reabre. Um crédito errado é estornado no livro-razão, por duas pessoas.",
+        way_back="Um mês fechado não reabre. Um crédito errado vira um ajuste, que o próximo fechamento leva.",
         button=f"Fechar {name}",
         path=f"{HOME}/{one.month:%Y-%m}/fechar",
         back=f"{HOME}/{one.month:%Y-%m}",

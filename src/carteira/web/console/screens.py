@@ -87,6 +87,7 @@ GROUPS = (
         (
             Screen("/console/credito", "scale", "Consulta", "credit:a:read", "credit"),
             Screen("/console/desfechos", "check", "Desfechos", "credit:outcomes:write", "credit"),
+            Screen("/console/modelos", "scale", "Modelos", "credit:models:read", "credit"),
             Screen("/console/consultas-de-credito", "eye", "Quem consultou", "credit:audit", "credit"),
         ),
     ),

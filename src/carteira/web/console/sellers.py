@@ -1,6 +1,7 @@
 """Resellers: found by what no address holds, and each with their months."""
 
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from fastapi import Response
@@ -11,7 +12,7 @@ from carteira.kit.values.cpf import InvalidCpf, mask_cpf, parse_cpf
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, day, mono, words
-from carteira.web.console.purchases import READS
+from carteira.web.console.purchases import DECIDES, READS
 from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
@@ -74,11 +75,16 @@ async def search(page: SignedPage) -> Response:
 async def show_seller(reseller_id: UUID, page: SignedPage) -> Response:
     """Show a reseller with their last months."""
 
-    async def read(tx: Tx) -> tuple[resellers.desk.ResellerSeen, list[resellers.desk.MonthOut], str]:
+    async def read(tx: Tx) -> dict[str, Any]:
         found, months = await resellers.desk.reseller(tx, page.who, reseller_id, months=_MONTHS)
         names = await identity.names(tx, [found.user_id] if found.user_id else [])
-        return found, months, names.get(found.user_id, "") if found.user_id else ""
+        name = names.get(found.user_id, "") if found.user_id else ""
+        adjustments = await resellers.desk.adjustments_of(tx, reseller_id)
+        return {"one": found, "months": months, "name": name or "Sem nome", "adjustments": adjustments}
 
-    one, months, name = await page.read(read)
-    cpf = mask_cpf(one.cpf) if one.cpf else ""
-    return page.show("console/seller.html", home=HOME, one=one, months=months, name=name or "Sem nome", cpf=cpf)
+    values = await page.read(read)
+    cpf = values["one"].cpf
+    may_adjust = page.holds(DECIDES) and values["one"].user_id is not None
+    return page.show(
+        "console/seller.html", home=HOME, cpf=mask_cpf(cpf) if cpf else "", may_adjust=may_adjust, **values
+    )

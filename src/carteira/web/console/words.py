@@ -11,11 +11,14 @@ OPERATIONS = {
     "benefits.refund": "Devolução de compra",
     "benefits.schedule_credits": "Recarga agendada",
     "benefits.import_accounts": "Abertura de contas em lote",
+    "credit.model_choice": "Modelo de crédito",
     "identity.person_change": "Mudança de contato ou CPF",
     "identity.factor_reset": "Segundo fator perdido",
     "identity.cpf_proof": "Comprovação de CPF",
     "ledger.reversal": "Estorno no livro-razão",
     "payments.return": "Devolução de Pix",
+    "resellers.adjustment": "Ajuste de um mês fechado",
+    "resellers.adjustment_undo": "Desfazer um ajuste",
     "resellers.purchase_approval": "Aprovação de compra",
     "resellers.auto_approval": "Aprovação automática",
     "resellers.tiers": "Faixas de cashback",
@@ -24,6 +27,7 @@ OPERATIONS = {
 }
 FIELDS = {
     "account": "Conta",
+    "adjustment_id": "Ajuste",
     "amount": "Valor (centavos)",
     "balances": "Saldos",
     "category": "Saldo",
@@ -37,6 +41,7 @@ FIELDS = {
     "employer_id": "Empresa",
     "entry_id": "Lançamento",
     "full_name": "Nome",
+    "instead_of": "No lugar de",
     "items": "Linha",
     "lines": "Linha",
     "month": "Mês",
@@ -45,10 +50,12 @@ FIELDS = {
     "phone": "Telefone",
     "purchase_id": "Compra",
     "reason": "Motivo",
+    "reseller_id": "Revendedor",
     "tiers": "Faixa",
     "transaction_id": "Transação",
     "user_id": "Pessoa",
     "valid_from": "Vale a partir de",
+    "version": "Modelo",
 }
 STATES = {
     "pending": ("Espera", "warn", "clock"),

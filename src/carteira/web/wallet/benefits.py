@@ -98,7 +98,10 @@ async def _shown(page: WebPage, shop: str = "") -> dict[str, Any]:
 
 @router.get("/app/beneficios/convite")
 async def show_invitation(page: SignedPage, invitation: Annotated[str, Query(alias="convite")] = "") -> Response:
-    """Show what an invitation does, before it is used."""
+    """Show what an invitation does, before it is used; who sent it sees that it was opened."""
+    if invitation:
+        async with page.database.transaction() as tx:
+            await benefits.note_invitation_opened(tx, invitation[:200])
     return page.show(_INVITATION, invitation=invitation[:200], up=_HOME)
 
 

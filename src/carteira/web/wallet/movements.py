@@ -24,6 +24,7 @@ _TITLES = {
     "transit.debt_payment": "Viagem que faltava pagar",
     "transit.transfer": "Saldo entre cartões",
     "resellers.cashback": "Cashback do mês",
+    "resellers.cashback_adjustment": "Ajuste de cashback",
     "resellers.cashback_spend": "Cashback usado numa compra",
 }
 

@@ -1,0 +1,13 @@
+-- Keep models of the score, and which of them was chosen when, as they were written.
+
+CREATE FUNCTION credit_keep_models() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on % refused: models and their choices are append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'CA010';
+END $$;
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_models
+FOR EACH STATEMENT EXECUTE FUNCTION credit_keep_models();
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_model_choices
+FOR EACH STATEMENT EXECUTE FUNCTION credit_keep_models();

@@ -1,0 +1,197 @@
+"""Who works for an employer: operators and clients that are bound to it, bound and unbound at once."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Response
+from pydantic import Field
+
+from carteira import benefits, identity
+from carteira.kit.db.session import Tx
+from carteira.kit.web.access import acts, claims, looks, reads, step_up
+from carteira.kit.web.pagination import BY_ID, Page, PageRequest
+from carteira.kit.web.problems import NotFound
+from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.cells import badge, instant, words
+from carteira.web.console.employers import HOME, READS, WRITES
+from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.forms import EMPTY, FormBody, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages("benefits")
+_MEMBERS = HOME + "/{employer_id}/operadores"
+_BIND, _UNBIND = _MEMBERS + "/{member_id}/vincular", _MEMBERS + "/{member_id}/desvincular"
+_CLAIMS = claims(READS, WRITES)
+_KINDS = {"person": "Pessoa", "client": "Cliente (máquina)"}
+_PAGE = "console/members.html"
+
+MemberRow = tuple[benefits.bulk_desk.MemberView, str]
+"""Who is bound, and their name."""
+
+TABLE: Table[MemberRow] = Table(
+    _MEMBERS,
+    "operadores",
+    (
+        TableColumn("Nome", lambda row: words(row[1] or str(row[0].id)), "full"),
+        TableColumn("O que é", lambda row: badge(_KINDS[row[0].kind])),
+        TableColumn("Desde", lambda row: instant(row[0].bound_at), "nowrap"),
+    ),
+    key=lambda row: row[0].id,
+    exports=False,
+    empty=("Ninguém", "Quem não está vinculado a empresa nenhuma alcança as contas de todas."),
+)
+
+
+def _home(employer_id: UUID) -> str:
+    return f"{HOME}/{employer_id}/operadores"
+
+
+async def _read(employer_id: UUID, tx: Tx, asked: TableAsked, limit: int) -> Page[MemberRow]:
+    place = asked.page_request(BY_ID, limit)
+    rows = await benefits.bulk_desk.members_of(tx, employer_id, limit=limit + 1, after=place.after)
+    found = place.page(rows, lambda row: row.id)
+    names = await identity.names(tx, [row.id for row in found.items])
+    return found.map(lambda row: (row, names.get(row.id, "")))
+
+
+async def _employer(page: WebPage, employer_id: UUID) -> benefits.desk.EmployerView:
+    return await page.read(lambda tx: benefits.bulk_desk.find_employer(tx, page.who, employer_id))
+
+
+class MemberForm(FormBody):
+    """Who is to be bound: a whole CPF, an e-mail, or an id."""
+
+    who: Annotated[str, Field(max_length=254)]
+
+
+async def _show(page: WebPage, employer_id: UUID, form: Reading[Any] = EMPTY) -> Response:
+    one = await _employer(page, employer_id)
+    table = replace(TABLE, path=_home(employer_id), opens=lambda row: f"{_home(employer_id)}/{row[0].id}/desvincular")
+    return await table.answer(
+        page, partial(_read, employer_id), template=_PAGE, asked=table.asked(page), employer=one, home=HOME, form=form
+    )
+
+
+@router.get(_MEMBERS, dependencies=[_CLAIMS, reads("names of operators and clients, nothing else of theirs")])
+async def show_members(employer_id: UUID, page: SignedPage) -> Response:
+    """List who is bound to an employer, and ask for one more."""
+    return await _show(page, employer_id)
+
+
+@router.post(_MEMBERS, dependencies=[_CLAIMS, looks("user_listed")])
+async def find_member(employer_id: UUID, page: SignedPage) -> Response:
+    """Find who is meant, and say what binding them does."""
+    form = await page.form(MemberForm)
+    found = None if form.value is None else await _found(page, form.value.who)
+    if found is None:
+        told = "Ninguém, ou mais de uma pessoa. Escreva o CPF inteiro, o e-mail inteiro ou o id."
+        return await _show(page, employer_id, form if form.value is None else form.at("who", told))
+    return ask(page, await _binding(page, employer_id, found))
+
+
+async def _found(page: WebPage, said: str) -> UUID | None:
+    """Find the one person or client that is meant; a person is looked at."""
+    try:
+        return UUID(said)
+    except ValueError:
+        asked = identity.desk.Filters(said, None, None, None)
+        rows = await page.read(lambda tx: identity.desk.search_people(tx, asked, PageRequest(2)))
+        return rows.items[0].id if len(rows.items) == 1 else None
+
+
+async def _named(page: WebPage, member_id: UUID) -> str:
+    """Give the name of a person or a client.
+
+    Raises:
+        NotFound: there is none.
+    """
+    names = await page.read(lambda tx: identity.names(tx, [member_id]))
+    if member_id not in names:
+        raise NotFound
+    return names[member_id]
+
+
+async def _binding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confirmation:
+    employer, name = await _employer(page, employer_id), await _named(page, member_id)
+    return Confirmation(
+        title=f"Vincular {name} a {employer.name}?",
+        says=(
+            f"{name} passa a ver e a mudar só o que é das empresas a que está vinculado, na hora.",
+            "As permissões que vão além disso deixam de valer enquanto houver vínculo.",
+        ),
+        way_back="O vínculo pode ser encerrado aqui; se foi engano, esquecido.",
+        button="Vincular",
+        path=f"{_home(employer_id)}/{member_id}/vincular",
+        back=_home(employer_id),
+        danger=True,
+    )
+
+
+@router.get(_BIND, dependencies=[_CLAIMS, reads("a name and what binding does")])
+async def ask_binding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
+    """Say what binding somebody does."""
+    return ask(page, await _binding(page, employer_id, member_id))
+
+
+@router.post(_BIND, dependencies=[_CLAIMS, step_up(), acts("employer_member_bound")])
+async def bind(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
+    """Bind an operator or a client to an employer; done again, it stays as it is."""
+    form = await page.form(FormBody)
+    act = await _binding(page, employer_id, member_id)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.bulk_desk.bind_member(tx, page.identity.access, page.who, employer_id, member_id)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(_home(employer_id), "Vínculo feito.")
+
+
+class UnbindForm(FormBody):
+    """Whether a binding was a mistake."""
+
+    release: str = ""
+
+
+async def _unbinding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confirmation:
+    employer, name = await _employer(page, employer_id), await _named(page, member_id)
+    return Confirmation(
+        title=f"Encerrar o vínculo de {name} com {employer.name}?",
+        says=("Vale na hora. Quem fica sem empresa não vê nenhuma, até ser vinculado de novo.",),
+        way_back="A pessoa, ou o cliente, pode ser vinculado de novo.",
+        button="Encerrar o vínculo",
+        path=f"{_home(employer_id)}/{member_id}/desvincular",
+        back=_home(employer_id),
+        danger=True,
+        fields=(
+            ActField(
+                "release",
+                "Foi vinculado por engano",
+                "check",
+                help="O vínculo é esquecido: sem outro, volta a alcançar as contas de todas as empresas.",
+                required=False,
+            ),
+        ),
+    )
+
+
+@router.get(_UNBIND, dependencies=[_CLAIMS, reads("a name and what ending a binding does")])
+async def ask_unbinding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
+    """Say what ending a binding does."""
+    return ask(page, await _unbinding(page, employer_id, member_id))
+
+
+@router.post(_UNBIND, dependencies=[_CLAIMS, step_up(), acts("employer_member_unbound")])
+async def unbind(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
+    """End a binding, or forget one that was a mistake."""
+    form = await page.form(UnbindForm)
+    act = await _unbinding(page, employer_id, member_id)
+    release = form.value is not None and bool(form.value.release)
+    try:
+        async with page.database.transaction() as tx:
+            await benefits.bulk_desk.unbind_member(tx, page.identity.access, employer_id, member_id, release=release)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(_home(employer_id), "Vínculo encerrado.")
