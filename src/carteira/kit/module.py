@@ -1,4 +1,4 @@
-"""What a module hands to the composition root: its routes, its work in the background and its part of a person."""
+"""What a module contributes: its routes, its background work and its part of a person's data."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,9 +21,9 @@ from carteira.kit.web.state import StateKey
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLane:
-    """Requests that can be answered from their bytes alone, beside ASGI; a module sets one as `LANE`.
+    """A lane for requests that are answered from their bytes alone, beside ASGI; a module sets it as `LANE`.
 
-    `take(data, respond)` says whether it takes a whole request that begins with `start`; if so it calls `respond`
+    `take(data, respond)` returns whether it takes a whole request that begins with `start`; if so it calls `respond`
     once with the whole HTTP answer.
     """
 
@@ -32,12 +32,12 @@ class ConnectionLane:
 
 
 LANE = StateKey[ConnectionLane]("lane")
-"""Not set where no module has a lane."""
+"""Unset where no module has a lane."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """What a worker has open for as long as it works."""
+    """The connections of a worker."""
 
     database: Database
     redis: Redis | None
@@ -52,9 +52,9 @@ class Module:
     jobs: Blueprint | None = None
     followers: Sequence[Follower] = ()
     body_limits: Mapping[str, int] = field(default_factory=dict)
-    """Largest body in bytes under a path prefix, where it is more than the setting."""
+    """Largest body in bytes under a path prefix, where it exceeds the setting."""
     time_limits: Mapping[str, float] = field(default_factory=dict)
-    """Seconds for a request under a path prefix to be read and answered, where it is more than the setting."""
+    """Seconds for reading and answering a request under a path prefix, where they exceed the setting."""
     gates: Mapping[str, Callable[[FastAPI], ASGIApp]] = field(default_factory=dict)
     """Lean ASGI endpoints by path prefix, answered before FastAPI and its middleware."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
@@ -62,10 +62,10 @@ class Module:
     working: Callable[[Workplace], AbstractAsyncContextManager[None]] | None = None
     """Runs around a worker's life: what the module opens there and closes again."""
     readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
-    """Checks of the module's own dependencies by name: False or an error means that it is not well, a text that it is,
-    and what it is without."""
+    """Checks of the module's own dependencies by name: False or an error means not ready; a text means ready, and says
+    what is missing."""
     operations: Sequence[Operation[Any]] = ()
-    """Kinds of operations that may have to wait for a second person."""
+    """Kinds of operations that may need a second person."""
     bindings: Bindings | None = None
     """How the module binds people and clients to what they work for."""
     observe: Callable[[Tx], Awaitable[None]] | None = None
@@ -75,14 +75,14 @@ class Module:
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None
-    """Keeps a person's CPF in the module's own rows as it is now (None: they have none any more), in the transaction
-    that changes it."""
+    """Updates a person's CPF in the module's own rows (None: they have none any more), in the transaction that changes
+    it."""
     refuse_erasure: Callable[[Tx, UUID], Awaitable[None]] | None = None
-    """Raises `Conflict` while balances or holds of a person remain, and has none arrive until the transaction ends."""
+    """Raises `Conflict` while a person has balances or holds, and keeps new ones out until the transaction ends."""
     erase_person: Callable[[Tx, UUID], Awaitable[None]] | None = None
     """Erases the person's data in the module (LGPD art. 18, VI), whatever balance is left."""
     traces_of_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
-    """The ids and keyed hashes, JSON-ready, under which the module keeps a person whom the user's id may not lead to in
-    an earlier state of the stores."""
+    """The ids and keyed hashes, JSON-ready, by which the module finds a person in a restored earlier state, where the
+    user's id may not lead to them."""
     erase_traces: Callable[[Tx, Mapping[str, Any]], Awaitable[None]] | None = None
-    """Erases what the module keeps under such traces; again it changes nothing."""
+    """Erases what the module keeps under such traces; a second call changes nothing."""

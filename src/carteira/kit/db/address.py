@@ -1,8 +1,8 @@
-"""Where PostgreSQL is: one reading of `DATABASE_URL` for every driver, with all that libpq knows.
+"""PostgreSQL's address: one reading of `DATABASE_URL` for every driver, with all of libpq's options.
 
-libpq itself parses the URL; what it leaves open is taken from the service file and the `PG…` variables, as libpq does.
-psycopg and PostgreSQL's programs are given the result as it is; `kit.db.connecting` does the same by asyncpg. What
-asyncpg cannot do as libpq does is refused by name: no option means something in one command and nothing in another.
+libpq itself parses the URL; what it leaves open comes from the service file and the `PG…` variables, as with libpq.
+psycopg and PostgreSQL's programs get the result as it is; `kit.db.connecting` does the same with asyncpg. Options that
+asyncpg cannot honour are refused by name, so that none works in one command and is ignored in another.
 """
 
 import configparser
@@ -53,7 +53,7 @@ _HARMLESS: Mapping[str, tuple[str, ...]] = {
     "max_protocol_version": ("3.0", "3.2", "latest"),
     "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8"),
 }
-"""Values that ask for nothing which asyncpg does otherwise."""
+"""Values that change nothing for asyncpg."""
 _ONE_OF: Mapping[str, tuple[str, ...]] = {
     "sslmode": ("disable", "allow", "prefer", *TLS_MODES),
     "sslnegotiation": ("postgres", "direct"),
@@ -69,7 +69,10 @@ _SETTING = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=")
 
 
 class AddressRefused(ValueError):
-    """A database's address is none, or asks for what not every driver can do; the text is Portuguese and no secret."""
+    """A database's address is invalid, or has an option that some driver cannot honour.
+
+    The text is Portuguese, without secrets.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class DatabaseAddress:
         """Read an address as libpq does.
 
         Raises:
-            AddressRefused: it is none, a file that it names cannot be read, or asyncpg cannot do what it says.
+            AddressRefused: it is invalid, a file that it names cannot be read, or asyncpg cannot honour it.
         """
         options = _parsed(_DRIVER.sub("postgresql://", url.strip()))
         options = _of_service(options) | options
@@ -124,7 +127,7 @@ class DatabaseAddress:
         return cls(hosts, options)
 
     def marked(self, mark: str) -> "DatabaseAddress":
-        """Return the same address, whose `application_name` ends in a mark; PostgreSQL keeps 63 bytes of it."""
+        """Return the same address with a mark at the end of its `application_name` (63 bytes in PostgreSQL)."""
         if not mark:
             return self
         name = self.options["application_name"].encode()[: _NAME_BYTES - len(mark) - 1].decode(errors="ignore")
@@ -137,7 +140,7 @@ class DatabaseAddress:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The address as the environment of psql, pg_dump and the like: a command line is read by everybody."""
+        """The address as environment variables for psql and pg_dump, since everybody can read a command line."""
         return {
             option.envvar.decode(): self.options[name]
             for name, option in _NAMES.items()
@@ -146,12 +149,12 @@ class DatabaseAddress:
 
     @property
     def place(self) -> str:
-        """Where it is, for a person; without user and password."""
+        """The address for people to read, without user and password."""
         return f"{','.join(map(str, self.hosts))}/{self.database}"
 
     @property
     def user(self) -> str:
-        """The role that it names, or else the operating system's user."""
+        """The role in the address, or else the operating system's user."""
         return self.options.get("user") or getpass.getuser()
 
     @property
@@ -161,12 +164,12 @@ class DatabaseAddress:
 
     @property
     def demands_tls(self) -> bool:
-        """Whether nothing but TLS will do over a network."""
+        """Whether connections over a network must use TLS."""
         return self.options.get("sslmode") in TLS_MODES or self.options.get("sslrootcert") == "system"
 
     @property
     def settings(self) -> frozenset[str]:
-        """The names of the server's settings that `options` says; they win over ours."""
+        """The names of server settings in `options`; they override ours."""
         text = self.options.get("options", "")
         return frozenset(name.replace("-", "_").lower() for name in _SETTING.findall(text))
 
@@ -199,10 +202,10 @@ def _parsed(url: str) -> dict[str, str]:
 
 
 def _of_service(options: Mapping[str, str]) -> dict[str, str]:
-    """Return what the service that the address or `PGSERVICE` names says in its file.
+    """Return the options of the service that the address or `PGSERVICE` names.
 
     Raises:
-        AddressRefused: no file has it, or it holds an option that does not exist.
+        AddressRefused: no file has the service, or it holds an unknown option.
     """
     name = options.get("service") or os.environ.get("PGSERVICE")
     if not name:
@@ -239,7 +242,7 @@ def _refuse_what_differs(options: Mapping[str, str]) -> None:
 
 
 def _refuse_unreadable(options: Mapping[str, str]) -> None:
-    """Name a file of TLS that a connection would miss: to a driver it is one more reason why nobody answers."""
+    """Refuse a TLS file that cannot be read, by its name; a driver would only report that no host answers."""
     mode, root = options.get("sslmode"), options.get("sslrootcert")
     for name in _FILES:
         file = options.get(name)
@@ -272,6 +275,6 @@ def _hosts(names: str, ports: str) -> Iterator[DatabaseHost]:
 def _default_host(port: int) -> str:
     """Return where a server of this machine listens: the folder that holds its socket, else `localhost`.
 
-    libpq knows one folder, which was set when it was built: another one in a wheel than in a distribution.
+    libpq knows one folder, set when it was built; a wheel's differs from a distribution's.
     """
     return next((folder for folder in SOCKET_FOLDERS if Path(folder, f".s.PGSQL.{port}").exists()), "localhost")

@@ -29,16 +29,16 @@ _SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]
 
 
 async def connect(address: DatabaseAddress, settings: Mapping[str, str], **arguments: Any) -> Any:  # noqa: ANN401 - as asyncpg's
-    """Open a connection to the first host that will do, and set the server's settings that the address does not set.
+    """Open a connection to the first suitable host, and set the server settings that the address leaves open.
 
-    They are set by a statement: PgBouncer refuses those that it does not know at the beginning of a connection.
+    They are set by a statement, since PgBouncer refuses unknown ones at the start of a connection.
 
     Raises:
-        OSError: no host answers, or none is as `target_session_attrs` wants it.
-        asyncpg.PostgresError: a host that answers lets us not in.
+        OSError: no host answers, or none fits `target_session_attrs`.
+        asyncpg.PostgresError: a host answers and refuses the connection.
     """
     if tracing.is_on():
-        from carteira.kit.db.spans import TracedConnection  # noqa: PLC0415 - one that traces is another class
+        from carteira.kit.db.spans import TracedConnection  # noqa: PLC0415 - the tracing connection is another class
 
         arguments = {**arguments, "connection_class": TracedConnection}
     connection = await _first(address, arguments)
@@ -53,7 +53,7 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
 
 
 async def _first(address: DatabaseAddress, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as asyncpg's
-    """Try host after host, each for its time; asyncpg alone has one time for all, which a silent first host uses up."""
+    """Try host after host with a time-out each; asyncpg has one for all, which a silent first host would use up."""
     hosts = list(address.hosts)
     wanted = address.options.get("target_session_attrs", "any")
     if address.options.get("load_balance_hosts") == "random":
@@ -101,7 +101,7 @@ async def _open(address: DatabaseAddress, host: DatabaseHost, arguments: Mapping
 
 
 def _tls(options: Mapping[str, str], host: DatabaseHost) -> ssl.SSLContext | str | None:
-    """Return what asyncpg is told of TLS where its own reading of the options is not libpq's."""
+    """Return asyncpg's TLS argument where asyncpg reads the options differently than libpq."""
     if host.is_socket:
         return "disable"
     if options.get("sslrootcert") != "system":
@@ -119,7 +119,7 @@ def _tls_options(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _keep_alive(connection: Any, options: Mapping[str, str]) -> None:  # noqa: ANN401 - asyncpg has no types
-    """Have the kernel ask a silent server for a sign of life, as libpq does by default."""
+    """Turn TCP keepalive on, as libpq does by default."""
     if options.get("keepalives") == "0":
         return
     raw = connection._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg has no other way to the socket

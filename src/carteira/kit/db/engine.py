@@ -40,9 +40,9 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "60000",
     "jit": "off",
 }
-"""Of every connection, where `options` of the address do not say otherwise; times in milliseconds."""
+"""Settings of every connection, unless `options` in the address override them; times in milliseconds."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
-"""Whether a connection is taken from the pool without asking it for a sign of life: who only reads may read again."""
+"""Whether to take a connection from the pool without a ping: a read may be repeated."""
 
 
 T = TypeVar("T")
@@ -52,9 +52,9 @@ class Database:
     """The pool of connections and the one place where transactions begin and end.
 
     Args:
-        url: As libpq takes it.
-        pool_size: Connections at most, of each of two pools.
-        mark: What the connections' `application_name` ends in.
+        url: As libpq reads it.
+        pool_size: Most connections in each of two pools.
+        mark: The end of the connections' `application_name`.
         replica: Who answers what may be some seconds old; None: the same as all.
 
     Raises:
@@ -71,7 +71,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            hide_parameters=True,  # an error's text goes to the log, a statement's values do not
+            hide_parameters=True,  # an error's text goes to the log; a statement's values must not
         )
         event.listen(self.engine.sync_engine, "connect", _look)
         event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
@@ -94,7 +94,7 @@ class Database:
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or went away before the commit was confirmed.
-            OperationInProgress: a lock was not to be had in time.
+            OperationInProgress: a lock was not obtained in time.
             TextNotStorable: a text holds a character that PostgreSQL does not take (U+0000).
         """
         self.gate.pass_through()
@@ -111,9 +111,9 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
-        """Open a session that only reads: each statement is one trip, and sees what is committed by then.
+        """Open a session that only reads: each statement is one trip and sees what is committed by then.
 
-        A connection is not asked for a sign of life before: whoever reads may read once more.
+        The connection is not pinged first, since a read may be repeated.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or the connection was dead; a new one is taken the next time.
@@ -160,7 +160,7 @@ class Database:
 
     @asynccontextmanager
     async def lean_statements(self) -> AsyncIterator[Any]:
-        """Give a connection on which each statement is a transaction of its own; see `LeanPool.statements`.
+        """Yield a connection on which each statement is a transaction of its own; see `LeanPool.statements`.
 
         Followers are woken after it.
         """
@@ -173,19 +173,19 @@ class Database:
         self._lean.give_up()
 
     async def look_at_positions(self) -> None:
-        """See to it that the positions hold, as each new connection does, for whoever keeps connections for long.
+        """Check the positions, as each new connection does; for code that keeps connections for long.
 
         Raises:
-            DatabaseDown: it cannot be found out, or the offset cannot be raised now.
+            DatabaseDown: they cannot be checked, or the offset cannot be raised now.
         """
         async with self._lean.statements() as connection:
             await positions.look(connection)
 
     async def ping(self) -> None:
-        """Ask PostgreSQL for a sign of life.
+        """Check that PostgreSQL answers.
 
         Raises:
-            DatabaseDown: there is none.
+            DatabaseDown: it does not.
         """
         async with self.transaction() as tx:
             await tx.execute(text("SELECT 1"))
@@ -200,15 +200,15 @@ class Database:
 
 
 def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
-    """Look at the positions before a new connection is used."""
+    """Check the positions before a new connection is used."""
     connection.run_async(positions.look)
 
 
 def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
-    """Have a connection that is dead replaced before a transaction begins on it, by one trip.
+    """Ping a connection, in one trip, before a transaction begins on it, so that a dead one is replaced.
 
     Raises:
-        InvalidatePoolError: it is dead, and so are the others of the pool; a new one is opened.
+        InvalidatePoolError: it is dead, and so are the pool's others; a new one is opened.
     """
     if record.fresh or _unasked.get():
         return
@@ -220,7 +220,7 @@ def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> Non
 
 @contextmanager
 def _as_facts() -> Iterator[None]:
-    """Raise what the driver and the pool raise as what it is to whoever asked."""
+    """Translate errors of the driver and the pool into facts."""
     try:
         yield
     except DBAPIError as error:

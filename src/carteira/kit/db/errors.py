@@ -1,4 +1,4 @@
-"""What PostgreSQL can do to a transaction, as facts, and how the drivers' errors are told apart."""
+"""Facts that PostgreSQL can raise in a transaction, and how drivers' errors are told apart."""
 
 from typing import cast
 
@@ -8,7 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class OperationInProgress(Exception):
-    """Another transaction holds what this one needs, and has for too long. Nothing was committed."""
+    """Another transaction has held the rows that this one needs for too long. Nothing was committed."""
 
 
 class TextNotStorable(Exception):
@@ -20,9 +20,9 @@ class DatabaseDown(Exception):
 
 
 class CommitThenRaise(Exception):
-    """Ends a transaction with its commit and then raises the error that it carries: a failure whose record must stay.
+    """Commits the transaction and then raises the error that it carries: for a failure whose record must stay.
 
-    A wrong code has used a try up, a refused sign-in is in the audit. Any other exception rolls back.
+    Examples: a wrong code uses up a try; a refused sign-in is audited. Any other exception rolls back.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -31,30 +31,30 @@ class CommitThenRaise(Exception):
 
 
 class CommitUnknown(DatabaseDown):
-    """PostgreSQL went away: whether what was under way took place has to be looked up."""
+    """PostgreSQL went away during a commit: whether it took place has to be looked up."""
 
 
 NOT_STORABLE = frozenset({"22021", "22P05"})
 """The SQLSTATEs of a text that PostgreSQL does not take."""
 RESTORED = "CA201"
-"""The SQLSTATE of a write into a database that was exchanged under the connection (`kit.db.positions`)."""
+"""The SQLSTATE of a write into a database that was replaced under the connection (`kit.db.positions`)."""
 ELSEWHERE = frozenset({RESTORED, "25006"})
 """The SQLSTATEs of a write into a database that is not the one any more: exchanged, or a leader that only reads now."""
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """Give the SQLSTATE of an error of either kind of transaction."""
+    """Return the SQLSTATE of an error of either kind of transaction."""
     return cast("str | None", getattr(getattr(error, "orig", error), "sqlstate", None))
 
 
 DRIVER_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What the driver raises. The last one comes of a connection that PostgreSQL ended between two statements."""
+"""What the driver raises. The last one: PostgreSQL ended the connection between two statements."""
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether an error means that PostgreSQL is unreachable, went away or is another by now.
+    """Return whether an error means that PostgreSQL is unreachable, went away or was replaced.
 
-    It does not if the statement was wrong.
+    A wrong statement is no such error.
     """
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, InterfaceError):

@@ -1,4 +1,4 @@
-"""A gate before the database: closed while it is one that nobody is to be served from."""
+"""A gate before the database, closed while nobody may be served from it."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from carteira.kit.db.errors import DatabaseDown
 
 @dataclass(slots=True)
 class Gate:
-    """Open while there is no reason for it to be closed; the reason is Portuguese."""
+    """Open while `reason` is None; the reason for closing is Portuguese."""
 
     reason: str | None = None
 
     def pass_through(self) -> None:
-        """Go on.
+        """Return at once while the gate is open.
 
         Raises:
             DatabaseDown: the gate is closed.

@@ -1,14 +1,13 @@
-"""Rows that are appended by a statement of others: what a write of money takes with it."""
+"""Rows that are appended within another statement: what is written along with money."""
 
 from collections.abc import Iterator
 
 
 class Insert:
-    """How rows of some tables are appended out of a statement's parameters.
+    """How rows are appended from a statement's parameters.
 
     Args:
-        rows: For each table, the table with its columns in brackets, and the query that gives the rows, with the
-            parameters as `{0}`, `{1}` …
+        rows: Each table with its columns in brackets, and the query that yields its rows; parameters are `{0}`, `{1}` …
         parameters: How many there are.
     """
 
@@ -17,9 +16,11 @@ class Insert:
         self.parameters = parameters
 
     def statements(self, first: int, condition: str) -> Iterator[str]:
-        """Return an `INSERT` for each table; parameters count from `first`, and `condition` holds or none is appended.
+        """Return an `INSERT` for each table; parameters count from `first`.
 
-        The condition is evaluated before the rows are made.
+        Rows are appended only if `condition` holds.
+
+        The condition is evaluated before the rows' query.
         """
         numbered = [f"${first + place}" for place in range(self.parameters)]
         for table, query in self._rows:
@@ -28,6 +29,6 @@ class Insert:
 
 
 def alone(insert: Insert) -> str:
-    """Return the statement that appends rows to one table and does nothing else."""
+    """Return the statement that only appends rows to one table."""
     (statement,) = insert.statements(1, "true")
     return statement

@@ -1,6 +1,6 @@
-"""Jobs: work put off to the worker, deferred in the transaction that asks for it (procrastinate's tables).
+"""Jobs: work for the worker, deferred in the transaction that asks for it (procrastinate's tables).
 
-A job runs at least once: one whose worker died runs again, so that every job may be run twice, also at the same time.
+A job runs at least once: if its worker dies it runs again. Every job must bear running twice, also at the same time.
 """
 
 import time
@@ -28,12 +28,12 @@ from carteira.kit.values.ids import uuid5
 
 HEARTBEAT_SECONDS = 10.0
 STALLED_SECONDS = 30.0
-"""A worker that has not said for so long that it lives is dead, and its jobs are taken up by others."""
+"""A worker without a heartbeat for so long is dead, and others take over its jobs."""
 ATTEMPTS = 5
-"""A job under which so many workers died is given up."""
+"""A job is given up after so many workers died while running it."""
 
 TRACEPARENT = "traceparent"
-"""The argument by which a job's trace is carried; none of its function's own."""
+"""The argument that carries a job's trace; the job's function never sees it."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 _INTERRUPTS_SECONDS = 60.0
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT = "default"
 CALLS = "calls"
-"""The queue of jobs that mostly wait for other people's servers: slow ones keep no place from the other jobs."""
+"""The queue of jobs that call other people's servers, so that slow calls take no place from other jobs."""
 
 
 class RestingConnection(AsyncConnection[TupleRow]):
@@ -85,10 +85,10 @@ async def defer(  # noqa: PLR0913 - what a job is deferred with
     queue: str = DEFAULT,
     **args: Any,  # noqa: ANN401 - a job's arguments are any JSON
 ) -> None:
-    """Put a job (`module:task`) into the queue when the transaction commits; its trace goes on in it.
+    """Queue a job (`module:task`) when the transaction commits; it continues the trace.
 
-    Jobs with one `lock` run one after the other; only one job with a `queueing_lock` waits at a time, and a second
-    one raises `sqlalchemy.exc.IntegrityError`.
+    Jobs with the same `lock` run one after the other. Only one job with a `queueing_lock` waits at a time; a second
+    raises `sqlalchemy.exc.IntegrityError`.
     """
     traceparent = tracing.traceparent()
     if traceparent is not None:
@@ -121,9 +121,9 @@ async def soon(
     queue: str = DEFAULT,
     **args: Any,  # noqa: ANN401 - a job's arguments are any JSON
 ) -> None:
-    """Have a job run at an instant or sooner, after the transaction commits, and never two with the same `one` at once.
+    """Run a job at an instant or sooner, after the commit, and never two with the same `one` at once.
 
-    One that waits for a later instant is brought forward; while one runs, another waits for its end.
+    A job that waits for a later instant is moved forward; while one runs, the next waits for its end.
     """
     await tx.execute(_TURN, {"queueing_lock": one})
     if not (await tx.execute(_BRING_FORWARD, {"queueing_lock": one, "at": at})).all():
@@ -131,24 +131,24 @@ async def soon(
 
 
 def letter_id(context: JobContext, to: str) -> str:
-    """Return the id of a letter that a job sends to an address: the same one when the job runs again.
+    """Return the `Message-ID` of a job's e-mail to an address; it is the same when the job runs again.
 
-    A job whose worker died after it sent runs twice; programs that read mail know the second letter by its id.
+    A job whose worker died after sending runs twice; mail programs recognise the second e-mail by its id.
     """
     job = context.job
     return str(uuid5(_LETTERS, orjson.dumps([job.id, job.task_name, job.task_kwargs, to]).decode()))
 
 
 def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
-    """Give an application a module's jobs, as often as applications are made of them.
+    """Add a module's jobs to an application; each application gets copies.
 
-    procrastinate renames the blueprint's own tasks: a second application would find none under their names.
+    procrastinate renames the blueprint's own tasks, so a second application would not find them.
     """
     app.add_tasks_from(deepcopy(blueprint), namespace=namespace)
 
 
 async def observed(run: AsyncCallNext, context: JobContext, _worker: Worker) -> Any:  # noqa: ANN401 - the task's own
-    """Run a job; log and count what became of it. Periodic ones that went well are logged at debug level."""
+    """Run a job; log and count its outcome. Successful periodic jobs are logged at debug level."""
     job = context.job
     carried = job.task_kwargs.pop(TRACEPARENT, None)
     traceparent = carried if isinstance(carried, str) else None
@@ -176,7 +176,7 @@ async def _observed(run: AsyncCallNext, job: Job) -> Any:  # noqa: ANN401 - the 
 
 
 async def rescue(app: App) -> int:
-    """Give the jobs of workers that died back to the queue, and return how many there were."""
+    """Queue the jobs of dead workers again, and return how many there were."""
     await app.job_manager.prune_stalled_workers(STALLED_SECONDS)
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS))
     for job in stalled:
@@ -192,7 +192,7 @@ async def _rescue(app: App, job: Job) -> None:
             await app.job_manager.finish_job(job, Status.FAILED, delete_job=False)
         else:
             await app.job_manager.retry_job(job)
-    except UniqueViolation:  # an equal one waits already
+    except UniqueViolation:  # an equal job waits already
         await app.job_manager.finish_job(job, Status.FAILED, delete_job=True)
     except ConnectorException as error:
         log.info("job rescued by another worker", job=job.id, error=type(error).__name__)
@@ -200,7 +200,7 @@ async def _rescue(app: App, job: Job) -> None:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How many jobs are due and wait, for how many seconds the oldest does, and how many failed for good."""
+    """The queue's state: how many due jobs wait, for how many seconds the oldest has, and how many failed for good."""
 
     waiting: int
     oldest_seconds: float
@@ -222,7 +222,7 @@ _STATE = text("""
 
 
 async def queue_state(tx: Tx) -> QueueState:
-    """Return how the queue stands."""
+    """Return the queue's state."""
     row = (await tx.execute(_STATE)).one()
     return QueueState(row.waiting, float(row.oldest_seconds), row.failed)
 
@@ -263,9 +263,9 @@ async def failed(tx: Tx) -> list[FailedJob]:
 
 
 async def retry(tx: Tx, job_id: int | None) -> int:
-    """Put a job that was given up back into the queue, or all of them; return how many.
+    """Queue a failed job again, or all of them; return how many.
 
-    One whose equal (by `queueing_lock`) waits already is dropped, and counts.
+    A job whose equal (by `queueing_lock`) waits already is dropped, and counts.
     """
     dropped = await _changed(tx, _DROP_EQUALS, job_id)
     return dropped + await _changed(tx, _RETRY, job_id)

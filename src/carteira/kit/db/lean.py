@@ -1,4 +1,4 @@
-"""Connections of the driver itself, for a hot path's few statements: a round trip costs a third of a session's."""
+"""Connections of the driver itself, for a hot path's few statements: a trip costs a third of a session's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,12 +31,12 @@ _LEAN_SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""Of these connections: a hot path's few statements look rows up by their keys, are planned once, and not by what the
-tables held then. Whoever has a tenth of a second for an answer waits for nobody's lock for long."""
+"""Settings of these connections. A hot path's few statements look rows up by key, so one generic plan serves; and an
+answer that is due in 0.1 s cannot wait long for a lock."""
 
 
 class LeanPool:
-    """Connections kept plainly: nothing is left behind on one that would have to be cleaned.
+    """A plain pool: nothing is left behind on a connection that would have to be reset.
 
     The driver's own pool costs more than a small statement does.
     """
@@ -71,10 +71,10 @@ class LeanPool:
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[Any]:
-        """Give a connection on which each statement is a transaction of its own.
+        """Yield a connection on which each statement is a transaction of its own.
 
-        A lock is waited for 50 ms, then the statement fails with the driver's `LockNotAvailableError`. It costs a
-        round trip less than a transaction does at its beginning and at its end.
+        A statement waits 50 ms for a lock, then fails with the driver's `LockNotAvailableError`. This saves the trips
+        for a transaction's beginning and end.
 
         Raises:
             CommitUnknown: PostgreSQL went away meanwhile.
@@ -102,7 +102,7 @@ class LeanPool:
             raise
 
     async def fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
-        """Run a statement that only reads and return its rows. If the connection was dead, try once on a new one.
+        """Run a statement that only reads and return its rows. If the connection was dead, retry once on a new one.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.

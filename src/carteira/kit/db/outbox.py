@@ -1,8 +1,8 @@
-"""Events: what one module must tell another. Written in the transaction that makes them true, read in commit order.
+"""Events from one module to others: written in the transaction that makes them true, read in commit order.
 
 Any table with `xid` (the writing transaction's position) and `id` (time-ordered) can be followed: the outbox below, the
-ledger's entries, the authorizer's decisions. A reader takes only rows of transactions below the horizon of all that are
-still open (`kit.db.positions`), so none can appear behind its place later. Subscribers are idempotent.
+ledger's entries, the authorizer's decisions. A reader takes only rows below the horizon of all open transactions
+(`kit.db.positions`), so that no row can appear behind its place later. Subscribers are idempotent.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -64,7 +64,7 @@ class Event(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     occurred_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
     traceparent: Mapped[str | None] = mapped_column(Text)
-    """The trace that the event is part of, where one is kept."""
+    """The trace that the event is part of, if it was traced."""
 
 
 class FollowerPlace(Base):
@@ -87,7 +87,7 @@ class Follower:
     handle: Handler
     batch: int = 500
     wanted: Callable[[Tx], Awaitable[bool]] | None = None
-    """Whether anybody wants to know of the rows; while nobody does they are passed over, unread."""
+    """Whether anybody wants the rows; while nobody does, they are skipped unread."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def as_rows(topic: str, payloads: Sequence[dict[str, Any]]) -> tuple[object, ...
 async def events_of_person(  # noqa: PLR0913 - what a list is asked by
     tx: Tx, user_id: UUID, topics: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> Sequence[Event]:
-    """Give the events of these topics whose payload names a person, newest first, between two ids."""
+    """Return the events of these topics whose payload names a person, newest first, between two ids."""
     query = (
         select(Event)
         .where(
@@ -129,14 +129,14 @@ EVENTS = Insert(
     ),
     parameters=4,
 )
-"""Appends events in the statement that makes them true: ids, topics, payloads as JSON texts, traces."""
+"""Appends events within the statement that makes them true: ids, topics, payloads as JSON texts, traces."""
 _EMIT = alone(EVENTS)
 
 
 async def follow(tx: Tx, follower: Follower) -> int:
-    """Hand the next batch to the follower and remember the place, all in one transaction.
+    """Pass the next batch to the follower and store its place, in one transaction.
 
-    Gives the number of rows handled; 0 when there is nothing new or another process is at it.
+    Returns the number of rows handled; 0 when there is nothing new or another process reads.
     """
     await tx.execute(insert(FollowerPlace).values(name=follower.name).on_conflict_do_nothing())
     place = await tx.scalar(
@@ -172,12 +172,12 @@ async def follow(tx: Tx, follower: Follower) -> int:
 
 
 async def begin_again(tx: Tx, prefix: str) -> None:
-    """Have the followers whose names begin so read everything again."""
+    """Make followers whose names have a prefix read everything again."""
     await tx.execute(delete(FollowerPlace).where(FollowerPlace.name.startswith(prefix)))
 
 
 def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
-    """Return the traces that rows are part of, each once: a row has its `traceparent`, or the `trace_id` that it is."""
+    """Return the distinct traces of rows: a row's `traceparent`, or its `trace_id`."""
     if not tracing.is_on():
         return []
     columns = follower.source.c
@@ -202,14 +202,14 @@ async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaita
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What a follower has not handled yet: how many rows, 10,000 at most, and for how long the oldest is there."""
+    """A follower's backlog: how many rows (10,000 at most), and for how long the oldest has waited."""
 
     rows: int
     oldest_seconds: float
 
 
 class Backlog:
-    """Asks, in one trip for several followers, what is there that they have not handled yet."""
+    """Reads the backlog of several followers in one trip."""
 
     def __init__(self, followers: Sequence[Follower]) -> None:
         self._followers = {follower.name: follower for follower in followers}
@@ -217,7 +217,7 @@ class Backlog:
         self._lags = Query(union_all(*map(_counted, followers))) if followers else None
 
     async def look(self, reads: Reads) -> tuple[list[Follower], bool]:
-        """Return who can read something now, and whether there is more that waits for an open transaction to end.
+        """Return the followers with something to read now, and whether more waits for an open transaction to end.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
@@ -229,7 +229,7 @@ class Backlog:
         return ready, any(first is not None and first >= horizon for _, first, horizon in found)
 
     async def lags(self, reads: Reads) -> dict[str, Lag]:
-        """Measure how far each follower is behind. A row's id is time-ordered, and says when the row was made.
+        """Return how far each follower is behind. A row's id is time-ordered and says when the row was made.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
@@ -244,7 +244,7 @@ class Backlog:
 
 
 def _after_place(follower: Follower) -> ColumnElement[bool]:
-    """Whether a row of a follower's table is one that it has not handled."""
+    """The condition for rows that a follower has not handled."""
     source = follower.source.c
     place = select(FollowerPlace).where(FollowerPlace.name == follower.name).subquery()
     xid, last_id = (select(column).scalar_subquery() for column in (place.c.xid, place.c.last_id))

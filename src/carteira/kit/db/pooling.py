@@ -1,4 +1,4 @@
-"""Whether a pooler stands before PostgreSQL that hands a session to another client at each transaction's end.
+"""Detects a pooler before PostgreSQL that passes sessions to other clients after each transaction.
 
 The product keeps state in its sessions: settings, prepared statements, advisory locks, LISTEN. A pooler is fine as long
 as a client keeps its session (PgBouncer's `pool_mode = session`).
@@ -23,13 +23,13 @@ _BETRAYED = (
 
 
 async def sessions_are_shared(address: DatabaseAddress) -> bool:
-    """Tell whether two clients were given one session, or one client two.
+    """Return whether two clients share one session, or one client gets two.
 
-    One asks outside of a transaction, the other inside of one; a session of its own stays the same and is nobody
-    else's. What a pooler betrays itself by otherwise counts too: a statement that was prepared and is gone.
+    One client asks outside of a transaction, the other inside of one; a client's own session stays the same and belongs
+    to nobody else. Another sign of a pooler is a prepared statement that is gone.
 
     Raises:
-        OSError, asyncpg.PostgresError: nobody answers, or lets us not in.
+        OSError, asyncpg.PostgresError: no host answers, or it refuses the connection.
     """
     first = await connect(address, {}, statement_cache_size=0)
     try:
@@ -37,7 +37,7 @@ async def sessions_are_shared(address: DatabaseAddress) -> bool:
         try:
             async with asyncio.timeout(SECONDS):
                 return await _are_mixed(first, second)
-        except TimeoutError:  # a pool of one connection; whoever waits for it shares nothing
+        except TimeoutError:  # a pool of one connection: a client that waits for it shares nothing
             return False
         except _BETRAYED:
             return True

@@ -1,12 +1,12 @@
-"""Positions: the order in which transactions wrote, kept so that it goes on in another cluster.
+"""Positions: the order in which transactions wrote, which continues in another cluster.
 
-A transaction's id orders what it wrote, and followers, roll-ups and hash chains go by that order; but ids are a
-cluster's own, and a logical dump that is restored into another meets lower ones. So what is stored is a position: the
-transaction's id and an offset, which is one row. In the cluster where it was written every position that is stored
-lies below those still to come. Each new connection to a primary looks whether that holds. Where it does not, the offset
-is raised under a lock before the connection is used; rows and digests stay as they are.
+Followers, roll-ups and hash chains go by the order of transaction ids. But ids belong to a cluster: a logical dump that
+is restored into another cluster finds lower ones there. So rows store a position: the transaction's id plus an offset,
+which is kept in one row. Every stored position then lies below all later ones. Each new connection to a primary checks
+that this holds. Where it does not, the offset is raised under a lock before the connection is used; rows and digests
+stay as they are.
 
-`position_now()` and `position_horizon()` in the database give positions; nothing else asks for a transaction's id.
+`position_now()` and `position_horizon()` in the database return positions; nothing else reads transaction ids.
 """
 
 from typing import Any
@@ -21,15 +21,15 @@ from carteira.kit.db.base import Base
 from carteira.kit.db.errors import DatabaseDown
 
 NOW = text("position_now()")
-"""The default of a column that keeps the position of the transaction that writes the row."""
+"""The default of a column for the position of the writing transaction."""
 HORIZON: ColumnElement[int] = literal_column("position_horizon()")
-"""The position below which every transaction is over, in the snapshot of the statement that it is part of."""
+"""The position below which every transaction has ended, in the statement's snapshot."""
 
 log = structlog.get_logger(__name__)
 
 
 class Positions(Base):
-    """The offset, in one row, and the table in which it was last looked at: a restore makes another table."""
+    """The offset, in one row, and the table's identity when it was last checked: a restore creates another table."""
 
     __tablename__ = "positions"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
@@ -40,13 +40,13 @@ class Positions(Base):
 
 
 async def look(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
-    """See to it that the positions hold, on a connection of the driver that has no transaction open.
+    """Check the positions, and raise the offset if needed, on a driver's connection without a transaction.
 
-    A database without the functions is not migrated, and stores no positions.
+    A database without the functions is not migrated yet and stores no positions.
 
     Raises:
-        DatabaseDown: it cannot be found out, or the offset cannot be raised now: a restore is under way, or somebody
-            who writes does not come to an end. The connection is closed.
+        DatabaseDown: they cannot be checked, or the offset cannot be raised now: a restore is under way, or a writing
+            transaction does not end. The connection is closed.
     """
     try:
         if not await connection.fetchval("SELECT position_holds()"):

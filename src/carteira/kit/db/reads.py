@@ -1,8 +1,7 @@
-"""Reads of one trip: a query that is compiled once and run on the driver, without a transaction around it.
+"""Reads in one trip: a query is compiled once and run on the driver, without a transaction around it.
 
-A session costs a trip at the beginning and one at the end of its transaction, and several times the processor time of
-the query. One statement sees one state of the database by itself. Verbs that need several statements in one state,
-locks or writes take a `Tx`.
+A session adds a trip at each end of its transaction, and several times the query's processor time. A single statement
+sees one state of the database by itself. Verbs that need several statements in one state, locks or writes take a `Tx`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,9 +14,9 @@ from carteira.kit.db.session import Tx, fetch
 
 
 class Query:
-    """A select with a `bindparam` for each value that differs, compiled for the driver.
+    """A select with a `bindparam` for each variable value, compiled for the driver.
 
-    It selects columns that the driver itself reads: texts, numbers, instants, ids, arrays of them.
+    Its columns have types that the driver itself reads: texts, numbers, instants, ids, arrays of them.
     """
 
     def __init__(self, select: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]] | TextClause) -> None:
@@ -28,7 +27,7 @@ class Query:
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
 
     def arguments(self, values: dict[str, object]) -> list[object]:
-        """Return the values of the parameters in the order of their numbers.
+        """Return the parameters' values in the order of their numbers.
 
         Raises:
             KeyError: one is missing.
@@ -44,7 +43,7 @@ class Reads:
 
 
 async def rows(via: Reads | Tx, query: Query, /, **values: object) -> Sequence[Any]:
-    """Run a query, by itself or within a transaction, and return its rows, to be unpacked.
+    """Run a query, by itself or within a transaction, and return its rows as tuples.
 
     Raises:
         DatabaseDown: PostgreSQL is unreachable.

@@ -1,7 +1,7 @@
-"""What the service's role may do in the database: everything with rows, but for the tables that say otherwise.
+"""The rights of the service's role: to read and write rows, except where a table allows less.
 
-The owner of the tables migrates and grants; the role that serves owns nothing, makes nothing, and cannot switch a
-trigger off. It reads everything, so that it can also make a dump.
+The owner of the tables migrates and grants; the service's role owns nothing, creates nothing, and cannot disable a
+trigger. It reads everything, so that it can also make a dump.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,7 +11,7 @@ from psycopg import sql
 
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 LOCK = 7_246_002
-"""Advisory lock: two that grant at once take turns."""
+"""Advisory lock: grants run one at a time."""
 
 _RELATIONS = """
     SELECT class.oid, relname, relkind = 'S' AS is_sequence,
@@ -46,7 +46,7 @@ EXCESS = """
                         AND has_table_privilege(pg_class.oid, privilege)))
     ORDER BY relname
 """
-"""The tables of a list on which whoever asks has more rights than the list leaves them."""
+"""The tables of a list on which the present role has more rights than the list allows."""
 
 
 class RoleMissing(LookupError):
@@ -54,9 +54,9 @@ class RoleMissing(LookupError):
 
 
 def make_role(connection: psycopg.Connection, role: str, password: str) -> bool:
-    """Have a role sign in with a password, and make it where there is none; return whether it was made.
+    """Create a role with a password, or set its password; return whether it was created.
 
-    The server gets no password, only what verifies it. The connection's own role is left alone.
+    The server gets only a verifier of the password. The connection's own role is left alone.
 
     Raises:
         psycopg.errors.InsufficientPrivilege: the connection's role may make no roles, or may not change this one.
@@ -74,10 +74,10 @@ def make_role(connection: psycopg.Connection, role: str, password: str) -> bool:
 
 
 def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
-    """Give a role its rights on what the connection's role owns, and take what it has beyond them.
+    """Grant a role its rights on what the connection's role owns, and revoke those beyond.
 
-    `kept` names the tables on which it keeps less than `ALL`. What is as it should be is left alone. Return how many
-    tables and sequences changed; nothing does where the role is the owner itself.
+    `kept` names the tables on which it keeps less than `ALL`. Correct rights are left alone. Return how many tables and
+    sequences changed: none where the role is the owner itself.
 
     Raises:
         RoleMissing: there is no such role.
@@ -95,12 +95,12 @@ def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collecti
 
 
 def differing(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> list[str]:
-    """Return the tables and sequences of the connection's role on which a role has not just what `grant` gives it."""
+    """Return the tables and sequences of the connection's role on which a role's rights differ from `grant`'s."""
     return [name for name, _, held, wanted in _relations(connection, role, kept) if set(held) != set(wanted)]
 
 
 def foreign(connection: psycopg.Connection) -> list[str]:
-    """Return the tables that the connection's role does not own, and so can neither migrate nor grant."""
+    """Return the tables that the connection's role does not own, and so cannot migrate or grant."""
     return [row[0] for row in connection.execute(_FOREIGN).fetchall()]
 
 
@@ -131,7 +131,7 @@ def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[st
 
 
 def _grant_functions(connection: psycopg.Connection, role: str) -> None:
-    """Leave the functions that act under the owner's rights to the service alone."""
+    """Let only the service call functions that run with the owner's rights."""
     for (function,) in connection.execute(_DEFINERS).fetchall():
         parts = {"function": sql.SQL(function), "role": sql.Identifier(role)}
         connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC").format(**parts))
@@ -139,9 +139,9 @@ def _grant_functions(connection: psycopg.Connection, role: str) -> None:
 
 
 def _close_schema(connection: psycopg.Connection, role: str) -> None:
-    """Let nobody but the owner make anything, not even a temporary table.
+    """Let only the owner create anything, even temporary tables.
 
-    One called as a table of ours would be found before it by a trigger that checks what was written.
+    A trigger that checks writes would find a temporary table before ours of the same name.
     """
     service = sql.Identifier(role)
     owned = connection.execute(_OWNS_DATABASE).fetchone()

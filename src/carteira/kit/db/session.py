@@ -1,4 +1,4 @@
-"""What a verb is given: a transaction, of SQLAlchemy's or of the driver's own."""
+"""Transactions that verbs take: SQLAlchemy's, or the driver's own."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -17,8 +17,8 @@ Tx = AsyncSession
 class CurrentSession(Session):
     """A session whose selects return rows as they are now.
 
-    A plain session keeps the rows that it has read and ignores what a later select, or a lock, found out about them:
-    a lock would guard what was read before it. Changes that are not written yet are flushed before each select.
+    A plain session keeps rows that it has read, and ignores newer values that a later select or lock returns: after a
+    lock, code would act on what was read before it. Unwritten changes are flushed before each select.
     """
 
 
@@ -29,7 +29,7 @@ def _refresh_known_rows(state: ORMExecuteState) -> None:
 
 
 class ReadingSession(CurrentSession):
-    """A session whose statements are transactions of their own. It holds nothing that waits to be written."""
+    """A session whose statements are transactions of their own. It never holds unwritten changes."""
 
 
 @event.listens_for(ReadingSession, "before_flush")
@@ -41,7 +41,7 @@ class LeanTx(Protocol):
     """An open transaction on the driver itself (asyncpg's connection), for the few verbs that a hot path calls."""
 
     async def fetch(self, query: str, *args: object) -> list[Any]:
-        """Run a statement and give its rows."""
+        """Run a statement and return its rows."""
         ...
 
 
@@ -49,9 +49,9 @@ _AFTER_COMMIT = "after_commit"
 
 
 async def fetch(tx: Tx | LeanTx, sql: str, *values: object) -> Sequence[Any]:
-    """Run a statement with `$1` parameters in either kind of transaction and give its rows.
+    """Run a statement with `$1` parameters in either kind of transaction and return its rows.
 
-    Verbs that a hot path calls use it: on the driver it costs a third of what a session does.
+    For verbs on a hot path: on the driver it costs a third of a session's statement.
     """
     if isinstance(tx, AsyncSession):
         connection = await tx.connection()
@@ -62,10 +62,10 @@ async def fetch(tx: Tx | LeanTx, sql: str, *values: object) -> Sequence[Any]:
 
 
 def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
-    """Have something done once the transaction is committed, before the answer leaves; a rollback forgets it.
+    """Register work to run after the commit and before the answer leaves; a rollback drops it.
 
-    For what lives outside PostgreSQL (a cache to invalidate). Nothing can be undone by then: work that raises has the
-    answer say so, and keeps what was registered after it from being done.
+    It is for state outside PostgreSQL (a cache to invalidate). Nothing can be undone by then: if the work raises, the
+    answer reports it, and work that was registered later does not run.
     """
     tx.info.setdefault(_AFTER_COMMIT, []).append(work)
 
@@ -73,13 +73,13 @@ def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
 async def locked(tx: Tx, table: type[Row], key: object) -> Row | None:
     """Lock a row by its primary key and return it as it is now; None if there is none.
 
-    `get` alone would return a row that the session has read before, and send nothing.
+    `get` alone would return a row that the session has read before, without asking PostgreSQL.
     """
     return await tx.get(table, key, with_for_update=True, populate_existing=True)
 
 
 async def locked_one(tx: Tx, table: type[Row], key: object) -> Row:
-    """Return `locked`'s row where there has to be one.
+    """Return `locked`'s row, which must exist.
 
     Raises:
         NoResultFound: there is none.

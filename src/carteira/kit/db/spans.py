@@ -1,7 +1,7 @@
-"""Spans at the driver: each statement as one, whoever sent it, by SQLAlchemy or on the connection itself.
+"""Spans at the driver: one per statement, sent by SQLAlchemy or on the connection itself.
 
-Only where the process traces are connections of this kind (`kit.db.connecting`). A statement's text is the code's own,
-and its values are never told.
+Connections have this class only in processes that trace (`kit.db.connecting`). A span holds the statement's text, which
+is the code's own, and never its values.
 """
 
 import re
@@ -16,14 +16,14 @@ from carteira.kit.ops import tracing
 
 T = TypeVar("T")
 MAX_TEXT = 1_000
-"""Characters of a statement that a span tells."""
+"""Most characters of a statement in a span."""
 _WORDS = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|BEGIN|COMMIT|ROLLBACK|SET|LOCK)\b", re.IGNORECASE)
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+(?:ONLY\s+)?([a-z_][a-z0-9_]*)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4_096)
 def told(statement: str) -> tuple[str, str]:
-    """Return a statement's summary (`SELECT ledger_accounts`) and its text, as a span tells them."""
+    """Return a statement's summary (`SELECT ledger_accounts`) and its text, as a span has them."""
     text = " ".join(statement.split())
     first, table = _WORDS.search(text), _TABLE.search(text)
     verb = first[1].split()[0].upper() if first else text.split(" ")[0].split("(")[0].strip(";")
@@ -32,7 +32,7 @@ def told(statement: str) -> tuple[str, str]:
 
 
 def _traced(statement: str, run: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-    """Return a run of a statement as a part of what goes on; as it is, where that is not traced."""
+    """Return a statement's run with a span around it if the present work is traced."""
     return run if tracing.current() is None else _within(statement, run)
 
 
@@ -43,7 +43,7 @@ async def _within(statement: str, run: Coroutine[Any, Any, T]) -> T:
 
 
 class TracedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
-    """A connection whose statements are parts of the trace that they are sent in."""
+    """A connection whose statements are spans of the present trace."""
 
     __slots__ = ()
 
@@ -68,7 +68,7 @@ class TracedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has 
         return _traced(query, super().fetchval(query, *values, **options))
 
     async def prepare(self, query: str, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
-        """Prepare a statement; SQLAlchemy sends its own so."""
+        """Prepare a statement, as SQLAlchemy does."""
         statement = await super().prepare(query, **options)
         statement.__class__ = _TracedStatement
         return statement

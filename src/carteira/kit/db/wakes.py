@@ -1,7 +1,7 @@
-"""Wakes: whoever wrote what is followed (`kit.db.outbox`) has the followers in other processes woken, after its commit.
+"""Wakes: after its commit, a writer of followed rows (`kit.db.outbox`) wakes followers in other processes.
 
-Told beside PostgreSQL: a `NOTIFY` inside of a transaction that moves money has all of them commit one after the other.
-A wake that is lost costs nothing but time, since followers look by themselves now and then.
+They do not go through PostgreSQL: `NOTIFY` inside transactions that move money would make all of them commit one after
+the other. A lost wake costs only time, since followers also look by themselves now and then.
 """
 
 import asyncio
@@ -13,23 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from carteira.kit.db.session import LeanTx, Tx
 
 LEAST_SECONDS = 0.05
-"""Between two wakes of a process, whatever it writes."""
+"""The least time between two wakes of one process."""
 _FOLLOWED = "followed"
 
 
 def followed(tx: Tx | LeanTx) -> None:
-    """Have the followers woken once the transaction is committed; those of the driver itself do so anyway."""
+    """Wake the followers once the transaction is committed; transactions of the driver itself always do."""
     if isinstance(tx, AsyncSession):
         tx.info[_FOLLOWED] = True
 
 
 def wrote_what_is_followed(tx: Tx) -> bool:
-    """Return whether `followed` was said of a transaction that is over, and forget it."""
+    """Return whether `followed` was called for a transaction that has ended, and reset that."""
     return bool(tx.info.pop(_FOLLOWED, False))
 
 
 class Wakes:
-    """Wakes the followers by `publish`, if there is one, at once and then every `LEAST_SECONDS` at most."""
+    """Wakes the followers by `publish`, if set: at once, then at most every `LEAST_SECONDS`."""
 
     def __init__(self) -> None:
         self.publish: Callable[[], Awaitable[None]] | None = None
@@ -41,7 +41,7 @@ class Wakes:
         """Wake the followers; in a running event loop."""
         self._is_due = True
         if self.publish is not None and (self._sending is None or self._sending.done()):
-            # In a context of its own: it is nobody's request that it is sent in.
+            # In a context of its own: it belongs to no request.
             self._sending = asyncio.create_task(self._send(self.publish), name="wakes", context=Context())
 
     async def _send(self, publish: Callable[[], Awaitable[None]]) -> None:
@@ -51,7 +51,7 @@ class Wakes:
             await asyncio.sleep(LEAST_SECONDS)
 
     async def close(self) -> None:
-        """Send what is due, and no more."""
+        """Send the wake that is due, and none after it."""
         sending, self._sending = self._sending, None
         if sending is not None and sending.get_loop() is asyncio.get_running_loop():
             sending.cancel()

@@ -1,1 +1,1 @@
-"""What a process does on its machine: logs, metrics, private files, and long loops that let others be served."""
+"""A process on its machine: logs, metrics, traces, private files, and long loops that yield to the event loop."""

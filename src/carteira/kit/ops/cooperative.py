@@ -1,7 +1,7 @@
-"""Long work in pieces: the event loop serves others between one and the next.
+"""Long work in pieces, between which the event loop serves other requests.
 
-A thread would not do. What parses and writes JSON keeps the interpreter to itself all the while, and other Python code
-hands it on too seldom.
+A thread would not help: parsing and writing JSON holds the interpreter's lock throughout, and other Python code
+releases it too seldom.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from pydantic import BaseModel
 T = TypeVar("T")
 
 PIECE = 100
-"""How many lines of anything are worked on before others are served: a millisecond or two."""
+"""How many items are worked on before others are served: one or two milliseconds."""
 
 
 async def pieces(items: Iterable[T], size: int = PIECE) -> AsyncIterator[list[T]]:
-    """Give the items in pieces of `size`, and let the event loop turn once before each and after the last."""
+    """Yield the items in pieces of `size`, and let the event loop turn once before each and after the last."""
     iterator = iter(items)
     await asyncio.sleep(0)
     while piece := list(islice(iterator, size)):
@@ -28,13 +28,13 @@ async def pieces(items: Iterable[T], size: int = PIECE) -> AsyncIterator[list[T]
 
 
 async def dump_json(items: Sequence[Any], option: int = 0) -> bytes:
-    """Write a list of JSON values or models as JSON, in pieces; byte for byte what orjson writes of it whole."""
+    """Write a list of JSON values or models as JSON, in pieces; the bytes equal orjson's for the whole list."""
     parts = [orjson.dumps(piece, dump_model, option)[1:-1] async for piece in pieces(items)]
     return b"[" + b",".join(parts) + b"]"
 
 
 def dump_model(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know
-    """Tell orjson what a model is (its `default`)."""
+    """Return a model as orjson can write it (its `default`)."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError

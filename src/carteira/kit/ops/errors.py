@@ -1,7 +1,7 @@
-"""Errors that nobody expected, each as an event: a fingerprint by which the same one is known again, and who is told.
+"""Unexpected errors as events: with a fingerprint that groups equal ones, sent to listeners.
 
-What is logged at level error with an exception is one (`kit.ops.log`). An error's own text is not part of it: it may
-repeat what somebody sent. The log has it, scrubbed.
+Whatever is logged at level error with an exception becomes one (`kit.ops.log`). An error's own text is left out, since
+it may repeat personal data; the log has it, scrubbed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ errors_total = Counter("carteira_errors", "Errors that nobody expected, by the e
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A place in the code that an error came through, the outermost first."""
+    """A frame of an error's traceback, the outermost first."""
 
     module: str
     function: str
@@ -31,13 +31,13 @@ class Frame:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is in the product's own code."""
+        """Whether the frame is in the product's own code."""
         return self.module.startswith(_PACKAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An exception of the chain, the last one first."""
+    """An exception of an error's chain, the last one first."""
 
     kind: str
     module: str
@@ -46,11 +46,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """An error that happened: what, where, and in which request and trace."""
+    """An unexpected error: what, where, and in which request and trace."""
 
     fingerprint: str
     said: str
-    """What the log says of it: a text of the code, or the logger's name where it is somebody else's line."""
+    """The log line's message, or the logger's name where a library logged it."""
     logger: str
     causes: tuple[Cause, ...]
     request_id: str | None
@@ -63,7 +63,7 @@ _listeners: list[Listener] = []
 
 @contextmanager
 def telling(listener: Listener) -> Iterator[None]:
-    """Have a listener told of errors for as long as the block lasts. It must not raise, wait or log an error."""
+    """Send errors to a listener for as long as the block lasts. It must not raise, wait or log an error."""
     _listeners.append(listener)
     try:
         yield
@@ -72,7 +72,7 @@ def telling(listener: Listener) -> Iterator[None]:
 
 
 def happened(error: BaseException, *, said: str, logger: str, request_id: str | None = None) -> str:
-    """Tell everybody of an error, and return its fingerprint."""
+    """Send an error to all listeners, and return its fingerprint."""
     causes = tuple(_causes(error))
     known = fingerprint(causes)
     errors_total.labels(causes[0].kind).inc()
@@ -87,9 +87,9 @@ def happened(error: BaseException, *, said: str, logger: str, request_id: str | 
 
 
 def fingerprint(causes: tuple[Cause, ...]) -> str:
-    """Return what an error is known by: the kinds of the chain and the functions of ours that it came through.
+    """Return the digest of an error: the classes of its chain and the functions of ours in its traceback.
 
-    Without lines, so that a release which moves them makes no new error of an old one.
+    Line numbers are left out, so that a release which moves lines makes no new error of an old one.
     """
     parts = [
         (cause.kind, [(frame.module, frame.function) for frame in cause.frames if frame.is_ours]) for cause in causes

@@ -1,7 +1,7 @@
-"""The garbage collector of a process that serves: at rest while it starts, then looking at what came since.
+"""The garbage collector of a serving process: off during the start, then limited to newer objects.
 
-A full collection walks through every imported module. While a process imports the product it would do so a dozen times
-and find next to nothing: a third of the time that the import takes.
+A full collection walks through every imported module. During the import of the product it would run a dozen times, find
+almost nothing, and take a third of the time.
 """
 
 import gc
@@ -15,9 +15,9 @@ def rest_while_starting() -> None:
 
 
 def collect_from_now_on() -> None:
-    """Leave what is there alone for as long as the process lives, and collect what comes, less often than by default.
+    """Freeze the present objects and collect newer ones, less often than by default.
 
-    Else a full collection would be a pause of more than a tenth of a second amid requests.
+    Otherwise a full collection would pause requests for more than 0.1 s.
     """
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 10, 10)

@@ -1,4 +1,4 @@
-"""Ask questions of many requests in one trip."""
+"""Answers the questions of many requests in one trip."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,14 +11,14 @@ Answer = TypeVar("Answer")
 
 
 class Gathered(Generic[Question, Answer]):
-    """Asks all questions that wait in one trip, one trip at a time.
+    """Sends all waiting questions in one trip, one trip at a time.
 
-    A question waits for the next trip if one is under way, so that no answer is older than its question. Without load
-    a question goes at once.
+    While a trip is under way a question waits for the next one, so that no answer is older than its question. Without
+    load a question goes at once.
     """
 
     def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
-        """Take what asks for several at once and returns as many answers, in their order."""
+        """Take the function that answers several questions at once, in their order."""
         self._ask_all = ask_all
         self._waiting: list[tuple[Question, asyncio.Future[Answer], tracing.AnySpan]] = []
         self._trips: asyncio.Task[None] | None = None
@@ -28,7 +28,7 @@ class Gathered(Generic[Question, Answer]):
         return await self.put(question)
 
     def put(self, question: Question) -> asyncio.Future[Answer]:
-        """Have a question asked, and return what will hold its answer."""
+        """Queue a question, and return the future of its answer."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((question, answer, tracing.current()))

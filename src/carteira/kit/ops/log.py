@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with the request's id and trace, and without personal data or secrets."""
+"""Structured logs: one line per event, with the request's id and trace, without personal data or secrets."""
 
 import json
 import logging
@@ -16,13 +16,13 @@ from carteira.kit.ops import errors, tracing
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
-    # What each pattern needs a text to hold; a CPF may hang on an underscore, but not on letters or digits: ids and
+    # A text that each pattern needs, as a quick test. A CPF may touch an underscore, but no letters or digits: ids and
     # amounts are not CPFs.
     ("", re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
     ("@", re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),
     ("://", re.compile(r"://([^:/@\s]*):([^@/\s]+)@"), r"://\1:[secret]@"),
-    # PostgreSQL repeats the values that it refused: a whole row, or a key.
+    # PostgreSQL's errors repeat refused values: a whole row, or a key.
     (
         "(",
         re.compile(
@@ -37,7 +37,7 @@ _KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "sp
 
 
 def scrub(text: str) -> str:
-    """Take CPFs, e-mail addresses, tokens and passwords in URLs out of a text."""
+    """Remove CPFs, e-mail addresses, tokens and passwords in URLs from a text."""
     for needed, pattern, replacement in _PERSONAL:
         if needed in text:
             text = pattern.sub(replacement, text)
@@ -66,12 +66,12 @@ def _scrub_value(name: str, value: Any) -> Any:  # noqa: ANN401 - log values are
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - a value that cannot say what it is must not fail who logs it
+    except Exception:  # noqa: BLE001 - a value whose `repr` fails must not fail its log line
         return f"[{type(value).__name__}]"
 
 
 def _scrub_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Last line of defence: nothing that looks personal or secret leaves, whoever logged it."""
+    """Scrub an event: the last defence against personal data and secrets in logs."""
     return {name: _scrub_value(name, value) for name, value in event.items()}
 
 
@@ -83,7 +83,7 @@ def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 def _tell_of_error(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Make an event of an error that is logged with its exception, and give the line its fingerprint."""
+    """Send an error that is logged with its exception to listeners, and add its fingerprint to the line."""
     told = event.get("exc_info")
     if not told or event.get("level", method) not in _ERRORS:
         return event
@@ -104,7 +104,7 @@ class _Lines:
         self._stream = stream
 
     def msg(self, line: str) -> None:
-        """Write a line; one that cannot be written fails nobody's request."""
+        """Write a line; a failure to write fails no request."""
         with suppress(OSError, ValueError):
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -143,7 +143,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    logging.raiseExceptions = False  # a line that cannot be written would be printed raw, with all that it holds
+    logging.raiseExceptions = False  # logging would print a line that cannot be written raw, with all its values
     for noisy in ("uvicorn.access", "httpx", "httpcore", "procrastinate", "alembic", "botocore", "aiobotocore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     for owned in ("uvicorn", "uvicorn.error"):

@@ -1,6 +1,6 @@
-"""Prometheus metrics, right with several processes (prometheus-client's multiprocess mode).
+"""Prometheus metrics that are correct with several processes (prometheus-client's multiprocess mode).
 
-The processes of one server share a folder named by `PROMETHEUS_MULTIPROC_DIR`, which the starter sets and empties.
+The processes of one server share the folder `PROMETHEUS_MULTIPROC_DIR`, which the launcher sets and empties.
 """
 
 import asyncio
@@ -105,10 +105,10 @@ class Level:
 
 
 class Tally:
-    """Counts what happened and how long it took, and reports to the metrics a hundred times a second at most.
+    """Counts events and their duration, and reports to the metrics at most a hundred times a second.
 
-    A value that processes share costs more than a microsecond to change: too much for each of thousands a second. The
-    histogram has as labels the first of the counter's, or none.
+    Changing a value that processes share costs more than a microsecond: too much for thousands a second. The histogram
+    has the first of the counter's labels, or none.
     """
 
     def __init__(self, counter: Counter, histogram: Histogram) -> None:
@@ -124,7 +124,7 @@ class Tally:
         _reported.append(self)
 
     def add(self, labels: tuple[str, ...], seconds: float) -> None:
-        """Count something that took so many seconds; in a running event loop."""
+        """Count one event and its seconds; in a running event loop."""
         _report_soon()
         self._events[labels] += 1
         shared = labels[: self._shared]
@@ -159,7 +159,7 @@ requests_under_way = Level(
 
 
 def render() -> bytes:
-    """Give the metrics of all processes in Prometheus' text format."""
+    """Return the metrics of all processes in Prometheus' text format."""
     _report()
     return generate_latest(_of_all_processes())
 
@@ -173,9 +173,9 @@ def _of_all_processes() -> CollectorRegistry:
 
 
 def seconds_within(name: str, share: float) -> float | None:
-    """Give the least bound of a histogram's buckets within which a share of all that it counted lies.
+    """Return the least bucket bound of a histogram that covers a share of its observations.
 
-    It is what was counted since the processes of this server started; None: nothing was, or more is beyond all bounds.
+    They count from the start of this server's processes; None: there are none, or the share lies beyond all bounds.
     """
     _report()
     samples = [
@@ -191,7 +191,7 @@ def seconds_within(name: str, share: float) -> float | None:
 
 
 def forget_dead_processes() -> None:
-    """Drop the live gauges of processes that are gone, so that a killed worker's requests do not count for ever."""
+    """Drop the live gauges of ended processes, so that a killed worker's requests do not count for ever."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return

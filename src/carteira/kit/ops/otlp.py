@@ -31,11 +31,11 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 CLOSE_SECONDS = 2.0
 _SPAN_BITS = (1 << 64) - 1
 _OURS = frozenset({"db.query.text"})
-"""Attributes that are texts of the code, and need no look."""
+"""Attributes that hold the code's own texts and need no scrubbing."""
 
 
 class _Ids(IdGenerator):
-    """Gives the root of a trace the ids that it is to have, and all else random ones."""
+    """Generates ids: wanted ones for a trace's root, random ones otherwise."""
 
     def __init__(self) -> None:
         self.wanted: int | None = None
@@ -59,7 +59,7 @@ class OtlpTracer:
         self._heeds_parent = config.heeds_parent
         self._ids = _Ids()
         self._provider = TracerProvider(
-            sampler=ALWAYS_ON,  # what is not drawn makes no span at all
+            sampler=ALWAYS_ON,  # a trace that is not sampled makes no span at all
             resource=Resource.create(dict(config.resource)),
             shutdown_on_exit=False,
             id_generator=self._ids,
@@ -69,11 +69,11 @@ class OtlpTracer:
         self._tracer = self._provider.get_tracer("carteira")
 
     def draws(self, trace_id: int) -> bool:
-        """Return whether a trace of this id is among the sampled: all processes of one ratio agree."""
+        """Return whether a trace id is sampled; all processes with one ratio agree."""
         return trace_id & SAMPLED_BITS < self._bound
 
     def admits(self, traceparent: str) -> bool | None:
-        """Return whether a trace that began elsewhere goes on here, as who began it says, or else by its id.
+        """Return whether a trace from elsewhere is continued here: by its parent's flag, or else by its id.
 
         None if the text names none.
         """
@@ -102,16 +102,16 @@ class OtlpTracer:
         return self._tracer.start_span(name, within, _KINDS[kind], attributes, links, record_exception=False)
 
     def fail(self, span: Span, kind: str) -> None:
-        """Say that a span failed, by the kind of its error."""
+        """Mark a span as failed, with the class of its error."""
         span.set_status(Status(StatusCode.ERROR, kind))
 
     def traceparent(self, span: Span) -> str:
-        """Return what carries a span to another process (W3C Trace Context)."""
+        """Return a span's `traceparent` header (W3C Trace Context)."""
         context = span.get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
 
     def close(self) -> None:
-        """Send what is waiting, and end; a collector that does not answer is waited for no longer."""
+        """Send the waiting spans and end; do not wait longer for a collector that does not answer."""
         enough = Timer(CLOSE_SECONDS, self._exporter.shutdown)
         enough.start()
         self._provider.shutdown()
@@ -133,7 +133,7 @@ def _read(traceparent: str) -> SpanContext | None:
 
 
 def _exporter(config: TracingConfig) -> SpanExporter:
-    """Make what sends; the certificate, the compression and the time of an export are in the SDK's own variables."""
+    """Return the exporter; its certificate, compression and time-out come from the SDK's own variables."""
     headers = dict(config.headers)
     if config.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - one of the two is used
@@ -149,13 +149,13 @@ def _exporter(config: TracingConfig) -> SpanExporter:
 
 
 class Scrubbed(SpanExporter):
-    """Last line of defence, as with log lines: nothing that looks personal or secret leaves, whoever set it."""
+    """Scrubs spans: the last defence against personal data and secrets in traces."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans, each as it may be seen."""
+        """Send spans, scrubbed."""
         return self._exporter.export([_scrubbed(span) for span in spans])
 
     def shutdown(self) -> None:
@@ -163,7 +163,7 @@ class Scrubbed(SpanExporter):
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for what is on its way."""
+        """Wait for spans that are being sent."""
         return self._exporter.force_flush(timeout_millis)
 
 

@@ -1,7 +1,7 @@
 """Files that only their owner may read: keys, passwords, codes.
 
-Each is written under another name, synced, and only then given its own: whoever reads it, and whatever crashes, it is
-there whole or not at all.
+Each is written under another name, synced, and then renamed: for readers and after crashes it is there whole or not at
+all.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ _FOLDER_MODE = 0o700
 
 
 def create_private_file(path: Path, content: bytes) -> bool:
-    """Create a file unless it is there, durably; return whether this call did. Of many that race one creates it."""
+    """Create a file durably unless it exists; return whether this call did. Of racing calls one creates it."""
     with _written(path, content) as fresh:
         try:
-            os.link(fresh, path)  # never over another's, as a rename would be
+            os.link(fresh, path)  # never replaces a file, as a rename would
         except FileExistsError:
             return False
     sync_folder(path.parent)
@@ -29,7 +29,7 @@ def create_private_file(path: Path, content: bytes) -> bool:
 
 
 def replace_private_file(path: Path, content: bytes) -> None:
-    """Put content in the place of a file's own, durably; create the file if there is none."""
+    """Replace a file's content durably; create the file if there is none."""
     with _written(path, content) as fresh:
         fresh.replace(path)
     sync_folder(path.parent)
@@ -37,7 +37,7 @@ def replace_private_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Be the only process that changes the files of a folder, as far as others ask too; wait for whoever does."""
+    """Hold a folder's lock (for processes that take it too); wait while another holds it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -47,7 +47,10 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def others_may(path: Path) -> Literal["read", "write"] | None:
-    """Return what others than a file's owner may do with it. Its group may read: so orchestrators mount secrets."""
+    """Return what others than a file's owner may do with it.
+
+    Its group may read, since orchestrators mount secrets so.
+    """
     mode = path.stat().st_mode
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "write"
@@ -55,7 +58,7 @@ def others_may(path: Path) -> Literal["read", "write"] | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Sync a folder, so that its names are durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -65,10 +68,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _written(path: Path, content: bytes) -> Iterator[Path]:
-    """Write a file beside another, in a folder that only its owner enters if it has to be made; remove it after.
+    """Write a temporary file beside another and remove it after the block. A new folder is its owner's only.
 
     Raises:
-        OSError: it cannot be written; the error names the file that it was to be.
+        OSError: it cannot be written; the error names the intended file.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
@@ -79,7 +82,7 @@ def _written(path: Path, content: bytes) -> Iterator[Path]:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            error.filename = str(path)  # a full disk names none, and nobody knows the name beside it
+            error.filename = str(path)  # a full disk names no file, and nobody knows the temporary name
             raise
         yield fresh
     finally:

@@ -4,7 +4,7 @@ import os
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether there is such a process, ours or another user's."""
+    """Return whether a process exists, ours or another user's."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,9 +1,9 @@
-"""How long work reports how far it is."""
+"""How long-running work reports its progress."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
+"""Called with the done and the total amount of work."""
 
 
 def no_progress(_done: int, _total: int) -> None:

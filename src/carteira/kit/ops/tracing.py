@@ -1,8 +1,8 @@
-"""Traces: what one request did, from its head to the job that it caused, as spans that a collector is sent.
+"""Traces: what one request did, down to the jobs that it caused, as spans sent to a collector.
 
-Off, nothing of OpenTelemetry's SDK is imported, and a span is a look at a variable. On, whatever begins (a request, a
-job) is drawn first: if it is not among the sampled, nothing below it makes a span either. Attributes are constants of
-the code, names and counts: never what somebody sent. ADR 0032 says why it is so.
+While tracing is off, OpenTelemetry's SDK is not imported, and a span costs reading one variable. While it is on, each
+request or job is sampled at its beginning; if it is not drawn, nothing below it makes a span. Attributes are constants
+of the code, names and counts, never data from requests. ADR 0032 says why.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ Kind = Literal["server", "client", "internal", "consumer"]
 Attributes = Mapping[str, str | int | float | bool]
 NONE: Attributes = MappingProxyType({})
 SAMPLED_BITS = (1 << 56) - 1
-"""Of a trace's id, those by which it is drawn: random in a UUIDv7 as in an id of OpenTelemetry's own."""
+"""The bits of a trace id that decide sampling; they are random in UUIDv7 and in OpenTelemetry's ids."""
 
 
 @dataclass(frozen=True)
 class TracingConfig:
-    """Where traces go, whose they are, and how many.
+    """The exporter, the service's name, and the sampling ratio.
 
     Attributes:
-        endpoint: The collector's address; over HTTP the whole one, with its path.
+        endpoint: The collector's address; for HTTP with its path.
         protocol: OTLP over HTTP or gRPC.
-        headers: What each export says beside, a token for example.
-        ratio: How many of what begins here are traced, 0 to 1.
-        heeds_parent: Whether who calls decides, where a trusted caller's `traceparent` came.
-        resource: What OpenTelemetry tells of the service, by attribute.
+        headers: Headers of each export, a token for example.
+        ratio: The share of traces beginning here that are sampled, 0 to 1.
+        heeds_parent: Whether a trusted caller's `traceparent` decides on sampling.
+        resource: OpenTelemetry's attributes of the service.
     """
 
     endpoint: str
@@ -50,14 +50,14 @@ class TracingConfig:
 
 
 class Tracer(Protocol):
-    """What makes spans and sends them: `kit.ops.otlp`."""
+    """Makes and sends spans; implemented by `kit.ops.otlp`."""
 
     def draws(self, trace_id: int) -> bool:
-        """Return whether a trace of this id is among the sampled."""
+        """Return whether a trace id is sampled."""
         ...
 
     def admits(self, traceparent: str) -> bool | None:
-        """Return whether a trace that began elsewhere goes on here; None if the text names none."""
+        """Return whether a trace from elsewhere is continued here; None if the text names none."""
         ...
 
     def begin(
@@ -73,15 +73,15 @@ class Tracer(Protocol):
         ...
 
     def fail(self, span: "Span", kind: str) -> None:
-        """Say that a span failed, by the kind of its error."""
+        """Mark a span as failed, with the class of its error."""
         ...
 
     def traceparent(self, span: "Span") -> str:
-        """Return what carries a span to another process."""
+        """Return a span's `traceparent` header."""
         ...
 
     def close(self) -> None:
-        """Send what is waiting, and end."""
+        """Send the waiting spans, and end."""
         ...
 
 
@@ -95,7 +95,7 @@ _NOTHING: "AbstractContextManager[Span | None]" = nullcontext(None)
 @asynccontextmanager
 async def running(config: TracingConfig | None) -> AsyncIterator[None]:
     """Trace for as long as the block lasts; without a configuration, do nothing."""
-    global _tracer  # noqa: PLW0603 - one a process, as its log is
+    global _tracer  # noqa: PLW0603 - one tracer per process
     if config is None:
         yield
         return
@@ -115,16 +115,16 @@ def is_on() -> bool:
 
 
 def current() -> "Span | None":
-    """Return the span that goes on here; None if nothing is traced."""
+    """Return the present span; None if nothing is traced."""
     return _current.get()
 
 
 def root(
     name: str, kind: Kind, *, attributes: Attributes = NONE, trace_id: UUID | None = None, parent: str | None = None
 ) -> "AbstractContextManager[Span | None]":
-    """Open the first span of this process, if it is drawn: of the trace that `parent` carried here, or of a new one.
+    """Open this process's first span of a trace, if sampled: `parent`'s trace, or a new one.
 
-    `trace_id` is for what has an id of its own that is found again: the trace has the same one.
+    `trace_id` gives the trace the id of its subject (a decision, an entry), so that it can be found by it.
     """
     tracer = _tracer
     if tracer is None:
@@ -139,7 +139,7 @@ def root(
 
 
 def begin(name: str, kind: Kind, trace_id: UUID | None = None, attributes: Attributes = NONE) -> "Span | None":
-    """Begin the root of a trace that its user ends, if it is drawn; it is nobody's current span."""
+    """Begin the root of a trace, if sampled; its caller ends it, and it is no current span."""
     if _tracer is None:
         return None
     number = (trace_id or uuid7()).int
@@ -147,13 +147,13 @@ def begin(name: str, kind: Kind, trace_id: UUID | None = None, attributes: Attri
 
 
 def child(name: str, kind: Kind, attributes: Attributes = NONE) -> "Span | None":
-    """Begin a part of what goes on, if that is traced; its user ends it."""
+    """Begin a child of the present span, if there is one; its caller ends it."""
     parent = _current.get()
     return None if parent is None or _tracer is None else _tracer.begin(name, kind, attributes, causes=(parent,))
 
 
 def span(name: str, kind: Kind = "internal", attributes: Attributes = NONE) -> "AbstractContextManager[Span | None]":
-    """Open a part of what goes on, if that is traced."""
+    """Open a child of the present span, if there is one."""
     parent = _current.get()
     if parent is None or _tracer is None:
         return _NOTHING
@@ -163,7 +163,7 @@ def span(name: str, kind: Kind = "internal", attributes: Attributes = NONE) -> "
 def together(
     name: str, causes: "Sequence[Span | str]", kind: Kind = "internal", attributes: Attributes = NONE
 ) -> "AbstractContextManager[Span | None]":
-    """Open what is done for several at once: in the trace of the first, linked with the others, and they with it."""
+    """Open a span for several causes: in the trace of the first, linked with the others both ways."""
     if not causes or _tracer is None:
         return _NOTHING
     opened = _tracer.begin(name, kind, attributes, causes=causes)
@@ -174,27 +174,27 @@ def together(
 
 
 def apart() -> Context:
-    """Return a context like this one, but of no trace: for a task that goes on to serve others."""
+    """Return a copy of this context without its trace, for a task that goes on to serve others."""
     context = copy_context()
     context.run(_current.set, None)
     return context
 
 
 def traceparent() -> str | None:
-    """Return what carries the trace to what is caused here: a job, an event, another service."""
+    """Return the `traceparent` for what is caused here: a job, an event, a call."""
     parent = _current.get()
     return None if parent is None or _tracer is None else _tracer.traceparent(parent)
 
 
 def carried(row_id: UUID) -> str | None:
-    """Return the `traceparent` of what was traced under an id of its own, if it was drawn."""
+    """Return the `traceparent` of a trace that has its subject's id, if it was sampled."""
     if _tracer is None or not _tracer.draws(row_id.int):
         return None
     return f"00-{row_id.int:032x}-{row_id.int & (1 << 64) - 1:016x}-01"
 
 
 def ids() -> tuple[str, str] | None:
-    """Return the ids of the trace and of the span that goes on, as text."""
+    """Return the ids of the present trace and span, as text."""
     parent = _current.get()
     if parent is None:
         return None
@@ -203,7 +203,7 @@ def ids() -> tuple[str, str] | None:
 
 
 class OpenSpan:
-    """A span while its block lasts: current there, ended after it, with the kind of the error that it ended by."""
+    """A span around a block: current in it, ended after it, with the class of the error if it raised."""
 
     __slots__ = ("_kind", "_span", "_token")
 
@@ -223,9 +223,9 @@ class OpenSpan:
 
 
 def end(ended: "Span", error: type[BaseException] | None = None, *, fails: bool = True) -> None:
-    """End a span, with the kind of the error that it ended by.
+    """End a span, with the class of the error if there was one.
 
-    A refusal that a verb raises is an answer: whether the request failed, its own span says (`fails`).
+    A refusal that a verb raises is an answer: the request's own span decides whether that is a failure (`fails`).
     """
     if error is not None:
         ended.set_attribute("error.type", error.__qualname__)
@@ -235,7 +235,7 @@ def end(ended: "Span", error: type[BaseException] | None = None, *, fails: bool 
 
 
 def of_http(served: "Span", method: str, route: str, status: int) -> None:
-    """Say what a request was, by its route's template: a path has ids in it, and a query anything."""
+    """Add a request's attributes to its span: its route's template, since a path holds ids and a query anything."""
     known = method if method in _METHODS else "HTTP"
     served.update_name(f"{known} {route}")
     served.set_attribute("http.request.method", method if method in _METHODS else "_OTHER")
@@ -247,6 +247,6 @@ def of_http(served: "Span", method: str, route: str, status: int) -> None:
 
 
 def name_of(function: object) -> str:
-    """Return what the span of a verb is called: its module and name, without the package's."""
+    """Return the name of a verb's span: its module and name, without the package."""
     module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__qualname__)
     return f"{module.removeprefix('carteira.')}.{name}"

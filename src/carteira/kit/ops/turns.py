@@ -1,4 +1,4 @@
-"""Turns at work that costs a core: so many at once, so many who wait, and whoever comes beyond is told so at once."""
+"""Turns for work that costs a core: a bounded number run, a bounded number wait, and the rest are refused at once."""
 
 import asyncio
 from collections.abc import AsyncIterator

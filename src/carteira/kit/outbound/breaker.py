@@ -1,4 +1,4 @@
-"""A circuit breaker that all workers share through Redis; while Redis is away each process breaks for itself.
+"""A circuit breaker that all processes share through Redis; while Redis is away each has its own.
 
 Closed: calls pass, and `threshold` failures in a row within `window` open it. Open: nothing passes for `open_for`.
 Half-open: one call at a time passes as a probe; its success closes the breaker, its failure opens it again.
@@ -19,9 +19,9 @@ from carteira.kit.values.clock import clock
 State = Literal["closed", "open", "half_open"]
 
 REDIS_SECONDS = 0.25
-"""How long Redis may take; slower than that it is as good as away."""
+"""Redis' time-out; slower than that it counts as away."""
 AWAY_SECONDS = 5.0
-"""For how long Redis is left alone once it was away."""
+"""For how long Redis is not asked after it was away."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class BreakerRules:
 
 
 class BreakerMetrics:
-    """What a service's breaker measures, under a prefix; made once a process."""
+    """The metrics of a service's breaker, under a prefix; made once per process."""
 
     def __init__(self, prefix: str, service: str) -> None:
         self.is_open = Gauge(
@@ -140,7 +140,7 @@ class Breaker:
         self._local = _Local(rules)
 
     async def before(self) -> Verdict:
-        """Ask whether a call may pass."""
+        """Return whether a call may pass."""
         now = _now()
         answer: Any = await self._eval(_BEFORE, now, _milliseconds(self._rules.probe))
         if answer is None:
@@ -154,7 +154,7 @@ class Breaker:
         return verdict
 
     async def failed(self) -> None:
-        """Tell that a call that passed has failed."""
+        """Record that a call failed."""
         now = _now()
         rules = self._rules
         answer = await self._eval(
@@ -166,14 +166,14 @@ class Breaker:
             log.warning("breaker opened", breaker=self._key, seconds=rules.open_for.total_seconds())
 
     async def succeeded(self) -> None:
-        """Tell that a call that passed has succeeded."""
+        """Record that a call succeeded."""
         answer = await self._eval(_SUCCEEDED)
         if self._local.succeeded() if answer is None else answer == 1:
             self._metrics.transitions.labels("closed").inc()
             log.info("breaker closed", breaker=self._key)
         self._metrics.is_open.set(0)
 
-    async def _eval(self, script: str, *arguments: int) -> Any:  # noqa: ANN401 - a script answers anything
+    async def _eval(self, script: str, *arguments: int) -> Any:  # noqa: ANN401 - a script's answer has any type
         def ask(redis: Redis) -> Awaitable[Any]:
             return redis.eval(script, 1, self._key, *map(str, arguments))
 

@@ -1,4 +1,4 @@
-"""The e-mails that people get, as text and as HTML in one frame; modules bring the templates."""
+"""E-mails to people, as text and as HTML in one frame; modules bring the templates."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,9 +10,9 @@ from carteira.kit.outbound.mail import Message
 
 
 class EmailTemplates:
-    """A package's letters: the subject of each by name, and `templates/<name>.txt` and `.html` beside its code.
+    """A package's e-mails: their subjects by name, and `templates/<name>.txt` and `.html` beside its code.
 
-    The HTML extends `base.html`, which greets by `name`, or by none if that is empty.
+    The HTML extends `base.html`, which greets by `name` if that is not empty.
     """
 
     def __init__(self, package: str, subjects: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ class EmailTemplates:
         )
 
     def compose(self, letter: str, /, **values: Any) -> Message:  # noqa: ANN401 - what the template names
-        """Fill a letter's templates."""
+        """Fill an e-mail's templates."""
         subject = self._subjects[letter]
         return Message(
             subject,

@@ -1,6 +1,6 @@
-"""Calls to other people's services: time-outs for a step and for the whole, answers of bounded size, no redirects.
+"""Calls to external services: time-outs per step and in all, answers of bounded size, no redirects.
 
-No call belongs inside a transaction: a verb that calls out opens short ones before and after.
+No call belongs inside a transaction: a verb that calls out opens short transactions before and after.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 
 
 class ServiceDown(Exception):
-    """A service is not to be reached, too slow, or its answer is not one."""
+    """A service is unreachable or too slow, or its answer is unusable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service said."""
+    """A service's answer."""
 
     status: int
     body: bytes
@@ -39,10 +39,10 @@ class Answer:
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
 
     def object(self) -> dict[str, Any]:
-        """Give the body as a JSON object.
+        """Return the body as a JSON object.
 
         Raises:
-            ServiceDown: it is none; a service that talks nonsense is not well.
+            ServiceDown: it is not one; such a service is broken.
         """
         try:
             content = orjson.loads(self.body)
@@ -53,10 +53,10 @@ class Answer:
         return content
 
     def objects(self) -> list[dict[str, Any]]:
-        """Give the body as a JSON list of objects.
+        """Return the body as a JSON list of objects.
 
         Raises:
-            ServiceDown: it is none.
+            ServiceDown: it is not one.
         """
         try:
             content = orjson.loads(self.body)
@@ -68,9 +68,9 @@ class Answer:
 
 
 class TracedClient(httpx.AsyncClient):
-    """A client whose requests are parts of the trace that they are sent in, and carry it on.
+    """A client whose requests are spans of the present trace, and carry it to the service.
 
-    A span tells the host, never the path or what was sent; it ends with the head of the answer.
+    A span holds the host, never the path or the content; it ends with the answer's head.
     """
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as httpx's
@@ -85,7 +85,7 @@ class TracedClient(httpx.AsyncClient):
 
 
 class Http:
-    """A client for one process, opened and closed with it. Logs name the host, never the path or what was sent."""
+    """A client for one process, opened and closed with it. Logs name the host, never the path or the content."""
 
     def __init__(
         self, *, step_seconds: float = STEP_SECONDS, whole_seconds: float = WHOLE_SECONDS, max_bytes: int = MAX_BYTES
@@ -109,10 +109,10 @@ class Http:
         return await self._send("POST", url, data=form, headers=headers)
 
     async def _send(self, method: str, url: str, **content: Any) -> Answer:  # noqa: ANN401 - httpx's own arguments
-        """Give the answer, whatever its status below 500.
+        """Return the answer, whatever its status below 500.
 
         Raises:
-            ServiceDown: the service is not to be reached, too slow, too talkative, or answers 5xx.
+            ServiceDown: the service is unreachable or too slow, its answer is too long, or it answers 5xx.
         """
         host = None
         try:

@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 class MailNotConfigured(RuntimeError):
-    """There is a message to send and no `SMTP_URL`."""
+    """There is a message to send, and `SMTP_URL` is not set."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent: the subject, the text, and the same as HTML."""
+    """An e-mail: subject, text, and the text as HTML."""
 
     subject: str
     text: str
@@ -35,7 +35,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Mailer:
-    """Sends over the server that a URL names.
+    """Sends e-mails over the server that a URL names.
 
     `smtp://user:password@host:port` (with `?starttls=true` where the server offers it) or `smtps://…`.
     """
@@ -43,17 +43,17 @@ class Mailer:
     url: str | None
     sender: str
     only_to: frozenset[str] | None = None
-    """The domains that messages go to; others are left out. None: all."""
+    """The only domains that messages go to; None: all."""
 
     async def send(self, to: str, message: Message, *, message_id: str | None = None) -> None:
         """Send a message; the blocking conversation runs in a thread.
 
-        To a domain that is not among `only_to` nothing goes. A `message_id` of the caller's own lets mail programs know
-        a message that a job sends twice.
+        Messages to domains outside of `only_to` are dropped. With a `message_id` of the caller's, mail programs
+        recognise a message that a job sends twice.
 
         Raises:
             MailNotConfigured: there is no server.
-            OSError: the server is not to be reached (`smtplib.SMTPException` is one too), or refused the message.
+            OSError: the server is unreachable or refused the message (`smtplib.SMTPException` is one too).
         """
         domain = to.rpartition("@")[2].lower()
         if self.only_to is not None and domain not in self.only_to:

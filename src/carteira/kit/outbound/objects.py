@@ -25,7 +25,7 @@ T = TypeVar("T")
 EMBEDDED_CREDENTIALS = "embedded"
 _AT_ONCE = 1_000
 _SYSTEM = re.compile(r"\(os error (\d{1,3})\)")
-"""How a store tells of the system's error; the rest of its text names files."""
+"""How a store reports a system error; the rest of its text names files."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class ObjectEntry:
 
 
 async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
-    """Do work on a store, as a part of the trace that it is done in.
+    """Do work on a store, as a span of the present trace.
 
     Raises:
         FileNotFoundError: an object that should be there is not.
@@ -69,7 +69,7 @@ class ObjectStore:
         self.folder = folder
 
     async def put(self, name: str, content: bytes) -> None:
-        """Store an object, in the place of one of its name.
+        """Store an object, replacing one of the same name.
 
         Raises:
             ObjectsDown: it could not be stored.
@@ -78,7 +78,7 @@ class ObjectStore:
         await self.settle([name])
 
     async def put_file(self, name: str, path: Path) -> None:
-        """Store a file as an object, in the place of one of its name, a part of it in memory at a time.
+        """Store a file as an object, replacing one of the same name, without holding it whole in memory.
 
         Raises:
             ObjectsDown: it could not be stored.
@@ -87,7 +87,7 @@ class ObjectStore:
         await self.settle([name])
 
     def put_now(self, name: str, content: bytes) -> None:
-        """Store an object as `put` does, for a thread that waits.
+        """Store an object as `put` does, blocking, for use in a thread.
 
         Raises:
             ObjectsDown: it could not be stored.
@@ -100,7 +100,7 @@ class ObjectStore:
             raise ObjectsDown from error
 
     def get_now(self, name: str) -> bytes:
-        """Return an object as `get` does, for a thread that waits.
+        """Return an object as `get` does, blocking, for use in a thread.
 
         Raises:
             FileNotFoundError: there is none.
@@ -124,7 +124,7 @@ class ObjectStore:
         return bytes(await guarded("GET object body", found.bytes_async()))
 
     async def settle(self, names: Sequence[str]) -> None:
-        """Have objects on disk survive a power cut.
+        """Sync objects on disk, so that they survive a power cut.
 
         Raises:
             ObjectsDown: the disk refuses.
@@ -140,7 +140,7 @@ class ObjectStore:
         return sorted((parent for parent in parents if parent.is_relative_to(self.folder)), reverse=True)
 
     async def entries(self, prefix: str = "") -> AsyncIterator[ObjectEntry]:
-        """List what lies under a prefix, which is whole steps of names.
+        """List the objects under a prefix of whole path segments.
 
         Raises:
             ObjectsDown: the store does not answer.
@@ -182,7 +182,7 @@ def _sync(paths: Sequence[Path]) -> None:
 
 
 def opener(url: str, *, aws_endpoint_url: str | None) -> Callable[[], ObjectStore]:
-    """Read a URL into what opens its store; nothing is touched before that.
+    """Return a function that opens the store of a URL; nothing is touched before it is called.
 
     Raises:
         ValueError: another scheme, or no folder or bucket in it.
@@ -204,7 +204,7 @@ def _open_folder(folder: Path) -> ObjectStore:
 def _open_bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
     """Open a bucket; credentials come from where AWS's tools look for them (environment, instance, container).
 
-    The embedded server checks none: with an endpoint of our own and no credentials around, any do.
+    The embedded server checks none, so with our own endpoint and no credentials in the environment any do.
     """
     timeouts = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
     retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
@@ -228,7 +228,7 @@ def _open_bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
 
 
 def _make_bucket(endpoint: str, bucket: str) -> None:
-    """Make a bucket on the embedded server, which wants to see a signature and checks none."""
+    """Make a bucket on the embedded server, which demands a signature but does not check it."""
     signature = (
         f"AWS4-HMAC-SHA256 Credential={EMBEDDED_CREDENTIALS}/20260101/us-east-1/s3/aws4_request, "
         "SignedHeaders=host, Signature=0"

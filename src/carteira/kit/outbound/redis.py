@@ -1,4 +1,4 @@
-"""Redis: one client for a process, and the little patience that those have who can go on without it."""
+"""Redis: one client per process, and short time-outs for users that can go on without it."""
 
 import asyncio
 import socket
@@ -19,11 +19,11 @@ from carteira.kit.ops import tracing
 from carteira.kit.outbound.redis_address import RedisAddress
 
 TIMEOUT_SECONDS = 1.0
-"""Of a connection and of an answer, for who cannot go on without Redis; others give it less."""
+"""For a connection and for an answer, where Redis is indispensable; other users wait less."""
 MAX_CONNECTIONS = 300
-"""One more at once is an error, so this is a bound against a leak and not a queue."""
+"""One more at once is an error: this bound is against leaks and makes no queue."""
 AWAY = (RedisError, OSError, TimeoutError)
-"""What the client raises when Redis is away, slow, or says no."""
+"""What the client raises when Redis is away, slow, or refuses."""
 SENTINEL_SECONDS = 0.1
 """Of a connection to a Sentinel and of its answer: two that are silent must leave the impatient time for a third."""
 
@@ -35,10 +35,10 @@ log = structlog.get_logger(__name__)
 
 
 def connect(url: str, *, retries: int = 1) -> Redis:
-    """Make a process's client; it connects when it is first asked.
+    """Return a process's client; it connects at its first command.
 
-    A connection that Redis closed while it was idle is noticed when it is used, and opened once more. By Sentinel, each
-    connection is opened to whom a Sentinel then calls the master, and idle ones to a former master are closed.
+    A connection that Redis closed while idle is opened again at its next use. By Sentinel, each connection is opened to
+    whom a Sentinel then calls the master, and idle ones to a former master are closed.
 
     Raises:
         RedisAddressRefused: the URL is none.
@@ -92,7 +92,7 @@ class _MasterPool(SentinelConnectionPool):
 
 
 class _TracedRedis(Redis):
-    """A client whose commands are parts of the trace that they are sent in: their names, and nothing that they hold."""
+    """A client whose commands are spans of the present trace: their names, without arguments."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as the library's
         with tracing.span(str(args[0]), "client", _SYSTEM):
@@ -103,7 +103,7 @@ class _TracedRedis(Redis):
 
 
 class _TracedPipeline(Pipeline):
-    """Several commands in one trip."""
+    """A pipeline: several commands in one trip."""
 
     async def execute(self, raise_on_error: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 - as the library's
         with tracing.span("MULTI" if self.is_transaction else "PIPELINE", "client", _SYSTEM):
@@ -111,7 +111,7 @@ class _TracedPipeline(Pipeline):
 
 
 def why(error: BaseException) -> str:
-    """Say in Portuguese why Redis is away; any of `AWAY`."""
+    """Return in Portuguese why Redis is away, from any of `AWAY`."""
     if isinstance(error, AuthenticationError | NoPermissionError):
         return "o Redis recusou o usuário ou a senha de REDIS_URL"
     return "o Redis não responde"
@@ -120,7 +120,7 @@ def why(error: BaseException) -> str:
 class PatientRedis:
     """A client whose errors and slow answers count as *away*; Redis is then left alone for a while.
 
-    Each user has one of its own over the process's client, with the patience that its answers allow.
+    Each user has its own over the process's client, with its own time-out.
     """
 
     def __init__(self, client: Redis | None, user: str, *, patience_seconds: float, away_seconds: float) -> None:
@@ -136,7 +136,7 @@ class PatientRedis:
         return self._client is not None
 
     async def ask(self, question: Callable[[Redis], Awaitable[T]], *, even_if_away: bool = False) -> T | None:
-        """Return Redis' answer, or None while it is away; `even_if_away` asks although it was away just now."""
+        """Return Redis' answer, or None while it is away; `even_if_away` asks even just after it was away."""
         if self._client is None or (time.monotonic() < self._away_until and not even_if_away):
             return None
         try:

@@ -1,7 +1,7 @@
-"""Errors told to what speaks Sentry's protocol; its library is an extra, imported only where there is a DSN.
+"""Sends errors to a server with Sentry's protocol; the library is an extra, imported only with a DSN.
 
-None of its own instrumentation is on: what leaves is built here, of names and places in the code, ids of the request
-and of its trace. No values, no local variables, no text of an error.
+Its own instrumentation is off. Events are built here from names and places in the code and the ids of request and
+trace: no values, no local variables, no error texts.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ CLOSE_SECONDS = 2.0
 
 @asynccontextmanager
 async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[None]:
-    """Tell of errors for as long as the block lasts; without a DSN, do nothing. A thread of the library sends them."""
+    """Send errors for as long as the block lasts; without a DSN, do nothing. A thread of the library sends them."""
     if dsn is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""SMS: over a provider's HTTP in production; in development into a folder, so that no code reaches a log."""
+"""SMS: through a provider's HTTP API in production; into a folder in development, so that no code is logged."""
 
 from pathlib import Path
 from typing import Protocol
@@ -36,17 +36,17 @@ class FolderSms:
 
 
 class HttpSms:
-    """Posts `{"to": "+55…", "text": …}` with a bearer token; any 2xx means that it was taken."""
+    """Posts `{"to": "+55…", "text": …}` with a bearer token; any 2xx means that the provider accepted it."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def send(self, phone: str, text: str) -> None:
-        """Hand it to the provider.
+        """Send it through the provider.
 
         Raises:
-            httpx.HTTPError: the provider is not to be reached or refused it.
+            httpx.HTTPError: the provider is unreachable or refused it.
         """
         async with TracedClient(timeout=TIMEOUT_SECONDS) as client:
             answer = await client.post(self._url, json={"to": f"+55{phone}", "text": text}, headers=self._headers)
@@ -54,14 +54,14 @@ class HttpSms:
 
 
 class FewSms:
-    """Sends to some phones, and to no others."""
+    """Sends to a list of phones only."""
 
     def __init__(self, sms: Sms, phones: frozenset[str]) -> None:
         self._sms = sms
         self._phones = phones
 
     async def send(self, phone: str, text: str) -> None:
-        """Send it if the phone is one of them. Raises as what it sends by."""
+        """Send it if the phone is on the list. Raises what the wrapped sender raises."""
         if phone in self._phones:
             await self._sms.send(phone, text)
             return

@@ -1,10 +1,10 @@
-"""Calls to addresses that clients give: where they may lead, resolved once and pinned, without redirects or proxies.
+"""Calls to addresses that clients give: checked, resolved once and pinned, without redirects or proxies.
 
-Whoever gives an address would have this machine call what they cannot reach themselves: its neighbours, a cloud's
-metadata. So a name is resolved once, all of its addresses are judged, and the connection goes to one of those that were
-judged; TLS and `Host` go by the name. A name that leads elsewhere the next time is judged anew the next time.
+A client's address could make this machine call what the client cannot reach: neighbours, a cloud's metadata. So a name
+is resolved once, all its addresses are checked, and the connection goes to one of the checked ones; TLS and `Host` use
+the name. The next call resolves and checks again.
 
-`trust_env` has no say: a proxy would resolve the name again, and lead where it likes.
+`trust_env` is off: a proxy would resolve the name again.
 """
 
 import asyncio
@@ -31,30 +31,30 @@ RESOLVE_SECONDS = 5.0
 STEP_SECONDS = 5.0
 WHOLE_SECONDS = 10.0
 MAX_BYTES = 65_536
-"""What is read of an answer at most; only its status counts."""
+"""Most bytes that are read of an answer; only its status counts."""
 MAX_URL = 2_000
 _RESOLVERS = 64
 MOST_LOOKED_UP = 10
-"""Of one who gives addresses, at a time. A look that was given up goes on in its thread for as long as the system's
-resolver likes: names that nobody answers for would keep all threads, and nobody's names would be found."""
+"""Most concurrent look-ups for one client. A look-up that timed out goes on in its thread until the system's resolver
+ends it; unanswered names of one client would otherwise occupy all threads."""
 _HTTPS, _HTTP, _LAST_PORT = 443, 80, 65_535
 _DIGITS = 5
 _NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")))
-"""Public by some Pythons' tables, and not what anybody serves from: Azure's own, Oracle's, relays of 6to4, and a
-network's own gateway to IPv4, which alone knows where in such an address the IPv4 one stands (RFC 8215)."""
+"""Networks that some Python versions count as public, though nobody serves from them: Azure's and Oracle's own, 6to4
+relays, and a network's own gateway to IPv4, in whose addresses only that network can find the IPv4 one (RFC 8215)."""
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
-"""IPv6's ways to say an IPv4 address, which a gateway leads to (RFC 6052, 4291)."""
+"""IPv6 prefixes that contain an IPv4 address, which a gateway forwards to (RFC 6052, 4291)."""
 
 Address = IPv4Address | IPv6Address
 log = structlog.get_logger(__name__)
 _looked_up: Counter[str] = Counter()
 _counting = Lock()
 _resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
-"""Of their own: names that nobody answers for must not keep the process's other threads."""
+"""Threads of their own: unanswered names must not occupy the process's other threads."""
 
 
 class TargetRefused(Exception):
-    """An address is none that is called; `reason` says why."""
+    """An address must not be called; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -62,7 +62,7 @@ class TargetRefused(Exception):
 
 
 class TargetDown(Exception):
-    """An address is not to be reached, or too slow, or what answers speaks no HTTP; `reason` says which."""
+    """An address is unreachable or too slow, or does not speak HTTP; `reason` says which."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -71,7 +71,7 @@ class TargetDown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TargetReply:
-    """What was answered: its status, and what `Retry-After` says in seconds, if it does."""
+    """An answer: its status, and the seconds of `Retry-After`, if it has that."""
 
     status: int
     retry_after: int | None
@@ -84,17 +84,17 @@ class TargetReply:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Which addresses are called: public ones, and those of `networks`; by `https` alone unless `plain_http`."""
+    """Which addresses may be called: public ones and those in `networks`; over `https` only, unless `plain_http`."""
 
     networks: Sequence[Network] = ()
     plain_http: bool = False
 
     def check(self, url: str) -> httpx.URL:
-        """Return an address in its parts if it may be called, as far as can be told without resolving its name.
+        """Return an address in its parts if it may be called, as far as that is known without resolving its name.
 
         Raises:
-            TargetRefused: `malformed`, `not_https`, `credentials` (they would stand in logs), `fragment`, or, of an
-                address in numbers, `network`.
+            TargetRefused: `malformed`, `not_https`, `credentials` (they would appear in logs), `fragment`, or, for a
+                numeric address, `network`.
         """
         if len(url) > MAX_URL or not url.isascii() or any(sign <= " " for sign in url):
             raise TargetRefused("malformed")
@@ -119,13 +119,12 @@ class Targets:
 
     @asynccontextmanager
     async def reach(self, url: str, *, connections: int = 1, whose: str = "") -> AsyncIterator["Target"]:
-        """Resolve an address and pin it for as long as the block lasts; `whose` it is has a bound of its own.
+        """Resolve an address and pin it for as long as the block lasts; look-ups are bounded for each client (`whose`).
 
         Raises:
             TargetRefused: as `check`.
-            TargetDown: `name`: it is not found, or any of its addresses is one that is not called, or too many of
-                theirs are being looked up. Whoever gave it is not told which: they would learn what names there are
-                inside.
+            TargetDown: `name`: it is not found, one of its addresses must not be called, or too many look-ups are under
+                way. The client is not told which, since that would disclose internal names.
         """
         parts = self.check(url)
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
@@ -157,15 +156,15 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An address that is called, pinned."""
+    """A pinned address."""
 
     url: httpx.URL
     pool: httpcore.AsyncConnectionPool
 
     async def post(self, content: bytes, headers: Mapping[str, str]) -> TargetReply:
-        """Post, and return what was answered; a redirect is an answer, and is not followed.
+        """Post, and return the answer; a redirect is an answer and is not followed.
 
-        The call is a part of the trace that it is made in, which is not carried there: it is nobody's business.
+        The call is a span of the present trace, but carries no `traceparent`: the trace is internal.
 
         Raises:
             TargetDown: `unreachable`, `timeout`, `tls` or `not_http`.
@@ -205,7 +204,7 @@ def _has_port(parts: httpx.URL) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public Internet's, whichever way it is written."""
+    """Return whether an address is public, in whatever notation it is written."""
     address = _plain(address)
     if isinstance(address, IPv6Address) and (address.sixtofour or address.teredo or address.is_site_local):
         return False
@@ -215,7 +214,7 @@ def is_public(address: Address) -> bool:
 
 
 def _plain(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for, if it does, without a zone."""
+    """Return the IPv4 address within an IPv6 one, if there is one, without a zone."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -227,15 +226,15 @@ def _plain(address: Address) -> Address:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Return what judges certificates, made once: to read all authorities takes some hundredths of a second."""
+    """Return the TLS context, made once, since reading all authorities takes tens of milliseconds."""
     return httpx.create_ssl_context(trust_env=True)
 
 
 async def _resolve(host: str, port: int, whose: str) -> list[Address]:
-    """Give the addresses of a name, in the order in which they are tried.
+    """Return a name's addresses, in the order in which they are tried.
 
     Raises:
-        TargetDown: `name`: it is not found, nobody answers for it in time, or too many of theirs are looked up.
+        TargetDown: `name`: it is not found, not answered in time, or too many look-ups are under way.
     """
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
@@ -249,10 +248,10 @@ async def _resolve(host: str, port: int, whose: str) -> list[Address]:
 
 
 def _looking_up(host: str, port: int, whose: str) -> Future[list[str]]:
-    """Have a name looked up in a thread; it counts for as long as the thread is at it, whoever still waits.
+    """Look a name up in a thread; it counts for as long as the thread runs, even if nobody waits for it any more.
 
     Raises:
-        TargetDown: `name`: too many of theirs are.
+        TargetDown: `name`: too many look-ups are under way.
     """
 
     def done(_: object) -> None:
@@ -288,7 +287,7 @@ def _is_tls(error: BaseException | None) -> bool:
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses that were judged, whatever a name leads to by now."""
+    """Connects to the checked addresses, whatever the name resolves to by now."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self._addresses = addresses
@@ -296,13 +295,13 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 
     async def connect_tcp(
         self,
-        host: str,  # noqa: ARG002 - judged already
+        host: str,  # noqa: ARG002 - checked already
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that takes it.
+        """Connect to the first address that accepts.
 
         Raises:
             httpcore.ConnectError, httpcore.ConnectTimeout: none does.

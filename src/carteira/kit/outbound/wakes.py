@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 def publisher(client: Redis) -> Callable[[], Awaitable[None]]:
-    """Return what sends a wake; while Redis is away it sends none."""
+    """Return the function that sends a wake; while Redis is away it sends none."""
     redis = PatientRedis(client, "wakes", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
 
     async def publish() -> None:
@@ -26,7 +26,7 @@ def publisher(client: Redis) -> Callable[[], Awaitable[None]]:
 
 
 class Listener:
-    """Hears wakes, on a connection of its own, and begins again when Redis is back."""
+    """Hears wakes on a connection of its own, and reconnects when Redis is back."""
 
     def __init__(self, url: str, wake: Callable[[], None]) -> None:
         self._url = url
@@ -35,7 +35,7 @@ class Listener:
         """Whether a wake would be heard."""
 
     async def listen(self) -> None:
-        """Call `wake` for every wake, and after each beginning, until cancelled."""
+        """Call `wake` for every wake, and after each (re)connection, until cancelled."""
         while True:
             try:
                 await self._listen()
@@ -48,7 +48,7 @@ class Listener:
             await asyncio.sleep(_AWAY_SECONDS)
 
     async def _listen(self) -> None:
-        client = connect(self._url, retries=0)  # a connection that was lost is told of: wakes were lost with it
+        client = connect(self._url, retries=0)  # a lost connection is reported, since wakes were lost with it
         async with client, client.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             async for message in channel.listen():

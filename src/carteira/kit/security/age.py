@@ -1,6 +1,6 @@
-"""Encryption to a public key in the age format (age-encryption.org/v1): who writes cannot read.
+"""Encryption to a public key in the age format (age-encryption.org/v1): the writer cannot read.
 
-What is written so opens with the private key alone, which no server holds; `age -d` opens it too.
+The content opens only with the private key, which no server holds; `age -d` opens it too.
 """
 
 import zlib
@@ -16,11 +16,11 @@ _FASTEST = 1
 
 
 class CannotOpen(ValueError):
-    """It was not encrypted to this key, or was changed or cut off."""
+    """The content was not encrypted to this key, or was changed or truncated."""
 
 
 class ByteReader(Protocol):
-    """What bytes are read from: at most so many at once, none at the end."""
+    """A source of bytes: it returns at most so many at once, and none at the end."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes."""
@@ -28,7 +28,7 @@ class ByteReader(Protocol):
 
 
 class Recipients:
-    """Public keys; whoever holds the private key of one of them opens what is encrypted to them."""
+    """Public keys; the private key of any of them opens what is encrypted to them."""
 
     def __init__(self, keys: Sequence[Any]) -> None:
         self._keys = list(keys)
@@ -38,7 +38,7 @@ class Recipients:
         """Read public keys, comma-separated.
 
         Raises:
-            ValueError: one is none, or there is none.
+            ValueError: one is invalid, or there is none.
         """
         try:
             keys = [pyrage.x25519.Recipient.from_str(part.strip()) for part in text.split(",") if part.strip()]
@@ -54,7 +54,10 @@ class Recipients:
         return sealed
 
     def encrypt_stream(self, source: ByteReader, write: Callable[[bytes], object]) -> None:
-        """Compress (gzip) and encrypt a stream; only pieces of it are in memory. Raises what these two do."""
+        """Compress (gzip) and encrypt a stream, with only pieces of it in memory.
+
+        Raises what reading and writing raise.
+        """
         ends = _Ends(_Compressed(source), write)
         try:
             pyrage.encrypt_io(ends, ends, self._keys)
@@ -72,12 +75,12 @@ class PrivateKey:
 
     @classmethod
     def make(cls) -> Self:
-        """Draw a new one."""
+        """Return a new key."""
         return cls(pyrage.x25519.Identity.generate())
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read one from a file; lines that begin with `#` are passed over.
+        """Read a key from a file; lines that begin with `#` are skipped.
 
         Raises:
             OSError: the file cannot be read.
@@ -98,7 +101,7 @@ class PrivateKey:
         return str(self._key.to_public())
 
     def text(self) -> str:
-        """Return what its file holds."""
+        """Return the key as its file holds it."""
         return f"# public key: {self.public}\n{self._key}\n"
 
     def decrypt(self, content: bytes) -> bytes:
@@ -117,8 +120,8 @@ class PrivateKey:
         """Decrypt and decompress a stream; only pieces of it are in memory.
 
         Raises:
-            CannotOpen: it was not encrypted to this key, or was changed or cut off. What was written by then is not
-                to be used. Also what reading and writing raise.
+            CannotOpen: it was not encrypted to this key, or was changed or cut off. What was written by then must not
+                be used. Also what reading and writing raise.
         """
         expand = zlib.decompressobj(_GZIP)
         ends = _Ends(source, lambda piece: write(expand.decompress(piece)))
@@ -135,7 +138,7 @@ class PrivateKey:
 
 
 class _Compressed:
-    """A reader of what another reader gives, compressed."""
+    """A reader that compresses another reader's bytes."""
 
     def __init__(self, source: ByteReader) -> None:
         self._source = source
@@ -153,7 +156,10 @@ class _Compressed:
 
 
 class _Ends:
-    """What the library reads from and writes to. It tells of what these raise as of errors of its own: that is kept."""
+    """The ends that the library reads from and writes to.
+
+    It wraps their errors in its own, so the originals are kept.
+    """
 
     def __init__(self, source: ByteReader, write: Callable[[bytes], object]) -> None:
         self._source = source
@@ -176,9 +182,9 @@ class _Ends:
         return len(piece)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: nothing is buffered."""
 
     def insist(self) -> None:
-        """Raise what one of the two raised."""
+        """Raise the original error of an end, if there was one."""
         if self.failure is not None:
             raise self.failure

@@ -1,9 +1,9 @@
-"""Operations that wait for a second person (four eyes), and what one operator may do alone, at once and in a day.
+"""Operations that wait for a second person (four eyes), and limits on what one operator does alone.
 
-A verb that does an operator's work is given an `Act`: whose act it is, who approved it, and `weigh`, which the verb
-calls once it knows what it is about to do, before it does it. Under a limit `weigh` counts the amount against the
-operator's day, or raises `MustWait`: whoever began the verb takes its work back and writes the operation down as
-pending. Once it is approved the same verb runs anew, with an act that knows its checker and refuses who gains.
+A verb that does an operator's work takes an `Act`: who acts, who approved it, and `weigh`, which the verb calls once it
+knows the amount and before it moves anything. Under a limit `weigh` counts the amount against the operator's daily
+ceiling, or raises `MustWait`: the caller rolls the verb back and stores the operation as pending. After the approval
+the same verb runs again, with an act that knows its checker and refuses one who gains.
 """
 
 import base64
@@ -50,11 +50,11 @@ _SEALED = "sealed:"
 
 
 class PendingOperation(Base):
-    """An operation that waits for its checker, or did.
+    """An operation that waits, or waited, for its checker.
 
-    `payload` (what it asks for) and `outcome` are JSON as text; sealed, but for the reason of a refusal or a failure.
-    `counted_on` is the day of its maker that `amount` counts against. Once it is decided, payload and the digests of
-    CPFs are gone.
+    `payload` (the order) and `outcome` are JSON texts; sealed, except for the reason of a refusal or a failure.
+    `counted_on` is the day of its maker that `amount` counts against. Payload and digests of CPFs are deleted at the
+    decision.
     """
 
     __tablename__ = "pending_operations"
@@ -87,11 +87,11 @@ class PendingOperation(Base):
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
     told_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When those who may approve it were told that it waits."""
+    """When the people who may approve it were notified."""
 
     @property
     def maker(self) -> Actor:
-        """Who asked for it."""
+        """The actor who asked for it."""
         return Actor(self.maker_kind, self.maker_id)
 
 
@@ -117,11 +117,11 @@ class Gains:
 
     @classmethod
     def of(cls, user_id: UUID | None, cpf: str | None = None) -> "Gains":
-        """Return one person, as far as they are known."""
+        """Return the gains of one person, as far as they are known."""
         return cls(frozenset({user_id} - {None}), frozenset({cpf} - {None}))  # type: ignore[arg-type] # None is out
 
     def includes(self, user_id: UUID, cpf: str | None) -> bool:
-        """Tell whether a person is among them, by user or by CPF."""
+        """Return whether a person is among them, by user or by CPF."""
         return user_id in self.users or (cpf is not None and cpf in self.cpfs)
 
 
@@ -130,7 +130,7 @@ FindCpf = Callable[[Tx, UUID], Awaitable[str | None]]
 
 
 class MustWait(Exception):
-    """The operation is above what one person may do alone: nothing of it may stay, and it waits for a second one."""
+    """The operation exceeds what one person may do alone: it is rolled back and waits for a second person."""
 
     def __init__(self, amount: int, summary: str, gains: Gains, scope: UUID | None) -> None:
         self.amount, self.summary, self.gains, self.scope = amount, summary, gains, scope
@@ -138,7 +138,7 @@ class MustWait(Exception):
 
 
 class DailyCeilingReached(Exception):
-    """The operation is more than what is left of the operator's day; `left` centavos are."""
+    """The operation exceeds what is left of the operator's daily ceiling: `left` centavos."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -146,18 +146,18 @@ class DailyCeilingReached(Exception):
 
 
 class OwnOperation(Exception):
-    """Who gains by an operation, or made it, does not approve it."""
+    """The caller made the operation or gains by it, and so may not approve it."""
 
 
 class OperationChanged(Exception):
-    """What was proposed would by now move more than what its checker saw."""
+    """The operation would now move more than its checker saw."""
 
 
 @dataclass(slots=True)
 class Act:
-    """Whose act a verb carries out. As it is: one that no limit holds for (a job, a command, a person's own things).
+    """The act that a verb carries out. This class: one without a limit (a job, a command, a person's own things).
 
-    `key` names it in the ledger once it was approved: what is posted under a key is posted once.
+    `key` names an approved act in the ledger, so that it is posted once.
     """
 
     actor: Actor
@@ -165,28 +165,28 @@ class Act:
     key: str | None = None
 
     def key_of(self, part: object) -> str | None:
-        """Return the key of one of several entries."""
+        """Return the ledger key of one of several entries."""
         return None if self.key is None else f"{self.key}:{part}"
 
     async def weigh(
         self, tx: Tx, *, amount: int | None, summary: str, gains: Gains | FindGains, scope: UUID | None = None
     ) -> None:
-        """Say what is about to be done, before it is; `summary` is Portuguese, for the checker, without personal data.
+        """Declare an effect before it happens; `summary` is Portuguese, for the checker, without personal data.
 
-        An `amount` of None is above any limit: what is done has no bound.
+        An `amount` of None exceeds any limit: the effect is unbounded.
 
         Raises:
-            MustWait: a second person has to approve it.
-            DailyCeilingReached: it is more than what is left of the operator's day.
+            MustWait: a second person must approve it.
+            DailyCeilingReached: it exceeds what is left of the operator's daily ceiling.
             OwnOperation: its checker gains by it.
             OperationChanged: it would move more than was proposed.
         """
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
-        """Refuse what nobody may do for themselves, whatever the amount.
+        """Refuse an act by which its maker or checker gains, whatever the amount.
 
         Raises:
-            OwnOperation: whoever asked for it, or approved it, is among those who gain.
+            OwnOperation: the maker or the checker is among those who gain.
         """
 
 
@@ -200,7 +200,7 @@ class OperatorAct(Act):
     async def weigh(
         self, tx: Tx, *, amount: int | None, summary: str, gains: Gains | FindGains, scope: UUID | None = None
     ) -> None:
-        """Let it wait above what one does alone, and count it against the operator's day below."""
+        """Raise `MustWait` above the limit for one person; otherwise count the amount against the daily ceiling."""
         if self.limit is None:
             return
         if self.limit.alone is not None and (amount is None or amount > self.limit.alone):
@@ -208,7 +208,7 @@ class OperatorAct(Act):
         await count(tx, self.actor, self.limit, amount or 0)
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
-        """Look at whoever asked for it."""
+        """Compare its maker with those who gain."""
         if self.actor.user_id is not None:
             await _refuse(tx, self.actor.user_id, gains, self.find_cpf)
 
@@ -229,7 +229,7 @@ class ApprovedAct(OperatorAct):
         gains: Gains | FindGains,
         scope: UUID | None = None,  # noqa: ARG002 - as when it was proposed
     ) -> None:
-        """Hold what it would do now against what was proposed, and its checker against who gains now."""
+        """Compare the present effect with the proposed one, and the checker with those who gain now."""
         assert self.approved_by is not None, "approved by somebody"
         await _refuse(tx, self.approved_by, await _found(gains), self.find_cpf)
         self.weighed = amount or 0
@@ -237,7 +237,7 @@ class ApprovedAct(OperatorAct):
             raise OperationChanged
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
-        """Look at whoever asked for it and whoever approves it."""
+        """Compare its maker and its checker with those who gain."""
         await OperatorAct.refuse_own(self, tx, gains)
         assert self.approved_by is not None, "approved by somebody"
         await _refuse(tx, self.approved_by, gains, self.find_cpf)
@@ -253,12 +253,12 @@ async def _refuse(tx: Tx, user_id: UUID, gains: Gains, find_cpf: FindCpf) -> Non
 
 
 async def count(tx: Tx, actor: Actor, limit: Limit, amount: int) -> date | None:
-    """Count an amount against an operator's day, if the limit has a ceiling; give the day that it counts against.
+    """Count an amount against an operator's daily ceiling, if there is one; return the day that it counts against.
 
-    The day's row is locked until the transaction ends, so that operations at once never pass the ceiling together.
+    The day's row is locked until the transaction ends, so that concurrent operations never exceed the ceiling together.
 
     Raises:
-        DailyCeilingReached: less is left.
+        DailyCeilingReached: too little is left.
     """
     if limit.daily is None or amount == 0:
         return None
@@ -280,7 +280,7 @@ async def count(tx: Tx, actor: Actor, limit: Limit, amount: int) -> date | None:
 
 
 async def _give_back(tx: Tx, row: PendingOperation, amount: int) -> None:
-    """Take an amount that was not carried out off the day that it counted against."""
+    """Subtract an amount that was not carried out from the day that it counted against."""
     if row.counted_on is None or amount == 0:
         return
     await tx.execute(
@@ -297,7 +297,7 @@ async def _give_back(tx: Tx, row: PendingOperation, amount: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An operation to be written down: what it is (sealed), who asks for it, and who gains (CPFs as keyed digests)."""
+    """An operation to store: its order (sealed), its maker, and who gains (CPFs as keyed digests)."""
 
     id: UUID
     kind: str
@@ -312,22 +312,22 @@ class Proposal:
 
 
 def seal(sealer: Sealer, operation_id: UUID, content: str) -> str:
-    """Seal what an operation asks for or what came of it: either may name a CPF or an address."""
+    """Seal an operation's order or outcome, since either may name a CPF or an address."""
     return _SEALED + base64.b64encode(sealer.seal(operation_id, content.encode())).decode()
 
 
 def opened(sealer: Sealer, row: PendingOperation, content: str | None) -> str | None:
-    """Return an operation's `payload` or `outcome` as JSON; None if it has none. What is older lies in clear."""
+    """Return an operation's `payload` or `outcome` as JSON; None if it has none. Old rows are in clear."""
     if content is None or not content.startswith(_SEALED):
         return content
     return sealer.open(row.id, base64.b64decode(content.removeprefix(_SEALED))).decode()
 
 
 async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> PendingOperation:
-    """Write an operation down, to wait for its checker, and count it against its maker's day.
+    """Store an operation that waits for its checker, and count it against its maker's daily ceiling.
 
     Raises:
-        DailyCeilingReached: less is left of the day.
+        DailyCeilingReached: too little of it is left.
     """
     counted_on = None
     if proposal.limit is not None:
@@ -356,7 +356,7 @@ async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> Pending
 
 
 async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
-    """Lock an operation, whole, and give it as it is now."""
+    """Lock an operation and return it whole, as it is now."""
     return await tx.scalar(
         select(PendingOperation)
         .where(PendingOperation.id == operation_id)
@@ -366,7 +366,7 @@ async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
 
 
 async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:
-    """Give an operation, whole."""
+    """Return an operation, whole."""
     return await tx.scalar(
         select(PendingOperation).where(PendingOperation.id == operation_id).options(undefer_group(_WHOLE))
     )
@@ -375,9 +375,9 @@ async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:
 async def end(  # noqa: PLR0913 - what becomes of an operation
     tx: Tx, row: PendingOperation, status: str, *, checker: UUID | None, outcome: str | None, carried_out: int = 0
 ) -> None:
-    """Write down what became of a locked operation; what was not carried out counts against no day any more.
+    """Store the outcome of a locked operation; if it was not carried out it no longer counts against the ceiling.
 
-    Who asked for it is told by who follows `operations.decided`.
+    Followers of `operations.decided` notify its maker.
     """
     await _give_back(tx, row, row.amount - carried_out)
     row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
@@ -395,7 +395,7 @@ def _is_sealed() -> ColumnElement[bool]:
 
 
 async def walk_sealed(tx: Tx, ring: Sealer, after: UUID, *, limit: int, reseal: bool) -> SealedWalk:
-    """Open what is sealed of the operations after one, `limit` rows of them, and seal anew what is on a former key."""
+    """Open the sealed values of `limit` operations after one, and reseal those that are under a former key."""
     query = (
         select(PendingOperation)
         .where(PendingOperation.id > after, _is_sealed())
@@ -425,7 +425,7 @@ async def walk_sealed(tx: Tx, ring: Sealer, after: UUID, *, limit: int, reseal: 
 async def export_person(tx: Tx, sealer: Sealer, user_id: UUID) -> Sequence[Mapping[str, Any]]:
     """Return the operations that a person asked for, decided, or gains by, JSON-ready, the oldest first (LGPD).
 
-    What is asked for is in it where the person asked, or alone gains.
+    An order is included where the person asked for it, or alone gains by it.
     """
     mine = and_(PendingOperation.maker_kind == "person", PendingOperation.maker_id == str(user_id))
     gains = literal(user_id) == any_(PendingOperation.gaining_users)
@@ -455,9 +455,9 @@ def _exported(sealer: Sealer, row: PendingOperation, user_id: UUID) -> Mapping[s
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """End what waits and concerns an erased person alone, or was asked for by them; what came of such goes, too.
+    """End pending operations that an erased person asked for, or that concern them alone; delete their outcomes too.
 
-    A batch that they are one of goes on: it names accounts, and is gone once it is decided.
+    A batch that includes them goes on: it names accounts, and its order is deleted at the decision.
     """
     theirs = or_(
         and_(PendingOperation.maker_kind == "person", PendingOperation.maker_id == str(user_id)),
@@ -470,7 +470,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
 
 
 async def expire(tx: Tx, *, limit: int = 100) -> int:
-    """End up to `limit` operations whose time has passed; give how many there were. A job calls it."""
+    """End up to `limit` expired operations and return how many there were. A job calls it."""
     due = await tx.scalars(
         select(PendingOperation)
         .where(PendingOperation.status == PENDING, PendingOperation.expires_at <= clock.now())
@@ -485,7 +485,7 @@ async def expire(tx: Tx, *, limit: int = 100) -> int:
 
 
 async def take_untold(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]:
-    """Give what waits and nobody was told of yet, the oldest first, and count it as told."""
+    """Return pending operations that nobody was notified of, the oldest first, and mark them as notified."""
     due = await tx.scalars(
         select(PendingOperation)
         .where(PendingOperation.status == PENDING, PendingOperation.told_at.is_(None))
@@ -501,7 +501,7 @@ async def take_untold(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]
 
 
 async def waiting_for(tx: Tx, kind: str, user_id: UUID) -> PendingOperation | None:
-    """Give an operation of a kind about a person that waits already; the newest of several."""
+    """Return the newest pending operation of a kind about a person."""
     query = (
         select(PendingOperation)
         .where(PendingOperation.status == PENDING, PendingOperation.expires_at > clock.now())
@@ -513,7 +513,7 @@ async def waiting_for(tx: Tx, kind: str, user_id: UUID) -> PendingOperation | No
 
 
 async def still_waiting(tx: Tx, ids: Collection[UUID]) -> Sequence[PendingOperation]:
-    """Give those of some operations that wait still, the oldest first."""
+    """Return the operations among some that are still pending, the oldest first."""
     waits = and_(PendingOperation.status == PENDING, PendingOperation.expires_at > clock.now())
     query = select(PendingOperation).where(PendingOperation.id.in_(ids), waits).order_by(PendingOperation.id)
     return (await tx.scalars(query)).all()
@@ -521,7 +521,7 @@ async def still_waiting(tx: Tx, ids: Collection[UUID]) -> Sequence[PendingOperat
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What somebody may see of the operations: those of some kinds, within what they are bound to, and their own."""
+    """Which operations a person may see: those of some kinds, within their employers, and their own."""
 
     kinds: Collection[str]
     maker: Actor
@@ -532,7 +532,7 @@ class Seen:
 async def listed(  # noqa: PLR0913 - what may be asked for
     tx: Tx, seen: Seen, *, status: str | None, kind: str | None, limit: int, before: UUID | None
 ) -> Sequence[PendingOperation]:
-    """List operations, the newest first, without what they ask for and what came of it."""
+    """List operations, the newest first, without orders and outcomes."""
     mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
     theirs = and_(PendingOperation.kind.in_(seen.kinds), in_scope)
@@ -547,7 +547,7 @@ async def listed(  # noqa: PLR0913 - what may be asked for
 
 
 async def count_for(tx: Tx, seen: Seen) -> int:
-    """Count what waits and somebody may approve: of their kinds, within what they are bound to, and not their own."""
+    """Count the pending operations that a person may approve: of their kinds, within their employers, not their own."""
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
     mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
     query = select(func.count()).where(
@@ -561,7 +561,7 @@ async def count_for(tx: Tx, seen: Seen) -> int:
 
 
 async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime]]:
-    """Give, for each kind of which some wait, how many do, and since when the oldest does."""
+    """Return how many operations of each kind are pending, and since when the oldest is."""
     query = (
         select(PendingOperation.kind, func.count(), func.min(PendingOperation.created_at))
         .where(PendingOperation.status == PENDING)

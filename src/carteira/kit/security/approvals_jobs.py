@@ -1,4 +1,4 @@
-"""The desk's work in the background: what waited too long ends, and how much waits is told."""
+"""The desk's background work: expires pending operations, and measures how many there are."""
 
 from procrastinate import Blueprint, JobContext
 from prometheus_client import Gauge
@@ -27,7 +27,7 @@ blueprint = Blueprint()
 @blueprint.periodic(cron="* * * * *")
 @blueprint.task(name="expire_pending", queueing_lock="kit.expire_pending", pass_context=True)
 async def expire_pending(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """End what nobody approved in time, each minute, in short transactions."""
+    """End expired operations, each minute, in short transactions."""
     database: Database = context.additional_context["database"]
     while True:
         async with database.transaction() as tx:
@@ -39,7 +39,7 @@ _told: set[str] = set()
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of what waits; a kind that was told of and waits no more is told as nothing."""
+    """Set the metrics of pending operations; a kind without any is set to 0."""
     waiting = {kind: (count, oldest) for kind, count, oldest in await approvals.waiting(tx)}
     now = clock.now()
     _told.update(waiting)

@@ -1,8 +1,8 @@
 """The audit: acts by claim, looks at people, sign-ins, changes of claims. Append-only; ids, never content.
 
-A row is written in the transaction of what it tells of. Who did it, in which session and which request are known from
-the request (`during`), and named by whoever acts outside of one. A look names one person: by their user id, or by the
-id under which a module knows somebody without one (a benefit account, a CPF's pseudonym in credit).
+A row is written in the transaction of the act itself. Actor, session and request come from the request (`during`); code
+outside of a request names them. A look names one person: by their user id, or by a module's id of somebody without one
+(a benefit account, a CPF's pseudonym in credit).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ acts_total = Counter(
 
 
 class AuditRecord(Base):
-    """Who did or saw what, in which session and request, and whose; without personal data beyond ids."""
+    """A row: who did or saw what, whose it was, in which session and request; ids only."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
@@ -60,18 +60,18 @@ class AuditRecord(Base):
 
 @dataclass(slots=True)
 class Request:
-    """Who a request comes from, and what it has left in the audit so far.
+    """A request's caller, and what it has recorded so far.
 
     Attributes:
-        actor: Who was authenticated.
-        session_id: In which session; none for a token without one.
+        actor: The authenticated caller.
+        session_id: Its session; none for a token without one.
         acts: The actions recorded.
-        looked: Whether looks were recorded, be it for nobody.
-        by_claim: Whether a claim opened what was asked for.
-        nothing_done: Whether it was answered without doing anything: a refusal, or an answer given again.
-        shown: How many other people it has shown.
-        wait_seconds: For how long it shows nobody else, since its actor has looked at too many; None: it may.
-        confirm: Makes sure of the actor before anything is written; None: they are sure.
+        looked: Whether looks were recorded, even if for nobody.
+        by_claim: Whether a claim gave access.
+        nothing_done: Whether it was answered without any act: a refusal or a replay.
+        shown: How many other people's data it has shown.
+        wait_seconds: For how long its actor may look at nobody else, having reached the limit; None: they may look.
+        confirm: Confirms the actor's rights before anything is written; None: they are confirmed.
     """
 
     actor: Actor
@@ -86,7 +86,7 @@ class Request:
 
 
 class TooManyLooks(Exception):
-    """Somebody has looked at as many people as they may for now."""
+    """The caller has reached the limit of people to look at."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(retry_after_seconds)
@@ -97,7 +97,7 @@ _request: ContextVar[Request | None] = ContextVar("audit_request", default=None)
 
 
 PROPOSED = "operation_proposed"
-"""The action of what was not done yet, and waits for a second person."""
+"""The action of an operation that waits for a second person."""
 
 
 class _FromRequest(Enum):
@@ -105,16 +105,16 @@ class _FromRequest(Enum):
 
 
 FROM_REQUEST: Literal[_FromRequest.ACTOR] = _FromRequest.ACTOR
-"""The actor is who the request comes from; nobody outside of a request (an operator's own tool)."""
+"""Take the actor from the request; outside of a request there is none (an operator's own tool)."""
 By = Actor | UUID | Literal[_FromRequest.ACTOR] | None
-"""Who did it; a user's id stands for the person."""
+"""The actor of a row; a user's id stands for the person."""
 
 
 @contextmanager
 def during(
     actor: Actor, session_id: UUID | None, confirm: Callable[[], Awaitable[None]] | None = None
 ) -> Iterator[Request]:
-    """Let what is recorded within the block be by who a request comes from, whom `confirm` makes sure of before."""
+    """Record rows within the block as the request's caller, whom `confirm` confirms first."""
     request = Request(actor, session_id, confirm)
     token = _request.set(request)
     try:
@@ -124,12 +124,12 @@ def during(
 
 
 def current() -> Request | None:
-    """Return the request that is being answered; None outside of one that names who asks."""
+    """Return the present request; None outside of an authenticated one."""
     return _request.get()
 
 
 def nothing_done() -> None:
-    """Say that the request is answered without doing anything: there is nothing to record."""
+    """Mark the request as answered without any act, so that there is nothing to record."""
     if request := _request.get():
         request.nothing_done = True
 
@@ -173,10 +173,10 @@ async def record(  # noqa: PLR0913 - what a row says
     approved_by: UUID | None = None,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> None:
-    """Write that somebody did something, with the transaction that does it. Details hold no personal data.
+    """Record an act in the transaction that does it. Details hold no personal data.
 
-    `subject` is whose it is, `entry` the ledger entry that moved the money, `approved_by` the second person of an
-    operation that waited for one. Details that are None are left out.
+    `subject` is the person concerned, `entry` the ledger entry that moved the money, `approved_by` the second person of
+    an approved operation. Details that are None are left out.
     """
     await write(tx, [act_row(action, actor=actor, subject=subject, entry=entry, approved_by=approved_by, **details)])
 
@@ -190,7 +190,7 @@ def act_row(
     approved_by: UUID | None = None,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> dict[str, Any]:
-    """Return the row of `record`, for whoever writes it elsewhere."""
+    """Return the row of `record`, for code that writes it elsewhere."""
     if request := _request.get():
         request.acts.append(action)
     acts_total.labels(action).inc()
@@ -199,7 +199,7 @@ def act_row(
 
 
 async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows of `act_row` or `look_rows` with the transaction, in one statement; a row that is there stays."""
+    """Write rows of `act_row` or `look_rows` with the transaction, in one statement; rows that exist are kept."""
     if rows:
         await _make_sure()
         await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
@@ -208,19 +208,19 @@ async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look under way: `at` writes whom it shows, a batch at a time, also when its request has ended (a stream).
+    """A look under way: `at` records the people shown, in batches, even after its request has ended (a stream).
 
     Attributes:
-        row: What all of its rows say.
+        row: The values that all of its rows share.
     """
 
     row: dict[str, Any]
 
     def rows(self, subjects: Iterable[UUID | None]) -> list[dict[str, Any]]:
-        """Return a row for each person; none for oneself, nor for who was erased (None).
+        """Return a row for each person; none for oneself, nor for erased people (None).
 
         Raises:
-            TooManyLooks: there are such, and the request may show nobody else. A stream, whose request is over, may.
+            TooManyLooks: there are rows, and the request may show nobody else. A stream, whose request has ended, may.
         """
         others = [one for one in dict.fromkeys(subjects) if one and one != self.row["actor_id"]]
         if others and (request := _request.get()):
@@ -230,7 +230,7 @@ class Look:
         return [self.row | {"id": uuid7(), "subject_id": one} for one in others]
 
     async def at(self, tx: Tx, subjects: Iterable[UUID | None]) -> None:
-        """Write that these people are shown, in one statement."""
+        """Record that these people are shown, in one statement."""
         if rows := self.rows(subjects):
             await _make_sure()
             ids = {"ids": [row["id"] for row in rows], "subjects": [row["subject_id"] for row in rows]}
@@ -252,7 +252,7 @@ def look(
     actor: By = FROM_REQUEST,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> Look:
-    """Begin a look at people who are known only as they are read; their rows go into the transactions that read."""
+    """Begin a look whose people are known only as they are read; rows go into the reading transactions."""
     if request := _request.get():
         request.looked = True
     return Look(_row(action, actor, None, details) | {"look": True})
@@ -266,16 +266,16 @@ async def record_looks(
     actor: By = FROM_REQUEST,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> None:
-    """Write that somebody is shown others' data, a row for each of them, in one statement.
+    """Record a look at other people's data, a row for each of them, in one statement.
 
-    A look at oneself leaves none, nor does one at somebody who was erased (None). It goes into the transaction that
-    reads: the answer leaves after the commit, so that nothing is shown unrecorded.
+    Looks at oneself and at erased people (None) leave no row. The rows go into the reading transaction: the answer
+    leaves after the commit, so nothing is shown unrecorded.
     """
     await look(action, actor=actor, **details).at(tx, subjects)
 
 
 async def record_look_at_everybody(tx: Tx, action: str, *, actor: By, **details: Any) -> None:  # noqa: ANN401 - any JSON
-    """Write that everybody's data were put where nobody has looked yet (a job's file): one row, which all are shown."""
+    """Record that everybody's data were written to a file that nobody has opened yet: one row, shown to all."""
     await write(tx, [look(action, actor=actor, **details).row])
 
 
@@ -286,5 +286,5 @@ def look_rows(
     actor: By = FROM_REQUEST,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> list[dict[str, Any]]:
-    """Return the rows of `record_looks`, for whoever writes them elsewhere."""
+    """Return the rows of `record_looks`, for code that writes them elsewhere."""
     return look(action, actor=actor, **details).rows(subjects)

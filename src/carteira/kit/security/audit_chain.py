@@ -1,7 +1,7 @@
 """The audit's hash chain (`hash_chain`).
 
-Rows that are older than they are kept go by whole blocks from the beginning (`audit_forget` in the database): the last
-block that went keeps its hash, and a verification goes on from there.
+Rows past their retention are deleted by whole blocks from the beginning (`audit_forget` in the database). The last
+deleted block keeps its hash, and verification continues from it.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from carteira.kit.security.hash_chain import DIGEST_BYTES, Chain, ChainBlock
 from carteira.kit.values.clock import clock
 
 KEPT_AT_LEAST = timedelta(days=5 * 365)
-"""The database lets nothing younger go; who looked at a person is kept for five years."""
+"""The database refuses to delete younger rows: looks at people are kept for five years."""
 
-# A row as text quotes what it holds and tells null from empty, so that no two rows read the same.
+# A row as text quotes its values and distinguishes null from empty, so that no two rows have one text.
 _DIGESTS = text(f"""
     SELECT wanted.place, entry.id, entry.xid, substr(sha256(convert_to(ROW(
         entry.id, entry.xid, entry.actor_kind, entry.actor_id, entry.actor_name, entry.subject_id, entry.action,
@@ -32,9 +32,9 @@ _DIGESTS = text(f"""
 
 
 class AuditBlock(ChainBlock):
-    """A block of the chain; `newest_at` is when the youngest of its rows was recorded.
+    """A block of the chain; `newest_at` is when its youngest row was recorded.
 
-    A block whose rows were forgotten has no seals; the last one of these stays, for its hash.
+    A block whose rows were deleted has no seals; the last one of these is kept for its hash.
     """
 
     __tablename__ = "audit_chain"
@@ -43,7 +43,7 @@ class AuditBlock(ChainBlock):
 
     @property
     def mark(self) -> bytes:
-        """When the youngest row was recorded, so that nobody makes a block older than it is."""
+        """When the youngest row was recorded: hashed too, so that nobody can make a block look older."""
         return self.newest_at.isoformat(timespec="microseconds").encode()
 
     @property
@@ -53,7 +53,7 @@ class AuditBlock(ChainBlock):
 
     @property
     def forgotten_early(self) -> bool:
-        """Whether its rows are too young to be forgotten."""
+        """Whether its rows are too young to be deleted."""
         return self.newest_at > clock.now() - KEPT_AT_LEAST
 
 
@@ -67,8 +67,8 @@ verify = CHAIN.verify
 
 
 async def forget(tx: Tx, before: datetime) -> int:
-    """Delete the oldest block's rows if all were recorded before an instant; give how many, 0 if there is none.
+    """Delete the oldest block's rows if all were recorded before an instant, and return how many.
 
-    The hash of the last block that went stays. The instant lies five years back or more: the database sees to it.
+    The last deleted block's hash is kept. The database requires that the instant lies at least five years back.
     """
     return await tx.scalar(select(func.audit_forget(before))) or 0

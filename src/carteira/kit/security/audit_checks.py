@@ -1,4 +1,4 @@
-"""The audit's upkeep by the worker: its chain is verified daily and the result kept, and what is old enough goes."""
+"""The worker's care of the audit: it verifies the chain daily, stores the result, and deletes old rows."""
 
 from datetime import datetime, timedelta
 
@@ -45,7 +45,7 @@ class AuditCheck(Base):
 
 
 async def verify(database: Database) -> ChainVerification:
-    """Verify the whole chain, and keep the result; each finding is logged."""
+    """Verify the whole chain and store the result; each finding is logged."""
     result = await CHAIN.verify_and_log(database)
     values = {"checked_at": clock.now(), "rows": result.rows, "findings": len(result.findings)}
     async with database.transaction() as tx:
@@ -58,9 +58,9 @@ async def verify(database: Database) -> ChainVerification:
 
 
 async def forget_old(database: Database, *, years: int) -> int:
-    """Let whole blocks go that are older than they are kept, each in a transaction; give how many rows there were.
+    """Delete whole blocks past their retention, each in a transaction; return how many rows there were.
 
-    `years` is five or more: the database lets nothing younger go.
+    `years` is at least five; the database refuses less.
     """
     gone, before = 0, clock.now() - timedelta(days=366 * years)
     while True:
@@ -83,5 +83,5 @@ async def observe(tx: Tx) -> None:
 
 
 async def last(tx: Tx) -> AuditCheck | None:
-    """Give the last result of verifying the chain; None: it was never verified."""
+    """Return the last result of verifying the chain; None: it was never verified."""
     return await tx.scalar(select(AuditCheck))

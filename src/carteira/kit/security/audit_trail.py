@@ -1,7 +1,7 @@
-"""The audit of what lies outside of PostgreSQL: rows right after an act, and before what was looked at is shown.
+"""The audit of data outside of PostgreSQL: rows are written right after an act, and before a look's data are shown.
 
 While PostgreSQL is away a row goes to a file of its own in a folder on this machine, whole and synced, and is delivered
-later under the same id, so that it counts once. Where even that fails, nothing is shown.
+later under the same id, so that it exists once. If that fails too, nothing is shown.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from carteira.kit.ops.private_files import create_private_file
 from carteira.kit.security import audit
 
 _PATIENCE_SECONDS = 0.5
-"""How long PostgreSQL is waited for where the row can go to a file."""
+"""How long to wait for PostgreSQL before the row goes to a file."""
 _AWAY_SECONDS = 1.0
 _DELIVER_SECONDS = 5.0
 _BATCH = 500
@@ -52,7 +52,7 @@ class AuditTrail:
 
     Args:
         database: PostgreSQL.
-        folder: Where rows wait while it is away; made, for its owner only, when the first has to.
+        folder: Where rows wait while it is away; created at need, for its owner only.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:
@@ -61,7 +61,7 @@ class AuditTrail:
         self._away_until = 0.0
 
     async def look(self, action: str, subject: UUID, **details: Any) -> None:  # noqa: ANN401 - any JSON
-        """Write that somebody is about to be shown another's data.
+        """Record a look before its data are shown.
 
         Raises:
             AuditDown: it could not be written.
@@ -69,7 +69,7 @@ class AuditTrail:
         await self.keep(audit.look_rows(action, [subject], **details))
 
     async def act(self, action: str, subject: UUID, **details: Any) -> None:  # noqa: ANN401 - any JSON
-        """Write that somebody did something.
+        """Record an act.
 
         Raises:
             AuditDown: it could not be written.
@@ -84,7 +84,7 @@ class AuditTrail:
         """
         if not rows:
             return
-        content = orjson.dumps(rows, default=str)  # the driver has a kind of UUID of its own
+        content = orjson.dumps(rows, default=str)  # the driver has its own UUID class
         if time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -105,7 +105,7 @@ class AuditTrail:
             await connection.execute(_INSERT, content.decode())
 
     async def deliver(self) -> int:
-        """Write to PostgreSQL what waits in files, and remove them; give how many there were.
+        """Write the rows in files to PostgreSQL, remove the files, and return how many.
 
         Several processes may do it at once.
 

@@ -1,13 +1,12 @@
-"""One-time codes by message: who types one reads the e-mail address or the phone that it was sent to.
+"""One-time codes by message, which prove that a person reads an e-mail address or a phone.
 
-A code is made in the job that sends it, so that it exists nowhere but in the message and, hashed, in the database. It
-is good for ten minutes and five tries. The row that keeps it is a module's own, and says what the code is for; a code
-made anew takes the former one's place there, and so the newest counts.
+A code is made in the job that sends it, so that it exists only in the message and, hashed, in the database. It is valid
+for ten minutes and five tries. A module's own row stores it with its purpose; a new code replaces the former one there.
 
-Wrong codes count per person, over all that codes are for: after `WRONG_A_DAY` on a day of São Paulo typed codes rest
-until the next, and messages carry a *link* instead, whose 128 bits nobody guesses. So a stranger's guesses use up
-nothing that the person needs. Wrong ones are counted in `carteira_wrong_codes_total` too, for an alert, and by the
-callers for each network (`rate_limits.WRONG_CODES`).
+Wrong codes count per person, across all purposes: after `WRONG_A_DAY` on one day of São Paulo typed codes are disabled
+until the next day, and messages carry a *link* instead, whose 128 bits nobody guesses. So a stranger's guesses do not
+lock the person out. `carteira_wrong_codes_total` counts wrong codes too, for an alert, and callers count them per
+network (`rate_limits.WRONG_CODES`).
 """
 
 import hmac
@@ -46,7 +45,7 @@ wrong_codes = Counter("carteira_wrong_codes", "One-time codes by message that we
 
 
 class WrongCodeCount(Base):
-    """How many wrong codes were typed for a person on a day; a subject is a person, or a stranger's pseudonym."""
+    """The wrong codes of one subject on one day: a person, or a stranger's pseudonym."""
 
     __tablename__ = "wrong_codes"
 
@@ -57,7 +56,7 @@ class WrongCodeCount(Base):
 
 @dataclass(frozen=True, slots=True)
 class OneTimeCode:
-    """A code, and what a row keeps of it."""
+    """A code, and the values that a row stores of it."""
 
     code: str = field(repr=False)
     code_hash: bytes
@@ -66,7 +65,7 @@ class OneTimeCode:
 
 @dataclass(frozen=True, slots=True)
 class KeptCode:
-    """What a row has of a code, and what the code is bound to."""
+    """A code's stored values, and what the code is bound to."""
 
     bound_to: UUID
     code_hash: bytes | None
@@ -76,7 +75,7 @@ class KeptCode:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of a try: whether the code was right, and the row's tries from now on."""
+    """The outcome of a try: whether the code was right, and the row's new number of tries."""
 
     is_right: bool
     tries: int
@@ -84,7 +83,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class CodeMessage:
-    """What a job sends: the code, to whom, and what else the text says."""
+    """The message of a code: the code, its recipient, and the text's other values."""
 
     to: str
     """An e-mail address, or else a phone."""
@@ -93,20 +92,20 @@ class CodeMessage:
 
     @property
     def is_email(self) -> bool:
-        """Whether it goes by e-mail; by SMS otherwise."""
+        """Whether it goes by e-mail, else by SMS."""
         return "@" in self.to
 
     def link(self, base: str) -> str | None:
-        """Return the link that carries the code where typed ones rest; None for a code to type."""
+        """Return the link with the code while typed codes are disabled; None for a typed code."""
         return None if is_typed(self.code) else f"{base}/auth/code?code={self.code}"
 
     def values(self, base: str) -> dict[str, object]:
-        """Return what a template is filled with; links begin with `base`."""
+        """Return a template's values; links begin with `base`."""
         return {**self.about, "code": self.code, "link": self.link(base), "minutes": MINUTES}
 
 
 def read_code(text: str) -> str:
-    """Read a code as people paste it: without blanks, dashes, dots and what cannot be seen, in whatever digits."""
+    """Normalise a pasted code: without blanks, dashes, dots and invisible characters, with ASCII digits."""
     folded = unicodedata.normalize("NFKC", text)
     digits = compact(folded)
     return digits if _TYPED.fullmatch(digits) else unspaced(folded)
@@ -127,18 +126,20 @@ MessageCode = Annotated[
         {"type": "string", "pattern": rf"^(?:[0-9]{{{DIGITS}}}|[A-Za-z0-9_-]{{22}})$", "examples": ["12345678"]}
     ),
 ]
-"""A wire code, read as people paste it; what no message ever says is 422 and costs no try."""
+"""A wire code, normalised; a text that no message contains is 422 and costs no try."""
 
 
 def is_typed(code: str) -> bool:
-    """Return whether a code is one to type, rather than a link's."""
+    """Return whether a code is a typed one, not a link's."""
     return _TYPED.fullmatch(code) is not None
 
 
 async def draw(tx: Tx, bound_to: UUID, *, person: UUID) -> OneTimeCode:
-    """Draw a code for a request or an account; the same one proves nothing of another. A link's where typed ones rest.
+    """Return a new code for one request or account, which is valid for no other.
 
-    `person` is whom wrong codes are counted for.
+    While typed codes are disabled, a link's.
+
+    `person` is the subject whose wrong codes count.
     """
     wrong = await tx.scalar(
         select(WrongCodeCount.wrong).where(WrongCodeCount.subject == person, WrongCodeCount.day == clock.today())
@@ -151,9 +152,9 @@ async def draw(tx: Tx, bound_to: UUID, *, person: UUID) -> OneTimeCode:
 
 
 async def try_code(tx: Tx, kept: KeptCode, text: str, *, person: UUID, purpose: str) -> Attempt:
-    """Compare what somebody gave with what a row keeps, and count it if it is wrong; the row is locked by the caller.
+    """Compare a given code with the stored one, and count a wrong one; the caller has locked the row.
 
-    A link's code takes neither tries nor the person's ten. It takes as long for every wrong one.
+    A link's code uses up neither tries nor the daily count. Every wrong code takes equally long.
     """
     code = read_code(text)
     is_live = bool(kept.code_hash) and kept.expires_at is not None and kept.expires_at > clock.now()
@@ -175,7 +176,7 @@ async def try_code(tx: Tx, kept: KeptCode, text: str, *, person: UUID, purpose: 
 
 
 async def _lock_count(tx: Tx, person: UUID) -> int:
-    """Lock a person's count of the day, so that of many who guess at once each sees the others'."""
+    """Lock a person's daily count, so that concurrent guesses see each other's."""
     made = insert(WrongCodeCount).values(subject=person, day=clock.today(), wrong=0)
     kept = made.on_conflict_do_update(
         index_elements=["subject", "day"], set_={"wrong": WrongCodeCount.wrong}
@@ -184,12 +185,12 @@ async def _lock_count(tx: Tx, person: UUID) -> int:
 
 
 async def forget_old(tx: Tx) -> None:
-    """Delete the counts of days that are over. A job calls it."""
+    """Delete the counts of past days. A job calls it."""
     await tx.execute(delete(WrongCodeCount).where(WrongCodeCount.day < clock.today() - timedelta(days=_KEPT_DAYS)))
 
 
 def is_of(code_hash: bytes | None, bound_to: UUID, text: str) -> bool:
-    """Return whether a code is the one that a row keeps, whatever its age: which row a link's code is of."""
+    """Return whether a code is a row's, whatever its age; used to find the row of a link's code."""
     return code_hash is not None and hmac.compare_digest(code_hash, _hash(bound_to, read_code(text)))
 
 

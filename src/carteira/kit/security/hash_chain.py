@@ -1,11 +1,11 @@
-"""Hash chains over tables: rows sealed in commit order, so that whoever changes the past is found and the row named.
+"""Hash chains over tables: rows are sealed in commit order, so that a later change is detected and its row named.
 
-A follower seals rows in blocks: each block keeps, for each of its rows in order, the id and a digest of the row, and a
-hash over these and the hash of the block before. Digests are computed by SQL that stands in the code and not in the
-database, where whoever tampers could change it too.
+A follower seals rows in blocks. A block keeps the id and a digest of each row in order, and a hash over these and the
+hash of the block before. Digests are computed by SQL in the code, not in the database, where an attacker could change
+it too.
 
-A chain proves nothing against somebody who rewrites all of it: keep the head that a verification gives somewhere else,
-and give it back to the next.
+A chain proves nothing against somebody who rewrites all of it: store a verification's head elsewhere, and pass it to
+the next verification.
 """
 
 import hashlib
@@ -35,9 +35,9 @@ Place = tuple[int, UUID]
 
 
 class ChainBlock(Base):
-    """What the blocks of all chains have. Append-only.
+    """The columns of all chains' blocks. Append-only.
 
-    `seals` holds 16 bytes of id and 16 of digest for each row, in order; None where the rows were forgotten since.
+    `seals` holds 16 bytes of id and 16 of digest for each row, in order; None where the rows were deleted since.
     """
 
     __abstract__ = True
@@ -51,12 +51,12 @@ class ChainBlock(Base):
 
     @property
     def place(self) -> Place:
-        """The place of its last row."""
+        """The place of the last row."""
         return self.last_xid, self.last_id
 
     @property
     def mark(self) -> bytes:
-        """What its hash is taken over besides the hash before and the seals."""
+        """Further content of its hash, beside the previous hash and the seals."""
         raise NotImplementedError
 
     @property
@@ -66,17 +66,17 @@ class ChainBlock(Base):
 
     @property
     def forgotten_early(self) -> bool:
-        """Whether its rows must still be there."""
+        """Whether its rows were deleted before they may be."""
         return True
 
     def link(self, previous: bytes) -> bytes:
-        """Return the hash that it has to have behind a block with the hash `previous`."""
+        """Return the hash that it must have after a block with the hash `previous`."""
         return hashlib.sha256(previous + self.mark + (self.seals or b"")).digest()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it was sealed.
+    """A difference from what was sealed.
 
     `what` is tampered, removed, added, reordered, broken_chain or forgotten_early.
     """
@@ -88,10 +88,10 @@ class Finding:
 
 @dataclass
 class ChainVerification:
-    """The result of verifying a chain: the height and hash of its head, what was checked, and what is wrong.
+    """The result of verifying a chain: the height and hash of its head, what was checked, and the findings.
 
-    `forgotten` is the height up to which rows went after their time, `tail` how many rows are not sealed yet, and
-    `tail_seconds` for how long.
+    `forgotten` is the height up to which rows were deleted after their retention, `tail` the number of unsealed rows,
+    and `tail_seconds` their age.
     """
 
     height: int = 0
@@ -108,10 +108,10 @@ class Chain:
     """A chain over a table.
 
     Attributes:
-        name: The follower's that seals.
+        name: The sealing follower's.
         rows: The table, with `xid` and `id`.
-        instant: Its column that says since when a row is there.
-        begin: Makes a block, with what only blocks of this chain have, for rows in their order.
+        instant: Its column with a row's instant.
+        begin: Makes a block for rows in their order, with this chain's own columns.
     """
 
     name: str
@@ -140,10 +140,10 @@ class Chain:
         tx.expunge(block)
 
     async def verify(self, tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncIterator[ChainVerification]:
-        """Verify it all in one snapshot; give the result so far after each block, the last one being the result.
+        """Verify the chain in one snapshot; yield the result so far after each block. The last one is final.
 
-        `expected` is a head that was kept elsewhere: a height and the hash that the block at that height must have,
-        unless it went since.
+        `expected` is a head that was stored elsewhere: a height, and the hash that its block must have unless it was
+        deleted since.
         """
         await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         await tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -168,7 +168,7 @@ class Chain:
         yield result
 
     async def verify_and_log(self, database: Database) -> ChainVerification:
-        """Verify it all, and log each finding."""
+        """Verify the chain, and log each finding."""
         async with database.transaction() as tx:
             async for so_far in self.verify(tx):
                 result = so_far
@@ -189,7 +189,7 @@ class Chain:
             tx.expunge(block)
 
     async def _look_for_more(self, tx: Tx, place: Place, result: ChainVerification) -> None:
-        """Look for rows that were slipped in behind the chain's place, and measure the tail after it."""
+        """Find rows that were inserted before the chain's place, and measure the tail after it."""
         columns = self.rows.c
         row_place = tuple_(columns.xid, columns.id)
         end = tuple_(*place)
@@ -215,7 +215,7 @@ class Chain:
 
 
 async def _verify_block(tx: Tx, block: ChainBlock, place: Place, result: ChainVerification) -> None:
-    """Compare a block's seals with the rows as they are now; `place` is where the block before ended."""
+    """Compare a block's seals with the present rows; `place` is the end of the block before."""
     content = block.seals or b""
     seals = [content[at : at + _SEAL_BYTES] for at in range(0, len(content), _SEAL_BYTES)]
     ids = [UUID(bytes=seal[:16]) for seal in seals]

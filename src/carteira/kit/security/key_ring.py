@@ -1,11 +1,11 @@
-"""A ring of keys in a file: the last one is active, those before it still open what they sealed.
+"""A ring of keys in a file: the last one is active; earlier ones still open what they sealed.
 
-The file lies outside the database and is its owner's alone: `[{"id", "key", "created_at"}, …]`, keys in base64. A file
-that holds 64 hexadecimal digits, as older releases made it, is a ring of one. A running process sees a changed file at
-its next use.
+The file lies outside the database, readable by its owner only: `[{"id", "key", "created_at"}, …]`, keys in base64. A
+file that holds 64 hexadecimal digits, as older releases made it, is a ring of one. A running process reads a changed
+file at its next use.
 
-A key that waits (`"waiting": true`) opens and does not seal yet, so that the file can be copied to every machine before
-anything is sealed under it. It stands first: to a release that knows no waiting keys it is a former one.
+A waiting key (`"waiting": true`) opens but does not seal yet, so that the file can be copied to every machine before
+anything is sealed under it. It comes first, so that releases without waiting keys treat it as a former one.
 """
 
 import base64
@@ -31,11 +31,11 @@ log = structlog.get_logger(__name__)
 
 
 class KeyFileUnreadable(ValueError):
-    """A file of keys is not one."""
+    """A key file is invalid."""
 
 
 class KeyWaits(Exception):
-    """A key waits to become the active one already; the text is its id."""
+    """There is a waiting key already; the text is its id."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class RingKey:
     id: str
     key: bytes
     created_at: datetime
-    """When it was drawn; of one that waited, when it became the active one."""
+    """When it was made; for a key that waited, when it became active."""
     is_waiting: bool = False
 
 
 class KeyRing:
-    """The keys of a file; with `create` it is made with one key if there is none."""
+    """The keys of a file; `create` makes a missing file with one key."""
 
     settling = _SETTLING
-    """How long a key that is no longer active is kept at least: a process may still be using it."""
+    """How long a replaced key is kept at least, since a process may still use it."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
@@ -63,17 +63,17 @@ class KeyRing:
         self._keys: tuple[RingKey, ...] = ()
 
     def make(self) -> bool:
-        """Make the file with one key unless it is there; return whether this call did."""
+        """Create the file with one key unless it exists; return whether this call did."""
         return create_private_file(self.path, _content((_new_key(),)))
 
     def keys(self) -> tuple[RingKey, ...]:
-        """Return all keys, those that wait first, then oldest first, as the file has them now.
+        """Return all keys of the present file: waiting ones first, then the oldest first.
 
-        While the file is away, or is being written over, return them as it had them.
+        While the file is missing or being replaced, return the former content.
 
         Raises:
-            FileNotFoundError: there is no file, and none is to be made.
-            KeyFileUnreadable: the file holds no keys, and never did.
+            FileNotFoundError: there is no file, and `create` is off.
+            KeyFileUnreadable: the file has never held valid keys.
         """
         if self._create and self._stamp is None and not self.path.exists():
             self.make()
@@ -105,14 +105,14 @@ class KeyRing:
 
     @property
     def waiting(self) -> RingKey | None:
-        """The key that waits to become the active one."""
+        """The waiting key."""
         return next((key for key in self.keys() if key.is_waiting), None)
 
     def prepare(self) -> RingKey:
-        """Draw a key that waits. Raises as `keys`.
+        """Add a waiting key. Raises as `keys`.
 
         Raises:
-            KeyWaits: one waits already.
+            KeyWaits: there is one already.
         """
         fresh = replace(_new_key(), is_waiting=True)
         with self._changing():
@@ -122,7 +122,7 @@ class KeyRing:
         return fresh
 
     def add(self) -> RingKey:
-        """Make the key that waits, or else a new one, the active one; of several who do at once, each adds its own.
+        """Activate the waiting key, or else a new one; each of several concurrent calls adds its own.
 
         Raises as `keys`.
         """
@@ -134,7 +134,7 @@ class KeyRing:
         return fresh
 
     def retire(self, used: frozenset[str] = frozenset()) -> list[str]:
-        """Take keys out of the file that are not used and were replaced before `settling`; return their ids."""
+        """Remove unused keys that were replaced longer than `settling` ago; return their ids."""
         with self._changing():
             keys = [key for key in self.keys() if not key.is_waiting]
             replaced_at = [later.created_at for later in keys[1:]]
@@ -149,7 +149,7 @@ class KeyRing:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Be the only one who changes the file, and know it as it is: what cannot be read is not written over."""
+        """Lock the file for a change and read it; an unreadable file is never overwritten."""
         self.keys()
         with locked_folder(self.path.parent):
             _read(self.path)

@@ -1,6 +1,6 @@
-"""How many people one operator is shown in an hour: who goes through everybody page by page is stopped, not only found.
+"""The hourly limit of people that one operator is shown: paging through everybody is stopped, not only recorded.
 
-What is shown is counted after the answer was made, so that a page is whole and its reader waits with the next one.
+People are counted after the answer was made: a page is never cut short, and its reader waits before the next.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from carteira.kit.security.rate_limits import Limiter, LimitReached, RateLimit
 
 @dataclass(frozen=True, slots=True)
 class LookLimit:
-    """The limit, the same for every operator. Exports are outside: they are a claim of their own."""
+    """The limit, the same for every operator. Exports do not count: they have a claim of their own."""
 
     limiter: Limiter
     people_per_hour: int
@@ -22,7 +22,7 @@ class LookLimit:
         return RateLimit.of(RateLimitItemPerHour(self.people_per_hour, namespace="carteira:looks"), actor_id)
 
     async def wait(self, actor_id: UUID) -> int | None:
-        """Tell for how many seconds an operator is shown nobody more; None: they may go on."""
+        """Return for how many seconds an operator is shown nobody more; None: they may go on."""
         try:
             await self.limiter.check(self._of(actor_id))
         except LimitReached as reached:
@@ -30,5 +30,5 @@ class LookLimit:
         return None
 
     async def count(self, actor_id: UUID, people: int) -> None:
-        """Count whom an operator was shown."""
+        """Count the people that an operator was shown."""
         await self.limiter.spend(self._of(actor_id), people)

@@ -10,5 +10,5 @@ def new_token() -> str:
 
 
 def digest(token: str) -> bytes:
-    """Give what is stored of a token: enough to know it again, nothing to use."""
+    """Return the digest of a token, which is stored in its place."""
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -1,7 +1,6 @@
-"""Limits on failures, the same for all processes through Redis; while Redis is down each process counts for itself.
+"""Limits on failures, shared by all processes through Redis; while Redis is down each process counts for itself.
 
-Neither open nor closed: with Redis away people go on signing in, and an attacker has as many tries per process as
-otherwise in all.
+So an outage of Redis neither locks people out nor lifts the limits: an attacker gets the tries once per process.
 """
 
 import hashlib
@@ -24,20 +23,20 @@ WINDOW_MINUTES = 15
 PER_ACCOUNT = RateLimitItemPerMinute(10, WINDOW_MINUTES, namespace="carteira:account")
 PER_ADDRESS = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:address")
 PER_JUNK = RateLimitItemPerMinute(300, WINDOW_MINUTES, namespace="carteira:junk")
-"""Second factors of sign-ins that never were: nobody's failures but their address's own."""
+"""Second factors without a sign-in: failures of no person, counted for the network address."""
 PER_RECOVERY = RateLimitItemPerMinute(5, WINDOW_MINUTES, namespace="carteira:recovery")
 PER_RECOVERY_DAY = RateLimitItemPerMinute(20, 24 * 60, namespace="carteira:recovery-day")
 _PRESENCE_DAY = RateLimitItemPerMinute(30, 24 * 60, namespace="carteira:step-up-day")
-"""Codes are short and a stolen session lives for days: beyond this many wrong answers a day only a sign-in helps."""
+"""Codes are short and a stolen session lives for days: after so many wrong answers a day only a new sign-in helps."""
 WRONG_CODES = RateLimitItemPerHour(100, namespace="carteira:codes")
-"""Wrong codes by message, a network address; a link's right code passes it."""
+"""Wrong codes by message, per network address; a link's right code is accepted even beyond it."""
 _PATIENCE_SECONDS = 1.0
 _AWAY_SECONDS = 2.0
 _HOST_BITS_V6 = 64
 
 
 class LimitReached(Exception):
-    """No try is left under a limit."""
+    """A limit has no try left."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(retry_after_seconds)
@@ -46,19 +45,19 @@ class LimitReached(Exception):
 
 @dataclass(frozen=True)
 class RateLimit:
-    """A limit and whose failures it counts. The name is hashed: no CPF or address is stored."""
+    """A limit and the subject whose failures it counts. The subject is hashed: no CPF or address is stored."""
 
     item: RateLimitItem
     key: str
 
     @classmethod
     def of(cls, item: RateLimitItem, *parts: object) -> "RateLimit":
-        """Name whose failures are counted."""
+        """Return the limit for a subject."""
         return cls(item, hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32])
 
 
 def network(address: str) -> str:
-    """Give what an address is counted by: itself, or for IPv6 the /64 that one customer has."""
+    """Return the network that an address counts for: itself, or one customer's /64 in IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -69,7 +68,7 @@ def network(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address is this machine's own."""
+    """Return whether an address is this machine's own."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -77,7 +76,7 @@ def is_loopback(address: str) -> bool:
 
 
 def truncated_network(address: str) -> str:
-    """Give an address without the part that tells one household from the next (/24, /48): what records keep."""
+    """Return an address cut to /24 or /48, which records keep: it identifies no household."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -87,7 +86,7 @@ def truncated_network(address: str) -> str:
 
 
 def is_within(address: str, networks: Collection[str]) -> bool:
-    """Tell whether an address lies in one of the networks; without any, each does."""
+    """Return whether an address lies in one of the networks; an empty list includes every address."""
     if not networks:
         return True
     try:
@@ -107,19 +106,19 @@ class Limiter:
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._redis = PatientRedis(redis, "rate limits", patience_seconds=_PATIENCE_SECONDS, away_seconds=_AWAY_SECONDS)
         if redis is not None:
-            pool = redis.connection_pool  # the URL only names the kind of server: connections come from the pool
+            pool = redis.connection_pool  # the URL only names the kind of server; connections come from the pool
             storage = RedisStorage("async+redis://", implementation="redispy", connection_pool=pool)  # type: ignore[arg-type] # the option exists; its annotation forgets it
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def is_reached(self, limit: RateLimit) -> bool:
-        """Tell whether no failure is left."""
+        """Return whether the limit is reached."""
         return not await self._ask("test", limit)
 
     async def check(self, *limits: RateLimit) -> None:
-        """Insist that a try is left under each limit.
+        """Check that each limit has a try left.
 
         Raises:
-            LimitReached: none is; it says when to come back.
+            LimitReached: one has none; it says when to come back.
         """
         for limit in limits:
             if await self.is_reached(limit):
@@ -131,7 +130,7 @@ class Limiter:
         return all([await self._ask("hit", limit) for limit in limits])
 
     async def spend(self, limit: RateLimit, amount: int) -> None:
-        """Count so much at once, of which what is beyond the limit uses it up."""
+        """Count several at once; an amount beyond the limit uses it up."""
         left = (await self._ask("get_window_stats", limit)).remaining
         if left > 0:
             await self._ask("hit", limit, cost=min(amount, left))
@@ -142,8 +141,8 @@ class Limiter:
 
 
 def presence_limits(user_id: UUID) -> tuple[RateLimit, RateLimit]:
-    """Return what wrong answers count against of who shows in a session that they are there, by whatever route.
+    """Return the limits for wrong answers of a step-up within a session, by whatever route.
 
-    They are limits of their own: who has but a stolen session uses up nobody's sign-in.
+    They are separate, so that a thief with a stolen session does not use up the person's sign-in limits.
     """
     return RateLimit.of(PER_ACCOUNT, "step-up", user_id), RateLimit.of(_PRESENCE_DAY, user_id)

@@ -1,6 +1,6 @@
-"""Certificates of the stand-in provider: an authority made up for it, and what both sides show each other.
+"""Certificates of the stand-in payment provider: its own authority, and the certificates of both sides.
 
-Production refuses what this authority signed.
+Production refuses certificates of this authority.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from carteira.kit.ops.private_files import replace_private_file
 from carteira.kit.values.clock import clock
 
 ISSUER = "Carteira: provedor de Pix de mentira"
-"""The authority's name, by which production knows it."""
+"""The authority's name, by which production recognises it."""
 _YEARS = 10
 _HOSTS = ("localhost", "127.0.0.1", "::1", "pix")
 """This machine, and the stand-in's container by its name in `compose.yaml`."""
@@ -34,33 +34,33 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class SandboxCertificates:
-    """The files in a folder: whom both sides believe, and what each shows as a server and as a client."""
+    """The files in a folder: the authority, and each side's certificates as a server and as a client."""
 
     folder: Path
 
     @property
     def authority(self) -> Path:
-        """What signed all of them."""
+        """The authority that signed all of them."""
         return self.folder / "authority.pem"
 
     @property
     def provider(self) -> Pair:
-        """What the provider's API shows."""
+        """The certificate of the provider's API."""
         return self._pair("provider")
 
     @property
     def teller(self) -> Pair:
-        """What the provider shows as it tells of payments."""
+        """The provider's client certificate for notifications."""
         return self._pair("teller")
 
     @property
     def ours(self) -> Pair:
-        """What the product shows to the provider."""
+        """The product's client certificate."""
         return self._pair("ours")
 
     @property
     def listener(self) -> Pair:
-        """What the product's listener for the provider's calls shows."""
+        """The certificate of the product's listener for notifications."""
         return self._pair("listener")
 
     def _pair(self, name: str) -> Pair:
@@ -68,7 +68,7 @@ class SandboxCertificates:
 
 
 def make_certificates(folder: Path) -> SandboxCertificates:
-    """Make the files of a folder, or take those that are there."""
+    """Make the files of a folder, or return the existing ones."""
     made = SandboxCertificates(folder)
     if made.authority.exists():
         return made
@@ -87,12 +87,12 @@ def make_certificates(folder: Path) -> SandboxCertificates:
         signed = _certificate(subject, key.public_key(), name, signer, usages=(usage,))
         replace_private_file(pair.key, _pem_of(key))
         replace_private_file(pair.certificate, signed.public_bytes(serialization.Encoding.PEM))
-    replace_private_file(made.authority, root.public_bytes(serialization.Encoding.PEM))  # last: all are there
+    replace_private_file(made.authority, root.public_bytes(serialization.Encoding.PEM))  # last of all
     return made
 
 
 def is_of_sandbox(file: Path) -> bool:
-    """Tell whether a PEM file has a certificate that the stand-in's authority signed.
+    """Return whether a PEM file has a certificate that the stand-in's authority signed.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Secrets that must be read again, such as an authenticator's: sealed with AES-256-GCM under the keys of a ring."""
+"""Seals secrets that must be read again, such as an authenticator's, with AES-256-GCM under a ring's keys."""
 
 import hmac
 import os
@@ -18,7 +18,8 @@ class Sealer(KeyRing):
     """Seals a person's secret so that it opens only for that person's row."""
 
     settling = timedelta(days=31)
-    """Longer than what is sealed and not sealed anew lives: links about contacts (720 hours) and waiting operations."""
+    """Longer than the life of sealed values that are never resealed: links about contacts (720 hours) and pending
+    operations."""
 
     def seal(self, owner: UUID, secret: bytes) -> bytes:
         """Encrypt, bound to the owner, under the active key."""
@@ -29,12 +30,12 @@ class Sealer(KeyRing):
         """Decrypt, under whichever key it was sealed.
 
         Raises:
-            ValueError: another key or owner sealed it, or it was changed.
+            ValueError: it was sealed by another key or for another owner, or was changed.
         """
         return self.unseal(owner, sealed)[0]
 
     def unseal(self, owner: UUID, sealed: bytes) -> tuple[bytes, RingKey]:
-        """Decrypt, and return the key with it that did. Raises as `open`."""
+        """Decrypt, and return the text with its key. Raises as `open`."""
         for key in reversed(self.keys()):
             try:
                 clear = AESGCM(key.key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.bytes)
@@ -46,7 +47,7 @@ class Sealer(KeyRing):
 
 @dataclass(frozen=True, slots=True)
 class SealedWalk:
-    """What was found of some sealed rows: how many the active key opened, a former one, none; and the last one's id."""
+    """A walk over sealed rows: how many were opened by the active key, by a former one, by none; and the last id."""
 
     on_active: int = 0
     on_former: int = 0
@@ -55,7 +56,7 @@ class SealedWalk:
     """None: there were no more rows."""
 
     def __add__(self, other: "SealedWalk") -> "SealedWalk":
-        """Return both, as far as the other went."""
+        """Return the sum, which ends where the other walk ended."""
         return SealedWalk(
             self.on_active + other.on_active,
             self.on_former + other.on_former,
@@ -65,7 +66,7 @@ class SealedWalk:
 
 
 class KeyedDigest:
-    """Turns a short secret (a CPF) into what can be compared and not turned back; the keys are read at each use."""
+    """Makes keyed digests of a short secret (a CPF), for comparison only; the keys are read at each use."""
 
     def __init__(self, ring: KeyRing, purpose: str) -> None:
         self._ring = ring
@@ -76,7 +77,7 @@ class KeyedDigest:
         return self._under(self._ring.active, secret)
 
     def all(self, secret: str) -> list[bytes]:
-        """Return the digests under each key, the active one's first: what was written before a rotation is found."""
+        """Return the digests under each key, the active one's first, so that rows from before a rotation are found."""
         return [self._under(key, secret) for key in reversed(self._ring.keys())]
 
     def _under(self, key: RingKey, secret: str) -> bytes:

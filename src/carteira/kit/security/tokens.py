@@ -1,6 +1,6 @@
 """Bearer tokens of people and operators: Ed25519 JWTs under an own audience (RFC 7519, RFC 9864).
 
-The card processor's HS256 tokens are another kind (`benefits`): neither side accepts the other's.
+The card processor's HS256 tokens (`benefits`) are separate: neither side accepts the other's.
 """
 
 import base64
@@ -26,16 +26,16 @@ ISSUER = "carteira"
 _RETIRED = ".retired.pem"
 _WAITING = ".waiting.pem"
 RETIRED_SECONDS = 25 * 3600
-"""A retired key verifies for a little longer than the longest-lived token (a developer's, 24 hours) lives."""
+"""For how long a retired key verifies: a little longer than the life of any token (a developer's, 24 hours)."""
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 20_000
-"""Tokens; the one verified longest ago goes first."""
+"""How many verified tokens are remembered; the least recently verified is dropped first."""
 
 log = structlog.get_logger(__name__)
 
 
 class InvalidToken(Exception):
-    """An access token is not ours, was changed, or has expired."""
+    """An access token is foreign, was changed, or has expired."""
 
 
 def _import(path: Path) -> OKPKey:
@@ -48,7 +48,7 @@ def _new_key() -> bytes:
 
 
 def create_key(path: Path) -> bool:
-    """Make a signing key in a PEM file that its owner alone reads, unless it is there; return whether this call did."""
+    """Create a signing key in a PEM file for its owner only, unless it exists; return whether this call did."""
     return create_private_file(path, _new_key())
 
 
@@ -73,9 +73,9 @@ def load_or_create_key(path: Path) -> OKPKey:
 
 
 def prepare(path: Path) -> str:
-    """Draw a signing key that verifies and does not sign yet, in a file beside the one that does; give its `kid`.
+    """Make a signing key that verifies but does not sign yet, in a file beside the active one; return its `kid`.
 
-    Copied to every machine first, what is signed with it later is taken everywhere. Raises as `load_key`.
+    Once it is copied to every machine, all accept what it signs later. Raises as `load_key`.
 
     Raises:
         KeyWaits: one waits already.
@@ -92,11 +92,11 @@ def prepare(path: Path) -> str:
 
 
 def rotate(path: Path, *, retire: bool = True) -> str:
-    """Put the key that waits, or else a new one, in the place of the signing key and give its `kid`.
+    """Replace the signing key by the waiting key, or else a new one, and return its `kid`.
 
-    With `retire` the old key stays beside it and goes on verifying for `RETIRED_SECONDS`; without, it, all that were
-    retired before and the one that waits are gone, and their tokens are refused. Running servers notice within a
-    second. Keys whose time is over are deleted. Raises as `load_key`.
+    With `retire` the old key verifies for another `RETIRED_SECONDS`; without it, the old key, all retired keys and the
+    waiting key are deleted, and their tokens are refused. Running servers notice within a second. Expired keys are
+    deleted. Raises as `load_key`.
     """
     with locked_folder(path.parent):
         old = load_key(path)
@@ -119,22 +119,22 @@ def rotate(path: Path, *, retire: bool = True) -> str:
 
 
 def waiting_keys(path: Path) -> list[Path]:
-    """Return the files of the keys that wait to sign in the place of a path's."""
+    """Return the files of the keys that wait to replace a path's."""
     return sorted(path.parent.glob(f"{path.stem}-*{_WAITING}"))
 
 
 def retired_keys(path: Path) -> list[Path]:
-    """Return the files of the keys that were retired from a path."""
+    """Return the files of a path's retired keys."""
     return sorted(path.parent.glob(f"{path.stem}-*{_RETIRED}"))
 
 
 def _is_good(retired: Path) -> bool:
-    """Tell whether a retired key still verifies."""
+    """Return whether a retired key still verifies."""
     return retired.stat().st_mtime > time.time() - RETIRED_SECONDS
 
 
 def _load_if_any(file: Path) -> OKPKey | None:
-    """Read a key beside the one that signs; None if it is gone or, half copied, no key: then it verifies nothing."""
+    """Read a key beside the signing one; None if the file is gone or incomplete."""
     try:
         return load_key(file)
     except (OSError, ValueError):
@@ -142,7 +142,7 @@ def _load_if_any(file: Path) -> OKPKey | None:
 
 
 class SigningKeys:
-    """The signing key, those retired lately and one that waits, read again when the files change.
+    """The signing key, retired keys and the waiting key, read again when the files change.
 
     `create` makes a first one.
     """
@@ -163,10 +163,10 @@ class SigningKeys:
         self._looked_at = now
         try:
             self._read()
-        except FileNotFoundError:  # amid a rotation: what was read holds for another second
+        except FileNotFoundError:  # during a rotation: what was read is used for another second
             if not self._keys:
                 raise
-        except (OSError, ValueError) as error:  # amid a copy: likewise
+        except (OSError, ValueError) as error:  # during a copy: likewise
             if not self._keys:
                 raise
             log.warning("signing key cannot be read: the one before goes on", path=str(self._path), error=str(error))
@@ -191,14 +191,14 @@ class SigningKeys:
         return self._current
 
     def public(self) -> dict[str, Any]:
-        """Give the public halves as a JWK set (RFC 7517)."""
+        """Return the public halves as a JWK set (RFC 7517)."""
         self._refresh()
         return {"keys": [key.as_dict(private=False) for key in self._keys.values()]}
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Return an access token's content, checked with the key that it names; it is not the caller's to change.
+        """Return an access token's content, verified with the key that it names; callers must not change it.
 
-        A token's signature is computed once: its digest is remembered until it expires or the keys change.
+        A signature is verified once: the token's digest is remembered until it expires or the keys change.
 
         Raises:
             InvalidToken: unknown key, or anything that `verify` refuses.
@@ -209,7 +209,7 @@ class SigningKeys:
         if content is not None and time.time() < content["exp"]:
             return content
         kid = _kid(token)
-        if kid not in self._keys:  # another process may sign with a key made within this second
+        if kid not in self._keys:  # another process may have made and used a key within this second
             self._refresh(at_once=True)
         key = self._keys.get(kid)
         if key is None:
@@ -232,7 +232,7 @@ def _kid(token: str) -> str:
 
 
 def sign(key: OKPKey, *, subject: str, ttl_seconds: int, claims: dict[str, Any]) -> str:
-    """Sign an access token for a subject, good for `ttl_seconds` from now."""
+    """Sign an access token for a subject, valid for `ttl_seconds` from now."""
     now = int(time.time())
     content = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + ttl_seconds}
     header = {"alg": ALGORITHM, "typ": "at+jwt"} | ({"kid": key.kid} if key.kid else {})
@@ -240,7 +240,7 @@ def sign(key: OKPKey, *, subject: str, ttl_seconds: int, claims: dict[str, Any])
 
 
 def verify(key: OKPKey, token: str) -> dict[str, Any]:
-    """Give an access token's content.
+    """Return an access token's content.
 
     Raises:
         InvalidToken: wrong algorithm, signature, issuer or audience, or expired.

@@ -1,4 +1,4 @@
-"""Who does something: the value that the ledger and the audit keep beside what was done. Ids only, no personal data."""
+"""The actor of an act, which the ledger and the audit store beside it. Ids only, no personal data."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +9,10 @@ ActorKind = Literal["person", "client", "processor", "job", "command"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something.
+    """An actor.
 
-    `person` and `client` are named by their id, `processor` by the door through which it comes, `job` and `command` by
-    their own name (`resellers.close_due_months`, `seed`).
+    `person` and `client` have an id, `processor` the name of its entrance, `job` and `command` their own name
+    (`resellers.close_due_months`, `seed`).
     """
 
     kind: ActorKind
@@ -20,7 +20,7 @@ class Actor:
 
     @classmethod
     def person(cls, user_id: UUID) -> "Actor":
-        """Name a person by the id of their user."""
+        """Return the actor of a user."""
         return cls("person", str(user_id))
 
     @property

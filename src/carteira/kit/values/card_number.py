@@ -1,4 +1,4 @@
-"""Numbers of transport cards, as people type and paste them: sixteen digits (ISO/IEC 7812-1)."""
+"""Transport card numbers: sixteen digits (ISO/IEC 7812-1), however people type and paste them."""
 
 import re
 from typing import Annotated
@@ -12,14 +12,14 @@ _DIGITS = re.compile(r"[0-9]{16}", re.ASCII)
 
 
 class InvalidCardNumber(ValueError):
-    """A text has not the shape of a card's number. Its text is fit to show a person."""
+    """A text is not shaped like a card number. The message may be shown to people."""
 
 
 def parse_card_number(text: str) -> str:
-    """Read a card's number, grouped or not, into its sixteen digits.
+    """Parse a card number, grouped or not, into its sixteen digits.
 
     Raises:
-        InvalidCardNumber: another number of digits, or a sign that only looks like one.
+        InvalidCardNumber: another number of digits, or a character that only looks like a digit.
     """
     digits = compact(text)
     if not _DIGITS.fullmatch(digits):
@@ -28,12 +28,12 @@ def parse_card_number(text: str) -> str:
 
 
 def is_card_number(text: str) -> bool:
-    """Return whether a text is a card's number as it is kept."""
+    """Return whether a text is a normalised card number."""
     return _DIGITS.fullmatch(text) is not None
 
 
 def bare_card_number(text: str) -> str:
-    """Return a card's number as its sixteen digits, and any other text as it is: no card has that."""
+    """Return a card number as its sixteen digits, and any other text unchanged (it matches no card)."""
     try:
         return parse_card_number(text)
     except InvalidCardNumber:

@@ -13,11 +13,11 @@ class Clock:
         self._set: datetime | None = None
 
     def now(self) -> datetime:
-        """Tell the present instant, aware, in UTC."""
+        """Return the present instant, aware, in UTC."""
         return self._set if self._set is not None else datetime.now(UTC)
 
     def today(self) -> date:
-        """Tell the present business day in São Paulo."""
+        """Return the present business day in São Paulo."""
         return business_day(self.now())
 
     def set(self, instant: datetime) -> None:
@@ -43,10 +43,10 @@ clock = Clock()
 
 
 def business_day(instant: datetime) -> date:
-    """Turn an aware instant into the business day of São Paulo that it falls on."""
+    """Return the business day of São Paulo of an aware instant."""
     return instant.astimezone(SAO_PAULO).date()
 
 
 def business_month(instant: datetime) -> date:
-    """Turn an aware instant into the first day of its business month in São Paulo."""
+    """Return the first day of the business month of São Paulo of an aware instant."""
     return business_day(instant).replace(day=1)

@@ -1,11 +1,11 @@
-"""CNPJ, the Brazilian number of a company: twelve letters or digits, and two digits that check them."""
+"""CNPJ, a Brazilian company's number: twelve letters or digits and two check digits."""
 
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from validate_docbr import CNPJ as CnpjRules  # noqa: N811 - the library's name is a constant to no one
+from validate_docbr import CNPJ as CnpjRules  # noqa: N811 - the library names a class in capitals
 
 from carteira.kit.values.texts import compact, look_alike
 
@@ -14,14 +14,15 @@ _rules = CnpjRules()
 
 
 class InvalidCnpj(ValueError):
-    """A text is not a CNPJ: wrong shape, or its check digits do not fit. Its text is fit to show a person."""
+    """A text is not a CNPJ: wrong shape or wrong check digits. The message may be shown to people."""
 
 
 def parse_cnpj(text: str) -> str:
-    """Read a CNPJ, numeric or alphanumeric, as people type and paste it, into its fourteen characters.
+    """Parse a CNPJ, numeric or alphanumeric, grouped or not, into its fourteen characters.
 
     Raises:
-        InvalidCnpj: wrong shape, all characters alike, wrong check digits, or a sign that only looks like one of these.
+        InvalidCnpj: wrong shape, all characters alike, wrong check digits, or a character that only looks like one of
+            these.
     """
     characters = compact(text)
     upper = characters.upper() if characters.isascii() else characters

@@ -1,11 +1,11 @@
-"""CPF, the Brazilian taxpayer number that a person is known by: eleven digits, the last two of which check the rest."""
+"""CPF, the Brazilian taxpayer number that identifies a person: nine digits and two check digits."""
 
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from validate_docbr import CPF as CpfRules  # noqa: N811 - the library's name is a constant to no one
+from validate_docbr import CPF as CpfRules  # noqa: N811 - the library names a class in capitals
 
 from carteira.kit.values.texts import compact, look_alike
 
@@ -16,14 +16,14 @@ _rules = CpfRules()
 
 
 class InvalidCpf(ValueError):
-    """A text is not a CPF: wrong shape, or its check digits do not fit. Its text is fit to show a person."""
+    """A text is not a CPF: wrong shape or wrong check digits. The message may be shown to people."""
 
 
 def parse_cpf(text: str) -> str:
-    """Read a CPF as people type and paste it, grouped or not, into its eleven digits.
+    """Parse a CPF, grouped or not, into its eleven digits.
 
     Raises:
-        InvalidCpf: wrong shape, all digits alike, wrong check digits, or a sign that only looks like a digit.
+        InvalidCpf: wrong shape, all digits alike, wrong check digits, or a character that only looks like a digit.
     """
     digits = compact(text)
     if not _DIGITS.fullmatch(digits):
@@ -34,7 +34,7 @@ def parse_cpf(text: str) -> str:
 
 
 def restore_zeros(cell: str) -> str:
-    """Return a spreadsheet's CPF with the zeros that it dropped at the front, if it is right with them."""
+    """Return a spreadsheet's CPF with the leading zeros that it dropped, if that makes it valid."""
     digits = compact(cell)
     if not (_FEWEST_IN_A_SHEET <= len(digits) < _LENGTH and digits.isascii() and digits.isdigit()):
         return cell
@@ -43,12 +43,12 @@ def restore_zeros(cell: str) -> str:
 
 
 def mask_cpf(digits: str) -> str:
-    """Hide a CPF from those who may not see it whole: `***.456.789-**`."""
+    """Return a masked CPF: `***.456.789-**`."""
     return f"***.{digits[3:6]}.{digits[6:9]}-**"
 
 
 def format_cpf(digits: str) -> str:
-    """Write a CPF as people do: `123.456.789-09`."""
+    """Return a CPF with punctuation: `123.456.789-09`."""
     return f"{digits[:3]}.{digits[3:6]}.{digits[6:9]}-{digits[9:]}"
 
 

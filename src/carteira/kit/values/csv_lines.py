@@ -1,8 +1,8 @@
-"""CSV that people send in bulk, as spreadsheets in Brazil write it, read into raw lines whose fields the caller checks.
+"""Reads bulk CSV, as spreadsheets in Brazil write it, into raw lines whose fields the caller checks.
 
-The title of a column decides what its cells are, and nothing else does: `amount` is centavos, `valor` is reais, `date`
-is `AAAA-MM-DD`, `data` is `DD/MM/AAAA` too. Titles are read without regard to case, accents and separators. Rows and
-columns that hold nothing are no matter, but rows count: the number of a line is that of its row below the titles.
+A column's title alone decides how its cells are read: `amount` is centavos, `valor` is reais, `date` is `AAAA-MM-DD`,
+`data` is `DD/MM/AAAA` too. Titles are matched regardless of case, accents and separators. Empty rows and columns are
+skipped, but empty rows count: a line's number is that of its row below the titles.
 """
 
 import csv
@@ -23,29 +23,30 @@ _SEP = re.compile(r'\s*"?sep=(.)"?[ \t;,]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _MARK = "\ufeff"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DIGITS = 13
-"""Of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that the caller refuses what is too much."""
+"""Most digits of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that the caller refuses too large
+ones."""
 _SHOWN = 40
 _MOST_COLUMNS = 1_000
-"""Of a row: a spreadsheet that was saved whole has some hundreds of empty ones, and ours need a few."""
+"""Most columns of a row: a spreadsheet may save hundreds of empty ones, and ours need a few."""
 _MOST_NAMED = 5
 _SUPERFLUOUS = "Há um valor a mais, em uma coluna sem título"
 
 
 class UnfitCsv(ValueError):
-    """A file is not CSV, or its titles are not those that are expected. Its text is fit to show a person."""
+    """A file is not CSV, or has unexpected titles. The message may be shown to people."""
 
 
 class WrongCell(ValueError):
-    """A cell is not what its column's title says. Its text is fit to show a person."""
+    """A cell does not fit its column's title. The message may be shown to people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that may stand in a file: the field that it becomes, its titles, and how its cells are read."""
+    """A column of a file: its field, its titles, and how its cells are read."""
 
     name: str
     titles: tuple[str, ...]
-    """The first is the one that messages use."""
+    """Messages use the first."""
     read: Callable[[str], object] = str
     """Raises `WrongCell`."""
     unit: str = ""
@@ -53,7 +54,7 @@ class Column:
 
 
 class Wrong(NamedTuple):
-    """What is wrong with a line, the title of the column where, and the field that it would have been, if any."""
+    """An error of a line, with the title of its column and the name of its field, if any."""
 
     column: str
     message: str
@@ -61,9 +62,9 @@ class Wrong(NamedTuple):
 
 
 class CsvLine(NamedTuple):
-    """A line: its number, its fields without what is blank, and what could not be read of them.
+    """A line: its number, its non-blank fields, and the errors of its cells.
 
-    `titles` is what the file calls each field, the same for all lines.
+    `titles` maps fields to the file's titles, the same for all lines.
     """
 
     number: int
@@ -74,14 +75,14 @@ class CsvLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BulkLines:
-    """Lines that were sent in bulk, raw: from CSV with the number of each, and by number what could not be read."""
+    """Raw bulk lines: from CSV with each line's number, and the cell errors by number."""
 
     lines: list[Any]
     numbers: list[int] | None = None
-    """None: they count from 1, as the items of a list."""
+    """None: lines count from 1, as the items of a list."""
     wrong: dict[int, list[Wrong]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
-    """What the file calls each field; of a list, nothing."""
+    """The file's title of each field; empty for a list."""
 
     def numbered(self) -> Iterator[tuple[int, Any]]:
         """Return each line with its number."""
@@ -99,7 +100,7 @@ def cpf_column(*, required: bool = True) -> Column:
 
 
 def day_columns(*, required: bool = True) -> list[Column]:
-    """Return the two columns that a day may stand in, of which a file has one."""
+    """Return the two alternative columns for a day, of which a file has one."""
     return [
         Column("date", ("date",), _iso_day, required=required),
         Column("date", ("data",), _brazilian_day, "como 31/12/2026", required=required),
@@ -109,9 +110,9 @@ def day_columns(*, required: bool = True) -> list[Column]:
 def money_columns(
     name: str = "amount", of: Sequence[str] = (), *, least: int = 1, required: bool = True
 ) -> list[Column]:
-    """Return the two columns that an amount may stand in, of which a file has one: centavos, or reais.
+    """Return the two alternative columns for an amount, of which a file has one: centavos or reais.
 
-    `of` is what the titles name behind the unit, in one or several words: `valor FOOD`, `valor alimentação`.
+    `of` is the part of the titles after the unit, one or several words: `valor FOOD`, `valor alimentação`.
     """
 
     def reais(cell: str) -> int:
@@ -173,13 +174,13 @@ def _utf_8_or_windows(body: bytes) -> str:
 
 
 def read_csv_lines(text: str, columns: Sequence[Column]) -> Iterator[CsvLine | None]:
-    """Return the lines under the titles, one by one as they are asked for; None for a row that holds nothing.
+    """Yield the lines under the titles one by one; None for an empty row.
 
-    Semicolon, comma or tab: what a first line `sep=;` says, or else what stands among the titles.
+    The delimiter (semicolon, comma or tab) comes from a first line `sep=;`, or else from the titles.
 
     Raises:
-        UnfitCsv: a required column is missing, one is unknown, stands twice or beside its other unit; at once or while
-            the lines are read: it is not CSV.
+        UnfitCsv: a required column is missing, or a column is unknown, repeated or beside its alternative. At once or
+            while lines are read: the file is not CSV.
     """
     told = _SEP.match(text)
     text = text[told.end() :] if told else text
@@ -190,7 +191,7 @@ def read_csv_lines(text: str, columns: Sequence[Column]) -> Iterator[CsvLine | N
 
 
 def _delimiter(text: str) -> str:
-    """Return what parts the titles: the sign of those that stands in the first line with something, out of quotes."""
+    """Return the delimiter of the titles: the one that the first non-empty line has outside quotes."""
     first = next((line for line in text.splitlines() if line.strip(f"{_DELIMITERS} \t")), "")
     bare = re.sub(r'"[^"]*"?', "", first)
     return next((sign for sign in _DELIMITERS if sign in bare), ",")
@@ -211,7 +212,7 @@ def _rows(reader: Any) -> Iterator[list[str]]:  # noqa: ANN401 - csv does not na
 
 
 def _folded(title: str) -> str:
-    """Return a title without case, accents and what separates its words."""
+    """Return a title in lower case, without accents and separators."""
     bare = "".join(sign for sign in unicodedata.normalize("NFKD", title) if not unicodedata.combining(sign))
     return "_".join(re.findall(r"[a-z0-9]+", bare.casefold()))
 
@@ -262,7 +263,7 @@ def _lines(
 
 
 def _take(line: CsvLine, column: Column | None, title: str, cell: str) -> None:
-    """Put a cell into its line, as its column reads it; one that cannot be read stays as it is."""
+    """Add a cell to its line, read by its column; an unreadable cell is kept as it is."""
     if column is None:
         if sum(item.message.startswith(_SUPERFLUOUS) for item in line.wrong) < _MOST_NAMED:
             line.wrong.append(Wrong(title, f"{_SUPERFLUOUS}: {cell[:_SHOWN]}"))

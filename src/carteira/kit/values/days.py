@@ -1,4 +1,4 @@
-"""Days, months and instants as they are written. A number is none of them, whatever it could be counted from."""
+"""Parses written days, months and instants. A number is never one of them."""
 
 import re
 import unicodedata
@@ -20,11 +20,11 @@ _INSTANT = re.compile(
 
 
 class InvalidDay(ValueError):
-    """A text is no day of the calendar. Its text is fit to show a person."""
+    """A text is not a calendar day. The message may be shown to people."""
 
 
 def _plain(text: str) -> str:
-    """Return a text without what cannot be seen, and with one kind of dash and of blank."""
+    """Return a text without invisible characters, and with one kind of dash and of blank."""
     if len(text) > MOST_TYPED:
         return text
     signs = without_unseen(trim(text))
@@ -32,7 +32,7 @@ def _plain(text: str) -> str:
 
 
 def parse_day(text: str) -> date:
-    """Read a day as the API writes it, `AAAA-MM-DD`.
+    """Parse a day as the API writes it, `AAAA-MM-DD`.
 
     Raises:
         InvalidDay: it is written otherwise, or the month has no such day.
@@ -45,10 +45,10 @@ def parse_day(text: str) -> date:
 
 
 def read_day(text: str) -> date:
-    """Read a day as people in Brazil write it, `31/12/2026`, or as the API does.
+    """Parse a day as people in Brazil write it, `31/12/2026`, or as the API does.
 
     Raises:
-        InvalidDay: it is neither, its year has not four digits, or the month has no such day.
+        InvalidDay: it is neither, its year does not have four digits, or the month has no such day.
     """
     plain = _plain(text)
     if match := _TYPED_DAY.fullmatch(plain):
@@ -66,7 +66,7 @@ def _day(year: int, month: int, day: int) -> date:
 
 
 def parse_month(text: str) -> date:
-    """Read a month as the API writes it, `AAAA-MM`, into its first day.
+    """Parse a month as the API writes it, `AAAA-MM`, into its first day.
 
     Raises:
         InvalidDay: it is written otherwise, or there is no such month.
@@ -90,7 +90,7 @@ def _validate_typed(value: object) -> date:
 
 def _wire(value: object, *, typed: bool) -> date:
     if type(value) is date:
-        return value  # our own code makes shapes out of days; JSON has none
+        return value  # our own code passes days; JSON has none
     if not isinstance(value, str):
         raise PydanticCustomError("invalid_date", "Data inválida: use AAAA-MM-DD.")
     try:
@@ -100,7 +100,7 @@ def _wire(value: object, *, typed: bool) -> date:
 
 
 def _instant_text(value: object) -> object:
-    """Let through what is written as RFC 3339; pydantic alone takes seconds and milliseconds, too."""
+    """Accept RFC 3339 only; pydantic alone also takes numbers of seconds and milliseconds."""
     if isinstance(value, datetime):
         return value
     text = trim(value) if isinstance(value, str) else ""
@@ -155,6 +155,6 @@ _DAY_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "examples": ["
 Day = Annotated[date, BeforeValidator(_validate), _DAY_SCHEMA]
 """A wire day, `AAAA-MM-DD` and nothing else; others, numbers among them, are 422."""
 TypedDay = Annotated[date, BeforeValidator(_validate_typed), _DAY_SCHEMA]
-"""A day that a person wrote into a page or a spreadsheet: `31/12/2026` too."""
+"""A day from a page or a spreadsheet: `31/12/2026` is accepted too."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant_text), AfterValidator(_in_utc)]
-"""A wire instant, RFC 3339, put into UTC; one without an offset, out of the calendar, or a number, is 422."""
+"""A wire instant, RFC 3339, converted to UTC; without an offset, outside the calendar, or as a number it is 422."""

@@ -1,4 +1,4 @@
-"""E-mail addresses, as people type and paste them."""
+"""Parses e-mail addresses as people type and paste them."""
 
 import re
 import unicodedata
@@ -18,14 +18,14 @@ _LENGTH, _LOCAL_LENGTH = 254, 64
 
 
 class InvalidEmail(ValueError):
-    """A text is no e-mail address. Its text is fit to show a person."""
+    """A text is not an e-mail address. The message may be shown to people."""
 
 
 def parse_email(text: str) -> str:
-    """Read an e-mail address; blanks around it do not matter, nor does what cannot be seen, wherever it is.
+    """Parse an e-mail address; surrounding blanks and invisible characters are removed.
 
     Raises:
-        InvalidEmail: it is none, or a sign in it only looks like one of an address.
+        InvalidEmail: it is not an address, or has a character that only looks like an allowed one.
     """
     email = without_unseen(trim(text))
     if len(email) > _LENGTH or len(email.partition("@")[0]) > _LOCAL_LENGTH or not _EMAIL.fullmatch(email):
@@ -34,7 +34,7 @@ def parse_email(text: str) -> str:
 
 
 def _strange(email: str) -> str:
-    """Return what is told of a sign that no address has, as `＠` or `ç`."""
+    """Return the message about a character that no address has, such as `＠` or `ç`."""
     sign = next((sign for sign in email if not sign.isascii() and sign.isprintable()), None)
     if sign is None or unicodedata.category(sign) == "Cs":
         return ""

@@ -1,6 +1,6 @@
-"""JSON without what a lenient reader lets pass: names that stand twice, NaN and Infinity, halves of surrogate pairs.
+"""Strict JSON parsers: they refuse repeated names, NaN and Infinity, and lone surrogates.
 
-One reader gives plain values, for the bodies of routes; the other keeps the text of numbers, of which money is read.
+One returns plain values, for the bodies of routes; the other keeps the text of numbers, from which money is parsed.
 """
 
 import json
@@ -9,12 +9,12 @@ import re
 from typing import Any, NoReturn
 
 MOST_NAMES = 1_000
-"""Of one object; none of ours has fifty. Each one too many would be an error of its own."""
+"""Most names of one object; ours have fewer than fifty, and each unknown name would be an error of its own."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonNumber(str):
-    """A JSON number as it was written; money is read from its text."""
+    """A JSON number as it was written; money is parsed from its text."""
 
     __slots__ = ()
 
@@ -53,34 +53,33 @@ def parse_exact_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value, with every number as a `JsonNumber`.
 
     Raises:
-        ValueError: it is not JSON, holds NaN or Infinity, or an object in it has a name twice.
+        ValueError: it is not JSON, holds NaN or Infinity, or an object in it repeats a name.
         RecursionError: it is nested too deeply.
     """
     return _exact.decode(text)
 
 
 def parse_strict_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text in UTF-8 (RFC 8259); a byte order mark before it is no matter.
+    """Return the value of a JSON text in UTF-8 (RFC 8259); a byte order mark before it is ignored.
 
     Raises:
-        ValueError: it is not that; it holds NaN, Infinity, a number beyond a float or half of a surrogate pair; an
-            object in it has a name twice, or more than `MOST_NAMES`; or it is nested too deeply.
+        ValueError: it is not JSON; it holds NaN, Infinity, a number beyond a float or a lone surrogate; an object in it
+            repeats a name or has more than `MOST_NAMES`; or it is nested too deeply.
     """
     text = body.decode("utf-8-sig")
     content = _parsed(text)
     if _SURROGATE.search(text):
-        json.dumps(content, ensure_ascii=False).encode()  # refuses halves, and is needed by hardly any text
+        json.dumps(content, ensure_ascii=False).encode()  # this refuses lone surrogates; few texts reach it
     return content
 
 
 def parse_told_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value as `parse_strict_json` does, halves of surrogate pairs as they are.
+    """Return the value as `parse_strict_json` does, but accept lone surrogates.
 
-    A service that hands on what somebody typed may have cut a sign in two; a reader that wants none of that text goes
-    on with the rest.
+    A service that forwards typed text may have cut a character in two; the rest of its answer is still usable.
 
     Raises:
-        ValueError: as `parse_strict_json`, halves aside.
+        ValueError: as `parse_strict_json`, lone surrogates aside.
     """
     return _parsed(body.decode("utf-8-sig"))
 

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7, so that ids sort by the time they were made (RFC 9562, section 5.7), and UUIDv5 of names."""
+"""Identifiers: UUIDv7, which sort by creation time (RFC 9562, section 5.7), and UUIDv5 of names."""
 
 import os
 import time
@@ -18,7 +18,7 @@ _random_words: Iterator[tuple[int]] = iter(())
 
 
 def _draw() -> None:
-    """Draw random words from the system, a block at a time; a forked process must not go on with its parent's block."""
+    """Return random words from the system, read in blocks; a forked process must not use its parent's block."""
     global _random_words  # noqa: PLW0603 - one source a process
     _random_words = chain.from_iterable(map(_WORD.iter_unpack, map(os.urandom, repeat(_BLOCK_BYTES))))
 
@@ -37,7 +37,7 @@ def uuid7() -> uuid.UUID:
 
 
 def first_uuid7(timestamp: float) -> uuid.UUID:
-    """Return the least UUIDv7 of a Unix time in seconds: all that were made before it sort below."""
+    """Return the least UUIDv7 of a Unix time in seconds: all earlier ones sort below it."""
     made: uuid.UUID = UUID(_ID.pack(max(int(timestamp * 1_000), 0) << 16 | _VERSION, _VARIANT))
     return made
 

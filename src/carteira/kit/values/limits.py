@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one operator may do under a name without a second person: `alone` at once, `daily` in a day; None: any.
+    """The most that one operator may do without a second person: `alone` at once, `daily` in a day; None: unlimited.
 
-    In centavos, unless what is limited is no money (a percentage).
+    In centavos, unless the limited value is not money (a percentage).
     """
 
     name: str

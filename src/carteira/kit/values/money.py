@@ -29,11 +29,11 @@ _SIGN = "R$"
 
 
 class InvalidAmount(ValueError):
-    """A text is no amount of reais with two decimals at most. Its text is fit to show a person."""
+    """A text is not an amount of reais with at most two decimals. The message may be shown to people."""
 
 
 def parse_reais(text: str) -> Centavos:
-    """Read positive reais, as a JSON number's text, into centavos, exactly: `100`, `100.5`, `100.50`.
+    """Parse positive reais, as a JSON number's text, into centavos, exactly: `100`, `100.5`, `100.50`.
 
     Raises:
         InvalidAmount: not a number, one with an exponent, not positive, more than two decimals, or above `MAX_AMOUNT`.
@@ -45,7 +45,7 @@ def parse_reais(text: str) -> Centavos:
 
 
 def read_reais(text: str, *, least: int = 1) -> Centavos:
-    """Read reais as people in Brazil write them into centavos: `20`, `20,5`, `1.200,50`, `1 200,50`, `R$ 20`.
+    """Parse reais, as people in Brazil write them, into centavos: `20`, `20,5`, `1.200,50`, `1 200,50`, `R$ 20`.
 
     Raises:
         InvalidAmount: written otherwise, below `least` centavos, or above `MAX_AMOUNT`.
@@ -75,7 +75,7 @@ def allocate(total: int, weights: Sequence[int]) -> list[int]:
     Ties of remainders go to the earlier part. With no weight at all every part is zero and the total must be too.
 
     Raises:
-        ValueError: a weight is negative, or there is something to split and nothing to split it by.
+        ValueError: a weight is negative, or all weights are zero and the total is not.
     """
     if any(weight < 0 for weight in weights):
         raise ValueError("weights are never negative")
@@ -94,5 +94,5 @@ def allocate(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def format_brl(amount: int) -> str:
-    """Write centavos as a person reads them: `R$ 1.234,56`."""
+    """Return centavos as people read them: `R$ 1.234,56`."""
     return format_currency(Decimal(amount) / 100, "BRL", locale="pt_BR").replace("\xa0", " ")

@@ -1,4 +1,4 @@
-"""Addresses and networks of clients and proxies: how they are compared and counted, and which proxies are believed."""
+"""Network addresses of clients and proxies: how they are compared and counted, and which proxies are trusted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 Network = IPv4Network | IPv6Network
 _IPV6_SITE = 64
-"""Bits of the network that one subscriber is given."""
+"""Prefix length of one subscriber's network."""
 _MAPPED = 96
-"""Bits of IPv6's own before a mapped IPv4 address."""
+"""Length of the IPv6 prefix before a mapped IPv4 address."""
 
 
 def _address(text: str) -> str | None:
-    """Give an address as it is compared: IPv4 for what IPv6 has mapped of it; None: it is none."""
+    """Return an address in the form for comparison: mapped IPv4 as IPv4; None: it is invalid."""
     try:
         found = ip_address(text)
     except ValueError:
@@ -22,7 +22,7 @@ def _address(text: str) -> str | None:
 
 
 def network_of(address: str) -> str:
-    """Give what an address is counted as: itself, or the /64 that one IPv6 subscriber has."""
+    """Return the network that an address counts for: itself, or one IPv6 subscriber's /64."""
     plain = _address(address)
     if plain is None or ":" not in plain:
         return plain or address
@@ -30,7 +30,7 @@ def network_of(address: str) -> str:
 
 
 def _network(text: str) -> Network:
-    """Read a network, IPv4 for what IPv6 has mapped of it; raise ValueError, in Portuguese, where it is none."""
+    """Parse a network, mapped IPv4 as IPv4; raise ValueError, in Portuguese, if it is invalid."""
     try:
         network = ip_network(text)
     except ValueError as error:
@@ -43,16 +43,16 @@ def _network(text: str) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    """The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted."""
 
     networks: tuple[Network, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "TrustedProxies":
-        """Read `10.0.0.0/8, 2001:db8::/32`, or `none`.
+        """Parse `10.0.0.0/8, 2001:db8::/32`, or `none`.
 
         Raises:
-            ValueError: a part is no network.
+            ValueError: a part is not a network.
         """
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if parts == ["none"]:
@@ -60,19 +60,19 @@ class TrustedProxies:
         return cls(tuple(_network(part) for part in parts))
 
     def __contains__(self, address: str) -> bool:
-        """Tell whether an address is a trusted proxy's."""
+        """Return whether an address is a trusted proxy's."""
         plain = _address(address)
         return plain is not None and any(ip_address(plain) in network for network in self.networks)
 
     def client(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """Give who asks: the last of those that the proxies named, counted from the peer, who is no proxy of ours."""
+        """Return the client's address: going from the peer backwards, the first one that is not a trusted proxy."""
         client = peer
         for text in reversed(forwarded_for):
             if client not in self:
                 break
             named = _address(_without_port(text.strip()))
             if named is None:
-                break  # who is behind is not told: the proxy itself asks
+                break  # no client is named: the proxy itself asks
             client = named
         return client
 

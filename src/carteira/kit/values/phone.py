@@ -1,4 +1,4 @@
-"""Brazilian telephone numbers: ten or eleven digits, of which the first two are the area's (DDD)."""
+"""Brazilian telephone numbers: ten or eleven digits, the first two of which are the area code (DDD)."""
 
 import re
 from typing import Annotated
@@ -17,17 +17,17 @@ PHONE_PATTERN = r"(?:\+?55 ?)?(?:\([1-9][0-9]\)|[1-9][0-9]) ?9?[0-9]{4}-?[0-9]{4
 
 
 class InvalidPhone(ValueError):
-    """A text is no Brazilian telephone number. Its text is fit to show a person."""
+    """A text is not a Brazilian telephone number. The message may be shown to people."""
 
 
 def parse_phone(text: str) -> str:
-    """Read a number as people type and paste it into its ten or eleven digits.
+    """Parse a number as people type and paste it into its ten or eleven digits.
 
-    Blanks, dots, dashes and parentheses do not matter, nor do the country's code (`+55`, `0055`, `55`) and the zero
-    before the area. Ten or eleven digits are whole, also where they begin with 55, an area of the South.
+    Blanks, dots, dashes, parentheses, the country code (`+55`, `0055`, `55`) and a zero before the area code are
+    removed. Ten or eleven digits are a whole number even if they begin with 55, which is also an area code.
 
     Raises:
-        InvalidPhone: another number of digits, no area, or a sign that only looks like a digit.
+        InvalidPhone: another number of digits, no area code, or a character that only looks like a digit.
     """
     bare = compact(text, _MARKS)
     if _NUMBER.fullmatch(bare):
@@ -39,7 +39,7 @@ def parse_phone(text: str) -> str:
 
 
 def format_phone(digits: str) -> str:
-    """Write a number as people do: `(11) 98765-4321`."""
+    """Return a number as people write it: `(11) 98765-4321`."""
     return f"({digits[:2]}) {digits[2:-4]}-{digits[-4:]}"
 
 

@@ -1,4 +1,4 @@
-"""Text as people type and paste it. A text of more than `MOST_TYPED` signs is left as it is: it is none of those."""
+"""Normalises text that people type and paste. Texts of more than `MOST_TYPED` characters are left unchanged."""
 
 import unicodedata
 from itertools import chain
@@ -12,9 +12,9 @@ _FILLERS: Final = frozenset(
         range(0xE0100, 0xE01F0),
     )
 )
-"""Signs of other categories that nothing is seen of: fillers of Hangul and Braille, joiners, variation selectors."""
+"""Invisible characters of other categories: fillers of Hangul and Braille, joiners, variation selectors."""
 MOST_TYPED: Final = 2_000
-"""Signs. What is longer is nothing that is read here: looked at a sign at a time, a body full of them takes seconds."""
+"""In characters. Longer texts are no typed value, and going through a large body by character would take seconds."""
 SEEN_BEYOND: Final = (
     r"\u00a1-\u00ac\u00ae-\u033f\u0391-\u03a1\u03a3-\u052f\u05d0-\u05ea\u0621-\u064a\u3041-\u3096\u30a1-\u30ff"
     r"\u4e00-\u9fff\uac00-\ud7a3"
@@ -27,17 +27,17 @@ _MINUS: Final = frozenset("\u2043\u2212")
 _LOOKS: Final = str.maketrans(
     "АВЕКМНОРСТУХІЅЈаеорсухіѕјΑΒΕΖΗΙΚΜΝΟΡΤΥΧορυν", "ABEKMHOPCTYXISJaeopcyxisjABEZHIKMNOPTYXopuv"
 )
-"""Cyrillic and Greek letters, and the Latin ones that they look like."""
+"""Cyrillic and Greek letters, mapped to the Latin ones that they look like."""
 _DIGIT_LIKE: Final = {"O": "0", "o": "0", "l": "1", "I": "1", "|": "1"}
 
 
 def is_blank(sign: str) -> bool:
-    """Return whether nothing is to be seen of a sign: blanks, controls, and those of no width."""
+    """Return whether a character is invisible: a blank, a control, or of no width."""
     return sign.isspace() or unicodedata.category(sign) in {"Cf", "Cc"} or ord(sign) in _FILLERS
 
 
 def trim(text: str) -> str:
-    """Return a text without the blanks around it, seen or not: phones' keyboards and pasted text leave them there."""
+    """Return a text without surrounding blanks, visible or not, which keyboards and pasted text leave."""
     start, end = 0, len(text)
     if end > MOST_TYPED:
         return text
@@ -49,13 +49,13 @@ def trim(text: str) -> str:
 
 
 def compact(text: str, marks: str = "./·") -> str:
-    """Return a text without blanks, seen or not, without dashes of any kind, and without the marks that are named.
+    """Return a text without blanks, visible or not, dashes of any kind, and the given marks.
 
-    So a number is read however it is grouped. Marks are neither letters nor digits.
+    So a number may be grouped in any way. Marks are neither letters nor digits.
     """
     if len(text) > MOST_TYPED:
         return text
-    if text.isascii() and text.isalnum():  # as nearly all come: a sign at a time costs more than the rest of a read
+    if text.isascii() and text.isalnum():  # the common case, which needs no loop over characters
         return text
     return "".join(
         sign
@@ -65,23 +65,23 @@ def compact(text: str, marks: str = "./·") -> str:
 
 
 def without_unseen(text: str) -> str:
-    """Return a text without the signs that nothing is seen of; blanks and controls stay."""
+    """Return a text without invisible characters; blanks and controls stay."""
     if len(text) > MOST_TYPED:
         return text
     return "".join(sign for sign in text if unicodedata.category(sign) != "Cf" and ord(sign) not in _FILLERS)
 
 
 def unspaced(text: str) -> str:
-    """Return a text without any blank, seen or not: a reference or a token that was pasted has none of its own."""
+    """Return a text without any blank, visible or not: pasted references and tokens contain none."""
     if len(text) > MOST_TYPED or (text.isascii() and text.isalnum()):
         return text
     return "".join(sign for sign in text if not is_blank(sign))
 
 
 def look_alike(text: str, *, letters: bool = False) -> str:
-    """Return what a person is told of the first sign that looks like a digit and is none; nothing if there is none.
+    """Return the message about the first character that only looks like a digit; empty if there is none.
 
-    With `letters`, letters may stand in the text too, and those that look like one are told. What is told begins with a
+    With `letters`, the text may hold letters too, and look-alikes of letters are reported. The message begins with a
     blank, to follow a sentence.
     """
     for sign in text[:MOST_TYPED]:
@@ -93,7 +93,7 @@ def look_alike(text: str, *, letters: bool = False) -> str:
 
 
 def _seen_as(sign: str, *, letters: bool) -> str:
-    """Return the digit, or the plain letter, that a sign looks like; nothing where it looks like none, or is it."""
+    """Return the digit or plain letter that a character looks like; empty if it looks like none, or is one."""
     if sign.isascii():
         return "" if letters else _DIGIT_LIKE.get(sign, "")
     digit = unicodedata.digit(sign, None)
@@ -106,5 +106,5 @@ def _seen_as(sign: str, *, letters: bool) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, whose plural in Portuguese ends with an "s"."""
+    """Return a number with its Portuguese noun, whose plural ends in "s"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,8 +1,10 @@
-"""Who asks, and may they: deny by default. Each route says `public`, `signed_in` or the claims that it needs.
+"""Authentication and authorization of a request: deny by default.
 
-A route that a claim opens (by `claims(…)`, or by `Principal.may` in its verb) also says what kind it is, for the audit:
-`acts("action")`, `looks("action")` or `reads("why it needs no row")`. What a route says and what its requests leave
-are compared after each; `carteira_audit_missing_total` counts those that differ.
+Each route says `public`, `signed_in` or the claims that it needs.
+
+A route that demands a claim (by `claims(…)`, or by `Principal.may` in its verb) also declares its kind for the audit:
+`acts("action")`, `looks("action")` or `reads("why it needs no row")`. After each request the rows that it left are
+compared with the route's kind; `carteira_audit_missing_total` counts differences.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +31,7 @@ from carteira.kit.web.state import StateKey
 
 EVERY_CLAIM = "*"
 OWN_CLAIMS = frozenset({"reseller"})
-"""Claims that open nothing but what is the person's own."""
+"""Claims that give access only to the person's own things."""
 
 audit_missing = Counter(
     "carteira_audit_missing",
@@ -41,7 +43,7 @@ RECENT = timedelta(minutes=15)
 
 
 class SecondFactorRequired(Forbidden):
-    """The claim is held, and takes effect only in a session that has shown a second factor; the problem says where."""
+    """The claim is held, but takes effect only after a second factor; the problem names the route that takes one."""
 
     code = "second_factor_required"
     detail = "Confirme o seu segundo fator em POST /auth/step-up e repita a operação."
@@ -58,7 +60,7 @@ class SecondFactorRequired(Forbidden):
 
 
 class RecentSignInRequired(Forbidden):
-    """The act wants that the person was there within the last few minutes."""
+    """The action needs a sign-in or step-up of the last few minutes."""
 
     code = "recent_sign_in_required"
     detail = "Entre de novo, ou confirme que é você em POST /auth/step-up, e repita a operação."
@@ -66,19 +68,19 @@ class RecentSignInRequired(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What a session has shown of its person, and when."""
+    """The authentication factors of a session, and when each was verified."""
 
     signed_in_at: datetime
-    """When the person last gave a first factor in this session."""
+    """When the person last signed in with a first factor in this session."""
     second_factor_at: datetime | None = None
-    """When they last showed a second one that counts still; None: never."""
+    """When a second factor that is still valid was last verified; None: never."""
     has_authenticator: bool = False
-    """Whether a code of an authenticator can be asked for."""
+    """Whether the person has an authenticator whose code can be asked for."""
     has_passkey: bool = False
 
     @property
     def present_at(self) -> datetime | None:
-        """When the person was last surely there: by the second factor where there is one, else by the first."""
+        """When the person was last verified: by the second factor where they have one, else by the first."""
         if self.has_authenticator or self.second_factor_at is not None:
             return self.second_factor_at
         return self.signed_in_at
@@ -86,10 +88,10 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a signed-in person or operator, or a client (a machine).
+    """The caller: a signed-in person or operator, or a client (a machine).
 
-    `claims` are those that take effect; `withheld` those that are held and wait for a second factor. `sign_in` is None
-    for tokens of no session: a developer's, a client's.
+    `claims` take effect; `withheld` are held and take effect after a second factor. `sign_in` is None for tokens
+    without a session: a developer's, a client's.
     """
 
     id: UUID
@@ -100,11 +102,11 @@ class Principal:
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
     kind: Literal["person", "client"] = "person"
     scopes: frozenset[UUID] | None = None
-    """What they are bound to (employers): what belongs to anybody else is not there for them. None: not bound."""
+    """The employers that the caller is bound to; things of other employers are invisible (404). None: not bound."""
 
     @property
     def user_id(self) -> UUID:
-        """The person's id; what is a person's own begins with it, and so is closed to clients.
+        """The person's id. Verbs on a person's own things read it first, which closes them to clients.
 
         Raises:
             PersonRequired: a client asks.
@@ -115,22 +117,22 @@ class Principal:
 
     @property
     def actor(self) -> Actor:
-        """Who does what this principal asks for, as the ledger keeps it."""
+        """The actor that the ledger records for what this principal does."""
         return Actor(self.kind, str(self.id))
 
     def may(self, claim: str) -> bool:
-        """Tell whether the claim was granted."""
+        """Return whether the claim was granted."""
         granted = claim in self.claims or EVERY_CLAIM in self.claims
         if granted and claim not in OWN_CLAIMS and (request := audit.current()) is not None:
             request.by_claim = True
         return granted
 
     def require(self, claim: str, *, otherwise: Problem | None = None) -> None:
-        """Insist on a claim; where its lack is told as something else (a 404), `otherwise` says as what.
+        """Require a claim; `otherwise` is raised in place of `Forbidden` (a 404, for example).
 
         Raises:
-            Forbidden: it was not granted, which `claim` names; or the problem of `otherwise`.
-            SecondFactorRequired: it was, and waits for the session's second factor.
+            Forbidden: the claim was not granted (its member `claim` names it); or `otherwise`.
+            SecondFactorRequired: it was granted, and waits for the session's second factor.
         """
         if self.may(claim):
             return
@@ -139,13 +141,14 @@ class Principal:
         raise otherwise or Forbidden(f"Você não tem permissão para fazer isso: falta `{claim}`.", claim=claim)
 
     def require_recent_sign_in(self) -> None:
-        """Insist that the person was there within the last quarter of an hour, for what a stolen session must not do.
+        """Require that the person was verified within the last 15 minutes, for what a stolen session must not do.
 
-        Where an authenticator is on, a code says so, given at the sign-in or at `/auth/step-up`; else a sign-in or the
-        password. Who has a second factor and claims that wait for it shows it first: a password alone adds no other.
+        Where an authenticator is on, its code verifies them (at sign-in or at `/auth/step-up`); else a sign-in or the
+        password. A person whose claims wait for a second factor gives that factor first: a password alone must not add
+        another one.
 
         Raises:
-            RecentSignInRequired: they were not.
+            RecentSignInRequired: the last verification is older.
             SecondFactorRequired: the session holds back claims for want of a second factor that the person has.
         """
         if self.sign_in is None:
@@ -157,7 +160,7 @@ class Principal:
             raise RecentSignInRequired
 
     def require_step_up(self) -> None:
-        """Insist on a recent sign-in of who acts in a session; tokens of no session have none to renew.
+        """Require a recent sign-in from a caller with a session; tokens without a session have none to renew.
 
         Raises:
             RecentSignInRequired, SecondFactorRequired.
@@ -174,7 +177,7 @@ class Principal:
 class Bindings:
     """How a module binds people and clients to what they work for; they then hold no claims but those named.
 
-    `of(tx, id)` gives what somebody is bound to; None if they are not bound.
+    `of(tx, id)` returns what a person or client is bound to; None if they are not bound.
     """
 
     of: Callable[[Tx, UUID], Awaitable[frozenset[UUID] | None]]
@@ -184,28 +187,28 @@ class Bindings:
 Authenticate = Callable[[Request, str], Awaitable[Principal]]
 """Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it as `AUTHENTICATE`.
 
-A request that confirms late (`confirms_late`) may be given who is remembered: what makes sure that they still stand as
-they did is then `request.state.confirm`."""
+A request that confirms late (`confirms_late`) may get the cached principal; `request.state.confirm` then checks that
+the cache was still valid."""
 AUTHENTICATE = StateKey[Authenticate]("authenticate")
 LOOK_LIMIT = StateKey[LookLimit]("look_limit")
 """Not set where the settings name no limit."""
 
 
 class Overtaken(Exception):
-    """Who asks does not stand as was remembered: the request is to be answered again by what is true now."""
+    """The cached rights of the caller are out of date: the request is answered again with the present ones."""
 
 
 def confirms_late(request: Request, *, late: bool = True) -> None:
-    """Say that a request awaits `confirm` itself: before its answer leaves, and before it writes anything."""
+    """Mark a request that awaits `confirm` itself, before it writes anything and before its answer leaves."""
     request.state.confirms_late = late
     request.state.confirm = None
 
 
 async def confirm(request: Request) -> None:
-    """Make sure that who asks stands as they were taken to; costs nothing where that was known from the beginning.
+    """Check that the cached rights of the caller are still valid; costs nothing where they were read afresh.
 
     Raises:
-        Overtaken: they do not; nothing of this request may leave.
+        Overtaken: they are not; nothing of this request may leave.
     """
     pending: Callable[[], Awaitable[None]] | None = getattr(request.state, "confirm", None)
     if pending is not None:
@@ -217,8 +220,8 @@ bearer = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
 ByCookie = Callable[[Request], Awaitable[Principal | None]]
-"""Who asks for a page, by their cookie; None: nobody is signed in. Routes of pages set it as `request.state.by_cookie`;
-a bearer token opens no page, and a cookie nothing of the API."""
+"""Returns the caller of a page by their cookie; None: nobody is signed in. Routes of pages set it as
+`request.state.by_cookie`; a bearer token opens no page, and a cookie opens no route of the API."""
 
 
 async def _principal(request: Request, token: str | None) -> Principal | None:
@@ -233,10 +236,10 @@ async def _principal(request: Request, token: str | None) -> Principal | None:
 
 @asynccontextmanager
 async def visit(request: Request, token: str | None) -> AsyncIterator[Principal | None]:
-    """Authenticate who sends a token; what they leave in the audit is by them, and compared with what the route says.
+    """Authenticate the caller; audit rows of the block name them and are compared with the route's kind.
 
     Raises:
-        Overtaken: what was done within the block was for who does not stand as was remembered, whatever came of it.
+        Overtaken: the block ran with rights that were out of date, whatever came of it.
     """
     principal = await _principal(request, token)
     if principal is None:
@@ -261,20 +264,20 @@ async def visit(request: Request, token: str | None) -> AsyncIterator[Principal 
 
 
 async def visitor(request: Request, token: Annotated[str | None, Depends(bearer)]) -> AsyncIterator[Principal | None]:
-    """Give who asks. "function" scope, as the transaction's: it ends before the answer is sent."""
+    """Yield the caller. "function" scope, as the transaction's: it ends before the answer is sent."""
     async with visit(request, token) as principal:
         yield principal
 
 
 def _look_limit(request: Request, principal: Principal) -> LookLimit | None:
-    """Return what bounds the people whom somebody is shown; machines and who holds no claims have no bound."""
+    """Return the limit on how many people a caller may see; machines and callers without claims have none."""
     if principal.kind != "person" or not principal.claims - OWN_CLAIMS:
         return None
     return LOOK_LIMIT.get(request.app)
 
 
 Visitor = Annotated[Principal | None, Depends(visitor, scope="function")]
-"""A parameter of a public route that treats a signed-in person otherwise; a bad token is refused, not ignored."""
+"""A parameter of a public route that treats signed-in people differently; a bad token is refused, not ignored."""
 
 
 async def _signed_in(visitor: Visitor) -> Principal:
@@ -284,7 +287,7 @@ async def _signed_in(visitor: Visitor) -> Principal:
 
 
 class SignedIn:
-    """Route access: whoever is signed in; the verb checks whose things they are, and `user_id` that it is a person."""
+    """Route access: any signed-in caller; the verb checks ownership, and `user_id` that it is a person."""
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> Principal:
         """Hand the principal on."""
@@ -305,10 +308,10 @@ class Claims:
 
 
 class StepUp:
-    """Beside a route's access: a session whose person was there lately. Tokens of no session are outside of it."""
+    """Beside a route's access: requires a recent sign-in of the session. Tokens without a session are exempt."""
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
-        """Insist on a recent sign-in."""
+        """Require a recent sign-in."""
         principal.require_step_up()
 
 
@@ -327,10 +330,10 @@ class Public(Marker):
 
 
 class Acts(Marker):
-    """Route kind: it does something by a claim. Its verb records exactly one of these actions, where it does it.
+    """Route kind: it acts by a claim. Its verb records exactly one of these actions.
 
-    What has to wait for a second person is recorded as proposed instead, and by its verb when it is carried out. A
-    route that does the same with each of several things records one for `each` that it did.
+    An operation that waits for a second person is recorded as proposed, and by its verb once it is carried out. A route
+    that does the same to several things records one row for `each`.
     """
 
     def __init__(self, *actions: str, each: bool = False) -> None:
@@ -338,7 +341,7 @@ class Acts(Marker):
         self.each = each
 
     def fits(self, left: audit.Request) -> bool:
-        """Tell whether a request that succeeded left what it has to."""
+        """Return whether a successful request left the rows that this kind demands."""
         done = sum(action in self.actions for action in left.acts)
         return audit.PROPOSED in left.acts or done == 1 or (self.each and done > 1)
 
@@ -350,12 +353,12 @@ class Looks:
         self.action = action
 
     async def __call__(self, request: Request, principal: Annotated[Principal, Depends(_signed_in)]) -> None:
-        """Find out whether it may show anybody."""
+        """Check that the caller's limit of looks is not used up."""
         if (limit := _look_limit(request, principal)) and (left := audit.current()):
             left.wait_seconds = await limit.wait(principal.id)
 
     def fits(self, left: audit.Request) -> bool:
-        """Tell whether a request that succeeded left what it has to."""
+        """Return whether a successful request left the rows that this kind demands."""
         return left.looked or self.action in left.acts
 
 
@@ -366,12 +369,12 @@ class PlainReads(Marker):
         self.why = why
 
     def fits(self, left: audit.Request) -> bool:
-        """Tell whether a request that succeeded left what it has to."""
+        """Return whether a successful request left the rows that this kind demands."""
         return not left.looked and not left.acts
 
 
 Who = Annotated[Principal, Depends(SignedIn())]
-"""A route parameter: who is signed in."""
+"""A route parameter: the signed-in caller."""
 
 
 def claims(*names: str) -> DependsMarker:
@@ -380,28 +383,28 @@ def claims(*names: str) -> DependsMarker:
 
 
 def step_up() -> DependsMarker:
-    """Have a route that demands a claim ask for a recent sign-in too, with the second factor where there is one."""
+    """Make a route that demands a claim require a recent sign-in too, with the second factor where there is one."""
     return DependsMarker(StepUp())
 
 
 def public(why: str) -> DependsMarker:
-    """Open a route to anyone, saying why."""
+    """Open a route to anyone, with the reason."""
     return DependsMarker(Public(why))
 
 
 def acts(*actions: str, each: bool = False) -> DependsMarker:
-    """Say that a route acts by claim, and which action its verb records (one of these, where there are several).
+    """Declare that a route acts by claim, and which action its verb records (one of several).
 
-    With `each` it does the same with several things, and records as many.
+    With `each` it records one row for each of several things.
     """
     return DependsMarker(Acts(*actions, each=each))
 
 
 def looks(action: str) -> DependsMarker:
-    """Say that a route shows people's data by claim, and as which action that is recorded."""
+    """Declare that a route shows people's data by claim, and under which action each look is recorded."""
     return DependsMarker(Looks(action))
 
 
 def reads(why: str) -> DependsMarker:
-    """Say that what a route shows by claim is nobody's, and why it needs no row in the audit."""
+    """Declare that a route shows no person's data by claim, and why it needs no row in the audit."""
     return DependsMarker(PlainReads(why))

@@ -35,21 +35,21 @@ CLAIM = "money:approve"
 
 
 class PendingNotFound(NotFound):
-    """There is no such operation, or it is neither the caller's nor theirs to approve."""
+    """There is no such operation, or the caller neither made it nor may approve it."""
 
     code = "pending_not_found"
     detail = "Operação pendente não encontrada."
 
 
 class PendingDecided(Conflict):
-    """Somebody was quicker; `decided_by` and `status` say who and what."""
+    """The operation was decided already; `decided_by` and `status` say by whom and how."""
 
     code = "pending_decided"
     detail = "Esta operação já foi decidida."
 
 
 class PendingExpired(Refusal):
-    """Nobody approved it in time."""
+    """The operation expired before anybody approved it."""
 
     status = 409
     code = "pending_expired"
@@ -58,7 +58,7 @@ class PendingExpired(Refusal):
 
 
 class PendingFailed(Refusal):
-    """What was proposed cannot be done any more; `reason` has the problem of the operation itself."""
+    """The operation can no longer be carried out; `reason` holds its own problem."""
 
     status = 409
     code = "pending_failed"
@@ -67,14 +67,14 @@ class PendingFailed(Refusal):
 
 
 class MakerGone(Conflict):
-    """Who asked for it may no longer: suspended, erased, revoked, or without the claim. It is not done."""
+    """Its maker may no longer ask for it (suspended, erased, revoked, or without the claim); it is not carried out."""
 
     code = "maker_gone"
     detail = "Quem pediu a operação já não pode pedi-la."
 
 
 class CheckerNotAPerson(Forbidden):
-    """Four eyes are two people's: a program approves nothing."""
+    """The caller is a client: only people approve."""
 
     code = "checker_not_a_person"
     detail = "Só uma pessoa aprova operações."
@@ -86,13 +86,13 @@ class Operation(Generic[Order]):
 
     Attributes:
         kind: Its name, `module.what`.
-        order: The shape of what is asked for; written down as JSON while it waits.
-        run: The verb that carries it out, in the transaction that it is given. It weighs itself with the act.
-        asked_by: What its maker must hold, when it is asked for and still when it is approved.
-        limit: Under which limit it is weighed; none if it is only ever proposed.
-        claim: What its checker must hold.
-        check: What else its checker must be, which whoever fails is refused and leaves it pending.
-        show: What a checker is shown of an order; all of it, if not told otherwise.
+        order: The model of what is asked for; stored as JSON while it waits.
+        run: The verb that carries it out in the given transaction, and reports its amount to the act (`Act.weigh`).
+        asked_by: The claim that its maker must hold, when asking and still at the approval.
+        limit: The limit that its amount counts against; none if it always needs two people.
+        claim: The claim that its checker must hold.
+        check: A further demand on its checker; who fails it is refused, and the operation stays pending.
+        show: What a checker is shown of an order; by default all of it.
     """
 
     kind: str
@@ -111,20 +111,20 @@ async def _nobody(_tx: Tx, _client_id: UUID) -> Collection[UUID]:
 
 @dataclass(frozen=True)
 class People:
-    """What the desk asks of those who know people."""
+    """The functions by which the desk learns about people."""
 
     cpf_of: approvals.FindCpf
     still_may: Callable[[Tx, Actor, str], Awaitable[bool]]
-    """Whether who asked for something may go on asking for what a claim opens."""
+    """Whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
     behind: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] = _nobody
-    """Who can act as a client, by its id."""
+    """The people who can act as a client, by its id."""
     insist_on_cpf: Callable[[Tx, UUID], Awaitable[None]] | None = None
-    """Raises where a checker's CPF is not known for sure, and so not whether they gain by it."""
+    """Raises where a checker's CPF is not proven, so that nobody can tell whether they gain by the operation."""
 
 
 class OperationOut(BaseModel):
-    """What is told of an operation that has to wait."""
+    """A pending operation, as its maker is told of it."""
 
     id: UUID
     kind: str
@@ -132,7 +132,7 @@ class OperationOut(BaseModel):
 
 
 class WaitingOut(BaseModel):
-    """202: a second person has to approve it."""
+    """The 202 answer: a second person has to approve."""
 
     pending: OperationOut
 
@@ -144,7 +144,7 @@ MAY_WAIT: dict[int | str, dict[str, Any]] = {
 
 
 class Desk:
-    """Carries operations out, or has them wait, and decides those that wait."""
+    """Carries operations out or stores them as pending, and decides pending ones."""
 
     def __init__(  # noqa: PLR0913 - what it works with
         self,
@@ -164,10 +164,10 @@ class Desk:
         self._sealer = sealer
 
     async def carry_out(self, tx: Tx, operation: Operation[Order], order: Order, who: Principal) -> object:
-        """Carry an operation out and give what its verb gives; above its limit write it down and answer 202.
+        """Carry an operation out and return its verb's result; above its limit store it and return the 202 answer.
 
         Raises:
-            DailyCeilingReached: it is more than what is left of the operator's day.
+            DailyCeilingReached: it exceeds what is left of the operator's daily ceiling.
         """
         limit = self._limit(operation)
         act = OperatorAct(who.actor, find_cpf=self.people.cpf_of, limit=limit)
@@ -190,7 +190,7 @@ class Desk:
             )
 
     def alone(self, limit: str) -> int | None:
-        """Return what one operator does alone under a limit; None: any amount."""
+        """Return the most that one operator may do alone under a limit; None: any amount."""
         known = self._limits.get(limit)
         return None if known is None else known.alone
 
@@ -209,12 +209,13 @@ class Desk:
         amount: int = 0,
         scope: UUID | None = None,
     ) -> Answered:
-        """Write an operation down, to wait for a second person, and give the answer 202 of its route.
+        """Store an operation that waits for a second person, and return its route's 202 answer.
 
-        `summary` tells the checker in Portuguese what it is, without personal data; `gains` who may not approve it.
+        `summary` describes it to the checker in Portuguese, without personal data; `gains` are the people who may not
+        approve it.
 
         Raises:
-            DailyCeilingReached: its amount is more than what is left of the maker's day.
+            DailyCeilingReached: its amount exceeds what is left of the maker's daily ceiling.
         """
         operation_id = uuid7()
         proposal = approvals.Proposal(
@@ -244,7 +245,7 @@ class Desk:
 
     @staticmethod
     async def waiting_for(tx: Tx, operation: Operation[Any], user_id: UUID) -> Answered | None:
-        """Give the answer 202 of an operation about a person that waits already: to ask twice asks once."""
+        """Return the 202 answer of an operation about a person that is pending already: asking twice stores one."""
         row = await approvals.waiting_for(tx, operation.kind, user_id)
         if row is None:
             return None
@@ -252,12 +253,12 @@ class Desk:
         return _waits(row)
 
     def seen_by(self, who: Principal) -> approvals.Seen:
-        """Say which operations somebody may see: their own, and those of kinds that they may approve."""
+        """Return which operations a caller may see: their own, and those of kinds that they may approve."""
         kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
         return approvals.Seen(kinds, who.actor, who.scopes)
 
     def shown(self, row: PendingOperation) -> object:
-        """Give, for orjson, what a checker is shown of an order; None once it is decided, or if the module is off."""
+        """Return what a checker is shown of an order, for orjson; None once it is decided or if the module is off."""
         operation = self._operations.get(row.kind)
         payload = approvals.opened(self._sealer, row, row.payload)
         if payload is None or operation is None:
@@ -267,18 +268,18 @@ class Desk:
         return operation.show(operation.order.model_validate_json(payload))
 
     def outcome(self, row: PendingOperation) -> object:
-        """Give, for orjson, what came of an operation: its verb's answer, or the reason of a refusal or a failure."""
+        """Return an operation's outcome, for orjson: its verb's answer, or the reason of a refusal or a failure."""
         outcome = approvals.opened(self._sealer, row, row.outcome)
         return None if outcome is None else orjson.Fragment(outcome)
 
     def may_decide(self, who: Principal, row: PendingOperation) -> bool:
-        """Tell whether somebody is a person who may approve what waits, and is not its maker."""
+        """Return whether a caller is a person who may approve a pending operation and did not make it."""
         operation = self._operations.get(row.kind)
         waits = row.status == approvals.PENDING and row.maker != who.actor
         return waits and who.kind == "person" and operation is not None and who.may(operation.claim)
 
     async def find(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
-        """Give an operation to its maker or to who may approve it.
+        """Return an operation to its maker or to who may approve it.
 
         Raises:
             PendingNotFound: there is none, or it is neither.
@@ -300,13 +301,13 @@ class Desk:
         return row
 
     async def approve(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
-        """Approve an operation: its verb runs anew, in this transaction, for its maker.
+        """Approve an operation: its verb runs again, in this transaction, for its maker.
 
         Raises:
             PendingNotFound, PendingDecided, PendingExpired: there is nothing to approve (any more).
             Forbidden, CheckerNotAPerson: the claim is missing, or the caller is a program.
             OwnOperation: the caller made it, or gains by it.
-            Problem: of `People.insist_on_cpf`, where that is not sure; of the operation's own `check`.
+            Problem: what `People.insist_on_cpf` or the operation's own `check` raises.
             PendingFailed: its verb refused; the operation has failed, with the reason, and nothing moved.
         """
         row, operation = await self._undecided(tx, who, operation_id)
@@ -351,7 +352,7 @@ class Desk:
         raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=told))
 
     async def refuse(self, tx: Tx, who: Principal, operation_id: UUID, reason: str | None) -> PendingOperation:
-        """Refuse an operation, or take back one's own; nothing moves.
+        """Refuse an operation, or withdraw one's own; nothing moves.
 
         Raises:
             PendingNotFound, PendingDecided, PendingExpired: there is nothing to refuse (any more).
@@ -383,7 +384,7 @@ class Desk:
         return row, operation
 
     async def _decided(self, tx: Tx, row: PendingOperation) -> PendingDecided:
-        """Tell who was quicker."""
+        """Return the problem that names who decided it first."""
         assert row.checker_id is not None, "what did not expire was decided by somebody"
         name = (await self.people.names_of(tx, [row.checker_id])).get(row.checker_id)
         return PendingDecided(
@@ -403,7 +404,7 @@ class Desk:
             raise approvals.OwnOperation
 
     async def _is_behind(self, tx: Tx, maker: Actor, who: Principal) -> bool:
-        """Tell whether a client asked for it that the caller made: a machine is no other person than its maker."""
+        """Return whether the maker is a client that the caller created, which is no second person."""
         return maker.kind == "client" and who.user_id in await self.people.behind(tx, UUID(maker.id))
 
 

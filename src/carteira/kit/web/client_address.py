@@ -1,4 +1,4 @@
-"""Where a request comes from: the one place that reads what proxies say, and only of those that are trusted."""
+"""A request's client address: the one place that reads proxies' headers, and only those of trusted proxies."""
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -6,25 +6,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from carteira.kit.values.networks import TrustedProxies
 
 TRACEPARENT = "carteira.traceparent"
-"""Where the scope says which trace a request is part of."""
+"""The key in the scope of the trace that a request is part of."""
 _BY_PROXY = "carteira_by_proxy"
 _SCHEMES = {b"http": "http", b"https": "https"}
 
 
 def client_address(request: Request) -> str:
-    """Give the address that a request comes from; empty, if the transport has none."""
+    """Return the client's address; empty if the transport has none."""
     return request.client.host if request.client else ""
 
 
 def came_by_proxy(request: Request) -> bool:
-    """Tell whether a request was handed on by a trusted proxy, whose headers may be believed."""
+    """Return whether a trusted proxy forwarded the request, so that its headers can be believed."""
     return bool(request.scope.get(_BY_PROXY))
 
 
 class ClientAddress:
-    """ASGI: puts the client's own address and scheme into the scope, where a trusted proxy tells them.
+    """ASGI: puts the client's own address and scheme into the scope, where a trusted proxy names them.
 
-    So it does with the trace that a request is part of: of anybody, it would choose what is traced here.
+    The same holds for the trace: an untrusted caller must not choose what is traced here.
     """
 
     def __init__(self, app: ASGIApp, trusted: TrustedProxies) -> None:

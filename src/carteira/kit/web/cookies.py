@@ -24,7 +24,7 @@ class HostCookie:
         return request.cookies.get(self._name(https=https), "")
 
     def set(self, response: Response, value: str, *, https: bool) -> None:
-        """Give it to the browser."""
+        """Set the cookie in the browser."""
         response.set_cookie(
             self._name(https=https),
             value,
@@ -36,7 +36,7 @@ class HostCookie:
         )
 
     def delete(self, response: Response, *, https: bool) -> None:
-        """Take it back."""
+        """Delete the cookie in the browser."""
         response.delete_cookie(
             self._name(https=https), path=self._path(https=https), secure=https, httponly=True, samesite="lax"
         )

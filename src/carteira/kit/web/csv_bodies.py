@@ -1,4 +1,4 @@
-"""CSV as a body: the one reader of every import."""
+"""CSV bodies: the one reader for all imports."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -13,9 +13,9 @@ from carteira.kit.web.validation import describe
 
 Shape = TypeVar("Shape", bound=BaseModel)
 _MOST_OF_LINE = 20
-"""Errors of a line that are told."""
+"""Most errors of one line that are reported."""
 _MEDIA_TYPES = frozenset({"text/csv", "text/x-csv", "application/csv", "application/vnd.ms-excel"})
-"""What browsers and systems call CSV; the last is what Windows says of it where Excel is there."""
+"""Media types that browsers send for CSV; the last is what Windows with Excel sends."""
 
 
 def csv_content(name: str, example: str) -> dict[str, Any]:
@@ -29,12 +29,12 @@ def media_type(request: Request) -> str:
 
 
 def is_csv(request: Request) -> bool:
-    """Return whether a request's body is said to be CSV."""
+    """Return whether the request declares a CSV body."""
     return media_type(request) in _MEDIA_TYPES
 
 
 async def read_csv_body(body: bytes, columns: Sequence[Column], *, most: int) -> BulkLines:
-    """Read a file in pieces, so that others are served meanwhile.
+    """Read a file in pieces, yielding to the event loop between them.
 
     Raises:
         InvalidInput: it is not CSV, its titles are not those expected, or it has no line or more than `most`.
@@ -65,7 +65,7 @@ def _add(line: CsvLine, lines: list[Any], numbers: list[int], wrong: dict[int, l
 
 
 def check_count(lines: int, most: int) -> None:
-    """Raise if a bulk has no line, or too many.
+    """Check that a bulk has at least one line, and not too many.
 
     Raises:
         InvalidInput: so it is.
@@ -75,16 +75,16 @@ def check_count(lines: int, most: int) -> None:
 
 
 class Faults(NamedTuple):
-    """What is wrong with a line, in words, and the first column where."""
+    """The errors of a line as text, and the first wrong column."""
 
     column: str
     detail: str
 
 
 def check_line(shape: TypeAdapter[Shape], sent: BulkLines, number: int, raw: object) -> Shape | Faults:
-    """Return a line in its shape, or what is wrong with it: with cells that could not be read, and with fields.
+    """Return a line as its model, or its errors: cells that could not be read, and wrong fields.
 
-    A field goes by the title that its column has in the file.
+    Errors name fields by their column titles in the file.
     """
     wrong = sent.wrong.get(number, ())
     try:

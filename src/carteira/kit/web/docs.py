@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, served by ourselves: their scripts come out of a package, from no other host."""
+"""`/docs` and `/redoc`; their scripts are served by this server, from a package, and by no other host."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ def install(app: FastAPI) -> None:
     folder = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS, StaticFiles(directory=folder), name="docs-assets")
     everyone = [public("the contract is no secret")]
-    written: dict[str, bytes] = {}  # by prefix, of which a server has one: to write it takes a tenth of a second
+    written: dict[str, bytes] = {}  # one entry: a server has one prefix, and writing the document takes 0.1 s
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=everyone)
     async def openapi(request: Request) -> Response:
@@ -71,7 +71,7 @@ def _root(request: Request) -> str:
 
 
 def _under(root: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Give the document as it is served: its paths begin where it came from, and so does what Authorize asks."""
+    """Return the document with the server's prefix on its paths and on the token URL."""
     servers = [{"url": root or "/", "description": "Este servidor"}]
     if not root:
         return document | {"servers": servers}
@@ -87,7 +87,7 @@ def _under(root: str, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guarded(page: HTMLResponse) -> HTMLResponse:
-    """Let a page run its own scripts, told by their digests, and those of this host; nothing goes anywhere else."""
+    """Set a policy that allows the page's own scripts (by digest) and this host's, and no other connection."""
     digests = (hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(bytes(page.body)))
     own = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     page.headers["Content-Security-Policy"] = (

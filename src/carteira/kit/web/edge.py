@@ -34,13 +34,13 @@ _SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 ]
-"""Of what says nothing of its own."""
+"""For answers that set none of their own."""
 _HSTS = (b"strict-transport-security", b"max-age=63072000")
-"""Two years, for this host: whether it is true of others of the domain is their operator's to say."""
+"""Two years, for this host only: subdomains may be somebody else's."""
 
 
 class _BodyTooLarge(HTTPException):
-    """FastAPI lets HTTP exceptions pass while it reads a body; anything else would become a 400."""
+    """An HTTP exception, since FastAPI turns any other exception while reading a body into a 400."""
 
     def __init__(self) -> None:
         super().__init__(413)
@@ -108,7 +108,7 @@ class Edge:
     async def _answer_within(
         self, scope: Scope, receive: Receive, send: Send, request_id: str, span: tracing.AnySpan
     ) -> None:
-        """Serve one request, and tell of it."""
+        """Serve one request; count and log it."""
         began = time.perf_counter()
         status = 0
         head_seconds: float | None = None
@@ -141,7 +141,7 @@ class Edge:
                 tracing.of_http(span, scope["method"], route, status)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
-        """Run the app within the limits; give the problem to answer with if it could not answer itself."""
+        """Run the app within the limits; return the problem to answer with if the app gave no answer."""
         limit = self._limit(scope["path"])
         if _content_length(scope) > limit:
             return PayloadTooLarge()
@@ -176,7 +176,7 @@ class Edge:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """Count the body's bytes as they come; a missing or lying Content-Length does not help."""
+    """Count the body's bytes as they arrive, since Content-Length may be missing or wrong."""
     taken = 0
 
     async def limited() -> Message:
@@ -192,7 +192,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 
 def unhandled(error: Exception) -> Problem:
-    """Log an error that nobody handled and choose the problem that tells of it."""
+    """Log an unhandled error and return the problem to answer with."""
     problem = problem_of(error)
     if isinstance(problem, DatabaseDownProblem):
         log.warning("database down", error=type(error).__name__)
@@ -202,7 +202,7 @@ def unhandled(error: Exception) -> Problem:
 
 
 def last_resort(answer: Answer = as_json) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Make the framework's own last resort; the edge sees the same error again and only counts it."""
+    """Return FastAPI's handler of unhandled errors; the edge sees the same error again and only counts it."""
 
     async def on_exception(request: Request, error: Exception) -> Response:
         return answer(request, problem_of(error))

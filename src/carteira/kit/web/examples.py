@@ -1,4 +1,4 @@
-"""Whole examples out of a schema: of each field its own example, or the plainest thing that has its shape."""
+"""Builds whole examples from a schema: each field's own example, or the simplest value that fits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ _BY_TYPE: Mapping[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "st
 
 
 def resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a schema's reference."""
+    """Return the schema that a reference points to."""
     if "$ref" in schema:
         return resolved(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     return schema
 
 
 def example_of(document: Mapping[str, Any], schema: Mapping[str, Any], inside: frozenset[str] = frozenset()) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value of a schema: its example, its default, or the plainest thing that has its shape."""
+    """Return a value of a schema: its example, its default, or the simplest value that fits."""
     name = schema.get("$ref", "")
     if name in inside:
         return None

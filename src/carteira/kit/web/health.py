@@ -1,4 +1,4 @@
-"""Health: `/health` says that the process answers, `/health/ready` that what it depends on does; `/metrics` too."""
+"""`/health` (the process answers), `/health/ready` (its dependencies answer) and `/metrics`."""
 
 import asyncio
 import hmac
@@ -25,7 +25,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/health", tags=["operation"])
 
 
 class NotReady(Exception):
-    """A dependency is not well; the text says why, in Portuguese and to anybody."""
+    """A dependency is not ready; the text says why, in Portuguese, and is public."""
 
 
 class Health(BaseModel):
@@ -35,7 +35,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether each dependency is well."""
+    """Whether each dependency is ready."""
 
     status: Literal["ready", "not_ready"]
     checks: Mapping[str, bool | str] = Field(

@@ -1,10 +1,10 @@
-"""Idempotency keys: the first answer again, and nothing moves twice (contract.md, Habits; IETF draft Idempotency-Key).
+"""Idempotency keys: repetitions get the first answer, move nothing (contract.md, Habits; IETF draft Idempotency-Key).
 
 The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer. Other
-failures that are committed (`CommitThenRaise`) leave what they wrote and no record: the key may try again.
+failures that commit (`CommitThenRaise`) keep their writes but leave no record, so the key may be tried again.
 
-A record of money stays for good, so that its key never moves anything again; after some weeks its answer loses its
-texts and keeps ids and numbers. Other records are deleted then. Erasing a person deletes theirs.
+A record of money is kept for ever, so that its key never moves anything again; after some weeks its answer is reduced
+to ids and numbers. Other records are deleted then. Erasing a person deletes theirs.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class IdempotencyKeyReused(InvalidInput):
 
 
 class IdempotencyRecord(Base):
-    """A key's first request and its answer; `reduced` is one that has lost its texts."""
+    """A key's first request and its answer; `reduced`: its texts were removed."""
 
     __tablename__ = "idempotency_keys"
 
@@ -66,7 +66,7 @@ class IdempotencyRecord(Base):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a route returns that answers with another status than it declares for success."""
+    """Returned by a route whose answer has another status than its declared one."""
 
     status: int
     body: object
@@ -74,7 +74,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may come again: whose it is, under which key, and what it asks for."""
+    """A request that may be repeated: its caller, its key, and what it asks for."""
 
     caller: str
     key: str | None
@@ -83,7 +83,7 @@ class Call:
     async def answer(
         self, tx: Tx, payload: object, work: Callable[[], Awaitable[object]], *, status: int = 200, money: bool = True
     ) -> Response:
-        """Do the work and answer its result as JSON with `status`; a `Refusal` under a key is an answer too.
+        """Do the work and return its result as JSON with `status`; a `Refusal` under a key is recorded too.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
@@ -117,9 +117,10 @@ class Call:
         return response
 
     async def answered(self, tx: Tx, payload: object) -> Response | None:
-        """Give the first answer again; None where the request has none yet.
+        """Return the recorded first answer; None where there is none yet.
 
-        For who does a part of the work before `answer`: by now it may be refused, and the key may be another request's.
+        For callers that do part of the work before `answer`: a repetition must not reach work that would be refused by
+        now.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
@@ -144,7 +145,7 @@ class Call:
         return answer_of(record.status, record.body or b"", replayed=True)
 
     def fingerprint(self, content: bytes) -> bytes:
-        """Return what two requests under one key have in common; `content` is JSON with sorted members."""
+        """Return the digest that two requests under one key must share; `content` is JSON with sorted members."""
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
 
 
@@ -158,7 +159,7 @@ async def _written(payload: object) -> bytes:
 
 
 def answer_of(status: int, body: bytes, *, replayed: bool = False) -> Response:
-    """Return an answer that is JSON already, or one that is given again."""
+    """Return a response whose body is JSON already: a new one or a replay."""
     media_type = MEDIA_TYPE if status >= 400 else "application/json"  # noqa: PLR2004 - HTTP's own bound
     return Response(body, status, {REPLAYED: "true"} if replayed else None, media_type)
 
@@ -170,9 +171,9 @@ RECORDS = Insert(
     ),
     parameters=5,
 )
-"""Appends answers of money in the statement that does what they say: callers, keys, fingerprints, statuses, bodies.
+"""Appends answers in the statement that moves their money: callers, keys, fingerprints, statuses, bodies.
 
-In the order of callers and keys: else two processes that have the same ones would wait for each other."""
+Rows are sorted by caller and key, so that two processes with the same ones cannot deadlock."""
 _ANSWERED = """
     SELECT caller, key, fingerprint, status, body FROM idempotency_keys
     WHERE (caller, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
@@ -190,7 +191,7 @@ class Recorded(NamedTuple):
 
 
 async def recorded(tx: LeanTx, keys: Sequence[tuple[str, str]]) -> list[Recorded]:
-    """Return the answers recorded under pairs of caller and key."""
+    """Return the recorded answers of pairs of caller and key."""
     rows = await fetch(tx, _ANSWERED, [caller for caller, _ in keys], [key for _, key in keys])
     return [Recorded(*row) for row in rows]
 
@@ -206,7 +207,7 @@ def _json(result: object, status: int) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What came of work that is done at most once; `first_at` is when it was first asked for, if it was before."""
+    """The outcome of work that is done at most once; `first_at` is set for a repetition: when it was first asked."""
 
     response: Response
     first_at: datetime | None
@@ -222,7 +223,7 @@ async def once(  # noqa: PLR0913 - what makes two requests one
     work: Callable[[], Awaitable[object]],
     money: bool = True,
 ) -> Once:
-    """Do the work of a form at most once per caller and key, as `idempotent` does that of a route.
+    """Do a form's work at most once per caller and key, as `idempotent` does for routes.
 
     Raises:
         IdempotencyKeyReused: the key belongs to another request.
@@ -248,7 +249,7 @@ async def _call(
 
 
 CallDep = Annotated[Call, Depends(_call)]
-"""The request as one that may come again; a parameter behind the one that says who asks."""
+"""The request with its key; it stands behind the route's parameter for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +275,9 @@ def idempotent(
     """Decorate a route whose work, under an `Idempotency-Key`, is done at most once per caller and key.
 
     The route takes `TxDep`, in which the key's record is written. `status` is what the route declares for success.
-    `payload` picks what a repetition must have in common with the first request, besides method and address, out of the
-    route's arguments: its `body` if not told otherwise. What has been parsed from JSON or CSV may be a list. A route
-    that returns bytes has written its JSON itself. What moves no money (`money=False`) may be forgotten some day.
+    `payload` picks out of the route's arguments what a repetition must share with the first request beside method and
+    address: by default its `body`. What has been parsed from JSON or CSV may be a list. A route that returns bytes has
+    written its JSON itself. Records of routes that move no money (`money=False`) are deleted after some weeks.
     """
 
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
@@ -287,7 +288,7 @@ def idempotent(
             asked, work = payload(kwargs), lambda: route(*args, **kwargs)
             return await once.call.answer(once.tx, asked, work, status=status, money=money)
 
-        # FastAPI reads the signature: the route's own, for the document, and the call, resolved after who asks.
+        # FastAPI reads this signature: the route's own parameters, and the call, which is resolved after the caller.
         signature = inspect.signature(route)
         call = inspect.Parameter(
             PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_CallInTx, Depends(_call_in_tx)]
@@ -300,7 +301,7 @@ def idempotent(
 
 _WALKED = 2_000
 _CODES = frozenset({"code", "type", "kind", "status", "category", "result"})
-"""Members whose texts are the product's own words, not somebody's."""
+"""Members whose texts are the product's own codes, not personal data."""
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -326,9 +327,9 @@ def _is_id_or_instant(value: str) -> bool:
 
 
 async def forget_answers(database: Database, *, days: int) -> int:
-    """Take the texts out of answers that are older than so many days, and delete those that moved no money.
+    """Reduce answers that are older than so many days, and delete those that moved no money.
 
-    It walks the records in short transactions; give how many it changed.
+    It walks the records in short transactions, and returns how many it changed.
     """
     before, place, changed = clock.now() - timedelta(days=days), ("", ""), 0
     record = IdempotencyRecord
@@ -353,5 +354,5 @@ async def forget_answers(database: Database, *, days: int) -> int:
 
 
 async def forget_caller(tx: Tx, caller: UUID) -> None:
-    """Delete a person's records: they are erased, and ask for nothing again."""
+    """Delete the records of a person who is erased."""
     await tx.execute(delete(IdempotencyRecord).where(IdempotencyRecord.caller == str(caller)))

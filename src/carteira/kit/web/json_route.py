@@ -1,7 +1,7 @@
-"""Routes read what they are sent strictly.
+"""Strict reading of bodies and queries.
 
-A name that stands twice, in a body or a query, has two meanings or none; a parameter of a query that the route does not
-know is a mistyped filter, which would show everything.
+A name that appears twice in a body or a query is ambiguous; an unknown query parameter is a mistyped filter, which
+would show everything.
 """
 
 import hashlib
@@ -29,7 +29,8 @@ from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 
 _MOST_TOLD = 20
-"""Names of a query that are told of: a head has room for twenty thousand, and each is compared with those there are."""
+"""Most unknown names that are reported: a request line has room for twenty thousand, and each is compared with the
+known ones."""
 
 
 class _Request(Request):
@@ -53,31 +54,31 @@ class AnyQuery(Marker):
 
 
 def any_query(why: str) -> DependsMarker:
-    """Say that others write a route's query, and add names of their own to it."""
+    """Declare that third parties link to a route and may add names of their own to its query."""
     return DependsMarker(AnyQuery(why))
 
 
 class Polled(Marker):
-    """Has a route's answer carry its digest (`ETag`), so that who has it already is told so: 304, without the body."""
+    """Makes a route's answer carry its digest (`ETag`); a client that has it already gets 304 without a body."""
 
 
 def polled() -> DependsMarker:
-    """Say that a read is asked for again and again, mostly to learn that nothing has changed."""
+    """Declare that clients poll a read and mostly learn that nothing has changed."""
     return DependsMarker(Polled())
 
 
 class JsonRoute(APIRoute):
-    """A route of ours; every router names it as its `route_class`. No parameter of a query is a list.
+    """The product's route class; every router names it. No parameter of a query is a list.
 
-    Pages that links of messages open take any query: mail programs and providers add names of their own. One that only
-    reads, or moves money by a lane, is answered by `kit.web.lean_route`.
+    Pages that links in messages open take any query: mail programs and providers add names of their own. Routes that
+    only read, or move money by a lane, are answered by `kit.web.lean_route`.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - as FastAPI's
         """Make a route.
 
         Raises:
-            TypeError: it is lean, and depends on what that has no need of.
+            TypeError: a lean route depends on something that `lean_route` does not support.
         """
         # An operation is called as its function, or by `operation_id` where functions of two modules have one name.
         super().__init__(path, endpoint, **options | {"generate_unique_id_function": lambda route: route.name})
@@ -98,18 +99,18 @@ class JsonRoute(APIRoute):
         return frozenset(_query_names(self.dependant))
 
     def _take(self, request: Request) -> Request:
-        """Hand the request on as one that reads JSON strictly, unless its query says something twice or unknown."""
+        """Return the request as one that reads JSON strictly; refuse repeated and unknown names in its query."""
         if request.scope["query_string"]:
             _insist_on_one_meaning(request, self._known)
         request.state.kind = self._kind
         return _Request(request.scope, request.receive)
 
     def _give(self, request: Request, response: Response) -> Response:
-        """Hand the answer on; who polls and has it already is told only so."""
+        """Return the answer; a polling client that has it already gets 304."""
         return _unless_known(request, response) if self._is_polled else response
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Make what answers. Markers are not resolved with each request."""
+        """Return the handler. Markers are not resolved with each request."""
         self._known = self.known_queries()
         self._is_polled = self.is_polled
         whole = self.dependant
@@ -130,7 +131,7 @@ class JsonRoute(APIRoute):
 
 
 def _traced(call: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return a route's function as one that is a part of a request's trace."""
+    """Return a route's function with a span around it."""
     if not inspect.iscoroutinefunction(call):
         return call
     name = tracing.name_of(call)
@@ -144,7 +145,7 @@ def _traced(call: Callable[..., Any] | None) -> Callable[..., Any] | None:
 
 
 def _unless_known(request: Request, response: Response) -> Response:
-    """Give an answer its digest, or say that who asks has it already."""
+    """Return the answer with its digest, or 304 if the client has it already."""
     if response.status_code != HTTPStatus.OK:
         return response
     tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
@@ -156,7 +157,7 @@ def _unless_known(request: Request, response: Response) -> Response:
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:
-    """Give the names of the query's parameters, however deep; a model's fields are each one."""
+    """Yield the names of the query's parameters at any depth; each field of a model is one."""
     for parameter in dependant.query_params:
         kind = parameter.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):

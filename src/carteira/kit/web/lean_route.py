@@ -1,11 +1,11 @@
 """Routes whose dependencies are worked out once: those that only read, and those of the ledger's lanes.
 
-FastAPI works out at each request what a route depends on, and keeps stacks for dependencies that end: that costs more
-than a small read, and half of what a debit costs. What such a route depends on is little: who asks, what to read or
-move by, the page that is asked for, a small body.
+FastAPI resolves a route's dependencies at each request and keeps stacks for dependencies that end; that costs more than
+a small read, and half as much as a debit. Such routes depend on little: the caller, a way to read or to move money, the
+page that is asked for, a small body.
 
-A route that only reads is answered beside the question of whether who asks still stands as was remembered, and may be
-run again: where its person's standing has changed, and where its connection to PostgreSQL was dead.
+A route that only reads runs while the caller's cached rights are checked, and may run again: where these rights have
+changed, and where its connection to PostgreSQL was dead.
 """
 
 import inspect
@@ -37,7 +37,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A dependency, or the route itself: what is called with what."""
+    """A dependency, or the route itself: the function and its parameters."""
 
     call: Callable[..., Any]
     name: str | None
@@ -49,7 +49,7 @@ class _Step:
 
 
 class _Solved(dict[Any, Any]):
-    """What was worked out for a request so far, by what was called; and what it asked for wrongly."""
+    """The dependencies' values of a request so far, by function; and the validation errors."""
 
     def __init__(self, known: dict[Any, Any]) -> None:
         super().__init__(known)
@@ -61,24 +61,24 @@ def _everything(dependant: Dependant) -> set[Any]:
 
 
 class Lean(access.Marker):
-    """Has a route that writes be answered here; the reason is for the reader."""
+    """Marks a route that writes to be answered here; the reason is for the reader."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
 
 def lean(why: str) -> DependsMarker:
-    """Say that a route is asked for by thousands and depends on little, and what it writes by."""
+    """Declare that a busy route depends on little, with the reason."""
     return DependsMarker(Lean(why))
 
 
 def is_lean(route: APIRoute) -> bool:
-    """Tell whether a route is answered here: it only reads, or says so."""
+    """Return whether a route is answered here: it only reads, or says so."""
     return only_reads(route) or any(isinstance(inner.call, Lean) for inner in route.dependant.dependencies)
 
 
 def only_reads(route: APIRoute) -> bool:
-    """Tell whether a route asks for something to read by, and for nothing to write by."""
+    """Return whether a route depends on a way to read, and on none to write."""
     if route.methods != {"GET"}:
         return False
     calls = _everything(route.dependant)
@@ -90,7 +90,7 @@ def _needed(dependant: Dependant) -> list[Dependant]:
 
 
 def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
-    """Work out a dependency, or the route itself, which alone may take a body.
+    """Resolve the parameters of a dependency, or of the route itself, which alone may take a body.
 
     Raises:
         TypeError: it wants what a lean route has no need of.
@@ -120,7 +120,7 @@ def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
 
 
 _GIVEN = frozenset({access.visitor, transaction.reads, transaction.reading})
-"""What is there before the dependencies are solved, each of them with an end of its own."""
+"""Dependencies that are opened before the others are solved, and closed after the route."""
 
 
 async def _solve(step: _Step, request: Request, solved: _Solved) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class LeanRoute:
         take: Callable[[Request], Request],
         give: Callable[[Request, Response], Response],
     ) -> None:
-        """Work out what the route depends on; `take` looks at each request before, `give` at its answer.
+        """Resolve the route's dependencies; `take` handles each request first, and `give` its answer last.
 
         Raises:
             TypeError: it wants what a lean route has no need of.
@@ -209,7 +209,7 @@ class LeanRoute:
         await self._give(request, response)(scope, receive, send)
 
     async def _read(self, request: Request) -> Response:
-        late, again = True, self._by_session  # `Reads` tries again by itself
+        late, again = True, self._by_session  # `Reads` retries by itself
         while True:
             access.confirms_late(request, late=late)
             try:
@@ -226,7 +226,7 @@ class LeanRoute:
             solved = _Solved({access.visitor: visitor} | read_by)
             arguments = await _solve(self._step, request, solved)
             if self._body:
-                embedded = self._route._embed_body_fields  # noqa: SLF001 - FastAPI hands it to its own solver
+                embedded = self._route._embed_body_fields  # noqa: SLF001 - FastAPI passes it to its own solver
                 values, errors = await request_body_to_args(self._body, body, embedded)
                 arguments.update(values)
                 solved.errors += errors

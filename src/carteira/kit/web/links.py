@@ -1,4 +1,4 @@
-"""Links of the OpenAPI document: from what makes an id to the operations that take it."""
+"""Links of the OpenAPI document, from operations that return an id to operations that take it."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ _PENDING = "/pending/{operation_id}"
 def add_links(document: dict[str, Any]) -> None:
     """Link each answer of a POST that has ids to the operations that take them.
 
-    Those under its own path take the id whatever they do; elsewhere it is what is read by it: `entry_id` at
+    Operations under its own path take the id whatever they do; elsewhere only those that read by it: `entry_id` at
     `/ledger/entries/{entry_id}`, the `id` of an `Import` at `/benefits/accounts/imports/{import_id}`.
     """
     for path, item in document["paths"].items():
@@ -33,7 +33,7 @@ def add_links(document: dict[str, Any]) -> None:
 
 
 def _ids(document: Mapping[str, Any], answer: Mapping[str, Any]) -> Mapping[str, str]:
-    """Give the ids in an answer by what paths call them, and where they stand: fields, and the `id` of what it is."""
+    """Return the ids in an answer by their names in paths, with where they stand: fields, and the answer's own `id`."""
     fields = _fields(document, answer)
     found = {name: f"/{name}" for name in fields if name.endswith("_id")}
     for name, schema in fields.items():

@@ -1,8 +1,8 @@
-"""The OpenAPI document, made fit for people and for generators of clients; all of it in one place for all operations.
+"""The OpenAPI document, made fit for people and for client generators; one place for all operations.
 
-FastAPI writes what routes take and answer. What it writes for itself goes: names of generic classes, titles in English,
-descriptions that are for this code's readers. What a client wants comes: the problems that each operation may answer
-with their codes, whole examples, links from what makes an id to what takes it.
+FastAPI writes what routes take and answer. Removed: names of generic classes, titles in English, descriptions for this
+code's readers. Added: the problems of each operation with their codes, whole examples, and links from operations that
+return an id to those that take it.
 """
 
 import re
@@ -86,9 +86,9 @@ _ETAG = {"ETag": {"description": "O que mudar nesta resposta muda também ele", 
 
 
 def install(app: FastAPI, declared: Declared) -> None:
-    """Have the app's OpenAPI document say what clients want; `declared` has the problems of each operation.
+    """Make the app write its OpenAPI document for clients; `declared` has the problems of each operation.
 
-    Operations that it does not name answer none; what a route declares itself stands.
+    Operations that it does not name answer none; a route's own declarations are kept.
     """
     generate = app.openapi
 
@@ -109,7 +109,7 @@ def install(app: FastAPI, declared: Declared) -> None:
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give each operation of a document with its path and method."""
+    """Yield each operation of a document with its path and method."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method in METHODS:
@@ -117,9 +117,9 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def _tidy(document: dict[str, Any]) -> None:
-    """Give schemas names of their own, and take out what is written for this code's readers."""
+    """Rename schemas for clients, and remove what is written for this code's readers."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own shape, which nobody gets
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own error schema, which no client receives
         schemas.pop(name, None)
     names = {name: _clean(name) for name in schemas}
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
@@ -154,7 +154,7 @@ def _tidy(document: dict[str, Any]) -> None:
     document["info"]["title"] = title
     tidy = document["components"]["schemas"]
     for schema in tidy.values():
-        schema.pop("description", None)  # a docstring, for readers of the code
+        schema.pop("description", None)  # a docstring for this code's readers
     document["components"]["schemas"] = {names[name]: schema for name, schema in tidy.items()} | {
         _SCHEMA: dict(PROBLEM_SCHEMA),
         "FieldError": dict(_FIELD_ERROR),
@@ -210,7 +210,7 @@ def _declare(document: dict[str, Any], declared: Declared) -> None:
 
 
 def _problems() -> Iterator[type[Problem]]:
-    """Give every kind of problem, those that name their code themselves last."""
+    """Yield every kind of problem; those that set their code themselves come last."""
     kinds = [kind for kind in _every(Problem) if kind.__module__.startswith("carteira.")]
     return iter(sorted(kinds, key=lambda kind: "code" in vars(kind)))
 
@@ -236,7 +236,7 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
 
 
 def _tell_polled(document: dict[str, Any], app: FastAPI) -> None:
-    """Declare the digest of what is polled."""
+    """Declare the `ETag` and 304 of polled routes."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, JsonRoute) and route.include_in_schema and route.is_polled:
@@ -247,7 +247,7 @@ def _tell_polled(document: dict[str, Any], app: FastAPI) -> None:
 
 
 def _tell_successes(document: dict[str, Any]) -> None:
-    """Say in Portuguese what a success is, and of none that it has a body where it has not."""
+    """Describe each success in Portuguese, and remove bodies that are never sent."""
     for _, _, operation in operations(document):
         for status, answer in operation["responses"].items():
             if answer.get("description") == "Successful Response":
@@ -257,7 +257,7 @@ def _tell_successes(document: dict[str, Any]) -> None:
 
 
 def _give_examples(document: dict[str, Any]) -> None:
-    """Give each body of JSON a whole example, put together of its fields'."""
+    """Add a whole example to each JSON body, built from its fields' examples."""
     find: Callable[[Mapping[str, Any]], Any] = lambda schema: example_of(document, schema)  # noqa: E731 - the document's own
     for _, _, operation in operations(document):
         answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]

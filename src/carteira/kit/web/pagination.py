@@ -1,11 +1,10 @@
 """Lists by cursor: `?limit=` (1 to 100, 20) and `?cursor=`, answered as `{"items": […], "next_cursor": …}`.
 
-A list declares what it is sorted by once, as a `CursorOf` beside its query. A route takes what is asked for with
-`asked: PageRequest[Key] = page_of(CURSOR)`, reads `asked.limit + 1` rows after `asked.after`, and answers
-`asked.page(…)`.
+A list declares its sort key once, as a `CursorOf` beside its query. A route takes the request with `asked:
+PageRequest[Key] = page_of(CURSOR)`, reads `asked.limit + 1` rows after `asked.after`, and answers `asked.page(…)`.
 
-A list that is sorted by time also takes `?from=` and `?to=`, and no query knows of it: the list begins at the key of
-one of the two instants, and `asked.page(…)` ends it where keys pass the other.
+A list that is sorted by time also takes `?from=` and `?to=` without any change to its query: the list begins at the key
+of one instant, and `asked.page(…)` ends it where keys pass the other.
 """
 
 import base64
@@ -37,7 +36,7 @@ SmallInt = Annotated[int, Field(ge=-(2**15), lt=2**15)]
 _Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 
 _KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: Day, UUID: UUID}
-"""What is read for a plain type: only values that the database takes."""
+"""How a plain type is read: only values that the database takes."""
 _NAMES = {int: "number", datetime: "instant", get_args(Instant)[0]: "instant", str: "text", date: "day", UUID: "id"}
 """Of plain types in the name of a cursor's format."""
 
@@ -49,17 +48,17 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
     def map(self, show: Callable[[T], Shown]) -> "Page[Shown]":
-        """Return the page with each item as `show` makes it."""
+        """Return the page with `show` applied to each item."""
         return Page(items=[show(item) for item in self.items], next_cursor=self.next_cursor)
 
 
 class CursorOf(Generic[K]):
     """Reads the sort key of a list out of a cursor.
 
-    The key is one value (`CursorOf(UUID)`), or a NamedTuple whose fields are the parts of the key. A plain type stands
-    for what its widest column takes; a narrower column names its kind (`SmallInt`, `Integer`).
+    The key is one value (`CursorOf(UUID)`), or a NamedTuple whose fields are the parts of the key. A plain type has the
+    range of its widest column; a narrower column names its kind (`SmallInt`, `Integer`).
 
-    Where the list is sorted by time, `at` gives the least key of an instant: earlier rows sort below it, and no others.
+    Where the list is sorted by time, `at` returns the least key of an instant: exactly the earlier rows sort below it.
     """
 
     def __init__(self, key: type[K], *, at: Callable[[datetime], K] | None = None) -> None:
@@ -106,9 +105,9 @@ def _safe(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
 
 @dataclass(frozen=True, slots=True)
 class PageRequest(Generic[K]):
-    """Which page of a list is asked for: up to `limit` items that follow the key `after`; None is the first page.
+    """The requested page of a list: up to `limit` items that follow the key `after`; None is the first page.
 
-    `within` tells whether a key is not yet past the end of the period that is asked for.
+    `within` returns whether a key lies within the requested period.
     """
 
     limit: int
@@ -116,7 +115,7 @@ class PageRequest(Generic[K]):
     within: Callable[[K], bool] | None = None
 
     def page(self, rows: Sequence[T], key: Callable[[T], K]) -> Page[T]:
-        """Cut up to `limit + 1` fetched rows into a page; the cursor of the next one is there if there is more."""
+        """Cut up to `limit + 1` fetched rows into a page; it has a `next_cursor` if there is more."""
         within = self.within
         found = rows if within is None else list(takewhile(lambda row: within(key(row)), rows))
         items = list(found[: self.limit])
@@ -130,21 +129,21 @@ def write_cursor(key: object) -> str:
 
 
 BY_ID = CursorOf(UUID, at=lambda instant: first_uuid7(instant.timestamp()))
-"""The cursor of lists that are sorted by id, and so by when what they list was made."""
+"""The cursor of lists that are sorted by id, and so by time of creation."""
 
 _Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página")]
 
 
 def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = True) -> PageRequest[K]:
-    """Return the default of a route's parameter that takes `limit` and `cursor`; mypy compares the two keys.
+    """Return the default of a route's `PageRequest` parameter; mypy compares the types of both keys.
 
-    A list whose cursor tells time takes `from` and `to` too, unless its time is not what a reader means (`dated`). The
-    newest come first if not told otherwise.
+    A list whose cursor holds a time also takes `from` and `to`, unless that time is not what a reader means
+    (`dated=False`). The newest come first by default.
     """
     told = Query(alias="cursor", description="`next_cursor` da página anterior; não se monta outro")
     kind = Annotated[Annotated[str, WithJsonSchema(cursor.schema)] | None, told]
 
-    # Coroutines, for FastAPI sends plain functions to a thread.
+    # Coroutines, since FastAPI runs plain functions in a thread.
     async def asked(limit: _Limit = DEFAULT_LIMIT, text: kind = None) -> PageRequest[K]:
         return PageRequest(limit, None if text is None else cursor.read(text))
 

@@ -26,7 +26,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/pending", tags=["operation"])
 
 Status = Literal["pending", "approved", "refused", "expired", "failed"]
 _NAMED = 100
-"""People whom an operation names; a bulk file may be about thousands."""
+"""Most people that are named for an operation; a bulk file may be about thousands."""
 Kind = Annotated[
     str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="Tipo da operação", examples=["benefits.credit"])
 ]
@@ -54,7 +54,7 @@ class CheckerOut(BaseModel):
 
 
 class PendingOperationOut(BaseModel):
-    """An operation that waits for a second person, or did."""
+    """An operation that waits, or waited, for a second person."""
 
     id: UUID
     kind: str = Field(examples=["benefits.credit"])
@@ -76,7 +76,7 @@ class AboutOut(BaseModel):
 
 
 class WholePendingOperationOut(PendingOperationOut):
-    """An operation with what it asks for, while it waits, and what came of it."""
+    """An operation with its order, while it is pending, and its outcome."""
 
     order: Any = Field(None, description="O que foi pedido; `null` depois de decidida")
     outcome: Any = Field(None, description="O que a operação respondeu, o motivo da recusa ou da falha")
@@ -86,7 +86,7 @@ class WholePendingOperationOut(PendingOperationOut):
 
 
 async def shown_of(tx: Tx, desk: Desk, rows: Sequence[PendingOperation]) -> list[PendingOperationOut]:
-    """Show operations with the names of who asked for them and who decided."""
+    """Return operations with the names of their makers and checkers."""
     named = {found for row in rows for found in (_id_of(row.maker), row.checker_id) if found is not None}
     names = await desk.people.names_of(tx, named)
     return [PendingOperationOut(**_members(row, names)) for row in rows]
@@ -138,13 +138,13 @@ OperationId = Annotated[UUID, Path(description="O `id` que o 202 respondeu")]
 
 
 async def about_of(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
-    """Name whom an operation is about, so that its checker knows whom they decide on."""
+    """Return the people an operation is about, so that its checker knows whom they decide on."""
     names = await desk.people.names_of(tx, row.gaining_users[:_NAMED])
     return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
 
 
 async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
-    """Write an operation as JSON; what it asks for and what came of it may be megabytes, and are JSON already."""
+    """Write an operation as JSON; its order and outcome may be megabytes and are JSON already."""
     (shown,) = await shown_of(tx, desk, [row])
     whole = shown.model_dump(mode="json") | {
         "about": about,

@@ -1,7 +1,7 @@
-"""`?from=` and `?to=` of lists and statements: from when on, and until when.
+"""`?from=` and `?to=` of lists and statements: the period.
 
-Each is an instant (RFC 3339) or a day of São Paulo (`YYYY-MM-DD`). `from` belongs to the period; so does a day of `to`,
-wholly, and an instant of `to` does not.
+Each is an instant (RFC 3339) or a day of São Paulo (`YYYY-MM-DD`). `from` is inclusive; `to` includes the whole of a
+day, and excludes an instant.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Period:
 
 
 def _begin(value: object) -> object:
-    """Put the beginning of a day in its place; anything else is left to the reader of instants."""
+    """Replace a day by its first instant; anything else is left to the parser of instants."""
     return _midnight(value, timedelta()) if _is_day(value) else value
 
 
@@ -64,7 +64,7 @@ To = Annotated[
 
 
 async def period_of(since: From = None, until: To = None) -> Period:
-    """Return the period that a query asks for.
+    """Return the requested period.
 
     Raises:
         InvalidInput: it ends before it begins.
@@ -75,4 +75,4 @@ async def period_of(since: From = None, until: To = None) -> Period:
 
 
 PeriodDep = Annotated[Period, Depends(period_of)]
-"""A parameter of a route whose query looks at the time itself; `page_of` does so for all other lists."""
+"""A parameter for routes whose query filters by time itself; `page_of` does so for all other lists."""

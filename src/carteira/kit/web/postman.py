@@ -1,4 +1,4 @@
-"""A Postman collection out of the OpenAPI document."""
+"""A Postman collection, made from the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +67,7 @@ def _field(parameter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _body(document: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a body: an example as JSON where there is one of it, else a form's fields."""
+    """Make a body: a JSON example where the operation has one, else a form's fields."""
     for media_type, mode in (("application/x-www-form-urlencoded", "urlencoded"), ("multipart/form-data", "formdata")):
         if media_type in content and "application/json" not in content:
             fields = resolved(document, content[media_type]["schema"]).get("properties", {})

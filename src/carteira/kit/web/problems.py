@@ -1,7 +1,7 @@
 """Problems: every error that a client sees, as RFC 9457 `application/problem+json`, in Portuguese.
 
-Storage, outbound calls and security know no HTTP: they raise facts, and one table here (`_PROBLEM_OF`) says as which
-problem each leaves. A `Refusal` commits its idempotency record; every other problem, and every fact, rolls back.
+Storage, outbound calls and security know no HTTP: they raise facts, and one table here (`_PROBLEM_OF`) maps each to a
+problem. A `Refusal` commits its idempotency record; every other problem, and every fact, rolls back.
 
     Problem                      500
       Refusal                    400
@@ -64,7 +64,7 @@ log = structlog.get_logger(__name__)
 
 
 class Problem(Exception):
-    """An error that a client is told of. Subclasses fix `status`, `code` and `title`; codes never change."""
+    """An error as a client sees it. Subclasses fix `status`, `code` and `title`; codes never change."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -87,7 +87,7 @@ class Problem(Exception):
         super().__init__(self.detail)
 
     def body(self) -> dict[str, Any]:
-        """Give the problem's members as JSON-ready values."""
+        """Return the problem's members as JSON-ready values."""
         members: dict[str, Any] = {
             "type": _TYPE_PREFIX + self.code,
             "title": self.title,
@@ -101,12 +101,12 @@ class Problem(Exception):
         return members | self.extra
 
     def response(self) -> Response:
-        """Make the HTTP answer."""
+        """Return the HTTP answer."""
         return Response(orjson.dumps(self.body()), self.status, self.headers, MEDIA_TYPE)
 
 
 class Refusal(Problem):
-    """A business rule said no. It is an answer: it commits with its idempotency record and is given again."""
+    """A business rule refused the request. It commits with its idempotency record, and a repetition gets it again."""
 
     status = 400
     code = "refused"
@@ -123,7 +123,7 @@ class InvalidInput(Problem):
 
 
 class NotAuthenticated(Problem):
-    """No token, or one that is not good (401)."""
+    """No token, or an invalid one (401)."""
 
     status = 401
     code = "not_authenticated"
@@ -135,7 +135,7 @@ class NotAuthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """The person is known and may not (403)."""
+    """The caller is known and lacks the right (403)."""
 
     status = 403
     code = "forbidden"
@@ -144,7 +144,7 @@ class Forbidden(Problem):
 
 
 class PersonRequired(Forbidden):
-    """What was asked for is a person's own, and a client (a machine) asked."""
+    """The route is for people, and a client (a machine) asked."""
 
     code = "person_required"
     detail = "Esta operação é de uma pessoa: um cliente (máquina) não pode fazê-la."
@@ -169,7 +169,7 @@ class MethodNotAllowed(Problem):
 
 
 class Conflict(Problem):
-    """The request is against the present state (409)."""
+    """The request conflicts with the present state (409)."""
 
     status = 409
     code = "conflict"
@@ -208,7 +208,7 @@ class TooManyRequests(Problem):
 
 
 class LooksUsedUp(TooManyRequests):
-    """An operator was shown as many people as one is in an hour (429)."""
+    """The operator has reached the hourly limit of people they may look at (429)."""
 
     code = "looks_used_up"
     title = "Consultas demais"
@@ -225,7 +225,7 @@ class RequestTimedOut(Problem):
 
 
 class DependencyDown(Problem):
-    """Something that the answer depends on is down (503)."""
+    """A dependency is down (503)."""
 
     status = 503
     code = "dependency_down"
@@ -237,7 +237,7 @@ class DependencyDown(Problem):
 
 
 class BusyProblem(DependencyDown):
-    """More is asked for than can be worked on soon (503); `Retry-After` says for how many seconds."""
+    """There are more requests than can be served soon (503); `Retry-After` says when to come back."""
 
     code = "busy"
     title = "Serviço ocupado"
@@ -252,21 +252,21 @@ class DatabaseDownProblem(DependencyDown):
 
 
 class AuditDownProblem(DependencyDown):
-    """Who looks could not be written down, so nothing is shown (503)."""
+    """The look could not be recorded, so nothing is shown (503)."""
 
     code = "audit_down"
     detail = "O registro de acessos está fora do ar. Tente de novo em instantes."
 
 
 class OperationInProgressProblem(Conflict):
-    """Another request holds what this one needs, and has for too long (409)."""
+    """Another request has held the rows that this one needs for too long (409)."""
 
     code = "operation_in_progress"
     detail = "Outra operação sobre o mesmo recurso está em andamento. Tente de novo em instantes."
 
 
 class DailyCeilingProblem(Conflict):
-    """The operator has done, and proposed, what one person may in a day; `left` centavos are left of it (409)."""
+    """The operator's daily ceiling, with proposals counted, is reached; `left` centavos are left of it (409)."""
 
     code = "daily_ceiling_reached"
     title = "Teto diário atingido"
@@ -274,14 +274,14 @@ class DailyCeilingProblem(Conflict):
 
 
 class OwnOperationProblem(Forbidden):
-    """Who gains by an operation, or made it, does not approve it (403)."""
+    """The caller made the operation or gains by it, and so may not approve it (403)."""
 
     code = "own_operation"
     detail = "Quem pediu ou registrou a operação, ou ganha com ela, não a aprova."
 
 
 class OperationChangedProblem(Conflict):
-    """By now the operation would move more than was proposed (409)."""
+    """The operation would now move more than was proposed (409)."""
 
     code = "operation_changed"
     detail = "O valor da operação aumentou desde que ela foi pedida."
@@ -303,14 +303,14 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
     OwnOperation: lambda _: OwnOperationProblem(),
     OperationChanged: lambda _: OperationChangedProblem(),
 }
-"""What each fact is to a client; a subclass (`CommitUnknown`) is what its base is."""
+"""The problem of each fact; a subclass (`CommitUnknown`) takes its base's."""
 
 EXPECTED: tuple[type[Exception], ...] = (Problem, *_PROBLEM_OF)
-"""What may be caught as a problem: problems themselves, and the facts that `problem_of` turns into one."""
+"""What callers may catch as a problem: problems themselves, and the facts that `problem_of` maps to one."""
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the problem that tells a client of an error; of an unforeseen one, the plain 500."""
+    """Return the problem of an error; the plain 500 for an unforeseen one."""
     if isinstance(error, Problem):
         return error
     for kind in type(error).__mro__:
@@ -320,7 +320,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 class _OtherHttpProblem(Problem):
-    """What Starlette and FastAPI raise themselves, in our shape."""
+    """An HTTP error of Starlette or FastAPI, as a problem."""
 
     code = "http_error"
     title = "Pedido inválido"
@@ -353,7 +353,7 @@ def from_http_exception(error: HTTPException) -> Problem:
 
 
 def from_validation_error(error: RequestValidationError) -> InvalidInput:
-    """Name broken fields and their rules in Portuguese; the rejected values themselves are never repeated."""
+    """Return the invalid fields and their rules in Portuguese; the rejected values are never repeated."""
     return InvalidInput(errors=[describe(item) for item in error.errors()[:MOST_TOLD]])
 
 
@@ -361,16 +361,16 @@ Declared = Mapping[str, Mapping[str, Collection[str]]]
 """The codes of the problems that each operation (`POST /path`) may answer, by their status."""
 
 Answer = Callable[[Request, Problem], Response]
-"""How a problem is told to who asks: as JSON, or to a person's browser as a page."""
+"""Makes the answer of a problem: JSON, or a page for a person's browser."""
 
 
 def name_in_log(problem: Problem) -> None:
-    """Name a problem in the log line of its request: refusals are told apart there."""
+    """Add a problem's code to the log line of its request."""
     structlog.contextvars.bind_contextvars(problem=problem.code)
 
 
 def _compare(request: Request, problem: Problem, declared: Declared) -> None:
-    """Count a problem that its operation does not declare: the contract says less than what is answered."""
+    """Count a problem that its operation does not declare."""
     operation = f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}"
     if operation in declared and problem.code not in declared[operation].get(str(problem.status), ()):
         undeclared.labels(operation, problem.code).inc()
@@ -378,15 +378,15 @@ def _compare(request: Request, problem: Problem, declared: Declared) -> None:
 
 
 def as_json(_request: Request, problem: Problem) -> Response:
-    """Tell a problem as `application/problem+json`."""
+    """Return a problem as `application/problem+json`."""
     name_in_log(problem)
     return problem.response()
 
 
 def install(app: FastAPI, answer: Answer = as_json, declared: Declared | None = None) -> None:
-    """Make every error leave the app as a problem, and never as a stack trace.
+    """Answer every error with a problem, never with a stack trace.
 
-    Of the operations that are `declared`, those that answer a problem which theirs do not name are counted.
+    Problems that a `declared` operation does not name are counted.
     """
     contract = declared or {}
 

@@ -1,8 +1,7 @@
-"""Where people reach this server: the one source of the links that it hands out, and the prefix that it stands under.
+"""The public address of this server, which all its links begin with, and the path prefix that it is served under.
 
-`PUBLIC_URL` says the first, for a request's `Host` is whatever the client says; without it, in development, the
-request's own address counts. `ROOT_PATH` says the second, whether the proxy in front takes the prefix off or leaves it
-on.
+`PUBLIC_URL` sets the address, since a request's `Host` is whatever the client sends; in development it may be left out,
+and the request's own address is used. `ROOT_PATH` sets the prefix, whether or not the proxy in front strips it.
 """
 
 from fastapi import Request
@@ -12,19 +11,19 @@ from carteira.kit.web.state import PUBLIC_URL
 
 
 def public_address(request: Request) -> str:
-    """Give the address that links begin with, without a slash at the end."""
+    """Return the address that links begin with, without a trailing slash."""
     configured = PUBLIC_URL.of(request.app)
     return configured or str(request.base_url).rstrip("/")
 
 
 def route_path(request: Request) -> str:
-    """Give a request's path as routes have it, without the prefix."""
+    """Return a request's path as routes have it, without the prefix."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope.get("root_path", ""))
 
 
 def without_root_path(scope: Scope, root_path: str) -> Scope:
-    """Give the scope with the path as routes have it, where a proxy left the prefix on."""
+    """Return the scope with the path as routes have it, if a proxy left the prefix on."""
     path: str = scope["path"]
     if not root_path or not (path == root_path or path.startswith(root_path + "/")):
         return scope
@@ -33,14 +32,14 @@ def without_root_path(scope: Scope, root_path: str) -> Scope:
 
 
 class UnderRootPath:
-    """ASGI: tells the framework of the prefix, as ASGI wants it, for the links that it makes itself."""
+    """ASGI: sets `root_path` for the links that the framework makes itself."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self.app = app
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope, changed in place: who is outside reads its route afterwards."""
+        """Serve one scope, changed in place: outer middleware reads its route afterwards."""
         if scope["type"] == "http" and self._root_path:
             scope["root_path"] = self._root_path
             scope["path"] = self._root_path + scope["path"]

@@ -1,7 +1,7 @@
 """Find a request's route by an index of the first segment of routes' paths.
 
-FastAPI matches the routes one after the other, each by a regular expression, and those of included routers twice. The
-product has hundreds of routes. A request that no indexed route matches goes on to FastAPI, which answers 404 or 405.
+FastAPI matches routes one by one with regular expressions, and those of included routers twice. The product has
+hundreds of routes. A request that no indexed route matches goes on to FastAPI, which answers 404 or 405.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class _Rest(Convertor[str]):
-    """The rest of a path, slashes included, and at least one sign: `{name:rest}`."""
+    """The rest of a path, slashes included, at least one character: `{name:rest}`."""
 
     regex = ".+"
 
@@ -35,7 +35,7 @@ def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
     """Add routers' routes to an application, and an index by which it finds them.
 
     Raises:
-        TypeError: a router holds something else than routes of its own.
+        TypeError: a router holds something other than its own routes.
     """
     for router in routers:
         for route in router.routes:

@@ -1,4 +1,4 @@
-"""A request's transaction: opened at the edge, committed before the answer leaves. Or its reads, without one."""
+"""A request's transaction, opened at the edge and committed before the answer leaves; or its reads, without one."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -23,13 +23,13 @@ TxDep = Annotated[Tx, Depends(transaction, scope="function")]
 
 
 async def reads(request: Request) -> Reads:
-    """Give what queries on the driver are run by."""
+    """Return the runner of queries on the driver."""
     database = DATABASE.of(request.app)
     return database.reads
 
 
 ReadsDep = Annotated[Reads, Depends(reads)]
-"""What a route reads by that needs neither locks nor writes: each query is one trip."""
+"""For routes that need neither locks nor writes: each query is one trip."""
 
 
 async def reading(request: Request) -> AsyncIterator[Tx]:
@@ -40,5 +40,5 @@ async def reading(request: Request) -> AsyncIterator[Tx]:
 
 
 ReadTxDep = Annotated[Tx, Depends(reading, scope="function")]
-"""A session for routes that only read, by queries that are made as they are asked for: each of its statements is one
-trip and a transaction of its own. The rows of a look are committed as they are written, before the answer."""
+"""A session for routes that only read, with queries built per request: each statement is one trip and a transaction of
+its own. Audit rows of a look are committed as they are written, before the answer."""

@@ -1,4 +1,4 @@
-"""Validation errors as a person reads them: pydantic's error types put into Portuguese."""
+"""Validation errors for people: pydantic's error types in Portuguese."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -49,12 +49,12 @@ _MESSAGES = {
     "value_error": "Valor inválido.",
 }
 MOST_TOLD = 100
-"""Errors of one request that are told: who sends thousands of wrong fields is not helped by as many sentences."""
+"""Most errors of one request that are reported; thousands of sentences would help nobody."""
 _CUSTOM = ("invalid_", "weak_", "rule_")
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:
-    """Turn one pydantic error into `{"field", "message"}`; our own rules (`invalid_…`, `weak_…`) say it themselves."""
+    """Turn one pydantic error into `{"field", "message"}`; our own rules (`invalid_…`, `weak_…`) have theirs."""
     kind = error["type"]
     location = [str(part) for part in error["loc"]]
     if location and location[0] in {"body", "query", "path", "header", "form"} and len(location) > 1:
@@ -73,7 +73,7 @@ def _either(choices: object) -> str:
 
 
 class _Blank(dict[str, Any]):
-    """Leaves out what pydantic did not say."""
+    """Formats missing values as nothing."""
 
     def __missing__(self, key: str) -> str:
         return ""

@@ -1,6 +1,6 @@
 """The API's version: `API-Version: YYYY-MM-DD` picks the newest that is not after it; every answer names the version.
 
-Routes speak the newest, and where it would break a client of an older one, ask `version_of` what they are to speak.
+Routes implement the newest, and ask `version_of` where that would break a client of an older one.
 """
 
 from datetime import date
@@ -12,7 +12,7 @@ from carteira.kit.web.problems import Problem
 
 FIRST = date(2026, 11, 22)
 PAID_RECHARGES = date(2026, 11, 27)
-"""From here on a recharge that needs a payment answers 202 with its charge."""
+"""From this version on, a recharge that needs a payment answers 202 with its charge."""
 VERSIONS = (FIRST, PAID_RECHARGES)
 """All of them, the oldest first."""
 HEADER = "api-version"
@@ -30,7 +30,7 @@ class UnknownVersion(Problem):
 
 
 def _picked(wanted: bytes | None) -> date | None:
-    """Give the version that a header picks: the newest without one; None: it names none."""
+    """Return the version that a header names, the newest without a header; None: the header is invalid."""
     if wanted is None:
         return VERSIONS[-1]
     try:
@@ -41,13 +41,13 @@ def _picked(wanted: bytes | None) -> date | None:
 
 
 def version_of(request: Request) -> date:
-    """Give the version that a request is to be answered in."""
+    """Return the version that a request is to be answered in."""
     version: date = request.scope.get(_VERSION, VERSIONS[-1])
     return version
 
 
 class Versions:
-    """Middleware that refuses a version that never was, and names the one that answers."""
+    """Middleware that refuses unknown versions and names the answering one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
