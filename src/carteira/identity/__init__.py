@@ -1,23 +1,23 @@
-"""Identity: people, how they sign in, what they may, and what they are owed by the LGPD.
+"""Identity: people, how they sign in, their rights in the product, and their rights under the LGPD.
 
 It owns users, clients (machines), roles, claims, sessions, second factors, passkeys, accounts at providers, password
 recovery, consents and the audit. Invariants:
 
-- e-mail addresses (whatever their case) and CPFs are unique; a person's id is never used again, not after erasure;
-- an access token names a session and carries no claims: what a person may is read per request, and a change holds at
-  once in every process, also while PostgreSQL is away and known sessions go on;
+- e-mail addresses (regardless of case) and CPFs are unique; a person's id is never reused, not even after erasure;
+- an access token names a session and carries no claims: rights are read per request, and a change takes effect at once
+  in every process, even while PostgreSQL is away and known sessions continue;
 - passwords, tokens and codes are stored as hashes only, authenticators' secrets sealed; none of them reaches a log, a
   job or the audit;
-- a refresh token is used once; used again after ten seconds it ends its session;
-- a provider's account is known by its subject: an e-mail address, whoever asserts it, links nobody;
-- a CPF that was typed opens nothing that other modules keep under it; a proven one does, and is one person's only;
+- a refresh token is used once; a second use after ten seconds ends its session;
+- a provider's account is identified by its subject; an e-mail address never links accounts, whoever asserts it;
+- a declared CPF gives no access to what other modules keep under it; a proven one does, and belongs to one person only;
 - the audit is append-only and holds ids, never content.
 
-Every way of signing in proves who it is and ends in `start_session`. Other modules add people with `add_person` and
-`register_person`, have them take on self-service claims with `take_on`, read them with `person` and `find_person`, ask
-whose a CPF is with `proven_cpf`, and take `IdentityDep` in routes that need more.
-Sources: rules.md, identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD
-arts. 8 and 18; `docs/reference/identity.md`, `docs/reference/asvs.md`.
+Every way of signing in verifies the person and ends in `start_session`. Other modules add people with `add_person` and
+`register_person`, give them self-service claims with `take_on`, read them with `person` and `find_person`, read a
+person's proven CPF with `proven_cpf`, and take `IdentityDep` in routes that need more. Sources: rules.md, identity; RFC
+6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts. 8 and 18;
+`docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -309,7 +309,7 @@ def _cpf_followers(others: Sequence[Module]) -> list[CpfFollower]:
 def _runtime(
     app: FastAPI, config: IdentityConfig, others: Sequence[Module], looks: Mapping[str, str], http: "Http"
 ) -> Runtime:
-    """Make what identity's verbs work with in this process."""
+    """Return the runtime of identity's verbs in this process."""
     from carteira.identity.social.providers import make_providers
     from carteira.identity.users import passwords, queries
     from carteira.identity.users.breached import BreachedPasswords
@@ -350,8 +350,8 @@ def _runtime(
 def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str, str]) -> Module:
     """Hand identity to the composition root.
 
-    `others` are the modules that hold a part of a person: export and erasure go through them, in this order. `looks`
-    says what a person is told that others saw, by the action in the audit.
+    `others` are the modules that hold a part of a person's data: export and erasure go through them, in this order.
+    `looks` maps an action in the audit to the words by which a person is told of the look.
     """
     from carteira.identity.clients.routes import router as clients
     from carteira.identity.contacts.routes import router as contacts

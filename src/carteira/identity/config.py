@@ -1,4 +1,4 @@
-"""What the composition root hands to identity."""
+"""Settings that the composition root passes to identity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,29 +40,29 @@ class MetaConfig:
 
 @dataclass(frozen=True)
 class GovBrConfig:
-    """gov.br's Login Único: OpenID Connect, and an API for the level where the ID token does not tell it."""
+    """gov.br's Login Único: OpenID Connect, and an API for the level where the ID token lacks it."""
 
     client_id: str
     client_secret: str
     issuer: str
     api_url: str
     level: Literal["silver", "gold"] = "silver"
-    """The least level that proves a CPF."""
+    """The lowest level that proves a CPF."""
 
 
 @dataclass(frozen=True)
 class DailyExport:
-    """The export of users that a worker makes every night."""
+    """The export of users that a worker writes every night."""
 
     days_kept: int = 7
-    """How many are kept; 0 makes none."""
+    """How many days exports are kept; 0: none is written."""
     hour: int = 3
-    """At half past which hour it is made, in São Paulo."""
+    """The hour of São Paulo; it is written at half past."""
     form: Literal["xlsx", "csv"] = "xlsx"
     columns: tuple[str, ...] = ()
-    """Which of its columns, in this order; empty: all."""
+    """Its columns, in this order; empty: all."""
     place: Callable[[], ObjectStore] | None = None
-    """Opens where exports are kept; None: the folder `exports` of the home folder."""
+    """Opens the store of exports; None: the folder `exports` of the home folder."""
 
 
 @dataclass(frozen=True)
@@ -78,39 +78,39 @@ class IdentityConfig:
     mailer: Mailer
     sms: Sms
     development: bool = True
-    """Takes operators' tokens that carry their own claims; cookies need no TLS."""
+    """Development mode: accepts operators' tokens that carry their own claims; cookies need no TLS."""
     second_factor: bool = False
     """Whether claims take effect only in sessions that have shown a second factor."""
     outage_seconds: float = 600
-    """For how long what was read of a session goes on while PostgreSQL is away; 1,200 at most (a mark's life)."""
+    """For how long cached sessions stay valid while PostgreSQL is away; 1,200 at most (a mark's life)."""
     password_words: tuple[str, ...] = ()
-    """Words that no password is made of: names of company and product."""
+    """Words that a password must not consist of: names of company and product."""
     breached_passwords: Path | None = None
-    """A sorted file of the SHA-1 hashes of breached passwords, which none may be."""
+    """A sorted file of SHA-1 hashes of breached passwords, which are refused."""
     registrations_per_hour: int | None = 600
     """How many people may register from one network in an hour; None: any number."""
     contact_change_hours: int = 72
-    """For how long a changed contact point does not recover the account, and the former one may undo the change."""
+    """For how long after a change the former contact point recovers the account and may undo the change."""
     link_base: str = "http://localhost:8000"
-    """What links in messages begin with."""
+    """The beginning of links in messages."""
     export: DailyExport = DailyExport()
-    """The export of users that is made every night."""
+    """The nightly export of users."""
     audit_years_kept: int = 10
-    """How many years rows of the audit are kept; five at least."""
+    """How many years rows of the audit are kept; at least five."""
     answer_days_kept: int = 30
-    """How many days answers under an idempotency key are kept whole."""
+    """How many days answers under an idempotency key are kept in full."""
     session_days_kept: int = 90
     """How many days sessions are kept after they ended."""
     erasure_journal: Callable[[], ErasureJournal] | None = None
-    """Opens what erasures are written down in, outside of the database; None: nowhere."""
+    """Opens the journal of erasures, outside of the database; None: there is none."""
     social_page: str = ""
-    """Where a browser that set out on a page comes back to, with `{provider}` in it; empty: none does."""
+    """The page that a browser returns to from a provider, with `{provider}` in it; empty: there is none."""
     google: GoogleConfig | None = None
     meta: MetaConfig | None = None
     govbr: GovBrConfig | None = None
 
     def sealing_ring(self) -> Sealer:
-        """Return the keys that seal authenticators' secrets; the file is made in development alone."""
+        """Return the keys that seal authenticators' secrets; the file is created in development only."""
         return Sealer(self.sealing_key, create=self.development)
 
     @property

@@ -1,4 +1,4 @@
-"""What the console asks of identity: people, their standing, roles and clients, by the verbs of the API."""
+"""Identity for the console: people, their standing, roles and clients, by the verbs of the API."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -122,7 +122,7 @@ read_people, preview_people, add_people = importing.read, importing.preview, imp
 
 
 async def client_names(tx: Tx, ids: Collection[UUID] | None = None) -> dict[UUID, str]:
-    """Name clients by their ids; without ids, those that were not revoked, by name."""
+    """Return clients' names by id; without ids, all that are not revoked, sorted by name."""
     query = select(ClientRow.id, ClientRow.name).order_by(ClientRow.name).limit(_MOST_NAMED)
     query = query.where(ClientRow.revoked_at.is_(None) if ids is None else ClientRow.id.in_(ids))
     return {row.id: row.name for row in await tx.execute(query)}
@@ -150,7 +150,7 @@ async def sign_ins(tx: Tx, *, since: datetime) -> int:
 
 
 async def look_at(tx: Tx, user_id: UUID) -> PersonView:
-    """Give a person to an operator, who looks at them.
+    """Return a person to an operator; the look is recorded.
 
     Raises:
         UserNotFound: there is none.
@@ -163,7 +163,7 @@ async def look_at(tx: Tx, user_id: UUID) -> PersonView:
 async def prove_cpf(  # noqa: PLR0913, PLR0917 - what the route of the API is given
     tx: Tx, runtime: Runtime, desk: Desk, who: Principal, user_id: UUID, seen: CpfProofIn
 ) -> object:
-    """Write down that an operator saw a person and their paper; where the CPF leaves another account, it may wait.
+    """Record that an operator saw a person and their paper; if the CPF leaves another account, it may wait.
 
     Raises:
         OwnCpfProof, CpfDisputed, UserNotFound, CpfDiffers, CpfTaken.

@@ -1,4 +1,4 @@
-"""The messages that people get from identity, in Portuguese."""
+"""Identity's messages to people, in Portuguese."""
 
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.security.codes import MINUTES
@@ -20,25 +20,25 @@ letters = EmailTemplates(
 )
 compose = letters.compose
 WAYS = {"passkey": "Chave de acesso (passkey)", "google": "Google", "meta": "Meta (Facebook)", "govbr": "gov.br"}
-"""Ways of signing in as people read them."""
+"""Ways of signing in, in words for people."""
 
 
 CONTACTS = {"email": "e-mail", "phone": "telefone"}
-"""Kinds of contact points as people read them."""
+"""Kinds of contact points, in words for people."""
 
 
 def contact_changed_sms(kind: str, link: str | None) -> str:
-    """Give the text of the SMS that tells of a changed contact point."""
+    """Return the SMS about a changed contact point."""
     undo = f"Não foi você? Desfaça: {link}" if link else "Se não foi você, fale com o atendimento."
     return f"Carteira: o {CONTACTS[kind]} da sua conta foi trocado. {undo}"
 
 
 def contact_confirm_sms(link: str) -> str:
-    """Give the text of the SMS that asks to confirm a phone."""
+    """Return the SMS that asks to confirm a phone."""
     return f"Carteira: confirme que este telefone é seu: {link}"
 
 
 def recovery_sms(code: str, link: str | None) -> str:
-    """Give the text of a recovery's SMS: a code to type, or a link where typed ones rest."""
+    """Return a recovery's SMS: a code to type, or a link while typed codes are disabled."""
     what = f"abra {link}" if link else f"seu código é {code}"
     return f"Carteira: {what}. Vale por {MINUTES} minutos. Não passe este código a ninguém."

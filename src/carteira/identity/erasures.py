@@ -1,8 +1,8 @@
-"""The journal of erasures, outside of the database: a database that is restored to an earlier state is told by it.
+"""The journal of erasures, outside of the database, by which erasures are repeated in a restored database.
 
-An erasure writes its *intent* before its commit and *confirmed* after it, both before the answer. What an entry says of
-the person is their id, which is a pseudonym from then on, and, encrypted to the public key of the backups, the ids and
-keyed hashes under which the modules kept them: no name, no CPF.
+An erasure writes its *intent* before its commit and *confirmed* after it, both before the answer. An entry holds the
+person's id, which is a pseudonym from then on, and, encrypted to the backups' public key, the ids and keyed hashes
+under which the modules kept them: no name, no CPF.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _INTENT, _CONFIRMED = ".intent", ".confirmed"
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """An erasure that was begun, and whether its commit is known."""
+    """An erasure that was begun, and whether it is known to be committed."""
 
     user_id: UUID
     id: UUID
@@ -38,19 +38,19 @@ class JournalEntry:
         return datetime.fromtimestamp(made_at(self.id), tz=clock.now().tzinfo)
 
     def name(self, kind: str) -> str:
-        """Return the name of its object of a kind."""
+        """Return the name of the entry's object of a kind."""
         return f"{FOLDER}/{self.user_id}/{self.id}{kind}"
 
 
 class ErasureJournal:
-    """The entries, in a folder or a bucket."""
+    """The journal, in a folder or a bucket."""
 
     def __init__(self, store: ObjectStore, recipients: Recipients) -> None:
         self._store = store
         self._recipients = recipients
 
     async def intend(self, user_id: UUID, traces: Mapping[str, Any]) -> JournalEntry:
-        """Write that a person is about to be erased, and under what the modules keep them.
+        """Record that a person is about to be erased, with the modules' traces of them.
 
         Raises:
             ErasureJournalDown: it could not be written.
@@ -61,7 +61,7 @@ class ErasureJournal:
         return entry
 
     async def confirm(self, entry: JournalEntry) -> None:
-        """Write that a person was erased.
+        """Record that a person was erased.
 
         Raises:
             ErasureJournalDown: it could not be written.
@@ -92,7 +92,7 @@ class ErasureJournal:
         return sorted(entries, key=lambda entry: entry.id)
 
     async def traces_of(self, entry: JournalEntry, key: PrivateKey) -> Mapping[str, Any]:
-        """Return under what the modules kept a person.
+        """Return the modules' traces of a person.
 
         Raises:
             ErasureJournalDown: it cannot be read.

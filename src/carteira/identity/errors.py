@@ -1,4 +1,4 @@
-"""What identity refuses. Codes never change."""
+"""Problems of identity. Codes never change."""
 
 from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotAuthenticated, NotFound
 
@@ -38,7 +38,7 @@ class CpfIsFixed(Forbidden):
 
 
 class CpfNotProven(Forbidden):
-    """What was asked for goes by a proven CPF, and this one was only typed."""
+    """The request needs a proven CPF, and this one is only declared."""
 
     code = "cpf_not_proven"
     title = "CPF não comprovado"
@@ -52,7 +52,7 @@ class CpfNotProven(Forbidden):
 
 
 class OwnCpfProof(Forbidden):
-    """An operator proves nobody's CPF who is themselves."""
+    """An operator may not prove their own CPF."""
 
     code = "own_cpf_proof"
     detail = "Ninguém comprova o próprio CPF: peça a outro operador."
@@ -66,7 +66,7 @@ class CpfDiffers(Conflict):
 
 
 class CpfDisputed(Conflict):
-    """Another person has proven this CPF too: an operator decides."""
+    """Another person has proven this CPF too; an operator decides."""
 
     code = "cpf_disputed"
     detail = "Outra pessoa já comprovou este CPF. O caso foi registrado, e o atendimento vai decidir com os dois."
@@ -101,14 +101,14 @@ class ClaimNotFound(NotFound):
 
 
 class ClaimReserved(Forbidden):
-    """`*` is every claim: nobody creates, names or grants it."""
+    """`*` stands for every claim; nobody creates, names or grants it."""
 
     code = "claim_reserved"
     detail = "A permissão `*` não pode ser criada, usada como nome nem dada a ninguém."
 
 
 class ClaimsBeyondYours(Forbidden):
-    """Somebody would grant what they do not hold, or act on a person or role that holds more than they do."""
+    """The caller would grant a claim that they do not hold, or act on a person or role that holds more than they do."""
 
     code = "claims_beyond_yours"
     detail = "Ninguém dá o que não tem, nem muda quem tem mais do que si. Peça a quem tem estas permissões."
@@ -118,28 +118,28 @@ class ClaimsBeyondYours(Forbidden):
 
 
 class ClaimIsFixed(Conflict):
-    """The product asks for this claim by its name, so that it keeps it; the one by which grants are made stays on."""
+    """The product uses this claim's name, so it cannot be renamed; the claim for granting cannot be turned off."""
 
     code = "claim_is_fixed"
     detail = "Esta permissão é do produto: o nome dela não muda, e a que administra usuários não se desliga."
 
 
 class RoleIsFixed(Conflict):
-    """The product asks for this role by its name; the administrator's keeps every claim of the product."""
+    """The product uses this role's name; the administrator's role keeps every claim of the product."""
 
     code = "role_is_fixed"
     detail = "Este papel é do produto: não muda de nome, não é apagado, e o de administrador não perde permissões."
 
 
 class RoleInUse(Conflict):
-    """Somebody has the role."""
+    """A person has the role."""
 
     code = "role_in_use"
     detail = "Há pessoas com este papel. Dê outro papel a elas (veja GET /users?role=) e apague depois."
 
 
 class LastAdministrator(Conflict):
-    """Nobody would be left who can administrate."""
+    """No administrator would be left."""
 
     code = "last_administrator"
     detail = "Esta é a última pessoa que administra. Torne outra administradora antes."
@@ -153,14 +153,14 @@ class InvitationOver(NotAuthenticated):
 
 
 class NoSecondFactor(Conflict):
-    """There is nothing to reset."""
+    """The person has no second factor to reset."""
 
     code = "no_second_factor"
     detail = "Esta pessoa não tem um segundo fator."
 
 
 class SuspendsThemself(Conflict):
-    """Somebody would suspend themself."""
+    """An operator may not suspend themself."""
 
     code = "suspends_themself"
     detail = "Ninguém suspende o próprio acesso. Peça a outra pessoa."
@@ -174,7 +174,7 @@ class DescriptionTaken(Conflict):
 
 
 class ContactLinkRefused(InvalidInput):
-    """A link of a message about a contact point is not ours, is too old, or what it speaks of is over."""
+    """A link about a contact point is foreign or too old, or its change is final."""
 
     code = "contact_link_refused"
     title = "Link recusado"
@@ -196,7 +196,7 @@ class ContactConfirmed(Conflict):
 
 
 class UnknownFilter(InvalidInput):
-    """A list was asked for by something that there is not."""
+    """A list's filter names something that does not exist."""
 
     code = "unknown_filter"
 
@@ -225,14 +225,14 @@ class WrongCurrentPassword(InvalidInput):
 
 
 class WrongCredentials(NotAuthenticated):
-    """The pair does not fit; never says which half."""
+    """The name or the password is wrong; the answer does not say which."""
 
     code = "wrong_credentials"
     detail = "CPF ou senha inválidos."
 
 
 class WrongCode(NotAuthenticated):
-    """A second factor's or a recovery's code is wrong, used or too late."""
+    """A code of a second factor or of a recovery is wrong, used or too late."""
 
     code = "wrong_code"
     detail = "Código inválido ou expirado."
@@ -249,7 +249,7 @@ class InvalidCode(InvalidInput):
 
 
 class CodeNeeded(InvalidInput):
-    """A password was given where an authenticator is on: only its code says that the person is there."""
+    """A password was given where an authenticator is on: only its code verifies the person."""
 
     code = "code_needed"
     detail = "O seu autenticador está ativado: informe um código dele."
@@ -273,21 +273,21 @@ class SessionNotFound(NotFound):
 
 
 class PasswordChangeRequired(Forbidden):
-    """The session can do nothing but change the generated password."""
+    """The session may only change the generated password."""
 
     code = "password_change_required"
     detail = "Troque a senha gerada para continuar."
 
 
 class AccountSuspended(Forbidden):
-    """An operator suspended the person; told only to who has proven who they are."""
+    """An operator suspended the person; reported only after a successful authentication."""
 
     code = "account_suspended"
     detail = "O seu acesso está suspenso. Fale com o atendimento."
 
 
 class DemoAccount(Forbidden):
-    """A demo person, whose password everybody knows, signs in to production."""
+    """A demo person, whose password is public, tries to sign in to production."""
 
     code = "demo_account"
     detail = "Esta conta é de demonstração e não entra em produção."
@@ -301,21 +301,21 @@ class TotpAlreadyOn(Conflict):
 
 
 class TotpNotFound(NotFound):
-    """No authenticator is on, or none waits for its confirmation."""
+    """No authenticator is on, or none waits for confirmation."""
 
     code = "totp_not_found"
     detail = "Nenhum autenticador para esta operação."
 
 
 class PasskeyRefused(NotAuthenticated):
-    """The passkey's answer does not fit, came too late or twice, or nobody has that passkey."""
+    """The passkey's answer is wrong, late or repeated, or the passkey is unknown."""
 
     code = "passkey_refused"
     detail = "Não foi possível entrar com esta chave de acesso. Tente de novo."
 
 
 class InvalidPasskey(InvalidInput):
-    """A new passkey's answer does not fit (the person is signed in, so this is no 401)."""
+    """A new passkey's answer is wrong (the person is signed in, so this is no 401)."""
 
     code = "invalid_passkey"
     detail = "Não foi possível guardar esta chave de acesso. Comece de novo."
@@ -325,14 +325,14 @@ class InvalidPasskey(InvalidInput):
 
 
 class PasskeyTaken(Conflict):
-    """The passkey is known already."""
+    """The passkey is registered already."""
 
     code = "passkey_taken"
     detail = "Esta chave de acesso já está cadastrada."
 
 
 class TooManyPasskeys(Conflict):
-    """A person has as many passkeys as may be."""
+    """The person has reached the limit of passkeys."""
 
     code = "too_many_passkeys"
     detail = "Você já tem o máximo de chaves de acesso. Apague uma para guardar outra."
@@ -360,7 +360,7 @@ class SocialAttemptOver(NotAuthenticated):
 
 
 class SocialRefused(NotAuthenticated):
-    """The provider says no, the person said no there, or what it says proves nothing."""
+    """The provider or the person there refused, or the provider's answer proves nothing."""
 
     code = "social_refused"
     detail = "O provedor não confirmou a sua entrada. Tente de novo."
@@ -378,7 +378,7 @@ class GovBrLevelTooLow(Forbidden):
 
 
 class ProviderDown(DependencyDown):
-    """The provider is not to be reached."""
+    """The provider is unreachable."""
 
     code = "provider_down"
     detail = "O provedor de entrada não respondeu. Tente de novo em instantes ou entre de outra forma."
@@ -392,7 +392,7 @@ class RegistrationOver(NotAuthenticated):
 
 
 class SocialAccountTaken(Conflict):
-    """The provider's account signs somebody in already."""
+    """The provider's account is linked to somebody already."""
 
     code = "social_account_taken"
     detail = "Esta conta já está ligada a um cadastro."
@@ -406,7 +406,7 @@ class SocialAccountNotFound(NotFound):
 
 
 class MissingFields(InvalidInput):
-    """The provider did not tell what sign-up needs, so the person must."""
+    """The provider lacks data that the sign-up needs, so the person must give them."""
 
     code = "missing_fields"
 
@@ -422,7 +422,7 @@ class ClientNotFound(NotFound):
 
 
 class CredentialNotFound(NotFound):
-    """The client has no such credential, or it is over."""
+    """The client has no such credential, or it has ended."""
 
     code = "credential_not_found"
     detail = "Credencial não encontrada."
@@ -436,14 +436,14 @@ class TooManyCredentials(Conflict):
 
 
 class ClaimForPeopleOnly(Forbidden):
-    """The claim stands for a person's own judgement, and a machine was to be given it."""
+    """The claim stands for a person's own judgement and cannot be granted to a machine."""
 
     code = "claim_for_people_only"
     detail = "Esta permissão é só para pessoas: um cliente (máquina) não pode tê-la."
 
 
 class ErasureJournalDown(DependencyDown):
-    """What erasures are written down in, outside of the database, does not answer."""
+    """The journal of erasures does not answer."""
 
     code = "erasure_journal_down"
     detail = "O diário de eliminações está fora do ar. Tente de novo em instantes."

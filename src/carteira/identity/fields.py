@@ -18,7 +18,7 @@ from carteira.kit.web.bodies import Body, exactly_one
 
 _NAME_LENGTH, _MAX_AGE = 120, 130
 _UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF])
-"""What pasted text brings along: of no width, and without meaning for how the rest is read."""
+"""Invisible characters in pasted text that do not affect how the rest is read."""
 _INT32 = 2**31 - 1
 _DIGITS = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{4})", re.ASCII)
 
@@ -45,7 +45,7 @@ def _born(day: date) -> date:
 
 
 def _with_slashes(value: object) -> object:
-    """Read `12031950`, which is typed with the keys for numbers alone; the year comes last in what people type."""
+    """Parse `12031950`, as typed on a numeric keyboard; people type the year last."""
     match = _DIGITS.fullmatch(trim(value)) if isinstance(value, str) else None
     return "/".join(match.groups()) if match else value
 
@@ -78,7 +78,7 @@ BirthDate = Annotated[
 ]
 """A wire birth date: in the past, and of somebody who may be alive. Its schema has the years of the process's start."""
 TypedBirthDate = Annotated[TypedDay, BeforeValidator(_with_slashes), AfterValidator(_born)]
-"""A birth date that a person wrote into a page."""
+"""A birth date from a page."""
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 NewPassword = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""Identity's work in the background: messages, the daily export, and forgetting what is old."""
+"""Identity's background work: messages, the daily export, and the deletion of old rows."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from carteira.kit.web import idempotency
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
 _HOURS_BEHIND = 3
-"""How far São Paulo is behind UTC, by which jobs are timed."""
+"""São Paulo's offset to UTC; job schedules are in UTC."""
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +43,7 @@ async def _find(database: Database, user_id: str) -> PersonView | None:
 
 
 def _addresses(found: PersonView) -> list[str]:
-    """Return where a person reads what concerns their security: a changed address is not theirs for sure yet."""
+    """Return the addresses for security messages: a changed address is not certain to be the person's yet."""
     return [point.value for point in found.contacts if point.kind == "email"]
 
 
@@ -88,7 +88,7 @@ def _add_codes(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the messages that tell a person what happened to their account."""
+    """Add the messages to a person about their account."""
     mailer = config.mailer
 
     @blueprint.task(name="tell_password_changed", retry=_RETRY, pass_context=True)
@@ -162,11 +162,11 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.task(name="tell_email_changed", retry=_RETRY, pass_context=True)
     async def tell_email_changed(context: JobContext, user_id: str, former: str) -> None:
-        await tell_contact_changed(context, user_id, "email", former)  # put into the queue by the release before
+        await tell_contact_changed(context, user_id, "email", former)  # queued by the previous release
 
 
 def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the messages that tell a person what was proven of their CPF."""
+    """Add the messages to a person about the proof of their CPF."""
     mailer = config.mailer
 
     @blueprint.task(name="tell_cpf_proven", retry=_RETRY, pass_context=True)
@@ -185,7 +185,7 @@ def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the daily export, and forgetting what is old."""
+    """Add the daily export, and the deletion of old rows."""
 
     @blueprint.periodic(cron=f"30 {(config.export.hour + _HOURS_BEHIND) % 24} * * *")
     @blueprint.task(name="export_users", queueing_lock="identity.export_users", pass_context=True)
@@ -215,7 +215,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add what makes up for a journal of erasures that was away after a commit."""
+    """Add the job that confirms erasures whose journal was away after the commit."""
 
     @blueprint.periodic(cron="23 * * * *")
     @blueprint.task(name="confirm_erasures", queueing_lock="identity.confirm_erasures", pass_context=True)
@@ -225,7 +225,7 @@ def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the end of what was answered under an idempotency key."""
+    """Add the job that reduces and deletes old answers under idempotency keys."""
 
     @blueprint.periodic(cron="20 6 * * *")
     @blueprint.task(name="forget_answers", queueing_lock="identity.forget_answers", pass_context=True)
@@ -235,7 +235,7 @@ def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_audit(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the audit's upkeep: its chain is verified, and what is older than it is kept goes."""
+    """Add the care of the audit: its chain is verified, and rows past their retention are deleted."""
 
     @blueprint.periodic(cron="0 6 * * *")
     @blueprint.task(name="verify_audit", queueing_lock="identity.verify_audit", pass_context=True)

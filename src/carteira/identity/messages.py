@@ -1,8 +1,8 @@
-"""How many messages with codes may be asked for, so that nothing tells who is known.
+"""Limits on messages with codes, which do not disclose who has an account.
 
-What a client sees (429) goes by the name as it was typed, in its one spelling, and by the network: the same for names
-that nobody has. How many a person gets goes by the person, whatever the names, and is not told: who asks by the e-mail
-address and then by the CPF must not learn that both are one person's.
+The limit that a client sees (429) counts by the typed name, normalised, and by the network: unknown names are treated
+alike. A second limit counts by the person, whatever the names, and is not reported: requests by the e-mail address and
+then by the CPF must not disclose that both are one person's.
 """
 
 from uuid import UUID
@@ -15,15 +15,15 @@ from carteira.kit.web.problems import TooManyRequests
 
 
 def stranger(runtime: Runtime, name: str) -> UUID:
-    """Return whom what is done with a name that nobody has is counted for."""
+    """Return the pseudonym that an unknown name counts for."""
     return UUID(bytes=runtime.strangers(normal_name(name))[:16])
 
 
 async def may_be_sent(runtime: Runtime, purpose: str, name: str, user_id: UUID | None, client: Client) -> bool:
-    """Count a request for a message, and return whether the person gets one still.
+    """Count a request for a message, and return whether the person still gets one.
 
     Raises:
-        LimitReached, TooManyRequests: too many were asked for by that name or from that address.
+        LimitReached, TooManyRequests: there were too many requests for that name or from that address.
     """
     told = [
         RateLimit.of(PER_RECOVERY, purpose, normal_name(name)),

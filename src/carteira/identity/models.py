@@ -1,4 +1,4 @@
-"""The identity module's tables. `migrations/` adds what a model cannot say: seeds and the triggers of the audit."""
+"""The identity module's tables. `migrations/` adds what a model cannot express: seeds and the triggers of the audit."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -25,18 +25,18 @@ _USER = "users.id"
 
 
 class Role(Base):
-    """A label, and the claims that being given it grants."""
+    """A label, and the claims that it grants when it is given."""
 
     __tablename__ = "roles"
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     description: Mapped[str] = mapped_column(Text, unique=True)
     built_in: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
-    """Whether it ships: claims that a later release adds come to it."""
+    """Whether it ships with the product; later releases add claims to it."""
 
 
 class Claim(Base):
-    """What endpoints check; one that is not active grants nothing."""
+    """A right that routes check; an inactive one grants nothing."""
 
     __tablename__ = "claims"
 
@@ -44,7 +44,7 @@ class Claim(Base):
     description: Mapped[str] = mapped_column(Text, unique=True)
     active: Mapped[bool] = mapped_column(server_default=text("true"), default=True)
     built_in: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
-    """Whether the product's code asks for it: its name stays. An operator's own claims are words for other systems."""
+    """Whether the product's code checks it, which fixes its name. An operator's own claims are for other systems."""
 
 
 class RoleClaim(Base):
@@ -83,11 +83,11 @@ class User(Base):
     email_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     cpf: Mapped[str | None] = mapped_column(Text, unique=True)
     cpf_proven_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When it was proven whose the CPF is; without it the CPF is only what somebody typed."""
+    """When the CPF was proven; None: it is only declared."""
     cpf_proven_by: Mapped[str | None] = mapped_column(Text)
-    """By what: `govbr`, `operator` or `demo`; who the operator was stands in the audit."""
+    """The kind of proof: `govbr`, `operator` or `demo`; the audit names the operator."""
     cpf_moved_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When the CPF that stood here was proven to be another person's; empty once there is one again."""
+    """When the CPF of this account was proven to be another person's; None once it has a CPF again."""
     birth_date: Mapped[date | None]
     phone: Mapped[str | None] = mapped_column(Text)
     phone_confirmed_at: Mapped[datetime | None] = mapped_column(INSTANT)
@@ -103,10 +103,10 @@ class User(Base):
 
 
 class ContactChange(Base):
-    """A contact point of `users` that took the place of another, which the account is recovered by until then.
+    """A changed contact point of `users`, and the former one, which recovers the account until the change is final.
 
-    `former` None: there was none. A person without a row of a kind has what they gave at registration, or what has
-    taken its place for good.
+    `former` None: there was none. Without a row of a kind, the person's contact point is the registration's or a final
+    one.
     """
 
     __tablename__ = "contact_changes"
@@ -130,7 +130,7 @@ class ContactChange(Base):
 
 
 class UserClaim(Base):
-    """A claim that a person holds: from their role, or given to them."""
+    """A claim that a person holds, from their role or directly."""
 
     __tablename__ = "user_claims"
 
@@ -153,9 +153,9 @@ class Session(Base):
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     seen_at: Mapped[datetime] = mapped_column(INSTANT)
     signed_in_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When a first factor was last given; None in sessions of releases before: at `created_at`."""
+    """When a first factor was last given; None in sessions of earlier releases: at `created_at`."""
     second_factor_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When a second factor was last shown; in sessions of releases before `methods` tells whether one was."""
+    """When a second factor was last given; for sessions of earlier releases see `methods`."""
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     revoked_at: Mapped[datetime | None] = mapped_column(INSTANT)
 
@@ -174,7 +174,7 @@ class RefreshToken(Base):
 
 
 class SessionCookie(Base):
-    """What a browser's session is known by, as its SHA-256; unseen for so many seconds it no longer counts."""
+    """The SHA-256 of a browser's session cookie; it expires after so many seconds without use."""
 
     __tablename__ = "session_cookies"
     __table_args__ = (Index("ix_session_cookies_session_id", "session_id"),)
@@ -187,7 +187,7 @@ class SessionCookie(Base):
 
 
 class KnownDevice(Base):
-    """A device that a person signed in from; its secret, as SHA-256, gets them past a limit that others used up."""
+    """A device that a person signed in from; its secret (SHA-256) gives it a limit that others cannot use up."""
 
     __tablename__ = "known_devices"
     __table_args__ = (Index("ix_known_devices_user_id", "user_id"),)
@@ -221,7 +221,7 @@ class RecoveryCode(Base):
 
 
 class MfaChallenge(Base):
-    """A sign-in that waits for its second factor. Without `genuine` no code opens it: the password was wrong."""
+    """A sign-in that waits for its second factor. If not `genuine`, the password was wrong and no code succeeds."""
 
     __tablename__ = "mfa_challenges"
     __table_args__ = (Index("ix_mfa_challenges_expires_at", "expires_at"),)
@@ -237,7 +237,7 @@ class MfaChallenge(Base):
 
 
 class Passkey(Base):
-    """A person's WebAuthn credential: its public key, and the last count that its authenticator told."""
+    """A person's WebAuthn credential: its public key, and its authenticator's last signature count."""
 
     __tablename__ = "passkeys"
     __table_args__ = (Index("ix_passkeys_user_id", "user_id"),)
@@ -254,7 +254,7 @@ class Passkey(Base):
 
 
 class PasskeyChallenge(Base):
-    """A challenge that waits for its answer, as its SHA-256; with a user it is for adding, else for signing in."""
+    """A pending challenge, as its SHA-256; with a user it is for adding a passkey, else for signing in."""
 
     __tablename__ = "passkey_challenges"
     __table_args__ = (Index("ix_passkey_challenges_expires_at", "expires_at"),)
@@ -282,7 +282,7 @@ class SocialAccount(Base):
 
 
 class SocialAttempt(Base):
-    """A browser that was sent to a provider; nonce and PKCE verifier come from what only its cookie holds."""
+    """A browser that was sent to a provider; nonce and PKCE verifier derive from its cookie's secret."""
 
     __tablename__ = "social_attempts"
     __table_args__ = (Index("ix_social_attempts_expires_at", "expires_at"),)
@@ -294,9 +294,9 @@ class SocialAttempt(Base):
 
 
 class SocialRegistration(Base):
-    """A provider's account that nobody is linked to yet: it waits for sign-up, or for proof of who it belongs to.
+    """A provider's account without a linked person: it waits for the sign-up, or for proof of its owner.
 
-    `profile` is sealed. `user_id` is whom a code was asked for; it is set for unknown people never.
+    `profile` is sealed. `user_id` is the person that a code was asked for; None for unknown names.
     """
 
     __tablename__ = "social_registrations"
@@ -318,7 +318,7 @@ class SocialRegistration(Base):
 
 
 class Invitation(Base):
-    """Somebody who may become an administrator by a link; there is one of a person at most."""
+    """An invitation to become an administrator by a link; a person has at most one."""
 
     __tablename__ = "invitations"
     __table_args__ = (Index("ix_invitations_expires_at", "expires_at"),)
@@ -331,7 +331,7 @@ class Invitation(Base):
 
 
 class Recovery(Base):
-    """A password recovery that was asked for; without a user nobody is known by what was typed."""
+    """A requested password recovery; without a user the typed name is unknown."""
 
     __tablename__ = "password_recoveries"
     __table_args__ = (
@@ -344,7 +344,7 @@ class Recovery(Base):
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey(_USER))
     channel: Mapped[str] = mapped_column(Text)
     stranger: Mapped[UUID | None]
-    """Where nobody is known by what was typed: its pseudonym, so that tries at it cost what others' do."""
+    """The pseudonym of an unknown name, so that tries at it are limited like others."""
     sent_to: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The fingerprint of the contact point that the code was sent to, which a right code confirms."""
     code_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -356,7 +356,7 @@ class Recovery(Base):
 
 
 class Consent(Base):
-    """A consent given or withdrawn; the newest row of a purpose holds."""
+    """A consent given or withdrawn; the newest row of a purpose is valid."""
 
     __tablename__ = "consents"
     __table_args__ = (Index("ix_consents_user_id", "user_id"),)
@@ -369,7 +369,7 @@ class Consent(Base):
 
 
 class CpfDispute(Base):
-    """Two who both proved one CPF: an operator's case. Nobody is moved while it is open."""
+    """Two people who both proved one CPF: a case for an operator. The CPF is not moved while it is open."""
 
     __tablename__ = "cpf_disputes"
     __table_args__ = (
@@ -382,7 +382,7 @@ class CpfDispute(Base):
     holder_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     claimant_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     proven_by: Mapped[str] = mapped_column(Text)
-    """By what the claimant proved it; how the holder did stands with them."""
+    """How the claimant proved it; the holder's own row says how they did."""
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     closed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     outcome: Mapped[str | None] = mapped_column(Text)

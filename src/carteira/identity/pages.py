@@ -1,6 +1,6 @@
-"""The small pages that links in messages open. One asks, since mail scanners follow links; the other says what came.
+"""Small pages behind links in messages: one asks, since mail scanners follow links; the other shows the outcome.
 
-What they say is identity's; how pages look is not, so `DRAW_LINK`, which the composition root sets, draws them.
+Identity writes their content; `DRAW_LINK`, which the composition root sets, draws them.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ Act = Literal["confirm", "undo"]
 
 @dataclass(frozen=True, slots=True)
 class LinkPage:
-    """What a link's page says and asks.
+    """The content of a link's page.
 
     Attributes:
         title: Its heading.
-        text: What is to be known.
-        button: What its form does; without one there is no form.
-        action: Where the form goes, from the page's own address.
-        token: The link's secret, which the form carries on.
+        text: Its text.
+        button: The label of its form's button; empty: there is no form.
+        action: The form's target, relative to the page's address.
+        token: The link's secret, which the form passes on.
         asks_password: Whether the form asks for a new password and a code of the authenticator.
-        secret: What sets an authenticator up; with its QR code.
-        otpauth_uri: What that code holds.
+        secret: The authenticator's secret, shown with its QR code.
+        otpauth_uri: The content of that QR code.
         codes: Codes to copy or to keep.
     """
 
@@ -57,11 +57,11 @@ DONE: dict[Act, str] = {
     "undo": "A troca foi desfeita, todas as sessões foram encerradas e a senha foi anulada. Defina uma nova agora, em "
     "“esqueci a senha”, e confira as suas formas de entrar.",
 }
-"""What a person is told when it is done."""
+"""The texts after the act."""
 
 
 def code_page(code: str) -> LinkPage:
-    """Make the page that shows the code of a link, to be entered where it was asked for."""
+    """Make the page that shows a link's code, to be typed where it was asked for."""
     return LinkPage(
         "Seu código", "Copie este código e cole-o onde ele foi pedido. Não o passe a ninguém.", codes=[code]
     )
@@ -74,10 +74,10 @@ def ask_page(act: Act, token: str) -> LinkPage:
 
 
 def answer_page(act: Act, text: str) -> LinkPage:
-    """Make the page that says what came of it."""
+    """Make the page that shows the outcome."""
     return LinkPage(_ASK[act][0], text)
 
 
 def page_response(request: Request, page: LinkPage, status: int = 200) -> HTMLResponse:
-    """Answer with a page that nobody keeps, and whose address goes nowhere."""
+    """Return a page that is not cached and sends no referrer."""
     return DRAW_LINK.of(request.app)(request, page, status)

@@ -1,4 +1,4 @@
-"""What passkeys are bound to, and where providers send people back to: the server's public address."""
+"""The server's public address, which passkeys are bound to and providers send people back to."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ BaseDep = Annotated[str, Depends(_base)]
 
 
 async def _site(base: BaseDep) -> Site:
-    """Give the origin as browsers write it: lower case, without the scheme's own port."""
+    """Return the origin as browsers write it: in lower case, without the scheme's default port."""
     parts = urlsplit(base)
     host = parts.hostname or ""
     port = "" if parts.port in (None, _OWN_PORTS.get(parts.scheme)) else f":{parts.port}"
@@ -28,4 +28,4 @@ async def _site(base: BaseDep) -> Site:
 
 
 SiteDep = Annotated[Site, Depends(_site)]
-"""A route parameter: what passkeys are bound to."""
+"""A route parameter: the binding of passkeys."""

@@ -1,4 +1,4 @@
-"""What identity's verbs work with in one server process, made in the lifespan and kept as `RUNTIME`."""
+"""The runtime of identity's verbs in one server process, made in the lifespan and kept under `RUNTIME`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,11 +32,11 @@ TraceEraser = Callable[[Tx, Mapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Changing:
-    """What a change of a person needs of the process, or of the operation that carries it out later."""
+    """What a change of a person needs from the process, or from the operation that carries it out later."""
 
     sealer: Sealer
     wait: timedelta
-    """For how long a changed contact point does not recover the account."""
+    """For how long the former contact point still recovers the account."""
     cpf_followers: Sequence[CpfFollower] = ()
 
 
@@ -52,30 +52,30 @@ class Runtime:
     limiter: Limiter
     sealer: Sealer
     strangers: KeyedDigest
-    """What stands for a name that nobody has."""
+    """Makes the pseudonyms of unknown names."""
     exporters: Mapping[str, Exporter]
     erasers: Mapping[str, Eraser]
     refusals: Sequence[Eraser] = ()
-    """What stands in the way of an erasure."""
+    """The modules' checks before an erasure."""
     tracers: Mapping[str, Exporter] = field(default_factory=dict)
-    """Under what the modules keep a person."""
+    """The modules' traces of a person."""
     trace_erasers: Mapping[str, TraceEraser] = field(default_factory=dict)
     journal: ErasureJournal | None = None
-    """Where erasures are written down outside of the database."""
+    """The journal of erasures, outside of the database."""
     looks: Mapping[str, str] = field(default_factory=dict)
-    """What a person is told that others saw, by the action in the audit."""
+    """The words for looks by others, by the action in the audit."""
     ids_of: Sequence[IdsOf] = ()
-    """Of modules that record looks at a person under other ids than the user's."""
+    """For modules that record looks at a person under other ids than the user's."""
     cpf_followers: Sequence[CpfFollower] = ()
     """Modules that keep a person's CPF beside their own rows."""
     providers: Mapping[ProviderName, Provider] = field(default_factory=dict)
-    """Where people may sign in elsewhere."""
+    """The providers at which people may sign in."""
     guesses: Turns = field(default_factory=lambda: Turns("sign_in", at_once=PARALLEL_CHECKS, waiting=WAITING_CHECKS))
-    """Password guesses under way; a guess looks at its limit once its turn has come, so that a burst passes none."""
+    """Turns of password checks; each checks its limit once its turn has come, so that a burst cannot exceed it."""
     registrations: Turns = field(
         default_factory=lambda: Turns("registration", at_once=PARALLEL_HASHES, waiting=WAITING_HASHES)
     )
-    """Registrations whose password is being hashed."""
+    """Turns of registrations, whose passwords are hashed."""
 
     @property
     def changing(self) -> Changing:
@@ -88,9 +88,9 @@ RUNTIME = StateKey[Runtime]("identity")
 
 
 async def authenticate(request: Request, token: str) -> Principal:
-    """Turn a bearer token into a principal (`AUTHENTICATE`)."""
+    """Return the principal of a bearer token (`AUTHENTICATE`)."""
     return await RUNTIME.of(request.app).access.authenticate(request, token)
 
 
 IdentityDep = Annotated[Runtime, Depends(RUNTIME)]
-"""A route parameter: identity in this process."""
+"""A route parameter: identity's runtime."""

@@ -1,4 +1,4 @@
-"""Demo data of identity: people whose password everybody knows."""
+"""Demo data of identity: people with a public password."""
 
 from uuid import UUID
 
@@ -14,9 +14,9 @@ from carteira.kit.db.session import Tx
 
 
 async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password_hash: str, role: str) -> bool:
-    """Add a demo person under a fixed id; False if they were there, were erased, or their e-mail or CPF is taken.
+    """Add a demo person under a fixed id; False if they exist, were erased, or their e-mail or CPF is taken.
 
-    A demo person's CPF is proven, also of one who was there before proofs were.
+    A demo person's CPF is proven, also if they were seeded by a release without proofs.
     """
     there = await tx.get(User, user_id)
     if there is not None:
@@ -37,7 +37,7 @@ async def seed(tx: Tx, user_id: UUID, person: NewPerson, *, password_hash: str, 
 
 
 async def seed_claim(tx: Tx, user_id: UUID, description: str) -> None:
-    """Let a demo person hold a claim; no session of theirs is there yet."""
+    """Grant a demo person a claim; they have no session yet."""
     claim_id = await tx.scalar(select(Claim.id).where(Claim.description == description))
     row = {"user_id": user_id, "claim_id": claim_id, "from_role": False}
     await tx.execute(insert(UserClaim).values(row).on_conflict_do_nothing())

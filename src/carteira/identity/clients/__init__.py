@@ -2,8 +2,8 @@
 
 Invariants:
 
-- nobody hands a client a claim that they do not hold, nor the credentials of a client that holds more than they do;
+- nobody grants a client a claim that they do not hold, nor gets credentials of a client that holds more than they do;
 - a client never holds `*`, nor a claim that stands for a person's own judgement (`PEOPLE_ONLY`);
 - a secret is shown once and stored as a hash, a public key is stored as it is; two of them are valid at most;
-- what ends a client or a credential ends the tokens that came of it, at once in every process.
+- ending a client or a credential ends its tokens at once, in every process.
 """

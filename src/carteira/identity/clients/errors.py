@@ -1,4 +1,4 @@
-"""What the token endpoint refuses, in the shape of RFC 6749, section 5.2, with the members of a problem beside it."""
+"""Errors of the token endpoint, in the shape of RFC 6749, section 5.2, plus the members of a problem."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from carteira.kit.web.problems import Problem
 
 
 class TokenRefused(Problem):
-    """No token; `error` is the RFC's word, which is the problem's code too."""
+    """No token is issued; `error` is the RFC's code, which is the problem's code too."""
 
     status = 400
     title = "Token recusado"
@@ -18,7 +18,7 @@ class TokenRefused(Problem):
         super().__init__(detail, headers={"Cache-Control": "no-store"})
 
     def body(self) -> dict[str, Any]:
-        """Give RFC 6749's `error` with the problem's members; its `error_description` may hold ASCII only."""
+        """Return RFC 6749's `error` with the problem's members; its `error_description` may hold ASCII only."""
         return {"error": self.code} | super().body()
 
     def response(self) -> Response:
@@ -27,14 +27,14 @@ class TokenRefused(Problem):
 
 
 class InvalidRequest(TokenRefused):
-    """A field is missing, is there twice or has no sense; or a client proves itself in two ways (400)."""
+    """A field is missing, repeated or invalid, or a client authenticates in two ways (400)."""
 
     code = "invalid_request"
     detail = "O pedido de token está malformado."
 
 
 class InvalidClient(TokenRefused):
-    """The client is unknown or over, or its proof does not hold; never says which (401)."""
+    """The client is unknown or has ended, or its authentication failed; the answer does not say which (401)."""
 
     status = 401
     code = "invalid_client"

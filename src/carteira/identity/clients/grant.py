@@ -1,9 +1,9 @@
-"""The client-credentials grant (RFC 6749, section 4.4): a client proves itself and gets a short access token.
+"""The client-credentials grant (RFC 6749, section 4.4): a client authenticates and gets a short access token.
 
-It proves itself by a secret, in HTTP Basic or in the form (RFC 6749, section 2.3.1), or by an assertion that it signed
-(`private_key_jwt`: RFC 7523). Whatever is wrong with the proof is one answer, `invalid_client`; the audit says what.
-A secret has 256 random bits, so that its SHA-256 needs no slow hash and no limit on guesses by client, which would let
-others shut a client out.
+It authenticates by a secret, in HTTP Basic or in the form (RFC 6749, section 2.3.1), or by an assertion that it signed
+(`private_key_jwt`: RFC 7523). Every failure gets one answer, `invalid_client`; the audit holds the reason. A secret has
+256 random bits, so that its SHA-256 needs no slow hash and no limit on guesses by client, which would let others lock a
+client out.
 """
 
 import base64
@@ -45,7 +45,7 @@ ASSERTION_SECONDS = 600
 _LEEWAY_SECONDS = 60
 _JTI_LENGTH = 200
 _NOBODYS = digest(new_token())
-"""What a proof is compared with where there is nothing to compare it with."""
+"""The hash that a proof is compared with where there is no credential, so that it takes as long."""
 _FIELDS = {"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
 client_tokens = Counter(
@@ -55,7 +55,7 @@ client_tokens = Counter(
 
 @dataclass(frozen=True, slots=True)
 class ClientToken:
-    """What a client gets."""
+    """A client's access token."""
 
     access_token: str
     expires_in: int
@@ -64,7 +64,7 @@ class ClientToken:
 
 @dataclass(frozen=True, slots=True)
 class ClientProof:
-    """What a client proves itself by: a secret or an assertion."""
+    """A client's authentication: a secret or an assertion."""
 
     client_id: str
     secret: str | None = None
@@ -77,14 +77,14 @@ class TokenRequest:
 
     proof: ClientProof
     scope: frozenset[str] | None
-    """Claims asked for; None: all that the client holds."""
+    """The claims asked for; None: all that the client holds."""
 
 
 def read_request(media_type: str, body: bytes, authorization: str) -> TokenRequest:
     """Read a request for a token.
 
     Raises:
-        InvalidRequest: not the form of RFC 6749, a field twice, or more than one way of proving who asks, or none.
+        InvalidRequest: not the form of RFC 6749, a repeated field, or not exactly one way of authentication.
         UnsupportedGrantType: another grant than `client_credentials`.
         InvalidClient: an `Authorization` header of another scheme, or unreadable.
     """
@@ -139,7 +139,7 @@ def _basic(authorization: str) -> ClientProof:
 
 
 def _unverified_subject(assertion: str) -> str:
-    """Say whose an assertion claims to be; its key is then that client's."""
+    """Return the client that an assertion names, unverified, to find its key."""
     try:
         payload = assertion.split(".")[1]
         content = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -149,12 +149,12 @@ def _unverified_subject(assertion: str) -> str:
 
 
 async def grant(runtime: Runtime, asked: TokenRequest, *, address: str, audiences: Collection[str]) -> ClientToken:
-    """Give a client an access token; `audiences` is what its assertion may name this server by.
+    """Return an access token for a client; `audiences` are the names of this server in its assertion.
 
     Raises:
-        InvalidClient: unknown, revoked, past its end, from another network, or its proof does not hold.
+        InvalidClient: unknown, revoked, past its end, from another network, or not authenticated.
         InvalidScope: it asks for a claim that it does not hold.
-        LimitReached: too many refusals for this address.
+        LimitReached: this address had too many refusals.
     """
     limit = RateLimit.of(PER_ADDRESS, "client", network(address))
     await runtime.limiter.check(limit)
@@ -205,11 +205,11 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        return UUID(int=0)  # nobody's
+        return UUID(int=0)  # no client's
 
 
 def _refused(row: ClientRow | None, credential: ClientCredential | None, address: str) -> str:
-    """Say why a client gets nothing; empty if it gets its token."""
+    """Return why a client is refused; empty if it gets its token."""
     if row is None:
         return "unknown"
     if not is_live(row):
@@ -231,7 +231,7 @@ async def _held(tx: Tx, client_id: UUID) -> frozenset[str]:
 async def _proven(
     tx: Tx, client_id: UUID, proof: ClientProof, live: Collection[ClientCredential], audiences: Collection[str]
 ) -> ClientCredential | None:
-    """Give the credential that a proof holds by; None if by none."""
+    """Return the credential that verifies a proof; None if none does."""
     if proof.secret is not None:
         given = digest(proof.secret)
         hashes = [(one, one.secret_hash) for one in live if one.secret_hash is not None]
@@ -247,10 +247,10 @@ async def _proven(
 
 
 def _verified(assertion: str, public_key: dict[str, Any]) -> dict[str, Any] | None:
-    """Give what an assertion says, if this key signed it and it holds now."""
+    """Return an assertion's claims, if this key signed it and it is valid now."""
     try:
         with catch_warnings():
-            simplefilter("ignore", SecurityWarning)  # of `EdDSA`, whose curve the stored key fixes
+            simplefilter("ignore", SecurityWarning)  # for `EdDSA`, whose curve the stored key fixes
             decoded = jwt.decode(assertion, load_key(public_key), algorithms=list(ALGORITHMS))
         jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS, exp={"essential": True}, sub={"essential": True}, jti={"essential": True}
@@ -261,7 +261,7 @@ def _verified(assertion: str, public_key: dict[str, Any]) -> dict[str, Any] | No
 
 
 async def _take(tx: Tx, client_id: UUID, content: Mapping[str, Any], audiences: Collection[str]) -> bool:
-    """Use an assertion up; False if it is for somebody else, lives too long, or was used."""
+    """Mark an assertion as used; False if its audience is another, it lives too long, or it was used before."""
     named = content.get("aud")
     aud = {named} if isinstance(named, str) else {one for one in named or () if isinstance(one, str)}
     jti, exp, now = content["jti"], content["exp"], clock.now().timestamp()

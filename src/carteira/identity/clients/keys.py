@@ -1,4 +1,4 @@
-"""Public keys of clients: as JWK (RFC 7517) or PEM, of the kinds that their assertions may be signed with."""
+"""Public keys of clients, as JWK (RFC 7517) or PEM, of the kinds that may sign assertions."""
 
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -12,26 +12,26 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256", "RS256")
-"""`EdDSA` is what many libraries still call Ed25519, the one curve that we take of it (RFC 9864, section 2.2)."""
+"""Many libraries still write `EdDSA` for Ed25519, the only curve accepted here (RFC 9864, section 2.2)."""
 SigningKey = ECKey | OKPKey | RSAKey
 _KINDS: dict[str, type[SigningKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _CURVES = {"EC": "P-256", "OKP": "Ed25519"}
 _RSA_BITS = range(3072, 8193)
-"""128 bits of security (NIST SP 800-57); keys that were registered before go on."""
+"""128 bits of security (NIST SP 800-57); keys that were registered before this rule stay valid."""
 
 
 class UnfitKey(ValueError):
-    """It is no public key that a client's assertions may be signed with."""
+    """The key is not a public key that may verify a client's assertions."""
 
 
 def read_public_key(given: str | dict[str, Any]) -> dict[str, Any]:
-    """Give a public key, PEM or JWK, as the JWK that is stored.
+    """Return a public key, PEM or JWK, as the JWK that is stored.
 
     Raises:
         UnfitKey: unreadable, private, or neither Ed25519, P-256 nor RSA of 3,072 to 8,192 bits.
     """
     with catch_warnings():
-        simplefilter("error", SecurityWarning)  # what the library warns of is no key for us
+        simplefilter("error", SecurityWarning)  # keys that the library warns about are refused
         try:
             key = _from_pem(given) if isinstance(given, str) else _from_jwk(given)
         except (JoseError, SecurityWarning, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -51,10 +51,10 @@ def _from_jwk(given: dict[str, Any]) -> SigningKey:
 
 
 def load_key(jwk: dict[str, Any]) -> SigningKey:
-    """Give the key of a JWK.
+    """Return the key of a JWK.
 
     Raises:
-        UnfitKey, JoseError, ValueError, TypeError: it is none.
+        UnfitKey, JoseError, ValueError, TypeError: it is not a key.
     """
     kind = _KINDS.get(str(jwk.get("kty")))
     if kind is None:

@@ -14,14 +14,14 @@ _CLIENT = "clients.id"
 
 
 class ClientRow(Base):
-    """A machine that acts under its own name. One that was revoked stays, for the audit names it."""
+    """A machine that acts under its own name. Revoked clients stay, since the audit names them."""
 
     __tablename__ = "clients"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     networks: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
-    """Networks that it may come from, as CIDR; none: from anywhere."""
+    """Networks that it may connect from, as CIDR; none: anywhere."""
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     created_by: Mapped[UUID]
     expires_at: Mapped[datetime | None] = mapped_column(INSTANT)
@@ -29,7 +29,7 @@ class ClientRow(Base):
 
 
 class ClientCredential(Base):
-    """What a client proves itself by: a secret, as its SHA-256, or the public key of its assertions, as a JWK."""
+    """A client's credential: the SHA-256 of a secret, or the public key of its assertions as a JWK."""
 
     __tablename__ = "client_credentials"
     __table_args__ = (
@@ -58,7 +58,7 @@ class ClientClaim(Base):
 
 
 class ClientAssertion(Base):
-    """An assertion that was taken, by the SHA-256 of its `jti`: none is taken twice."""
+    """A used assertion, by the SHA-256 of its `jti`, so that none is accepted twice."""
 
     __tablename__ = "client_assertions"
     __table_args__ = (Index("ix_client_assertions_expires_at", "expires_at"),)

@@ -1,4 +1,4 @@
-"""Clients over HTTP: their token, and their upkeep by operators."""
+"""Clients over HTTP: their token, and their administration."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -58,7 +58,7 @@ _FORM = {
 
 
 class _Basic(HTTPBasic):
-    """Documents HTTP Basic; the grant reads it, for what is wrong with it has RFC 6749's answer."""
+    """Documents HTTP Basic; the grant itself reads the header, since its errors have RFC 6749's shape."""
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Read nothing."""

@@ -91,7 +91,7 @@ class ClientIn(Body):
 
 
 class ClientPatch(Body):
-    """What changes of a client; `expires_at: null` takes its end away."""
+    """Changes of a client; `expires_at: null` removes its end."""
 
     name: Description | None = None
     networks: Networks | None = None

@@ -1,4 +1,4 @@
-"""Clients as their operators manage them. Who hands a client claims or credentials holds those claims themselves."""
+"""The administration of clients. Whoever grants a client claims or credentials holds those claims themselves."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 
 CREDENTIALS = 2
-"""How many credentials of a client are valid at once: the one in use and the one that takes its place."""
-SECRET_PREFIX = "carteira_secret_"  # noqa: S105 - so that a scanner of repositories knows one when it sees it
+"""How many credentials of a client are valid at once: the present one and its successor."""
+SECRET_PREFIX = "carteira_secret_"  # noqa: S105 - a prefix by which secret scanners recognise it
 PEOPLE_ONLY = frozenset({EVERY_CLAIM, "clients:write", "documents:review", "identity:prove", "money:approve"})
-"""What takes a person: to have seen somebody's face or paper, to be the second pair of eyes, to make machines."""
+"""Claims that only people may hold: seeing a face or paper, being the second person, managing clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ClientView:
 
 @dataclass(frozen=True, slots=True)
 class NewCredential:
-    """A credential that was just made; its secret is told this once."""
+    """A credential that was just made; its secret is shown this once."""
 
     view: CredentialView
     secret: str | None
@@ -74,18 +74,18 @@ def _credential_view(row: ClientCredential) -> CredentialView:
 
 
 def is_live(row: ClientRow | ClientCredential) -> bool:
-    """Tell whether a client or a credential is neither revoked nor past its end."""
+    """Return whether a client or a credential is neither revoked nor past its end."""
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > clock.now())
 
 
 async def credentials_of(tx: Tx, client_ids: Collection[UUID]) -> list[ClientCredential]:
-    """Give all credentials of some clients, oldest first."""
+    """Return all credentials of some clients, oldest first."""
     query = select(ClientCredential).where(ClientCredential.client_id.in_(client_ids)).order_by(ClientCredential.id)
     return list(await tx.scalars(query))
 
 
 async def claims_of(tx: Tx, client_ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
-    """Give the claims of some clients: whose, which, and its description, in its order."""
+    """Return the claims of some clients: whose, which, and its description, in its order."""
     query = (
         select(ClientClaim.client_id, Claim.id, Claim.description)
         .join(Claim, Claim.id == ClientClaim.claim_id)
@@ -117,13 +117,13 @@ async def _views(tx: Tx, rows: Sequence[ClientRow]) -> list[ClientView]:
 
 
 async def list_clients(tx: Tx, *, limit: int, before: UUID | None = None) -> list[ClientView]:
-    """Give the clients, those that were revoked too, newest first."""
+    """Return the clients, those that were revoked too, newest first."""
     query = select(ClientRow).order_by(ClientRow.id.desc()).limit(limit)
     return await _views(tx, (await tx.scalars(query if before is None else query.where(ClientRow.id < before))).all())
 
 
 async def client(tx: Tx, client_id: UUID) -> ClientView:
-    """Give a client.
+    """Return a client.
 
     Raises:
         ClientNotFound: there is none.
@@ -136,7 +136,7 @@ async def client(tx: Tx, client_id: UUID) -> ClientView:
 
 
 async def _known(tx: Tx, claims: Collection[str]) -> dict[str, int]:
-    """Give the ids of claims by their names.
+    """Return the ids of claims by their names.
 
     Raises:
         ClaimNotFound: one of them is not there.
@@ -151,7 +151,7 @@ async def _known(tx: Tx, claims: Collection[str]) -> dict[str, int]:
 
 
 def _require_held(who: Principal, claims: Collection[str]) -> None:
-    """Insist that who hands claims on holds them, and that a machine may.
+    """Require that the granting person holds the claims, and that a machine may hold them.
 
     Raises:
         ClaimForPeopleOnly, ClaimsBeyondYours.
@@ -176,7 +176,7 @@ async def _live(tx: Tx, client_id: UUID) -> ClientRow:
 
 
 async def _changeable(tx: Tx, who: Principal, client_id: UUID) -> ClientRow:
-    """Lock a client for somebody who may change it: who makes its credentials has what it has.
+    """Lock a client for a person who may change it: they hold all that it holds, since its credentials give them that.
 
     Raises:
         ClientNotFound: there is none, or it was revoked.
@@ -198,7 +198,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     expires_at: datetime | None,
     public_key: Mapping[str, Any] | None,
 ) -> tuple[ClientView, str | None]:
-    """Add a client with its first credential; give it, and its secret where no public key was given.
+    """Add a client with its first credential; return it, and its secret unless a public key was given.
 
     Raises:
         ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
@@ -250,7 +250,7 @@ async def _make_credential(
 async def change_client(
     tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, changes: Mapping[str, Any]
 ) -> ClientView:
-    """Change a client's name, networks and end; it holds at once, for its tokens too.
+    """Change a client's name, networks and end, with immediate effect, for its tokens too.
 
     Raises:
         ClientNotFound, ClaimsBeyondYours.
@@ -267,7 +267,7 @@ async def change_client(
 async def set_claims(
     tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, claims: Collection[str]
 ) -> ClientView:
-    """Put claims in the place of those that a client holds; who does so holds those that come.
+    """Replace a client's claims; the person who does so holds the new ones.
 
     Raises:
         ClientNotFound, ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
@@ -284,7 +284,9 @@ async def set_claims(
 
 
 async def revoke_client(tx: Tx, access: SessionStandings, who: Principal, client_id: UUID) -> None:
-    """End a client, its credentials and its tokens, at once. Whoever manages clients may: it hands nobody anything.
+    """End a client, its credentials and its tokens, at once.
+
+    Everybody who manages clients may, since it grants nothing.
 
     Raises:
         ClientNotFound: there is none, or it was revoked.
@@ -306,7 +308,7 @@ async def add_credential(  # noqa: PLR0913 - what it is, and until when the form
     expires_at: datetime | None,
     overlap: timedelta,
 ) -> NewCredential:
-    """Give a client a credential in the place of the one in use, which goes on for `overlap`; without one it ends now.
+    """Replace a client's credential; the former one stays valid for `overlap`, or ends now if there is none.
 
     Raises:
         ClientNotFound, ClaimsBeyondYours.
@@ -338,11 +340,11 @@ async def add_credential(  # noqa: PLR0913 - what it is, and until when the form
 async def revoke_credential(
     tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, credential_id: UUID
 ) -> None:
-    """End a credential, and the tokens that came of it, at once.
+    """End a credential and its tokens at once.
 
     Raises:
         ClientNotFound: there is no such client, or it was revoked.
-        CredentialNotFound: it has no such credential, or it is over.
+        CredentialNotFound: it has no such credential, or it has ended.
     """
     await _live(tx, client_id)
     row = await locked(tx, ClientCredential, credential_id)
@@ -355,7 +357,7 @@ async def revoke_credential(
 
 
 async def kind_of(tx: Tx, some_id: UUID) -> Literal["person", "client"] | None:
-    """Tell whether an id is a person's or a client's; None if it is nobody's, or theirs who was erased or revoked."""
+    """Return whether an id is a person's or a client's; None if it is unknown, erased or revoked."""
     if await tx.scalar(select(User.id).where(User.id == some_id, User.erased_at.is_(None))):
         return "person"
     if await tx.scalar(select(ClientRow.id).where(ClientRow.id == some_id, ClientRow.revoked_at.is_(None))):
@@ -364,7 +366,7 @@ async def kind_of(tx: Tx, some_id: UUID) -> Literal["person", "client"] | None:
 
 
 async def people_behind(tx: Tx, client_id: UUID) -> frozenset[UUID]:
-    """Give the people who made a client or one of its credentials, and so can act as it: no second pair of eyes."""
+    """Return the people who made a client or one of its credentials: they can act as it, so none is a second person."""
     makers = await tx.scalars(
         select(ClientRow.created_by)
         .where(ClientRow.id == client_id)
@@ -374,5 +376,5 @@ async def people_behind(tx: Tx, client_id: UUID) -> frozenset[UUID]:
 
 
 async def forget_old(tx: Tx) -> None:
-    """Delete assertions that are over and so cannot be taken again. A job calls it."""
+    """Delete expired assertions, which cannot be accepted again. A job calls it."""
     await tx.execute(delete(ClientAssertion).where(ClientAssertion.expires_at < clock.now() - timedelta(days=1)))

@@ -1,6 +1,6 @@
-"""Contact points: the e-mail address and the phone that a person is reached at, and that their account is recovered by.
+"""Contact points: the e-mail address and the phone that reach a person and recover their account.
 
-Invariants: what was given at registration recovers at once; what took its place recovers once it is confirmed *and* its
-wait is over, and until then the former one does; the former one is told of the change, by a link that undoes it while
-the wait lasts; an address that somebody's account is still recovered by is nobody else's.
+Invariants: the contact point of the registration recovers the account at once; a changed one recovers it once it is
+confirmed *and* its wait has passed, and until then the former one does; the former one gets a message with a link that
+undoes the change during the wait; an address that still recovers an account is nobody else's.
 """

@@ -1,4 +1,4 @@
-"""Links in messages about contact points: sealed, so that only a message holds them and the database keeps nothing."""
+"""Links in messages about contact points: sealed tokens, so that the database stores nothing of them."""
 
 import base64
 import binascii
@@ -23,10 +23,10 @@ def undo_token(sealer: Sealer, change_id: UUID) -> str:
 
 
 def read_undo(sealer: Sealer, token: str) -> UUID:
-    """Return the change that a token undoes.
+    """Return the change that a token may undo.
 
     Raises:
-        ContactLinkRefused: it is not one of ours.
+        ContactLinkRefused: it is foreign.
     """
     change_id, content = _unpack(sealer, token)
     if content != _UNDO:
@@ -35,17 +35,17 @@ def read_undo(sealer: Sealer, token: str) -> UUID:
 
 
 def confirm_token(sealer: Sealer, user_id: UUID, kind: Kind, value: str) -> str:
-    """Make the token that confirms a person's contact point, for `CONFIRM_DAYS`; it is good for this value alone."""
+    """Make the token that confirms a contact point, valid for `CONFIRM_DAYS` and for this value only."""
     until = int((clock.now() + timedelta(days=CONFIRM_DAYS)).timestamp())
     place = KINDS.index(kind)
     return _pack(sealer, user_id, _CONFIRM + until.to_bytes(_TIME_BYTES) + bytes([place]) + fingerprint(kind, value))
 
 
 def read_confirm(sealer: Sealer, token: str) -> tuple[UUID, Kind, bytes]:
-    """Return whose contact point of which kind a token confirms, and the fingerprint of its value.
+    """Return the person, the kind and the value's fingerprint of the contact point that a token confirms.
 
     Raises:
-        ContactLinkRefused: it is not one of ours, or too old.
+        ContactLinkRefused: it is foreign or too old.
     """
     user_id, content = _unpack(sealer, token)
     purpose, rest = content[: len(_CONFIRM)], content[len(_CONFIRM) :]
@@ -55,7 +55,7 @@ def read_confirm(sealer: Sealer, token: str) -> tuple[UUID, Kind, bytes]:
 
 
 def fingerprint(kind: Kind, value: str) -> bytes:
-    """Return what is kept of a contact point where only its sameness counts."""
+    """Return the digest of a contact point, stored where it is only compared."""
     return digest(f"{kind}:{value.lower()}")[:_PRINT_BYTES]
 
 

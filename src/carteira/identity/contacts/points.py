@@ -1,4 +1,4 @@
-"""What a person's contact points are at an instant: plain values, worked out of the person's row and its changes."""
+"""A person's contact points at an instant: plain values, computed from the person's row and its changes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = ("email", "phone")
 
 @dataclass(frozen=True, slots=True)
 class ContactPoint:
-    """An e-mail address or a phone; `recovers_from` is None where codes go to it already."""
+    """An e-mail address or a phone; `recovers_from` is None if codes go to it already."""
 
     kind: Kind
     value: str
@@ -37,14 +37,14 @@ def former_of(change: ContactChange | None) -> Former | None:
 
 
 def recovers(confirmed_at: datetime | None, former: Former | None, now: datetime) -> bool:
-    """Return whether the present contact point, rather than the former one, is what the account is recovered by."""
+    """Return whether the present contact point, rather than the former one, recovers the account."""
     return former is None or (confirmed_at is not None and former.recovers_from <= now)
 
 
 def points_of(
     kind: Kind, value: str | None, confirmed_at: datetime | None, former: Former | None, now: datetime
 ) -> list[ContactPoint]:
-    """Return a kind's contact points: the present one, and the former one while the account is recovered by it."""
+    """Return a kind's contact points: the present one, and the former one while it recovers the account."""
     settled = recovers(confirmed_at, former, now)
     points = []
     if value is not None:

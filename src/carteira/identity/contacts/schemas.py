@@ -4,6 +4,6 @@ from pydantic import BaseModel
 
 
 class ContactActOut(BaseModel):
-    """What was done by a link."""
+    """What a link did."""
 
     detail: str

@@ -1,4 +1,4 @@
-"""Contact points change, are confirmed by a link, and a change is undone by whoever reads the former one."""
+"""Verbs of contact points: change, confirm by a link, and undo by a link to the former one."""
 
 from typing import cast
 from uuid import UUID
@@ -25,10 +25,10 @@ from carteira.kit.web.problems import TooManyRequests
 
 
 async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str | None) -> None:
-    """Put a contact point in the place of a locked person's, tell the former one, and ask the new one to confirm.
+    """Change a locked person's contact point, notify the former one, and ask the new one to confirm.
 
-    The former one goes on being what the account is recovered by until the new one is confirmed and
-    `CONTACT_CHANGE_HOURS` have passed. One that goes back to the former needs neither: nothing was changed then.
+    The former one recovers the account until the new one is confirmed and `CONTACT_CHANGE_HOURS` have passed. A change
+    back to the former one needs neither.
     """
     now = clock.now()
     present, confirmed = getattr(user, kind), getattr(user, f"{kind}_confirmed_at")
@@ -55,7 +55,7 @@ async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str 
             recovers_from=now + changing.wait,
         )
         tx.add(row)
-    else:  # the one between never recovered: its reader is told, and may undo nothing
+    else:  # the one in between never recovered the account: it is notified and may undo nothing
         row.recovers_from = now + changing.wait
         if present is not None:
             await _tell(tx, changing, row, present, may_undo=False)
@@ -66,12 +66,12 @@ async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str 
 
 
 def differs(one: str | None, other: str | None) -> bool:
-    """Return whether two values are different contact points; an address in other letters is the same one."""
+    """Return whether two values are different contact points; case does not distinguish addresses."""
     return (one or "").lower() != (other or "").lower()
 
 
 async def _tell_former(tx: Tx, changing: Changing, user: User, row: ContactChange) -> None:
-    """Tell the former contact point, and of a phone the e-mail address too, since a phone may be stolen or new."""
+    """Notify the former contact point; for a phone the e-mail address too, since a phone may be stolen or new."""
     if row.former is not None:
         await _tell(tx, changing, row, row.former)
     if row.kind == "phone":
@@ -81,7 +81,7 @@ async def _tell_former(tx: Tx, changing: Changing, user: User, row: ContactChang
 
 
 async def _tell(tx: Tx, changing: Changing, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
-    """Have a contact point told. The queue's table holds nothing personal: the address is sealed."""
+    """Queue a message to a contact point. The queue's table holds nothing personal: the address is sealed."""
     await jobs.defer(
         tx,
         "identity:tell_contact_changed",
@@ -104,12 +104,12 @@ async def points(tx: Tx, user: User, kind: Kind) -> list[ContactPoint]:
 
 
 async def recovering_point(tx: Tx, user: User, kind: Kind) -> ContactPoint | None:
-    """Return the contact point of a kind that a person's account is recovered by."""
+    """Return the contact point of a kind that recovers a person's account."""
     return recovering(await points(tx, user, kind))
 
 
 def _recovered_by_former(address: str) -> Select[UUID]:
-    """Select whose account is still recovered by an e-mail address that they changed."""
+    """Select the people whose account is still recovered by an e-mail address that they changed."""
     owner = aliased(User)
     return (
         select(ContactChange.user_id)
@@ -123,13 +123,13 @@ def _recovered_by_former(address: str) -> Select[UUID]:
 
 
 async def require_free(tx: Tx, user_id: UUID, address: str) -> None:
-    """Insist that nobody else's account is still recovered by an e-mail address.
+    """Require that an e-mail address recovers nobody else's account any more.
 
-    Called behind the write of that address: who takes it at the same time waits for the unique index, and then sees
-    the other's change here.
+    Call it after writing that address: a concurrent writer of it waits for the unique index, and then sees the other's
+    change here.
 
     Raises:
-        EmailTaken: somebody's is.
+        EmailTaken: it does.
     """
     others = _recovered_by_former(address).where(ContactChange.user_id != user_id)
     if await tx.scalar(others.limit(1)) is not None:
@@ -137,7 +137,7 @@ async def require_free(tx: Tx, user_id: UUID, address: str) -> None:
 
 
 def by_recovery_name(name: str) -> ColumnElement[bool]:
-    """Give the condition on `User` for what is typed to recover: what signs in, or a former address that recovers."""
+    """Return the condition on `User` for a name typed to recover: a login name, or a former address in its wait."""
     return or_(by_login(name), User.id.in_(_recovered_by_former(name)))
 
 
@@ -163,12 +163,12 @@ async def _confirm(tx: Tx, user: User, kind: Kind) -> None:
 
 
 async def ask_confirmation(runtime: Runtime, user_id: UUID, kind: Kind) -> None:
-    """Have the link sent that confirms one's own present contact point.
+    """Queue the link that confirms one's own present contact point.
 
     Raises:
         ContactNotFound: there is none.
         ContactConfirmed: it is confirmed.
-        LimitReached, TooManyRequests: too many were asked for.
+        LimitReached, TooManyRequests: there were too many requests.
     """
     limits = [RateLimit.of(item, "confirm", user_id, kind) for item in (PER_RECOVERY, PER_RECOVERY_DAY)]
     await runtime.limiter.check(*limits)
@@ -184,10 +184,10 @@ async def ask_confirmation(runtime: Runtime, user_id: UUID, kind: Kind) -> None:
 
 
 async def confirm(tx: Tx, runtime: Runtime, token: str) -> Kind:
-    """Confirm the contact point that a link was sent to; again is no error. Return its kind.
+    """Confirm the contact point that a link was sent to, and return its kind; repeating it is no error.
 
     Raises:
-        ContactLinkRefused: the link is not ours, is too old, or the contact point has been changed since.
+        ContactLinkRefused: the link is foreign or too old, or the contact point has changed since.
     """
     user_id, kind, fingerprint = links.read_confirm(runtime.sealer, token)
     user = await locked(tx, User, user_id)
@@ -199,20 +199,20 @@ async def confirm(tx: Tx, runtime: Runtime, token: str) -> Kind:
 
 
 async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
-    """Undo a change while its wait lasts: the former contact point is back, and whoever changed it is out.
+    """Undo a change during its wait: restore the former contact point, and lock out whoever changed it.
 
-    They had a session, and may know the password: every session and known device ends, the password fits no more, and
-    passkeys and accounts at providers go that are younger than the change or were added within the wait before it. The
-    authenticator stays: it may be what keeps a stranger out who reads the former mailbox. The person sets a password
-    anew by a code to the former contact point. Return the kind.
+    They had a session and may know the password: all sessions and known devices end, the password is removed, and so
+    are passkeys and provider accounts that were added after the change or within one wait before it. The authenticator
+    stays, since it may keep out a stranger who reads the former mailbox. The person sets a new password by a code to
+    the former contact point. Returns the kind.
 
     Raises:
-        ContactLinkRefused: the link is not ours, the wait is over, or there is nothing to undo any more.
+        ContactLinkRefused: the link is foreign, the wait has passed, or there is nothing left to undo.
     """
     change_id = links.read_undo(runtime.sealer, token)
     user_id = await tx.scalar(select(ContactChange.user_id).where(ContactChange.id == change_id))
     user = None if user_id is None else await locked(tx, User, user_id)
-    row = await locked(tx, ContactChange, change_id)  # behind the person's row, as a change locks them
+    row = await locked(tx, ContactChange, change_id)  # after the person's row, as in a change
     if user is None or row is None or row.recovers_from <= clock.now():
         raise ContactLinkRefused
     kind = cast("Kind", row.kind)
@@ -232,7 +232,7 @@ async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
 
 
 async def settle(tx: Tx) -> None:
-    """Delete the changes that have taken their place for good. A job calls it."""
+    """Delete the changes that have become final. A job calls it."""
     now = clock.now()
     for kind, confirmed_at in (("email", User.email_confirmed_at), ("phone", User.phone_confirmed_at)):
         await tx.execute(

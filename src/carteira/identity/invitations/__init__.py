@@ -1,5 +1,5 @@
-"""Invitations of administrators: made by a command on the server, accepted by a link, with a second factor enrolled.
+"""Invitations of administrators: made by a command on the server, accepted by a link, with an enrolled second factor.
 
-Invariants: a link is good once and for three days, a newer one ends the older; nobody is an administrator before they
-accepted; what a link's holder cannot do without its 256 bits, no answer helps to guess.
+Invariants: a link is valid once, for three days, and a newer one replaces it; nobody is an administrator before they
+accept; no answer helps to guess a link's 256 bits.
 """

@@ -10,7 +10,7 @@ _ACCEPT = "Aceitar o convite"
 
 
 def begin_page(token: str) -> LinkPage:
-    """Make the page that asks before it does."""
+    """Make the page that asks before acting."""
     text = "Você foi convidado a administrar a Carteira. Tenha à mão um aplicativo autenticador."
     return LinkPage(_TITLE, text, "Começar", "invitation/start", token)
 
@@ -31,7 +31,7 @@ def accept_page(token: str, opened: Opened) -> LinkPage:
 
 
 def again_page(token: str, problem: str) -> LinkPage:
-    """Make the page that says what is wrong and asks for password and code once more."""
+    """Make the page that names the error and asks for password and code again."""
     return LinkPage(_TITLE, problem, _ACCEPT, "accept", token, asks_password=True)
 
 
@@ -43,5 +43,5 @@ def done_page(recovery_codes: Sequence[str]) -> LinkPage:
 
 
 def over_page(problem: str) -> LinkPage:
-    """Make the page of a link that is good no more."""
+    """Make the page of a link that is no longer valid."""
     return LinkPage(_TITLE, problem)

@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 
 class InvitationOut(BaseModel):
-    """Who is invited, and what sets an authenticator up; nothing of it where one is on already."""
+    """The invited person, and the authenticator's enrolment unless one is on already."""
 
     full_name: str
     email: str
@@ -14,6 +14,6 @@ class InvitationOut(BaseModel):
 
 
 class InvitationAcceptedOut(BaseModel):
-    """What is shown once; from here on the person signs in with password and code."""
+    """The recovery codes, shown once; from here on the person signs in with password and code."""
 
     recovery_codes: list[str] = Field(description="Substituem o autenticador, cada um uma vez; só nesta resposta")

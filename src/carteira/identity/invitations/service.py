@@ -1,4 +1,4 @@
-"""An administrator is invited, sees what sets an authenticator up, and accepts with a password and a code of it."""
+"""Verbs of invitations: invite an administrator, show the enrolment, accept with a password and a code."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +29,7 @@ LIFETIME = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """Who was invited, and the token of the link: it is kept nowhere."""
+    """The invited person, and the link's token, which is stored nowhere."""
 
     user_id: UUID
     token: str
@@ -38,7 +38,7 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What an invitation's holder is shown; no enrolment where their authenticator is on already."""
+    """What an invitation shows; there is no enrolment if the authenticator is on already."""
 
     full_name: str
     email: str
@@ -46,7 +46,7 @@ class Opened:
 
 
 async def invite_administrator(tx: Tx, full_name: str, email: str, *, actor: Actor) -> Invited:
-    """Invite somebody, there already or added now; they have no right more until they accept.
+    """Invite a person, existing or added now; they get no new right until they accept.
 
     Raises:
         AccountSuspended: they are suspended.
@@ -67,7 +67,7 @@ async def invite_administrator(tx: Tx, full_name: str, email: str, *, actor: Act
 
 
 async def send_invitation(mailer: Mailer, email: str, invited: Invited, link: str) -> bool:
-    """Send the link; False if the message did not go out, so that it has to be handed over."""
+    """Send the link; False if the message was not sent, so that it has to be handed over."""
     name = invited.full_name.split()[0]
     try:
         await mailer.send(email, emails.compose("invitation", name=name, link=link, days=LIFETIME.days))
@@ -77,7 +77,7 @@ async def send_invitation(mailer: Mailer, email: str, invited: Invited, link: st
 
 
 async def open_invitation(tx: Tx, runtime: Runtime, token: str) -> Opened:
-    """Show who is invited, and make what sets their authenticator up; asked for again, it is made anew.
+    """Return the invited person and a new enrolment of their authenticator; each call makes a new one.
 
     Raises:
         InvitationOver: the link is unknown, used or too old.
@@ -89,9 +89,9 @@ async def open_invitation(tx: Tx, runtime: Runtime, token: str) -> Opened:
 
 
 async def accept(runtime: Runtime, token: str, password: str, code: str) -> list[str]:
-    """Set the password, turn the authenticator on and give the role; give the recovery codes, shown once.
+    """Set the password, turn the authenticator on and grant the role; return the recovery codes, shown once.
 
-    Where the authenticator was on already its code is asked for, and there are no new recovery codes.
+    If the authenticator was on already its code is checked, and there are no new recovery codes.
 
     Raises:
         InvitationOver, WeakPassword, InvalidCode, LimitReached.
@@ -131,10 +131,10 @@ async def _accept(tx: Tx, runtime: Runtime, token: str, password_hash: str, code
 
 
 async def _invited(tx: Tx, token: str) -> User:
-    """Lock and give the person whom a link is good for."""
+    """Lock and return the person of a link."""
     row = await tx.scalar(select(Invitation).where(Invitation.token_hash == digest(token)))
     user = None if row is None else await locked(tx, User, row.user_id)
-    row = await tx.scalar(select(Invitation).where(Invitation.token_hash == digest(token)))  # as it is behind the lock
+    row = await tx.scalar(select(Invitation).where(Invitation.token_hash == digest(token)))  # as it is under the lock
     if row is None or user is None or row.expires_at <= clock.now():
         raise InvitationOver
     if user.erased_at is not None or user.suspended_at is not None:

@@ -1,8 +1,8 @@
-"""Passkeys (W3C Web Authentication, level 2): adding one, signing in with one, and a person's list of theirs.
+"""Passkeys (W3C Web Authentication, level 2): add one, sign in with one, list one's own.
 
-They are discoverable credentials, so that nobody types who they are, and the authenticator verifies the person (a
-fingerprint, a face, a PIN): a passkey is two factors by itself. Challenges lie in the database as hashes, live five
-minutes and are used up by the first answer, right or wrong.
+They are discoverable credentials, so that nobody types a login name, and the authenticator verifies the person (a
+fingerprint, a face, a PIN): a passkey is two factors by itself. Challenges are stored as hashes, live five minutes and
+are used up by the first answer, right or wrong.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a passkey is bound to: the relying party's id (a host) and the one origin that may speak for it."""
+    """The binding of passkeys: the relying party's id (a host) and its only origin."""
 
     rp_id: str
     origin: str
@@ -64,7 +64,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class PasskeyView:
-    """A passkey as its person sees it."""
+    """A passkey as its owner sees it."""
 
     id: UUID
     name: str
@@ -75,7 +75,7 @@ class PasskeyView:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """What an answer says of itself, none of it proven yet."""
+    """The unverified content of an answer."""
 
     credential: dict[str, Any]
     challenge: bytes
@@ -84,7 +84,7 @@ class Assertion:
 
 
 async def registration_options(runtime: Runtime, site: Site, who: Principal) -> dict[str, Any]:
-    """Give what the browser needs to make a passkey. Wants a recent sign-in.
+    """Return the browser's options to create a passkey. Needs a recent sign-in.
 
     Raises:
         RecentSignInRequired: the sign-in is too long ago.
@@ -124,11 +124,11 @@ async def _registration_options(tx: Tx, site: Site, who: Principal) -> dict[str,
 async def register(
     runtime: Runtime, site: Site, who: Principal, credential: Mapping[str, Any], name: str
 ) -> PasskeyView:
-    """Add the passkey that the browser made, and tell the person by e-mail.
+    """Add the passkey that the browser created, and notify the person by e-mail.
 
     Raises:
-        InvalidPasskey: the answer does not fit, or its challenge is unknown, used, another person's or too old.
-        PasskeyTaken, TooManyPasskeys, RecentSignInRequired.
+        InvalidPasskey: the answer is wrong, or its challenge is unknown, used, another person's or too old.
+            PasskeyTaken, TooManyPasskeys, RecentSignInRequired.
     """
     who.require_recent_sign_in()
     challenge = _challenge_of(credential)
@@ -144,13 +144,13 @@ async def register(
             expected_origin=site.origin,
             require_user_verification=True,
         )
-    except Exception as error:  # the library stumbles over rubbish in many ways, and each is a refusal
+    except Exception as error:  # malformed input makes the library raise many errors; each is a refusal
         log.info("passkey not added", error=type(error).__name__)
         raise InvalidPasskey from error
     if not 0 < len(verified.credential_id) <= _CREDENTIAL_ID_BYTES:
         raise InvalidPasskey
     async with runtime.database.transaction() as tx:
-        user = await tx.get(User, who.user_id, with_for_update=True)  # also: one after the other, so that MOST holds
+        user = await tx.get(User, who.user_id, with_for_update=True)  # serialises, so that MOST holds
         if user is None or user.erased_at is not None:
             raise UserNotFound
         if (await tx.scalar(select(func.count()).where(Passkey.user_id == user.id)) or 0) >= MOST:
@@ -177,10 +177,10 @@ async def register(
 
 
 async def login_options(runtime: Runtime, site: Site, client: Client) -> dict[str, Any]:
-    """Give what the browser needs to ask for a passkey; the same for everyone, since nobody is named.
+    """Return the browser's options to ask for a passkey; they name nobody and are the same for everyone.
 
     Raises:
-        LimitReached, TooManyRequests: too many were asked for from that address.
+        LimitReached, TooManyRequests: that address made too many requests.
     """
     await _count_asking(runtime, network(client.address))
     options = webauthn.generate_authentication_options(
@@ -192,11 +192,11 @@ async def login_options(runtime: Runtime, site: Site, client: Client) -> dict[st
 
 
 async def sign_in(runtime: Runtime, site: Site, credential: Mapping[str, Any], client: Client) -> Tokens:
-    """Sign in whoever the passkey belongs to. No second factor is asked for: a passkey that verifies is both.
+    """Sign in the passkey's owner. No second factor is needed: a verifying passkey is both.
 
     Raises:
-        PasskeyRefused: the answer does not fit, was used, is too late, or nobody has that passkey.
-        LimitReached: too many failures from that address.
+        PasskeyRefused: the answer is wrong, was used, or is too late, or the passkey is unknown.
+        LimitReached: that address had too many failures.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
@@ -211,7 +211,7 @@ async def sign_in(runtime: Runtime, site: Site, credential: Mapping[str, Any], c
 
 
 async def challenged(runtime: Runtime, credential: Mapping[str, Any]) -> Assertion:
-    """Read an answer and use its challenge up, whatever comes of it.
+    """Parse an answer and use its challenge up, whatever the outcome.
 
     Raises:
         PasskeyRefused: it is unreadable, or its challenge is unknown, used or too old.
@@ -224,11 +224,10 @@ async def challenged(runtime: Runtime, credential: Mapping[str, Any]) -> Asserti
 
 
 async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None = None) -> UUID:
-    """Check an answer with the passkey that it names and give whose it is.
+    """Verify an answer with the passkey that it names, and return the passkey's owner.
 
     Raises:
-        PasskeyRefused: it does not fit, nobody has that passkey, or another person than `whose`; the failure is
-            committed to the audit.
+        PasskeyRefused: it is wrong, or the passkey is unknown or not `whose`; the failure is committed to the audit.
     """
     row = await tx.scalar(select(Passkey).where(Passkey.credential_id == assertion.credential_id).with_for_update())
     if row is None:
@@ -244,10 +243,10 @@ async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None
             expected_rp_id=site.rp_id,
             expected_origin=site.origin,
             credential_public_key=row.public_key,
-            credential_current_sign_count=0,  # compared below, to tell a copy from a mistake
+            credential_current_sign_count=0,  # compared below, to tell a clone from a mistake
             require_user_verification=True,
         )
-    except Exception as error:  # the library stumbles over rubbish in many ways, and each is a refusal
+    except Exception as error:  # malformed input makes the library raise many errors; each is a refusal
         log.info("passkey refused", error=type(error).__name__)
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")
         raise CommitThenRaise(PasskeyRefused()) from error
@@ -260,13 +259,13 @@ async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None
 
 
 async def list_passkeys(tx: Tx, user_id: UUID) -> list[PasskeyView]:
-    """Give a person's passkeys, oldest first; there are `MOST` at most."""
+    """Return a person's passkeys, at most `MOST`, oldest first."""
     rows = await tx.scalars(select(Passkey).where(Passkey.user_id == user_id).order_by(Passkey.id))
     return [_view(row) for row in rows]
 
 
 async def passkey(tx: Tx, user_id: UUID, passkey_id: UUID) -> PasskeyView:
-    """Give one of a person's passkeys.
+    """Return one of a person's passkeys.
 
     Raises:
         PasskeyNotFound: there is none, or it is another person's.
@@ -275,7 +274,7 @@ async def passkey(tx: Tx, user_id: UUID, passkey_id: UUID) -> PasskeyView:
 
 
 async def rename(tx: Tx, user_id: UUID, passkey_id: UUID, name: str) -> PasskeyView:
-    """Give one of a person's passkeys another name.
+    """Rename one of a person's passkeys.
 
     Raises:
         PasskeyNotFound: there is none, or it is another person's.
@@ -288,7 +287,7 @@ async def rename(tx: Tx, user_id: UUID, passkey_id: UUID, name: str) -> PasskeyV
 
 
 async def remove(tx: Tx, who: Principal, passkey_id: UUID) -> None:
-    """Forget one of a person's passkeys. Wants a recent sign-in.
+    """Delete one of a person's passkeys. Needs a recent sign-in.
 
     Raises:
         PasskeyNotFound: there is none, or it is another person's.
@@ -301,7 +300,7 @@ async def remove(tx: Tx, who: Principal, passkey_id: UUID) -> None:
 
 
 async def forget_old(tx: Tx) -> None:
-    """Delete challenges that nobody answered in time. A job calls it."""
+    """Delete expired challenges. A job calls it."""
     await tx.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at < clock.now()))
 
 
@@ -317,7 +316,7 @@ def _view(row: Passkey) -> PasskeyView:
 
 
 async def _count_asking(runtime: Runtime, who: object) -> None:
-    """Count every request for a challenge, since each leaves a row."""
+    """Limit requests for challenges, since each stores a row."""
     limit = RateLimit.of(PER_ADDRESS, "passkey-options", who)
     await runtime.limiter.check(limit)
     if not await runtime.limiter.count(limit):
@@ -334,7 +333,7 @@ async def _remember(tx: Tx, challenge: bytes, user_id: UUID | None) -> None:
 
 
 async def _take(tx: Tx, challenge: bytes, user_id: UUID | None) -> bool:
-    """Use a challenge up, if it was given for this and in time."""
+    """Use a challenge up, if it was issued for this purpose and is in time."""
     taken = await tx.scalar(
         delete(PasskeyChallenge)
         .where(
@@ -350,7 +349,7 @@ async def _take(tx: Tx, challenge: bytes, user_id: UUID | None) -> bool:
 def _challenge_of(credential: Mapping[str, Any]) -> bytes | None:
     try:
         return parse_client_data_json(base64url_to_bytes(credential["response"]["clientDataJSON"])).challenge
-    except Exception as error:  # noqa: BLE001 - rubbish in, refusal out
+    except Exception as error:  # noqa: BLE001 - malformed input is refused
         log.info("passkey unreadable", error=type(error).__name__)
         return None
 
@@ -362,7 +361,7 @@ def _assertion_of(credential: Mapping[str, Any]) -> Assertion:
     try:
         credential_id = base64url_to_bytes(credential["rawId"])
         user_handle = base64url_to_bytes(credential["response"]["userHandle"])
-    except Exception as error:  # rubbish in, refusal out
+    except Exception as error:  # malformed input is refused
         log.info("passkey unreadable", error=type(error).__name__)
         raise PasskeyRefused from error
     return Assertion(dict(credential), challenge, credential_id, user_handle)

@@ -1,5 +1,5 @@
-"""Proof of a CPF: whose it is, told by gov.br or by an operator who saw person and paper.
+"""Proof of a CPF: gov.br, or an operator who saw person and paper, confirms whose it is.
 
-Invariants: a CPF that somebody typed opens nothing that other modules keep under it; of two people one at most has a
-CPF, and who proves it takes it from who only typed it, in one transaction; of two who both prove it nobody is moved.
+Invariants: a declared CPF gives no access to what other modules keep under it; at most one person has a CPF, and a
+proof moves it from an account that only declared it, in one transaction; if two people prove it, it is not moved.
 """

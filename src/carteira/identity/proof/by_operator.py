@@ -1,4 +1,4 @@
-"""An operator's proof: what they saw, and where the CPF leaves another account, what a second person confirms."""
+"""An operator's proof of a CPF; if the CPF leaves another account, a second person confirms it."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -20,7 +20,7 @@ CLAIM: Literal["identity:prove"] = "identity:prove"
 
 
 class CpfProofOrder(BaseModel):
-    """That an operator saw a person with a paper that has a CPF on it."""
+    """An operator's statement that they saw a person with a paper that shows a CPF."""
 
     user_id: UUID
     cpf: str
@@ -28,14 +28,14 @@ class CpfProofOrder(BaseModel):
 
 
 def operation(followers: Sequence[CpfFollower], *, two_to_move: bool) -> Operation[CpfProofOrder]:
-    """Make the operation; with `two_to_move` a proof that moves a CPF away from another account waits for a second."""
+    """Make the operation; with `two_to_move` a proof that moves a CPF from another account needs a second person."""
 
     async def run(tx: Tx, order: CpfProofOrder, act: Act) -> CpfProofOut:
-        """Write what an operator saw.
+        """Record an operator's proof.
 
         Raises:
             OwnCpfProof: the operator is the person.
-            MustWait: the CPF leaves another account, and a second person has to confirm that.
+            MustWait: the CPF leaves another account, and a second person must confirm that.
             CpfDisputed: another person has proven the CPF; the case is recorded.
             UserNotFound, CpfDiffers, CpfTaken: as `prove`.
         """
@@ -57,7 +57,7 @@ def operation(followers: Sequence[CpfFollower], *, two_to_move: bool) -> Operati
 
 
 async def carry_out(tx: Tx, desk: Desk, what: Operation[CpfProofOrder], order: CpfProofOrder, who: Principal) -> object:
-    """Carry the operation out, or take its work back and have it wait."""
+    """Carry the operation out, or roll it back and store it as pending."""
     savepoint = await tx.begin_nested()
     try:
         return await desk.carry_out(tx, what, order, who)

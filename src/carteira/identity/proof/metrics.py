@@ -1,4 +1,4 @@
-"""What is measured of proofs."""
+"""Metrics of proofs."""
 
 from prometheus_client import Counter
 

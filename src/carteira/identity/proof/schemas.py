@@ -15,14 +15,14 @@ Paper = Literal["cin", "rg", "cnh", "passport", "professional_card", "work_card"
 
 
 class CpfProofIn(Body):
-    """What an operator saw."""
+    """An operator's statement."""
 
     cpf: Cpf = Field(description="O CPF que está no documento, conferido com a Receita")
     paper: Paper = Field(description="O documento com foto que foi comparado com o rosto")
 
 
 class CpfProofOut(BaseModel):
-    """How a person's account stands to a CPF; ids and times only."""
+    """The state of an account's CPF; ids and times only."""
 
     user_id: UUID
     cpf_state: CpfState
@@ -31,7 +31,7 @@ class CpfProofOut(BaseModel):
 
     @classmethod
     def of(cls, person: PersonView) -> "CpfProofOut":
-        """Show how a person stands."""
+        """Return the state of a person's CPF."""
         return cls(
             user_id=person.id,
             cpf_state=person.cpf_state,
@@ -41,7 +41,7 @@ class CpfProofOut(BaseModel):
 
 
 class CpfDisputeOut(BaseModel):
-    """Two who both proved one CPF."""
+    """Two people who both proved one CPF."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -1,8 +1,8 @@
-"""The verbs of a CPF's proof: prove, withdraw, and what becomes of an account that the CPF leaves.
+"""The verbs of a CPF's proof: prove, withdraw, and move a CPF between accounts.
 
-A CPF that was typed is the person's to see and to sign in by, and nothing else. A proven one opens what other modules
-keep under it: they are handed `proven_cpf`. On proof the CPF goes to its person; the account that had it without proof
-lives on without one, with its money, documents and sessions, and is told.
+With a declared CPF the person can only see it and sign in by it. A proven one gives access to what other modules keep
+under it: they call `proven_cpf`. A proof moves the CPF to its person; an account that had only declared it goes on
+without one, with its money, documents and sessions, and its person is notified.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -33,28 +33,28 @@ from carteira.kit.values.ids import uuid7
 
 ProvenBy = Literal["govbr", "operator", "demo"]
 CpfFollower = Callable[[Tx, UUID, str | None], Awaitable[None]]
-"""Follows a change of a person's CPF (None: they have none any more), in the transaction that changes it."""
+"""Called with a person's changed CPF (None: they have none any more), in the transaction that changes it."""
 CpfHeld = Literal["declared", "proven"]
-"""How an account has a CPF."""
+"""The account that has a CPF, and whether it is proven there."""
 GOVBR: Final = "govbr"
 _LOCK = 7_246_031
-"""Advisory lock, with the CPF's hash: those who prove one CPF take turns."""
+"""Advisory lock, with the CPF's hash: proofs of one CPF run one after the other."""
 
 
 Outcome = Literal["proven", "moved", "disputed"]
-"""What became of a proof; `moved` is proven, too."""
+"""The outcome of a proof; `moved` is proven too."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpfProof:
-    """That a person was seen to be the one of a CPF.
+    """The proof that a CPF is a person's.
 
     Attributes:
         cpf: Eleven digits.
-        by: What tells it.
-        prover: The operator who saw person and paper; None: no person did.
+        by: The kind of proof.
+        prover: The operator who saw person and paper; None: there was none.
         paper: The kind of paper that the operator saw.
-        approved_by: The second person, where one was asked.
+        approved_by: The second person, if there was one.
     """
 
     cpf: str
@@ -70,7 +70,7 @@ async def proven_cpf(tx: Tx, user_id: UUID) -> str | None:
 
 
 async def insist_on_proof(tx: Tx, user_id: UUID) -> None:
-    """Insist that a person's CPF is proven, where it has to be known for sure whose an operation is.
+    """Require that a person's CPF is proven, where an operation must be certain who acts.
 
     Raises:
         CpfNotProven: it is not.
@@ -84,27 +84,27 @@ async def insist_on_proof(tx: Tx, user_id: UUID) -> None:
 
 
 async def proven_among(tx: Tx, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return those of some people whose CPF is proven."""
+    """Return the people among some whose CPF is proven."""
     rows = await tx.scalars(select(User.id).where(User.id.in_(user_ids), User.cpf_proven_at.is_not(None)))
     return frozenset(rows)
 
 
 async def held(tx: Tx, cpf: str) -> CpfHeld | None:
-    """Return how the account that has a CPF has it; None: none does."""
+    """Return the account that has a CPF, and whether it is proven there; None: there is none."""
     row = (await tx.execute(select(User.cpf_proven_at).where(User.cpf == cpf))).one_or_none()
     return None if row is None else "declared" if row.cpf_proven_at is None else "proven"
 
 
 async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: CpfProof) -> Outcome:
-    """Write that a CPF is proven to be a person's, and take it from the account that had it without proof.
+    """Record that a CPF is proven to be a person's, and take it from an account that only declared it.
 
-    Return `moved` where there was such an account; `disputed` where another person has proven it too: that is an
-    operator's case from then on, and nobody is moved.
+    Returns `moved` if there was such an account; `disputed` if another person has proven it too: then it becomes a case
+    for an operator and the CPF is not moved.
 
     Raises:
         UserNotFound: there is no such person, or they were erased.
         CpfDiffers: another CPF is proven to be theirs.
-        CpfTaken: somebody registers with the CPF at this moment; ask again.
+        CpfTaken: somebody is registering with the CPF at this moment; try again.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK, func.hashtext(proof.cpf))))
     query = select(User).where((User.id == user_id) | (User.cpf == proof.cpf)).order_by(User.id).with_for_update()
@@ -153,13 +153,13 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
 
 
 async def follow(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, cpf: str | None) -> None:
-    """Tell those who keep a person's CPF beside their own rows what it is now."""
+    """Pass a person's new CPF to the modules that store it beside their own rows."""
     for follower in followers:
         await follower(tx, user_id, cpf)
 
 
 async def _leave(tx: Tx, followers: Sequence[CpfFollower], holder: User, *, to: UUID) -> None:
-    """Take a CPF out of the account that it is not proven in, and tell its person."""
+    """Remove a CPF from the account that only declared it, and notify its person."""
     holder.cpf, holder.cpf_moved_at, holder.updated_at = None, clock.now(), clock.now()
     await tx.flush()
     await follow(tx, followers, holder.id, None)
@@ -168,10 +168,10 @@ async def _leave(tx: Tx, followers: Sequence[CpfFollower], holder: User, *, to: 
 
 
 async def withdraw(tx: Tx, user_id: UUID, *, actor: UUID) -> None:
-    """Take back that a CPF is proven; it stays in the account as one that was typed.
+    """Withdraw the proof of a CPF; the account keeps it as declared.
 
     Raises:
-        OwnCpfProof: it is one's own.
+        OwnCpfProof: it is the operator's own.
         UserNotFound: there is no such person, or they were erased.
         CpfProofNotFound: it is not proven.
     """
@@ -187,7 +187,7 @@ async def withdraw(tx: Tx, user_id: UUID, *, actor: UUID) -> None:
 
 
 async def unprove(tx: Tx, user: User) -> None:
-    """Make a person's CPF one that was typed; gov.br's account, which is the CPF's, signs in here no more."""
+    """Make a person's CPF a declared one; the linked gov.br account, which belongs to the CPF, no longer signs in."""
     user.cpf_proven_at = user.cpf_proven_by = None
     user.updated_at = clock.now()
     await tx.flush()
@@ -195,7 +195,7 @@ async def unprove(tx: Tx, user: User) -> None:
 
 
 async def _unlink_govbr(tx: Tx, user_id: UUID, *, but: str = "") -> None:
-    """Let gov.br's accounts of other CPFs than one sign in no more."""
+    """Unlink gov.br accounts of other CPFs than the given one."""
     mine = (SocialAccount.user_id == user_id, SocialAccount.provider == GOVBR, SocialAccount.subject != but)
     await tx.execute(delete(SocialAccount).where(*mine))
 
@@ -224,7 +224,7 @@ async def _close_cases(tx: Tx, claimant_id: UUID) -> None:
 
 
 async def cases(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[CpfDispute]:
-    """List the open cases of two who both proved a CPF, oldest first."""
+    """List the open cases of CPFs that two people proved, oldest first."""
     query = select(CpfDispute).where(CpfDispute.closed_at.is_(None)).order_by(CpfDispute.id).limit(limit)
     if after is not None:
         query = query.where(CpfDispute.id > after)
@@ -232,10 +232,10 @@ async def cases(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Cp
 
 
 async def close_case(tx: Tx, case_id: UUID, *, actor: UUID) -> None:
-    """Close a case where the CPF stays with whom it is; to move it, withdraw the one proof and write the other.
+    """Close a case and leave the CPF where it is; to move it, withdraw the one proof and record the other.
 
     Raises:
-        CpfDisputeNotFound: there is none, or it is closed.
+        CpfDisputeNotFound: there is no such case, or it is closed.
         OwnCpfProof: the operator is one of the two.
     """
     row = await locked(tx, CpfDispute, case_id)

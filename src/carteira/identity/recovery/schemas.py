@@ -11,7 +11,7 @@ from carteira.kit.web.bodies import Body
 class RecoveryIn(
     Named, json_schema_extra=NAMED_ONCE | {"examples": [{"email": "maria@exemplo.com.br", "channel": "email"}]}
 ):
-    """For whom a code is asked."""
+    """The person that a code is asked for."""
 
     channel: Literal["email", "sms"] = Field(
         "email", description="Um SMS chega a quem tiver o número, também por um chip trocado: prefira o e-mail"
@@ -21,13 +21,13 @@ class RecoveryIn(
 class RecoveryVerifyIn(
     Named, json_schema_extra=NAMED_ONCE | {"examples": [{"email": "maria@exemplo.com.br", "code": "12345678"}]}
 ):
-    """The code that came."""
+    """The received code."""
 
     code: Code
 
 
 class ResetTokenOut(BaseModel):
-    """What a right code is exchanged for."""
+    """The token that a right code is exchanged for."""
 
     reset_token: str
 

@@ -1,6 +1,6 @@
 """Password recovery: a one-time code by e-mail or SMS (`kit.security.codes`), and then a reset.
 
-What a request does is the same whether or not the person is known: the same rows, the same job.
+A request does the same whether or not the person is known: the same rows, the same job.
 """
 
 from datetime import timedelta
@@ -39,7 +39,7 @@ _KIND: dict[str, Kind] = {"email": "email", "sms": "phone"}
 
 
 async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> None:
-    """Ask for a code for the person of a CPF or e-mail, if there is one; nothing tells.
+    """Request a recovery code by CPF or e-mail. The response is the same whether or not the account exists.
 
     Raises:
         LimitReached, TooManyRequests: too many were asked for by that name or from that address.
@@ -69,9 +69,9 @@ async def _known(tx: Tx, name: str) -> UUID | None:
 
 
 async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
-    """Make the code of a recovery, anew if sending failed; None if there is nobody to send it to. A job calls it.
+    """Make a recovery's code, again if sending failed; None if there is nobody to send it to. A job calls it.
 
-    A stranger's request gets one too, which nobody is sent.
+    An unknown name's request gets a code too, which is not sent.
     """
     row = await locked(tx, Recovery, recovery_id)
     if row is None or row.used_at is not None or row.created_at < clock.now() - _OLDEST:
@@ -90,11 +90,11 @@ async def make_code(tx: Tx, recovery_id: UUID) -> CodeMessage | None:
 
 
 async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
-    """Exchange a code for a reset token. Of codes to type only the newest of a person counts.
+    """Exchange a code for a reset token. Only a person's newest typed code is valid.
 
     Raises:
-        WrongCode: wrong, used, too late, tried too often, or nobody is known by that name.
-        LimitReached: too many wrong codes from that address.
+        WrongCode: wrong, used, too late, tried too often, or the name is unknown.
+        LimitReached: that address had too many wrong codes.
     """
     limit = RateLimit.of(WRONG_CODES, network(client.address))
     if codes.is_typed(codes.read_code(code)):
@@ -128,7 +128,7 @@ async def _verify(tx: Tx, runtime: Runtime, name: str, code: str) -> str:
 
 
 async def _asked(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | None:
-    """Return, locked, the newest request; for a link's code the one that it is of, which no newer one takes away."""
+    """Lock and return the newest request; for a link's code its own request, which a newer one does not invalidate."""
     query = select(Recovery).where(whose).order_by(Recovery.id.desc()).with_for_update()
     if codes.is_typed(codes.read_code(code)):
         return await tx.scalar(query.limit(1))
@@ -137,14 +137,14 @@ async def _asked(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | No
 
 
 async def reset(runtime: Runtime, token: str, password: str, client: Client) -> None:
-    """Set a new password by a reset token; every session ends, and every device becomes unknown.
+    """Set a new password by a reset token; all sessions end, and all devices become unknown.
 
-    Where no contact point of the account was confirmed before this recovery, somebody else may have registered it with
-    the person's address: what they can sign in by without the password goes, but for gov.br, which is the CPF's.
+    If no contact point of the account was confirmed before, somebody else may have registered it with the person's
+    address: passkeys and provider accounts are removed, except gov.br's, which belongs to the CPF.
 
     Raises:
         WrongCode: the token is wrong, used or too late.
-        WeakPassword: the password breaks rules; the token stays good.
+        WeakPassword: the password breaks rules; the token stays valid.
     """
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
@@ -171,7 +171,7 @@ async def reset(runtime: Runtime, token: str, password: str, client: Client) -> 
 
 
 def _is_first_proof(user: User, row: Recovery) -> bool:
-    """Tell whether this recovery is the first thing that shows who reads what the account is recovered by."""
+    """Return whether this recovery is the first proof that the person reads the account's contact point."""
     confirmed = (user.email_confirmed_at, user.phone_confirmed_at)
     return all(at is None or at >= row.created_at for at in confirmed)
 
@@ -191,5 +191,5 @@ async def _live(tx: Tx, token: str) -> Recovery | None:
 
 
 async def forget_old(tx: Tx) -> None:
-    """Delete recoveries of more than a day ago. A job calls it."""
+    """Delete recoveries that are older than a day. A job calls it."""
     await tx.execute(delete(Recovery).where(Recovery.created_at < clock.now() - timedelta(days=1)))

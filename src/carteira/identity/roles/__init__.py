@@ -1,4 +1,4 @@
-"""Roles and claims: a role is a label and the claims that it grants when it is given; claims are what routes check.
+"""Roles and claims: a role is a label and the claims that it grants when it is given; routes check claims.
 
-Invariant: a change holds at once in every process.
+Invariant: a change takes effect at once in every process.
 """

@@ -1,6 +1,6 @@
-"""Who may give what to whom: nobody grants what they do not hold, nor acts on who holds more; one administrator stays.
+"""Rules of granting: nobody grants what they do not hold, nor acts on people who hold more; one administrator stays.
 
-Self-service claims are outside of it: anybody may take them on. `*`, which is every claim, is granted by nobody: only a
+Self-service claims are exempt: anybody may take them on. `*`, which stands for every claim, is never granted: only a
 developer's token carries it.
 """
 
@@ -20,18 +20,18 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 
 GRANTING = "users:write"
-"""The claim by which grants are made: whoever has the administrator's role and this one is an administrator."""
+"""The claim for granting: a person with the administrator's role and this claim is an administrator."""
 _TURN = 7_120_001
-"""The advisory lock that whoever would stop an administrator from being one waits for."""
+"""The advisory lock that serialises removals of administrators."""
 
 
 def require_may_grant(who: Principal, claims: Collection[str]) -> None:
-    """Insist that somebody holds every claim that they are about to grant.
+    """Require that a caller holds every claim that they are about to grant.
 
     Raises:
         ClaimReserved: one of them is `*`.
         ClaimsBeyondYours: they lack some; it names them.
-        SecondFactorRequired: they hold them, and their session has shown no second factor.
+        SecondFactorRequired: they hold them, but their session lacks a second factor.
     """
     if EVERY_CLAIM in claims:
         raise ClaimReserved
@@ -44,7 +44,7 @@ def require_may_grant(who: Principal, claims: Collection[str]) -> None:
 
 
 async def require_may_grant_role(tx: Tx, who: Principal, role_id: int) -> None:
-    """Insist that somebody holds every claim that a role brings, and was there lately if it brings any.
+    """Require that a caller holds every claim of a role, and has a recent sign-in if it has any.
 
     Raises:
         ClaimReserved, ClaimsBeyondYours, SecondFactorRequired, RecentSignInRequired.
@@ -56,7 +56,7 @@ async def require_may_grant_role(tx: Tx, who: Principal, role_id: int) -> None:
 
 
 async def claims_of_role(tx: Tx, role_id: int) -> set[str]:
-    """Name the claims that a role brings."""
+    """Return the claims that a role grants."""
     rows = await tx.scalars(
         select(Claim.description).join(RoleClaim, RoleClaim.claim_id == Claim.id).where(RoleClaim.role_id == role_id)
     )
@@ -64,7 +64,7 @@ async def claims_of_role(tx: Tx, role_id: int) -> set[str]:
 
 
 async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
-    """Insist that a person holds no claim of the product that whoever acts on them lacks; oneself never is above.
+    """Require that a person holds no claim of the product that the caller lacks; a caller may always act on themself.
 
     Raises:
         ClaimsBeyondYours: they do.
@@ -82,7 +82,7 @@ async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
 
 
 async def require_maker_not_above(tx: Tx, maker: Actor, user_id: UUID) -> None:
-    """Insist the same of who asked for what is carried out now, by what both hold by now.
+    """Require the same of the maker of an operation that is carried out now, by what both hold now.
 
     Raises:
         ClaimsBeyondYours: the person holds more than the maker.
@@ -93,7 +93,7 @@ async def require_maker_not_above(tx: Tx, maker: Actor, user_id: UUID) -> None:
 
 
 def _administrates() -> ColumnElement[bool]:
-    """Say of a user that they are an administrator who can sign in."""
+    """Return the condition on `User` for administrators who can sign in."""
     holds = (
         exists()
         .where(UserClaim.user_id == User.id, UserClaim.claim_id == Claim.id)
@@ -110,12 +110,10 @@ def _administrates() -> ColumnElement[bool]:
 
 
 async def keep_an_administrator(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
-    """Insist that another administrator is left, before this person stops being one. Their row is locked.
+    """Require that another administrator is left before this person stops being one. Their row is locked.
 
-    Who is bound to an employer administrates nothing while they are.
-
-    Those who would take two administrators away at once come here one after the other, and the later one sees what the
-    first did.
+    People who are bound to an employer do not count. Concurrent removals of two administrators are serialised here, so
+    that the second sees the first.
 
     Raises:
         LastAdministrator: none is left.

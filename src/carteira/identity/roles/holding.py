@@ -1,4 +1,4 @@
-"""What somebody may by what is stored now: for a second look at who asked for something, long after they asked."""
+"""A person's or client's present claims, to check again a maker who asked long ago."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -14,9 +14,9 @@ from carteira.kit.web.access import EVERY_CLAIM, Bindings, Principal
 
 
 async def held(tx: Tx, actor: Actor) -> frozenset[str] | None:
-    """Return the claims that a person or a client holds; none where they were suspended, erased, or have ended.
+    """Return the claims that a person or a client holds; empty if they are suspended, erased or ended.
 
-    None stands for who has no row: a job, a command, a developer's token, which only development takes.
+    None for actors without a row: a job, a command, a developer's token (in development only).
     """
     owner: User | ClientRow | None
     if actor.kind == "person":
@@ -41,9 +41,9 @@ def _is_over(owner: User | ClientRow) -> bool:
 
 
 def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaitable[bool]]:
-    """Return what tells whether who asked for something may still ask for what a claim opens.
+    """Return a function that tells whether a maker may still use a claim.
 
-    `bindings` are those that leave who is bound no other claims than theirs.
+    `bindings` limit the claims of bound people to their own.
     """
 
     async def tell(tx: Tx, actor: Actor, claim: str) -> bool:
@@ -61,11 +61,11 @@ def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaita
 
 
 ClientStanding = Callable[[Tx, UUID], Awaitable[Principal]]
-"""Tells what a client may now, by what is stored."""
+"""Returns a client's present claims."""
 
 
 def client_standing(bindings: Sequence[Bindings]) -> ClientStanding:
-    """Return what tells how a client stands now, whoever asks and whether it has a token; over, it holds nothing."""
+    """Return a function that returns a client's present claims, with or without a token; an ended client has none."""
 
     async def tell(tx: Tx, client_id: UUID) -> Principal:
         claims = await held(tx, Actor("client", str(client_id))) or frozenset()

@@ -1,4 +1,4 @@
-"""Roles and claims over HTTP, for who may change users."""
+"""Roles and claims over HTTP, for callers who may change users."""
 
 from typing import Annotated
 

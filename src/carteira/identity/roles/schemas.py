@@ -16,20 +16,20 @@ class RoleOut(BaseModel):
 
 
 class WholeRoleOut(RoleOut):
-    """A role with what it brings."""
+    """A role with the claims that it grants."""
 
     built_in: bool = Field(description="Vem com o produto")
     claims: list["ClaimOut"]
 
 
 class RolePatch(Body):
-    """What changes of a role."""
+    """Changes of a role."""
 
     description: Description
 
 
 class RoleClaimsIn(Body):
-    """All that a role brings from now on."""
+    """All claims that a role grants from now on."""
 
     claim_ids: list[Id] = Field(max_length=200)
 
@@ -66,13 +66,13 @@ class ClaimIn(Body):
 
 
 class ClaimPatch(Body):
-    """What changes of a claim."""
+    """Changes of a claim."""
 
     description: Description | None = None
     active: StrictBool | None = None
 
 
 class GiveClaimsIn(Body):
-    """The claims to give, beside those that are held."""
+    """The claims to grant, in addition to those held."""
 
     claim_ids: list[Id] = Field(min_length=1, max_length=200)

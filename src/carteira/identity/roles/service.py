@@ -1,6 +1,6 @@
-"""Roles and claims: a role is a label and the claims that it grants when it is given; endpoints check claims only.
+"""Roles and claims: a role is a label and the claims that it grants when it is given; routes check claims only.
 
-Locks are taken in one order: a role, then a person, then the turn of those who take administrators away.
+Locks are taken in one order: a role, a person, then the lock for removals of administrators.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from carteira.kit.web.pagination import CursorOf, Integer
 
 
 class NumberKey(NamedTuple):
-    """What roles and claims are sorted by."""
+    """The sort key of roles and claims."""
 
     id: Integer
 
@@ -69,7 +69,7 @@ class ClaimView:
 
 @dataclass(frozen=True, slots=True)
 class WholeRoleView:
-    """A role with what it brings."""
+    """A role with the claims that it grants."""
 
     id: int
     description: str
@@ -78,7 +78,7 @@ class WholeRoleView:
 
 
 async def id_of(tx: Tx, description: str) -> int:
-    """Give a role's id by its description.
+    """Return a role's id by its description.
 
     Raises:
         RoleNotFound: there is no such role.
@@ -90,7 +90,7 @@ async def id_of(tx: Tx, description: str) -> int:
 
 
 async def require(tx: Tx, role_id: int) -> RoleView:
-    """Give a role.
+    """Return a role.
 
     Raises:
         RoleNotFound: there is no such role.
@@ -102,7 +102,7 @@ async def require(tx: Tx, role_id: int) -> RoleView:
 
 
 async def whole(tx: Tx, role_id: int) -> WholeRoleView:
-    """Give a role with its claims.
+    """Return a role with its claims.
 
     Raises:
         RoleNotFound: there is no such role.
@@ -114,7 +114,7 @@ async def whole(tx: Tx, role_id: int) -> WholeRoleView:
 
 
 async def list_roles(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[WholeRoleView]:
-    """Give the roles, whole, by id."""
+    """Return the roles with their claims, by id."""
     rows = await tx.scalars(select(Role).where(Role.id > (after or _FIRST).id).order_by(Role.id).limit(limit))
     return await _wholes(tx, rows.all())
 
@@ -133,7 +133,7 @@ async def _wholes(tx: Tx, roles: Sequence[Role]) -> list[WholeRoleView]:
 
 
 async def add_role(tx: Tx, who: Principal, description: str, claim_ids: Sequence[int]) -> WholeRoleView:
-    """Add a role that grants some claims, all of which whoever adds it holds.
+    """Add a role that grants some claims, all of which the caller holds.
 
     Raises:
         DescriptionTaken, ClaimNotFound, ClaimReserved, ClaimsBeyondYours.
@@ -148,11 +148,11 @@ async def add_role(tx: Tx, who: Principal, description: str, claim_ids: Sequence
 
 
 async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) -> WholeRoleView:
-    """Give a role another name.
+    """Rename a role.
 
     Raises:
         RoleNotFound, DescriptionTaken.
-        RoleIsFixed: the product asks for it by its name.
+        RoleIsFixed: the product uses its name.
     """
     role = await _lock_role(tx, role_id)
     if role.description in FIXED and description != role.description:
@@ -166,12 +166,12 @@ async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) ->
 async def set_claims_of_role(
     tx: Tx, access: SessionStandings, who: Principal, role_id: int, claim_ids: Sequence[int]
 ) -> WholeRoleView:
-    """Say what a role brings, and change it at once for all who have it; what was given to them directly stays.
+    """Set a role's claims, with immediate effect for all who have it; claims given to them directly stay.
 
     Raises:
         RoleNotFound, ClaimNotFound, ClaimReserved.
-        ClaimsBeyondYours: it would bring, or no longer bring, what whoever changes it does not hold.
-        RoleIsFixed: the administrator's would lose a claim of the product.
+        ClaimsBeyondYours: the change adds or removes a claim that the caller does not hold.
+        RoleIsFixed: the administrator's role would lose a claim of the product.
     """
     role = await _lock_role(tx, role_id)
     wanted = await _named(tx, claim_ids)
@@ -211,8 +211,8 @@ async def delete_role(tx: Tx, who: Principal, role_id: int) -> None:
 
     Raises:
         RoleNotFound.
-        RoleIsFixed: the product asks for it by its name.
-        RoleInUse: somebody has it.
+        RoleIsFixed: the product uses its name.
+        RoleInUse: a person has it.
     """
     role = await _lock_role(tx, role_id)
     if role.description in FIXED:
@@ -226,13 +226,13 @@ async def delete_role(tx: Tx, who: Principal, role_id: int) -> None:
 
 
 async def list_claims(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[ClaimView]:
-    """Give the claims by id."""
+    """Return the claims by id."""
     rows = await tx.scalars(select(Claim).where(Claim.id > (after or _FIRST).id).order_by(Claim.id).limit(limit))
     return [_view(row) for row in rows]
 
 
 async def add_claim(tx: Tx, access: SessionStandings, who: Principal, description: str, *, active: bool) -> ClaimView:
-    """Add a claim of the operator's own, for other systems to ask for; whoever adds it holds it, and may grant it.
+    """Add a claim of the operator's own, for other systems; the caller holds it from then on, and may grant it.
 
     Raises:
         DescriptionTaken: there is one of this description.
@@ -259,12 +259,12 @@ async def change_claim(  # noqa: PLR0913 - what may change, and who changes it
     description: str | None,
     active: bool | None,
 ) -> ClaimView:
-    """Rename an operator's own claim, or turn one on or off; one that is off grants nothing, to anyone, at once.
+    """Rename an operator's own claim, or turn it on or off; once off, it grants nothing to anyone.
 
     Raises:
         ClaimNotFound, DescriptionTaken, ClaimReserved.
-        ClaimIsFixed: the product asks for it by its name, or nobody could grant anything without it.
-        ClaimsBeyondYours: whoever changes it does not hold it.
+        ClaimIsFixed: the product uses its name, or nobody could grant anything without it.
+        ClaimsBeyondYours: the caller does not hold it.
     """
     claim = await locked(tx, Claim, claim_id)
     if claim is None:
@@ -288,7 +288,7 @@ async def change_claim(  # noqa: PLR0913 - what may change, and who changes it
 
 
 async def _holds(tx: Tx, who: Principal, claim: Claim) -> bool:
-    """Tell whether somebody holds a claim, be it on or off."""
+    """Return whether a person holds a claim, whether it is on or off."""
     if who.may(claim.description):
         return True
     held = select(exists().where(UserClaim.user_id == who.id, UserClaim.claim_id == claim.id))
@@ -307,10 +307,10 @@ async def _flush(tx: Tx) -> None:
 
 
 async def _named(tx: Tx, claim_ids: Sequence[int]) -> dict[int, str]:
-    """Give the names of some claims.
+    """Return the names of some claims.
 
     Raises:
-        ClaimNotFound: there is no claim of one of the numbers.
+        ClaimNotFound: one of the ids is unknown.
     """
     rows = await tx.scalars(select(Claim).where(Claim.id.in_(set(claim_ids))))
     names = {row.id: row.description for row in rows}
@@ -326,7 +326,7 @@ async def _bring(tx: Tx, role_id: int, claim_ids: set[int]) -> None:
 
 
 async def grant_of_role(tx: Tx, user_id: UUID, role_id: int) -> None:
-    """Give a person what a role grants, beside what was given to them; the role stays as it is meanwhile."""
+    """Grant a person a role's claims, beside those given to them; the role is locked meanwhile."""
     await tx.execute(select(Role.id).where(Role.id == role_id).with_for_update(read=True))
     granted = select(RoleClaim.claim_id).where(RoleClaim.role_id == role_id)
     rows = [{"user_id": user_id, "claim_id": claim_id, "from_role": True} for claim_id in await tx.scalars(granted)]
@@ -349,7 +349,7 @@ async def _lock_user(tx: Tx, user_id: UUID) -> User:
 
 
 async def role_of(tx: Tx, user_id: UUID) -> RoleView:
-    """Give a person's role.
+    """Return a person's role.
 
     Raises:
         UserNotFound: there is no such person.
@@ -367,12 +367,12 @@ async def role_of(tx: Tx, user_id: UUID) -> RoleView:
 
 
 async def give_role(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, role_id: int) -> RoleView:
-    """Give a person a role: what the former one granted goes, what this one grants comes, at once.
+    """Give a person a role, with immediate effect: the former role's claims are removed, this one's are granted.
 
     Raises:
         UserNotFound, RoleNotFound, ClaimReserved.
-        ClaimsBeyondYours: the role brings, or the person holds, what whoever gives it does not hold.
-        LastAdministrator: the person is the last one, and would be none.
+        ClaimsBeyondYours: the role grants, or the person holds, claims that the caller does not hold.
+        LastAdministrator: the person is the last administrator, and would stop being one.
     """
     role = await require(tx, role_id)
     await tx.execute(select(Role.id).where(Role.id == role_id).with_for_update(read=True))
@@ -389,7 +389,7 @@ async def give_role(tx: Tx, access: SessionStandings, who: Principal, user_id: U
 
 
 async def change_role(tx: Tx, user: User, role_id: int) -> None:
-    """Put another role in the place of a person's: its claims come, those of the former one go."""
+    """Replace a person's role and its claims."""
     user.role_id, user.updated_at = role_id, clock.now()
     await tx.flush()
     await tx.execute(delete(UserClaim).where(UserClaim.user_id == user.id, UserClaim.from_role))
@@ -397,7 +397,7 @@ async def change_role(tx: Tx, user: User, role_id: int) -> None:
 
 
 async def claims_of(tx: Tx, user_id: UUID) -> list[ClaimView]:
-    """Give the claims that a person holds.
+    """Return the claims that a person holds.
 
     Raises:
         UserNotFound: there is no such person.
@@ -416,7 +416,7 @@ async def claims_of(tx: Tx, user_id: UUID) -> list[ClaimView]:
 async def give_claims(
     tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, claim_ids: Sequence[int]
 ) -> None:
-    """Give a person claims that one holds oneself, beside those that they hold.
+    """Grant a person claims that the caller holds, beside those that they hold.
 
     Raises:
         UserNotFound, ClaimNotFound, ClaimReserved, ClaimsBeyondYours.
@@ -438,11 +438,11 @@ async def _give(tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequ
 
 
 async def take_on(tx: Tx, access: SessionStandings, user_id: UUID, description: str) -> None:
-    """Let a person take on a self-service claim by its description, as other modules do (`reseller`).
+    """Give a person a self-service claim by its description; other modules call it (`reseller`).
 
     Raises:
         UserNotFound.
-        ClaimNotFound: there is no such claim, or it is to be granted by who holds it.
+        ClaimNotFound: there is no such claim, or it is no self-service claim.
     """
     claim_id = await tx.scalar(select(Claim.id).where(Claim.description == description))
     if claim_id is None or description not in SELF_SERVICE:
@@ -459,8 +459,8 @@ async def take_claims(
     Raises:
         UserNotFound: there is no such person.
         ClaimNotFound: they do not hold it.
-        ClaimsBeyondYours: they hold what whoever takes it does not.
-        LastAdministrator: they are the last one, and would be none.
+        ClaimsBeyondYours: they hold claims that the caller does not.
+        LastAdministrator: they are the last administrator, and would stop being one.
     """
     await _lock_user(tx, user_id)
     await require_not_above(tx, who, user_id)

@@ -1,7 +1,7 @@
-"""The roles that ship, and what of them stays. Migrations seed them; a house test compares.
+"""The roles that ship. Migrations seed them; a house test compares.
 
-A migration that adds a claim calls `identity_seed_claim('x:read', 'administrador', 'auditor')`: everybody who has one
-of the roles gets it at once, or nobody could ever give it. The rows below say the same.
+A migration that adds a claim calls `identity_seed_claim('x:read', 'administrador', 'auditor')`: everybody with one of
+the roles gets it at once, since otherwise nobody could ever grant it. The rows below must agree.
 """
 
 from collections.abc import Mapping
@@ -55,15 +55,15 @@ ROLES: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""What each role brings as it ships, beside the citizen's (nothing) and the administrator's (every claim that is no
-self-service). An operator may change these; the other two keep their names, and the administrator's its claims."""
+"""The claims of each shipped role, except the citizen's (none) and the administrator's (every claim that is no
+self-service claim). Operators may change these; the other two keep their names, and the administrator's its claims."""
 
 FIXED = frozenset({CITIZEN, ADMINISTRATOR})
-"""Roles that code asks for by name."""
+"""Roles that the code uses by name."""
 
 
 def roles_of(claim: str) -> list[str]:
-    """Name the roles that bring a claim as they ship."""
+    """Return the shipped roles that grant a claim."""
     if claim in SELF_SERVICE:
         return []
     return [ADMINISTRATOR, *(role for role, claims in ROLES.items() if claim in claims)]

@@ -1,5 +1,5 @@
-"""Sessions: short access tokens, refresh tokens that rotate, and what a session may right now.
+"""Sessions: short access tokens, rotating refresh tokens, and a session's present rights.
 
-Invariants: an access token names a session and carries no claims; a refresh token is used once, and used again after
-ten seconds it ends its session; what `standing` remembers never outlives a change.
+Invariants: an access token names a session and carries no claims; a refresh token is used once, and a second use after
+ten seconds ends its session; what `standing` caches never outlives a change.
 """

@@ -1,4 +1,4 @@
-"""Where a request comes from: device, address, and the cookie by which a known device is known."""
+"""A request's origin: device, address, and the cookie of a known device."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ _TOKEN_LENGTH = 100
 async def _client(request: Request, runtime: IdentityDep) -> Client:
     agent = "".join(character for character in request.headers.get("user-agent", "") if character.isprintable())
     https = runtime.config.https
-    # A device of before the address was https goes on being known by its plain cookie.
+    # A device from before the address was https keeps its plain cookie.
     token = COOKIE.read(request, https=https) or COOKIE.read(request, https=False)
     return Client(
         device=agent[:_DEVICE_LENGTH],
@@ -33,13 +33,13 @@ ClientDep = Annotated[Client, Depends(_client)]
 
 
 def remember_device(runtime: Runtime, response: Response, tokens: Tokens) -> None:
-    """Give the device its secret, where it has none yet."""
+    """Set the device's secret as a cookie, unless it has one."""
     if tokens.device_token is not None:
         COOKIE.set(response, tokens.device_token, https=runtime.config.https)
 
 
 def answer_tokens(runtime: Runtime, response: Response, tokens: Tokens) -> TokensOut:
-    """Shape a session's tokens and give the device its secret: what every way of signing in answers with."""
+    """Return a session's tokens and set the device's cookie: the answer of every way of signing in."""
     remember_device(runtime, response, tokens)
     return TokensOut(
         access_token=tokens.access_token,

@@ -1,8 +1,7 @@
 """A browser's session: an opaque cookie in place of tokens that a script would have to keep and renew.
 
-The cookie's secret is stored as its SHA-256 and names a session. Which one never changes, so that a process remembers
-it; whether the session still stands is asked of `standing` each time, and how long ago the browser was seen is written
-once a minute.
+The cookie's secret is stored as its SHA-256 and names a session. This never changes, so processes cache it; `standing`
+is asked each time whether the session is still valid, and the browser's last visit is written once a minute.
 """
 
 import time
@@ -33,7 +32,7 @@ class _Known:
 
 
 class SessionCookies:
-    """What this process knows of browsers' cookies."""
+    """This process's cache of browsers' cookies."""
 
     def __init__(self, database: Database, access: SessionStandings) -> None:
         self._database = database
@@ -41,10 +40,10 @@ class SessionCookies:
         self._known: dict[bytes, _Known] = {}
 
     async def principal(self, token: str, *, only_to_change_password: bool = False) -> Principal:
-        """Give who acts by a cookie.
+        """Return the principal of a cookie.
 
         Raises:
-            SessionOver: it is unknown, was not seen for too long, or its session is over.
+            SessionOver: it is unknown or idle for too long, or its session has ended.
             PasswordChangeRequired: as `SessionStandings.principal`.
         """
         known = await self._find(token)
@@ -71,7 +70,7 @@ class SessionCookies:
 
 
 async def _see(tx: Tx, key: bytes) -> tuple[UUID, UUID] | None:
-    """Write that a cookie was seen; give whose it is and of which session, None if it is unknown or idle too long."""
+    """Record a cookie's use; return its person and session, or None if it is unknown or idle for too long."""
     now = clock.now()
     idle = func.make_interval(0, 0, 0, 0, 0, 0, SessionCookie.idle_seconds)
     session_id = await tx.scalar(

@@ -1,4 +1,4 @@
-"""Signing everybody out: what an operator does when a signing key or a database was stolen."""
+"""Signs everybody out, for an operator whose signing key or database was stolen."""
 
 from redis.asyncio import Redis
 
@@ -14,9 +14,9 @@ _PIECE = 5_000
 
 
 async def sign_everybody_out(database: Database, redis: Redis | None, config: IdentityConfig) -> int:
-    """End every session, in transactions of some thousand, and give how many there were.
+    """End every session, in transactions of some thousand, and return how many there were.
 
-    All server processes know at once, as of any change of what people may. Sign-ins meanwhile may last.
+    It takes effect at once in all server processes, like any change of rights. Sign-ins meanwhile may survive.
     """
     access = SessionStandings(SigningKeys(config.signing_key, create=config.development), database, redis, config)
     total, ended = 0, _PIECE

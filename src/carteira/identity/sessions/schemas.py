@@ -45,5 +45,5 @@ class SessionOut(BaseModel):
 
     @classmethod
     def of(cls, session: SessionView, *, current: bool) -> "SessionOut":
-        """Show a session, and whether it is the one that asks."""
+        """Return a session, marked if it is the present one."""
         return cls(**asdict(session), current=current)

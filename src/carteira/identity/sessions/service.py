@@ -1,4 +1,4 @@
-"""Sessions: what every way of signing in ends in, refresh by rotation, and their end."""
+"""Sessions: started by every way of signing in, refreshed by rotation, and ended."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,31 +21,31 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
 GRACE_SECONDS = 10
-"""Two tabs that refresh with one token within this time are one person; later it is a stolen token."""
+"""Two uses of a refresh token within this time are one browser's tabs; a later one means a stolen token."""
 _SECOND = frozenset({"totp", "recovery_code", "passkey"})
-"""Methods that show a second factor; a passkey verifies its person and so is both."""
+"""Methods that count as a second factor; a passkey verifies its person and so is both."""
 _DEVICES_KEPT = 20
 IDLE_MINUTES = 30
 KEPT_SECONDS = SESSION_DAYS * 86_400
-"""How long a browser that is to stay signed in keeps its cookie; others until they are closed."""
+"""For how long a browser that stays signed in keeps its cookie; others keep it until they are closed."""
 
 Method = Literal["password", "totp", "recovery_code", "passkey", "google", "meta", "govbr"]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a sign-in comes from."""
+    """The origin of a sign-in."""
 
     device: str
-    """What the device says of itself (User-Agent), cut short."""
+    """The device's User-Agent, truncated."""
     address: str
     device_token: str | None
-    """The secret that a known device was given."""
+    """The secret of a known device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a person gets for a sign-in or a refresh."""
+    """The tokens of a sign-in or a refresh."""
 
     user_id: UUID
     session_id: UUID
@@ -53,7 +53,7 @@ class Tokens:
     refresh_token: str
     must_change_password: bool
     device_token: str | None = None
-    """A secret for the device to keep; None where it has one."""
+    """A new secret for the device; None if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class SessionView:
 async def start_session(
     tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, methods: tuple[Method, ...]
 ) -> Tokens:
-    """Sign a person in: every way of signing in ends here, after it has proven who it is.
+    """Start a person's session; every way of signing in ends here, after it has verified the person.
 
     Raises:
         UserNotFound: there is no such person.
@@ -117,7 +117,7 @@ async def start_session(
 
 
 def _is_demo_in_production(runtime: Runtime, user: User) -> bool:
-    """Tell whether somebody whose password is printed at every first start wants in where it matters."""
+    """Return whether a demo person, whose password is public, signs in to production."""
     return user.cpf_proven_by == "demo" and not runtime.config.development
 
 
@@ -146,7 +146,7 @@ async def _new_refresh_token(tx: Tx, session: Session) -> str:
 
 
 async def _know_device(tx: Tx, user_id: UUID, given: str | None) -> str | None:
-    """Remember the device; give a new secret unless it has a good one."""
+    """Remember the device; return a new secret unless it has a valid one."""
     now = clock.now()
     if given is not None:
         known = await tx.scalar(
@@ -173,7 +173,7 @@ async def _know_device(tx: Tx, user_id: UUID, given: str | None) -> str | None:
 async def refresh(runtime: Runtime, token: str) -> Tokens:
     """Exchange a refresh token for a new pair; the old one is used up.
 
-    A token that was used more than `GRACE_SECONDS` ago is in two hands: its whole family, the session, is revoked.
+    A token that was used more than `GRACE_SECONDS` ago was copied: its whole family, the session, is revoked.
 
     Raises:
         SessionOver: unknown, expired, revoked, or used before.
@@ -216,7 +216,7 @@ async def sign_out(tx: Tx, access: SessionStandings, token: str) -> None:
 
 
 async def end_session(tx: Tx, access: SessionStandings, session_id: UUID) -> None:
-    """End a session as its person asks; one that is over is no error."""
+    """End a session at its person's request; an ended one is no error."""
     session = await locked_one(tx, Session, session_id)
     if session.revoked_at is None:
         await _revoke(tx, access, session)
@@ -224,7 +224,7 @@ async def end_session(tx: Tx, access: SessionStandings, session_id: UUID) -> Non
 
 
 async def give_cookie(tx: Tx, session_id: UUID, *, keep: bool) -> str:
-    """Make the secret of a browser's cookie for a session that has just begun."""
+    """Return a new cookie secret for a session that has just begun."""
     token, now = new_token(), clock.now()
     idle = timedelta(days=REFRESH_DAYS) if keep else timedelta(minutes=IDLE_MINUTES)
     tx.add(
@@ -248,7 +248,7 @@ async def sign_browser_out(tx: Tx, access: SessionStandings, token: str) -> None
 
 
 async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[SessionView]:
-    """Give a person's live sessions, newest first."""
+    """Return a person's live sessions, newest first."""
     query = select(Session).where(
         Session.user_id == user_id, Session.revoked_at.is_(None), Session.expires_at > clock.now()
     )
@@ -259,7 +259,7 @@ async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | Non
 
 
 def view_of(row: Session) -> SessionView:
-    """Show a session to its person."""
+    """Return a session as its person sees it."""
     return SessionView(
         row.id,
         row.device,
@@ -274,7 +274,7 @@ def view_of(row: Session) -> SessionView:
 
 
 def show(session: Session, method: Method) -> None:
-    """Write into a session that its person has just shown a factor."""
+    """Record in a session that its person has just given a factor."""
     now = clock.now()
     if method == "passkey" or method not in _SECOND:
         session.signed_in_at = now
@@ -288,7 +288,7 @@ async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, sessio
     """End one of a person's own sessions.
 
     Raises:
-        SessionNotFound: there is none, it is over, or it is another person's.
+        SessionNotFound: there is none, it has ended, or it is another person's.
     """
     session = await locked(tx, Session, session_id)
     if session is None or session.user_id != user_id or session.revoked_at is not None:
@@ -298,7 +298,7 @@ async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, sessio
 
 
 async def revoke_all(tx: Tx, access: SessionStandings, user_id: UUID, *, but: UUID | None = None) -> int:
-    """End every session of a person, but one; give how many there were."""
+    """End every session of a person, except one, and return how many there were."""
     query = update(Session).where(Session.user_id == user_id, Session.revoked_at.is_(None))
     if but is not None:
         query = query.where(Session.id != but)
@@ -308,7 +308,7 @@ async def revoke_all(tx: Tx, access: SessionStandings, user_id: UUID, *, but: UU
 
 
 async def sign_out_everywhere(tx: Tx, access: SessionStandings, user_id: UUID, *, actor: UUID) -> None:
-    """End every session of a person, as they or an operator ask.
+    """End every session of a person, at their own or an operator's request.
 
     Raises:
         UserNotFound: there is no such person.
@@ -321,7 +321,7 @@ async def sign_out_everywhere(tx: Tx, access: SessionStandings, user_id: UUID, *
 
 
 async def session_is_live(tx: Tx, session_id: UUID) -> bool:
-    """Tell whether a session goes on: it was not ended, has not expired, and nobody suspended its person."""
+    """Return whether a session is live: not ended, not expired, and its person not suspended."""
     query = (
         select(Session.id)
         .join(User, User.id == Session.user_id)
@@ -337,7 +337,7 @@ async def session_is_live(tx: Tx, session_id: UUID) -> bool:
 
 
 async def end_all(tx: Tx, *, limit: int) -> int:
-    """End up to so many sessions, of whomever, and give how many; the caller tells all processes."""
+    """End up to so many sessions of anybody and return how many; the caller invalidates all processes' caches."""
     some = select(Session.id).where(Session.revoked_at.is_(None)).order_by(Session.id).limit(limit).with_for_update()
     ended = await tx.scalars(
         update(Session).where(Session.id.in_(some)).values(revoked_at=clock.now()).returning(Session.id)
@@ -346,7 +346,7 @@ async def end_all(tx: Tx, *, limit: int) -> int:
 
 
 async def forget_old(tx: Tx, *, days: int = 90) -> int:
-    """Delete sessions, with their tokens, that ended long ago; give how many. A job calls it."""
+    """Delete sessions that ended long ago, with their tokens, and return how many. A job calls it."""
     bound = clock.now() - timedelta(days=days)
     gone = await tx.scalars(
         delete(Session).where(func.coalesce(Session.revoked_at, Session.expires_at) < bound).returning(Session.id)

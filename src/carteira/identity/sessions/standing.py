@@ -1,13 +1,12 @@
-"""From a bearer token to a principal: PostgreSQL says what it may, and a short cache remembers.
+"""Turns a bearer token into a principal, with rights from PostgreSQL and a short cache.
 
-The token names a session, or a client and its credential.
+The token names a session, or a client and its credential. A change (claims, role, sign-out, password, erasure) must
+take effect at once in every process. So a change sets, after its commit and before its answer, a mark in Redis to a
+value that it never had. Cached rows carry the marks as they were *before* the read, and are valid only while the marks
+are unchanged; without Redis they never are.
 
-A change (claims, role, sign-out, password, erasure) must hold at once in every process. So a change sets, after its
-commit and before its answer, a mark in Redis to a value that it never had. What was read of PostgreSQL is remembered
-with the marks as they were *before* the read, and counts only while they are the same; without Redis it never counts.
-
-While PostgreSQL is away, what was remembered goes on for `outage_seconds`, on the same condition and one more: that the
-Redis that says so has been up all the time, and so has forgotten no mark. docs/adr/0008 has the argument.
+While PostgreSQL is away, cached rows stay valid for `outage_seconds`, on the same condition and one more: that this
+Redis has been up all the time, and so has lost no mark. ADR 0008 has the argument.
 """
 
 import asyncio
@@ -42,14 +41,14 @@ from carteira.kit.web.problems import NotAuthenticated
 from carteira.kit.web.public_address import route_path
 
 SELF_SERVICE = frozenset({"reseller"})
-"""Claims that anybody may take on: they take effect without a second factor, and who gives them need not hold them."""
+"""Claims that anybody may take on: they take effect without a second factor, and granting them needs no claim."""
 CACHE_SECONDS = 5.0
 MARK_SECONDS = 1_260
-"""A mark outlives what was remembered before it: the longest `SESSION_OUTAGE_SECONDS` (1,200), and a minute more."""
+"""A mark outlives all rows cached before it: the longest `SESSION_OUTAGE_SECONDS` (1,200), and a minute more."""
 _CACHE_SIZE = 20_000
 _PATIENCE_SECONDS = 0.25
 _DATABASE_PATIENCE_SECONDS = 0.5
-"""How long PostgreSQL is waited for where the request could go on without it."""
+"""How long to wait for PostgreSQL where the request could go on without it."""
 _AWAY_SECONDS = 1.0
 _EVERYONE = "carteira:changed:everyone"
 _ALLOWED_BEFORE_CHANGE = ("PUT", "/users/me/password")
@@ -59,8 +58,8 @@ stale_standings = Counter(
 )
 log = structlog.get_logger(__name__)
 
-# A code counts for as long as the authenticator that gave it is on; a passkey shown counts in its session. Sessions of
-# releases before tell by their methods alone.
+# A code counts while its authenticator is on; a passkey counts in its session. Sessions of earlier releases only have
+# their methods.
 _STANDING = text(r"""
     SELECT session.expires_at, ARRAY[]::text[] AS networks, person.must_change_password,
            coalesce(session.signed_in_at, session.created_at) AS signed_in_at,
@@ -98,7 +97,7 @@ _STATEMENTS = {"person": _STANDING, "client": _CLIENT_STANDING}
 
 
 class _Key(NamedTuple):
-    """Whose standing: a person by a session, or a client by a credential."""
+    """The key of a standing: a person's session, or a client's credential."""
 
     kind: Literal["person", "client"]
     id: UUID
@@ -115,15 +114,15 @@ class _Standing:
     """None for a client."""
     expires_at: datetime | None
     networks: tuple[str, ...]
-    """Where a client may come from; none: anywhere."""
+    """The networks of a client; none: any."""
     scopes: frozenset[UUID] | None
-    """What they are bound to; None: not bound."""
+    """The employers that they are bound to; None: not bound."""
     must_change_password: bool
     read_at: float
     marks: _Marks | None
-    """As they were before the read; None: Redis was not there."""
+    """The marks before the read; None: Redis was away."""
     run: str | None
-    """Which run of the Redis server they are from."""
+    """The run of the Redis server that they are from."""
 
 
 def _sign_in(row: Row[Any]) -> SignIn:
@@ -135,7 +134,7 @@ def _mark(user_id: UUID) -> str:
 
 
 class SessionStandings:
-    """Authenticates requests and tells all processes of changes."""
+    """Authenticates requests, and invalidates all processes' caches after changes."""
 
     def __init__(
         self,
@@ -162,7 +161,7 @@ class SessionStandings:
         """Turn a bearer token into a principal.
 
         Raises:
-            NotAuthenticated: the token is not good, or its session is over, or a client comes from another network.
+            NotAuthenticated: the token is invalid, its session has ended, or a client connects from another network.
             PasswordChangeRequired: the session may only change its generated password.
         """
         content = self.ring.verify(token)
@@ -191,11 +190,11 @@ class SessionStandings:
         only_to_change_password: bool = False,
         request: Request | None = None,
     ) -> Principal:
-        """Give who acts in a session, as it stands now.
+        """Return the principal of a session, with its present rights.
 
         Raises:
-            NotAuthenticated: the session is over.
-            PasswordChangeRequired: the session may only change its generated password, and asks for something else.
+            NotAuthenticated: the session has ended.
+            PasswordChangeRequired: the session may only change its generated password, and the request does not.
         """
         key = _Key("person", user_id, session_id)
         standing = self._remembered(key, request) if request is not None else None
@@ -210,9 +209,9 @@ class SessionStandings:
         )
 
     def _remembered(self, key: _Key, request: Request) -> _Standing | None:
-        """Give what is remembered of a standing to a request that confirms late, if it lets the request in.
+        """Return the cached standing for a request that confirms late, if it is sufficient.
 
-        Redis is asked for the marks at once; `request.state.confirm` awaits its answer.
+        Redis is asked for the marks meanwhile; `request.state.confirm` awaits its answer.
         """
         if not getattr(request.state, "confirms_late", False):
             return None
@@ -235,10 +234,10 @@ class SessionStandings:
         return known
 
     async def _live(self, key: _Key) -> _Standing:
-        """Give a standing that holds now.
+        """Return a standing that is valid now.
 
         Raises:
-            SessionOver: there is none, or it is past its end.
+            SessionOver: there is none, or it has expired.
         """
         standing = await self._standing(key)
         if standing is None or (standing.expires_at is not None and standing.expires_at <= clock.now()):
@@ -246,7 +245,7 @@ class SessionStandings:
         return standing
 
     async def _client(self, request: Request, key: _Key, scope: object) -> Principal:
-        """Take a client's token, which may be narrowed to a scope of claims; clients have no second factor."""
+        """Return the principal of a client's token, which may be limited to some claims; clients have one factor."""
         standing = self._remembered(key, request) or await self._live(key)
         if not is_within(client_address(request), standing.networks):
             raise NotAuthenticated
@@ -254,7 +253,7 @@ class SessionStandings:
         return Principal(key.id, narrowed, kind="client", scopes=standing.scopes)
 
     def _operator(self, user_id: UUID, claims: object) -> Principal:
-        """Take a token that carries its own claims (`carteira token`), in development only."""
+        """Return the principal of a token that carries its own claims (`carteira token`), in development only."""
         if not self._development or not isinstance(claims, list | tuple):
             raise NotAuthenticated
         return Principal(user_id, frozenset(str(claim) for claim in claims))
@@ -272,7 +271,7 @@ class SessionStandings:
         return await self._read_or_go_on(key, known, now)
 
     async def _read(self, key: _Key, marks: _Marks | None, now: float) -> _Standing | None:
-        """Read PostgreSQL, and remember it with what Redis said before.
+        """Read the standing from PostgreSQL, and cache it with the marks that Redis had before.
 
         Raises:
             DatabaseDown: it does not answer.
@@ -299,19 +298,19 @@ class SessionStandings:
         )
         if marks is not None:
             if len(self._cache) >= _CACHE_SIZE:
-                del self._cache[next(iter(self._cache))]  # the one that was read longest ago
+                del self._cache[next(iter(self._cache))]  # the least recently read one
             self._cache[key] = standing
         return standing
 
     async def _read_or_go_on(self, key: _Key, known: _Standing, now: float) -> _Standing | None:
-        """Read PostgreSQL, or go on by what is known (its marks are as they were) while it is away.
+        """Read PostgreSQL, or use the cached standing (whose marks are unchanged) while it is away.
 
         Raises:
-            DatabaseDown: it is away, and Redis is not surely the one that has kept the marks.
+            DatabaseDown: it is away, and this Redis may have lost marks.
         """
         tries = now >= self._database_away_until
         if tries:
-            if self._going_on:  # one request in a while tries; the others do not wait with it
+            if self._going_on:  # one request now and then tries PostgreSQL; the others do not wait for it
                 self._database_away_until = now + _AWAY_SECONDS
             try:
                 async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):
@@ -323,7 +322,7 @@ class SessionStandings:
                 raise DatabaseDown
             try:
                 async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):
-                    return await self._read(key, known.marks, now)  # as for a session that was never seen
+                    return await self._read(key, known.marks, now)  # as for an unknown session
             except TimeoutError as error:
                 raise DatabaseDown from error
         if not self._going_on:
@@ -335,7 +334,7 @@ class SessionStandings:
     async def _bound(
         self, tx: Tx, subject: UUID, held: frozenset[str]
     ) -> tuple[frozenset[str], frozenset[UUID] | None]:
-        """Give what is left of somebody's claims where they are bound, and what to."""
+        """Return the claims that a bound caller keeps, and what they are bound to."""
         scopes: frozenset[UUID] | None = None
         for binding in self._bindings:
             bound_to = await binding.of(tx, subject)
@@ -345,7 +344,7 @@ class SessionStandings:
         return held, scopes
 
     async def is_bound(self, tx: Tx, subject: UUID) -> bool:
-        """Tell whether somebody is bound to what they work for, and so holds few claims, whatever was given to them."""
+        """Return whether a person is bound to an employer, and so keeps few claims, whatever was granted to them."""
         for binding in self._bindings:
             if await binding.of(tx, subject) is not None:
                 return True
@@ -358,11 +357,11 @@ class SessionStandings:
             log.info("database back: sessions read from it again")
 
     async def _marks(self, user_id: UUID) -> _Marks | None:
-        """Give the marks of a person and of everyone; None: Redis is not there, or has still to be told of a change."""
+        """Return the marks of a person and of everyone; None: Redis is away, or a change is not written to it yet."""
         return await self._questions.ask(_mark(user_id))
 
     async def _ask_marks(self, marks: Sequence[str]) -> Sequence[_Marks | None]:
-        """Ask Redis for marks, in one trip for all requests that wait for some."""
+        """Ask Redis for marks, in one trip for all waiting requests."""
 
         async def get(redis: Redis) -> Sequence[_Marks]:
             await self._tell(redis)
@@ -372,22 +371,22 @@ class SessionStandings:
         return await self._redis.ask(get) or [None] * len(marks)
 
     async def _run(self) -> str | None:
-        """Name the run of the Redis server: another one after each restart and failover."""
+        """Return the run id of the Redis server, which changes with each restart and failover."""
 
         async def get(redis: Redis) -> str | None:
             try:
                 return cast("str | None", (await redis.info("server")).get("run_id"))
-            except ResponseError:  # it is there and does not tell us
+            except ResponseError:  # it answers, but without a run id
                 return None
 
         return await self._redis.ask(get)
 
     def changed(self, tx: Tx, user_id: UUID) -> None:
-        """Say that what a person may do changes with this transaction."""
+        """Invalidate a person's cached rights after this transaction's commit."""
         after_commit(tx, self._telling(_mark(user_id)))
 
     def changed_for_everyone(self, tx: Tx) -> None:
-        """Say that what a claim means changes with this transaction."""
+        """Invalidate everyone's cached rights after this transaction's commit, since a claim changes."""
         after_commit(tx, self._telling(_EVERYONE))
 
     def _telling(self, mark: str) -> Callable[[], Awaitable[None]]:
@@ -399,9 +398,9 @@ class SessionStandings:
         return tell
 
     async def _tell(self, redis: Redis) -> None:
-        """Set the marks of changes that Redis has not been told of: the one just made, and those that it was away for.
+        """Set the marks of changes that are not in Redis yet: the present one, and those from while it was away.
 
-        A mark begins somewhere and counts up: told twice, by us or by the client's own retry, it has no value again.
+        A mark starts at a random value and counts up, so that a retry never restores an old one.
         """
         for mark, change in tuple(self._untold.items()):
             async with redis.pipeline() as pipeline:
@@ -409,5 +408,5 @@ class SessionStandings:
                 pipeline.incr(mark)
                 pipeline.expire(mark, MARK_SECONDS)
                 await pipeline.execute()
-            if self._untold.get(mark) is change:  # and not of a later change, which has still to be told
+            if self._untold.get(mark) is change:  # not of a later change, which is still to be written
                 del self._untold[mark]

@@ -1,6 +1,6 @@
 """A lost second factor is reset by two operators: authenticator, recovery codes and passkeys go, and all sessions end.
 
-The person signs in by password from then on, holds nothing but their own rights, and enrols a new factor.
+The person then signs in by password, has only their own rights, and enrols a new factor.
 """
 
 from collections.abc import Callable
@@ -29,28 +29,28 @@ SUMMARY = "Apagar o segundo fator perdido de uma pessoa"
 
 
 class FactorResetOrder(BaseModel):
-    """Whose second factor is lost, and how the operator who asks knows that it is they."""
+    """The person whose second factor is lost, and how the operator identified them."""
 
     user_id: UUID
     paper: Paper | None = None
-    """The paper with a photo that was compared with the face; None in what waited since before it was asked for."""
+    """The photo document that was compared with the face; None in operations from before it was recorded."""
 
 
 class FactorResetOut(BaseModel):
-    """Whose second factor was reset."""
+    """The person whose second factor was reset."""
 
     user_id: UUID
 
 
 def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorResetOrder]:
-    """Make the operation, which is only ever proposed; the standings are those of the server that carries it out."""
+    """Make the operation, which always needs two people; the standings are the carrying-out server's."""
 
     async def run(tx: Tx, order: FactorResetOrder, act: Act) -> FactorResetOut:
-        """Forget a person's second factors and end their sessions, as two operators ask.
+        """Delete a person's second factors and end their sessions, as two operators decided.
 
         Raises:
-            UserNotFound: there is no such person any more.
-            ClaimsBeyondYours: they hold more by now than who asked for it.
+            UserNotFound: the person no longer exists.
+            ClaimsBeyondYours: they hold more by now than the maker.
             OwnOperation: it is the checker's own.
         """
         user = await live(tx, order.user_id)
@@ -75,10 +75,10 @@ def operation(standings: Callable[[], SessionStandings]) -> Operation[FactorRese
 
 
 async def _check(tx: Tx, order: FactorResetOrder, who: Principal) -> None:
-    """Let nobody approve what concerns a person who holds more than they do.
+    """Refuse a checker who holds less than the person concerned.
 
     Raises:
-        ClaimsBeyondYours: the person does.
+        ClaimsBeyondYours: the person holds more.
     """
     await require_not_above(tx, who, order.user_id)
 
@@ -86,9 +86,10 @@ async def _check(tx: Tx, order: FactorResetOrder, who: Principal) -> None:
 async def propose(  # noqa: PLR0913, PLR0917 - what the route was given
     tx: Tx, desk: Desk, standings: SessionStandings, who: Principal, user_id: UUID, paper: Paper
 ) -> Answered:
-    """Ask for a person's factors to be reset, whom the operator saw; a second one, who is not the person, approves.
+    """Propose to reset the factors of a person whom the operator saw; a second operator, not the person, approves.
 
-    While one waits it is answered again: a second approval, days later, would take the factor enrolled in between.
+    While one is pending it is returned again: a second approval, days later, would delete the factor enrolled in
+    between.
 
     Raises:
         UserNotFound, ClaimsBeyondYours.

@@ -11,7 +11,7 @@ from carteira.kit.web.bodies import Body, exactly_one
 
 
 class ChallengeOut(BaseModel):
-    """The second factor is wanted."""
+    """The second factor is needed."""
 
     mfa_required: Literal[True] = True
     mfa_token: str
@@ -25,7 +25,7 @@ class MfaIn(Body):
 
 
 class EnrolmentOut(BaseModel):
-    """What sets an authenticator up; shown once."""
+    """An authenticator's enrolment, shown once."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -45,7 +45,7 @@ class StepUpIn(
     json_schema_extra=exactly_one(password="string", code="string", credential="object")  # noqa: S106 - its type
     | {"examples": [{"code": "123456"}]},
 ):
-    """What shows that the person is there: one of the three."""
+    """The factor that verifies the person: one of the three."""
 
     password: Password | None = None
     code: Code | None = None
@@ -59,6 +59,6 @@ class StepUpIn(
 
 
 class RecoveryCodesOut(BaseModel):
-    """Codes that stand in for the authenticator, each once; shown once."""
+    """Codes that replace the authenticator's, each once; shown once."""
 
     recovery_codes: list[str]

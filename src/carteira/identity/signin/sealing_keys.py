@@ -1,7 +1,7 @@
-"""The keys that seal authenticators' secrets: rotated while people sign in, and whether they open what they should.
+"""The keys that seal authenticators' secrets: their rotation while people sign in, and a check of sealed rows.
 
-They seal the operations that wait for a second person too. What else they seal (what a provider said, links about
-contacts) is short-lived and is not sealed anew: the former keys stay in the ring for `Sealer.settling`.
+They also seal pending operations. Other sealed values (providers' profiles, links about contacts) are short-lived and
+are not resealed: former keys stay in the ring for `Sealer.settling`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SealedRows:
-    """Rows that another module has sealed under these keys: how many there are, and what goes through them."""
+    """Another module's rows that are sealed under these keys: their count and their walk."""
 
     count: Callable[[Tx], Awaitable[int]]
     walk: Callable[..., Awaitable[SealedWalk]]
@@ -35,7 +35,7 @@ class SealedRows:
 
 @dataclass(frozen=True)
 class SealingKeyRotation:
-    """What a rotation did; `unreadable` secrets open under no key of the file and stay as they are."""
+    """The result of a rotation; `unreadable` secrets open under no key of the file and are left as they are."""
 
     active_key: str
     resealed: int
@@ -51,10 +51,10 @@ async def rotate_sealing_key(
     others: Sequence[SealedRows] = (),
     add_key: bool = True,
 ) -> SealingKeyRotation:
-    """Draw a new key and seal under it what lies sealed in the database, `others`' too, in short transactions.
+    """Add a new key and reseal the database's sealed values under it, `others`' too, in short transactions.
 
-    Codes are taken meanwhile, whichever key a secret is on. Interrupted, run it again without `add_key`. Former keys
-    leave the file at a later run, once they were replaced longer ago than `Sealer.settling`.
+    Codes are accepted meanwhile, whichever key a secret is under. After an interruption, run it again without
+    `add_key`. A later run removes former keys from the file, once they were replaced longer than `Sealer.settling` ago.
     """
     if add_key:
         ring.add()
@@ -75,7 +75,7 @@ async def rotate_sealing_key(
 
 
 async def check_sealed(tx: Tx, ring: Sealer | None, others: Sequence[SealedRows] = ()) -> SealedWalk:
-    """Open what lies sealed in the database, `others`' too, and count; without a ring none opens."""
+    """Open all sealed values of the database, `others`' too, and count them; without a ring none opens."""
     if ring is None:
         return SealedWalk(unreadable=await _count(tx, others))
     found = SealedWalk()

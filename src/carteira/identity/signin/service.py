@@ -1,9 +1,8 @@
 """Sign-in by password, and the second factor behind it.
 
-Only failures count: ten per account and three hundred per address in a quarter of an hour. What an attacker uses up is
-the limit of devices that the account does not know: a known device has its own, whatever its address has used up, and
-where a second factor is on, a person goes on to it whether or not the password fits, so that the challenge tells an
-attacker nothing.
+Only failures count: ten per account and three hundred per address in a quarter of an hour. An attacker uses up only the
+limit of unknown devices: a known device has its own, whatever its address has used up. Where a second factor is on, it
+is asked for whether or not the password is right, so that the challenge tells an attacker nothing.
 """
 
 from dataclasses import dataclass
@@ -53,9 +52,10 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     """Sign a person in by CPF or e-mail and password, or ask for the second factor.
 
     Raises:
-        InvalidInput: a sign of the name only looks like one that a name has, and so it is nobody's.
-        WrongCredentials: the pair does not fit, or nobody is known by that name; both take as long.
-        LimitReached, TooManyRequests: too many failures, and neither device nor second factor speaks for the person.
+        InvalidInput: a character of the name only looks like an allowed one, so that no account has it.
+        WrongCredentials: the password is wrong or the name is unknown; both take equally long.
+        LimitReached, TooManyRequests: there were too many failures, and neither a known device nor a second factor
+            exempts the person.
     """
     refuse_look_alikes(username)
     async with runtime.database.transaction() as tx:
@@ -64,12 +64,12 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     told, person = _account_limits(runtime, candidate, username, client)
     has_totp = candidate is not None and candidate.has_totp
     async with runtime.guesses.turn():
-        if not (candidate and candidate.knows_device):  # one that is known has a limit of its own
+        if not (candidate and candidate.knows_device):  # a known device has a limit of its own
             await runtime.limiter.check(address)
         used_up = await runtime.limiter.is_reached(told)
         if used_up and not has_totp:
             await runtime.limiter.check(told)
-            raise TooManyRequests(1)  # the window ended between the two looks
+            raise TooManyRequests(1)  # the window ended between the two reads
         blind = used_up or await runtime.limiter.is_reached(person)
         fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
         fits = fits and (has_totp or not blind)
@@ -103,9 +103,10 @@ async def _find(tx: Tx, username: str, client: Client) -> _Candidate | None:
 def _account_limits(
     runtime: Runtime, candidate: _Candidate | None, username: str, client: Client
 ) -> tuple[RateLimit, RateLimit]:
-    """Return the limit that a client is told of, and the one that holds for a person over all their names.
+    """Return the limit that is reported to a client, and the one for a person across all their names.
 
-    Being told of the second would tell that an e-mail address and a CPF are one person's. Beyond it no password fits.
+    Reporting the second would disclose that an e-mail address and a CPF are one person's. Beyond it every password is
+    wrong.
     """
     if candidate is not None and candidate.knows_device:
         device = RateLimit.of(PER_ACCOUNT, candidate.user_id, client.device_token)
@@ -135,7 +136,7 @@ async def _go_on(
 
 
 async def go_on_by(tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, method: Method) -> Tokens | Challenge:
-    """Sign a person in by one factor that is no password, or ask for the second where the authenticator is on.
+    """Sign a person in by a first factor other than the password, or ask for the second if the authenticator is on.
 
     Raises:
         UserNotFound: there is no such person.
@@ -168,11 +169,11 @@ async def forget_old(tx: Tx) -> None:
 
 
 async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:
-    """Finish a sign-in with a code of the authenticator or a recovery code. Five tries a challenge.
+    """Finish a sign-in with a code of the authenticator or a recovery code. A challenge allows five tries.
 
     Raises:
         WrongCode: the code or the token is wrong, used, or too late.
-        LimitReached: too many wrong codes lately.
+        LimitReached: there were too many wrong codes lately.
     """
     limit = await _code_limit(runtime, mfa_token, client)
     await runtime.limiter.check(limit)
@@ -185,10 +186,10 @@ async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Cl
 
 
 async def _code_limit(runtime: Runtime, mfa_token: str, client: Client) -> RateLimit:
-    """Give the limit that a wrong code counts against, of which no other way of signing in knows.
+    """Return the limit that a wrong code counts against; no other way of signing in uses it.
 
-    Only who has the password has a genuine challenge, so that a stranger cannot use its limit up; one that is not has a
-    limit of the same size, so that the two cannot be told apart. A token of no challenge is counted by its address.
+    A genuine challenge needs the password, so a stranger cannot use its limit up; a false one has a limit of the same
+    size, so that both look alike. An unknown token counts for its address.
     """
     async with runtime.database.transaction() as tx:
         found = await tx.execute(

@@ -1,7 +1,7 @@
-"""Step-up: a person shows in a running session that they are there, before what a stolen session must not do.
+"""Step-up: a person verifies themselves in a running session, before acts that a stolen session must not do.
 
-Where an authenticator is on, its code says so (RFC 9470 calls it step-up); a passkey says it for anybody who has one;
-who has neither gives the password. A passkey verifies its person, so that it counts as two factors.
+Where an authenticator is on, its code is needed (RFC 9470 calls it step-up); a passkey always serves; people with
+neither give the password. A passkey verifies its person, so that it counts as two factors.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from carteira.kit.web.access import Principal, RecentSignInRequired
 
 
 async def by_password(runtime: Runtime, who: Principal, password: str) -> SessionView:
-    """Take the password of a person who has no authenticator.
+    """Verify a person without an authenticator by their password.
 
     Raises:
         CodeNeeded: an authenticator is on, so that a password is not enough.
@@ -51,7 +51,7 @@ async def by_password(runtime: Runtime, who: Principal, password: str) -> Sessio
 
 
 async def by_code(runtime: Runtime, who: Principal, code: str) -> SessionView:
-    """Take a code of the authenticator, or a recovery code.
+    """Verify a person by a code of the authenticator or a recovery code.
 
     Raises:
         InvalidCode: it is wrong or was used, or no authenticator is on.
@@ -76,11 +76,11 @@ async def _factor(tx: Tx, runtime: Runtime, user_id: UUID, code: str) -> Method:
 
 
 async def by_passkey(runtime: Runtime, site: Site, who: Principal, credential: Mapping[str, Any]) -> SessionView:
-    """Take a passkey's answer to a challenge of `/auth/passkeys/login/options`.
+    """Verify a person by a passkey's answer to a challenge of `/auth/passkeys/login/options`.
 
     Raises:
-        PasskeyRefused: it does not fit, was used, is too late, or is another person's.
-        LimitReached, RecentSignInRequired, SessionOver.
+        PasskeyRefused: it is wrong, was used, is too late, or is another person's. LimitReached, RecentSignInRequired,
+            SessionOver.
     """
     session_id = _session_of(who)
     limits = presence_limits(who.user_id)

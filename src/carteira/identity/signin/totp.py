@@ -1,4 +1,4 @@
-"""The second factor: time-based codes (RFC 6238) and ten recovery codes. No code is taken twice."""
+"""The second factor: time-based codes (RFC 6238) and ten recovery codes. No code is accepted twice."""
 
 import hmac
 import io
@@ -26,8 +26,8 @@ from carteira.kit.values.texts import compact
 
 STEP_SECONDS = 30
 RECOVERY_CODES = 10
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no 0, O, 1, I: people copy these by hand
-_GROUPS, _GROUP_LENGTH = 4, 7  # 140 bits: a plain hash is enough to keep them
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without 0, O, 1, I: people copy these by hand
+_GROUPS, _GROUP_LENGTH = 4, 7  # 140 bits: a plain hash is enough to store them
 _TOTP_DIGITS = 6
 
 Factor = Literal["totp", "recovery_code"]
@@ -35,7 +35,7 @@ Factor = Literal["totp", "recovery_code"]
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a person needs to set their authenticator up; shown once."""
+    """The data that sets an authenticator up, shown once."""
 
     secret: str
     otpauth_uri: str
@@ -43,7 +43,7 @@ class Enrolment:
 
 
 async def enrol(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment:
-    """Make a secret that waits for its confirmation; one that waited before is replaced.
+    """Make a secret that waits for its confirmation; it replaces an earlier one.
 
     Raises:
         TotpAlreadyOn: an authenticator is on.
@@ -65,7 +65,7 @@ async def enrol(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment:
 
 
 async def waiting(tx: Tx, sealer: Sealer, user_id: UUID) -> Enrolment | None:
-    """Return what sets up the authenticator that waits for its confirmation; None if none does."""
+    """Return the enrolment of the authenticator that waits for confirmation; None if there is none."""
     row, user = await tx.get(Totp, user_id), await tx.get(User, user_id)
     if row is None or row.confirmed_at is not None or user is None or user.email is None:
         return None
@@ -84,15 +84,15 @@ def _qr(text: str) -> str:
 
 
 async def is_on(tx: Tx, user_id: UUID) -> bool:
-    """Tell whether a person's authenticator is on."""
+    """Return whether a person's authenticator is on."""
     confirmed = select(Totp.user_id).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None))
     return await tx.scalar(confirmed) is not None
 
 
 async def confirm(tx: Tx, runtime: Runtime, user_id: UUID, session_id: UUID | None, code: str) -> list[str]:
-    """Turn the authenticator on by its first code; give the recovery codes, shown once.
+    """Turn the authenticator on by its first code, and return the recovery codes, shown once.
 
-    The session has shown a second factor with that; the person's others show one at their next step-up.
+    This counts as the session's second factor; the person's other sessions give one at their next step-up.
 
     Raises:
         TotpNotFound: none waits for its confirmation.
@@ -124,7 +124,7 @@ def _normal(code: str) -> str:
 
 
 async def disable(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
-    """Turn the authenticator off and forget its secret and the recovery codes.
+    """Turn the authenticator off, and delete its secret and the recovery codes.
 
     Raises:
         TotpNotFound: none is on or waiting.
@@ -138,7 +138,7 @@ async def disable(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
 
 
 async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor | None:
-    """Use a code up, of the authenticator or of the recovery list; None if it is wrong or was used before."""
+    """Use up a code of the authenticator or of the recovery list; None if it is wrong or was used before."""
     row = await tx.scalar(select(Totp).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None)).with_for_update())
     if row is None:
         return None
@@ -159,7 +159,7 @@ async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor 
 
 
 def _take(row: Totp, sealer: Sealer, code: str) -> bool:
-    """Compare with the codes of the step before, this one and the next, later than the last one taken."""
+    """Compare with the codes of the previous, this and the next step, later than the last accepted one."""
     code = read_code(code)
     if len(code) != _TOTP_DIGITS or not (code.isascii() and code.isdigit()):
         return False

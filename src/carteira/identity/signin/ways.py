@@ -1,6 +1,6 @@
-"""What a person signs in by beside the password, taken away where a stranger may have added it.
+"""Removes ways of signing in beside the password, where a stranger may have added them.
 
-The authenticator is none of these: it lets nobody in by itself, and may be what keeps a stranger out.
+The authenticator is not among them: it admits nobody by itself, and may keep a stranger out.
 """
 
 from datetime import datetime
@@ -21,13 +21,13 @@ from carteira.kit.db.session import Tx
 
 
 async def forget(tx: Tx, user_id: UUID, *, since: datetime | None = None, but: str | None = None) -> list[str]:
-    """Forget passkeys and accounts at providers, and name which of the two went.
+    """Delete passkeys and provider accounts, and return which of the two were deleted.
 
     Args:
         tx: The transaction.
-        user_id: Whose.
-        since: Those that were added from this instant on; None: all.
-        but: A provider whose accounts stay.
+        user_id: The person.
+        since: Only those added from this instant on; None: all.
+        but: A provider whose accounts are kept.
     """
     gone = []
     for way in (Passkey, SocialAccount):
@@ -41,6 +41,6 @@ async def forget(tx: Tx, user_id: UUID, *, since: datetime | None = None, but: s
 
 
 async def forget_what_is_under_way(tx: Tx, user_id: UUID) -> None:
-    """Forget known devices, and every sign-in, recovery, passkey and link that is begun and not finished."""
+    """Delete known devices, and every unfinished sign-in, recovery, passkey and link."""
     for table in (KnownDevice, MfaChallenge, Recovery, PasskeyChallenge, SocialRegistration):
         await tx.execute(delete(table).where(table.user_id == user_id))

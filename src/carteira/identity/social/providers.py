@@ -1,8 +1,8 @@
-"""Providers that say who somebody is: Google and gov.br by OpenID Connect, Meta by OAuth 2.0 and its Graph API.
+"""Identity providers: Google and gov.br by OpenID Connect, Meta by OAuth 2.0 and its Graph API.
 
-All are asked with the authorization code flow and PKCE (RFC 6749, 7636, 9700). An ID token is taken only with a
-signature by the keys that the issuer publishes and the right issuer, audience, expiry and nonce (OpenID Connect Core,
-section 3.1.3.7). Nothing here opens a transaction, and nothing may be called inside one.
+All use the authorization code flow with PKCE (RFC 6749, 7636, 9700). An ID token is accepted only if its signature,
+issuer, audience, expiry and nonce are right (OpenID Connect Core, section 3.1.3.7). Nothing here opens a transaction,
+and nothing may be called inside one.
 """
 
 import base64
@@ -43,18 +43,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Whom a provider vouches for. Name and e-mail are only what it says; `subject` is who it is."""
+    """A person at a provider. Name and e-mail are unverified; `subject` identifies the account."""
 
     subject: str
     full_name: str | None
     email: str | None
     email_confirmed: bool
-    """The provider is the authority on the address, so that it is the person's."""
+    """Whether the provider runs the address's mailbox, so that it is surely the person's."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """One way to the provider and back."""
+    """One authorization request (RFC 6749)."""
 
     redirect_uri: str
     state: str
@@ -71,18 +71,18 @@ class Provider(Protocol):
     """One provider."""
 
     async def authorization_url(self, trip: AuthorizationRequest) -> str:
-        """Give where the browser is sent to.
+        """Return the authorization URL.
 
         Raises:
-            ServiceDown: the provider must be asked for that and does not answer.
+            ServiceDown: this needs the provider, and it does not answer.
         """
 
     async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
-        """Exchange the code for who it is.
+        """Exchange the code for the person's profile.
 
         Raises:
-            SocialRefused: the provider does not take the code, or what it says proves nothing.
-            ServiceDown: it does not answer, or talks nonsense.
+            SocialRefused: the provider refuses the code, or its answer proves nothing.
+            ServiceDown: it does not answer, or its answer is malformed.
         """
 
 
@@ -91,12 +91,12 @@ def _base64url(data: bytes) -> str:
 
 
 def derive(secret: str, purpose: str, state: str) -> str:
-    """Make a value of 256 bits (a verifier, a nonce) that only the holder of a browser's secret can make again."""
+    """Derive a value of 256 bits (a verifier, a nonce) that only the holder of a browser's secret can derive again."""
     return _base64url(hmac.digest(secret.encode(), f"{purpose}\0{state}".encode(), "sha256"))
 
 
 class Issuer:
-    """An OpenID Connect issuer, known by its discovery document, and its word about people."""
+    """An OpenID Connect issuer: its discovery document and its ID tokens."""
 
     def __init__(self, name: ProviderName, issuer: str, client_id: str, http: Http) -> None:
         self._name = name
@@ -109,7 +109,7 @@ class Issuer:
         self._keys_at = float("-inf")
 
     async def document(self) -> dict[str, Any]:
-        """Give the discovery document.
+        """Return the discovery document.
 
         Raises:
             ServiceDown: the issuer does not answer, or the document is another's.
@@ -125,11 +125,11 @@ class Issuer:
         return self._document
 
     async def claims(self, token: object, nonce: str, *, also: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Read an ID token; `also` are other names that the issuer goes by.
+        """Verify and read an ID token; `also` are other names of the issuer.
 
         Raises:
-            SocialRefused: there is none, or it proves nothing (see `read_id_token`).
-            ServiceDown: the issuer does not give its keys.
+            SocialRefused: there is none, or it is invalid (see `read_id_token`).
+            ServiceDown: the issuer's keys are not available.
         """
         if not isinstance(token, str):
             raise SocialRefused
@@ -138,7 +138,7 @@ class Issuer:
         try:
             return read_id_token(token, self._keys, *arguments)
         except UnknownKey:
-            await self._fetch_keys(older_than=_KEYS_AGAIN_SECONDS)  # the provider may have new ones
+            await self._fetch_keys(older_than=_KEYS_AGAIN_SECONDS)  # the provider may have new keys
             return read_id_token(token, self._keys, *arguments)
 
     async def _fetch_keys(self, *, older_than: float) -> None:
@@ -159,18 +159,18 @@ class Google:
         self._config = config
         self._http = http
         self._issuer = Issuer("google", config.issuer, config.client_id, http)
-        # as Google's own documentation says
+        # as in Google's own documentation
         self._also = ("accounts.google.com",) if config.issuer == "https://accounts.google.com" else ()
 
     async def authorization_url(self, trip: AuthorizationRequest) -> str:
-        """Give where the browser is sent to."""
+        """Return the authorization URL."""
         document = await self._issuer.document()
         return _with_query(
             document["authorization_endpoint"], _request(self._config.client_id, trip, "openid email profile")
         )
 
     async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
-        """Exchange the code for an ID token and read it."""
+        """Exchange the code for an ID token, and read it."""
         document = await self._issuer.document()
         form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
         answer = _taken("google", await self._http.post_form(document["token_endpoint"], form))
@@ -180,11 +180,11 @@ class Google:
 
 
 class GovBr:
-    """gov.br's Login Único: OpenID Connect whose subject is the CPF, at a level that says how well the person is known.
+    """gov.br's Login Único: OpenID Connect whose subject is the CPF, with an assurance level.
 
-    Below the level of the settings it vouches for nobody: an account of the lowest level answers a few questions that
-    others can answer too. Its word on an e-mail address confirms none, since it runs no mailbox.
-    Source: "Roteiro de Integração do Login Único" (acesso.gov.br/roteiro-tecnico).
+    Accounts below the configured level prove nothing: the lowest level only asks a few questions that others can answer
+    too. It confirms no e-mail address, since it runs no mailbox. Source: "Roteiro de Integração do Login Único"
+    (acesso.gov.br/roteiro-tecnico).
     """
 
     def __init__(self, config: GovBrConfig, http: Http) -> None:
@@ -193,7 +193,7 @@ class GovBr:
         self._issuer = Issuer("govbr", config.issuer, config.client_id, http)
 
     async def authorization_url(self, trip: AuthorizationRequest) -> str:
-        """Give where the browser is sent to."""
+        """Return the authorization URL."""
         document = await self._issuer.document()
         return _with_query(document["authorization_endpoint"], _request(self._config.client_id, trip, _GOVBR_SCOPE))
 
@@ -201,7 +201,7 @@ class GovBr:
         """Exchange the code for an ID token, and read the CPF and the level.
 
         Raises:
-            GovBrLevelTooLow: the account's level proves nothing here.
+            GovBrLevelTooLow: the account's level is too low here.
         """
         document = await self._issuer.document()
         secret = _basic(self._config.client_id, self._config.client_secret)
@@ -218,7 +218,7 @@ class GovBr:
         return Profile(cpf, _text(claims.get("name")), _text(claims.get("email")), email_confirmed=False)
 
     async def _level_of(self, cpf: str, access_token: str | None) -> Level | None:
-        """Ask for the levels that an account has reached, and give the highest; None: there is none."""
+        """Ask for the levels that an account has reached, and return the highest; None: there is none."""
         if access_token is None:
             raise SocialRefused
         url = f"{self._config.api_url.rstrip('/')}/confiabilidades/v3/contas/{cpf}/niveis"
@@ -232,25 +232,25 @@ class GovBr:
 
 
 def _level_in(claims: dict[str, Any]) -> Level | None:
-    """Give the level that an ID token tells, if it does."""
+    """Return the level in an ID token, if it has one."""
     told = claims.get("reliability_info")
     level = told.get("level") if isinstance(told, dict) else None
     return next((known for known in LEVELS if known == level), None)
 
 
 class Meta:
-    """Facebook Login: the Graph API says whose the access token is. It vouches for no e-mail address."""
+    """Facebook Login: the Graph API returns the access token's person. It confirms no e-mail address."""
 
     def __init__(self, config: MetaConfig, http: Http) -> None:
         self._config = config
         self._http = http
 
     async def authorization_url(self, trip: AuthorizationRequest) -> str:
-        """Give where the browser is sent to."""
+        """Return the authorization URL."""
         return _with_query(self._config.authorize_url, _request(self._config.client_id, trip, "public_profile email"))
 
     async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
-        """Exchange the code for an access token and ask whose it is."""
+        """Exchange the code for an access token, and read its person."""
         form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
         token = _text(_taken("meta", await self._http.post_form(self._config.token_url, form)).get("access_token"))
         if token is None:
@@ -262,7 +262,7 @@ class Meta:
             headers={"Authorization": f"Bearer {token}"},
         )
         person = _taken("meta", answer)
-        subject = _subject(person.get("id") or person.get("sub"))  # Graph's word, and OpenID Connect's
+        subject = _subject(person.get("id") or person.get("sub"))  # Graph's name, and OpenID Connect's
         return Profile(subject, _text(person.get("name")), _text(person.get("email")), email_confirmed=False)
 
 
@@ -279,14 +279,14 @@ def make_providers(config: IdentityConfig, http: Http) -> dict[ProviderName, Pro
 
 
 class UnknownKey(SocialRefused):
-    """The ID token names a key that is not among the issuer's."""
+    """An ID token's key is not among the issuer's."""
 
 
 def read_id_token(token: str, keys: KeySet, issuers: list[str], audience: str, nonce: str) -> dict[str, Any]:
-    """Give an ID token's claims.
+    """Return an ID token's claims.
 
     Raises:
-        UnknownKey: it is signed with a key that is not among these.
+        UnknownKey: its key is not among these.
         SocialRefused: wrong signature, issuer, audience or nonce, or expired.
     """
     registry = jwt.JWTClaimsRegistry(
@@ -312,7 +312,7 @@ def read_id_token(token: str, keys: KeySet, issuers: list[str], audience: str, n
 
 
 def _owns(claims: dict[str, Any], email: str | None) -> bool:
-    """Tell whether Google runs the mailbox: only then is it the authority on whose it is (Google's own rule)."""
+    """Return whether Google runs the mailbox: only then does it prove whose it is (Google's own rule)."""
     gmail = email is not None and email.lower().endswith("@gmail.com")
     return claims.get("email_verified") is True and (gmail or bool(claims.get("hd")))
 
@@ -344,7 +344,7 @@ def _secret_in_form(client_id: str, client_secret: str) -> dict[str, str]:
 
 
 def _basic(client_id: str, client_secret: str) -> dict[str, str]:
-    """Show the client's secret in the header (RFC 6749, section 2.3.1)."""
+    """Return the header with the client's secret (RFC 6749, section 2.3.1)."""
     pair = f"{quote(client_id, safe='')}:{quote(client_secret, safe='')}"
     return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
@@ -360,7 +360,7 @@ def _well(answer: Answer) -> dict[str, Any]:
 
 
 def _taken(provider: str, answer: Answer) -> dict[str, Any]:
-    """Give what the provider answers; a 400 is about the code, anything else about how this server is set up."""
+    """Return the provider's answer; a 400 is about the code, any other error about this server's configuration."""
     if answer.status == _BAD_REQUEST:
         log.warning("provider refuses a code", provider=provider)
         raise SocialRefused

@@ -15,7 +15,7 @@ from carteira.kit.web.bodies import Body
 
 
 class RegistrationTokenOut(BaseModel):
-    """Nobody is linked to that account yet: sign up, or link it."""
+    """The account is not linked yet: sign up, or link it."""
 
     registration_token: str
     expires_in: int = Field(description="Segundos até o registration_token expirar")
@@ -30,7 +30,7 @@ class RegistrationTokenOut(BaseModel):
 
 
 class SocialRegisterIn(Body):
-    """What finishes sign-up; name and e-mail only if the provider did not tell them, or to have others."""
+    """Finishes the sign-up; name and e-mail only if the provider lacks them, or to change them."""
 
     registration_token: Token
     cpf: Cpf | None = Field(None, description="Dispensável com o gov.br, que o comprova")
@@ -51,13 +51,13 @@ class LinkCodeIn(
     json_schema_extra=NAMED_ONCE
     | {"examples": [{"registration_token": "o-que-a-volta-do-provedor-respondeu", "email": "maria@exemplo.com.br"}]},
 ):
-    """For whom a code is asked: an e-mail or a CPF."""
+    """The person that a code is asked for: an e-mail or a CPF."""
 
     registration_token: Token
 
 
 class LinkVerifyIn(Body):
-    """The code that came."""
+    """The received code."""
 
     registration_token: Token
     code: Code

@@ -1,11 +1,11 @@
-"""Sign-in at a provider: the way there and back, finishing sign-up, and linking to somebody who is here already.
+"""Sign-in at a provider: the redirect and the callback, finishing the sign-up, and linking to an existing person.
 
-A provider's account that is linked signs in. One that is not gets a registration token, and with it either signs up or
-is linked: by the person's own sign-in, or by a code sent to their confirmed e-mail address. What a provider says of an
-address links nobody (rules.md, identity).
+A linked account signs in. An unlinked one gets a registration token, with which it either signs up or is linked: by the
+person's own sign-in, or by a code to their confirmed e-mail address. An address in a provider's profile never links
+accounts (rules.md, identity).
 
-A browser that is sent away gets a secret in a cookie. The state in the database knows that secret's hash, and the PKCE
-verifier and the nonce are made from it: who steals a state, or the database, cannot come back in the browser's place.
+A redirected browser gets a secret in a cookie. The state's row stores that secret's hash, and the PKCE verifier and the
+nonce are derived from the secret: a stolen state, or database, does not let anyone return in the browser's place.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ _email: TypeAdapter[str] = TypeAdapter(Email)
 
 @dataclass(frozen=True, slots=True)
 class Redirection:
-    """Where the browser goes, and the secret that it keeps meanwhile."""
+    """The redirect's target, and the browser's secret."""
 
     url: str
     browser: str
@@ -79,7 +79,7 @@ class Redirection:
 
 @dataclass(frozen=True, slots=True)
 class CallbackResult:
-    """What the browser brings back."""
+    """The parameters of the callback."""
 
     state: str
     browser: str
@@ -89,7 +89,7 @@ class CallbackResult:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """An account that nobody is linked to yet, and what its provider says of it."""
+    """An unlinked account, with its provider's profile."""
 
     token: str
     full_name: str | None
@@ -97,12 +97,12 @@ class Registration:
     cpf: str | None = None
     """The CPF that the provider proves."""
     cpf_held: CpfHeld | None = None
-    """How another account has that CPF; None: none has it."""
+    """The account that has that CPF, and whether it is proven there; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """What a person adds to what the provider said."""
+    """What a person adds to the provider's profile."""
 
     cpf: str | None
     birth_date: date
@@ -138,12 +138,12 @@ def _authorization_request(base: str, name: ProviderName, state: str, browser: s
 
 
 async def begin(runtime: Runtime, base: str, name: ProviderName, client: Client) -> Redirection:
-    """Send a browser to a provider; it must be back within `ATTEMPT_SECONDS`.
+    """Redirect a browser to a provider; it must return within `ATTEMPT_SECONDS`.
 
     Raises:
-        SignInUnavailable: the provider is not set up here.
+        SignInUnavailable: the provider is not configured here.
         ProviderDown: it does not answer.
-        LimitReached, TooManyRequests: too many were sent from that address.
+        LimitReached, TooManyRequests: that address made too many requests.
     """
     provider = _provider(runtime, name)
     address = RateLimit.of(PER_ADDRESS, "social", network(client.address))
@@ -170,13 +170,12 @@ async def begin(runtime: Runtime, base: str, name: ProviderName, client: Client)
 async def callback(
     runtime: Runtime, base: str, name: ProviderName, arrival: CallbackResult, client: Client
 ) -> Tokens | Challenge | Registration:
-    """Take a browser back: sign in who is linked, ask for the second factor, or offer to sign up or link.
+    """Handle a browser's return: sign in the linked person, ask for the second factor, or offer to sign up or link.
 
     Raises:
         SocialAttemptOver: the state is unknown, used, too old, another provider's or another browser's.
-        SocialRefused: the provider or the person there said no, or what it says proves nothing.
-        ProviderDown: it does not answer; the person starts again.
-        SignInUnavailable, LimitReached.
+        SocialRefused: the provider or the person there refused, or the answer proves nothing.
+        ProviderDown: it does not answer; the person starts again. SignInUnavailable, LimitReached.
     """
     provider = _provider(runtime, name)
     address = RateLimit.of(PER_ADDRESS, network(client.address))
@@ -208,7 +207,7 @@ async def _profile(provider: Provider, trip: AuthorizationRequest, arrival: Call
 
 
 async def _take(tx: Tx, name: ProviderName, arrival: CallbackResult) -> bool:
-    """Use an attempt up, if this browser made it at this provider and in time."""
+    """Use an attempt up, if it is this browser's at this provider and in time."""
     taken = await tx.scalar(
         delete(SocialAttempt)
         .where(
@@ -254,7 +253,7 @@ async def _sign_in_or_offer(
 
 
 def _valid(rule: TypeAdapter[str], text: str | None) -> str | None:
-    """Give what the provider said, if it keeps our rules."""
+    """Return the provider's values that satisfy our rules."""
     try:
         return None if text is None else rule.validate_python(text)
     except ValidationError:
@@ -281,9 +280,9 @@ async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client
 
     Raises:
         RegistrationOver: the token is unknown, used or too old.
-        MissingFields: the provider told no name, e-mail or CPF, and the person did not either.
-        CpfDiffers: the person told another CPF than the provider proves.
-        EmailTaken, CpfTaken: somebody is here already; the token stays good, to link the account to them.
+        MissingFields: neither the provider nor the person gave a name, an e-mail or a CPF.
+        CpfDiffers: the person gave another CPF than the provider proves.
+        EmailTaken, CpfTaken: a person has it already; the token stays valid, to link the account to them.
         SocialAccountTaken: the account was linked meanwhile.
         LimitReached: too many failures from that address.
     """
@@ -303,7 +302,7 @@ async def register(runtime: Runtime, token: str, sign_up: SignUp, client: Client
 
 
 def _new_person(row: SocialRegistration, profile: Profile, sign_up: SignUp) -> NewPerson:
-    """Put together what the provider and the person told. A CPF that the provider proves comes by the proof."""
+    """Combine the provider's and the person's data. A CPF that the provider proves is set by the proof."""
     proves = row.provider == GOVBR
     if proves and sign_up.cpf not in {None, profile.subject}:
         raise CpfDiffers("Este não é o CPF da sua conta gov.br.")
@@ -316,7 +315,7 @@ def _new_person(row: SocialRegistration, profile: Profile, sign_up: SignUp) -> N
 
 
 async def _link(tx: Tx, runtime: Runtime, row: SocialRegistration, profile: Profile, user_id: UUID) -> ProviderName:
-    """Write what the account proves, link it and use its registration up.
+    """Record what the account proves, link it and use its registration up.
 
     Raises:
         SocialAccountTaken: the account was linked meanwhile.
@@ -325,7 +324,7 @@ async def _link(tx: Tx, runtime: Runtime, row: SocialRegistration, profile: Prof
     """
     now = clock.now()
     name = cast("ProviderName", row.provider)
-    if name == GOVBR:  # first, since it locks people in one order
+    if name == GOVBR:  # first, to lock people in one order
         await prove(tx, runtime.cpf_followers, user_id, CpfProof(profile.subject, GOVBR))
     else:
         user = await locked(tx, User, user_id)
@@ -352,7 +351,7 @@ async def _link_to_somebody_here(tx: Tx, runtime: Runtime, token: str, user_id: 
 
 
 async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
-    """Link an account to who is signed in, and tell them by e-mail. Wants a recent sign-in.
+    """Link an account to the signed-in person, and notify them by e-mail. Needs a recent sign-in.
 
     Raises:
         RecentSignInRequired, RegistrationOver, SocialAccountTaken, CpfDiffers.
@@ -365,7 +364,7 @@ async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
 
 
 async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> None:
-    """Ask for a code at the confirmed e-mail address of the person of a CPF or e-mail, if there is one; nothing tells.
+    """Request a code to a person's confirmed e-mail address. The response is the same whether or not they exist.
 
     Raises:
         RegistrationOver: the token is unknown, used or too old.
@@ -385,9 +384,9 @@ async def ask_code(runtime: Runtime, token: str, name: str, client: Client) -> N
 
 
 async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
-    """Make the code of a registration, anew if sending failed; None if it may go to nobody. A job calls it.
+    """Make a registration's code, again if sending failed; None if it may be sent to nobody. A job calls it.
 
-    A request for somebody unknown gets one too, which nobody is sent.
+    A request for an unknown person gets a code too, which is not sent.
     """
     row = await locked(tx, SocialRegistration, registration_id)
     if row is None or row.used_at is not None or row.expires_at <= clock.now():
@@ -403,10 +402,10 @@ async def make_code(tx: Tx, registration_id: UUID) -> CodeMessage | None:
 
 
 async def verify_code(runtime: Runtime, token: str, code: str, client: Client) -> Tokens | Challenge:
-    """Link the account to whom the code was sent, tell them, and sign in. Five tries a code.
+    """Link the account to the person that the code was sent to, notify them, and sign in. A code allows five tries.
 
     Raises:
-        WrongCode: wrong, used, too late or tried too often, or the token is.
+        WrongCode: the code or the token is wrong, used, too late or tried too often.
         SocialAccountTaken: the account was linked meanwhile.
         LimitReached: too many wrong codes from that address.
     """
@@ -439,13 +438,13 @@ async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: 
 
 
 async def list_accounts(tx: Tx, user_id: UUID) -> list[SocialAccountView]:
-    """Give a person's linked accounts, oldest first."""
+    """Return a person's linked accounts, oldest first."""
     rows = await tx.scalars(select(SocialAccount).where(SocialAccount.user_id == user_id).order_by(SocialAccount.id))
     return [SocialAccountView(row.id, row.provider, row.created_at, row.used_at) for row in rows]
 
 
 async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
-    """Unlink one of a person's accounts. Wants a recent sign-in; a password is to be had by recovery, always.
+    """Unlink one of a person's accounts. Needs a recent sign-in; a password can always be set by recovery.
 
     Raises:
         SocialAccountNotFound: there is none, or it is another person's.
@@ -468,7 +467,7 @@ async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
 
 
 async def forget_old(tx: Tx) -> None:
-    """Delete attempts and registrations that nobody finished in time. A job calls it."""
+    """Delete unfinished attempts and registrations that have expired. A job calls it."""
     now = clock.now()
     await tx.execute(delete(SocialAttempt).where(SocialAttempt.expires_at < now))
     await tx.execute(delete(SocialRegistration).where(SocialRegistration.expires_at < now))

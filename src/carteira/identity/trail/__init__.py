@@ -1,4 +1,4 @@
-"""The audit as people see it: who looked at me, and for auditors who did what.
+"""The audit for readers: a person sees who looked at them, an auditor who did what.
 
-The log itself, its chain and its upkeep are the kit's (`kit.security.audit…`); names and functions are identity's.
+The log itself and its chain are the kit's (`kit.security.audit…`); names and functions are identity's.
 """

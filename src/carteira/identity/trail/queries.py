@@ -1,4 +1,4 @@
-"""Reads of the audit, with the names and functions of those who did or looked."""
+"""Reads of the audit, with the actors' names and functions."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from carteira.kit.values.actor import ActorKind
 from carteira.kit.values.ids import first_uuid7
 
 IdsOf = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
-"""Tells under which ids, beside the user's, a module records looks at a person."""
+"""Returns the ids, beside the user's, under which a module records looks at a person."""
 
 _FORMER_LOOKS = (
     "user_read",
@@ -29,16 +29,16 @@ _FORMER_LOOKS = (
     "document_read",
     "document_file_read",
 )
-"""Looks from before a row said that it is one."""
+"""Actions of looks from before rows were marked as looks."""
 _SKEW_SECONDS = 86_400
-"""An id is older or younger than its row by less than that."""
+"""An id's time differs from its row's by less than this."""
 _EVERYBODY = ("users_exported", "users_reported")
-"""Looks at all people at once, which name none."""
+"""Looks at all people at once, which name nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataAccessView:
-    """Somebody looked at a person's data; without an actor it was an operator's own tool."""
+    """A look at a person's data; without an actor it was an operator's own tool."""
 
     id: UUID
     action: str
@@ -52,7 +52,7 @@ class DataAccessView:
 
 @dataclass(frozen=True, slots=True)
 class AuditView:
-    """A row of the audit, with the name and function of who did it."""
+    """A row of the audit, with its actor's name and function."""
 
     id: UUID
     action: str
@@ -70,7 +70,7 @@ class AuditView:
 
 
 def _with_names(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of any type
-    """Select rows with who did it: a person's or a client's name, or the job's or command's own."""
+    """Select rows with the actor's name: a person's, a client's, or the job's or command's own."""
     name = func.coalesce(User.full_name, ClientRow.name, AuditRecord.actor_name)
     role = select(Role.description).where(Role.id == User.role_id, User.erased_at.is_(None)).correlate(User)
     return (
@@ -93,9 +93,9 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
     since: datetime | None = None,
     by: Collection[ActorKind] = (),
 ) -> list[DataAccessView]:
-    """Give who looked at a person's data, in any module, newest first; `by` names kinds of actors, all if none.
+    """Return the looks at a person's data in all modules, newest first; `by` names kinds of actors, all if empty.
 
-    `others` tell the ids beside the user's. Looks at everybody count from when the person was there.
+    `others` return the ids beside the user's. Looks at everybody count from the person's registration on.
     """
     ids = {user_id}
     for ids_of in others:
@@ -132,7 +132,7 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
 async def acts_about(  # noqa: PLR0913 - what a list is asked by
     tx: Tx, user_id: UUID, actions: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> Sequence[AuditRecord]:
-    """Give the acts of these kinds that concern a person's account, newest first, between two ids."""
+    """Return the acts of these kinds that concern a person's account, newest first, between two ids."""
     query = (
         select(AuditRecord)
         .where(
@@ -148,14 +148,14 @@ async def acts_about(  # noqa: PLR0913 - what a list is asked by
 
 
 def _since(query: Select[Any], since: datetime) -> Select[Any]:
-    """Narrow a query to rows from an instant on; ids are made in the order of time, and rows are found by them."""
+    """Limit a query to rows from an instant on; ids are time-ordered, so the primary key finds them."""
     begin = first_uuid7(since.timestamp() - _SKEW_SECONDS)
     return query.where(AuditRecord.created_at >= since, AuditRecord.id >= begin)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What rows are asked for; all that is not None holds of each."""
+    """Filters of rows; each that is not None applies."""
 
     actor: UUID | None = None
     subject: UUID | None = None
@@ -165,7 +165,7 @@ class Asked:
 
 
 async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None) -> list[AuditView]:
-    """Give rows of the audit, newest first."""
+    """Return rows of the audit, newest first."""
     query = _with_names(AuditRecord)
     if asked.actor is not None:
         query = query.where(AuditRecord.actor_id == asked.actor)

@@ -1,5 +1,5 @@
-"""People: registered or added, changed, erased, exported; their consents and who looked at their data.
+"""People: their registration, change, erasure, export and consents, and the looks at their data.
 
-Invariants: an e-mail address (whatever its case) and a CPF belong to one person; a person's id is never used again, not
-after erasure; passwords are stored as Argon2id hashes only, and each broken rule is named.
+Invariants: an e-mail address (regardless of case) and a CPF belong to one person; a person's id is never reused, not
+even after erasure; passwords are stored as Argon2id hashes only, and each broken rule is named.
 """

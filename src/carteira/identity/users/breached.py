@@ -1,7 +1,7 @@
-"""Passwords that were breached elsewhere, looked up in a file of the installation; none leaves the machine.
+"""Looks breached passwords up in a file of the installation; no password leaves the machine.
 
-The file is what Have I Been Pwned's downloader writes: a line a password, its SHA-1 in hexadecimal and, behind a colon,
-how often it was seen, sorted. It may have many gigabytes, and is searched by halves where it lies: some thirty reads.
+The file is what Have I Been Pwned's downloader writes: sorted lines, each a password's SHA-1 in hexadecimal, a colon
+and a count. It may have many gigabytes; a binary search in the file takes some thirty reads.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class BreachedPasswords:
             self._lines = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __contains__(self, password: object) -> bool:
-        """Tell whether a password is in the file."""
+        """Return whether a password is in the file."""
         wanted = hashlib.sha1(str(password).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest().upper()
         low, high = 0, len(self._lines)
         while low < high:

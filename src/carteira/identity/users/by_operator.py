@@ -1,4 +1,4 @@
-"""What an operator does about people: adds them, and changes contacts, which a second one has to confirm."""
+"""Operators' acts on people: add them, and change their contacts, which a second operator confirms."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -25,31 +25,31 @@ CLAIM = "users:write"
 
 
 class PersonChangeOrder(BaseModel):
-    """The body of a change, as it was sent."""
+    """The body of a change as it was sent."""
 
     user_id: UUID
     changes: dict[str, str | None]
 
 
 class PersonChangedOut(BaseModel):
-    """Whose data was changed."""
+    """The person whose data was changed."""
 
     user_id: UUID
 
 
 def operation(config: IdentityConfig, followers: Sequence[CpfFollower]) -> Operation[PersonChangeOrder]:
-    """Make the operation, which is only ever proposed; its key is read when it is carried out."""
+    """Make the operation, which always needs two people; the sealing key is read when it is carried out."""
 
     @cache
     def changing() -> Changing:
         return Changing(config.sealing_ring(), timedelta(hours=config.contact_change_hours), followers)
 
     async def run(tx: Tx, order: PersonChangeOrder, act: Act) -> PersonChangedOut:
-        """Change a person's data, contact points among them, as two operators ask.
+        """Change a person's data, including contact points, as two operators decided.
 
         Raises:
             UserNotFound, EmailTaken, CpfTaken.
-            ClaimsBeyondYours: the person holds more by now than who asked for it.
+            ClaimsBeyondYours: the person holds more by now than the maker.
             OwnOperation: it is the checker's own data.
         """
         user = await people.live(tx, order.user_id)
@@ -72,9 +72,9 @@ async def _check(tx: Tx, order: PersonChangeOrder, who: Principal) -> None:
 
 
 async def add(runtime: Runtime, who: Principal, asked: NewUserIn) -> tuple[PersonView, str | None]:
-    """Add somebody with a role; without a password one is made, which is told this once and has to be changed.
+    """Add a person with a role; without a password one is generated, shown this once, and must be changed.
 
-    A role that brings claims wants that who gives it holds them, and was there lately.
+    For a role with claims the operator must hold these and have a recent sign-in.
 
     Raises:
         ClaimReserved, ClaimsBeyondYours, SecondFactorRequired, RecentSignInRequired.
@@ -98,7 +98,7 @@ async def add(runtime: Runtime, who: Principal, asked: NewUserIn) -> tuple[Perso
 async def change(  # noqa: PLR0913, PLR0917 - what the routes are given
     runtime: Runtime, desk: Desk, address: str, who: Principal, user_id: UUID, body: UserPut | UserPatch
 ) -> PersonView | Answered:
-    """Change a person's data; where another's contact is to change, it may wait for a second operator (an answer).
+    """Change a person's data; a change of another's contact may wait for a second operator (returns that answer).
 
     Raises:
         Forbidden, UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, ClaimsBeyondYours, RecentSignInRequired.

@@ -55,7 +55,7 @@ def _instant(at: datetime) -> str:
 
 
 def _row(person: PersonView, *, show_cpf: bool) -> list[str]:
-    """Write a person; numbers as people write them, or else spreadsheets drop zeros."""
+    """Write a person; numbers with punctuation, since spreadsheets drop leading zeros."""
     cpf = person.cpf or ""
     return [
         str(person.id),
@@ -96,7 +96,7 @@ async def _batches(database: Database, look: Look | None) -> AsyncIterator[Seque
 
 
 async def count(database: Database) -> int:
-    """Count the people that an export would hold."""
+    """Return how many people an export would hold."""
 
     async def ask(tx: Tx) -> int:
         return await tx.scalar(select(func.count()).select_from(User).where(User.erased_at.is_(None))) or 0
@@ -109,7 +109,7 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
-    """Give the CSV piece by piece as spreadsheets in Brazil open it."""
+    """Yield the CSV piece by piece, in the form that spreadsheets in Brazil open."""
     yield MARK + _csv([COLUMNS])
     async for batch in _batches(database, look):
         rows = [_row(person, show_cpf=show_cpf) for person in batch]
@@ -117,10 +117,10 @@ async def csv_chunks(database: Database, look: Look, *, show_cpf: bool) -> Async
 
 
 class _Book:
-    """An XLSX written row by row; the library keeps one row in memory and the rest in files beside the book's."""
+    """An XLSX written row by row; the library keeps one row in memory and the rest in files beside the book."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        import xlsxwriter  # noqa: PLC0415 - who makes no book does without it
+        import xlsxwriter  # noqa: PLC0415 - only needed to make a book
 
         self._columns = columns
         rows = _rows_of(path)
@@ -160,10 +160,10 @@ async def export_users(  # noqa: PLR0913 - what a file is made of
     columns: Sequence[str] = COLUMNS,
     progress: Progress = no_progress,
 ) -> int:
-    """Write the users to a file, readable by its owner only, whole or not at all; give how many there were.
+    """Write the users to a file, for its owner only, whole or not at all; return how many there were.
 
-    Memory stays the same however many there are. `look` is whose look at them it is, if it is anybody's; `progress` is
-    for the command's bar.
+    Memory use is constant. `look` records the caller's look at them, if there is a caller; `progress` is for the
+    command's bar.
     """
     total = await count(database)
     written = 0
@@ -183,12 +183,12 @@ async def export_users(  # noqa: PLR0913 - what a file is made of
 
 
 class _File:
-    """A file that takes its name once it is whole."""
+    """A file that gets its name once it is complete."""
 
     def __init__(self, path: Path, form: Format, columns: Sequence[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # until its writer is done, or dead
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # until its writer has finished or died
         self._path, self._part = path, Path(name)
         self._book: _Book | None = None
         try:
@@ -196,7 +196,7 @@ class _File:
                 self._book = _Book(self._part, columns)
             else:
                 self._part.write_bytes(MARK + _csv([columns]))
-        except BaseException:  # nobody has the file yet who would discard it
+        except BaseException:  # no caller has the file yet to discard it
             self.discard()
             raise
 
@@ -218,7 +218,7 @@ class _File:
 
 
 async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> AsyncGenerator[bytes, None]:
-    """Give the XLSX piece by piece, from a temporary file that is gone at the end, whoever hangs up."""
+    """Yield the XLSX piece by piece, from a temporary file that is deleted at the end, even if the client aborts."""
     with tempfile.TemporaryDirectory(prefix="carteira-export-") as folder:
         path = Path(folder) / "usuarios.xlsx"
         await export_users(database, path, form="xlsx", look=look, show_cpf=show_cpf)
@@ -228,13 +228,13 @@ async def xlsx_chunks(database: Database, look: Look, *, show_cpf: bool) -> Asyn
 
 
 async def export_daily(database: Database, folder: Path, asked: DailyExport) -> str:
-    """Write the day's export, CPFs masked, and delete those older than the days kept; give its name. A job calls it.
+    """Write the day's export with masked CPFs, delete expired ones, and return its name. A job calls it.
 
-    It is written in the folder, and from there put where it is kept, if that is elsewhere. What a worker left behind
-    that died as it wrote is deleted too.
+    It is written to the folder and then moved to its store, if that is elsewhere. Files that a dying worker left behind
+    are deleted too.
 
     Raises:
-        ObjectsDown: the place where exports are kept does not answer.
+        ObjectsDown: the store of exports does not answer.
     """
     name = f"usuarios-{clock.today().isoformat()}.{asked.form}"
     await asyncio.to_thread(_delete_parts, folder)
@@ -268,7 +268,7 @@ def _delete_parts(folder: Path) -> None:
 
 
 def _rows_of(path: Path) -> Path:
-    """Return the folder of the files that a book's rows wait in."""
+    """Return the folder of a book's temporary files."""
     return path.with_suffix(".rows")
 
 

@@ -1,4 +1,4 @@
-"""People whom an operator adds from a CSV, each for itself; who has no password chooses one by “Esqueci a senha”."""
+"""Adds people from an operator's CSV, each by itself; they set a password by “Esqueci a senha”."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class PersonLine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PersonLineOut:
-    """What would become, or became, of a line."""
+    """The expected or actual result of a line."""
 
     line: int
     status: Literal["ready", "added", "failed"]
@@ -55,7 +55,7 @@ class PersonLineOut:
 
 _shape = TypeAdapter(PersonLine)
 Read = tuple[int, PersonLine | Faults, int]
-"""A line's number, what it asks for or what is wrong with it, and the id of its role (0: unknown)."""
+"""A line's number, its content or its error, and the id of its role (0: unknown)."""
 
 
 async def read(text: bytes) -> BulkLines:
@@ -68,10 +68,10 @@ async def read(text: bytes) -> BulkLines:
 
 
 async def _checked(tx: Tx, who: Principal, sent: BulkLines) -> list[Read]:
-    """Read each line; a role that is unknown, or brings what who asks lacks, is wrong.
+    """Check each line; a role that is unknown, or grants claims that the caller lacks, is an error.
 
     Raises:
-        SecondFactorRequired, RecentSignInRequired: a role wants them of who asks.
+        SecondFactorRequired, RecentSignInRequired: a role demands them of the caller.
     """
     roles: Mapping[str, int] = {row.description: row.id for row in await tx.execute(select(Role.description, Role.id))}
     refused: dict[str, str] = {}
@@ -89,7 +89,7 @@ async def _checked(tx: Tx, who: Principal, sent: BulkLines) -> list[Read]:
 
 
 async def _refusal(tx: Tx, who: Principal, role_id: int | None) -> str:
-    """Tell why somebody may not give a role; empty: they may."""
+    """Return why a caller may not give a role; empty: they may."""
     if role_id is None:
         return "papel: Não há este papel."
     try:
@@ -102,7 +102,10 @@ async def _refusal(tx: Tx, who: Principal, role_id: int | None) -> str:
 
 
 async def preview(tx: Tx, who: Principal, sent: BulkLines) -> list[PersonLineOut]:
-    """Tell line by line whether a file's people could be added; nobody is. Who is there already is looked at."""
+    """Return line by line whether a file's people could be added, without adding them.
+
+    Looks at existing people are recorded.
+    """
     checked = await _checked(tx, who, sent)
     emails = {line.email for _, line, _ in checked if isinstance(line, PersonLine)}
     there = {
@@ -122,7 +125,7 @@ async def preview(tx: Tx, who: Principal, sent: BulkLines) -> list[PersonLineOut
 
 
 async def add_many(database: Database, who: Principal, sent: BulkLines) -> list[PersonLineOut]:
-    """Add a file's people, each in a transaction of its own, so that one that is taken spoils no other."""
+    """Add a file's people, each in a transaction of its own, so that a conflict affects only its line."""
     async with database.transaction() as tx:
         checked = await _checked(tx, who, sent)
     results = []

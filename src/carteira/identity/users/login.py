@@ -1,4 +1,4 @@
-"""How a person is found by what they type to sign in."""
+"""Finds a person by their login name."""
 
 from sqlalchemy import ColumnElement, func
 
@@ -8,13 +8,13 @@ from carteira.kit.values.texts import compact, look_alike, trim, without_unseen
 from carteira.kit.web.problems import InvalidInput
 
 _MOSTLY_DIGITS = 8
-"""Of eleven: who types so many means a CPF."""
+"""Digits out of eleven from which on a name counts as a CPF."""
 
 
 def normal_name(name: str) -> str:
-    """Return a login name in its one spelling: a CPF's digits, else an e-mail address in lower case.
+    """Return a normalised login name: a CPF's digits, else an e-mail address in lower case.
 
-    Blanks around it go, those that cannot be seen too.
+    Surrounding blanks are removed, invisible ones too.
     """
     bare = without_unseen(trim(name)).replace("\0", "")
     try:
@@ -24,10 +24,10 @@ def normal_name(name: str) -> str:
 
 
 def refuse_look_alikes(name: str) -> None:
-    """Tell who types a login name of a sign in it that only looks like one of a CPF or an address: nobody has such one.
+    """Refuse a login name with a character that only looks like one of a CPF or an address: no account has it.
 
     Raises:
-        InvalidInput: there is such a sign, and which.
+        InvalidInput: there is one; the message names it.
     """
     bare = compact(name) if "@" not in name else without_unseen(trim(name))
     is_number = "@" not in bare and sum(sign.isdigit() for sign in bare) >= _MOSTLY_DIGITS
@@ -37,6 +37,6 @@ def refuse_look_alikes(name: str) -> None:
 
 
 def by_login(name: str) -> ColumnElement[bool]:
-    """Give the condition on `User` for what a person typed: a CPF, else an e-mail address."""
+    """Return the condition on `User` for a login name: a CPF, else an e-mail address."""
     normal = normal_name(name)
     return func.lower(User.email) == normal if "@" in normal else User.cpf == normal

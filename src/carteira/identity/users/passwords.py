@@ -1,4 +1,4 @@
-"""Passwords: the rules, the commonest ones refused offline, and Argon2id run aside from the event loop.
+"""Passwords: the rules, an offline list of common ones, and Argon2id outside of the event loop.
 
 Sources: rules.md, identity; NIST SP 800-63B section 3.1.1.2; RFC 9106 (its second recommended parameters).
 """
@@ -21,10 +21,10 @@ MIN_LENGTH = 8
 MAX_LENGTH = 200
 GENERATED_LENGTH = 22
 PARALLEL_CHECKS, PARALLEL_HASHES = 2, 1
-"""Each takes 64 MiB and, for a while, a core: more at once would only starve the requests that need none. New passwords
-have a thread of their own, so that who registers keeps nobody from signing in."""
+"""Each takes 64 MiB and, for a while, a core: more at once would starve other requests. New passwords have a thread of
+their own, so that registrations do not delay sign-ins."""
 WAITING_CHECKS, WAITING_HASHES = 32, 16
-"""How many more may wait: some two seconds' work."""
+"""How many more may wait: about two seconds' work."""
 
 _BRAZILIAN = (
     "mudar123 senha123 senha1234 senha12345 senha2024 senha2025 senha2026 brasil123 brasil2022 brasil2024 brasil2026 "
@@ -64,8 +64,8 @@ _hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash", initializer=_giv
 
 @cache
 def _common() -> frozenset[str]:
-    """Give the 30,000 commonest passwords of zxcvbn's list (MIT) and the commonest of Brazil, folded."""
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - large, and needed only by who sets a password
+    """Return the 30,000 commonest passwords of zxcvbn's list (MIT) and the commonest of Brazil, folded."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - large, and needed only to set a password
 
     return frozenset({*FREQUENCY_LISTS["passwords"], *_BRAZILIAN.split()})
 
@@ -79,8 +79,8 @@ _own_words: frozenset[str] = frozenset()
 
 
 def forbid(words: Iterable[str]) -> None:
-    """Refuse what an operator's people would try first, the names of company and product, as common words are."""
-    global _own_words  # noqa: PLW0603 - one installation a process
+    """Refuse the names of company and product, which people would try first, like common words."""
+    global _own_words  # noqa: PLW0603 - one installation per process
     _own_words = frozenset("".join(sign for sign in _plain(word.casefold()) if sign.isalpha()) for word in words)
 
 
@@ -88,8 +88,8 @@ _breached: Container[str] = ()
 
 
 def refuse_breached(passwords: Container[str]) -> None:
-    """Refuse the passwords of a list of breached ones too, as they were typed there."""
-    global _breached  # noqa: PLW0603 - one installation a process
+    """Refuse the passwords of a breached list too, exactly as they are there."""
+    global _breached  # noqa: PLW0603 - one installation per process
     _breached = passwords
 
 
@@ -107,9 +107,9 @@ def _is_a_word_with_signs(folded: str) -> bool:
 
 
 def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> list[str]:
-    """Name every rule that a password breaks, in Portuguese; an empty list is a good password.
+    """Return every rule that a password breaks, in Portuguese; empty: the password is good.
 
-    `personal` holds what an attacker would try first: the person's e-mail and CPF.
+    `personal` holds the person's e-mail and CPF, which an attacker would try first.
     """
     broken = []
     if len(password) < MIN_LENGTH:
@@ -130,7 +130,7 @@ def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> lis
 
 
 def generate() -> str:
-    """Make a strong password that keeps the rules: 22 letters and digits, more than 128 bits."""
+    """Return a generated password that keeps the rules: 22 letters and digits, more than 128 bits."""
     alphabet = string.ascii_letters + string.digits
     while True:
         password = "".join(secrets.choice(alphabet) for _ in range(GENERATED_LENGTH))
@@ -139,7 +139,7 @@ def generate() -> str:
 
 
 def _normal(password: str) -> str:
-    """Make what looks the same be the same, whatever keyboard it was typed on (RFC 8265)."""
+    """Normalise a password, so that equal-looking ones are equal on every keyboard (RFC 8265)."""
     return unicodedata.normalize("NFC", password)
 
 
@@ -161,9 +161,9 @@ def _verify(password: str, known: str | None) -> tuple[bool, str | None]:
 
 
 async def verify_password(password: str, known: str | None) -> tuple[bool, str | None]:
-    """Tell whether a password fits a hash, and give a better hash if the parameters have grown since.
+    """Return whether a password matches a hash, and a stronger hash if the parameters have grown since.
 
-    Without a hash (nobody is known by that name) it takes as long and fails.
+    Without a hash (unknown name) it takes equally long and fails.
     """
     if len(password) > MAX_LENGTH:
         password, known = "", None
@@ -171,5 +171,5 @@ async def verify_password(password: str, known: str | None) -> tuple[bool, str |
 
 
 async def warm_up() -> None:
-    """Make the hash of nobody before the first person asks, so that the first one takes no longer."""
+    """Make the hash for unknown names in advance, so that the first check takes no longer."""
     await asyncio.get_running_loop().run_in_executor(_checking, _nobodys_hash)

@@ -1,4 +1,4 @@
-"""What people may consent to, each by itself (LGPD art. 8)."""
+"""Purposes that people may consent to, each by itself (LGPD art. 8)."""
 
 from typing import Literal, get_args
 

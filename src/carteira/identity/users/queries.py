@@ -1,4 +1,4 @@
-"""Reads: a person, the list and its search, the report, what is held, and who looked."""
+"""Reads: a person, the list and its search, the report, and the export."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,22 +36,22 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 
 CpfState = Literal["proven", "declared", "none", "moved"]
-"""`moved`: it was proven to be another person's, and this account waits for its right one."""
+"""`moved`: it was proven to be another person's, and this account lacks its right one."""
 _INT32 = 2**31 - 1
 _EXPORTED_AUDIT = 10_000
-"""An operator may have done very much: their newest acts, and looks at them, are in their export."""
+"""An operator may have very many rows: their export holds the newest acts by them and looks at them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonView:
-    """A person as other modules and the routes see them. `cpf` is whole: who shows it masks it."""
+    """A person as other modules and the routes see them. `cpf` is whole; callers mask it before showing it."""
 
     id: UUID
     full_name: str
     email: str
     email_confirmed: bool
     cpf: str | None
-    """What the person goes by here; nothing that others keep under it is theirs by it (see `proven_cpf`)."""
+    """The account's CPF, declared or proven; for access to other modules' data see `proven_cpf`."""
     cpf_proven_at: datetime | None
     cpf_proven_by: str | None
     cpf_moved_at: datetime | None
@@ -67,7 +67,7 @@ class PersonView:
 
     @property
     def cpf_state(self) -> "CpfState":
-        """How the account stands to a CPF."""
+        """The state of the account's CPF."""
         if self.cpf is not None:
             return "declared" if self.cpf_proven_at is None else "proven"
         return "none" if self.cpf_moved_at is None else "moved"
@@ -146,7 +146,7 @@ _PERSON = Query(people().where(User.id == bindparam("user_id")))
 
 
 async def person(via: Tx | Reads, user_id: UUID) -> PersonView:
-    """Give a person.
+    """Return a person.
 
     Raises:
         UserNotFound: there is none, or they were erased.
@@ -158,12 +158,12 @@ async def person(via: Tx | Reads, user_id: UUID) -> PersonView:
 
 
 async def live_among(tx: Tx, user_ids: Collection[UUID]) -> list[UUID]:
-    """Return the ids of those among them who are people and were not erased."""
+    """Return the ids among some that are people who are not erased."""
     return list(await tx.scalars(select(User.id).where(User.id.in_(user_ids), User.erased_at.is_(None))))
 
 
 async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
-    """Give the full names of live people, and the names of clients, by id; who is not there is left out."""
+    """Return the full names of live people, and the names of clients, by id; unknown ids are left out."""
     ids = set(user_ids)
     people = select(User.id, User.full_name).where(User.id.in_(ids), User.erased_at.is_(None))
     clients = select(ClientRow.id, ClientRow.name).where(ClientRow.id.in_(ids))
@@ -171,7 +171,7 @@ async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
 
 
 async def holders_of(tx: Tx, claim: str) -> Sequence[UUID]:
-    """Give the people whom an active claim was granted, but those who were suspended or erased."""
+    """Return the people who hold an active claim, except suspended and erased ones."""
     held = (
         select(UserClaim.user_id)
         .join(Claim, Claim.id == UserClaim.claim_id)
@@ -189,7 +189,7 @@ async def find_person(tx: Tx, name: str) -> PersonView | None:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Who is looked for, as it is asked: a role by its description or its number, a claim by its description."""
+    """The search as requested: a role by its description or its number, a claim by its description."""
 
     text: str | None = None
     role: str | None = None
@@ -199,7 +199,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who is looked for: a part of a name or e-mail however it is typed or a whole CPF, and what they have."""
+    """The resolved search: part of a name or e-mail (normalised) or a whole CPF, and role and claim."""
 
     text: str | None = None
     role_id: int | None = None
@@ -208,7 +208,7 @@ class Wanted:
 
 
 async def wanted(tx: Tx, asked: Filters) -> Wanted:
-    """Find the role and the claim that are asked for.
+    """Resolve a search's role and claim.
 
     Raises:
         UnknownFilter: there is none of that name.
@@ -232,10 +232,7 @@ def _is_number(text: str) -> bool:
 
 
 async def search(tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = None) -> list[PersonView]:
-    """List people, oldest first.
-
-    A part of a CPF finds nobody: it would tell the digits to those who see the number masked.
-    """
+    """List people, oldest first. A part of a CPF finds nobody, since that would disclose masked digits."""
     query = people()
     if wanted.text and wanted.text.strip():
         try:
@@ -272,12 +269,12 @@ REPORT_SQL = text("""
 
 
 async def report(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Any]:
-    """Give the report's rows by SQL."""
+    """Return the report's rows by SQL."""
     return (await tx.execute(REPORT_SQL, {"limit": limit, "after": after})).all()
 
 
 async def consents_of(tx: Tx, user_id: UUID) -> list[tuple[str, bool, datetime]]:
-    """Give the newest answer of a person to each purpose that they were asked for."""
+    """Return a person's newest answer to each purpose."""
     rows = await tx.execute(
         select(Consent.purpose, Consent.granted, Consent.created_at)
         .where(Consent.user_id == user_id)
@@ -288,7 +285,7 @@ async def consents_of(tx: Tx, user_id: UUID) -> list[tuple[str, bool, datetime]]
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give what identity itself holds about a person, JSON-ready; secrets are named, not shown."""
+    """Return what identity itself holds about a person, JSON-ready; secrets are named, not shown."""
     view = await person(tx, user_id)
     found = await tx.scalars(select(Session).where(Session.user_id == user_id).order_by(Session.id))
     devices = await tx.scalars(select(KnownDevice).where(KnownDevice.user_id == user_id))

@@ -19,7 +19,7 @@ from carteira.kit.web.bodies import Body
 
 
 class RegisterIn(Body):
-    """Who registers; without a CPF they sign in by e-mail, and tell it later."""
+    """A registration; without a CPF the person signs in by e-mail, and adds it later."""
 
     full_name: FullName
     email: Email
@@ -30,13 +30,13 @@ class RegisterIn(Body):
 
 
 class FactorResetIn(Body):
-    """What the operator saw who asks for a lost second factor to be reset."""
+    """The operator's statement for the reset of a lost second factor."""
 
     paper: Paper = Field(description="O documento com foto que foi comparado com o rosto")
 
 
 class NewUserIn(Body):
-    """Whom an operator adds; without a password a strong one is made and shown once."""
+    """A person whom an operator adds; without a password one is generated and shown once."""
 
     full_name: FullName
     email: Email
@@ -48,7 +48,7 @@ class NewUserIn(Body):
 
 
 class UserPut(Body):
-    """A person's data; what is left out stays as it is."""
+    """A person's data; omitted fields are unchanged."""
 
     full_name: FullName
     email: Email
@@ -58,7 +58,7 @@ class UserPut(Body):
 
 
 class UserPatch(Body):
-    """What changes of a person's data."""
+    """Changes of a person's data."""
 
     full_name: FullName = Field(default_factory=str)
     email: Email = Field(default_factory=str)
@@ -111,7 +111,7 @@ class UserOut(BaseModel):
 
     @classmethod
     def of(cls, person: PersonView, *, show_cpf: bool) -> "UserOut":
-        """Show a person, with the CPF whole or masked."""
+        """Return a person, with the CPF whole or masked."""
         return cls(
             id=person.id,
             full_name=person.full_name,
@@ -138,7 +138,7 @@ class NewUserOut(UserOut):
 
 
 class SuspensionIn(Body):
-    """Why a person is suspended; the audit keeps it."""
+    """Why a person is suspended, for the audit."""
 
     reason: Reason
 
@@ -168,7 +168,7 @@ class ConsentIn(Body):
 
 
 class ConsentOut(BaseModel):
-    """The answer that holds."""
+    """The valid answer."""
 
     purpose: str
     granted: bool

@@ -87,12 +87,12 @@ _ERASED = (
     ContactChange,
     Invitation,
 )
-"""What goes with a person, beside their row's content."""
+"""Tables whose rows are deleted with a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewPerson:
-    """Who is to be added. A CPF is eleven digits; nothing here is proven by being typed."""
+    """A person to add. The CPF has eleven digits and is only declared."""
 
     full_name: str
     email: str
@@ -102,7 +102,7 @@ class NewPerson:
 
 
 def taken(error: IntegrityError) -> Conflict:
-    """Name what a broken unique constraint of `users` says.
+    """Map a violated unique constraint of `users` to a problem.
 
     Raises:
         IntegrityError: the constraint is another one.
@@ -127,7 +127,7 @@ def insist_on_rules(password: str, *, field: str = "password", personal: tuple[s
 
 
 async def prepare_password(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> str:
-    """Check a new password's rules and give its hash. Takes a while, so call it outside of a transaction.
+    """Check a new password's rules and return its hash. This takes a while: call it outside of a transaction.
 
     Raises:
         WeakPassword: it breaks rules, each named.
@@ -147,10 +147,10 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     actor: Actor | UUID | None = None,
     user_id: UUID | None = None,
 ) -> UUID:
-    """Add a person with a role ("cidadão" if none is named) and what it grants; give their id.
+    """Add a person with a role ("cidadão" by default) and its claims; return their id.
 
-    A password that must be changed signs in for `GENERATED_PASSWORD_DAYS`; later it is recovered by e-mail. An id is
-    drawn unless `user_id` names one that never was anybody's.
+    A password that must be changed is valid for `GENERATED_PASSWORD_DAYS`; later the person recovers it by e-mail. An
+    id is generated unless `user_id` gives an unused one.
 
     Raises:
         EmailTaken, CpfTaken: another person has it.
@@ -189,16 +189,15 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
 async def register_person(
     runtime: Runtime, address: str, person: NewPerson, password: str, then: Callable[[Tx, UUID], Awaitable[T]]
 ) -> T:
-    """Add somebody who registers themselves, and do what belongs to it in the same transaction.
+    """Add a person who registers themselves, and run `also` in the same transaction.
 
-    The password is hashed before the transaction begins: it takes a while. Taken addresses and CPFs are counted against
-    the network address: who asks for one after the other is looking for people. So is every registration whose password
-    is hashed, within limits that a school or an employer does not reach.
+    The password is hashed before the transaction begins, since that takes a while. Conflicts of addresses and CPFs
+    count against the network address: many of them mean that somebody is probing for people. So does every registration
+    whose password is hashed, within limits that a school or an employer does not reach.
 
     Raises:
-        LimitReached: the address has asked for too many that are taken, or for too many.
-        Busy: too many register at this moment.
-        WeakPassword, EmailTaken, CpfTaken.
+        LimitReached: the network address had too many conflicts or registrations.
+        Busy: there are too many registrations at this moment. WeakPassword, EmailTaken, CpfTaken.
     """
     limit = RateLimit.of(PER_ADDRESS, "register", network(address))
     await runtime.limiter.check(limit)
@@ -219,7 +218,7 @@ async def _count_registration(runtime: Runtime, address: str) -> None:
     """Count a registration against its network.
 
     Raises:
-        LimitReached: the network has none left in this hour.
+        LimitReached: the network has reached its hourly limit.
     """
     most = runtime.config.registrations_per_hour
     if most is None or (runtime.config.development and is_loopback(address)):
@@ -243,7 +242,7 @@ async def live(tx: Tx, user_id: UUID) -> User:
 
 
 def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
-    """Let a person at their own data, and others by claim.
+    """Require that the data are the caller's own, or that they hold the claim.
 
     Raises:
         Forbidden: it is another person's and the claim is missing.
@@ -255,18 +254,17 @@ def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
 async def change_person(
     runtime: Runtime, address: str, who: Principal, user_id: UUID, changes: Mapping[str, Any]
 ) -> PersonView:
-    """Change some of a person's full name, e-mail, CPF, birth date and phone, and give the person.
+    """Change some of a person's full name, e-mail, CPF, birth date and phone, and return the person.
 
-    A change of e-mail or phone, and an operator's of a CPF, wants a recent sign-in; `contacts.change` says what it
-    comes to. A CPF once set is changed by others only; a changed one is not proven, whatever the former was. Taken
-    e-mail addresses and CPFs are counted against the person and the network address, as at registration: who asks for
-    one after the other is looking for people.
+    A change of e-mail or phone, and an operator's change of a CPF, needs a recent sign-in; `contacts.change` has its
+    effects. Only others change a CPF once it is set; a changed one is not proven, whatever the former was. Conflicts of
+    e-mail addresses and CPFs count against the person and the network address, as at registration.
 
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
-        LimitReached: too many that are taken were asked for.
-        ClaimsBeyondYours: another person holds claims that whoever changes them lacks.
-        MustWait: in production, another's contact point wants a second person.
+        LimitReached: there were too many conflicts.
+        ClaimsBeyondYours: the person holds claims that the caller lacks.
+        MustWait: in production, a change of another person's contact point needs a second operator.
     """
     limits = [
         RateLimit.of(PER_ACCOUNT, "taken", who.id),
@@ -316,7 +314,7 @@ async def write_changes(  # noqa: PLR0913 - what changes, and who did it
     actor: UUID | None,
     approved_by: UUID | None = None,
 ) -> None:
-    """Write what changes of a locked person; whoever calls it has asked whether it may.
+    """Write the changes of a locked person; the caller has checked that they are allowed.
 
     Raises:
         EmailTaken, CpfTaken: another person has it.
@@ -342,7 +340,7 @@ async def write_changes(  # noqa: PLR0913 - what changes, and who did it
 
 
 async def _begin_anew_with_cpf(tx: Tx, followers: Sequence[CpfFollower], user: User) -> None:
-    """Leave nothing that was proven of a person's former CPF, and tell those who keep it beside their own rows."""
+    """Remove the proof of a person's former CPF, and pass the new one to the modules that store it."""
     user.cpf_moved_at = None
     try:
         await proofs.unprove(tx, user)
@@ -354,10 +352,10 @@ async def _begin_anew_with_cpf(tx: Tx, followers: Sequence[CpfFollower], user: U
 async def change_password(runtime: Runtime, who: Principal, current: str, new: str) -> None:
     """Change one's own password and end one's other sessions.
 
-    Who has but a stolen session guesses no more often here than at a step-up, and uses up that limit with it.
+    Guesses share the limit of step-ups, so that a stolen session gets no further tries here.
 
     Raises:
-        WrongCurrentPassword: the current one does not fit.
+        WrongCurrentPassword: the current one is wrong.
         WeakPassword: the new one breaks rules, or is the current one.
         LimitReached: the current one was wrong too often.
     """
@@ -384,7 +382,7 @@ async def change_password(runtime: Runtime, who: Principal, current: str, new: s
 async def set_password(
     tx: Tx, runtime: Runtime, user: User, password_hash: str, *, keep_session: UUID | None = None
 ) -> None:
-    """Put a new hash in place, end the other sessions, and tell the person."""
+    """Store a new hash, end the other sessions, and notify the person."""
     user.password_hash, user.must_change_password, user.password_expires_at = password_hash, False, None
     user.updated_at = clock.now()
     await tx.flush()
@@ -395,7 +393,7 @@ async def set_password(
 
 
 async def give_consent(tx: Tx, user_id: UUID, purpose: str, *, granted: bool) -> None:
-    """Write that a person consents to a purpose, or no longer does (LGPD art. 8)."""
+    """Record that a person consents to a purpose, or no longer does (LGPD art. 8)."""
     tx.add(Consent(id=uuid7(), user_id=user_id, purpose=purpose, granted=granted, created_at=clock.now()))
     await tx.flush()
     await audit.record(tx, "consent_given", actor=user_id, subject=user_id, purpose=purpose, granted=granted)
@@ -406,11 +404,12 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
 
     Raises:
         UserNotFound: there is none, or they were erased before.
-        Forbidden: it is another person and `users:write` is missing, or they hold more.
-        LastAdministrator: nobody would be left who administrates.
+        Forbidden: it is another person and `users:write` is missing, or they hold more than the caller.
+        LastAdministrator: no administrator would be left.
         Conflict: a module still holds money of theirs.
-        RecentSignInRequired: it wants a recent sign-in.
-        ErasureJournalDown: it could not be written down. After the commit that is raised too, and the person is erased.
+        RecentSignInRequired: the sign-in is too long ago.
+        ErasureJournalDown: the journal could not be written. It may also be raised after the commit; the person is then
+            erased.
     """
     require_self_or(who, user_id, "users:write")
     user = await live(tx, user_id)
@@ -421,7 +420,7 @@ async def erase_user(tx: Tx, runtime: Runtime, who: Principal, user_id: UUID) ->
 
 
 async def erase_demo_person(tx: Tx, runtime: Runtime, user_id: UUID, *, actor: Actor) -> None:
-    """Erase a person of the demo data in every module, whoever administers then.
+    """Erase a demo person in every module, even the last administrator.
 
     Raises:
         UserNotFound: there is none, or they were erased before.
@@ -444,9 +443,9 @@ async def _erase(tx: Tx, runtime: Runtime, user: User, *, actor: Actor) -> None:
 
 
 async def erase_again(tx: Tx, runtime: Runtime, user_id: UUID, traces: Mapping[str, Any], *, actor: Actor) -> bool:
-    """Erase in a restored database whom the journal says to be erased, whatever balance they have there.
+    """Repeat a journal entry's erasure in a restored database, whatever balance the person has there.
 
-    Return whether there was a person to erase; what the modules keep under the traces goes in either case.
+    Returns whether there was a person to erase; rows under the modules' traces are erased in either case.
     """
     user = await locked(tx, User, user_id)
     if user is not None and user.erased_at is not None:
@@ -460,9 +459,9 @@ async def erase_again(tx: Tx, runtime: Runtime, user_id: UUID, traces: Mapping[s
 
 
 async def confirm_erasures(database: Database, journal: ErasureJournal) -> int:
-    """Confirm in the journal the erasures that were committed and not confirmed since; return how many.
+    """Confirm committed erasures in the journal that are not confirmed yet, and return how many.
 
-    Those that were not committed stay as they are: in a restored database that is not known of any.
+    Uncommitted ones are left: in a restored database nobody can tell whether an erasure was committed.
 
     Raises:
         ErasureJournalDown: it does not answer.
@@ -512,5 +511,5 @@ async def everything_about(tx: Tx, runtime: Runtime, user_id: UUID) -> dict[str,
 
 
 def may_see_cpf(who: Principal, user_id: UUID) -> bool:
-    """Tell whether somebody sees a person's CPF whole."""
+    """Return whether a caller may see a person's whole CPF."""
     return who.id == user_id or who.may("users:cpf")

@@ -1,4 +1,7 @@
-"""Suspension: an operator ends a person's sign-in and all their sessions. Their money stays, and cards go on buying."""
+"""Suspension: an operator disables a person's sign-in and ends their sessions.
+
+Their money stays, and cards go on working.
+"""
 
 from typing import Literal
 from uuid import UUID
@@ -20,7 +23,7 @@ Reason = Literal["person_asked", "suspected_fraud", "misuse", "left_company", "c
 
 
 async def suspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, reason: Reason) -> None:
-    """End a person's sign-in and sessions, at once and everywhere; done before, nothing changes but the audit.
+    """Disable a person's sign-in and end their sessions, at once and everywhere; a repetition only adds to the audit.
 
     Raises:
         UserNotFound, ClaimsBeyondYours.
@@ -40,7 +43,7 @@ async def suspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUI
 
 
 async def unsuspend(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID) -> None:
-    """Let a person sign in again; the sessions that ended stay ended.
+    """Let a person sign in again; ended sessions stay ended.
 
     Raises:
         UserNotFound, ClaimsBeyondYours.
