@@ -1,12 +1,12 @@
 """The pages that people see: the wallet under `/app`, the operators' console under `/console`, and the first page.
 
-It owns no data and no rule: each page calls the doors of the modules with the verbs of the API, under the same limits
-and with the same audit, and never HTTP to itself. Invariants:
+It owns no data and no rule: pages call the modules' doors with the verbs of the API, under the same limits and with the
+same audit, and never call the API over HTTP. Invariants:
 
-- a page is opened by its browser's cookie alone, and the API by a bearer token alone;
-- what changes something is a POST from a form of ours: by a token of that browser, and by what it says of the sender;
-- all that a form does works without scripts; nothing inline runs, and nothing is loaded from another host;
-- pages with what is a person's are never stored; no CPF, e-mail or phone stands in an address.
+- only a browser's cookie opens a page, and only a bearer token opens the API;
+- every change is a POST from a form of ours, checked by the browser's form token and its Fetch Metadata;
+- every form works without scripts; nothing inline runs, and nothing is loaded from another host;
+- pages with personal data are never cached; no CPF, e-mail or phone appears in an address.
 
 `docs/explanation/pages.md` says how a page is made. Sources: RFC 6265bis; CSP level 3; Fetch Metadata; WCAG 2.2.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from carteira.web.rendering import Renderer
 
 SOCIAL_PAGE = "/app/entrar/com/{provider}/volta"
-"""Where a browser that set out to a provider from a page comes back to."""
+"""The page that a browser returns to from a provider."""
 
 __all__ = [
     "RENDERER",
@@ -56,7 +56,7 @@ def module() -> Module:
 
 
 def renderer(config: WebConfig) -> "Renderer":
-    """Make what draws the pages in this process; the composition root sets it as `RENDERER`."""
+    """Return the renderer of this process; the composition root sets it as `RENDERER`."""
     from carteira.web import texts
     from carteira.web.console.screens import console_navigation
     from carteira.web.rendering import Renderer
@@ -76,14 +76,14 @@ def renderer(config: WebConfig) -> "Renderer":
 
 
 def answer_with(renderer: "Renderer") -> "Callable[[Request, Problem], Response]":
-    """Make what tells people of problems by a page, and clients by JSON."""
+    """Return the function that answers problems: to people by a page, to clients by JSON."""
     from carteira.web.errors import answer_with as make
 
     return make(renderer)
 
 
 def draw_link_with(renderer: "Renderer") -> "identity.DrawLink":
-    """Make what draws the pages that links in messages open."""
+    """Return the function that draws the pages behind links in messages."""
     from carteira.web.public.link import draw_link_with as make
 
     return make(renderer)

@@ -1,6 +1,6 @@
-"""Files that pages load: read once, compressed as asked for, and named by a digest of them all, so they never change.
+"""Static files: read once, compressed at need, with a digest of all files in their addresses: they never change.
 
-One digest for all of them lets a stylesheet or a module name its neighbours by their plain names.
+With one digest for all, a stylesheet or a module refers to its neighbours by their plain names.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "br": brotli.compress,
     "gzip": lambda content: gzip.compress(content, 9, mtime=0),
 }
-"""By the names that `Accept-Encoding` has for them, the best first."""
+"""The compressions by their names in `Accept-Encoding`, the best first."""
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
 router = APIRouter()
@@ -37,7 +37,7 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file, and those of its compressed forms that were asked for: all of them take a quarter of a second."""
+    """A file, with its requested compressed forms; making all forms of all files takes 0.25 s."""
 
     media_type: str
     plain: bytes
@@ -45,7 +45,7 @@ class StaticFile:
     _forms: dict[str, bytes] = field(default_factory=dict)
 
     async def compressed(self, encoding: str) -> bytes:
-        """Return a compressed form; the first time it is made, in a thread."""
+        """Return a compressed form, made in a thread at its first request."""
         form = self._forms.get(encoding)
         if form is None:
             form = self._forms[encoding] = await asyncio.to_thread(_COMPRESS[encoding], self.plain)
@@ -54,7 +54,7 @@ class StaticFile:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFiles:
-    """All files of `static/`, and what they are named by."""
+    """All files of `static/`, and their digest."""
 
     version: str
     by_name: dict[str, StaticFile]
@@ -62,7 +62,7 @@ class ReleaseFiles:
 
 @cache
 def load() -> ReleaseFiles:
-    """Read the files of this release, once a process."""
+    """Read the files of this release, once per process."""
     digest = hashlib.sha256()
     found: dict[str, StaticFile] = {}
     for item in sorted(files("carteira.web").joinpath("static").iterdir(), key=lambda item: item.name):
@@ -76,14 +76,14 @@ def load() -> ReleaseFiles:
 
 
 def accepted(request: Request) -> str | None:
-    """Name the best encoding that a browser takes of those that are made here."""
+    """Return the best encoding that a browser accepts and this module makes."""
     offered = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
     return next((name for name in _COMPRESS if name in offered), None)
 
 
 @router.get("/static/{version}/{name}", include_in_schema=False, dependencies=[public("what every page loads")])
 async def get_asset(version: str, name: str, request: Request) -> Response:
-    """Answer a file; under a former release's name what there is now, which nobody keeps."""
+    """Return a file; under a former release's digest the present one, uncached."""
     assets = load()
     asset = assets.by_name.get(name)
     if asset is None:

@@ -1,4 +1,4 @@
-"""What a browser is known by: the cookie of its session, or before that one of a visitor; its theme; a message."""
+"""A browser's cookies: of its session, or before that of a visitor; its theme; a message."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ THEME = HostCookie("carteira_theme", "/", _YEAR)
 BALANCES = HostCookie("carteira_balances", "/", _YEAR)
 MESSAGE = HostCookie("carteira_message", "/", 60)
 BEFORE_PASSWORD_CHANGE = frozenset({"/app/nova-senha", "/app/sair"})
-"""What a session that must change its generated password may ask for."""
+"""The pages of a session that must change its generated password."""
 
 
 class Browser:
@@ -31,22 +31,22 @@ class Browser:
         self.https = https
         self.session = SESSION.read(request, https=self.https)
         self.was_signed_in = False
-        """Whether it has the cookie of a session that is over."""
+        """Whether it has the cookie of an ended session."""
         self._new_visitor = ""
 
     @property
     def secret(self) -> str:
-        """What its forms' tokens are made of; none, if it has not been here."""
+        """The secret of its forms' tokens; empty on a first visit."""
         return self.session or VISITOR.read(self.request, https=self.https)
 
     def own_secret(self) -> str:
-        """Give what its forms' tokens are made of, made now for one that has not been here."""
+        """Return the secret of its forms' tokens, made now on a first visit."""
         if not self.secret and not self._new_visitor:
             self._new_visitor = new_token()
         return self.secret or self._new_visitor
 
     async def principal(self, request: Request) -> Principal | None:
-        """Give who is signed in.
+        """Return the signed-in person.
 
         Raises:
             PasswordChangeRequired: they must change their password first.
@@ -74,7 +74,7 @@ class Browser:
         return BALANCES.read(self.request, https=self.https) == "hidden"
 
     def take_message(self) -> str:
-        """Give what the page before left to be said."""
+        """Return and clear the previous page's message."""
         raw = MESSAGE.read(self.request, https=self.https)
         try:
             text = json.loads(base64.urlsafe_b64decode(raw.encode("ascii", "replace"))) if raw else ""
@@ -83,21 +83,21 @@ class Browser:
         return text if isinstance(text, str) else ""
 
     def leave_message(self, response: Response, text: str) -> None:
-        """Leave a sentence for the next page; never one with a person's data."""
+        """Leave a message for the next page; never one with personal data."""
         MESSAGE.set(response, base64.urlsafe_b64encode(json.dumps(text).encode()).decode(), https=self.https)
 
     def sign_in(self, response: Response, token: str, *, keep: bool) -> None:
-        """Give it the cookie of a session that has just begun, and take the visitor's."""
+        """Set the cookie of a session that has just begun, and delete the visitor's."""
         (KEPT_SESSION if keep else SESSION).set(response, token, https=self.https)
         VISITOR.delete(response, https=self.https)
 
     def sign_out(self, response: Response) -> None:
-        """Take the session's cookie, and leave nothing of the session in the browser."""
+        """Delete the session's cookie and everything of the session in the browser."""
         SESSION.delete(response, https=self.https)
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
 
     def finish(self, response: Response) -> None:
-        """Give it what this answer's forms need."""
+        """Set the cookies that this answer's forms need."""
         if self._new_visitor:
             VISITOR.set(response, self._new_visitor, https=self.https)
         if MESSAGE.read(self.request, https=self.https):
@@ -105,7 +105,7 @@ class Browser:
 
 
 def browser_of(request: Request, *, https: bool) -> Browser:
-    """Give the request's browser, made once."""
+    """Return the request's browser, made once."""
     found: Browser | None = getattr(request.state, "browser", None)
     if found is None:
         found = request.state.browser = Browser(request, https=https)

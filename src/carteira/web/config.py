@@ -1,4 +1,4 @@
-"""What the composition root hands to the pages."""
+"""Settings that the composition root passes to the pages."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HouseAge:
-    """How old something is that the house lives on (a key, a backup), and whether that is too old."""
+    """The age of a key or of a backup, and whether it is too old."""
 
     what: str
     at: datetime | None
@@ -24,7 +24,7 @@ class HouseAge:
 
 
 HouseAges = Callable[[], Awaitable[Sequence[HouseAge]]]
-"""Looks at the ages of keys and backups, which lie outside of the database."""
+"""Reads the ages of keys and backups, which lie outside of the database."""
 
 
 async def _no_ages() -> Sequence[HouseAge]:
@@ -36,26 +36,26 @@ class WebConfig:
     """The pages' settings."""
 
     modules: frozenset[str]
-    """The optional modules that are on: what is off has no entry, no block and no page."""
+    """The optional modules that are on; others have no entry, no block and no page."""
     https: bool
     """Whether people reach the server over TLS: cookies are then `__Host-` and Secure."""
     root_path: str = ""
     """The prefix that a proxy in front serves under; every address on a page begins with it."""
     providers: tuple[str, ...] = ()
-    """Where people may sign in elsewhere, in the order of the buttons: `govbr`, `google`, `meta`."""
+    """The providers at which people may sign in, in the order of the buttons: `govbr`, `google`, `meta`."""
     free_recharges: bool = False
     """Whether a person's recharge of a transport card needs no payment."""
     pix: bool = False
     """Whether people pay by Pix."""
     docs: bool = True
-    """Whether the contract's pages are served: the front page leads there."""
+    """Whether the contract's pages are served, so that the front page links to them."""
     texts: Path | None = None
-    """The folder of the installation's own privacy notice and terms; what is not there is the product's."""
+    """The folder of the installation's own privacy notice and terms; missing ones are the product's."""
     demonstration: bool = False
     """Whether this is a development server: the console says so."""
     ages: HouseAges = _no_ages
-    """Asked by who reads the house's state."""
+    """Called when the ages are shown."""
 
 
 RENDERER: "StateKey[Renderer]" = StateKey("web")
-"""What draws the pages in this process."""
+"""The renderer of this process."""

@@ -1,7 +1,7 @@
-"""Forms that only our own pages send: a token that belongs to the browser, and what the browser says of the sender.
+"""Protection against CSRF: a form token of the browser's, and its Fetch Metadata.
 
-The token is a keyed digest of the browser's cookie (its session's, or a visitor's before there is one). In each answer
-it is masked anew, so that what an attacker has compressed beside it tells nothing of it (BREACH).
+The token is a keyed digest of the browser's cookie (its session's, or a visitor's before there is one). Each answer
+masks it anew, so that compressed content beside it discloses nothing (BREACH).
 """
 
 import base64
@@ -21,7 +21,7 @@ _BYTES = 32
 
 
 class FormNotOurs(Forbidden):
-    """A form came from another site, or from a page of a session that is over."""
+    """A form came from another site, or from a page of an ended session."""
 
     code = "form_not_ours"
     title = "Página aberta há muito tempo"
@@ -33,14 +33,14 @@ def _digest(secret: str) -> bytes:
 
 
 def masked_token(secret: str) -> str:
-    """Make a form's token for a browser's cookie, another one each time."""
+    """Return a form's token for a browser's cookie, masked anew each time."""
     mask = secrets.token_bytes(_BYTES)
     hidden = bytes(a ^ b for a, b in zip(mask, _digest(secret), strict=True))
     return base64.urlsafe_b64encode(mask + hidden).decode()
 
 
 def fits(secret: str, token: str) -> bool:
-    """Tell whether a token is one of a browser's cookie."""
+    """Return whether a token belongs to a browser's cookie."""
     try:
         raw = base64.urlsafe_b64decode(token.encode("ascii", "replace"))
     except (binascii.Error, ValueError):
@@ -52,10 +52,10 @@ def fits(secret: str, token: str) -> bool:
 
 
 def refuse_other_sites(request: Request, public_url: str | None) -> None:
-    """Refuse a request that another site had the browser send; the token counts besides, where browsers say nothing.
+    """Refuse a request that another site caused. The token protects browsers that send no such header.
 
     Raises:
-        FormNotOurs: the browser says that another site sends it.
+        FormNotOurs: the browser names another site.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -73,5 +73,5 @@ def refuse_other_sites(request: Request, public_url: str | None) -> None:
 def _host_of(origin: str) -> str:
     try:
         return urlsplit(origin).netloc
-    except ValueError:  # a bracket without its other
+    except ValueError:  # an unbalanced bracket
         return ""

@@ -1,4 +1,4 @@
-"""Problems as pages: what a person's browser is told where a client of the API gets `application/problem+json`."""
+"""Problems as pages, for people's browsers; clients of the API get `application/problem+json`."""
 
 from collections.abc import Callable
 from urllib.parse import quote
@@ -20,7 +20,7 @@ _SERVER_ERROR = 500
 
 
 def wants_page(request: Request) -> bool:
-    """Tell whether a person's browser asks: it names HTML, or asks for a page's address and does not name JSON."""
+    """Return whether a person's browser asks: it accepts HTML, or asks for a page without accepting JSON."""
     accept = request.headers.get("accept", "")
     if "text/html" in accept:
         return True
@@ -30,7 +30,7 @@ def wants_page(request: Request) -> bool:
 
 
 def answer_with(renderer: Renderer) -> Callable[[Request, Problem], Response]:
-    """Make what tells problems: as pages to people, as JSON to clients."""
+    """Return the function that answers problems: as pages to people, as JSON to clients."""
 
     def answer(request: Request, problem: Problem) -> Response:
         if not wants_page(request):
@@ -55,9 +55,9 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
     if own and isinstance(problem, RecentSignInRequired | SecondFactorRequired):
         return sent_on(request, _confirmation(request, root, enrols="enrol_at" in problem.extra))
     if own and request.method == "GET" and isinstance(problem, InvalidInput):
-        problem = NotFound()  # an address that nobody was given
+        problem = NotFound()  # an unknown address
     if desk and not opens_console(who) and not isinstance(problem, FormNotOurs):
-        problem, desk = NotFound(), False  # whose it is not does not learn that it is there
+        problem, desk = NotFound(), False  # others do not learn that it exists
     body = problem.body()
     status: int = body["status"]
     response = renderer.answer(
@@ -85,9 +85,9 @@ def _page(renderer: Renderer, request: Request, problem: Problem) -> Response:
 
 
 def _confirmation(request: Request, root_path: str, *, enrols: bool) -> str:
-    """Give where a person shows that they are there, or gets a second factor first, and comes back from.
+    """Return the page where a person verifies themselves, or first adds a second factor, and returns from.
 
-    Who sent a form comes back to its page, and is told there to send it again.
+    After a form it returns to the form's page, which asks to send it again.
     """
     by_form = request.method != "GET"
     back = quote(page_before(request, root_path) if by_form else this_page(request), safe="/")

@@ -1,4 +1,4 @@
-"""Amounts, days and names as people read them; every instant is São Paulo's."""
+"""Amounts, days and names in words for people; instants in São Paulo's time."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Annotated
@@ -38,19 +38,19 @@ _THOUSAND = 1000
 
 
 def number(centavos: int) -> str:
-    """Write centavos without their sign or currency: `1.234,56`."""
+    """Return centavos without sign and currency: `1.234,56`."""
     whole, cents = divmod(abs(centavos), 100)
     return f"{whole:,}".replace(",", ".") + f",{cents:02d}"
 
 
 def plain_money(centavos: int) -> str:
-    """Write centavos in a sentence, with spaces that do not break: `R$ 1.234,56`."""
+    """Return centavos for a sentence, with non-breaking spaces: `R$ 1.234,56`."""
     sign = "−\N{NO-BREAK SPACE}" if centavos < 0 else ""
     return f"{sign}R$\N{NO-BREAK SPACE}{number(centavos)}"
 
 
 def money(centavos: int, kind: str = "", sign: str = "") -> Markup:
-    """Write centavos as a figure of a page; `sign` stands before it (`− ` or `+ `)."""
+    """Return centavos as a page's figure, after `sign` (`− ` or `+ `)."""
     sign = sign or ("− " if centavos < 0 else "")
     classes = f"money {kind}".strip()
     return Markup('<data class="{}" value="{}">{}<span class="money__cur">R$</span> {}</data>').format(
@@ -70,12 +70,12 @@ Reais = Annotated[str, AfterValidator(_reais)]
 
 
 def in_sao_paulo(instant: datetime) -> datetime:
-    """Give an instant with São Paulo's clock."""
+    """Return an instant with São Paulo's clock."""
     return instant.astimezone(SAO_PAULO)
 
 
 def hour(instant: datetime) -> str:
-    """Write the time of day: `14h09`, `9h`."""
+    """Return the time of day: `14h09`, `9h`."""
     local = in_sao_paulo(instant)
     return f"{local.hour}h{local.minute:02d}" if local.minute else f"{local.hour}h"
 
@@ -85,18 +85,18 @@ def _day_of_month(day: date) -> str:
 
 
 def long_day(day: date) -> str:
-    """Write a day: `25 de novembro`, with its year unless it is this one."""
+    """Return a day: `25 de novembro`, with the year unless it is this one."""
     year = "" if day.year == clock.today().year else f" de {day.year}"
     return f"{_day_of_month(day)} de {_MONTHS[day.month - 1]}{year}"
 
 
 def full_day(day: date) -> str:
-    """Write a day with its weekday: `quarta-feira, 25 de novembro`."""
+    """Return a day with its weekday: `quarta-feira, 25 de novembro`."""
     return f"{_WEEKDAYS[day.weekday()]}, {long_day(day)}"
 
 
 def relative_day(day: date) -> str:
-    """Write a day as one speaks of it: `hoje`, `ontem`, or in full."""
+    """Return a day relative to today: `hoje`, `ontem`, or in full."""
     today = clock.today()
     if day == today:
         return "hoje"
@@ -104,35 +104,35 @@ def relative_day(day: date) -> str:
 
 
 def short_day(day: date) -> str:
-    """Write a day as figures: `25/11/2026`."""
+    """Return a day in figures: `25/11/2026`."""
     return f"{day:%d/%m/%Y}"
 
 
 def month_name(month: date) -> str:
-    """Write a month: `novembro`, with its year unless it is this one."""
+    """Return a month: `novembro`, with the year unless it is this one."""
     name = _MONTHS[month.month - 1]
     return name if month.year == clock.today().year else f"{name} de {month.year}"
 
 
 def short_month(month: date) -> str:
-    """Write a month in three letters: `nov`."""
+    """Return a month in three letters: `nov`."""
     return _MONTHS[month.month - 1][:3]
 
 
 def begins(day: date) -> datetime:
-    """Give the instant at which a day begins in São Paulo."""
+    """Return a day's first instant in São Paulo."""
     return datetime.combine(day, time(), SAO_PAULO)
 
 
 def moment(instant: datetime) -> str:
-    """Write an instant: `hoje às 14h09`, `25 de novembro às 9h`."""
+    """Return an instant: `hoje às 14h09`, `25 de novembro às 9h`."""
     day = business_day(instant)
     said = relative_day(day) if day >= clock.today() - timedelta(days=1) else long_day(day)
     return f"{said} às {hour(instant)}"
 
 
 def greeting(instant: datetime) -> str:
-    """Greet by the hour of São Paulo."""
+    """Return the greeting for the hour in São Paulo."""
     now = in_sao_paulo(instant).hour
     if _MORNING <= now < _NOON:
         return "Bom dia"
@@ -140,12 +140,12 @@ def greeting(instant: datetime) -> str:
 
 
 def first_name(full_name: str) -> str:
-    """Give the name that one is greeted by."""
+    """Return the name for a greeting."""
     return full_name.split(maxsplit=1)[0] if full_name.split() else ""
 
 
 def initials(full_name: str) -> str:
-    """Give the first letters of the first and the last name."""
+    """Return the first letters of the first and the last name."""
     parts = full_name.split()
     if not parts:
         return "?"
@@ -153,7 +153,7 @@ def initials(full_name: str) -> str:
 
 
 def capital(text: str) -> str:
-    """Begin a sentence: the first letter large, the others as they are."""
+    """Return a text with its first letter capitalised and the others unchanged."""
     return text[:1].upper() + text[1:]
 
 
@@ -180,7 +180,7 @@ _DEVICE_LENGTH = 60
 
 
 def device_name(agent: str) -> str:
-    """Name a device as its person knows it, out of what its browser says of itself: `Chrome no Android`."""
+    """Return a device's name for its person, from its User-Agent: `Chrome no Android`."""
     browser = next((name for sign, name in _BROWSERS if f"{sign}/" in agent), "")
     system = next((name for sign, name in _SYSTEMS if sign in agent), "")
     if browser and system:
@@ -189,6 +189,6 @@ def device_name(agent: str) -> str:
 
 
 def file_size(size: int) -> str:
-    """Write how large a file is: `240 kB`, `2,4 MB`."""
+    """Return a file's size: `240 kB`, `2,4 MB`."""
     kilobytes = max(1, round(size / 1024))
     return f"{kilobytes} kB" if kilobytes < _THOUSAND else f"{size / 2**20:.1f}".replace(".", ",") + " MB"

@@ -1,4 +1,4 @@
-"""Reading forms: what was typed goes through a model of the API's own fields, and comes back with its errors."""
+"""Parses forms with models of the API's own fields, and returns the typed texts with their errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,11 +11,11 @@ from carteira.kit.web.problems import Problem
 from carteira.kit.web.validation import describe
 
 _SECRET = ("password", "code", "token")
-"""Fields whose names hold one of these are never drawn again."""
+"""Fields with one of these in their names are never filled in again."""
 
 
 class FormBody(BaseModel):
-    """A form's fields; others that came are left aside, and what was left empty counts as missing."""
+    """A form's fields; unknown fields are ignored, and empty ones count as missing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -25,20 +25,20 @@ M = TypeVar("M", bound=FormBody)
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[M]):
-    """A form as it was sent: its value, or what is wrong with each field."""
+    """A parsed form: its value, or each field's error."""
 
     value: M | None = None
     typed: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
-    """What is wrong with the whole."""
+    """The error of the whole form."""
 
     def text(self, name: str, default: str = "") -> str:
-        """Give what was typed into a field; of a password nothing."""
+        """Return a field's typed text; nothing of a password."""
         return "" if any(part in name for part in _SECRET) else self.typed.get(name, default)
 
     def failed(self, problem: Problem) -> "Reading[M]":
-        """Give the form as a problem leaves it: errors at the fields that it names, else its text above them all."""
+        """Return the form with a problem's errors at its fields, or else the problem's text above them all."""
         known = set() if self.value is None else set(type(self.value).model_fields)
         at_fields: dict[str, str] = {}
         for item in problem.errors:
@@ -47,20 +47,20 @@ class Reading(Generic[M]):
         return replace(self, errors={**self.errors, **at_fields}, message="" if at_fields else problem.detail)
 
     def saying(self, text: str) -> "Reading[M]":
-        """Give the form with a sentence about the whole."""
+        """Return the form with an error of the whole."""
         return replace(self, message=text)
 
     def at(self, name: str, text: str) -> "Reading[M]":
-        """Give the form with an error at one field."""
+        """Return the form with an error at one field."""
         return replace(self, errors={**self.errors, name: text})
 
 
 EMPTY: Reading[FormBody] = Reading()
-"""A form that nobody has filled in yet."""
+"""An empty form."""
 
 
 def read(kind: type[M], sent: FormData | Mapping[str, str]) -> Reading[M]:
-    """Read a form; files are left to who asks for them."""
+    """Parse a form; files are left to the caller."""
     typed = {name: value for name, value in sent.items() if isinstance(value, str) and "\0" not in value}
     filled = {name: value for name, value in typed.items() if value.strip()}
     try:

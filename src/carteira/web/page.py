@@ -1,8 +1,8 @@
-"""What a page's route works with: who asks, the form that came, and the ways to answer.
+"""The page of a route: the person, the form, and the ways to answer.
 
-A route takes `OpenPage` (anyone; it also names `public("why")`) or `SignedPage` (whoever is signed in; a stranger is
-led to sign in and back). Verbs run in `page.database.transaction()`, not in a request's own transaction: a refusal is
-caught outside of it and drawn into the form.
+A route takes `OpenPage` (anyone; it also names `public("why")`) or `SignedPage` (signed-in people; others are led to
+sign in and back). Verbs run in `page.database.transaction()`, not in a request's own transaction: a refusal is caught
+outside of it and drawn into the form.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,9 +37,9 @@ from carteira.web.rendering import Renderer, browser_at, is_local, renderer_of
 M = TypeVar("M", bound=FormBody)
 R = TypeVar("R")
 REFUSALS = (Problem, LimitReached)
-"""What a route catches of a verb, to draw its form again; all else becomes a page of errors."""
+"""A verb's errors that a route catches to draw its form again; others become error pages."""
 ONCE = "pedido"
-"""The hidden field that makes two sendings of a form one."""
+"""The hidden field with a form's idempotency key."""
 _KEY_LENGTH = 64
 
 
@@ -55,10 +55,10 @@ class WebPage:
 
     @property
     def who(self) -> Principal:
-        """Who is signed in.
+        """The signed-in person.
 
         Raises:
-            NotAuthenticated: nobody is.
+            NotAuthenticated: nobody is signed in.
         """
         if self.visitor is None:
             raise NotAuthenticated
@@ -66,7 +66,7 @@ class WebPage:
 
     @property
     def user_id(self) -> UUID:
-        """The id of who is signed in."""
+        """The signed-in person's id."""
         return self.who.user_id
 
     @property
@@ -76,19 +76,19 @@ class WebPage:
 
     @property
     def identity(self) -> identity.Runtime:
-        """What identity's verbs take."""
+        """Identity's runtime."""
         return identity.RUNTIME.of(self.request.app)
 
     def has(self, module: str) -> bool:
-        """Tell whether an optional module is on."""
+        """Return whether an optional module is on."""
         return module in self.renderer.config.modules
 
     def holds(self, claim: str) -> bool:
-        """Tell whether who is signed in holds a claim, to draw what it opens; the page behind it asks by itself."""
+        """Return whether the signed-in person holds a claim, to draw links; the pages behind them check it too."""
         return self.visitor is not None and bool({claim, EVERY_CLAIM} & self.visitor.claims)
 
     async def read(self, work: Callable[[Tx], Awaitable[R]]) -> R:
-        """Read for a page, each statement in one trip; once more where a connection was dead.
+        """Read for a page, each statement in one trip; retry once if a connection was dead.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
@@ -101,11 +101,11 @@ class WebPage:
                 return await work(tx)
 
     async def form(self, kind: type[M]) -> Reading[M]:
-        """Read the form that came, into a model or its errors."""
+        """Parse the form into a model or its errors."""
         return forms.read(kind, await self.request.form())
 
     async def typed(self) -> dict[str, str]:
-        """Give what was typed into the form that came, for a page that reads some of it before its model does."""
+        """Return the form's typed texts, for a page that reads some of them before its model."""
         return {name: text for name, text in (await self.request.form()).items() if isinstance(text, str)}
 
     def show(
@@ -117,10 +117,10 @@ class WebPage:
         images: str = "",
         **values: Any,  # noqa: ANN401 - what the template names
     ) -> HTMLResponse:
-        """Answer with a page; where htmx asks for a part of it, and `block` names that part, with the part alone.
+        """Return a page; only its `block`, if htmx asks for that part.
 
-        `images` names sources of pictures beside our own (`blob:` for a preview). A form that is shown again, with what
-        is wrong, did nothing.
+        `images` are further sources of pictures (`blob:` for a preview). A form that is shown again with errors has
+        done nothing.
         """
         if status >= HTTPStatus.BAD_REQUEST:
             audit.nothing_done()
@@ -139,24 +139,24 @@ class WebPage:
         }
 
     def go(self, path: str, message: str = "") -> Response:
-        """Send the browser on to a page of ours, with a sentence that it says there; as the answer to a form."""
+        """Redirect the browser to a page of ours with a message, as the answer to a form."""
         response = self.redirect(self.renderer.config.root_path + path)
         if message:
             self.browser.leave_message(response, message)
         return response
 
     def script_goes(self, path: str, message: str = "") -> Response:
-        """Tell a script of ours where its page goes on, with a sentence that is said there."""
+        """Return the address of the next page for a script of ours, with a message there."""
         response = JSONResponse({"go": self.renderer.config.root_path + path}, headers={"Cache-Control": "no-store"})
         if message:
             self.browser.leave_message(response, message)
         return response
 
     def again(self, template: str, form: Reading[M], error: Exception, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
-        """Draw a form again with why a verb refused (one of `REFUSALS`); what asks for another page first goes there.
+        """Draw a form again with a verb's refusal (one of `REFUSALS`); redirect if another page is needed first.
 
         Raises:
-            Problem: a recent sign-in, a second factor or another password is wanted first, or the session is over.
+            Problem: a recent sign-in, a second factor or a new password is needed first, or the session has ended.
         """
         problem = problem_of(error)
         if isinstance(problem, RecentSignInRequired | SecondFactorRequired | identity.SessionOver):
@@ -165,15 +165,15 @@ class WebPage:
         return self.show(template, status=status, form=form.failed(problem), **values)
 
     def redirect(self, address: str) -> Response:
-        """Send the browser on."""
+        """Redirect the browser."""
         return sent_on(self.request, address)
 
     def next_page(self, wanted: str, otherwise: str = "/app") -> str:
-        """Give the page to go on to: the one that was wanted, if it is one of ours."""
+        """Return the next page: the requested one, if it is one of ours."""
         return wanted if is_local(wanted) else otherwise
 
     async def call(self) -> idempotency.Call:
-        """Give what makes two sendings of a form one, for work that opens transactions of its own."""
+        """Return a form's idempotency key as a `Call`, for work that opens transactions of its own."""
         sent = (await self.request.form()).get(ONCE)
         key = sent[:_KEY_LENGTH] if isinstance(sent, str) and sent else str(uuid7())
         return idempotency.Call(str(self.user_id), f"page:{key}", f"{self.request.method} {route_path(self.request)}")
@@ -181,13 +181,13 @@ class WebPage:
     async def once(
         self, work: Callable[[Tx], Awaitable[object]], *, payload: object, money: bool = True, key: str | None = None
     ) -> "Outcome":
-        """Do what a form asks for once, however often it is sent, in a transaction of its own.
+        """Do a form's work once, however often it is sent, in a transaction of its own.
 
-        The key is the form's hidden field, made as it was drawn; a form with a file hands it over. What refuses
-        (`Refusal`) is an answer too.
+        The key is the form's hidden field, made when it was drawn; a form with a file passes it. A `Refusal` is
+        recorded too.
 
         Raises:
-            Problem: the work failed in another way; nothing is done, and the form may be sent again.
+            Problem: the work failed otherwise; nothing is done, and the form may be sent again.
         """
         sent = (await self.request.form()).get(ONCE) if key is None else key
         key = sent[:_KEY_LENGTH] if isinstance(sent, str) and sent else str(uuid7())
@@ -209,16 +209,16 @@ class WebPage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a form's work."""
+    """The outcome of a form's work."""
 
     body: Any
     refused: str
-    """Why it was refused; empty: it was done."""
+    """The reason of a refusal; empty: it was done."""
     again: str
-    """That it came before, and when; empty: it is the first time."""
+    """The message that it was done before, and when; empty: this is the first time."""
 
     def said(self, done: str) -> str:
-        """Give what to say: what was done now, or that it was asked for before."""
+        """Return the message: what was done now, or that it was done before."""
         return self.again or done
 
 
@@ -231,13 +231,13 @@ async def _signed(request: Request, who: Who, client: identity.ClientDep) -> Web
 
 
 OpenPage = Annotated[WebPage, Depends(_open)]
-"""A parameter of a route that is open to anyone: its page, with who is signed in, if anybody."""
+"""A parameter of a public route: its page, with the signed-in person if there is one."""
 SignedPage = Annotated[WebPage, Depends(_signed)]
-"""A parameter of a route for whoever is signed in: its page."""
+"""A parameter of a route for signed-in people: its page."""
 
 
 def sent_on(request: Request, address: str) -> Response:
-    """Send a browser on; htmx is told by a header, since it would follow a redirect itself."""
+    """Redirect a browser; htmx gets a header, since it would follow a redirect itself."""
     response = RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"})
     if request.headers.get("hx-request") == "true":
         return Response(headers={"HX-Redirect": response.headers["location"], "Cache-Control": "no-store"})
@@ -245,7 +245,7 @@ def sent_on(request: Request, address: str) -> Response:
 
 
 def sign_in_address(request: Request, root_path: str, *, was_signed_in: bool) -> str:
-    """Give where a stranger signs in, and comes back from to the page that they asked for."""
+    """Return the sign-in page, which returns to the requested page."""
     wanted = this_page(request) if request.method == "GET" else page_before(request, root_path)
     address = f"{root_path}/app/entrar"
     asked = [f"para={quote(wanted, safe='/')}"] if is_local(wanted) and wanted != "/app" else []
@@ -254,13 +254,13 @@ def sign_in_address(request: Request, root_path: str, *, was_signed_in: bool) ->
 
 
 def this_page(request: Request) -> str:
-    """Give the address of the page that is asked for, with what it is asked by."""
+    """Return the requested page's address with its query."""
     query = request.url.query
     return route_path(request) + (f"?{query}" if query else "")
 
 
 def page_before(request: Request, root_path: str) -> str:
-    """Give the page that a form was sent from, as the browser names it; `/app`, where it does not or is not ours."""
+    """Return the page that a form was sent from, by the browser's Referer; `/app` if that is missing or foreign."""
     try:
         parts = urlsplit(request.headers.get("referer", ""))
     except ValueError:  # a bracket without its other

@@ -1,11 +1,11 @@
-"""Codes that a camera reads, drawn on the server as a picture in the page."""
+"""QR codes, drawn on the server as pictures in the page."""
 
 import segno
 from markupsafe import Markup, escape
 
 
 def qr_code(content: str, label: str) -> Markup:
-    """Draw a QR code; `label` says what it is to who does not see it."""
+    """Return a QR code as SVG; `label` is its accessible name."""
     code = segno.make_qr(content, error="m")
     rows = [list(row) for row in code.matrix_iter(border=2)]
     path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark)

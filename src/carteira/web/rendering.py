@@ -1,4 +1,4 @@
-"""Pages out of templates: one environment a process, the same template whole or one block of it."""
+"""Renders pages from templates: one environment per process; a whole template or one block of it."""
 
 import gzip
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Renderer:
 
     @classmethod
     def of(cls, config: WebConfig) -> "Renderer":
-        """Make the environment of the templates; they are compiled as they are first asked for."""
+        """Make the templates' environment; each is compiled at its first use."""
         environment = Environment(
             loader=PackageLoader("carteira.web"),
             autoescape=True,
@@ -95,7 +95,7 @@ class Renderer:
         status: int = 200,
         images: str = "",
     ) -> HTMLResponse:
-        """Answer with a page; `images` names sources of pictures beside our own (`blob:` for a preview)."""
+        """Return a page; `images` are further sources of pictures (`blob:` for a preview)."""
         token = _Token(browser)
         shared = {
             "csrf_token": token,
@@ -120,7 +120,7 @@ class Renderer:
 
 
 class _Token:
-    """A form's token, made where a template draws it: a page without forms gives nobody a cookie."""
+    """A form's token, made when a template draws it, so that a page without forms sets no cookie."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -140,25 +140,25 @@ class _Field:
 
 
 def _query(values: dict[str, str]) -> str:
-    """Write the query of an address out of what is not empty."""
+    """Return the query of an address from the non-empty values."""
     return urlencode({name: value for name, value in values.items() if value})
 
 
 def is_local(path: str) -> bool:
-    """Tell whether an address is a page of ours, so that a link sends nobody elsewhere."""
+    """Return whether an address is a page of ours, so that no redirect leads elsewhere."""
     if not path.startswith(("/app", "/console")) or any(ord(sign) < 33 or sign == "\\" for sign in path):  # noqa: PLR2004 - blanks and controls
         return False
     parts = urlsplit(path)
-    decoded = unquote(parts.path)  # browsers take "%2e%2e" for ".."
+    decoded = unquote(parts.path)  # browsers read "%2e%2e" as ".."
     is_page = path[4:5] in {"", "/", "?", "o"} and ".." not in decoded and "\\" not in decoded
     return not parts.scheme and not parts.netloc and is_page
 
 
 def renderer_of(request: Request) -> Renderer:
-    """Give the process's renderer."""
+    """Return the process's renderer."""
     return RENDERER.of(request.app)
 
 
 def browser_at(request: Request) -> Browser:
-    """Give the browser that a request for a page comes from."""
+    """Return the browser of a request for a page."""
     return browser_of(request, https=renderer_of(request).config.https)

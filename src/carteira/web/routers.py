@@ -132,6 +132,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
 )
 PATHS = frozenset(route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
-"""The addresses that there are, for links that are drawn only where they lead somewhere."""
+"""All pages' addresses, so that links are drawn only to existing pages."""
 UPLOADS = (document_files.UPLOADS, chat.UPLOADS)
-"""Under which addresses forms bring files."""
+"""The addresses of forms with files."""

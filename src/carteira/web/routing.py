@@ -1,4 +1,4 @@
-"""Routes of pages: who asks is told by their cookie, and whatever changes something comes from a form of ours."""
+"""Routes of pages: the cookie authenticates, and every change comes from a form of ours."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,13 +18,13 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 
 class PageRoute(APIRoute):
-    """A page, or what a form of it does."""
+    """A page's route, or its form's."""
 
     takes_files = False
-    """Whether a form with a file is left to the route, whose `receive` looks at the token before the file."""
+    """Whether a form with a file is left to the route, whose `receive` checks the token before the file."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Take who asks from the cookie; refuse what no page of ours sends."""
+        """Return the handler: it authenticates by the cookie and refuses forms of other pages."""
         handler = super().get_route_handler()
         calls = [dependency.call for dependency in self.dependant.dependencies]
         kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)
@@ -59,7 +59,7 @@ class UploadRoute(PageRoute):
 
 
 def _insist_on_utf8(request: Request) -> None:
-    """Refuse a form that names how its texts are to be decoded, as no browser does: some ways fail, or give no text.
+    """Refuse a form that names an encoding, as no browser does: some of them fail or yield no text.
 
     Raises:
         InvalidInput: it names another encoding than UTF-8.
@@ -74,9 +74,9 @@ def _has_file(request: Request) -> bool:
 
 
 def pages(module: str = "", *, route_class: type[PageRoute] = PageRoute) -> APIRouter:
-    """Make a router of pages: they are no part of the contract, and each route names its access as all do.
+    """Return a router of pages: they are no part of the contract; each route names its access.
 
-    Where an optional module is named, its pages are there only while it is on.
+    Pages of an optional module exist only while it is on.
     """
 
     async def insist_on_module(request: Request) -> None:

@@ -1,7 +1,7 @@
-"""The privacy notice and the terms: plain texts that whoever runs the product puts their own in the place of.
+"""The privacy notice and the terms: plain texts, which an installation replaces by its own.
 
 A line that begins with `# ` is a heading, the first one the title; lines that begin with `- ` are a list; lines with a
-blank line around them are a paragraph. Nothing else means anything: what stands there is shown as it stands.
+blank line around them are a paragraph. There is no other markup: everything else is shown as it is.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class TextBlock:
 
 
 def blocks_of(text: str) -> list[TextBlock]:
-    """Read a text into its blocks."""
+    """Return a text's blocks."""
     blocks: list[TextBlock] = []
     for kind, lines in groupby((line.strip() for line in text.splitlines()), key=_kind):
         found = tuple(lines)
@@ -42,7 +42,7 @@ def _kind(line: str) -> Literal["heading", "list", "paragraph", ""]:
 
 
 def read(folder: Path | None, name: str) -> list[TextBlock]:
-    """Read a text: the one of the installation's folder, else the product's."""
+    """Read a text from the installation's folder, or else the product's."""
     own = None if folder is None else folder / f"{name}.txt"
     if own is not None and own.is_file():
         return blocks_of(own.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Forms with a file: read as they come, so that no file is spooled in clear on its way to the vault.
+"""Forms with a file, parsed as they arrive, so that no file is spooled in clear on its way to the vault.
 
-The token and the other fields stand before the file and are looked at before any of it is stored. What was typed comes
-back with the form, whatever is wrong with the file.
+The token and the other fields come before the file and are checked before any of it is stored. Typed texts come back
+with the form, whatever is wrong with the file.
 """
 
 from collections.abc import Mapping
@@ -26,32 +26,32 @@ class _FieldsWrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[M]):
-    """A form as it was sent, and the file that is stored for it, if nothing was wrong."""
+    """A parsed form, and its stored file if there was no error."""
 
     form: Reading[M]
     file: documents.StoredFile | None
 
     @property
     def key(self) -> str:
-        """The form's own key, by which a second sending is known."""
+        """The form's idempotency key."""
         return self.form.typed.get(ONCE, "")
 
 
 def vault_of(request: Request) -> documents.Vault:
-    """Give where documents' files lie."""
+    """Return the documents' vault."""
     return documents.VAULT.of(request.app)
 
 
 async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M]:
-    """Read a form with a file, which is stored for a document; what is wrong stands in the form.
+    """Parse a form with a file, and store the file for a document; errors are in the form.
 
     Raises:
-        FormNotOurs: it has no token of this browser.
+        FormNotOurs: it lacks this browser's token.
     """
     request = page.request
     content_type = request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
-        return Received(forms.read(kind, await request.form()), None)  # the route has looked at its token
+        return Received(forms.read(kind, await request.form()), None)  # the route has checked its token
     reading: Reading[M] = Reading()
 
     def look(fields: Mapping[str, str]) -> None:
@@ -78,6 +78,6 @@ async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M
         return Received(reading, None)
     except Problem as problem:
         if isinstance(problem, csrf.FormNotOurs) or reading.value is None:
-            raise csrf.FormNotOurs from problem  # the file, or what is no form of ours, came before a token
+            raise csrf.FormNotOurs from problem  # the file came before a token, or the form is foreign
         return Received(reading.at(documents.FILE, problem.detail), None)
     return Received(reading, form.file)

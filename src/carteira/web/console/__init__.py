@@ -1,1 +1,1 @@
-"""The console: an operator's desk. Every screen is opened by its claims; who has none of them finds nothing here."""
+"""The console: an operator's desk. Each screen needs its claims; people without any of them see no console (404)."""

@@ -1,4 +1,4 @@
-"""Benefit accounts of employers: found by what no address holds, blocked, closed, invited."""
+"""Employers' benefit accounts: searched by POST (no personal data in addresses), blocked, closed, invited."""
 
 from functools import partial
 from typing import Any
@@ -87,7 +87,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 
 @router.get(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def show_accounts(page: SignedPage) -> Response:
-    """List accounts; what they are looked for by never stands in an address."""
+    """List accounts; personal search terms never appear in an address."""
     return await TABLE.answer(
         page, partial(_read, page), asked=TableAsked({}, private=True), template="console/accounts.html"
     )
@@ -95,7 +95,7 @@ async def show_accounts(page: SignedPage) -> Response:
 
 @router.post(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def search(page: SignedPage) -> Response:
-    """List the accounts that a form looks for."""
+    """List the accounts that match a form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "52998224725")
@@ -110,7 +110,7 @@ async def _one(page: WebPage, account: str) -> benefits.desk.ListedAccountOut:
 
 @router.get(HOME + "/{account}", dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def show_account(account: str, page: SignedPage) -> Response:
-    """Show one account: balances, whose it is, and what may be done."""
+    """Show one account: its balances, its person, and the possible acts."""
     one = await _one(page, account)
     return page.show(
         "console/account.html",
@@ -170,20 +170,20 @@ def _inviting(one: benefits.desk.ListedAccountOut) -> Confirmation:
 
 
 class BlockForm(FormBody):
-    """Why purchases from an account stop."""
+    """Why an account is blocked."""
 
     reason: benefits.desk.BlockReason
 
 
 @router.get(HOME + "/{account}/bloquear", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
 async def ask_block(account: str, page: SignedPage) -> Response:
-    """Say what blocking does."""
+    """Show what blocking does."""
     return ask(page, _blocking(await _one(page, account)))
 
 
 @router.post(HOME + "/{account}/bloquear", dependencies=[claims(READS, WRITES), acts("benefit_account_blocked")])
 async def block(account: str, page: SignedPage) -> Response:
-    """Stop purchases from an account."""
+    """Block an account's purchases."""
     form = await page.form(BlockForm)
     one = await _one(page, account)
     if form.value is None:
@@ -198,7 +198,7 @@ async def block(account: str, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{account}/reativar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
 async def ask_unblock(account: str, page: SignedPage) -> Response:
-    """Say what reactivating does."""
+    """Show what reactivating does."""
     return ask(page, _unblocking(await _one(page, account)))
 
 
@@ -217,7 +217,7 @@ async def unblock(account: str, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{account}/encerrar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
 async def ask_close(account: str, page: SignedPage) -> Response:
-    """Say what closing does."""
+    """Show what closing does."""
     return ask(page, _closing(await _one(page, account)))
 
 
@@ -236,13 +236,13 @@ async def close(account: str, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{account}/convidar", dependencies=[claims(READS, WRITES), looks("benefit_accounts_listed")])
 async def ask_invitation(account: str, page: SignedPage) -> Response:
-    """Say what inviting does."""
+    """Show what inviting does."""
     return ask(page, _inviting(await _one(page, account)))
 
 
 @router.post(HOME + "/{account}/convidar", dependencies=[claims(READS, WRITES), acts("benefit_invited")])
 async def invite(account: str, page: SignedPage) -> Response:
-    """Have an invitation sent to the recorded contact."""
+    """Queue an invitation to the recorded contact."""
     form = await page.form(FormBody)
     one = await _one(page, account)
     try:

@@ -1,4 +1,4 @@
-"""What an act will do, in words, before it is done; and the way back after it."""
+"""Confirmations: what an act will do, in words, and how it is undone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TEMPLATE = "console/confirm.html"
 
 @dataclass(frozen=True, slots=True)
 class ActField:
-    """What an act asks for besides: a reason, an amount, a choice."""
+    """A field of an act's form: a reason, an amount, a choice."""
 
     name: str
     label: str
@@ -26,24 +26,24 @@ class ActField:
     required: bool = True
     value: str = ""
     chosen: tuple[str, ...] = ()
-    """Which of several choices are marked."""
+    """The marked ones of several choices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """An act that waits for its last word.
+    """An act to be confirmed.
 
     Attributes:
         title: The question, with the verb and the object.
-        says: What it will do, a sentence each.
-        way_back: How it is undone, or that it is not.
-        button: The verb and the object.
-        path: Where its form goes.
-        back: Where one is who thinks better of it.
-        danger: Whether it takes something away.
-        facts: What it is about, by name and value.
-        fields: What it asks for.
-        hidden: What its form carries on; names may come several times.
+        says: Its effects, one sentence each.
+        way_back: How it is undone, or that it cannot be.
+        button: The button's label: the verb and the object.
+        path: The form's target.
+        back: The page to return to without doing it.
+        danger: Whether it removes something.
+        facts: Its subject, by name and value.
+        fields: Its form's fields.
+        hidden: Its hidden fields; names may repeat.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class DetailStep:
-    """An act that a row's page leads to."""
+    """A link from a row's page to an act."""
 
     path: str
     label: str
@@ -69,14 +69,14 @@ class DetailStep:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A row's page that needs no template of its own: what there is to know of it, and what may be done.
+    """A row's page without a template of its own: its facts and the possible acts.
 
     Attributes:
-        title: What it is called.
-        home: The list that it stands in, and what that is called.
-        facts: What is known of it, by name and value; an empty value is left out.
-        steps: What may be done with it.
-        state: How it stands, as a badge.
+        title: Its title.
+        home: Its list's address and title.
+        facts: Its facts, by name and value; empty values are left out.
+        steps: The possible acts.
+        state: Its state, as a badge.
         note: A sentence below the facts.
     """
 
@@ -89,33 +89,33 @@ class Detail:
 
 
 def show_detail(page: WebPage, detail: Detail) -> HTMLResponse:
-    """Draw a row's page, or the panel of it that stands beside its list."""
+    """Draw a row's page, or its panel beside the list."""
     return page.show("console/detail.html", block="panel", detail=detail)
 
 
 def show_once(page: WebPage, title: str, secret: str, back: str, *, says: str) -> HTMLResponse:
-    """Draw a secret that was just made, which nobody is shown again."""
+    """Draw a new secret, which is shown only once."""
     return page.show("console/secret.html", title=title, secret=secret, back=back, says=says)
 
 
 async def marked_in(page: WebPage, name: str) -> tuple[str, ...]:
-    """Give what is marked of several choices of the form that came, each once."""
+    """Return the marked choices of a form, each once."""
     sent = (await page.request.form()).getlist(name)
     return tuple(dict.fromkeys(text for text in sent if isinstance(text, str)))
 
 
 def ask(page: WebPage, act: Confirmation, form: Reading[Any] = EMPTY, *, status: int = 200) -> HTMLResponse:
-    """Draw an act, to be confirmed."""
+    """Draw an act's confirmation."""
     if page.request.method != "GET":
         audit.nothing_done()
     return page.show(TEMPLATE, act=act, form=form, status=status)
 
 
 def ask_again(page: WebPage, act: Confirmation, form: Reading[Any], error: Exception | None = None) -> HTMLResponse:
-    """Draw an act again, with what is wrong with its fields, or why its verb refused (one of `REFUSALS`).
+    """Draw an act's confirmation again, with its fields' errors or its verb's refusal (one of `REFUSALS`).
 
     Raises:
-        Problem: a recent sign-in, a second factor or another password is wanted first, or the session is over.
+        Problem: a recent sign-in, a second factor or a new password is needed first, or the session has ended.
     """
     if error is None:
         return ask(page, act, form, status=422)

@@ -64,7 +64,7 @@ def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
 
 
 async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.MonthOut:  # noqa: ANN401 - a day
-    """Give a reseller's month in figures; they are looked at.
+    """Return a reseller's month in figures; they are looked at.
 
     Raises:
         NotFound: they have no purchases in it.
@@ -113,7 +113,7 @@ def _gone(page: WebPage, reseller_id: UUID, outcome: Outcome, said: str) -> Resp
 
 
 async def _undoing(page: WebPage, reseller_id: UUID, adjustment_id: UUID) -> Confirmation:
-    """Say what undoing an adjustment does; its reseller is looked at.
+    """Return what undoing an adjustment does; its reseller is looked at.
 
     Raises:
         NotFound: there is none of theirs.
@@ -141,7 +141,7 @@ async def _undoing(page: WebPage, reseller_id: UUID, adjustment_id: UUID) -> Con
 
 @router.get(_UNDO, dependencies=[_CLAIMS, looks("reseller_read")])
 async def ask_undoing(reseller_id: UUID, adjustment_id: UUID, page: SignedPage) -> Response:
-    """Say what undoing an adjustment does."""
+    """Show what undoing an adjustment does."""
     return ask(page, await _undoing(page, reseller_id, adjustment_id))
 
 

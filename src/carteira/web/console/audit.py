@@ -1,4 +1,4 @@
-"""The audit: who did and saw what, found by what it is asked; and whether its chain holds."""
+"""The audit: who did and saw what, with filters; and the verification of its chain."""
 
 from functools import partial
 from typing import Any
@@ -77,7 +77,7 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[i
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("audit_read")])
 async def show_audit(page: SignedPage) -> Response:
-    """List rows of the audit, with the last verification of its chain above them."""
+    """List rows of the audit below the last verification of its chain."""
     check: Any = await page.read(audit_checks.last)
     return await TABLE.answer(page, partial(_read, page), template="console/audit.html", check=check)
 

@@ -1,4 +1,4 @@
-"""The authorizer's decisions: listed, found, and each with how it came about."""
+"""The authorizer's decisions: listed, searched, and each explained."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -55,7 +55,7 @@ TABLE: Table[benefits.DecisionView] = Table(
 
 
 def briefly(row: benefits.DecisionView) -> str:
-    """Say in a few words why, as a list has room for."""
+    """Return a decision's reason in a few words, for a list."""
     if row.short_by and row.category_tried:
         return f"{benefits.pocket_name(row.category_tried)}: faltaram {plain_money(row.short_by)}"
     if row.approved and row.category_used:
@@ -80,7 +80,7 @@ async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("transactions_listed")])
 async def show_decisions(page: SignedPage) -> Response:
-    """List decisions by what they are looked for."""
+    """List decisions that match the filters."""
     return await TABLE.answer(
         page, lambda tx, asked, limit: _read(page, tx, asked, limit), template="console/authorizations.html"
     )
@@ -93,7 +93,7 @@ async def download_decisions(page: SignedPage) -> Response:
 
 
 class DecisionStep(NamedTuple):
-    """A check in the order in which the authorizer makes it; `tone` is ok, bad, warn or empty."""
+    """One of the authorizer's checks, in their order; `tone` is ok, bad, warn or empty."""
 
     tone: str
     icon: str
@@ -103,7 +103,7 @@ class DecisionStep(NamedTuple):
 
 @router.get(HOME + "/{decision_id}", dependencies=[claims(CLAIM), looks("transaction_read")])
 async def show_decision(decision_id: UUID, page: SignedPage) -> Response:
-    """Show one decision: what was asked, how it was decided, what its person read, what was given back."""
+    """Show one decision: the request, the checks, the person's notice, and the refunds."""
 
     async def read(tx: Tx) -> tuple[benefits.WholeDecisionView, str]:
         whole = await benefits.decision(tx, page.who, decision_id)
@@ -123,7 +123,7 @@ async def show_decision(decision_id: UUID, page: SignedPage) -> Response:
 
 
 def steps_of(whole: benefits.WholeDecisionView) -> list[DecisionStep]:
-    """Tell how a decision came about, check by check, ending in its code."""
+    """Return a decision's checks in order, ending in its code."""
     one = whole.decision
     steps: list[DecisionStep] = []
     if one.category_tried is None or one.amount is None:

@@ -1,4 +1,4 @@
-"""Transport cards at the counter: found by what no address holds, lost ones blocked; and what riders owe."""
+"""Transport cards at the counter: searched by POST, blocked when lost; and riders' debts."""
 
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ DebtRow = tuple[transit.desk.DebtSeen, str]
 
 
 def masked_card(number: str) -> str:
-    """Write a card's number so that whoever holds it recognises it."""
+    """Return a masked card number that its holder recognises."""
     return f"final {number[-4:]}"
 
 
@@ -86,7 +86,7 @@ async def _list(page: WebPage, asked: TableAsked) -> Response:
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def show_cards(page: SignedPage) -> Response:
-    """List the cards that are blocked, or a person's; a card's number never stands in an address."""
+    """List blocked cards, or a person's; a card's number never appears in an address."""
     asked = TABLE.asked(page)
     person = {name: text for name, text in asked.values.items() if name == "pessoa"}
     return await _list(page, TableAsked(person, person, cursor=asked.cursor, private=True))
@@ -94,7 +94,7 @@ async def show_cards(page: SignedPage) -> Response:
 
 @router.post(HOME, dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def search(page: SignedPage) -> Response:
-    """List the cards that a form looks for."""
+    """List the cards that match a form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_card_number(asked.get("cartao") or "9076123412341234")
@@ -109,7 +109,7 @@ async def _one(page: WebPage, card_id: UUID) -> transit.desk.CardSeen:
 
 @router.get(HOME + "/{card_id}", dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def show_card(card_id: UUID, page: SignedPage) -> Response:
-    """Show a card, and what may be done."""
+    """Show a card, and the possible acts."""
 
     async def read(tx: Tx) -> tuple[transit.desk.CardSeen, str]:
         card = await transit.desk.card(tx, card_id)
@@ -165,13 +165,13 @@ def _unblocking(card: transit.desk.CardSeen) -> Confirmation:
 
 @router.get(HOME + "/{card_id}/bloquear", dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def ask_block(card_id: UUID, page: SignedPage) -> Response:
-    """Say what blocking a card does."""
+    """Show what blocking a card does."""
     return ask(page, _blocking(await _one(page, card_id)))
 
 
 @router.post(HOME + "/{card_id}/bloquear", dependencies=[claims(CLAIM), acts("transport_card_blocked")])
 async def block(card_id: UUID, page: SignedPage) -> Response:
-    """Block a card that was lost."""
+    """Block a lost card."""
     form = await page.form(FormBody)
     card = await _one(page, card_id)
     try:
@@ -184,13 +184,13 @@ async def block(card_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{card_id}/desbloquear", dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def ask_unblock(card_id: UUID, page: SignedPage) -> Response:
-    """Say what unblocking a card does."""
+    """Show what unblocking a card does."""
     return ask(page, _unblocking(await _one(page, card_id)))
 
 
 @router.post(HOME + "/{card_id}/desbloquear", dependencies=[claims(CLAIM), acts("transport_card_unblocked")])
 async def unblock(card_id: UUID, page: SignedPage) -> Response:
-    """Make a card that was found good again."""
+    """Unblock a card that was found."""
     form = await page.form(FormBody)
     card = await _one(page, card_id)
     try:

@@ -1,4 +1,4 @@
-"""Which MCCs are of which category: edited, with what it would have changed of a month before it is saved."""
+"""The MCCs of each category: an editor that shows what a change would have done to last month's purchases."""
 
 from typing import Annotated, Any, Literal
 
@@ -26,7 +26,7 @@ def _codes(text: object) -> object:
 
 
 class CategoryForm(FormBody):
-    """A category and its MCCs, as they are typed; nothing is saved until it is sure."""
+    """A category and its typed MCCs; nothing is saved before the confirmation."""
 
     category: benefits.bulk_desk.CategoryName
     regime: Literal["pat", "free"]
@@ -79,7 +79,7 @@ async def _saving(page: WebPage, asked: CategoryForm, known: benefits.bulk_desk.
 
 @router.post(PATH, dependencies=[claims(CLAIM), acts("benefit_category_set")])
 async def save(page: SignedPage) -> Response:
-    """Save a category's MCCs, once it was told what they would have changed."""
+    """Save a category's MCCs, after the page has shown the effect."""
     benefits.desk.insist_unbound(page.who)
     form = await page.form(CategoryForm)
     if form.value is None:

@@ -1,4 +1,4 @@
-"""What stands in a table: a text, an amount, an instant, a badge; drawn on a page, and written into a CSV."""
+"""Cells of tables: a text, an amount, an instant, a badge; drawn on a page and written to CSV."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -24,12 +24,12 @@ class Cell:
     detail: str = ""
     """A second line, smaller."""
     value: str = ""
-    """What machines read: centavos, an instant."""
+    """The machine-readable value: centavos, an instant."""
     href: str = ""
 
     @property
     def plain(self) -> str:
-        """What a spreadsheet is given."""
+        """The spreadsheet's value."""
         if self.kind in {"money", "instant"}:
             return self.value
         return plain_cell(" ".join(filter(None, (self.text, self.detail))))
@@ -39,22 +39,22 @@ NOTHING = Cell()
 
 
 def words(text: str | None, detail: str = "", href: str = "") -> Cell:
-    """Give a text, with a line below it."""
+    """Return a cell with a text and a second line."""
     return Cell(text or "", detail=detail, href=href)
 
 
 def mono(text: str | None, href: str = "") -> Cell:
-    """Give what is copied rather than read: a reference, a number of a document."""
+    """Return a cell with a text for copying: a reference, a document number."""
     return Cell(text or "", "mono", href=href)
 
 
 def short_id(some_id: UUID | None, href: str = "") -> Cell:
-    """Give an id by its first and last figures."""
+    """Return a cell with an id's first and last characters."""
     return NOTHING if some_id is None else Cell(f"{str(some_id)[:8]}…{str(some_id)[-4:]}", "mono", href=href)
 
 
 def amount(centavos: int | None) -> Cell:
-    """Give an amount of money."""
+    """Return a cell with an amount of money."""
     if centavos is None:
         return NOTHING
     sign = "-" if centavos < 0 else ""
@@ -62,12 +62,12 @@ def amount(centavos: int | None) -> Cell:
 
 
 def count(number_of: int) -> Cell:
-    """Give a number of things."""
+    """Return a cell with a count."""
     return Cell(f"{number_of:,}".replace(",", "."))
 
 
 def instant(at: datetime | None) -> Cell:
-    """Give an instant to the second, in São Paulo's time."""
+    """Return a cell with an instant to the second, in São Paulo's time."""
     if at is None:
         return NOTHING
     local = in_sao_paulo(at)
@@ -79,15 +79,15 @@ def instant(at: datetime | None) -> Cell:
 
 
 def day(some_day: date | None) -> Cell:
-    """Give a day."""
+    """Return a cell with a day."""
     return NOTHING if some_day is None else Cell(f"{some_day:%d/%m/%Y}", value=some_day.isoformat())
 
 
 def badge(text: str, tone: Tone = "", icon: str = "") -> Cell:
-    """Give a state: a word in its colour."""
+    """Return a cell with a badge: a state's word in its colour."""
     return Cell(text, "badge", tone, icon)
 
 
 def answer_code(code: str, detail: str = "") -> Cell:
-    """Give an answer of the authorizer, with its reason in words."""
+    """Return a cell with the authorizer's answer and its reason in words."""
     return Cell(code, "code", detail=detail)

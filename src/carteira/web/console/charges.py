@@ -1,4 +1,4 @@
-"""Charges by Pix: everybody's, each with what was paid for it and what of that went back."""
+"""Everybody's Pix charges, each with its payments and returns."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -34,7 +34,7 @@ _STATES: dict[str, tuple[str, Any, str]] = {
 
 
 def state_of(row: payments.ListedChargeOut) -> Cell:
-    """Name a charge's state."""
+    """Return the name of a charge's state."""
     return badge(*_STATES[row.state])
 
 
@@ -65,7 +65,7 @@ TABLE: Table[payments.ListedChargeOut] = Table(
 
 
 def payments_of(page: WebPage) -> payments.Payments:
-    """Give what the process knows of payments."""
+    """Return the process's payments."""
     return payments.PAYMENTS.of(page.request.app)
 
 
@@ -91,7 +91,7 @@ async def download_charges(page: SignedPage) -> Response:
 
 
 class ChargeStep(NamedTuple):
-    """Something that happened to a charge, or that will."""
+    """A past or future event of a charge."""
 
     at: datetime
     tone: str
@@ -103,7 +103,7 @@ class ChargeStep(NamedTuple):
 
 @router.get(HOME + "/{charge_id}", dependencies=[claims(CLAIM), looks("charge_read")])
 async def show_charge(charge_id: UUID, page: SignedPage) -> Response:
-    """Show a charge's life, from when it was asked for to what went back."""
+    """Show a charge's history, from its request to its returns."""
 
     async def read(tx: Tx) -> tuple[payments.office.WholeCharge, str]:
         whole = await payments.office.charge(tx, payments_of(page), page.who, charge_id)
@@ -125,7 +125,7 @@ async def show_charge(charge_id: UUID, page: SignedPage) -> Response:
 
 
 def steps_of(whole: payments.office.WholeCharge) -> Iterator[ChargeStep]:
-    """Tell a charge's life: what happened when, and until when it can be paid."""
+    """Yield a charge's events with their times, and until when it can be paid."""
     one = whole.charge
     yield ChargeStep(one.created_at, "", "qr", "Pedida", f"{plain_money(one.amount)} por Pix")
     if one.state in {"creating", "active", "expired"}:

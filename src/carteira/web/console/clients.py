@@ -1,4 +1,4 @@
-"""Clients (machines): made with a secret that is shown once, what they may, another secret, and their end."""
+"""Clients (machines): added with a secret that is shown once, their claims, a new secret, revocation."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -69,7 +69,7 @@ def _lines(text: object) -> object:
 
 
 class ClientForm(FormBody):
-    """A new client; its claims come beside it, since they are several."""
+    """A new client; its claims, being several, are read separately."""
 
     name: identity.desk.Description
     networks: Annotated[list[identity.desk.Network], Field(max_length=50), BeforeValidator(_lines)] = Field(
@@ -79,7 +79,7 @@ class ClientForm(FormBody):
 
 
 async def _grantable(page: WebPage) -> tuple[tuple[str, str], ...]:
-    """Give the claims that who asks may hand to a machine: those that they hold."""
+    """Return the claims that the operator may grant a machine: those that they hold."""
     known = await page.read(lambda tx: identity.desk.list_claims(tx, limit=500))
     names = [one.description for one in known if one.active and one.description not in identity.desk.PEOPLE_ONLY]
     return tuple((name, name) for name in names if page.who.may(name))
@@ -115,13 +115,13 @@ async def _adding(page: WebPage, chosen: tuple[str, ...] = ()) -> Confirmation:
 
 @router.get(f"{HOME}/novo", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_client(page: SignedPage) -> Response:
-    """Ask what a client is."""
+    """Show the form of a new client."""
     return ask(page, await _adding(page))
 
 
 @router.post(f"{HOME}/novo", dependencies=[claims(READS, WRITES), step_up(), acts("client_added")])
 async def add(page: SignedPage) -> Response:
-    """Add a client; its secret is shown this once, and not again where the form comes twice."""
+    """Add a client; its secret is shown once, even if the form is sent twice."""
     form = await page.form(ClientForm)
     chosen = await marked_in(page, "claims")
     if form.value is not None and form.value.until is not None and form.value.until < clock.today():
@@ -179,7 +179,7 @@ def _revoking(client: identity.desk.ClientView) -> Confirmation:
     dependencies=[claims(READS, WRITES), _MACHINES],
 )
 async def ask_revocation(client_id: UUID, page: SignedPage) -> Response:
-    """Say what revoking a client does."""
+    """Show what revoking a client does."""
     return ask(page, _revoking(await page.read(lambda tx: identity.desk.client(tx, client_id))))
 
 
@@ -217,14 +217,14 @@ async def _one(page: WebPage, client_id: UUID) -> identity.desk.ClientView:
 
 @router.get(HOME + "/{client_id}/permissoes", dependencies=[claims(READS, WRITES), _MACHINES])
 async def ask_claims(client_id: UUID, page: SignedPage) -> Response:
-    """Ask what a client may."""
+    """Show the form of a client's claims."""
     client = await _one(page, client_id)
     return ask(page, _permitting(client, await _grantable(page), tuple(client.claims)))
 
 
 @router.post(HOME + "/{client_id}/permissoes", dependencies=[claims(READS, WRITES), acts("client_claims_set")])
 async def set_claims(client_id: UUID, page: SignedPage) -> Response:
-    """Put claims in the place of those that a client holds."""
+    """Replace a client's claims."""
     form = await page.form(FormBody)
     chosen = await marked_in(page, "claims")
     client = await _one(page, client_id)
@@ -237,7 +237,7 @@ async def set_claims(client_id: UUID, page: SignedPage) -> Response:
 
 
 class ClientSecretForm(FormBody):
-    """For how many hours the former secret is good too."""
+    """For how many hours the former secret stays valid."""
 
     overlap: Literal["0", "24", "168"]
 
@@ -256,7 +256,7 @@ def _rotating(client: identity.desk.ClientView) -> Confirmation:
 
 @router.get(HOME + "/{client_id}/segredo", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_rotation(client_id: UUID, page: SignedPage) -> Response:
-    """Say what another secret does."""
+    """Show what a new secret does."""
     return ask(page, _rotating(await _one(page, client_id)))
 
 
@@ -264,7 +264,7 @@ async def ask_rotation(client_id: UUID, page: SignedPage) -> Response:
     HOME + "/{client_id}/segredo", dependencies=[claims(READS, WRITES), step_up(), acts("client_credential_added")]
 )
 async def rotate(client_id: UUID, page: SignedPage) -> Response:
-    """Give a client another secret, shown this once."""
+    """Issue a new secret for a client, shown once."""
     form = await page.form(ClientSecretForm)
     client = await _one(page, client_id)
     if form.value is None:

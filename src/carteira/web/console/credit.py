@@ -1,4 +1,4 @@
-"""The credit desk: what for comes first, the CPF is sent by a form, and no address holds it."""
+"""The credit desk: it asks for the purpose first; the CPF is sent by POST and appears in no address."""
 
 from fastapi import Response
 
@@ -26,7 +26,7 @@ PURPOSES = (
 
 
 class LookForm(FormBody):
-    """Whose credit is looked at, and what for."""
+    """The CPF and the purpose of a look."""
 
     cpf: Cpf
     purpose: credit.desk.Purpose
@@ -34,13 +34,13 @@ class LookForm(FormBody):
 
 @router.get(HOME, dependencies=[claims(*CLAIMS), reads("a form, and nobody yet")])
 async def show_desk(page: SignedPage) -> Response:
-    """Ask what for, and whose."""
+    """Ask for the purpose and the CPF."""
     return page.show(_PAGE, seen=None, purposes=PURPOSES, purpose="", masked="")
 
 
 @router.post(HOME, dependencies=[claims(*CLAIMS), looks("credit_profile_read")])
 async def look(page: SignedPage) -> Response:
-    """Show the three bases and the score with its reasons; what is down is said."""
+    """Show the three bases and the score with its reasons, and which bases are down."""
     form = await page.form(LookForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, seen=None, purposes=PURPOSES, purpose="", masked="")

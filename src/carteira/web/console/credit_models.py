@@ -82,7 +82,7 @@ async def show_models(page: SignedPage) -> Response:
 
 
 async def _pair(page: WebPage, version: str) -> tuple[Model, Model]:
-    """Give a model, and the one in force.
+    """Return a model, and the one in force.
 
     Raises:
         ModelNotFound: there is none of this version.
@@ -96,7 +96,7 @@ async def _pair(page: WebPage, version: str) -> tuple[Model, Model]:
 
 
 def _figures(one: Model, other: Model | None) -> list[tuple[str, str]]:
-    """Tell what was measured, beside what was of the one in force."""
+    """Return what was measured, beside what was of the one in force."""
     if one.figures is None:
         return [("Medidas", "estão na documentação do produto, no cartão do modelo")]
     against = other.figures if other is not None else None
@@ -179,7 +179,7 @@ class ModelChoiceForm(FormBody):
 
 @router.get(HOME + "/{version}/escolher", dependencies=[claims(READS, CHOOSES), _NOBODY])
 async def ask_choice(version: Version, page: SignedPage) -> Response:
-    """Say what choosing a model does, with its figures beside those of the one in force."""
+    """Show what choosing a model does, with its figures beside those of the one in force."""
     return ask(page, _choosing(*await _pair(page, version)))
 
 

@@ -1,4 +1,4 @@
-"""Days of payments against the provider's list: what both have, what one lacks, and where amounts differ."""
+"""Days of payments compared with the provider's list: common, missing and differing payments."""
 
 from datetime import date, timedelta
 from functools import partial
@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[str, Any, str]] = {
 
 
 def state_of(row: payments.DayOut) -> Cell:
-    """Say whether a day agrees."""
+    """Return whether a day agrees."""
     differs = row.missing_here + row.missing_there + row.amount_differs
     return badge(f"{count(differs).text} não batem", "bad", "alert") if differs else badge("Bate", "ok", "check")
 
@@ -71,7 +71,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[pa
 
 @router.get(HOME, dependencies=[claims(CLAIM), reads(_TOTALS)])
 async def show_days(page: SignedPage) -> Response:
-    """List the days that were compared, the newest first."""
+    """List the compared days, the newest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/days.html")
 
 
@@ -83,7 +83,7 @@ async def download_days(page: SignedPage) -> Response:
 
 @router.get(HOME + "/{day}", dependencies=[claims(CLAIM), reads(_TOTALS)])
 async def show_day(day: str, page: SignedPage) -> Response:
-    """Show a day in figures, and each payment in which the two lists differ."""
+    """Show a day's figures, and each payment in which the two lists differ."""
     try:
         which = parse_day(day)
     except InvalidDay as error:

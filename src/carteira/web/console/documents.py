@@ -1,4 +1,4 @@
-"""Documents that wait for a review: what was declared beside the file, and the decision, made once."""
+"""Documents that wait for a review: the declared data beside the file, and the decision."""
 
 from functools import partial
 from typing import Annotated
@@ -64,7 +64,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[do
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("document_listed")])
 async def show_documents(page: SignedPage) -> Response:
-    """List the documents that wait, the longest first."""
+    """List the waiting documents, the longest waiting first."""
     return await TABLE.answer(page, partial(_read, page), template="console/documents.html")
 
 
@@ -74,7 +74,7 @@ async def _one(page: WebPage, document_id: UUID) -> tuple[documents.DocumentView
 
 @router.get(HOME + "/{document_id}", dependencies=[claims(CLAIM), looks("document_read")])
 async def show_document(document_id: UUID, page: SignedPage) -> Response:
-    """Show what was declared; the file is a click away."""
+    """Show the declared data, with a link to the file."""
     document, holder = await _one(page, document_id)
     return page.show(
         "console/document.html", block="panel", home=HOME, document=document, holder=holder, state=_state(document)
@@ -83,14 +83,14 @@ async def show_document(document_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{document_id}/arquivo", dependencies=[claims(CLAIM), looks("document_file_read")])
 async def open_file(document_id: UUID, page: SignedPage) -> Response:
-    """Lead to the file by a link of five minutes."""
+    """Redirect to the file by a link that is valid for five minutes."""
     path = await page.read(lambda tx: documents.desk.file_link(tx, _vault(page.request), page.who, document_id))
     return RedirectResponse(page.renderer.config.root_path + path, 303, {"Cache-Control": "no-store"})
 
 
 @router.get(HOME + "/{document_id}/comparar", dependencies=[claims(CLAIM), looks("document_file_read")])
 async def compare(document_id: UUID, page: SignedPage) -> Response:
-    """Show the file beside what was declared; a file that browsers do not draw is a click away."""
+    """Show the file beside the declared data; a link, if browsers cannot show it."""
     document, holder, path, is_drawn = await page.read(
         lambda tx: documents.desk.compare(tx, _vault(page.request), page.who, document_id)
     )
@@ -159,7 +159,7 @@ async def _decide(page: WebPage, document_id: UUID, *, good: bool) -> Response:
 
 
 async def _who_decided(page: WebPage, document_id: UUID) -> str:
-    """Tell who has decided on a document in the meantime; empty: nobody has."""
+    """Return who has decided on a document in the meantime; empty: nobody."""
 
     async def read(tx: Tx) -> str:
         decided_by = await documents.desk.decided_by(tx, document_id)
@@ -171,23 +171,23 @@ async def _who_decided(page: WebPage, document_id: UUID) -> str:
 
 @router.get(HOME + "/{document_id}/conferir", dependencies=[claims(CLAIM), looks("document_read")])
 async def ask_review(document_id: UUID, page: SignedPage) -> Response:
-    """Say what a review does."""
+    """Show what a review does."""
     return await _ask(page, document_id, good=True)
 
 
 @router.post(HOME + "/{document_id}/conferir", dependencies=[claims(CLAIM), acts("document_reviewed")])
 async def review(document_id: UUID, page: SignedPage) -> Response:
-    """Take a document for reviewed; where it changed or somebody was quicker, say so."""
+    """Mark a document as reviewed; say so if it changed or was decided meanwhile."""
     return await _decide(page, document_id, good=True)
 
 
 @router.get(HOME + "/{document_id}/recusar", dependencies=[claims(CLAIM), looks("document_read")])
 async def ask_refusal(document_id: UUID, page: SignedPage) -> Response:
-    """Say what refusing does."""
+    """Show what refusing does."""
     return await _ask(page, document_id, good=False)
 
 
 @router.post(HOME + "/{document_id}/recusar", dependencies=[claims(CLAIM), acts("document_refused")])
 async def refuse(document_id: UUID, page: SignedPage) -> Response:
-    """Refuse a document; where it changed or somebody was quicker, say so."""
+    """Refuse a document; say so if it changed or was decided meanwhile."""
     return await _decide(page, document_id, good=False)

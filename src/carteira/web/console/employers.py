@@ -1,4 +1,4 @@
-"""Employers: which there are, a new one, and what changes of one."""
+"""Employers: list, add and change."""
 
 from dataclasses import replace
 from functools import partial
@@ -47,14 +47,14 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 
 @router.get(HOME, dependencies=[claims(READS), _COMPANIES])
 async def show_employers(page: SignedPage) -> Response:
-    """List the employers that somebody reaches."""
+    """List the employers that the operator may see."""
     may = page.holds(WRITES)
     table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.id}/operadores") if may else None)
     return await table.answer(page, partial(_read, page), template="console/employers.html")
 
 
 class EmployerForm(FormBody):
-    """What an employer is."""
+    """An employer's data."""
 
     cnpj: Cnpj
     name: benefits.bulk_desk.EmployerName
@@ -82,13 +82,13 @@ def _asking(one: benefits.desk.EmployerView | None) -> Confirmation:
 
 @router.get(f"{HOME}/nova", dependencies=[claims(READS, WRITES), _COMPANIES])
 async def ask_employer(page: SignedPage) -> Response:
-    """Ask what an employer is."""
+    """Show the form of a new employer."""
     return ask(page, _asking(None))
 
 
 @router.post(f"{HOME}/nova", dependencies=[claims(READS, WRITES), acts("employer_added")])
 async def add(page: SignedPage) -> Response:
-    """Add an employer; a CNPJ that is there already is refused, so that a form that comes twice adds none twice."""
+    """Add an employer; a CNPJ that exists is refused, so that sending a form twice adds one."""
     form: Reading[Any] = await page.form(EmployerForm)
     if form.value is None:
         return ask_again(page, _asking(None), form)
@@ -107,7 +107,7 @@ async def _one(page: WebPage, employer_id: UUID) -> benefits.desk.EmployerView:
 
 @router.get(HOME + "/{employer_id}/mudar", dependencies=[claims(READS, WRITES), _COMPANIES])
 async def ask_change(employer_id: UUID, page: SignedPage) -> Response:
-    """Ask what an employer becomes."""
+    """Show the form of an employer's data."""
     return ask(page, _asking(await _one(page, employer_id)))
 
 

@@ -1,4 +1,4 @@
-"""The house: jobs that were given up, the settings in force, and how old keys and backups are."""
+"""The installation's state: failed jobs, the settings in force, and the ages of keys and backups."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _FRESH_SECONDS = 60.0
 _AGE_ICONS = {"ok": "check", "warn": "clock", "bad": "alert"}
 _NOBODYS = reads("jobs by their names, nobody's data")
 _SECRET = ("secret", "token", "password", "key", "url")
-"""Settings whose names hold one of these are told only as set or not: an address may hold a password."""
+"""Settings with one of these in their names are shown only as set or not: an address may hold a password."""
 
 JOB_TABLE: Table[jobs.FailedJob] = Table(
     JOBS,
@@ -54,7 +54,7 @@ async def _read_jobs(tx: Tx, asked: TableAsked, limit: int) -> Listed[jobs.Faile
 
 @router.get(JOBS, dependencies=[claims(READS), _NOBODYS])
 async def show_jobs(page: SignedPage) -> Response:
-    """List the jobs that were given up, with how the queue stands."""
+    """List failed jobs, with the queue's state."""
     state = await page.read(jobs.queue_state)
     return await JOB_TABLE.answer(page, _read_jobs, template="console/jobs.html", state=state)
 
@@ -72,13 +72,13 @@ def _retrying(number: int) -> Confirmation:
 
 @router.get(JOBS + "/{number}/repetir", dependencies=[claims(READS, WRITES), _NOBODYS])
 async def ask_retry(number: int, page: SignedPage) -> Response:
-    """Say what doing a job again means."""
+    """Show what retrying a job does."""
     return ask(page, _retrying(number))
 
 
 @router.post(JOBS + "/{number}/repetir", dependencies=[claims(READS, WRITES), acts("job_retried")])
 async def retry(number: int, page: SignedPage) -> Response:
-    """Put a job back into the queue."""
+    """Queue a job again."""
     form = await page.form(FormBody)
     try:
         async with page.database.transaction() as tx:
@@ -120,7 +120,7 @@ SETTING_TABLE: Table[SettingInForce] = Table(
 
 
 def settings_in_force(settings: BaseSettings) -> list[SettingInForce]:
-    """List the settings by name; what may hold a secret is told as set or not."""
+    """List the settings by name; possible secrets are shown as set or not."""
     return [
         SettingInForce(name.upper(), _told(name, getattr(settings, name)), name not in settings.model_fields_set)
         for name in sorted(type(settings).model_fields)
@@ -172,11 +172,11 @@ AGE_TABLE: Table[HouseAge] = Table(
 
 
 _KNOWN_AGES = state.StateKey[tuple[float, Sequence[HouseAge]]]("house_ages")
-"""The ages that were read last, and when."""
+"""The last ages, and when they were read."""
 
 
 async def ages_of(page: WebPage) -> Sequence[HouseAge]:
-    """Give how old keys and backups are, looked at once a minute: the place of the backups may be far."""
+    """Return the ages of keys and backups, read at most once a minute, since backups may be far away."""
     known = _KNOWN_AGES.get(page.request.app)
     if known is None or time.monotonic() - known[0] > _FRESH_SECONDS:
         known = (time.monotonic(), await page.renderer.config.ages())
@@ -186,7 +186,7 @@ async def ages_of(page: WebPage) -> Sequence[HouseAge]:
 
 @router.get(AGES, dependencies=[claims(READS), reads("keys by their names and a backup's day, nobody's data")])
 async def show_ages(page: SignedPage) -> Response:
-    """List how old keys and backups are, and what to do where that is too old."""
+    """List the ages of keys and backups, and what to do about old ones."""
     found = await ages_of(page)
 
     async def read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[HouseAge]:

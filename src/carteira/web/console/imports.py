@@ -1,4 +1,4 @@
-"""Files of accounts, as HR has them: checked line by line, opened in the background, and what became of each line."""
+"""Files of accounts from HR: checked line by line, opened in the background, with each line's outcome."""
 
 from dataclasses import replace
 from functools import partial
@@ -34,7 +34,7 @@ def _empty(text: object) -> object:
 
 
 class ImportForm(FormBody):
-    """A file of accounts, as text; whose it is, and whether people are invited."""
+    """A file of accounts, as text; its employer, and whether people are invited."""
 
     lines: Annotated[str, Field(max_length=_LONGEST)]
     employer: Annotated[UUID | None, BeforeValidator(_empty)] = None
@@ -87,7 +87,7 @@ async def show_form(page: SignedPage) -> Response:
 
 @router.post(f"{HOME}/conferir", dependencies=[claims(CLAIM), looks("benefit_accounts_previewed")])
 async def check(page: SignedPage) -> Response:
-    """Tell line by line what a file would open; nothing is opened."""
+    """Show line by line what a file would open, without opening it."""
     form = await page.form(ImportForm)
     if form.value is None:
         return await _show(page, status=422, form=form)
@@ -108,7 +108,7 @@ async def check(page: SignedPage) -> Response:
 
 @router.post(f"{HOME}/enviar", dependencies=[claims(CLAIM), acts("benefit_accounts_imported")])
 async def send(page: SignedPage) -> Response:
-    """Have a file's accounts opened, once; above the limit it waits for a second person."""
+    """Queue the opening of a file's accounts, once; above the limit it waits for a second person."""
     form = await page.form(ImportForm)
     if form.value is None:
         return await _show(page, status=422, form=form)
@@ -158,7 +158,7 @@ _LINES: Table[benefits.bulk_desk.ImportLineOut] = Table(
 
 @router.get(HOME + "/{import_id}", dependencies=[claims(CLAIM), _OWN_FILES])
 async def show_file(import_id: UUID, page: SignedPage) -> Response:
-    """Tell how far a file is, and what became of each line."""
+    """Show a file's progress, and each line's outcome."""
     one = await page.read(lambda tx: benefits.bulk_desk.find_import(tx, page.who, import_id))
     table = replace(_LINES, path=f"{HOME}/{import_id}")
 

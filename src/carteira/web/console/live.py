@@ -1,7 +1,7 @@
-"""Decisions as they pass by, by server-sent events: one question to the database for all who watch in this process.
+"""Live decisions by server-sent events: one query serves all viewers in this process.
 
-Nobody's data is in it: references are masked, and a row's link leads to the decision, whose look is recorded. A view
-ends after ten minutes, or when its session does, so that an open page keeps nobody signed in.
+It shows no personal data: references are masked, and opening a decision records a look. A view ends after ten minutes,
+or with its session, so that an open page does not keep a session alive.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ from carteira.web.routing import pages
 router = pages("benefits")
 PATH = f"{HOME}/ao-vivo"
 SECONDS = 2.0
-"""How often the database is asked, while somebody watches."""
+"""The interval of queries while somebody watches."""
 _OVERLAP = timedelta(seconds=5)
-"""Decisions are seen in the order of their ids, and committed in another: those just before are looked at again."""
+"""Decisions are read by their ids but committed in another order, so the latest ones are read again."""
 _MOST = 50
 _ROUNDS_OF_STANDING = 8
 _LONGEST_ROUNDS = 300
@@ -45,7 +45,7 @@ Scopes = frozenset[UUID] | None
 
 
 class LiveDecisions:
-    """What is new, asked once for all who watch."""
+    """Reads new decisions once for all viewers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,11 +53,11 @@ class LiveDecisions:
         self._asking: asyncio.Task[None] | None = None
         self._seen: dict[UUID, None] = {}
         self.well = True
-        """Whether the last question was answered."""
+        """Whether the last query succeeded."""
 
     @contextmanager
     def watch(self, scopes: Scopes) -> Iterator[asyncio.Queue[bytes]]:
-        """Give what is put as it comes for the length of the block; who is too slow misses what is between."""
+        """Yield a queue of new decisions for the length of the block; a slow viewer misses some."""
         queue: asyncio.Queue[bytes] = asyncio.Queue(2)
         self._watching[queue] = scopes
         views.inc()
@@ -70,20 +70,20 @@ class LiveDecisions:
             del self._watching[queue]
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Stop querying."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
 
     async def _ask(self) -> None:
-        """Ask for as long as somebody watches."""
+        """Query while somebody watches."""
         since = clock.now()
         while self._watching:
             await asyncio.sleep(SECONDS)
             now = clock.now()
             try:
                 found = await benefits.desk.newest_decisions(self._database.reads, since=since - _OVERLAP, most=_MOST)
-            except Exception as error:  # noqa: BLE001 - who watches is told that nothing comes, and the next time asks again
+            except Exception as error:  # noqa: BLE001 - viewers see that nothing comes, and the next round tries again
                 log.warning("live decisions not read", error=type(error).__name__)
                 self.well = False
                 continue
@@ -94,7 +94,7 @@ class LiveDecisions:
                 self._tell(fresh)
 
     def _tell(self, fresh: list[benefits.desk.LiveDecision]) -> None:
-        """Put what is new before everybody who may see it; each text is written once."""
+        """Queue new decisions for every viewer who may see them; each text is written once."""
         written: dict[Scopes, bytes] = {}
         for queue, scopes in self._watching.items():
             if scopes not in written:
@@ -128,7 +128,7 @@ def _written(rows: list[benefits.desk.LiveDecision]) -> bytes:
 
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
-    """Keep what is watched in a server process."""
+    """Keep the live decisions of a server process."""
     LIVE.set(app, LiveDecisions(DATABASE.of(app)))
     try:
         yield
@@ -138,7 +138,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
 
 @router.get(PATH, dependencies=[claims(CLAIM), reads("decisions without whose they are; each link records its look")])
 async def watch(page: SignedPage) -> Response:
-    """Tell decisions as they come."""
+    """Stream new decisions."""
     page.request.state.endless = True
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_events(page), media_type="text/event-stream", headers=headers)
@@ -160,7 +160,7 @@ async def _events(page: WebPage) -> AsyncIterator[bytes]:
 
 
 async def _stands(page: WebPage, who: Principal) -> bool:
-    """Tell whether whoever watches may still; that they watch is no sign of life of theirs."""
+    """Return whether a viewer's rights are still valid; watching does not count as activity."""
     if who.session_id is None:
         return False
     try:

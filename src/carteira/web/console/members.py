@@ -103,7 +103,7 @@ async def _found(page: WebPage, said: str) -> UUID | None:
 
 
 async def _named(page: WebPage, member_id: UUID) -> str:
-    """Give the name of a person or a client.
+    """Return the name of a person or a client.
 
     Raises:
         NotFound: there is none.
@@ -132,7 +132,7 @@ async def _binding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confirm
 
 @router.get(_BIND, dependencies=[_CLAIMS, reads("a name and what binding does")])
 async def ask_binding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
-    """Say what binding somebody does."""
+    """Show what binding somebody does."""
     return ask(page, await _binding(page, employer_id, member_id))
 
 
@@ -179,7 +179,7 @@ async def _unbinding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confi
 
 @router.get(_UNBIND, dependencies=[_CLAIMS, reads("a name and what ending a binding does")])
 async def ask_unbinding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
-    """Say what ending a binding does."""
+    """Show what ending a binding does."""
     return ask(page, await _unbinding(page, employer_id, member_id))
 
 

@@ -1,4 +1,4 @@
-"""Months of resellers' purchases: what stands against closing one, and closing it, once."""
+"""Months of resellers' purchases: what prevents closing one, and the closing, once."""
 
 from datetime import date
 from functools import partial
@@ -67,10 +67,10 @@ async def download_months(page: SignedPage) -> Response:
 
 
 async def _month(page: WebPage, text: str) -> resellers.MonthOut:
-    """Give a month in figures.
+    """Return a month in figures.
 
     Raises:
-        NotFound: it is none, or has no purchases.
+        NotFound: there is no such month, or it has no purchases.
     """
     try:
         month = parse_day(f"{text}-01")
@@ -89,7 +89,7 @@ def _following(month: date) -> date:
 
 @router.get(HOME + "/{month}", dependencies=[claims(READS), looks("cashback_months_read")])
 async def show_month(month: str, page: SignedPage) -> Response:
-    """Show a month, and what stands against closing it."""
+    """Show a month, and what prevents closing it."""
     one = await _month(page, month)
     adjustments, adjusted = (0, 0) if one.closed else await page.read(resellers.desk.adjustments_waiting)
     return page.show(
@@ -122,13 +122,13 @@ def _closing(one: resellers.MonthOut) -> Confirmation:
 
 @router.get(HOME + "/{month}/fechar", dependencies=[claims(READS, DECIDES), looks("cashback_months_read")])
 async def ask_closing(month: str, page: SignedPage) -> Response:
-    """Say what closing a month does."""
+    """Show what closing a month does."""
     return ask(page, _closing(await _month(page, month)))
 
 
 @router.post(HOME + "/{month}/fechar", dependencies=[claims(READS, DECIDES), acts("cashback_month_closed")])
 async def close(month: str, page: SignedPage) -> Response:
-    """Close a month and credit its cashback; who comes second is told that it is closed."""
+    """Close a month and credit its cashback; a second attempt shows that it is closed."""
     form = await page.form(FormBody)
     one = await _month(page, month)
     try:

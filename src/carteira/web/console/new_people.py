@@ -1,4 +1,4 @@
-"""People that an operator adds: one with a password that is shown once, or many from a file."""
+"""Adds people: one with a password that is shown once, or many from a file."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ _NOBODYS = reads("a form with the roles' names, and nobody yet")
 
 
 class NewPersonForm(FormBody):
-    """Who is added, and in which role."""
+    """A person to add, and their role."""
 
     full_name: identity.desk.FullName
     email: Email
@@ -59,13 +59,13 @@ async def _adding(page: WebPage) -> Confirmation:
 
 @router.get(PATH, dependencies=[claims(WRITES), step_up(), _NOBODYS])
 async def ask_person(page: SignedPage) -> Response:
-    """Ask who is added."""
+    """Show the form of a new person."""
     return ask(page, await _adding(page))
 
 
 @router.post(PATH, dependencies=[claims(WRITES), step_up(), acts("user_added")])
 async def add(page: SignedPage) -> Response:
-    """Add somebody; the same e-mail address twice is refused, so that a form that comes twice adds nobody twice."""
+    """Add a person; an e-mail address that exists is refused, so that sending a form twice adds one."""
     form: Reading[Any] = await page.form(NewPersonForm)
     if form.value is None:
         return ask_again(page, await _adding(page), form)
@@ -101,7 +101,7 @@ def _wrong(page: WebPage, form: Reading[Any], error: Exception | None = None) ->
 
 @router.post(f"{MANY}/conferir", dependencies=[claims(WRITES), step_up(), looks("users_previewed")])
 async def check_import(page: SignedPage) -> Response:
-    """Tell line by line who could be added; nobody is."""
+    """Show line by line who could be added, without adding them."""
     form: Reading[Any] = await page.form(PeopleForm)
     if form.value is None:
         return _wrong(page, form)
@@ -115,7 +115,7 @@ async def check_import(page: SignedPage) -> Response:
 
 @router.post(f"{MANY}/enviar", dependencies=[claims(WRITES), step_up(), acts("user_added", each=True)])
 async def add_many(page: SignedPage) -> Response:
-    """Add a file's people, each for itself; who is there already is told, so that a second sending harms none."""
+    """Add a file's people, each by themselves; existing ones are reported, so that sending it twice is harmless."""
     form: Reading[Any] = await page.form(PeopleForm)
     if form.value is None:
         return _wrong(page, form)

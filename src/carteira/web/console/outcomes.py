@@ -1,4 +1,4 @@
-"""The credit desk's records: what became of people, by form and from a CSV, and who looked at a CPF."""
+"""The credit desk's records: outcomes, by form and from a CSV, and the looks at a CPF."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ _LONGEST = 100_000
 
 
 class OutcomeForm(FormBody):
-    """What became of one person."""
+    """One person's outcome."""
 
     cpf: Cpf
     defaulted: Literal["sim", "nao"]
@@ -41,13 +41,13 @@ class OutcomesForm(FormBody):
 
 @router.get(HOME, dependencies=[claims(WRITES), reads("a form, and nobody yet")])
 async def show_form(page: SignedPage) -> Response:
-    """Ask what became of whom."""
+    """Show the forms for outcomes."""
     return page.show(_PAGE, done=None)
 
 
 @router.post(f"{HOME}/um", dependencies=[claims(WRITES), acts("credit_outcome_recorded")])
 async def record(page: SignedPage) -> Response:
-    """Record what became of one person; a second time changes it."""
+    """Record one person's outcome; a second one replaces it."""
     form = await page.form(OutcomeForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, done=None)
@@ -63,7 +63,7 @@ async def record(page: SignedPage) -> Response:
 
 @router.post(f"{HOME}/arquivo", dependencies=[claims(WRITES), acts("credit_outcome_recorded", each=True)])
 async def record_many(page: SignedPage) -> Response:
-    """Record a file's outcomes, each for itself; what could not be is told line by line."""
+    """Record a file's outcomes, each by itself; failures are shown line by line."""
     form = await page.form(OutcomesForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, done=None)
@@ -79,7 +79,7 @@ async def record_many(page: SignedPage) -> Response:
 
 
 AccessRow = tuple[credit.desk.AccessOut, str]
-"""A look at a person's base A, and who looked."""
+"""A look at a person's base A, and its actor's name."""
 
 TABLE: Table[AccessRow] = Table(
     LOOKS,
@@ -120,13 +120,13 @@ def _stores(request: Request) -> credit.Stores:
 
 @router.get(LOOKS, dependencies=[claims(AUDITS), reads("a form, and nobody yet")])
 async def show_looks_form(page: SignedPage) -> Response:
-    """Ask whose looks are wanted; no CPF stands in an address."""
+    """Ask for a CPF; it appears in no address."""
     return await TABLE.answer(page, _nobody, asked=TableAsked({}, private=True), template="console/credit_looks.html")
 
 
 @router.post(LOOKS, dependencies=[claims(AUDITS), looks("credit_accesses_read")])
 async def show_looks(page: SignedPage) -> Response:
-    """List who looked at a CPF, the newest first."""
+    """List the looks at a CPF, the newest first."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "")

@@ -1,4 +1,4 @@
-"""The panel: is money flowing, and does something wait for me. Each part by its claim; it shows nobody's data."""
+"""The panel: whether money is flowing, and what waits for me. Each part needs its claim; no personal data."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,27 +28,27 @@ _MINUTES = 15
 _WIDTH, _FLOOR, _TALLEST = 720, 160, 140
 _STALE = timedelta(hours=30)
 _BEHIND_SECONDS = 60.0
-"""A follower that is further behind than this is told as slow."""
+"""A follower that is further behind than this is shown as slow."""
 _LATENCY = "carteira_authorization_seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How authorizations go."""
+    """Figures of recent authorizations."""
 
     totals: benefits.DecisionTotals
     per_second: float
     approved_percent: float | None
     usual_ms: float | None
     slow_ms: float | None
-    """Within which time half, and 99 of 100, are answered, since this server started."""
+    """The response times of 50 % and 99 % since this server started."""
     bars: "list[MinuteBar]"
     reasons: list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class MinuteBar:
-    """A minute's bar: what passed below, what did not above it."""
+    """A minute's bar: approvals below, declines above."""
 
     at: datetime
     passed: int
@@ -61,7 +61,7 @@ class MinuteBar:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """Something that waits for who looks."""
+    """Work that waits for the operator."""
 
     path: str
     icon: str
@@ -71,7 +71,7 @@ class Todo:
 
 @dataclass(frozen=True, slots=True)
 class HouseProof:
-    """A proof that the house is well: what, how it stands, and since when."""
+    """A health check of the installation: its name, its result, and since when."""
 
     what: str
     tone: str
@@ -102,7 +102,7 @@ async def _flow(page: WebPage) -> Flow | None:
 
 
 def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
-    """Draw a bar for each minute, the largest as tall as there is room."""
+    """Return a bar for each minute; the largest fills the height."""
     if minutes:
         counted = {at: (passed, declined) for at, passed, declined in minutes}
         first, last = minutes[0][0], minutes[-1][0]
@@ -126,7 +126,7 @@ def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
 
 @dataclass(frozen=True, slots=True)
 class CountedTodo:
-    """What waits by a count alone: of which module, by which claim, and how it is told."""
+    """Work that is counted: its module, its claim, and its text."""
 
     module: str
     claim: str
@@ -171,7 +171,7 @@ _COUNTED = (
 
 
 async def _waits(page: WebPage) -> list[Todo]:
-    """List what waits for who looks, and nothing else."""
+    """List the work that waits for the operator."""
     desk = DESK.of(page.request.app)
 
     async def read(tx: Tx) -> list[Todo]:
@@ -198,7 +198,7 @@ def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str 
 
 
 async def _health(page: WebPage) -> list[HouseProof]:
-    """Tell how the house's proofs stand, as far as somebody may see them."""
+    """Return the health checks that the operator may see."""
 
     async def read(tx: Tx) -> list[HouseProof]:
         found: list[HouseProof] = []
@@ -230,7 +230,7 @@ async def _health(page: WebPage) -> list[HouseProof]:
 
 
 async def _house(page: WebPage) -> list[HouseProof]:
-    """Tell how far the followers of events are, and whether a key or a backup is too old."""
+    """Return the state of followers, and of keys' and backups' ages."""
     if not page.holds("house:read"):
         return []
     backlog = BACKLOG.of(page.request.app)
@@ -254,7 +254,7 @@ def _proof(what: str, at: datetime, findings: int) -> HouseProof:
 
 @router.get(HOME, dependencies=[reads("totals and counts of the whole house, nobody's data")])
 async def show_panel(page: SignedPage) -> Response:
-    """Show how the house does; to whom one screen alone is open, that screen."""
+    """Show the panel; an operator with a single screen gets that screen."""
     insist_on_staff(page.who)
     console = page.renderer.templates.globals["console"]
     assert isinstance(console, ConsoleNavigation), "every process has one"
@@ -276,11 +276,11 @@ async def show_panel(page: SignedPage) -> Response:
 
 
 def insist_on_staff(who: Principal) -> None:
-    """Insist that somebody works here.
+    """Require that the caller is an operator.
 
     Raises:
-        NotFound: they do not; that there is a console is nothing to them.
-        SecondFactorRequired: they would, once their session has shown a second factor.
+        NotFound: they are not; the console stays hidden.
+        SecondFactorRequired: they are, once their session has a second factor.
     """
     if opens_console(who):
         return

@@ -1,4 +1,4 @@
-"""Operations of two people: what waits for me, what I asked for, and what came of it."""
+"""Operations of two people: those that wait for me, those that I proposed, and their outcomes."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -64,7 +64,7 @@ def _state(status: str) -> tuple[str, Any, str]:
 
 
 def desk_of(page: WebPage) -> Desk:
-    """Give the desk that decides operations of two people."""
+    """Return the desk that decides operations of two people."""
     return DESK.of(page.request.app)
 
 
@@ -76,14 +76,14 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[pe
 
 @router.get(HOME, dependencies=[reads("operations by summaries, which hold no personal data")])
 async def show_pendings(page: SignedPage) -> Response:
-    """List what waits, and what was decided."""
+    """List pending and decided operations."""
     insist_on_staff(page.who)
     return await TABLE.answer(page, partial(_read, page), template="console/pendings.html")
 
 
 @router.get(HOME + "/{operation_id}", dependencies=[looks("pending_operation_read")])
 async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
-    """Show what was asked for, by whom, for whom, and what came of it."""
+    """Show an operation's order, maker, people concerned and outcome."""
     insist_on_staff(page.who)
     desk = desk_of(page)
 
@@ -108,7 +108,7 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
 
 
 def _told(desk: Desk, row: PendingOperation) -> dict[str, Any]:
-    """Tell what an order asks for and what came of it, field by field."""
+    """Return an order and its outcome, field by field."""
     order, outcome = desk.shown(row), desk.outcome(row)
     return {
         "order": facts_of(orjson.loads(orjson.dumps(order, default=_dumped))) if order is not None else [],
@@ -121,7 +121,7 @@ def _dumped(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know by i
 
 
 class ApprovalForm(FormBody):
-    """What an approval asks for: the total, where money moves."""
+    """An approval: the total, typed if money moves."""
 
     total: Reais | None = None
 
@@ -174,13 +174,13 @@ async def _one(page: WebPage, operation_id: UUID) -> pending.PendingOperationOut
     dependencies=[step_up(), reads("an operation by its summary, which holds no personal data")],
 )
 async def ask_approval(operation_id: UUID, page: SignedPage) -> Response:
-    """Say what approving does."""
+    """Show what approving does."""
     return ask(page, _approval(await _one(page, operation_id)))
 
 
 @router.post(HOME + "/{operation_id}/aprovar", dependencies=[step_up(), acts("operation_approved")])
 async def approve(operation_id: UUID, page: SignedPage) -> Response:
-    """Approve; where somebody was quicker, say who."""
+    """Approve; if it was decided meanwhile, say by whom."""
     one = await _one(page, operation_id)
     form = await page.form(ApprovalForm)
     if form.value is None:
@@ -199,14 +199,14 @@ async def approve(operation_id: UUID, page: SignedPage) -> Response:
     HOME + "/{operation_id}/recusar", dependencies=[reads("an operation by its summary, which holds no personal data")]
 )
 async def ask_refusal(operation_id: UUID, page: SignedPage) -> Response:
-    """Say what refusing does."""
+    """Show what refusing does."""
     one = await _one(page, operation_id)
     return ask(page, _refusal(one, mine=one.maker.id == str(page.who.id)))
 
 
 @router.post(HOME + "/{operation_id}/recusar", dependencies=[acts("operation_refused")])
 async def refuse(operation_id: UUID, page: SignedPage) -> Response:
-    """Refuse, or take one's own back; where somebody was quicker, say who."""
+    """Refuse, or withdraw one's own; if it was decided meanwhile, say by whom."""
     one = await _one(page, operation_id)
     mine = one.maker.id == str(page.who.id)
     form = await page.form(RefusalForm)

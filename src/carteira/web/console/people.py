@@ -1,4 +1,4 @@
-"""People: found by what no address holds, a person's page, and what an operator may do for them."""
+"""People: searched by POST, a person's page, and operators' acts on them."""
 
 from functools import partial
 from typing import Any
@@ -69,7 +69,7 @@ TABLE: Table[identity.PersonView] = Table(
 
 
 def masked_email(email: str) -> str:
-    """Write an address so that whoever knows it recognises it."""
+    """Return a masked address that people who know it recognise."""
     name, _, domain = email.partition("@")
     return f"{name[:1]}•••@{domain}" if domain else ""
 
@@ -86,7 +86,7 @@ async def _nobody(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.P
 
 @router.get(HOME, dependencies=[claims(CLAIM), reads("a form to look for people by, and nobody yet")])
 async def show_search(page: SignedPage) -> Response:
-    """Ask whom one looks for; what is typed never stands in an address."""
+    """Show the search; typed terms never appear in an address."""
     return await TABLE.answer(
         page, _nobody, asked=TableAsked({}, private=True), template="console/people.html", searched=False
     )
@@ -94,7 +94,7 @@ async def show_search(page: SignedPage) -> Response:
 
 @router.post(HOME, dependencies=[claims(CLAIM), looks("user_listed")])
 async def search(page: SignedPage) -> Response:
-    """List the people whom a form looks for."""
+    """List the people who match a form."""
     asked = await TABLE.asked_by_form(page)
     try:
         return await TABLE.answer(
@@ -107,7 +107,7 @@ async def search(page: SignedPage) -> Response:
 
 @router.get(HOME + "/{user_id}", dependencies=[claims(CLAIM), looks("user_read")])
 async def show_person(user_id: UUID, page: SignedPage) -> Response:
-    """Show a person; that they were looked at is theirs to see."""
+    """Show a person; they can see that they were looked at."""
     person = await page.read(lambda tx: identity.desk.look_at(tx, user_id))
     whole_cpf = identity.desk.may_see_cpf(page.who, user_id)
     return page.show(
@@ -194,7 +194,7 @@ def _proof(person: identity.PersonView) -> Confirmation:
 
 
 class SuspensionForm(FormBody):
-    """Why somebody is suspended."""
+    """Why a person is suspended."""
 
     reason: identity.desk.SuspensionReason
 
@@ -211,7 +211,7 @@ async def _person(page: WebPage, user_id: UUID) -> identity.PersonView:
 
 @router.get(HOME + "/{user_id}/suspender", dependencies=[claims("users:suspend"), looks("user_read")])
 async def ask_suspension(user_id: UUID, page: SignedPage) -> Response:
-    """Say what suspending does."""
+    """Show what suspending does."""
     return ask(page, _suspension(await _person(page, user_id)))
 
 
@@ -232,7 +232,7 @@ async def suspend(user_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{user_id}/reativar", dependencies=[claims("users:suspend"), looks("user_read")])
 async def ask_unsuspension(user_id: UUID, page: SignedPage) -> Response:
-    """Say what ending a suspension does."""
+    """Show what ending a suspension does."""
     return ask(page, _unsuspension(await _person(page, user_id)))
 
 
@@ -251,7 +251,7 @@ async def unsuspend(user_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{user_id}/sair", dependencies=[claims("users:write"), looks("user_read")])
 async def ask_signing_out(user_id: UUID, page: SignedPage) -> Response:
-    """Say what ending all sessions does."""
+    """Show what ending all sessions does."""
     return ask(page, _signing_out(await _person(page, user_id)))
 
 
@@ -270,7 +270,7 @@ async def sign_out(user_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{user_id}/segundo-fator", dependencies=[claims("users:write"), step_up(), looks("user_read")])
 async def ask_factor_reset(user_id: UUID, page: SignedPage) -> Response:
-    """Say what resetting a second factor does."""
+    """Show what resetting a second factor does."""
     return ask(page, _factor_reset(await _person(page, user_id)))
 
 
@@ -302,7 +302,7 @@ class SeenCpfForm(FormBody):
 
 @router.get(HOME + "/{user_id}/comprovar-cpf", dependencies=[claims("identity:prove"), step_up(), looks("user_read")])
 async def ask_proof(user_id: UUID, page: SignedPage) -> Response:
-    """Say what proving a CPF does."""
+    """Show what proving a CPF does."""
     return ask(page, _proof(await _person(page, user_id)))
 
 
@@ -311,7 +311,7 @@ async def ask_proof(user_id: UUID, page: SignedPage) -> Response:
     dependencies=[claims("identity:prove"), step_up(), acts("cpf_proven", "cpf_disputed")],
 )
 async def prove_cpf(user_id: UUID, page: SignedPage) -> Response:
-    """Write down that person and paper were seen."""
+    """Record that person and paper were seen."""
     form = await page.form(SeenCpfForm)
     person = await _person(page, user_id)
     if form.value is None:

@@ -1,4 +1,4 @@
-"""A person's own data at their request: another contact, and the erasure of all that is kept (LGPD, art. 18)."""
+"""Acts on a person's data at their request: new contacts, and the erasure of everything (LGPD, art. 18)."""
 
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,14 @@ WRITES = "users:write"
 
 
 class ContactsForm(FormBody):
-    """The contacts that a person asks for; what is left empty stays."""
+    """The contacts that a person asks for; empty fields are unchanged."""
 
     email: Email | None = None
     phone: Phone | None = None
 
 
 class ErasureForm(FormBody):
-    """The name of whoever is erased, typed to be sure."""
+    """The name of the person to erase, typed as confirmation."""
 
     full_name: str = ""
 
@@ -64,7 +64,7 @@ async def ask_contacts(user_id: UUID, page: SignedPage) -> Response:
 
 @router.post(HOME + "/{user_id}/contatos", dependencies=[claims(WRITES), step_up(), acts("user_changed")])
 async def change_contacts(user_id: UUID, page: SignedPage) -> Response:
-    """Change somebody's e-mail address or phone; in production it waits for a second operator."""
+    """Change a person's e-mail address or phone; in production it waits for a second operator."""
     form: Reading[Any] = await page.form(ContactsForm)
     person = await _person(page, user_id)
     if form.value is None:
@@ -102,13 +102,13 @@ def _erasing(person: identity.PersonView) -> Confirmation:
 
 @router.get(HOME + "/{user_id}/apagar", dependencies=[claims(WRITES), step_up(), looks("user_read")])
 async def ask_erasure(user_id: UUID, page: SignedPage) -> Response:
-    """Say what erasing somebody does."""
+    """Show what erasing a person does."""
     return ask(page, _erasing(await _person(page, user_id)))
 
 
 @router.post(HOME + "/{user_id}/apagar", dependencies=[claims(WRITES), step_up(), acts("user_erased")])
 async def erase(user_id: UUID, page: SignedPage) -> Response:
-    """Erase somebody in every module, at their request."""
+    """Erase a person in every module, at their request."""
     form = await page.form(ErasureForm)
     person = await _person(page, user_id)
     if form.value is None:

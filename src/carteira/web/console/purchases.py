@@ -1,4 +1,4 @@
-"""Resellers' purchases: decided one by one or many at a time, once each; who comes second is told who was first."""
+"""Resellers' purchases: decided one by one or several at once, once each; a second decision names the first's actor."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -90,7 +90,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[re
 
 @router.get(HOME, dependencies=[claims(READS), looks("purchases_listed")])
 async def show_purchases(page: SignedPage) -> Response:
-    """List purchases: those that nobody has decided, if not asked otherwise."""
+    """List purchases: by default the undecided ones."""
     may = [_REJECT, _APPROVE] if page.holds(DECIDES) else []
     return await TABLE.answer(page, partial(_read, page), template="console/purchases.html", may_act=may)
 
@@ -102,17 +102,17 @@ async def download_purchases(page: SignedPage) -> Response:
 
 
 class MarkedForm(FormBody):
-    """What is done with marked purchases: asked first, then for sure."""
+    """An act on marked purchases, before and after its confirmation."""
 
     sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
     reason: Annotated[str, Field(max_length=500)] | None = None
 
 
 async def _marked(page: WebPage) -> list[UUID]:
-    """Give the purchases that are marked.
+    """Return the marked purchases.
 
     Raises:
-        InvalidInput: they are none of ours.
+        InvalidInput: they are unknown.
     """
     try:
         ids = [UUID(text) for text in (await page.request.form()).getlist("id") if isinstance(text, str)]
@@ -124,7 +124,7 @@ async def _marked(page: WebPage) -> list[UUID]:
 
 
 async def _asking(page: WebPage, ids: list[UUID], *, approves: bool) -> Confirmation:
-    """Say what deciding these purchases does."""
+    """Return what deciding these purchases does."""
 
     async def read(tx: Tx) -> list[resellers.PurchaseWithCashbackOut]:
         return [await resellers.desk.purchase(tx, page.who, purchase_id) for purchase_id in ids]
@@ -153,7 +153,7 @@ async def _asking(page: WebPage, ids: list[UUID], *, approves: bool) -> Confirma
 
 @router.post(_APPROVE, dependencies=[claims(DECIDES, READS), acts("purchase_approved", each=True)])
 async def approve(page: SignedPage) -> Response:
-    """Approve marked purchases, once that is confirmed; each for itself."""
+    """Approve marked purchases after a confirmation, each by itself."""
     ids = await _marked(page)
     form = await page.form(MarkedForm)
     if not ids:
@@ -170,7 +170,7 @@ async def approve(page: SignedPage) -> Response:
 
 @router.post(_REJECT, dependencies=[claims(DECIDES, READS), acts("purchase_rejected", each=True)])
 async def reject(page: SignedPage) -> Response:
-    """Reject marked purchases, once that is confirmed, with a reason that their resellers read."""
+    """Reject marked purchases after a confirmation, with a reason for their resellers."""
     ids = await _marked(page)
     form = await page.form(MarkedForm)
     if not ids:
@@ -198,7 +198,7 @@ async def _decide(
     *,
     approves: bool,
 ) -> Response:
-    """Decide each purchase in a transaction of its own; what was refused is said, with who was quicker."""
+    """Decide each purchase in a transaction of its own; report refusals, and who decided meanwhile."""
     done = waits = 0
     refused: list[str] = []
     for purchase_id in ids:
@@ -222,7 +222,7 @@ async def _decide(
 
 
 async def _why(page: WebPage, purchase_id: UUID, error: Exception) -> str:
-    """Tell why a purchase was not decided; where somebody was quicker, who."""
+    """Return why a purchase was not decided; if it was decided meanwhile, by whom."""
     problem = problem_of(error)
     if not isinstance(problem, resellers.desk.PurchaseDecided):
         return problem.detail

@@ -1,4 +1,4 @@
-"""Payments that came in by Pix: those that wait to be returned first; returned by an operator, whole or in part."""
+"""Received Pix payments: those to return first; an operator returns them, whole or in part."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ ALL = "todos"
 
 
 def state_of(row: payments.ReceivedOut) -> Cell:
-    """Say where a payment's money is."""
+    """Return where a payment's money is."""
     if row.unplaced:
         return badge("A devolver", "warn", "alert")
     if row.given_back == row.amount:
@@ -81,7 +81,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[pa
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("payments_listed")])
 async def show_received(page: SignedPage) -> Response:
-    """List payments: those that wait to be returned, if not asked otherwise."""
+    """List payments: by default those to return."""
     return await TABLE.answer(page, partial(_read, page), template="console/received.html", all=ALL)
 
 
@@ -97,7 +97,7 @@ async def _one(page: WebPage, e2eid: str) -> payments.ReceivedWithReturnsOut:
 
 @router.get(HOME + "/{e2eid}", dependencies=[claims(CLAIM), looks("payment_read")])
 async def show_payment(e2eid: str, page: SignedPage) -> Response:
-    """Show a payment: where it went, and what of it went back."""
+    """Show a payment: what it was credited to, and its returns."""
     one = await _one(page, e2eid)
     return page.show(
         "console/payment.html",
@@ -140,7 +140,7 @@ def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
 
 
 class ReturnForm(FormBody):
-    """How much of a payment is returned, and why."""
+    """The amount and the reason of a return."""
 
     amount: Reais
     reason: Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -148,13 +148,13 @@ class ReturnForm(FormBody):
 
 @router.get(HOME + "/{e2eid}/devolver", dependencies=[claims(RETURNS, CLAIM), looks("payment_read")])
 async def ask_return(e2eid: str, page: SignedPage) -> Response:
-    """Say what returning does."""
+    """Show what returning does."""
     return ask(page, _returning(await _one(page, e2eid)))
 
 
 @router.post(HOME + "/{e2eid}/devolver", dependencies=[claims(RETURNS, CLAIM), acts("payment_returned")])
 async def give_back(e2eid: str, page: SignedPage) -> Response:
-    """Return a payment or a part of it, or have it wait for a second person."""
+    """Return a payment or a part of it, or store the operation as pending."""
     form = await page.form(ReturnForm)
     one = await _one(page, e2eid)
     if form.value is None:

@@ -1,4 +1,4 @@
-"""Giving back a purchase, all of it or a part; and what would happen to one that is only tried out."""
+"""Refunds purchases, whole or in part; and simulates purchases."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -71,14 +71,14 @@ def _refund(whole: benefits.WholeDecisionView) -> Confirmation:
 
 
 class AmountForm(FormBody):
-    """How much is given back."""
+    """The amount to refund."""
 
     amount: Reais
 
 
 @router.get(HOME + "/{decision_id}/estornar", dependencies=[claims(CLAIM, "benefits:read"), looks("transaction_read")])
 async def ask_reversal(decision_id: UUID, page: SignedPage) -> Response:
-    """Say what a reversal does."""
+    """Show what a reversal does."""
     return ask(page, _reversal(await _whole(page, decision_id)))
 
 
@@ -86,7 +86,7 @@ async def ask_reversal(decision_id: UUID, page: SignedPage) -> Response:
     HOME + "/{decision_id}/estornar", dependencies=[claims(CLAIM, "benefits:read"), acts("transaction_reversed")]
 )
 async def reverse(decision_id: UUID, page: SignedPage) -> Response:
-    """Give a whole purchase back, or have it wait for a second person."""
+    """Refund a whole purchase, or store the operation as pending."""
     form = await page.form(FormBody)
     whole = await _whole(page, decision_id)
 
@@ -105,7 +105,7 @@ async def reverse(decision_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{decision_id}/devolver", dependencies=[claims(CLAIM, "benefits:read"), looks("transaction_read")])
 async def ask_refund(decision_id: UUID, page: SignedPage) -> Response:
-    """Say what a refund does."""
+    """Show what a refund does."""
     return ask(page, _refund(await _whole(page, decision_id)))
 
 
@@ -113,7 +113,7 @@ async def ask_refund(decision_id: UUID, page: SignedPage) -> Response:
     HOME + "/{decision_id}/devolver", dependencies=[claims(CLAIM, "benefits:read"), acts("transaction_refunded")]
 )
 async def refund(decision_id: UUID, page: SignedPage) -> Response:
-    """Give a part of a purchase back, or have it wait for a second person."""
+    """Refund a part of a purchase, or store the operation as pending."""
     form = await page.form(AmountForm)
     whole = await _whole(page, decision_id)
     if form.value is None:
@@ -135,7 +135,7 @@ async def refund(decision_id: UUID, page: SignedPage) -> Response:
 
 
 class TrialForm(FormBody):
-    """A purchase that is only tried out."""
+    """A purchase to simulate."""
 
     account: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
     amount: Reais
@@ -146,13 +146,13 @@ class TrialForm(FormBody):
 
 @router.get(SIMULATOR, dependencies=[claims("benefits:read"), reads("a form, and nobody yet")])
 async def show_simulator(page: SignedPage) -> Response:
-    """Ask for a purchase to be tried out."""
+    """Show the simulator's form."""
     return page.show(_PAGE, outcome=None, pocket_name=benefits.pocket_name)
 
 
 @router.post(SIMULATOR, dependencies=[claims("benefits:read"), looks("transaction_simulated")])
 async def simulate(page: SignedPage) -> Response:
-    """Say what would be answered; nothing moves."""
+    """Show the simulated answer; nothing moves."""
     form = await page.form(TrialForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, outcome=None, pocket_name=benefits.pocket_name)

@@ -1,4 +1,4 @@
-"""Roles and what they bring, and whose role is which."""
+"""Roles, their claims, and people's roles."""
 
 from typing import Annotated
 from uuid import UUID
@@ -45,7 +45,7 @@ async def _read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.des
 
 @router.get(ROLES, dependencies=[claims(WRITES), _NOBODYS])
 async def show_roles(page: SignedPage) -> Response:
-    """List the roles with what they bring."""
+    """List the roles with their claims."""
     return await TABLE.answer(page, _read, template="console/roles.html")
 
 
@@ -89,7 +89,7 @@ async def add(page: SignedPage) -> Response:
 
 @router.get(ROLES + "/{role_id}", dependencies=[claims(WRITES), step_up(), _NOBODYS])
 async def show_role(role_id: int, page: SignedPage) -> Response:
-    """Show what a role brings, to be changed."""
+    """Show a role's claims, to be changed."""
 
     async def read(tx: Tx) -> tuple[identity.desk.WholeRoleView, list[identity.desk.ClaimView]]:
         return await identity.desk.whole(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
@@ -102,7 +102,7 @@ async def show_role(role_id: int, page: SignedPage) -> Response:
 def _changing(
     role: identity.desk.WholeRoleView, known: list[identity.desk.ClaimView], wanted: set[int]
 ) -> Confirmation:
-    """Say what a role brings more and less."""
+    """Return the claims that a change adds to and removes from a role."""
     has = {claim.id for claim in role.claims}
     more = [claim.description for claim in known if claim.id in wanted - has]
     less = [claim.description for claim in known if claim.id in has - wanted]
@@ -129,7 +129,7 @@ class SureForm(FormBody):
 
 @router.post(ROLES + "/{role_id}", dependencies=[claims(WRITES), step_up(), acts("role_changed")])
 async def change(role_id: int, page: SignedPage) -> Response:
-    """Change what a role brings, once that is confirmed, at once for all who have it."""
+    """Change a role's claims after a confirmation, with immediate effect for all who have it."""
     sent = (await page.request.form()).getlist("claim")
     form = await page.form(SureForm)
     wanted = {int(text) for text in sent if isinstance(text, str) and text.isascii() and text.isdigit()}
@@ -150,7 +150,7 @@ async def change(role_id: int, page: SignedPage) -> Response:
 
 
 class GivenRoleForm(FormBody):
-    """Which role somebody is given."""
+    """The role to give a person."""
 
     role: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -185,13 +185,13 @@ async def _giving(page: WebPage, user_id: UUID) -> Confirmation:
 
 @router.get(PEOPLE + "/{user_id}/papel", dependencies=[claims(WRITES), step_up(), looks("user_read")])
 async def ask_role(user_id: UUID, page: SignedPage) -> Response:
-    """Ask which role somebody is given."""
+    """Ask for a person's role."""
     return ask(page, await _giving(page, user_id))
 
 
 @router.post(PEOPLE + "/{user_id}/papel", dependencies=[claims(WRITES), step_up(), acts("role_given")])
 async def give_role(user_id: UUID, page: SignedPage) -> Response:
-    """Give somebody a role."""
+    """Give a person a role."""
     form = await page.form(GivenRoleForm)
     act = await _giving(page, user_id)
     if form.value is None:

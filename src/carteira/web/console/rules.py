@@ -1,4 +1,4 @@
-"""Names of merchants that override the MCC: what a rule would have changed is told before it is saved."""
+"""Merchant names that override the MCC: a rule's effect is shown before it is saved."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -46,7 +46,7 @@ async def _read(tx: Tx, asked: TableAsked, limit: int) -> Listed[benefits.desk.M
 
 @router.get(HOME, dependencies=[claims(CLAIM), _NOBODYS])
 async def show_merchants(page: SignedPage) -> Response:
-    """List merchants whose name overrides the MCC, and which MCCs are of which category."""
+    """List merchants whose name overrides the MCC, and the MCCs of each category."""
     categories = await page.read(benefits.desk.list_categories)
     return await TABLE.answer(
         page,
@@ -59,7 +59,7 @@ async def show_merchants(page: SignedPage) -> Response:
 
 
 class RuleForm(FormBody):
-    """A merchant's name, and the MCC that holds for it."""
+    """A merchant's name, and its MCC."""
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
     mcc: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
@@ -67,7 +67,7 @@ class RuleForm(FormBody):
 
 
 class RuleRemovalForm(FormBody):
-    """The name whose rule is taken away."""
+    """The name whose rule is deleted."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
@@ -85,7 +85,7 @@ async def show_rule(
 
 
 async def _effect(page: WebPage, name: str, mcc: str | None) -> list[tuple[str, str]]:
-    """Tell what a rule would have changed, line by line."""
+    """Return a rule's effect on past purchases, line by line."""
     effect = await page.read(lambda tx: benefits.desk.effect_of_rule(tx, name, mcc))
     told = [("Compras deste nome em 30 dias", f"{effect.purchases}, {plain_money(effect.amount)}")]
     for (now, then), many in effect.moved.items():
@@ -108,7 +108,7 @@ async def _saving(page: WebPage, asked: RuleForm) -> Confirmation:
 
 @router.post(f"{HOME}/regra", dependencies=[claims(CLAIM), acts("benefit_merchant_set")])
 async def save(page: SignedPage) -> Response:
-    """Save a rule, once its effect was told."""
+    """Save a rule, after its effect was shown."""
     benefits.desk.insist_unbound(page.who)
     form = await page.form(RuleForm)
     if form.value is None:
@@ -130,7 +130,7 @@ def _again(page: WebPage, form: Reading[Any]) -> Response:
 
 @router.post(f"{HOME}/tirar", dependencies=[claims(CLAIM), acts("benefit_merchant_removed")])
 async def remove(page: SignedPage) -> Response:
-    """Take a rule away, once its effect was told."""
+    """Delete a rule, after its effect was shown."""
     benefits.desk.insist_unbound(page.who)
     form = await page.form(RuleRemovalForm)
     if form.value is None:

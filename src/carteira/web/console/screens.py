@@ -1,4 +1,4 @@
-"""The console's screens, and which of them somebody finds: one whose claim they lack is not in their pages either."""
+"""The console's screens, and which of them an operator sees: those whose claims they hold."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from carteira.web.config import WebConfig
 
 HOME = "/console"
 EXPORT = "lists:export"
-"""The claim by which a list is downloaded, beside the one that opens its screen."""
+"""The claim for downloading a list, beside its screen's claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """A screen of the side bar; `claim` opens it (empty: any that opens something here)."""
+    """A screen of the side bar; it needs `claim` (empty: any operator's claim)."""
 
     path: str
     icon: str
@@ -23,12 +23,12 @@ class Screen:
 
     @property
     def help(self) -> str:
-        """The template of what its help says."""
+        """The template of its help."""
         name = self.path.removeprefix(HOME).strip("/").replace("/", "-") or "painel"
         return f"console/help/{name}.html"
 
     def is_current(self, path: str) -> bool:
-        """Tell whether a page stands under this screen."""
+        """Return whether a page belongs to this screen."""
         return path == self.path or (self.path != HOME and path.startswith(f"{self.path}/"))
 
 
@@ -116,29 +116,29 @@ GROUPS = (
         ),
     ),
 )
-"""What there is, as the side bar shows it. A screen is told here once it is whole."""
+"""The side bar's groups of screens."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleNavigation:
-    """What templates and the pages of errors ask the console for."""
+    """The console's navigation, for templates and error pages."""
 
     groups: tuple[ScreenGroup, ...]
 
     def of(self, who: Principal | None) -> list[ScreenGroup]:
-        """Give the screens that somebody finds, by their groups."""
+        """Return the screens that an operator sees, by group."""
         if not opens_console(who):
             return []
         found = (ScreenGroup(group.name, tuple(_found(group.screens, who))) for group in self.groups)
         return [group for group in found if group.screens]
 
     def first_path(self, who: Principal | None) -> str:
-        """Give where somebody begins: the panel, but to whom only one screen is open."""
+        """Return an operator's first page: the panel, or their only screen."""
         paths = [screen.path for group in self.of(who) for screen in group.screens if screen.path != HOME]
         return paths[0] if len(paths) == 1 else HOME
 
     def at(self, path: str) -> Screen | None:
-        """Give the screen that a page stands under."""
+        """Return the screen that a page belongs to."""
         screens = (screen for group in self.groups for screen in group.screens)
         return next((screen for screen in screens if screen.is_current(path)), None)
 
@@ -149,12 +149,12 @@ def _found(screens: Iterable[Screen], who: Principal | None) -> Iterable[Screen]
 
 
 def opens_console(who: Principal | None) -> bool:
-    """Tell whether somebody works here: they hold a claim that opens more than what is their own."""
+    """Return whether a person is an operator: they hold a claim to more than their own things."""
     return who is not None and bool(who.claims - OWN_CLAIMS)
 
 
 def console_navigation(config: WebConfig, known: frozenset[str]) -> ConsoleNavigation:
-    """Make the navigation of this process: what has no page, or whose module is off, is not in it."""
+    """Return this process's navigation, without screens that have no page or whose module is off."""
     there = (
         ScreenGroup(
             group.name,

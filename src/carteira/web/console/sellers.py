@@ -1,4 +1,4 @@
-"""Resellers: found by what no address holds, and each with their months."""
+"""Resellers: searched by POST, each with their months."""
 
 from functools import partial
 from typing import Any
@@ -56,13 +56,13 @@ async def _list(page: WebPage, asked: TableAsked) -> Response:
 
 @router.get(HOME, dependencies=[claims(READS), looks("resellers_listed")])
 async def show_sellers(page: SignedPage) -> Response:
-    """List the resellers, the newest first; what they are looked for by never stands in an address."""
+    """List the resellers, the newest first; personal search terms never appear in an address."""
     return await _list(page, TableAsked({}, private=True))
 
 
 @router.post(HOME, dependencies=[claims(READS), looks("resellers_listed")])
 async def search(page: SignedPage) -> Response:
-    """List the resellers that a form looks for."""
+    """List the resellers who match a form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "52998224725")

@@ -1,8 +1,8 @@
-"""One table for every screen: what it is asked by in its address, its columns, its pages, and its CSV.
+"""One table for every screen: its filters in the address, its columns, its pages, and its CSV.
 
-A screen declares a `Table` and reads a page of its rows by a verb of a module. What it is filtered by, how it is sorted
-and where it goes on stand in the address, so that a link shows a colleague the same. What is personal never does: a
-table that is searched by it is asked by POST, and hands what was typed on to its next page in a form (`private`).
+A screen declares a `Table` and reads a page of its rows by a verb of a module. Filters, order and cursor are in the
+address, so that a link shows a colleague the same. Personal terms never are: a search by them is a POST, which passes
+them on to its next page in a form (`private`).
 """
 
 import re
@@ -35,16 +35,16 @@ CURSOR, SORT = "depois", "ordem"
 ROWS = 50
 MOST_EXPORTED = 5_000
 EXPORTED = "list_exported"
-"""What the audit calls a download of a list."""
+"""The audit's action of a list's download."""
 _PAGE_OF_EXPORT = 100
 _LONGEST = 100
 _YEARS = range(1970, 9999)
-"""Of which days are asked for; others have no instants, or no day after them."""
+"""The years of accepted days; others have no instants, or no day after them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A field above a table; `pattern` is what its text has to match."""
+    """A filter above a table; its text must match `pattern`."""
 
     name: str
     label: str
@@ -54,10 +54,10 @@ class Filter:
     wrong: str = "Confira este filtro."
     grows: bool = False
     otherwise: str = "Qualquer"
-    """What a choice that was left empty means."""
+    """The meaning of an empty choice."""
 
     def fault(self, text: str) -> str:
-        """Tell what is wrong with what was typed; empty: nothing."""
+        """Return the error of a typed text; empty: none."""
         if self.kind == "choice":
             return "" if text in dict(self.choices) else "Escolha uma das opções."
         if self.kind == "day":
@@ -65,7 +65,7 @@ class Filter:
         return "" if len(text) <= _LONGEST and re.fullmatch(self.pattern, text) else self.wrong
 
     def shown(self, text: str) -> str:
-        """Give what stands on the chip of this filter."""
+        """Return the text of this filter's chip."""
         if self.kind == "choice":
             return dict(self.choices).get(text, text)
         return f"{self.label}: {text}"
@@ -80,24 +80,24 @@ def _is_day(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn(Generic[T]):
-    """A column; `place` says where its cells stand on a phone (`full`, `end`, `stack-end` …)."""
+    """A column; `place` positions its cells on a phone (`full`, `end`, `stack-end` …)."""
 
     name: str
     cell: Callable[[T], Cell]
     place: str = ""
     orders: tuple[str, ...] = ()
-    """The table's orders between which its head goes back and forth."""
+    """The table's orders that its head toggles."""
 
     @property
     def key(self) -> str:
-        """What an address calls it, where a whole list is sorted by it."""
+        """Its name in addresses, where a whole list is sorted by it."""
         plain = unicodedata.normalize("NFD", self.name.lower()).encode("ascii", "ignore").decode()
         return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnHead:
-    """A column's head: what it is called, which way it is sorted now, and where a press on it leads."""
+    """A column's head: its title, its present order, and its link."""
 
     name: str
     place: str
@@ -107,7 +107,7 @@ class ColumnHead:
 
 @dataclass(frozen=True, slots=True)
 class BulkAct:
-    """What can be done with the rows that are marked; its form is confirmed at `path` before anything happens."""
+    """An act on the marked rows; it is confirmed at `path` before anything happens."""
 
     path: str
     label: str
@@ -116,7 +116,7 @@ class BulkAct:
 
 
 class Rows(Protocol[Row_co]):
-    """A page of rows, as the modules' verbs give it."""
+    """A page of rows, as the modules' verbs return it."""
 
     @property
     def items(self) -> Sequence[Row_co]:
@@ -124,12 +124,12 @@ class Rows(Protocol[Row_co]):
 
     @property
     def next_cursor(self) -> str | None:
-        """Where the next page goes on; None: there is none."""
+        """The cursor of the next page; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """Rows that are all there: a list that needs no pages."""
+    """A whole list without pages."""
 
     items: Sequence[T]
     next_cursor: str | None = None
@@ -137,7 +137,7 @@ class Listed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class TableAsked:
-    """What a table is asked by: filters that are right, what was typed, what is wrong, the order and the page."""
+    """A table's request: valid filters, typed texts, errors, the order and the page."""
 
     values: Mapping[str, str]
     typed: Mapping[str, str] = field(default_factory=dict)
@@ -146,18 +146,18 @@ class TableAsked:
     sort: str = ""
     cursor: str = ""
     private: bool = False
-    """Whether it was asked by POST: nothing of it may stand in an address."""
+    """Whether it came by POST, so that nothing of it may appear in an address."""
 
     def get(self, name: str) -> str | None:
-        """Give a filter's value; None: it was left empty."""
+        """Return a filter's value; None: it was left empty."""
         return self.values.get(name)
 
     def since(self, name: str = "de") -> datetime | None:
-        """Give the first instant of the day that a filter holds, in São Paulo."""
+        """Return the first instant of a filter's day in São Paulo."""
         return self._midnight(name, timedelta())
 
     def until(self, name: str = "ate") -> datetime | None:
-        """Give the first instant after the day that a filter holds, in São Paulo."""
+        """Return the first instant after a filter's day in São Paulo."""
         return self._midnight(name, timedelta(days=1))
 
     def _midnight(self, name: str, later: timedelta) -> datetime | None:
@@ -165,12 +165,12 @@ class TableAsked:
         return None if text is None else begins(read_day(text) + later)
 
     def query(self, **changes: str) -> str:
-        """Write the query of an address that asks the same but for some changes; the page begins anew without one."""
+        """Return the query of an address with some changes to this request; without a cursor it is the first page."""
         asked = {**self.values, SORT: self.sort, **changes}
         return urlencode({name: value for name, value in asked.items() if value})
 
     def page_request(self, cursor: CursorOf[K], limit: int = ROWS) -> PageRequest[K]:
-        """Give the page that is asked for.
+        """Return the requested page.
 
         Raises:
             InvalidInput: the address holds no cursor of this list.
@@ -179,26 +179,26 @@ class TableAsked:
 
 
 Read = Callable[[Tx, TableAsked, int], Awaitable[Rows[T]]]
-"""Reads a page of a table, of so many rows at most."""
+"""Reads a page of a table, at most so many rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[T]):
-    """A table as a screen declares it.
+    """A table, as a screen declares it.
 
     Attributes:
         path: Its address.
-        name: What its rows are, in the plural; the CSV is called by it.
-        columns: What it shows of a row.
-        key: What a row is marked by; its id.
-        filters: By what it is narrowed.
-        sorts: Its orders, by what an address calls them; the first is the usual one.
+        name: Its rows' name in the plural, and the CSV's file name.
+        columns: Its columns.
+        key: A row's id, by which it is marked.
+        filters: Its filters.
+        sorts: Its orders, by their names in addresses; the first is the default.
         opens: The address of a row's page.
         panel: Whether that page is shown beside the table.
-        acts: What is done with marked rows.
-        empty: What an empty table says, and what it means.
-        exports: Whether it is downloaded.
-        whole: Whether its rows come all at once, so that each column sorts them.
+        acts: Acts on marked rows.
+        empty: The title and the text of an empty table.
+        exports: Whether it can be downloaded.
+        whole: Whether all rows come at once, so that each column can sort them.
     """
 
     path: str
@@ -215,7 +215,7 @@ class Table(Generic[T]):
     whole: bool = False
 
     def heads(self, asked: TableAsked) -> list[ColumnHead]:
-        """Give the heads of its columns; one that sorts is a link, also where scripts do not run."""
+        """Return its columns' heads; sortable ones are links, which work without scripts."""
         return [self._head(column, asked.sort) for column in self.columns]
 
     def _head(self, column: TableColumn[T], sort: str) -> ColumnHead:
@@ -232,23 +232,23 @@ class Table(Generic[T]):
         )
 
     def _orders(self) -> set[str]:
-        """Name the orders that an address may ask for."""
+        """Return the orders that an address may name."""
         known = {name for name, _ in self.sorts}
         return known | ({sign + column.key for column in self.columns for sign in ("", "-")} if self.whole else set())
 
     def _sorted(self, rows: Sequence[T], sort: str) -> Sequence[T]:
-        """Sort a whole list by a column: by what machines read of it, numbers as numbers."""
+        """Sort a whole list by a column's machine-readable values."""
         column = next((one for one in self.columns if one.key == sort.removeprefix("-")), None)
         if column is None or not self.whole:
             return rows
         return sorted(rows, key=lambda row: _rank(column.cell(row)), reverse=sort.startswith("-"))
 
     def asked(self, page: WebPage) -> TableAsked:
-        """Read what an address asks for."""
+        """Parse the request from an address."""
         return self._asked({name: text.strip() for name, text in page.request.query_params.items() if text.strip()})
 
     async def asked_by_form(self, page: WebPage) -> TableAsked:
-        """Read what a form asks for, which holds what no address may."""
+        """Parse the request from a form, which may hold personal terms."""
         typed = {name: text.strip() for name, text in (await page.typed()).items() if text.strip()}
         typed.pop("csrf", None)
         return self._asked(typed, private=True)
@@ -278,7 +278,7 @@ class Table(Generic[T]):
         choices: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
         **values: Any,  # noqa: ANN401 - what the template names
     ) -> HTMLResponse:
-        """Draw a page of the table; where a filter is wrong, say so and show no rows."""
+        """Draw a page of the table; a wrong filter shows its error and no rows."""
         asked = asked or self.asked(page)
         rows: Rows[T] = Listed(())
         if not asked.errors:
@@ -297,12 +297,12 @@ class Table(Generic[T]):
         )
 
     async def download(self, page: WebPage, read: Read[T]) -> Response:
-        """Answer the rows that an address asks for as CSV; the audit keeps by what, and how many they were.
+        """Return the requested rows as CSV; the audit records the filters and the number of rows.
 
-        Whom the rows show is recorded by the verb that reads them, as on the screen.
+        The verb that reads the rows records its looks at people, as on the screen.
 
         Raises:
-            InvalidInput: a filter is wrong; the page that leads here says which.
+            InvalidInput: a filter is wrong; the list's page says which.
         """
         asked = self.asked(page)
         if asked.errors:
@@ -334,7 +334,7 @@ async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> AsyncIterator[T]:
 
 
 def _rank(cell: Cell) -> tuple[int, float, str]:
-    """Rank a cell: what is empty first, then numbers, then texts without regard to case."""
+    """Return a cell's sort key: empty first, then numbers, then texts regardless of case."""
     said = cell.value or cell.text
     if not said:
         return 0, 0.0, ""
@@ -352,7 +352,7 @@ class DrawnRow:
     cells: list[tuple[TableColumn[Any], Cell]]
     href: str
     name: str
-    """What tells it from others, for who does not see the table."""
+    """Its accessible name, which distinguishes it from other rows."""
 
 
 def _drawn(table: Table[T], row: T) -> DrawnRow:

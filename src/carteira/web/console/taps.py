@@ -1,4 +1,4 @@
-"""Rides whose validator's clock was impossible: charged as of when they came or were made, or not at all."""
+"""Rides with an impossible validator's clock: charged as of their arrival or their stated time, or dismissed."""
 
 from functools import partial
 from typing import Annotated
@@ -47,7 +47,7 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[t
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("waiting_taps_listed")])
 async def show_taps(page: SignedPage) -> Response:
-    """List the rides that wait, those that came first first."""
+    """List the waiting rides, the oldest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/taps.html")
 
 
@@ -57,7 +57,7 @@ async def _one(page: WebPage, tap_id: UUID) -> transit.desk.WaitingTap:
 
 @router.get(HOME + "/{tap_id}", dependencies=[claims(CLAIM), looks("waiting_taps_listed")])
 async def show_tap(tap_id: UUID, page: SignedPage) -> Response:
-    """Show a ride that waits."""
+    """Show a waiting ride."""
     return page.show("console/tap.html", block="panel", home=HOME, tap=await _one(page, tap_id))
 
 
@@ -89,20 +89,20 @@ def _dismissal(tap: transit.desk.WaitingTap) -> Confirmation:
 
 
 class DismissalForm(FormBody):
-    """Why nobody pays for a ride."""
+    """Why a ride is dismissed."""
 
     reason: Annotated[str, Field(min_length=1, max_length=300)]
 
 
 @router.get(HOME + "/{tap_id}/cobrar", dependencies=[claims(CLAIM), looks("waiting_taps_listed")])
 async def ask_charge(tap_id: UUID, page: SignedPage) -> Response:
-    """Say what charging does."""
+    """Show what charging does."""
     return ask(page, _charging(await _one(page, tap_id)))
 
 
 @router.post(HOME + "/{tap_id}/cobrar", dependencies=[claims(CLAIM), acts("tap_charged")])
 async def charge(tap_id: UUID, page: SignedPage) -> Response:
-    """Charge a ride as of when it came."""
+    """Charge a ride as of its arrival."""
     form = await page.form(FormBody)
     tap = await _one(page, tap_id)
     try:
@@ -116,13 +116,13 @@ async def charge(tap_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{tap_id}/recusar", dependencies=[claims(CLAIM), looks("waiting_taps_listed")])
 async def ask_dismissal(tap_id: UUID, page: SignedPage) -> Response:
-    """Say what not charging does."""
+    """Show what dismissing does."""
     return ask(page, _dismissal(await _one(page, tap_id)))
 
 
 @router.post(HOME + "/{tap_id}/recusar", dependencies=[claims(CLAIM), acts("tap_dismissed")])
 async def dismiss(tap_id: UUID, page: SignedPage) -> Response:
-    """Deny a ride: nobody pays for it."""
+    """Dismiss a ride: nobody pays for it."""
     form = await page.form(DismissalForm)
     tap = await _one(page, tap_id)
     if form.value is None:

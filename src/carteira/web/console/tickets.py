@@ -1,4 +1,4 @@
-"""Tickets of the assistant, answered once each; and the questions that it could not answer."""
+"""The assistant's tickets, each answered once; and its unanswered questions."""
 
 from functools import partial
 from typing import Annotated
@@ -71,7 +71,7 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[a
 
 @router.get(HOME, dependencies=[claims(READS), looks("assistant_tickets_listed")])
 async def show_tickets(page: SignedPage) -> Response:
-    """List tickets in the order in which people wait."""
+    """List tickets, the longest waiting first."""
     return await TABLE.answer(page, partial(_read, page), template="console/tickets.html")
 
 
@@ -102,7 +102,7 @@ def _answering(ticket: assistant.desk.Ticket) -> Confirmation:
 
 
 class AnswerForm(FormBody):
-    """What a person is answered."""
+    """The answer to a person."""
 
     answer: Annotated[str, Field(min_length=1, max_length=1_000)]
 
@@ -116,7 +116,7 @@ async def ask_answer(ticket_id: UUID, page: SignedPage) -> Response:
 
 @router.post(HOME + "/{ticket_id}/responder", dependencies=[claims(READS, WRITES), acts("assistant_ticket_answered")])
 async def answer(ticket_id: UUID, page: SignedPage) -> Response:
-    """Answer a ticket, once; who comes second is told who was first."""
+    """Answer a ticket, once; a second answer names the first one's author."""
     form = await page.form(AnswerForm)
     ticket, _ = await page.read(lambda tx: assistant.desk.ticket(tx, ticket_id))
     if form.value is None:
@@ -146,7 +146,7 @@ async def _read_questions(_page: WebPage, tx: Tx, asked: TableAsked, limit: int)
 
 @router.get(QUESTIONS, dependencies=[claims(READS), reads("questions are kept scrubbed and without their person")])
 async def show_questions(page: SignedPage) -> Response:
-    """List what the assistant could not answer, and how many came nearest to the same topic."""
+    """List unanswered questions, with how many came nearest to the same topic."""
     groups = await page.read(assistant.desk.question_groups)
     return await QUESTION_TABLE.answer(
         page, partial(_read_questions, page), template="console/questions.html", groups=groups
@@ -166,13 +166,13 @@ def _dismissal(question_id: UUID) -> Confirmation:
 
 @router.get(QUESTIONS + "/{question_id}/tirar", dependencies=[claims(WRITES), reads("a question, which is nobody's")])
 async def ask_dismissal(question_id: UUID, page: SignedPage) -> Response:
-    """Say what taking a question off the list means."""
+    """Show what dismissing a question means."""
     return ask(page, _dismissal(question_id))
 
 
 @router.post(QUESTIONS + "/{question_id}/tirar", dependencies=[claims(WRITES), acts("assistant_question_dismissed")])
 async def dismiss(question_id: UUID, page: SignedPage) -> Response:
-    """Take a question off the list."""
+    """Dismiss a question."""
     form = await page.form(FormBody)
     try:
         async with page.database.transaction() as tx:

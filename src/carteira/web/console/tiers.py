@@ -1,4 +1,4 @@
-"""The rules of cashback with their validity: tiers, the day that closes a month, and who is approved at once."""
+"""The rules of cashback with their validity: tiers, closing days, and automatic approvals."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -68,13 +68,13 @@ async def _read(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> List
 
 @router.get(HOME, dependencies=[claims(READS), _RULES])
 async def show_tiers(page: SignedPage) -> Response:
-    """List the tier tables and the closing days, each with the month that it holds from."""
+    """List the tier tables and the closing days, each with its first month."""
     days = await page.read(resellers.desk.closing_days)
     return await TABLE.answer(page, partial(_read, page), template="console/tiers.html", days=days)
 
 
 def _steps(text: object) -> object:
-    """Read tiers as they are written, one a line: the amount above which, and the percentage."""
+    """Parse tiers, one per line: the amount above which they apply, and the percentage."""
     if not isinstance(text, str):
         return text
     found = []
@@ -93,7 +93,7 @@ def _steps(text: object) -> object:
 
 
 class TiersForm(FormBody):
-    """Tiers, and from which month on."""
+    """Tiers, and their first month."""
 
     valid_from: resellers.desk.BusinessMonth
     tiers: Annotated[list[Any], BeforeValidator(_steps), Field(min_length=1, max_length=50)]
@@ -128,14 +128,14 @@ def _putting(row: resellers.desk.TiersOut | None) -> Confirmation:
 
 @router.get(f"{HOME}/nova", dependencies=[claims(READS, DECIDES), _RULES])
 async def ask_tiers(page: SignedPage) -> Response:
-    """Ask for a tier table, with the one that holds now to begin from."""
+    """Show the form of a new tier table, filled with the present one."""
     rows = await page.read(resellers.desk.list_tiers)
     return ask(page, _putting(rows[0] if rows else None))
 
 
 @router.get(HOME + "/{month}/mudar", dependencies=[claims(READS, DECIDES), _RULES])
 async def ask_change(month: Month, page: SignedPage) -> Response:
-    """Ask what a tier table becomes."""
+    """Show the form of a tier table."""
     rows = await page.read(resellers.desk.list_tiers)
     return ask(page, _putting(next((row for row in rows if row.valid_from == month), None)))
 
@@ -191,13 +191,13 @@ async def _table_of(page: WebPage, month: Any) -> resellers.desk.TiersOut:  # no
 
 @router.get(HOME + "/{month}/tirar", dependencies=[claims(READS, DECIDES), _RULES])
 async def ask_removal(month: Month, page: SignedPage) -> Response:
-    """Say what taking a tier table away does."""
+    """Show what deleting a tier table does."""
     return ask(page, _removing(await _table_of(page, month)))
 
 
 @router.post(HOME + "/{month}/tirar", dependencies=[claims(READS, DECIDES), acts("cashback_tiers_removed")])
 async def remove(month: Month, page: SignedPage) -> Response:
-    """Take a tier table away; above the limit it waits for a second person."""
+    """Delete a tier table; above the limit it waits for a second person."""
     form = await page.form(FormBody)
     row = await _table_of(page, month)
     try:
@@ -209,7 +209,7 @@ async def remove(month: Month, page: SignedPage) -> Response:
 
 
 class ClosingDayForm(FormBody):
-    """On which day months are closed, and from which month on."""
+    """A closing day, and its first month."""
 
     valid_from: resellers.desk.BusinessMonth
     day: Annotated[int, Field(ge=1, le=28)]
@@ -252,7 +252,7 @@ async def put_closing_day(page: SignedPage) -> Response:
 
 @router.get(HOME + "/{month}", dependencies=[claims(READS), _RULES])
 async def show_table(month: Month, page: SignedPage) -> Response:
-    """Show a tier table, and what may be done."""
+    """Show a tier table, and the possible acts."""
     row = await _table_of(page, month)
     here = f"{HOME}/{row.valid_from:%Y-%m}"
     steps = [DetailStep(f"{here}/mudar", "Mudar…"), DetailStep(f"{here}/tirar", "Tirar…", danger=True)]
@@ -287,7 +287,7 @@ async def show_approved(page: SignedPage) -> Response:
 
 
 class AutoApprovalForm(FormBody):
-    """Whose purchases start approved, and in which months."""
+    """An automatic approval: a CPF and its months."""
 
     cpf: Cpf
     valid_from: resellers.desk.BusinessMonth
@@ -316,13 +316,13 @@ def _approving() -> Confirmation:
 
 @router.get(f"{APPROVED}/nova", dependencies=[claims(DECIDES), _RULES])
 async def ask_auto_approval(page: SignedPage) -> Response:
-    """Ask whose purchases start approved."""
+    """Show the form of an automatic approval."""
     return ask(page, _approving())
 
 
 @router.post(f"{APPROVED}/nova", dependencies=[claims(DECIDES), acts("auto_approval_set")])
 async def auto_approve(page: SignedPage) -> Response:
-    """Let a CPF's purchases start approved; where there is a limit it waits for a second person."""
+    """Add an automatic approval; under a limit it waits for a second person."""
     form: Reading[Any] = await page.form(AutoApprovalForm)
     if form.value is None:
         return ask_again(page, _approving(), form)
@@ -357,13 +357,13 @@ def _taking_off(approval_id: UUID) -> Confirmation:
 
 @router.get(APPROVED + "/{approval_id}/tirar", dependencies=[claims(DECIDES), _RULES])
 async def ask_taking_off(approval_id: UUID, page: SignedPage) -> Response:
-    """Say what taking a CPF off the list does."""
+    """Show what removing an automatic approval does."""
     return ask(page, _taking_off(approval_id))
 
 
 @router.post(APPROVED + "/{approval_id}/tirar", dependencies=[claims(DECIDES), acts("auto_approval_removed")])
 async def take_off(approval_id: UUID, page: SignedPage) -> Response:
-    """Take a CPF off the list."""
+    """Remove an automatic approval."""
     form = await page.form(FormBody)
     try:
         async with page.database.transaction() as tx:

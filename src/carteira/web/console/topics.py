@@ -1,4 +1,4 @@
-"""What the assistant knows: topics, each with its versions, an editor, and what a question would be taken for."""
+"""The assistant's topics: versions, an editor, and a try-out of questions."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -68,12 +68,12 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[a
 
 @router.get(HOME, dependencies=[claims(READS), _NOBODYS])
 async def show_topics(page: SignedPage) -> Response:
-    """List what the assistant knows."""
+    """List the topics."""
     return await TABLE.answer(page, partial(_read, page), template="console/topics.html")
 
 
 class TryOutForm(FormBody):
-    """A question, as somebody would write it."""
+    """A question to try out."""
 
     question: Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -86,7 +86,7 @@ async def ask_question(page: SignedPage) -> Response:
 
 @router.post(TRY_OUT, dependencies=[claims(READS), acts("assistant_tried_out")])
 async def try_out(page: SignedPage) -> Response:
-    """Tell what the assistant would take a question for; that it was tried out is kept, and not the question."""
+    """Show the topic that the assistant finds for a question; the audit records the try-out, not the question."""
     form = await page.form(TryOutForm)
     if form.value is None:
         return page.show("console/try_out.html", status=422, form=form, home=HOME, tried=None, meant="")
@@ -103,7 +103,7 @@ def _empty(text: object) -> object:
 
 
 class TopicForm(FormBody):
-    """What is written of a topic; `seen` is the version that was read."""
+    """A topic's content; `seen` is the version that the editor started from."""
 
     title: Annotated[str, Field(max_length=200)] = ""
     answer: Annotated[str, Field(max_length=2000)] = ""
@@ -115,7 +115,7 @@ class TopicForm(FormBody):
 
 
 class NewTopicForm(TopicForm):
-    """A new topic, with the short name that it is kept under."""
+    """A new topic, with its short name."""
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9_][a-z0-9_-]{0,63}$")]
 
@@ -179,7 +179,7 @@ def _changing(topic: assistant.desk.Topic) -> Confirmation:
 
 
 def _fault(form: Reading[Any], *, asks: bool) -> Reading[Any]:
-    """Tell what is wrong with a topic beside its shape; without its value, it is not written."""
+    """Return the errors of a topic beside its shape."""
     asked = form.value
     if asked is None:
         return form
@@ -202,13 +202,13 @@ def _content(asked: TopicForm) -> assistant.desk.Content:
 
 @router.get(f"{HOME}/novo", dependencies=[claims(READS, WRITES), _NOBODYS])
 async def ask_topic(page: SignedPage) -> Response:
-    """Ask for a topic."""
+    """Show the form of a new topic."""
     return ask(page, _adding())
 
 
 @router.post(f"{HOME}/novo", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
 async def add(page: SignedPage) -> Response:
-    """Add a topic; one of that name is not overwritten."""
+    """Add a topic; an existing one of that name is not overwritten."""
     form = _fault(await page.form(NewTopicForm), asks=True)
     if form.value is None or form.errors:
         return ask_again(page, _adding(), form)
@@ -233,7 +233,7 @@ async def _write(page: WebPage, slug: str, form: Reading[Any], act: Confirmation
 
 @router.get(HOME + "/{slug}", dependencies=[claims(READS), _NOBODYS])
 async def show_topic(slug: Slug, page: SignedPage) -> Response:
-    """Show a topic, and what it has been."""
+    """Show a topic and its versions."""
 
     async def read(tx: Tx) -> tuple[assistant.desk.Topic, list[assistant.desk.TopicVersionOut], Mapping[UUID, str]]:
         topic, versions = await assistant.desk.topic(tx, slug), await assistant.desk.versions(tx, slug)
@@ -266,7 +266,7 @@ async def ask_change(slug: Slug, page: SignedPage) -> Response:
 
 @router.post(HOME + "/{slug}/mudar", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
 async def change(slug: Slug, page: SignedPage) -> Response:
-    """Write a topic's new version; where somebody has written another in the meantime, say so."""
+    """Save a topic's new version; say so if another was saved meanwhile."""
     topic = await _one(page, slug)
     form = _fault(await page.form(TopicForm), asks=topic.kind == "faq")
     if form.value is None or form.errors:
@@ -307,7 +307,7 @@ async def ask_former(slug: Slug, number: int, page: SignedPage) -> Response:
 
 @router.post(HOME + "/{slug}/versoes/{number}", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
 async def go_back(slug: Slug, number: int, page: SignedPage) -> Response:
-    """Write what a former version said as the new one."""
+    """Save a former version's content as a new version."""
     form = await page.form(FormBody)
     found, act = await _former(page, slug, number)
     content = assistant.desk.Content(

@@ -1,6 +1,6 @@
-"""A bulk top-up: its lines are checked one by one, and sent once, now or for a day; what is scheduled, and cancelled.
+"""Bulk top-ups: checked line by line, sent once, now or on a scheduled day, and cancelled.
 
-Above the limit the whole waits for two people.
+Above the limit the whole needs two people.
 """
 
 from functools import partial
@@ -45,7 +45,7 @@ class TopUpForm(FormBody):
     lines: Annotated[str, Field(max_length=_LONGEST)]
     atomic: Literal["sim"] | None = None
     day: Day | None = None
-    """For a day to come; without it, now."""
+    """The scheduled day; None: now."""
 
 
 @router.get(HOME, dependencies=[claims(CLAIM), reads("a form, and nobody yet")])
@@ -56,7 +56,7 @@ async def show_form(page: SignedPage) -> Response:
 
 @router.post(f"{HOME}/conferir", dependencies=[claims(CLAIM), looks("benefit_credits_previewed")])
 async def check(page: SignedPage) -> Response:
-    """Tell line by line what the file would do; nothing moves."""
+    """Show line by line what a file would do; nothing moves."""
     form = await page.form(TopUpForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, preview=None)
@@ -137,7 +137,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 
 @router.get(SCHEDULED, dependencies=[claims(CLAIM), _OWN_ORDERS])
 async def show_scheduled(page: SignedPage) -> Response:
-    """List what was scheduled, the newest first."""
+    """List the scheduled top-ups, the newest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/scheduled.html")
 
 
@@ -147,7 +147,7 @@ async def _one(page: WebPage, scheduled_id: UUID) -> benefits.bulk_desk.Schedule
 
 @router.get(SCHEDULED + "/{scheduled_id}", dependencies=[claims(CLAIM), _OWN_ORDERS])
 async def show_order(scheduled_id: UUID, page: SignedPage) -> Response:
-    """Show what was scheduled, and what came of it."""
+    """Show a scheduled top-up and its outcome."""
     one = await _one(page, scheduled_id)
     outcome = one.outcome
     failed = [] if outcome is None else [line for line in outcome.results if line.status == "failed"]
@@ -179,13 +179,13 @@ def _cancelling(one: benefits.bulk_desk.ScheduledOut) -> Confirmation:
 
 @router.get(SCHEDULED + "/{scheduled_id}/cancelar", dependencies=[claims(CLAIM), _OWN_ORDERS])
 async def ask_cancel(scheduled_id: UUID, page: SignedPage) -> Response:
-    """Say what cancelling does."""
+    """Show what cancelling does."""
     return ask(page, _cancelling(await _one(page, scheduled_id)))
 
 
 @router.post(SCHEDULED + "/{scheduled_id}/cancelar", dependencies=[claims(CLAIM), acts("benefit_credits_unscheduled")])
 async def cancel(scheduled_id: UUID, page: SignedPage) -> Response:
-    """Cancel what waits for its day."""
+    """Cancel a scheduled top-up."""
     form = await page.form(FormBody)
     one = await _one(page, scheduled_id)
     try:

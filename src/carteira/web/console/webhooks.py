@@ -1,4 +1,4 @@
-"""Webhooks: which addresses are told of what, how it went, and telling it again."""
+"""Webhooks: endpoints, their events, deliveries, and replays."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -85,7 +85,7 @@ async def show_webhooks(page: SignedPage) -> Response:
 
 
 class WebhookForm(FormBody):
-    """A new endpoint; its events come beside it, since they are several."""
+    """A new endpoint; its events, being several, are read separately."""
 
     client: UUID
     url: webhooks.desk.Url
@@ -126,13 +126,13 @@ def _fault(events: tuple[str, ...]) -> str:
 
 @router.get(f"{HOME}/novo", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_webhook(page: SignedPage) -> Response:
-    """Ask for an endpoint."""
+    """Show the form of a new endpoint."""
     return ask(page, await _adding(page))
 
 
 @router.post(f"{HOME}/novo", dependencies=[claims(READS, WRITES), step_up(), acts("webhook_added")])
 async def add(page: SignedPage) -> Response:
-    """Add an endpoint; its secret is shown this once, and not again where the form comes twice."""
+    """Add an endpoint; its secret is shown once, even if the form is sent twice."""
     form = await page.form(WebhookForm)
     events = await marked_in(page, "events")
     fault = _fault(events)
@@ -164,7 +164,7 @@ async def _one(page: WebPage, webhook_id: UUID) -> webhooks.desk.WebhookOut:
 
 @router.get(HOME + "/{webhook_id}", dependencies=[claims(READS), _MACHINES])
 async def show_webhook(webhook_id: UUID, page: SignedPage) -> Response:
-    """Show an endpoint, what it is told of, and how it fares."""
+    """Show an endpoint, its events and its state."""
 
     async def read(tx: Tx) -> Endpoint:
         row = await webhooks.desk.find(tx, _keeping(page.request), page.who, webhook_id)
@@ -196,7 +196,7 @@ async def show_webhook(webhook_id: UUID, page: SignedPage) -> Response:
 
 
 class WebhookChangeForm(FormBody):
-    """What an endpoint becomes; its events come beside it."""
+    """An endpoint's changed data; its events are read separately."""
 
     url: webhooks.desk.Url
     description: webhooks.desk.About = ""
@@ -223,7 +223,7 @@ def _changing(row: webhooks.desk.WebhookOut, events: tuple[str, ...]) -> Confirm
 
 @router.get(HOME + "/{webhook_id}/mudar", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_change(webhook_id: UUID, page: SignedPage) -> Response:
-    """Ask what an endpoint becomes."""
+    """Show the form of an endpoint."""
     row = await _one(page, webhook_id)
     return ask(page, _changing(row, tuple(row.events)))
 
@@ -275,7 +275,7 @@ async def _switch(page: WebPage, webhook_id: UUID, *, on: bool) -> Response:
 
 @router.get(HOME + "/{webhook_id}/ligar", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_on(webhook_id: UUID, page: SignedPage) -> Response:
-    """Say what switching an endpoint on does."""
+    """Show what switching an endpoint on does."""
     return ask(page, _switching(await _one(page, webhook_id), on=True))
 
 
@@ -287,7 +287,7 @@ async def switch_on(webhook_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{webhook_id}/desligar", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_off(webhook_id: UUID, page: SignedPage) -> Response:
-    """Say what switching an endpoint off does."""
+    """Show what switching an endpoint off does."""
     return ask(page, _switching(await _one(page, webhook_id), on=False))
 
 
@@ -298,7 +298,7 @@ async def switch_off(webhook_id: UUID, page: SignedPage) -> Response:
 
 
 class SecretForm(FormBody):
-    """For how many hours the former secret signs too."""
+    """For how many hours the former secret signs as well."""
 
     overlap: Literal["0", "24", "168"]
 
@@ -316,7 +316,7 @@ def _rotating(row: webhooks.desk.WebhookOut) -> Confirmation:
 
 @router.get(HOME + "/{webhook_id}/segredo", dependencies=[claims(READS, WRITES), step_up(), _MACHINES])
 async def ask_rotation(webhook_id: UUID, page: SignedPage) -> Response:
-    """Say what another secret does."""
+    """Show what another secret does."""
     return ask(page, _rotating(await _one(page, webhook_id)))
 
 
@@ -324,7 +324,7 @@ async def ask_rotation(webhook_id: UUID, page: SignedPage) -> Response:
     HOME + "/{webhook_id}/segredo", dependencies=[claims(READS, WRITES), step_up(), acts("webhook_secret_added")]
 )
 async def rotate(webhook_id: UUID, page: SignedPage) -> Response:
-    """Give an endpoint another secret, shown this once."""
+    """Issue a new secret for an endpoint, shown once."""
     form = await page.form(SecretForm)
     row = await _one(page, webhook_id)
     if form.value is None:
@@ -361,13 +361,13 @@ def _testing(row: webhooks.desk.WebhookOut) -> Confirmation:
 
 @router.get(HOME + "/{webhook_id}/testar", dependencies=[claims(READS, WRITES), _MACHINES])
 async def ask_test(webhook_id: UUID, page: SignedPage) -> Response:
-    """Say what a test does."""
+    """Show what a test does."""
     return ask(page, _testing(await _one(page, webhook_id)))
 
 
 @router.post(HOME + "/{webhook_id}/testar", dependencies=[claims(READS, WRITES), acts("webhook_tested")])
 async def test(webhook_id: UUID, page: SignedPage) -> Response:
-    """Have an endpoint called with something that did not happen."""
+    """Send an endpoint a test event."""
     form = await page.form(FormBody)
     row = await _one(page, webhook_id)
     try:
@@ -405,7 +405,7 @@ _DELIVERIES: Table[webhooks.desk.DeliveryOut] = Table(
 
 @router.get(HOME + "/{webhook_id}/entregas", dependencies=[claims(READS), _MACHINES])
 async def show_deliveries(webhook_id: UUID, page: SignedPage) -> Response:
-    """List what an endpoint was told or is to be, the newest first."""
+    """List an endpoint's deliveries, the newest first."""
     here = f"{HOME}/{webhook_id}/entregas"
     may = page.holds(WRITES)
     table = replace(_DELIVERIES, path=here, opens=(lambda row: f"{here}/{row.message_id}") if may else None)
@@ -432,7 +432,7 @@ def _replaying(row: webhooks.desk.WebhookOut, message_id: UUID) -> Confirmation:
 
 @router.get(HOME + "/{webhook_id}/entregas/{message_id}", dependencies=[claims(READS, WRITES), _MACHINES])
 async def ask_replay(webhook_id: UUID, message_id: UUID, page: SignedPage) -> Response:
-    """Say what telling something again does."""
+    """Show what a replay does."""
     return ask(page, _replaying(await _one(page, webhook_id), message_id))
 
 
@@ -440,7 +440,7 @@ async def ask_replay(webhook_id: UUID, message_id: UUID, page: SignedPage) -> Re
     HOME + "/{webhook_id}/entregas/{message_id}", dependencies=[claims(READS, WRITES), acts("webhook_replayed")]
 )
 async def replay(webhook_id: UUID, message_id: UUID, page: SignedPage) -> Response:
-    """Have an endpoint told of something again."""
+    """Replay a delivery."""
     form = await page.form(FormBody)
     row = await _one(page, webhook_id)
     try:
@@ -452,12 +452,12 @@ async def replay(webhook_id: UUID, message_id: UUID, page: SignedPage) -> Respon
 
 
 class ReplayForm(FormBody):
-    """Since which day, and what."""
+    """The first day of a replay, and its events."""
 
     since: Day
     state: Literal["dead", "delivered"] | None = None
     after: Instant | None = None
-    """Where the last time stood still, since there were too many at once."""
+    """Where the last replay stopped, having reached the limit."""
 
 
 def _replaying_since(row: webhooks.desk.WebhookOut, after: datetime | None = None) -> Confirmation:
@@ -483,13 +483,13 @@ def _replaying_since(row: webhooks.desk.WebhookOut, after: datetime | None = Non
 
 @router.get(HOME + "/{webhook_id}/repetir", dependencies=[claims(READS, WRITES), _MACHINES])
 async def ask_replay_since(webhook_id: UUID, page: SignedPage) -> Response:
-    """Ask since when an endpoint is to be told again."""
+    """Show the form of a replay."""
     return ask(page, _replaying_since(await _one(page, webhook_id)))
 
 
 @router.post(HOME + "/{webhook_id}/repetir", dependencies=[claims(READS, WRITES), acts("webhook_replayed")])
 async def replay_since(webhook_id: UUID, page: SignedPage) -> Response:
-    """Have an endpoint told again of what happened since a day."""
+    """Replay an endpoint's events since a day."""
     form = await page.form(ReplayForm)
     row = await _one(page, webhook_id)
     if form.value is None:

@@ -1,4 +1,4 @@
-"""What codes of the API are called on the console's screens."""
+"""The API's codes in words, for the console's screens."""
 
 from carteira import payments
 from carteira.web.formats import capital
@@ -84,17 +84,17 @@ PAYMENT_FOUND_BY = {
 
 
 def payment_reason(reason: str) -> str:
-    """Say why a payment was not credited, or goes back; an operator's own words as they stand."""
+    """Return why a payment was not credited or is returned; an operator's own words unchanged."""
     return capital(payments.why(reason) or "") or reason
 
 
 def operation_name(kind: str) -> str:
-    """Name a kind of operation."""
+    """Return the name of a kind of operation."""
     return OPERATIONS.get(kind, kind)
 
 
 def facts_of(order: object, *, most: int = 40) -> list[tuple[str, str]]:
-    """Tell an order's fields, one below the other, as many as a screen has room for."""
+    """Return an order's fields, one per line, as many as a screen has room for."""
     found: list[tuple[str, str]] = []
     _flatten("", order, found)
     more = len(found) - most

@@ -1,4 +1,4 @@
-"""The first page: what this is, for whom, and three doors."""
+"""The front page: what the product is, for whom, and three links."""
 
 from fastapi import Response
 
@@ -17,7 +17,7 @@ _THINGS = {
 
 @router.get("/", dependencies=[public("the first page")])
 async def show_front(page: OpenPage) -> Response:
-    """Say what this is and open its doors."""
+    """Show the front page."""
     things = [text for module, text in _THINGS.items() if page.has(module)]
     what = ", ".join(things[:-1]) + " e " + things[-1] if len(things) > 1 else "".join(things)
     return page.show("public/front.html", things=what)

@@ -1,4 +1,4 @@
-"""The pages that links in messages open, drawn like the others; what they say and do is identity's."""
+"""The pages behind links in messages; identity writes their content."""
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -11,7 +11,7 @@ from carteira.web.rendering import Renderer
 
 
 def draw_link_with(renderer: Renderer) -> identity.DrawLink:
-    """Make what draws them; a link is a secret, so its address is told to nobody."""
+    """Return the function that draws them; a link is a secret, so no referrer is sent."""
 
     def draw(request: Request, page: identity.LinkPage, status: int) -> HTMLResponse:
         code = qr_code(page.otpauth_uri, "Código para o autenticador") if page.otpauth_uri else ""

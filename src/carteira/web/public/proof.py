@@ -1,4 +1,4 @@
-"""A proof of a document, as a third person sees it who reads its code."""
+"""A proof of a document, for a third person who scans its code."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ async def show_proof(token: Annotated[str, Path(max_length=_MAX_TOKEN)], page: O
 
 
 def _standing(proof: Proof) -> tuple[str, str]:
-    """Say what stands behind a document, and in which colour; one that nobody reviewed is never called valid."""
+    """Return a document's assurance with its colour; an unreviewed one is never called valid."""
     if proof.state is DocumentState.REFUSED:
         return "bad", "Recusado na conferência"
     if proof.state is DocumentState.REVIEWED and proof.reviewed_at is not None:

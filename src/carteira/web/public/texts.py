@@ -1,4 +1,4 @@
-"""The privacy notice and the terms, which everybody may read before they register."""
+"""The privacy notice and the terms, public so that people read them before they register."""
 
 from fastapi import Response
 

@@ -1,1 +1,1 @@
-"""The wallet's pages, an area a file: its routes, its forms and what it reads."""
+"""The wallet's pages, one file per area: its routes, its forms and its reads."""

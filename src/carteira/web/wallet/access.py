@@ -71,17 +71,17 @@ async def end_all_sessions(page: SignedPage) -> Response:
 
 
 async def _set_up(page: WebPage, *, anew: bool = False) -> dict[str, Any]:
-    """Give what sets up the authenticator that waits, made now if it is to be anew; nothing where none waits."""
+    """Return the enrolment of the waiting authenticator, a new one if requested; None if none waits."""
     make = identity.enrol_authenticator if anew else identity.waiting_authenticator
     async with page.database.transaction() as tx:
         enrolment = await make(tx, page.identity.sealer, page.user_id)
-    # The picture is drawn here, out of our own text.
+    # The picture is drawn here, from our own text.
     return {"up": _HERE, "enrolment": enrolment, "qr": Markup(enrolment.qr_svg) if enrolment else ""}  # noqa: S704 - segno's own SVG
 
 
 @router.get("/app/acesso/duas-etapas")
 async def show_second_factor(page: SignedPage) -> Response:
-    """Say what a second step is; where one is on, how to turn it off."""
+    """Show what a second step is; where one is on, how to turn it off."""
     page.who.require_recent_sign_in()
     is_on = page.who.sign_in is not None and page.who.sign_in.has_authenticator
     return page.show(_OFF if is_on else _ON, up=_HERE, enrolment=None)
@@ -89,7 +89,7 @@ async def show_second_factor(page: SignedPage) -> Response:
 
 @router.post("/app/acesso/duas-etapas")
 async def begin_second_factor(page: SignedPage) -> Response:
-    """Show what sets the authenticator up."""
+    """Show the authenticator's enrolment."""
     page.who.require_recent_sign_in()
     try:
         told = await _set_up(page, anew=True)
@@ -138,7 +138,7 @@ async def show_unlink(account_id: UUID, page: SignedPage) -> Response:
 
 @router.post("/app/acesso/contas/{account_id}")
 async def unlink(account_id: UUID, page: SignedPage) -> Response:
-    """Unlink it: it signs in here no more."""
+    """Unlink a provider's account."""
     async with page.database.transaction() as tx:
         await identity.unlink_account(tx, page.who, account_id)
     return page.go(_HERE, "Conta desligada: ela não entra mais aqui.")

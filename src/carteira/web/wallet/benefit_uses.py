@@ -1,4 +1,4 @@
-"""Where each pocket of benefits pays, in words: kinds of shops by their MCC (ISO 18245), and shops by their name."""
+"""Where each benefit pocket pays, in words: kinds of shops by MCC (ISO 18245), and shops by name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a pocket pays: kinds of shops, and shops that count by their name; `more` of these are not shown."""
+    """Where a pocket pays: kinds of shops, and shops by name; `more` counts those that are not shown."""
 
     pocket: Pocket
     is_free: bool
@@ -37,14 +37,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class FoundShop:
-    """A shop that was asked for, and the pocket that pays there."""
+    """A found shop, and the pocket that pays there."""
 
     name: str
     pocket: Pocket
 
 
 def uses(accepted: Iterable[benefits.AcceptedWhere], categories: Iterable[str]) -> list[Use]:
-    """Tell where the categories that a person has pay, in the order of their pockets."""
+    """Return where a person's categories pay, in the order of their pockets."""
     wanted = set(categories)
     found = [one for one in accepted if one.category in wanted]
     return [
@@ -60,7 +60,7 @@ def uses(accepted: Iterable[benefits.AcceptedWhere], categories: Iterable[str]) 
 
 
 def kinds_of(mccs: Iterable[str]) -> list[str]:
-    """Name the kinds of shops; those without a name are told of together, by the code that a machine shows."""
+    """Return the names of kinds of shops; unnamed ones are summed up, by the code that a card machine shows."""
     codes = list(mccs)
     unnamed = [mcc for mcc in codes if mcc not in _KINDS]
     told = [f"Lojas que a maquininha informa como {', '.join(unnamed)}"] if unnamed else []
@@ -68,7 +68,7 @@ def kinds_of(mccs: Iterable[str]) -> list[str]:
 
 
 def shops_named(accepted: Iterable[benefits.AcceptedWhere], words: str) -> list[FoundShop]:
-    """Find the shops that count by their name and whose name has the words in it."""
+    """Find the shops that are listed by name and whose name has the words in it."""
     wanted = folded(words).split()
     return [
         FoundShop(benefits.merchant_name(name), pocket_of(BENEFITS + one.category))

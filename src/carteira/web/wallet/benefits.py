@@ -1,4 +1,4 @@
-"""Benefits: what each pocket holds and where it pays, why a purchase did not pass, and making an account one's own."""
+"""Benefits: pockets and where they pay, declined purchases, and claiming an account."""
 
 import asyncio
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _Typed = Annotated[str, AfterValidator(unspaced), StringConstraints(min_length=1
 
 
 class InvitationForm(FormBody):
-    """The invitation, as it stands in the link."""
+    """The invitation's token from the link."""
 
     convite: _Typed
 
@@ -44,7 +44,7 @@ class ClaimForm(FormBody):
 
 
 class ClaimCodeForm(ClaimForm):
-    """The reference of an account and the code that came to its contact."""
+    """The reference of an account and the code sent to its contact."""
 
     code: MessageCode
 
@@ -78,12 +78,12 @@ async def _held(page: WebPage) -> tuple[list[ledger.LedgerAccountView], list[ben
 
 @router.get("/app/beneficios")
 async def show_benefits(page: SignedPage, shop: Annotated[str, Query(alias="lugar", max_length=80)] = "") -> Response:
-    """Show the pockets, where they pay, and the last purchases that did not pass."""
+    """Show the pockets, where they pay, and the last declined purchases."""
     return page.show(_PAGE, **await _shown(page, " ".join(shop.replace("\0", "").split())))
 
 
 async def _shown(page: WebPage, shop: str = "") -> dict[str, Any]:
-    """Read what the page shows, side by side."""
+    """Read the page's data concurrently."""
     own, (held, waiting) = await asyncio.gather(_own(page), _held(page))
     categories = {account.kind.removeprefix(BENEFITS) for account in held if account.kind.startswith(BENEFITS)}
     return {
@@ -107,7 +107,7 @@ async def show_invitation(page: SignedPage, invitation: Annotated[str, Query(ali
 
 @router.post("/app/beneficios/convite")
 async def accept_invitation(page: SignedPage) -> Response:
-    """Make the account of an invitation one's own."""
+    """Claim the account of an invitation."""
     form = await page.form(InvitationForm)
     invitation = form.text("convite")[:200]
     if form.value is None:
@@ -127,7 +127,7 @@ async def accept_invitation(page: SignedPage) -> Response:
 
 @router.post("/app/beneficios/codigo")
 async def ask_code(page: SignedPage) -> Response:
-    """Have a code sent to the contact that the employer recorded for an account."""
+    """Queue a code to the contact that the employer recorded for an account."""
     form = await page.form(ClaimForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, **await _shown(page))
@@ -142,7 +142,7 @@ async def ask_code(page: SignedPage) -> Response:
 
 @router.post("/app/beneficios/ligar")
 async def claim(page: SignedPage) -> Response:
-    """Make an account one's own by the code that came."""
+    """Claim an account by its code."""
     form = await page.form(ClaimCodeForm)
     account = form.text("account")[:200]
     if form.value is None:
@@ -160,7 +160,7 @@ async def claim(page: SignedPage) -> Response:
 
 @router.post("/app/beneficios/ligar-com-cpf")
 async def claim_by_cpf(page: SignedPage) -> Response:
-    """Make an account one's own that waits for one's proven CPF."""
+    """Claim an account that waits for one's proven CPF."""
     form = await page.form(ClaimForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, **await _shown(page))

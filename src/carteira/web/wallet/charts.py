@@ -1,4 +1,4 @@
-"""Charts: geometry made here, drawn as SVG by a template; the finding stands in words beside it."""
+"""Charts: geometry for a template's SVG; the finding is in words beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ class Bar:
 
     @property
     def y(self) -> int:
-        """Where it begins, from above."""
+        """Its top, from above."""
         return _FLOOR - self.height
 
     @property
     def middle(self) -> int:
-        """Where its label stands."""
+        """The label's position."""
         return self.x + self.width // 2
 
 
 def bars(amounts: Sequence[tuple[date, int]]) -> list[Bar]:
-    """Draw a bar for each month, the largest amount as tall as there is room."""
+    """Return a bar for each month; the largest amount fills the height."""
     most = max((amount for _, amount in amounts), default=0) or 1
     step = WIDTH // max(1, len(amounts))
     width = step * 3 // 4

@@ -1,7 +1,7 @@
-"""The assistant as a chat: what one writes or chooses, a file that it waits for, and what it says.
+"""The assistant as a chat: messages, choices, a requested file, and answers.
 
-Each exchange is a page; where scripts run, it is put beneath the one before. A message or file that comes twice acts
-once, and is answered the same.
+Each exchange is a page; where scripts run, it is added below the previous one. A message or file that is sent twice
+acts once and gets the same answer.
 """
 
 from typing import Annotated
@@ -29,7 +29,7 @@ _REFUSED = {"options": None, "upload": None, "page": None}
 
 
 class ChatForm(FormBody):
-    """What one says; `file_id` names the document that the file was sent to, `standing` the question that was shown."""
+    """A message; `file_id` is the document of a sent file, `standing` the question that was shown."""
 
     message: Annotated[str, Field(max_length=_LONGEST)]
     file_id: UUID | None = None
@@ -37,7 +37,7 @@ class ChatForm(FormBody):
 
 
 class ChatFileForm(FormBody):
-    """Nothing but a file."""
+    """A form with only a file."""
 
 
 async def _is_on(page: SignedPage, _who: Who) -> None:
@@ -55,7 +55,7 @@ def _assistant(page: WebPage) -> assistant.Assistant:
 
 
 async def _where_it_stands(page: WebPage, *, said: str = "", failed: str = "") -> Response:
-    """Show what the conversation waits for, and what is wrong with what came."""
+    """Show what the conversation waits for, and the error of the last message."""
     async with page.database.transaction() as tx:
         reply = await _assistant(page).resume(tx, page.who)
     return _turn(page, reply, said, failed)
@@ -67,13 +67,13 @@ def _turn(page: WebPage, reply: object, said: str, failed: str = "") -> Response
 
 @router.get(_HOME, dependencies=_HERE)
 async def show_chat(page: SignedPage) -> Response:
-    """Go on where the conversation stands."""
+    """Continue the conversation."""
     return await _where_it_stands(page)
 
 
 @router.post(_HOME, dependencies=_HERE)
 async def say(page: SignedPage) -> Response:
-    """Say something, and read the answer; a message that comes twice is answered, and acts, once."""
+    """Send a message and show the answer; a repeated message acts once."""
     form = await page.form(ChatForm)
     if form.value is None:
         typed = str((await page.request.form()).get("message", ""))
@@ -96,7 +96,7 @@ async def _said(page: WebPage, form: ChatForm, *, shown: str = "", key: str | No
 
 @files.post(UPLOADS + "/{document_id}", dependencies=_HERE)
 async def send_file(document_id: UUID, page: SignedPage) -> Response:
-    """Send the file that the assistant waits for, and go on."""
+    """Send the file that the assistant waits for, and continue."""
     if not page.has("documents"):
         raise NotFound
     received = await uploads.receive(page, ChatFileForm, document_id)
@@ -122,13 +122,13 @@ async def send_file(document_id: UUID, page: SignedPage) -> Response:
 
 
 def _wrong(received: Received[ChatFileForm]) -> str:
-    """Say what is wrong with what came in the place of a file."""
+    """Return the error of an upload that is not the expected file."""
     return next(iter(received.form.errors.values()), received.form.message) or "Escolha um arquivo."
 
 
 @router.post("/app/assistente/recomecar", dependencies=_HERE)
 async def begin_again(page: SignedPage) -> Response:
-    """Begin a conversation anew."""
+    """Restart the conversation."""
     async with page.database.transaction() as tx:
         await _assistant(page).start(tx, page.who)
     return page.go(_HOME)

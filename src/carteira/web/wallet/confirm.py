@@ -1,4 +1,4 @@
-"""Pages that stand before others: showing again who one is, and changing a password that was made for one."""
+"""Pages before others: the step-up, and the change of a generated password."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,17 +28,17 @@ class ConfirmForm(FormBody):
 
 
 class ChangePasswordForm(FormBody):
-    """The password that it is, and the one that it is to be."""
+    """The present and the new password."""
 
     current_password: identity.Password
     new_password: identity.Password
 
 
 def _ways(page: WebPage) -> dict[str, Any]:
-    """Say what shows that the person is there, in this session.
+    """Return the ways in which this session's person can verify themselves.
 
-    A passkey always does. Beside it: a code where an authenticator is on; else the password, unless the session has
-    shown a second factor, or waits for one, which a password does not renew.
+    A passkey always serves. Beside it: a code where an authenticator is on; else the password, unless the session has
+    or needs a second factor, which a password does not renew.
     """
     shown = page.who.sign_in
     by: Literal["code", "password", ""] = "password"
@@ -55,13 +55,13 @@ async def show_confirm(
     wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
     again: Annotated[str, Query(alias="repetir", max_length=10)] = "",
 ) -> Response:
-    """Ask for what shows that the person is there."""
+    """Ask the person to verify themselves."""
     return page.show(_CONFIRM, next_page=page.next_page(wanted), again=again, **_ways(page))
 
 
 @router.post("/app/confirmar")
 async def confirm(page: SignedPage) -> Response:
-    """Take it, and go back to where it was asked for."""
+    """Verify the factor, and return to the page that asked for it."""
     form = await page.form(ConfirmForm)
     ways = _ways(page)
     told = {"next_page": page.next_page(form.text("para")), "again": form.text("repetir"), **ways}
@@ -80,13 +80,13 @@ async def confirm(page: SignedPage) -> Response:
 
 @router.post("/app/confirmar/chave/opcoes")
 async def passkey_options(page: SignedPage, site: identity.SiteDep) -> JSONResponse:
-    """Give what the browser needs to ask for a passkey."""
+    """Return the browser's options to ask for a passkey."""
     return JSONResponse(await identity.passkey_sign_in_options(page.identity, site, page.client))
 
 
 @router.post("/app/confirmar/chave")
 async def confirm_by_passkey(page: SignedPage, site: identity.SiteDep) -> Response:
-    """Take a passkey's answer; the script is told where to go on."""
+    """Verify a passkey's answer, and return the next page's address to the script."""
     answer = await credential_of(page)
     await identity.confirm_by_passkey(page.identity, site, page.who, answer["credential"])
     wanted = answer.get("para")

@@ -1,4 +1,4 @@
-"""Keeping a document with its file, and sending another file for one; what comes is sealed into the vault at once."""
+"""Saves documents with their files, and newer files; uploads are sealed into the vault at once."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -39,7 +39,7 @@ async def show_new(page: SignedPage) -> Response:
 
 @router.post("/app/documentos/enviar")
 async def keep(page: SignedPage) -> Response:
-    """Keep a document, with a file or without one yet."""
+    """Save a document, with or without a file."""
     received = await uploads.receive(page, DocumentForm, uuid7())
     data = received.form.value
     if data is None or received.form.errors:
@@ -69,7 +69,7 @@ async def keep(page: SignedPage) -> Response:
 async def _once(
     page: WebPage, received: Received[DocumentForm] | Received[FileForm], work: Work, payload: dict[str, object]
 ) -> tuple[str, str]:
-    """Do what a form with a file asks for once; give the document's id, and what to say if it came before."""
+    """Do the work of a form with a file once; return the document's id, and the message of a repetition."""
     vault = vault_of(page.request)
     async with documents.kept(vault, received.file):
         outcome = await page.once(work, payload=payload, money=False, key=received.key)
@@ -86,7 +86,7 @@ def _file(page: WebPage, document: ShownDocument, form: Reading[FileForm] | Read
 
 @router.get("/app/documentos/enviar/{document_id}")
 async def show_send(document_id: UUID, page: SignedPage) -> Response:
-    """Ask for a document's file, or for a newer one."""
+    """Show the form for a document's file."""
     return _file(page, await own(page, document_id), EMPTY)
 
 
@@ -112,6 +112,6 @@ async def send(document_id: UUID, page: SignedPage) -> Response:
 
 
 async def _own_or_discard(page: WebPage, document_id: UUID, received: Received[FileForm]) -> ShownDocument:
-    """Give a person's document; what came for one that is not theirs is not kept."""
+    """Return a person's document; discard an upload for somebody else's."""
     async with documents.kept(vault_of(page.request), received.file):
         return await own(page, document_id)

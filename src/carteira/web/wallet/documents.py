@@ -1,4 +1,4 @@
-"""Documents: what a person keeps, what stands behind each, its data and files, and showing it to others."""
+"""Documents: a person's list, each one's assurance, data and files, and proofs for others."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,13 +73,13 @@ class ShownDocument:
 
     @property
     def name(self) -> str:
-        """What it is called in a title."""
+        """Its name in a title."""
         kind = str(self.document.document_type)
         return kind[:1].upper() + kind[1:]
 
     @property
     def article(self) -> str:
-        """What it is called in a sentence: `a CNH`."""
+        """Its name with the article: `a CNH`."""
         return ARTICLES[self.document.document_type]
 
     @property
@@ -89,13 +89,13 @@ class ShownDocument:
 
     @property
     def hidden_number(self) -> str:
-        """Its number in a list: the last figures of a long one."""
+        """Its number in a list: the last digits of a long one."""
         number = self.document.document_number
         return f"•••• {number[-_TAIL:]}" if len(number) > 2 * _TAIL else "••••"
 
     @property
     def has_file(self) -> bool:
-        """Whether a file was sent for it."""
+        """Whether it has a file."""
         return self.document.version > 0
 
     @property
@@ -105,7 +105,7 @@ class ShownDocument:
 
     @property
     def state(self) -> Badge:
-        """What stands behind it."""
+        """Its assurance."""
         if self.document.state is DocumentState.REVIEWED:
             return Badge("Conferido", "ok", "check")
         if self.document.state is DocumentState.REFUSED:
@@ -114,14 +114,14 @@ class ShownDocument:
 
     @property
     def badges(self) -> list[Badge]:
-        """What a list says of it: what is to be done first."""
+        """Its badges in a list; tasks come first."""
         found = [] if self.has_file else [Badge("Falta o arquivo", "warn", "up")]
         expiry = expiry_badge(self.document.expires_on)
         return found + ([expiry] if expiry else []) + ([self.state] if self.has_file else [])
 
 
 def expiry_badge(expires_on: date | None) -> Badge | None:
-    """Say that a document has expired or soon will; None: there is nothing to say."""
+    """Return the badge of a document that has expired or soon will; None: neither."""
     today = clock.today()
     if expires_on is None or expires_on > today + _SOON:
         return None
@@ -134,7 +134,7 @@ def expiry_badge(expires_on: date | None) -> Badge | None:
 
 
 async def own(page: WebPage, document_id: UUID) -> ShownDocument:
-    """Give a person's document.
+    """Return a person's document.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -154,7 +154,7 @@ async def list_documents(page: SignedPage, before: Annotated[UUID | None, Query(
 
 @router.get("/app/documentos/{document_id}")
 async def show_document(document_id: UUID, page: SignedPage) -> Response:
-    """Show one document: what it says, what stands behind it, and its files."""
+    """Show one document: its data, its assurance and its files."""
     async with page.database.transaction() as tx:
         document = ShownDocument(await documents.read(tx, page.user_id, document_id))
         versions = await documents.versions(tx, page.user_id, document_id)
@@ -168,7 +168,7 @@ async def get_file(
     page: SignedPage,
     version: Annotated[int | None, Query(alias="versao", ge=1, le=2**31 - 1)] = None,
 ) -> Response:
-    """Lead to the file by a link of five minutes, which downloads it."""
+    """Redirect to a download link that is valid for five minutes."""
     ring = vault_of(page.request).ring
     async with page.database.transaction() as tx:
         path, _ = await documents.make_file_path(tx, ring, page.who, document_id, version)
@@ -177,7 +177,7 @@ async def get_file(
 
 @router.get("/app/documentos/{document_id}/mudar")
 async def show_edit(document_id: UUID, page: SignedPage) -> Response:
-    """Ask for other data."""
+    """Show the form of a document's data."""
     return _edit(page, await own(page, document_id), Reading())
 
 
@@ -190,7 +190,7 @@ def _edit(page: WebPage, document: ShownDocument, form: Reading[DocumentForm]) -
 
 @router.post("/app/documentos/{document_id}/mudar")
 async def edit(document_id: UUID, page: SignedPage) -> Response:
-    """Put other data on a document; its files stay."""
+    """Change a document's data; its files stay."""
     form = await page.form(DocumentForm)
     document = await own(page, document_id)
     if form.value is None:
@@ -210,7 +210,7 @@ async def edit(document_id: UUID, page: SignedPage) -> Response:
 
 @router.get("/app/documentos/{document_id}/apagar")
 async def show_delete(document_id: UUID, page: SignedPage) -> Response:
-    """Say what deleting a document means."""
+    """Show what deleting a document means."""
     return page.show(_DELETE, document=await own(page, document_id), up=f"{HOME}/{document_id}")
 
 
@@ -224,7 +224,7 @@ async def delete(document_id: UUID, page: SignedPage) -> Response:
 
 @router.get("/app/documentos/{document_id}/mostrar")
 async def show_proof(document_id: UUID, page: SignedPage) -> Response:
-    """Show a proof as a code that fills the screen; each look makes a new one."""
+    """Show a proof as a full-screen QR code; each view makes a new one."""
     vault = vault_of(page.request)
     try:
         async with page.database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""The home: what I have today, and whether something happened. Three reads, side by side."""
+"""The home page: balances and the last movements; three concurrent reads."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _LOOKED_BACK = timedelta(days=180)
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a pocket holds, in centavos."""
+    """A pocket's balance, in centavos."""
 
     pocket: Pocket
     available: int
@@ -117,7 +117,7 @@ async def show_home(page: SignedPage) -> Response:
 
 
 def benefit_cards(own: list[benefits.OwnBenefit], accounts: list[ledger.LedgerAccountView]) -> list[BenefitCard]:
-    """Put a person's benefit accounts' money under the employers that fill them."""
+    """Group a person's benefit balances by employer."""
     held: dict[UUID, list[ledger.LedgerAccountView]] = {}
     for account in accounts:
         if account.kind.startswith(BENEFITS) and account.holder_id is not None:
@@ -135,7 +135,7 @@ def benefit_cards(own: list[benefits.OwnBenefit], accounts: list[ledger.LedgerAc
 
 
 def _just_refused(refusals: list[MoneyMovement]) -> MoneyMovement | None:
-    """Give the newest purchase that did not pass, while it is news."""
+    """Return the newest declined purchase, while it is recent."""
     since = clock.now() - timedelta(hours=_REFUSAL_HOURS)
     newest = max(refusals, key=lambda movement: movement.at, default=None)
     return newest if newest is not None and newest.at > since else None

@@ -1,6 +1,6 @@
-"""What makes the wallet an application on a phone: its manifest, its service worker, and the page without a network.
+"""The wallet as an installable app: its manifest, its service worker, and the offline page.
 
-The worker keeps files of the release and one page that says that there is no network: nothing that is a person's.
+The worker caches the release's files and the offline page, and no personal data.
 """
 
 import json
@@ -21,7 +21,7 @@ _KEPT = ("tokens.css", "components.css", "pages.css", "pages.js", "icons.svg", "
 
 @router.get("/app/manifest.webmanifest", dependencies=[public("it names the product and its icons")])
 async def get_manifest(page: OpenPage) -> Response:
-    """Say how the wallet is installed."""
+    """Return the web app manifest."""
     root = page.renderer.config.root_path
     static = f"{root}/static/{assets.load().version}"
     return JSONResponse(
@@ -46,7 +46,7 @@ async def get_manifest(page: OpenPage) -> Response:
 
 @router.get("/app/sw.js", dependencies=[public("a script without anything of anybody's")])
 async def get_worker(page: OpenPage) -> Response:
-    """Give the service worker of this release, with what it keeps."""
+    """Return this release's service worker, with its list of files."""
     root, version = page.renderer.config.root_path, assets.load().version
     release = {
         "name": f"carteira-{version}",
@@ -67,5 +67,5 @@ async def get_worker(page: OpenPage) -> Response:
 
 @router.get("/app/sem-internet", dependencies=[public("it holds nothing of anybody's")])
 async def show_offline(page: OpenPage) -> Response:
-    """Say that there is no network; the worker keeps this page."""
+    """Show the offline page, which the worker caches."""
     return page.show("wallet/offline.html")

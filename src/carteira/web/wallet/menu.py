@@ -1,4 +1,4 @@
-"""Everything else on one page: the entries that the bar has no room for, how pages look, and signing out."""
+"""The menu: entries that do not fit into the bar, the theme, and signing out."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ router = pages()
 
 
 class ThemeForm(FormBody):
-    """How pages are to look; `device`: as the device has it."""
+    """The theme; `device`: the device's own."""
 
     theme: Literal["light", "dark", "device"]
 
@@ -26,7 +26,7 @@ async def show_menu(page: SignedPage) -> Response:
 
 @router.post("/app/tema")
 async def choose_theme(page: SignedPage) -> Response:
-    """Have this browser's pages light, dark or as the device has it."""
+    """Set this browser's theme: light, dark or the device's own."""
     form = await page.form(ThemeForm)
     response = page.go("/app/menu")
     https = page.renderer.config.https

@@ -1,4 +1,4 @@
-"""Movements: what happened to a person's money in all products, and what did not pass, told in one list."""
+"""Movements: one list of a person's money in all products, with declined purchases."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a purchase did not pass; amounts in centavos."""
+    """Why a purchase was declined; amounts in centavos."""
 
     lead: str
     had: int | None
@@ -41,7 +41,7 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class MoneyMovement:
-    """One line: money that came or went (`amount` with its sign), or a purchase that did not pass (`why`)."""
+    """One line: a signed `amount`, or a declined purchase (`why`)."""
 
     id: UUID
     at: datetime
@@ -53,31 +53,31 @@ class MoneyMovement:
 
     @property
     def day(self) -> date:
-        """The day of São Paulo that it is of."""
+        """Its day in São Paulo."""
         return business_day(self.at)
 
     @property
     def anchor(self) -> str:
-        """What an address names it by on the page."""
+        """Its anchor on the page."""
         return f"m-{self.id}" + (f"-{self.pocket.key}" if self.pocket else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day's movements, and what they come to."""
+    """A day's movements and their total."""
 
     day: date
     movements: list[MoneyMovement]
 
     @property
     def total(self) -> int:
-        """What came less what went, in centavos, where all is of one pocket; pockets are never added up."""
+        """The day's sum in centavos, if all is of one pocket; pockets are never added up."""
         moved = [movement for movement in self.movements if movement.why is None]
         return sum(movement.amount for movement in moved) if len({movement.pocket for movement in moved}) == 1 else 0
 
 
 def folded(text: str) -> str:
-    """Write a text as it is searched by: without accents or capitals."""
+    """Return a text for searching: without accents and case."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(sign for sign in apart if not unicodedata.combining(sign))
 
@@ -87,7 +87,7 @@ def of_lines(
     kinds: Mapping[UUID, str],
     decisions: Mapping[UUID, benefits.OwnDecision],
 ) -> list[MoneyMovement]:
-    """Make movements of the ledger's lines; `kinds` names each account's kind of money."""
+    """Return movements of ledger lines; `kinds` has each account's kind of money."""
     made = []
     for line in lines:
         decision = decisions.get(line.entry_id)
@@ -106,7 +106,7 @@ def of_lines(
 
 
 def of_refusals(decisions: Iterable[benefits.OwnDecision]) -> list[MoneyMovement]:
-    """Make movements of the purchases that did not pass."""
+    """Return movements of declined purchases."""
     return [
         MoneyMovement(
             decision.id,
@@ -143,10 +143,10 @@ def _why(decision: benefits.OwnDecision) -> Why:
 
 
 def newest_first(movements: Iterable[MoneyMovement]) -> list[MoneyMovement]:
-    """Sort movements of several sources."""
+    """Sort movements of several sources, newest first."""
     return sorted(movements, key=lambda movement: (movement.at, movement.id), reverse=True)
 
 
 def by_day(movements: Iterable[MoneyMovement]) -> list[Day]:
-    """Put sorted movements under their days."""
+    """Group sorted movements by day."""
     return [Day(day, list(found)) for day, found in groupby(movements, key=lambda movement: movement.day)]

@@ -1,4 +1,4 @@
-"""The wallet's entries. One whose module is off, or whose page there is not, is not shown."""
+"""The wallet's entries, without those whose module is off or whose page does not exist."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PHONE, WIDE, APART = "nav__phone", "nav__wide", "nav__wide nav__gap"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the bar and of the menu: on the phone `PHONE` only, beside it `WIDE` only, else both."""
+    """An entry of the bar and the menu: `PHONE` only on phones, `WIDE` only on wide screens, else both."""
 
     path: str
     icon: str
@@ -20,12 +20,12 @@ class Entry:
     place: str = ""
     module: str = ""
     staff: bool = False
-    """Whether it is there for operators only."""
+    """Whether only operators see it."""
     hint: str = ""
-    """What one finds there, where the menu has room to say it."""
+    """Its description in the menu."""
 
     def is_current(self, path: str) -> bool:
-        """Tell whether a page stands under this entry."""
+        """Return whether a page belongs to this entry."""
         return path == self.path or (self.path != "/app" and path.startswith(f"{self.path}/"))
 
 
@@ -47,7 +47,7 @@ ENTRIES = (
 
 
 def navigation(config: WebConfig, known: frozenset[str]) -> Callable[[Principal | None], list[Entry]]:
-    """Make what a template asks for the entries of a person; `known` are the paths of the pages that there are."""
+    """Return the function that templates call for a person's entries; `known` are the existing pages' paths."""
     there = [entry for entry in ENTRIES if entry.path in known and (not entry.module or entry.module in config.modules)]
 
     def of(who: Principal | None) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Notices: everything that the product tells a person, in one list, with what they have not read yet."""
+"""Notices: the product's messages to a person in one list, with the unread ones marked."""
 
 from typing import Annotated
 from uuid import UUID
@@ -25,19 +25,19 @@ _ICONS = {
 
 
 class ReadForm(FormBody):
-    """Up to which notice the person has read."""
+    """The newest notice that the person has read."""
 
     until: UUID
 
 
 def inbox_of(page: WebPage) -> inbox.Inbox:
-    """Give the inbox of who is signed in."""
+    """Return the signed-in person's inbox."""
     return inbox.Inbox(page.identity, page.user_id, page.renderer.config.modules)
 
 
 @router.get("/app/avisos")
 async def show_notices(page: SignedPage, before: Annotated[UUID | None, Query(alias="antes")] = None) -> Response:
-    """Show what the person was told, newest first."""
+    """Show the person's notices, newest first."""
     async with page.database.transaction() as tx:
         found = await inbox_of(page).listed(tx, limit=_SHOWN + 1, before=before)
     notices = found[:_SHOWN]
@@ -53,7 +53,7 @@ async def show_notices(page: SignedPage, before: Annotated[UUID | None, Query(al
 
 @router.post("/app/avisos/lidos")
 async def mark_read(page: SignedPage) -> Response:
-    """Mark the notices that were shown as read; the page's script does it as it is opened."""
+    """Mark the shown notices as read; the page's script calls it on opening."""
     form = await page.form(ReadForm)
     if form.value is not None:
         async with page.database.transaction() as tx:

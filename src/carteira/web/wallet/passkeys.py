@@ -1,4 +1,4 @@
-"""One's own passkeys: what the pages' script asks for, and the forms that rename and delete one."""
+"""One's own passkeys: routes for the pages' script, and forms to rename and delete one."""
 
 from typing import Any
 from uuid import UUID
@@ -26,10 +26,10 @@ class PasskeyForm(FormBody):
 
 
 async def credential_of(page: WebPage) -> dict[str, Any]:
-    """Read what the script sends beside a passkey's answer.
+    """Read the passkey's answer from the script's request.
 
     Raises:
-        InvalidInput: it is no JSON object with a `credential`.
+        InvalidInput: it is not a JSON object with a `credential`.
     """
     try:
         body = parse_strict_json(await page.request.body())
@@ -42,20 +42,20 @@ async def credential_of(page: WebPage) -> dict[str, Any]:
 
 @router.get("/app/acesso/chaves/nova")
 async def show_new(page: SignedPage) -> Response:
-    """Say what a passkey is and offer to make one."""
+    """Show what a passkey is and offer to make one."""
     page.who.require_recent_sign_in()
     return page.show(_NEW, up="/app/acesso")
 
 
 @router.post("/app/acesso/chaves/opcoes")
 async def options(page: SignedPage, site: identity.SiteDep) -> JSONResponse:
-    """Give what the browser needs to make a passkey."""
+    """Return the browser's options to create a passkey."""
     return JSONResponse(await identity.passkey_registration_options(page.identity, site, page.who))
 
 
 @router.post("/app/acesso/chaves")
 async def add(page: SignedPage, site: identity.SiteDep) -> Response:
-    """Keep the passkey that the browser made; the script is told where to go on."""
+    """Store the passkey that the browser created, and return the next page's address to the script."""
     body = await credential_of(page)
     try:
         name = _name.validate_python(body.get("name") or "Chave de acesso")
@@ -79,7 +79,7 @@ async def show(passkey_id: UUID, page: SignedPage) -> Response:
 
 @router.post("/app/acesso/chaves/{passkey_id}")
 async def rename(passkey_id: UUID, page: SignedPage) -> Response:
-    """Give it another name."""
+    """Rename a passkey."""
     form = await page.form(PasskeyForm)
     if form.value is None:
         return page.show(_ONE, status=422, form=form, up="/app/acesso", passkey=await _own(page, passkey_id))
@@ -90,7 +90,7 @@ async def rename(passkey_id: UUID, page: SignedPage) -> Response:
 
 @router.post("/app/acesso/chaves/{passkey_id}/apagar")
 async def remove(passkey_id: UUID, page: SignedPage) -> Response:
-    """Forget it."""
+    """Delete a passkey."""
     async with page.database.transaction() as tx:
         await identity.remove_passkey(tx, page.who, passkey_id)
     return page.go("/app/acesso", "Chave de acesso apagada.")

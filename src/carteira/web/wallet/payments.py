@@ -1,4 +1,4 @@
-"""Paying by Pix: a charge's code as a picture and as a text, and what became of it, which the page tells by itself."""
+"""Paying by Pix: a charge's code as a picture and as a text, and its state, which the page updates itself."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ _UP = "/app/transporte"
 
 @router.get("/app/pagamentos/{charge_id}")
 async def show_payment(charge_id: UUID, page: SignedPage) -> Response:
-    """Show a charge; htmx asks again and again for the part that says how it stands."""
+    """Show a charge; htmx polls the part with its state."""
     desk = payments.desk_of(page.request)
     charge = await desk.view(page.who, charge_id)
     card = None

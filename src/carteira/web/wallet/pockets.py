@@ -1,4 +1,4 @@
-"""Pockets: the kinds of money that a person has, each with its name, icon and hue. They are never added up."""
+"""Pockets: a person's kinds of money, each with its name, icon and hue. They are never added up."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Pocket:
     """How a kind of money is shown."""
 
     key: str
-    """What an address names it by."""
+    """Its name in addresses."""
     name: str
     hue: str
     icon: str
@@ -31,7 +31,7 @@ ORDER = tuple(_POCKETS)
 
 
 def pocket_of(kind: str) -> Pocket:
-    """Give how the money of a kind of ledger accounts is shown; a configured category goes by its own name."""
+    """Return the pocket of a kind of ledger accounts; a configured category has its own name."""
     known = _POCKETS.get(kind)
     if known is not None:
         return known
@@ -40,10 +40,10 @@ def pocket_of(kind: str) -> Pocket:
 
 
 def kind_of(key: str, kinds: Iterable[str]) -> str | None:
-    """Give the kind of ledger accounts that an address's name stands for, of those that a person has."""
+    """Return the kind of a person's ledger accounts that a name in an address stands for."""
     return next((kind for kind in kinds if pocket_of(kind).key == key), None)
 
 
 def place(kind: str) -> tuple[int, str]:
-    """Sort kinds of money as they are shown: the known ones in their order, others by name behind."""
+    """Return the sort key of a kind of money: known ones in their order, then others by name."""
     return (ORDER.index(kind) if kind in ORDER else len(ORDER), kind)

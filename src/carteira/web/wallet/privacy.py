@@ -1,4 +1,4 @@
-"""My data: who looked at them, what I agreed to, and how to take them along or have them erased."""
+"""My data: looks at them, consents, export and erasure."""
 
 import asyncio
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ _CONSENT_TEXTS: dict[identity.Purpose, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SeenLook:
-    """That somebody looked, as the person reads it."""
+    """A look, in words for the person."""
 
     access: identity.DataAccessView
     who: str
@@ -65,7 +65,7 @@ class SeenLook:
 
 @dataclass(frozen=True, slots=True)
 class ConsentAnswer:
-    """A purpose, and the answer that holds; `granted` is None where nobody answered."""
+    """A purpose and its valid answer; `granted` is None without an answer."""
 
     purpose: identity.Purpose
     title: str
@@ -85,7 +85,7 @@ class ConsentForm(FormBody):
 
 
 class CloseForm(FormBody):
-    """One's own e-mail, typed to show that it is meant."""
+    """One's own e-mail, typed as confirmation."""
 
     email: Annotated[str, Field(max_length=500)]
 
@@ -96,7 +96,7 @@ async def show_looks(
     period: Annotated[Period, Query(alias="periodo")] = "30d",
     before: Annotated[UUID | None, Query(alias="antes")] = None,
 ) -> Response:
-    """Show who looked at my data: who, when, what and what for."""
+    """Show the looks at my data: who, when, what and what for."""
     days = _DAYS[period]
     since = None if days is None else clock.now() - timedelta(days=days)
     async with page.database.transaction() as tx:
@@ -121,7 +121,7 @@ def _seen(page: WebPage, access: identity.DataAccessView) -> SeenLook:
 
 @router.get("/app/dados/consentimentos")
 async def show_consents(page: SignedPage) -> Response:
-    """Show what I agreed to."""
+    """Show my consents."""
     async with page.database.transaction() as tx:
         given = {row[0]: row for row in await identity.consents_of(tx, page.user_id)}
     answers = [ConsentAnswer(purpose, *_CONSENT_TEXTS[purpose], given.get(purpose)) for purpose in identity.PURPOSES]
@@ -130,7 +130,7 @@ async def show_consents(page: SignedPage) -> Response:
 
 @router.post("/app/dados/consentimentos/{purpose}")
 async def answer_consent(purpose: identity.Purpose, page: SignedPage) -> Response:
-    """Agree to a purpose, or no longer."""
+    """Give or withdraw a consent."""
     form = await page.form(ConsentForm)
     if form.value is None:
         return page.go("/app/dados/consentimentos")
@@ -142,14 +142,14 @@ async def answer_consent(purpose: identity.Purpose, page: SignedPage) -> Respons
 
 @router.get("/app/dados/baixar")
 async def show_download(page: SignedPage) -> Response:
-    """Say what the file holds, and offer it."""
+    """Show what the export holds, and offer it."""
     page.who.require_step_up()
     return page.show(_DOWNLOAD, up=_UP)
 
 
 @router.post("/app/dados/baixar")
 async def download(page: SignedPage) -> Response:
-    """Give everything that is held about me."""
+    """Download everything that is held about me."""
     page.who.require_step_up()
     async with page.database.transaction() as tx:
         held = await identity.everything_about(tx, page.identity, page.user_id)
@@ -190,7 +190,7 @@ async def _person(page: WebPage) -> identity.PersonView:
 
 @router.get("/app/dados/encerrar")
 async def show_close(page: SignedPage) -> Response:
-    """Say what closing the account means, and what stands in its way."""
+    """Show what closing the account means, and what prevents it."""
     page.who.require_step_up()
     left, person = await asyncio.gather(_left(page), _person(page))
     return page.show(_CLOSE, up=_UP, left=left, email=person.email)

@@ -1,4 +1,4 @@
-"""My registration: name, contacts and what becomes of a changed one, and the CPF with its proof."""
+"""My registration: name, contacts and their changes, and the CPF with its proof."""
 
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ _SENT = "Enviamos um link de confirmação. Ele vale por 7 dias."
 
 
 class ProfileForm(FormBody):
-    """What a person corrects themselves, without more."""
+    """Data that a person corrects without a step-up."""
 
     full_name: identity.FullName
     birth_date: identity.TypedBirthDate
@@ -89,14 +89,14 @@ async def _contact(page: WebPage, name: ContactName) -> dict[str, Any]:
 
 @router.get("/app/dados/contato/{name}")
 async def show_contact(name: ContactName, page: SignedPage) -> Response:
-    """Ask for another e-mail address or phone, and say what its change comes to."""
+    """Ask for a new e-mail address or phone, and explain the change."""
     page.who.require_recent_sign_in()
     return page.show(_CONTACT, **await _contact(page, name))
 
 
 @router.post("/app/dados/contato/{name}", dependencies=[_CHANGES])
 async def change_contact(name: ContactName, page: SignedPage) -> Response:
-    """Change it: the former one is told, and may undo it for a while."""
+    """Change a contact: the former one is notified, and may undo it for a while."""
     kind: type[EmailForm | PhoneForm] = EmailForm if name == "email" else PhoneForm
     form = read(kind, await page.typed())
     if form.value is None:
@@ -112,7 +112,7 @@ async def change_contact(name: ContactName, page: SignedPage) -> Response:
 
 @router.post("/app/dados/contato/{name}/confirmacao")
 async def ask_confirmation(name: ContactName, page: SignedPage) -> Response:
-    """Have the link sent that confirms a contact point."""
+    """Queue the link that confirms a contact point."""
     try:
         await identity.ask_contact_confirmation(page.identity, page.user_id, _KINDS[name])
     except REFUSALS as error:
@@ -128,13 +128,13 @@ async def _cpf(page: WebPage) -> dict[str, Any]:
 
 @router.get("/app/dados/cpf")
 async def show_cpf(page: SignedPage) -> Response:
-    """Say how the account stands to a CPF, what a proof opens, and how to give one."""
+    """Show the state of the account's CPF, what a proof enables, and how to give one."""
     return page.show(_CPF, **await _cpf(page))
 
 
 @router.post("/app/dados/cpf", dependencies=[_CHANGES])
 async def tell_cpf(page: SignedPage) -> Response:
-    """Write the CPF into an account that has none."""
+    """Set the CPF of an account without one."""
     form = await page.form(CpfForm)
     if form.value is None:
         return page.show(_CPF, status=422, form=form, **await _cpf(page))

@@ -1,4 +1,4 @@
-"""A forgotten password: a code by e-mail or SMS, then a new password. Whether a name is known nobody is told."""
+"""A forgotten password: a code by e-mail or SMS, then a new password. Answers do not say whether a name is known."""
 
 from typing import Annotated, Literal
 
@@ -17,20 +17,20 @@ _ASK, _CODE, _NEW = "wallet/recover.html", "wallet/recover_code.html", "wallet/r
 
 
 class AskForm(FormBody):
-    """Whose password was forgotten, and where the code is to go."""
+    """The login name, and the channel of the code."""
 
     name: Annotated[str, Field(max_length=254)]
     channel: Literal["email", "sms"] = "email"
 
 
 class RecoveryCodeForm(AskForm):
-    """The code that came."""
+    """The received code."""
 
     code: identity.Code
 
 
 class NewPasswordForm(FormBody):
-    """The password that it is to be."""
+    """The new password."""
 
     reset_token: identity.Token
     new_password: identity.Password
@@ -38,13 +38,13 @@ class NewPasswordForm(FormBody):
 
 @router.get("/app/senha", dependencies=_OPEN)
 async def show_recovery(page: OpenPage) -> Response:
-    """Ask whose password was forgotten."""
+    """Ask for the login name."""
     return page.show(_ASK)
 
 
 @router.post("/app/senha", dependencies=_OPEN)
 async def ask(page: OpenPage) -> Response:
-    """Send a code, if somebody is known by that name."""
+    """Send a code, if the name is known."""
     form = await page.form(AskForm)
     if form.value is None:
         return page.show(_ASK, status=422, form=form)
@@ -57,7 +57,7 @@ async def ask(page: OpenPage) -> Response:
 
 @router.post("/app/senha/codigo", dependencies=_OPEN)
 async def verify(page: OpenPage) -> Response:
-    """Take the code and ask for the new password."""
+    """Verify the code and ask for the new password."""
     form = await page.form(RecoveryCodeForm)
     name, channel = form.text("name"), form.text("channel", "email")
     if form.value is None:

@@ -1,6 +1,6 @@
-"""Creating an account in three short steps: who, how to be reached, how to enter.
+"""Creating an account in three short steps: the person, the contacts, the password.
 
-What the steps before were told travels in hidden fields of the next one: nothing is kept of somebody who goes away.
+Earlier steps' values travel in hidden fields of the next one: nothing is stored of a person who leaves.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ class RegisterForm(WhoForm, ContactForm, EntryForm):
 
 @router.get("/app/criar-conta", dependencies=_OPEN)
 async def show_register(page: OpenPage) -> Response:
-    """Ask who it is."""
+    """Show the first step."""
     wanted = page.request.query_params.get("para", "")
     if page.visitor is not None:
         return page.go(page.next_page(wanted))
@@ -69,7 +69,7 @@ def _step(page: WebPage, step: int, form: Reading[Any], *, status: int = 200, pr
 
 @router.post("/app/criar-conta", dependencies=_OPEN)
 async def register(page: OpenPage) -> Response:
-    """Take a step; after the third the account is there, and its person signed in."""
+    """Process a step; the third one creates the account and signs the person in."""
     sent = {name: text for name, text in (await page.request.form()).items() if isinstance(text, str)}
     step = {"1": 1, "2": 2, "3": 3}.get(sent.get("passo", ""), 1)
     if "voltar" in sent:

@@ -1,4 +1,4 @@
-"""Sales: a reseller's month and how far the next tier is, purchases and what became of them, months, cashback."""
+"""Sales: a reseller's month and the way to the next tier, purchases and their states, months, cashback."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class SaleForm(FormBody):
 
 @dataclass(frozen=True, slots=True)
 class NextTier:
-    """The next tier of a month: what its total has to pass, how much is lacking, and what is earned then."""
+    """The next tier of a month: its threshold, the missing amount, and its percentage."""
 
     above: int
     lacking: int
@@ -47,14 +47,14 @@ class NextTier:
 
 
 def next_tier(total: int, tiers: Sequence[resellers.TierStep], percentage: int | None) -> NextTier | None:
-    """Find the tier that a month's total has not reached yet; None: it is in the last one. Amounts in centavos."""
+    """Return the next tier of a month's total; None: it is in the last one. Amounts in centavos."""
     ahead = sorted((tier for tier in tiers if tier.above >= total and tier.above), key=lambda tier: tier.above)
     found = next((tier for tier in ahead if tier.percentage != percentage), None)
     return None if found is None else NextTier(found.above, found.above - total + 1, found.percentage)
 
 
 def _month(text: str) -> date:
-    """Read a month of an address; what is none is this one."""
+    """Return the month in an address; an invalid one means the present month."""
     this = business_month(clock.now())
     try:
         return min(this, parse_month(text)) if text else this
@@ -75,7 +75,7 @@ async def show_sales(
     month: Annotated[str, Query(alias="mes", max_length=7)] = "",
     cursor: Annotated[str, Query(alias="depois", max_length=300)] = "",
 ) -> Response:
-    """Show a month; to who is no reseller, how one becomes one."""
+    """Show a month, or how to become a reseller."""
     wanted = _month(month)
     try:
         async with page.database.transaction() as tx:
@@ -101,7 +101,7 @@ async def show_sales(
 
 @router.post("/app/vendas/revender")
 async def become_reseller(page: SignedPage) -> Response:
-    """Make a reseller of who is signed in."""
+    """Make the signed-in person a reseller."""
     form = await page.form(FormBody)
     try:
         await resellers.become_reseller(page.identity, page.client.address, page.who, None)
@@ -112,9 +112,9 @@ async def become_reseller(page: SignedPage) -> Response:
 
 @router.get("/app/vendas/acumulado")
 async def show_accumulated(page: SignedPage) -> Response:
-    """Show the cashback that the external service has accumulated; where it is down, say so and nothing else.
+    """Show the external service's accumulated cashback; if it is down, say so and show nothing else.
 
-    Who is no reseller is led to where one becomes one.
+    Others are redirected to where one becomes a reseller.
     """
     service = resellers.CASHBACK_SERVICE.of(page.request.app)
     policy = resellers.UNPROVEN_CPF.of(page.request.app)
@@ -135,7 +135,7 @@ def _weighed(form: Reading[SaleForm]) -> Reading[SaleForm]:
 
 @router.get("/app/vendas/nova")
 async def show_new(page: SignedPage) -> Response:
-    """Ask for a purchase; who is no reseller is led to where one becomes one."""
+    """Show the form of a purchase; people who are not resellers are redirected to become one."""
     try:
         balance = await _balance(page)
     except Forbidden:
@@ -187,7 +187,7 @@ async def register(page: SignedPage) -> Response:
 
 @router.get("/app/vendas/{purchase_id}")
 async def show_sale(purchase_id: UUID, page: SignedPage) -> Response:
-    """Show a purchase, what it earns and what became of it."""
+    """Show a purchase, its cashback and its state."""
     return page.show(_SALE, sale=await _sale(page, purchase_id), up=_HOME)
 
 
@@ -198,7 +198,7 @@ async def _sale(page: WebPage, purchase_id: UUID) -> resellers.PurchaseWithCashb
 
 @router.get("/app/vendas/{purchase_id}/alterar")
 async def show_change(purchase_id: UUID, page: SignedPage) -> Response:
-    """Ask for what a purchase becomes."""
+    """Show the form of a purchase's change."""
     sale = await _sale(page, purchase_id)
     typed = {
         "reference": sale.code,
@@ -216,7 +216,7 @@ async def _changing(page: WebPage, sale: resellers.PurchaseWithCashbackOut) -> d
 
 @router.post("/app/vendas/{purchase_id}/alterar")
 async def change(purchase_id: UUID, page: SignedPage) -> Response:
-    """Change a purchase that nobody has decided yet."""
+    """Change an undecided purchase."""
     sale = await _sale(page, purchase_id)
     form = _weighed(await page.form(SaleForm))
     asked = form.value
@@ -235,13 +235,13 @@ async def change(purchase_id: UUID, page: SignedPage) -> Response:
 
 @router.get("/app/vendas/{purchase_id}/excluir")
 async def show_delete(purchase_id: UUID, page: SignedPage) -> Response:
-    """Say what deleting a purchase means."""
+    """Show what deleting a purchase means."""
     return page.show(_DELETE, sale=await _sale(page, purchase_id), up=f"{_HOME}/{purchase_id}")
 
 
 @router.post("/app/vendas/{purchase_id}/excluir")
 async def delete(purchase_id: UUID, page: SignedPage) -> Response:
-    """Delete a purchase that nobody has decided yet."""
+    """Delete an undecided purchase."""
     form = await page.form(FormBody)
     sale = await _sale(page, purchase_id)
     try:

@@ -1,4 +1,4 @@
-"""The beginning and the end of a browser's session, in whichever way somebody signs in."""
+"""The beginning and the end of a browser's session, for every way of signing in."""
 
 from fastapi import Response
 
@@ -15,14 +15,14 @@ async def cookie_for(tx: Tx, page: WebPage, tokens: identity.Tokens, *, keep: bo
 
 
 async def signed_in(page: WebPage, tokens: identity.Tokens, *, keep: bool, next_page: str) -> Response:
-    """Answer a sign-in: the browser is given its cookies and led on."""
+    """Answer a sign-in: set the browser's cookies and redirect it."""
     async with page.database.transaction() as tx:
         cookie = await cookie_for(tx, page, tokens, keep=keep)
     return led_on(page, tokens, cookie, keep=keep, next_page=next_page)
 
 
 def led_on(page: WebPage, tokens: identity.Tokens, cookie: str, *, keep: bool, next_page: str) -> Response:
-    """Lead a browser whose session has begun on to its page, or to the one where a generated password is changed."""
+    """Redirect a browser after sign-in to its page, or to the change of a generated password."""
     response = page.go("/app/nova-senha" if tokens.must_change_password else page.next_page(next_page))
     page.browser.sign_in(response, cookie, keep=keep)
     identity.remember_device(page.identity, response, tokens)

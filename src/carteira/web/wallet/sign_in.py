@@ -23,7 +23,7 @@ _WRONG = "CPF ou senha inválidos. Confira os números e tente de novo. Esqueceu
 
 
 class SignInForm(FormBody):
-    """Who signs in; `keep` stays signed in on this device."""
+    """A sign-in; `keep` stays signed in on this device."""
 
     username: Annotated[str, Field(max_length=254)]
     password: identity.Password
@@ -46,7 +46,7 @@ async def show_sign_in(
     wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
     left: Annotated[str, Query(alias="saiu", max_length=10)] = "",
 ) -> Response:
-    """Ask who it is; whoever is signed in goes on."""
+    """Show the sign-in form; signed-in people are redirected."""
     if page.visitor is not None:
         return page.go(page.next_page(wanted))
     return page.show(_FORM, next_page=page.next_page(wanted, ""), left=left)
@@ -69,7 +69,7 @@ async def sign_in(page: OpenPage) -> Response:
 
 
 def _said(error: Exception) -> Exception:
-    """Say in the page's words why a sign-in failed: what to do next stands beside it."""
+    """Return in the page's words why a sign-in failed; the next step is beside it."""
     if isinstance(error, identity.WrongCredentials):
         return InvalidInput(_WRONG)
     problem = problem_of(error)
@@ -110,7 +110,7 @@ async def passkey_options(page: OpenPage, site: identity.SiteDep) -> JSONRespons
 
 @router.post("/app/entrar/chave", dependencies=_OPEN)
 async def sign_in_by_passkey(page: OpenPage, site: identity.SiteDep) -> Response:
-    """Sign in by a passkey's answer; the script is told where to go on."""
+    """Sign in by a passkey's answer, and return the next page's address to the script."""
     answer = await credential_of(page)
     tokens = await identity.passkey_sign_in(page.identity, site, answer["credential"], page.client)
     keep, wanted = answer.get("keep") is True, answer.get("para")
@@ -124,13 +124,13 @@ async def sign_in_by_passkey(page: OpenPage, site: identity.SiteDep) -> Response
 
 @router.get("/app/sair", dependencies=[public("it leads to the page with the button")])
 async def show_sign_out(page: OpenPage) -> RedirectResponse:
-    """A link signs nobody out: the button does."""
+    """Show the sign-out button: a link alone signs nobody out."""
     return RedirectResponse(page.renderer.config.root_path + "/app/menu", 303)
 
 
 @router.post("/app/sair", dependencies=[public("whoever has a session's cookie ends it")])
 async def sign_out(page: OpenPage) -> Response:
-    """End the session and leave nothing of it in the browser."""
+    """End the session and delete everything of it in the browser."""
     if page.browser.session:
         async with page.database.transaction() as tx:
             await identity.sign_browser_out(tx, page.identity.access, page.browser.session)

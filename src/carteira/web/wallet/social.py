@@ -1,4 +1,4 @@
-"""Signing in with gov.br, Google or Meta, and what follows where nobody here is linked to that account yet."""
+"""Signing in with gov.br, Google or Meta, and what follows if the account is not linked yet."""
 
 from typing import Annotated
 from urllib.parse import quote, unquote
@@ -26,7 +26,7 @@ _LOCAL = 2_000
 
 
 class SocialSignUpForm(FormBody):
-    """What the provider did not say, or the person has otherwise."""
+    """Data that the provider lacks, or that the person changes."""
 
     registration_token: identity.Token
     full_name: identity.FullName | None = None
@@ -37,21 +37,21 @@ class SocialSignUpForm(FormBody):
 
 
 class SocialMineForm(FormBody):
-    """Whoever is signed in links the account that they came back with."""
+    """The signed-in person links the provider's account."""
 
     registration_token: identity.Token
     next: Annotated[str, Field(max_length=_LOCAL, alias="para")] = ""
 
 
 class SocialLinkForm(FormBody):
-    """Who has an account here already."""
+    """The login name of an existing account."""
 
     registration_token: identity.Token
     name: Annotated[str, Field(max_length=254)]
 
 
 class SocialLinkCodeForm(FormBody):
-    """The code that came to them."""
+    """The received code."""
 
     registration_token: identity.Token
     code: identity.Code
@@ -64,9 +64,9 @@ async def leave(
     base: identity.BaseDep,
     wanted: Annotated[str, Query(alias="para", max_length=_LOCAL)] = "",
 ) -> Response:
-    """Send the browser to a provider; whoever is signed in is to link its account, and shows first that they are there.
+    """Redirect the browser to a provider; signed-in people link its account, after a step-up.
 
-    They are led back to their page then, not here: the form's answer may lead to no other host.
+    After it they return to their page, since a form's answer may not redirect to another host.
     """
     if page.visitor is not None:
         try:
@@ -90,7 +90,7 @@ async def come_back(  # noqa: PLR0913, PLR0917 - what a provider sends back
     code: Annotated[str | None, Query(max_length=4000)] = None,
     error: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
-    """Take the browser back: sign in, ask for the second factor, or ask who it is."""
+    """Handle the browser's return: sign in, ask for the second factor, or ask who it is."""
     https = page.renderer.config.https
     browser = identity.SOCIAL_COOKIE.read(page.request, https=https)
     wanted = page.next_page(unquote(identity.SOCIAL_PAGE_COOKIE.read(page.request, https=https)), "")
@@ -122,7 +122,7 @@ async def _go_on(
 
 @router.post("/app/entrar/com/minha")
 async def link_mine(page: SignedPage) -> Response:
-    """Link the provider's account to who is signed in; gov.br's proves the CPF."""
+    """Link the provider's account to the signed-in person; gov.br's proves the CPF."""
     form = await page.form(SocialMineForm)
     token, wanted = form.typed.get("registration_token", ""), page.next_page(form.text("para"), "")
     try:
@@ -135,7 +135,7 @@ async def link_mine(page: SignedPage) -> Response:
 
 @router.post("/app/entrar/com/cadastro", dependencies=_HOLDER)
 async def sign_up(page: OpenPage) -> Response:
-    """Finish what the provider began: the account is there, and its person signed in."""
+    """Finish the sign-up: create the account and sign its person in."""
     sent = {name: text for name, text in (await page.request.form()).items() if isinstance(text, str)}
     form = read(SocialSignUpForm, sent)
     token = form.typed.get("registration_token", "")
@@ -152,7 +152,7 @@ async def sign_up(page: OpenPage) -> Response:
 
 @router.post("/app/entrar/com/ligar", dependencies=_HOLDER)
 async def ask_link(page: OpenPage) -> Response:
-    """Ask who has an account here already, and send them a code."""
+    """Ask for an existing account's login name, and send a code."""
     form = await page.form(SocialLinkForm)
     token = form.typed.get("registration_token", "")
     if form.value is None:

@@ -1,4 +1,4 @@
-"""The statement: a month of all products, or freely chosen days, searched, filtered, drawn, printed and downloaded."""
+"""The statement: a month of all products, or chosen days; searched, filtered, charted, printed and downloaded."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from carteira.web.wallet.pockets import Pocket, kind_of, place, pocket_of
 
 router = pages()
 _MOST = 500
-"""Lines of a statement, and as many decisions of each account: a page says so where there are more."""
+"""Most lines of a statement, and most decisions of each account; the page says if there are more."""
 _DRAWN_MONTHS = 6
 _OFFERED_MONTHS = 24
 _FIRST = date(2000, 1, 1)
@@ -37,7 +37,7 @@ _SIGNS = re.compile(r"[^0-9a-zà-ÿ ]")
 
 @dataclass(frozen=True, slots=True)
 class StatementAsked:
-    """What of the statement is wanted: the days from `first` to `last`, a whole month unless `free`."""
+    """The requested days, from `first` to `last`: a whole month unless `free`."""
 
     month: date
     first: date
@@ -48,22 +48,22 @@ class StatementAsked:
 
     @property
     def begins(self) -> datetime:
-        """The instant at which the first day begins."""
+        """The first instant of the first day."""
         return _begins(self.first)
 
     @property
     def ends(self) -> datetime:
-        """The instant at which the last day is over."""
+        """The first instant after the last day."""
         return _begins(self.last + _DAY)
 
     @property
     def query(self) -> dict[str, str]:
-        """What an address asks for the same days by."""
+        """The query of the same days."""
         return {"de": f"{self.first}", "ate": f"{self.last}"} if self.free else {"mes": f"{self.month:%Y-%m}"}
 
     @property
     def file_name(self) -> str:
-        """What a download of it is called."""
+        """The file name of its download."""
         return f"extrato-{self.first}-a-{self.last}" if self.free else f"extrato-{self.month:%Y-%m}"
 
 
@@ -91,7 +91,7 @@ class StatementShown:
 
 @dataclass(frozen=True, slots=True)
 class PocketTotal:
-    """What came to a pocket and what went from it, in centavos; with its months drawn, where several have something."""
+    """A pocket's incoming and outgoing totals, in centavos, with a chart of its months if several have any."""
 
     pocket: Pocket
     came: int
@@ -126,7 +126,7 @@ def _asked(days: "Days", pocket: str, words: str) -> StatementAsked:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Which days an address asks for: a month, or freely."""
+    """The days of an address: a month, or free days."""
 
     month: str
     first: str
@@ -195,7 +195,7 @@ async def _ledger(page: WebPage, asked: StatementAsked) -> _Books:
 
 
 def _by_pocket(books: _Books, asked: StatementAsked, kinds: list[str]) -> list[PocketTotal]:
-    """Add up each pocket for itself: money with other rules is other money."""
+    """Return each pocket's totals; pockets are never added up."""
     found = []
     for kind in kinds:
         of_kind = [total for total in books.totals if total.kind == kind]
@@ -225,7 +225,7 @@ def _filtered(found: list[MoneyMovement], asked: StatementAsked, held: list[str]
 
 
 def _plain(text: str) -> str:
-    """Write a text as it is compared: small letters, no signs."""
+    """Return a text for comparison: in lower case, without accents."""
     return _SIGNS.sub("", text.lower())
 
 
@@ -237,7 +237,7 @@ async def show_statement(
     words: Words = "",
     opened: Annotated[str, Query(alias="aberto", max_length=100)] = "",
 ) -> Response:
-    """Show the movements of a month, or of the days that are asked for."""
+    """Show the movements of a month, or of chosen days."""
     asked = _asked(days, pocket, words)
     shown = await _read(page, asked)
     return page.show(
@@ -255,7 +255,7 @@ async def show_statement(
 
 
 def _chart(month: date, totals: list[ledger.MonthTotal]) -> list[Bar]:
-    """Draw what went from a pocket in the last months, where more than one has something."""
+    """Return a chart of a pocket's outgoing totals in the last months, if more than one has any."""
     months = [_months_back(month, back) for back in reversed(range(_DRAWN_MONTHS))]
     spent = [sum(total.went for total in totals if total.month == drawn) for drawn in months]
     return bars(list(zip(months, spent, strict=True))) if sum(map(bool, spent)) > 1 else []
@@ -263,7 +263,7 @@ def _chart(month: date, totals: list[ledger.MonthTotal]) -> list[Bar]:
 
 @router.get("/app/extrato.csv")
 async def download_statement(page: SignedPage, days: AskedDays, pocket: PocketKey = "", words: Words = "") -> Response:
-    """Give what the page shows as CSV, as spreadsheets in Brazil read it."""
+    """Return the page's movements as CSV for spreadsheets in Brazil."""
     asked = _asked(days, pocket, words)
     shown = await _read(page, asked)
     rows = [["Data", "Hora", "Descrição", "Saldo de", "Valor", "Saldo depois", "Situação"]]

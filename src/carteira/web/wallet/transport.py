@@ -1,4 +1,4 @@
-"""Transport: a card's balance, rides and recharges, and blocking, cancelling and moving what is on it."""
+"""Transport: a card's balance, rides and recharges; blocking, cancelling, and moving its balance."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ _DENIED = {
 
 
 class RechargeForm(FormBody):
-    """One of the amounts offered, in reais, or another one, which counts before it."""
+    """One of the offered amounts, in reais, or another one, which takes precedence."""
 
     choice: Reais | None = None
     amount: Reais | None = None
@@ -38,20 +38,20 @@ class RechargeForm(FormBody):
 
 
 class TargetForm(FormBody):
-    """The card that gets what is left on another one; none: it stays there."""
+    """The card that gets another one's balance; none: it stays there."""
 
     target: UUID | None = None
 
 
 class MoveForm(FormBody):
-    """The card that gets what is left on a cancelled one."""
+    """The card that gets a cancelled one's balance."""
 
     target: Annotated[UUID, Field()]
 
 
 @router.get("/app/transporte")
 async def show_transport(page: SignedPage, card: Annotated[UUID | None, Query(alias="cartao")] = None) -> Response:
-    """Show a card, its last rides and recharges, and what can be done with it."""
+    """Show a card, its last rides and recharges, and the possible acts."""
     return await _show(page, card)
 
 
@@ -84,16 +84,16 @@ async def _show(page: WebPage, card_id: UUID | None, form: Reading[RechargeForm]
 
 
 def _first(cards: list[transit.Card]) -> transit.Card:
-    """Give the card that is shown unasked: one that works, before one that is blocked, before a cancelled one."""
+    """Return the default card: an active one, or else a blocked one, or else a cancelled one."""
     order = ("active", "blocked", "cancelled")
     return min(cards, key=lambda card: order.index(card.status))
 
 
 def _named(cards: Iterable[transit.Card], card_id: UUID) -> transit.Card:
-    """Give a person's card by its id.
+    """Return a person's card by its id.
 
     Raises:
-        NotFound: it is none of theirs.
+        NotFound: it is not theirs.
     """
     for card in cards:
         if card.id == card_id:
@@ -106,7 +106,7 @@ def _targets(cards: Iterable[transit.Card], card: transit.Card) -> list[transit.
 
 
 def _movements(history: list[transit.CardMovement], rides: list[transit.Ride]) -> list[MoneyMovement]:
-    """Make one list of what moved on a card and of the rides that were not taken, newest first."""
+    """Return one list of a card's movements and of refused rides, newest first."""
     taken = {ride.entry_id: ride for ride in rides if ride.entry_id is not None}
     pocket = pocket_of(TRANSIT)
     made = []
@@ -139,7 +139,7 @@ def _at(card: transit.Card) -> str:
 
 @router.post("/app/transporte/{card_id}/recarga")
 async def recharge(card_id: UUID, page: SignedPage) -> Response:
-    """Put an amount on a card, where recharges need no payment."""
+    """Recharge a card, where recharges need no payment."""
     form = await page.form(RechargeForm)
     card = await _card(page, card_id)
     if form.value is None:
@@ -160,7 +160,7 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
 
 
 async def _have_it_paid(page: WebPage, card: transit.Card, amount: int, form: Reading[RechargeForm]) -> Response:
-    """Go on to where a recharge is paid by Pix."""
+    """Redirect to the Pix payment of a recharge."""
     if not page.renderer.config.pix:
         return await _show(page, card.id, form.failed(transit.PaymentRequired()))
     desk = payments.desk_of(page.request)
@@ -183,7 +183,7 @@ async def block(card_id: UUID, page: SignedPage) -> Response:
 
 @router.post("/app/transporte/{card_id}/desbloquear")
 async def unblock(card_id: UUID, page: SignedPage) -> Response:
-    """Make a card that was found again work again."""
+    """Unblock a card that was found again."""
     card = await _card(page, card_id)
     async with page.database.transaction() as tx:
         await transit.unblock(tx, page.user_id, card.card_number)
@@ -192,7 +192,7 @@ async def unblock(card_id: UUID, page: SignedPage) -> Response:
 
 @router.get("/app/transporte/{card_id}/cancelar")
 async def show_cancel(card_id: UUID, page: SignedPage) -> Response:
-    """Say what cancelling a card means."""
+    """Show what cancelling a card means."""
     return await _show_cancel(page, card_id, EMPTY)
 
 
@@ -208,7 +208,7 @@ async def _show_cancel(page: WebPage, card_id: UUID, form: Reading[FormBody] | R
 
 @router.post("/app/transporte/{card_id}/cancelar")
 async def cancel(card_id: UUID, page: SignedPage) -> Response:
-    """Cancel a card for good; what is on it goes to another one, or stays."""
+    """Cancel a card for good; its balance moves to another one, or stays."""
     form = await page.form(TargetForm)
     if form.value is None:
         return await _show_cancel(page, card_id, form)
@@ -220,7 +220,7 @@ async def cancel(card_id: UUID, page: SignedPage) -> Response:
 
 @router.post("/app/transporte/{card_id}/mover")
 async def move_balance(card_id: UUID, page: SignedPage) -> Response:
-    """Move what is left on a cancelled card to another one; this cancels no card that works."""
+    """Move a cancelled card's balance to another one; it cancels no active card."""
     form = await page.form(MoveForm)
     card = await _card(page, card_id)
     if card.status != "cancelled":
@@ -234,7 +234,7 @@ async def move_balance(card_id: UUID, page: SignedPage) -> Response:
 
 
 async def _cancel(page: WebPage, card: transit.Card, target_id: UUID | None) -> Outcome:
-    """Cancel a card, or move what a cancelled one holds."""
+    """Cancel a card, or move a cancelled one's balance."""
     target = (await _card(page, target_id)).card_number if target_id else None
     try:
         return await page.once(
