@@ -1,16 +1,16 @@
 """Benefits: a benefit card's accounts, categories and merchants, and the authorizer of its purchases.
 
-It owns employers and who is bound to them, benefit accounts (a processor's reference, whose employer's it is and the
-person behind it), the codes by which a person claims one,
-categories with their MCCs and regime, merchants whose name overrides the MCC, the authorizer's decisions, and what was
-given back for them. Money is the ledger's: each category of an account is a ledger account. Invariants:
+It owns employers and their bound operators and clients, benefit accounts (a processor's reference, the employer, the
+person), the codes by which a person claims one, categories with their MCCs and regime, merchants whose name overrides
+the MCC, the authorizer's decisions, and refunds. Money is the ledger's: each category of an account is a ledger
+account. Invariants:
 
 - every authorization is answered `00`, `51` or `07`, and decided exactly once per transaction id;
 - an approved decision and its ledger entry share their id and their transaction;
-- an amount is paid by one category, whole;
-- who is bound to employers by claim reaches their accounts only, and holds no claims but those of these;
-- an account opened for a CPF becomes a person's by the code sent to the contact that the employer recorded;
-- a pre-funded employer tops up out of what it has paid in, and never more;
+- one category pays the whole amount;
+- people and clients that are bound to employers see only these employers' accounts, and hold only claims about them;
+- a person claims an account by the code sent to the contact that the employer recorded;
+- a pre-funded employer never tops up more than it has paid in;
 - FOOD and MEAL follow the PAT: money leaves them by purchases only (Decreto 10.854/2021, art. 174).
 
 Sources: rules.md, benefits; ADR 0003.
@@ -138,7 +138,7 @@ _BULK_BODIES = ("/benefits/credits", "/benefits/accounts/bulk", "/benefits/sched
 
 @dataclass(frozen=True, slots=True)
 class ProcessorSecrets:
-    """What the card processor's tokens are verified with, each for so many seconds at most; 0: for any time."""
+    """The secrets that verify the card processor's tokens, and their longest validity in seconds; 0: unlimited."""
 
     secrets: tuple[str, ...] = field(repr=False)
     most_seconds: int = 0

@@ -1,4 +1,4 @@
-"""Benefit accounts: opened by a processor's reference, seen by their owner."""
+"""Benefit accounts: opened under a processor's reference, visible to their owner."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -51,12 +51,12 @@ class BenefitAccountView:
 
     @property
     def person(self) -> UUID:
-        """Whom the audit means by it: its owner, or the account itself while it has none."""
+        """The audit's subject: its owner, or the account itself while it has none."""
         return self.user_id or self.id
 
 
 async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountView:
-    """Give an account by the processor's reference; with `keep` it stays as it is until the transaction ends.
+    """Return an account by the processor's reference; `keep` locks it until the transaction ends.
 
     Raises:
         BenefitAccountNotFound: there is none.
@@ -69,12 +69,12 @@ async def find(tx: Tx, reference: str, *, keep: bool = False) -> BenefitAccountV
 
 
 def view_of(row: BenefitAccount) -> BenefitAccountView:
-    """Make what leaves the module out of an account."""
+    """Return an account as other modules see it."""
     return BenefitAccountView(row.id, row.reference, row.user_id, row.cpf, row.contact, row.employer_id)
 
 
 async def find_for(tx: Tx, reference: str, actor: Actor) -> BenefitAccountView:
-    """Give an account to who acts by claim, if it is of an employer of theirs.
+    """Return an account to a caller by claim, if it is of one of their employers.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another employer's.
@@ -86,9 +86,9 @@ async def find_for(tx: Tx, reference: str, actor: Actor) -> BenefitAccountView:
 
 
 async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = None) -> BenefitAccountView:
-    """Give an account to its owner or to who may read benefits of its employer; to others it is not there.
+    """Return an account to its owner or to a reader of its employer's benefits; to others it is not found.
 
-    `look` is the action that it is shown for, recorded if it is another's.
+    `look` is the action of the look, recorded if the account is another person's.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another person's or another employer's.
@@ -103,19 +103,19 @@ async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = 
 
 
 async def persons(tx: Tx, account_ids: Iterable[UUID]) -> list[UUID]:
-    """Give whom the audit means by accounts: owners, and accounts that have none."""
+    """Return the audit's subjects of accounts: their owners, or the accounts without one."""
     known = select(func.coalesce(BenefitAccount.user_id, BenefitAccount.id))
     return list(await tx.scalars(known.where(BenefitAccount.id.in_(set(account_ids)))))
 
 
 async def persons_named(tx: Tx, references: Collection[str]) -> list[UUID]:
-    """Give whom the audit means by accounts that are named by their references."""
+    """Return the audit's subjects of accounts, by the accounts' references."""
     known = select(func.coalesce(BenefitAccount.user_id, BenefitAccount.id))
     return list(await tx.scalars(known.where(BenefitAccount.reference.in_(references))))
 
 
 async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
-    """Give an account's balances in centavos by category; configured categories without money are zero."""
+    """Return an account's balances in centavos by category; configured categories without money are zero."""
     names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
     known = {
         view.kind.removeprefix(LEDGER_KIND): view.balance for view in await ledger.accounts_of_holder(tx, account_id)
@@ -124,7 +124,7 @@ async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
 
 
 async def gains_of(tx: Tx, references: Collection[str]) -> Gains:
-    """Say who gains by money that comes to accounts: their owners, and the CPFs that they were opened for."""
+    """Return who gains by a credit to accounts: their owners, and the CPFs that they were opened for."""
     rows = (
         await tx.execute(
             select(BenefitAccount.user_id, BenefitAccount.cpf).where(BenefitAccount.reference.in_(references))
@@ -134,13 +134,13 @@ async def gains_of(tx: Tx, references: Collection[str]) -> Gains:
 
 
 async def cpfs_of(tx: Tx, account_ids: Collection[UUID]) -> set[str]:
-    """Give the CPFs that accounts were opened for, by the accounts' ids."""
+    """Return the CPFs that accounts were opened for, by the accounts' ids."""
     query = select(BenefitAccount.cpf).where(BenefitAccount.id.in_(account_ids), BenefitAccount.cpf.is_not(None))
     return {cpf for cpf in await tx.scalars(query) if cpf is not None}
 
 
 async def have_sent(tx: Tx, account_id: UUID) -> None:
-    """Have an invitation sent to an account's recorded contact, by e-mail or SMS; a former one is good no more."""
+    """Queue an invitation to an account's recorded contact, by e-mail or SMS; it replaces a former one."""
     expires_at = clock.now() + timedelta(days=INVITATION_DAYS)
     fresh = {"token_hash": None, "expires_at": expires_at, "sent_at": None, "opened_at": None}
     await tx.execute(
@@ -152,16 +152,16 @@ async def have_sent(tx: Tx, account_id: UUID) -> None:
 
 
 async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
-    """Open an account with a ledger account for each category, and credit what it begins with.
+    """Open an account with a ledger account for each category, and credit its opening balances.
 
-    Where it is nobody's yet and has a contact, the invitation to it goes out with the commit, unless it is not wanted.
+    If it has no owner and has a contact, an invitation is queued with the commit, unless `invite` is off.
 
     Raises:
         BenefitAccountExists: the reference is taken.
         UnknownCategory: a balance names a category that is not configured.
-        EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
-        MustWait, DailyCeilingReached: what it begins with is above what one operator does alone, or in a day.
-        InsufficientFund: its employer is pre-funded, and has paid in less.
+        EmployerNotFound, EmployerRequired: the actor has no such employer, or must name one.
+        MustWait, DailyCeilingReached: the opening balances exceed the operator's limit.
+        InsufficientFund: its pre-funded employer has paid in less.
     """
     names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
     unknown = sorted(set(body.balances) - set(names))

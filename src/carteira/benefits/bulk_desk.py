@@ -1,6 +1,6 @@
-"""What the console asks of what employers send by thousands: files of accounts, and top-ups for a day to come.
+"""Employers' bulk work for the console: files of accounts, and scheduled top-ups.
 
-And of employers, and of categories' MCCs: what a change would have done to a month's purchases, before it is saved.
+Also employers, and the effect that a change of a category's MCCs would have had on a month's purchases.
 """
 
 from collections.abc import Collection
@@ -98,7 +98,7 @@ async def read_accounts(tx: Tx, sent: str) -> BulkLines:
 
 
 async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id: UUID | None) -> ImportPreviewOut:
-    """Tell line by line what a file would open; nothing is opened.
+    """Return line by line what a file would open, without opening it.
 
     Raises:
         InvalidInput, EmployerNotFound, EmployerRequired.
@@ -109,7 +109,7 @@ async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id
 async def import_accounts(  # noqa: PLR0913 - what is opened, for whom
     tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, employer_id: UUID | None, invite: bool
 ) -> UUID | None:
-    """Have a file's accounts opened; above the limit it waits for a second person (None).
+    """Queue the opening of a file's accounts; above the limit it waits for a second person (None).
 
     Raises:
         InvalidInput, EmployerNotFound, EmployerRequired, DailyCeilingReached.
@@ -127,7 +127,7 @@ async def import_accounts(  # noqa: PLR0913 - what is opened, for whom
 
 
 async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[ImportSeen]:
-    """List the files of the employers that somebody reaches, the newest first.
+    """List the files of the caller's employers, the newest first.
 
     Raises:
         Forbidden: `benefits:write` is missing.
@@ -149,7 +149,7 @@ async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[I
 async def schedule(  # noqa: PLR0913 - what is credited, and when
     tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, day: date, atomic: bool
 ) -> bool:
-    """Keep a bulk top-up for a day; above the limit it waits for a second person. Tell whether it is kept now.
+    """Schedule a bulk top-up; above the limit it waits for a second person. Return whether it is scheduled now.
 
     Raises:
         ScheduledDayUnfit, InvalidInput, BulkRejected, DailyCeilingReached.
@@ -161,7 +161,7 @@ async def schedule(  # noqa: PLR0913 - what is credited, and when
 
 
 async def scheduled_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[ScheduledOut]:
-    """List what was scheduled for accounts within reach, the newest first."""
+    """List scheduled top-ups of the caller's employers, the newest first."""
     rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after)
     return asked.page(rows, lambda row: row.id)
 
@@ -178,7 +178,7 @@ _OF_MCCS = text("""
 
 
 async def effect_of_mccs(tx: Tx, category: str, now: Collection[str], then: Collection[str]) -> RuleEffect:
-    """Tell what other MCCs of a category would have changed of a month's newest purchases, before they are saved."""
+    """Return the effect that new MCCs of a category would have had on a month's newest purchases."""
     since = first_uuid7((clock.now() - timedelta(days=30)).timestamp())
     changed = sorted(set(now) ^ set(then))
     purchases = amount = 0

@@ -1,4 +1,4 @@
-"""How files of accounts and scheduled top-ups stand: what only the database knows."""
+"""Metrics of files of accounts and scheduled top-ups, from the database."""
 
 from datetime import timedelta
 

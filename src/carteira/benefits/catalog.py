@@ -17,7 +17,7 @@ from carteira.kit.security import audit
 async def load(tx: Tx) -> Catalog:
     """Read the whole catalog as of one version.
 
-    The version is read first: a change in between is then found at the write, never missed.
+    The version is read first, so that a change in between is detected at the write.
     """
     version = await tx.scalar(select(BenefitCatalogVersion.version))
     assert version is not None, "the migration writes the row"
@@ -51,7 +51,7 @@ async def list_categories(tx: Tx) -> list[CategoryOut]:
 
 
 async def get_category(tx: Tx, name: str) -> CategoryOut:
-    """Give one category.
+    """Return one category.
 
     Raises:
         CategoryNotFound: there is none.
@@ -63,10 +63,10 @@ async def get_category(tx: Tx, name: str) -> CategoryOut:
 
 
 async def put_category(tx: Tx, name: str, mccs: Sequence[str], regime: str) -> CategoryOut:
-    """Make or change a category: its MCCs become those given.
+    """Create or change a category: the given MCCs replace its own.
 
     Raises:
-        CategoryRegimeFixed: the regime of FOOD, MEAL or CASH is not ours to change.
+        CategoryRegimeFixed: the regime of FOOD, MEAL and CASH is fixed.
         MccTaken: an MCC belongs to another category.
     """
     if FIXED_REGIMES.get(name, regime) != regime:
@@ -93,7 +93,7 @@ async def list_merchants(tx: Tx) -> list[MerchantOut]:
 
 
 async def get_merchant(tx: Tx, name: str) -> MerchantOut:
-    """Give one merchant, by its name in any case and spacing.
+    """Return one merchant, by its name in any case and spacing.
 
     Raises:
         MerchantNotFound: there is none.
@@ -105,7 +105,7 @@ async def get_merchant(tx: Tx, name: str) -> MerchantOut:
 
 
 async def put_merchant(tx: Tx, name: str, mcc: str) -> MerchantOut:
-    """Make or change a merchant."""
+    """Create or change a merchant."""
     statement = insert(BenefitMerchant).values(match=normalise_merchant(name), name=name, mcc=mcc)
     await tx.execute(statement.on_conflict_do_update(index_elements=["match"], set_={"name": name, "mcc": mcc}))
     await audit.record(tx, "benefit_merchant_set", merchant=normalise_merchant(name), mcc=mcc)
@@ -113,7 +113,7 @@ async def put_merchant(tx: Tx, name: str, mcc: str) -> MerchantOut:
 
 
 async def delete_merchant(tx: Tx, name: str) -> None:
-    """Take a merchant out.
+    """Delete a merchant.
 
     Raises:
         MerchantNotFound: there is none.

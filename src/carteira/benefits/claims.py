@@ -1,8 +1,8 @@
-"""Claiming a benefit account: the code sent to the contact that the employer recorded makes it the person's (rules.md).
+"""Claiming a benefit account by the code sent to the contact that the employer recorded (rules.md).
 
-Typing a CPF at registration proves nothing, so that the CPF only says whose claim is heard; the contact is the proof.
-Who has proven the CPF sees the accounts that wait for it, and needs no code. An account of another CPF, or of another
-person, is not there. The code is a one-time code (`kit.security.codes`).
+A declared CPF proves nothing: it only selects the accounts that a person may claim, and the contact is the proof. A
+person with a proven CPF sees the accounts that wait for it, and needs no code. Accounts of another CPF or person are
+not found. The code is a one-time code (`kit.security.codes`).
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
 _OLDEST = timedelta(minutes=20)
-"""How long after its expiry a code that could not be sent is made anew."""
+"""How long after its expiry a code that could not be sent is still made again."""
 _NOT_SENT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingAccount:
-    """An account that an employer opened for a CPF, and that is nobody's yet."""
+    """An unclaimed account that an employer opened for a CPF."""
 
     id: UUID
     account: str
@@ -49,7 +49,7 @@ class WaitingAccount:
 
 
 async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = False) -> BenefitAccount:
-    """Give an unclaimed account of the person's CPF.
+    """Return an unclaimed account of the person's CPF.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another person's.
@@ -71,12 +71,12 @@ async def _claimable(tx: Tx, user_id: UUID, reference: str, *, lock: bool = Fals
 
 
 async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
-    """Have a code sent to the account's recorded contact.
+    """Queue a code to the account's recorded contact.
 
     Raises:
         BenefitAccountNotFound, AlreadyClaimed: as `_claimable`.
         NoContact: the employer recorded none.
-        LimitReached, TooManyRequests: too many codes were asked for.
+        LimitReached, TooManyRequests: too many codes were requested.
     """
     async with runtime.database.transaction() as tx:
         account = await _claimable(tx, user_id, reference)
@@ -100,7 +100,7 @@ async def ask(runtime: identity.Runtime, user_id: UUID, reference: str) -> None:
 
 
 async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | None:
-    """Make the code of a claim, anew if sending failed; None if there is nothing to send any more. A job calls it."""
+    """Make a claim's code, again if sending failed; None if there is nothing left to send. A job calls it."""
     account = await locked(tx, BenefitAccount, account_id)
     row = await locked(tx, BenefitClaimCode, account_id)
     if account is None or row is None or row.user_id != user_id or row.expires_at < clock.now() - _OLDEST:
@@ -116,7 +116,7 @@ async def make_code(tx: Tx, account_id: UUID, user_id: UUID) -> CodeMessage | No
 async def confirm(
     runtime: identity.Runtime, user_id: UUID, address: str, reference: str, code: str | None
 ) -> BenefitAccountOut:
-    """Make an account, and the money in it, the person's: by the code, or without one where their CPF is proven.
+    """Transfer an account and its money to the person: by the code, or without one if their CPF is proven.
 
     Raises:
         CpfNotProven: there is no code, and the CPF is not proven.
@@ -139,7 +139,7 @@ async def waiting(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> S
     """List the accounts that wait for a person whose CPF is proven, oldest first.
 
     Raises:
-        CpfNotProven: it is not; everybody else names the account, and comes by the code.
+        CpfNotProven: it is not; other people name the account and use the code.
     """
     cpf = await identity.proven_cpf(tx, user_id)
     if cpf is None:
@@ -152,7 +152,7 @@ async def waiting(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> S
 
 
 async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str | None) -> BenefitAccountOut:
-    """Lock the account, so that of many who confirm at once one is first."""
+    """Lock the account, so that one of several concurrent claims is first."""
     account = await _claimable(tx, user_id, reference, lock=True)
     if code is None:
         if await identity.proven_cpf(tx, user_id) != account.cpf:
@@ -170,7 +170,7 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str | None) -> B
 
 
 async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str) -> BenefitAccountOut:
-    """Make a locked account that is nobody's, and the money in it, a person's; codes and invitations to it are over."""
+    """Transfer a locked, unclaimed account and its money to a person; its codes and invitations end."""
     account.user_id = user_id
     await tx.flush()
     for table in (BenefitClaimCode, BenefitInvitation):

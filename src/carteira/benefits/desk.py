@@ -1,6 +1,6 @@
-"""What operators read of the authorizer's decisions: listed by what they look for, one with how it came about, totals.
+"""Operators' reads of the authorizer's decisions: lists with filters, one decision explained, totals.
 
-Decisions are many: every filter is walked along an index, or looks at so many of the newest and no further.
+There are many decisions: every filter uses an index, or examines a limited number of the newest ones.
 """
 
 import json
@@ -84,7 +84,7 @@ __all__ = [
 ]
 
 WALKED = 20_000
-"""How many decisions are looked at for what no index knows: a merchant's name, a category."""
+"""How many decisions are examined for filters without an index: a merchant's name, a category."""
 
 
 BlockReason = Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
@@ -92,7 +92,7 @@ BlockReason = Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "cour
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilter:
-    """Which decisions an operator looks for; what is None does not matter. `declined`: those that did not pass."""
+    """An operator's filters of decisions; None: any. `declined`: the declined ones."""
 
     account: str | None = None
     code: str | None = None
@@ -107,7 +107,7 @@ class DecisionFilter:
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """A decision as an operator reads it; amounts in centavos."""
+    """A decision as operators see it; amounts in centavos."""
 
     id: UUID
     reference: str | None
@@ -133,7 +133,7 @@ class DecisionView:
 
 @dataclass(frozen=True, slots=True)
 class ReturnView:
-    """What was given back of a transaction."""
+    """A refund or reversal of a transaction."""
 
     id: UUID
     kind: str
@@ -143,18 +143,18 @@ class ReturnView:
 
 @dataclass(frozen=True, slots=True)
 class WholeDecisionView:
-    """A decision with whose account it was asked of, and what was given back."""
+    """A decision with its account's person and its refunds."""
 
     decision: DecisionView
     user_id: UUID | None
     holder: str | None
-    """The worker's name as the employer gave it, where nobody has taken the account on."""
+    """The worker's name as the employer gave it, if the account is unclaimed."""
     employer: str | None
     returns: Sequence[ReturnView]
 
     @property
     def left(self) -> int:
-        """How much may still be given back."""
+        """How much may still be refunded."""
         if not self.decision.approved:
             return 0
         return (self.decision.amount or 0) - sum(one.amount for one in self.returns)
@@ -162,7 +162,7 @@ class WholeDecisionView:
 
 @dataclass(frozen=True, slots=True)
 class AskedPurchase:
-    """A purchase that is only tried out; the amount in centavos."""
+    """A purchase to simulate; the amount in centavos."""
 
     account: str
     amount: int
@@ -173,14 +173,14 @@ class AskedPurchase:
 
 @dataclass(frozen=True, slots=True)
 class DecisionTotals:
-    """How the authorizer has answered lately: counts by code and reason, and since when."""
+    """The authorizer's recent answers: counts by code and reason, and since when."""
 
     since: datetime
     total: int
     by_code: dict[str, int]
     by_reason: dict[str, int]
     by_minute: Sequence[tuple[datetime, int, int]]
-    """Minute by minute, how many passed and how many did not."""
+    """Approvals and declines per minute."""
 
 
 def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a decision, be it read by itself or from a subquery
@@ -205,7 +205,7 @@ def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a decision, be it read by
 
 
 async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Page[DecisionView]:
-    """List the decisions of all accounts that somebody may read by claim; each person shown is looked at.
+    """List the decisions of all accounts that a caller may read by claim; the look at each person is recorded.
 
     Raises:
         Forbidden: the claim is missing.
@@ -219,7 +219,7 @@ async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageR
 
 
 def _query(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
-    """Write the query: what an index knows first, and what none does within so many rows of that."""
+    """Build the query: filters with an index first, others within a limited number of the resulting rows."""
     conditions = _indexed(who, wanted, asked)
     base = select(BenefitDecision).order_by(_in_order(BenefitDecision.id, wanted)).limit(asked.limit + 1)
     if wanted.merchant is None and wanted.category is None:
@@ -271,7 +271,7 @@ def _indexed(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -
 
 
 async def decision(tx: Tx, who: Principal, decision_id: UUID) -> WholeDecisionView:
-    """Give one decision with whose it is and what was given back, to who may read its employer's.
+    """Return one decision with its person and refunds, to a reader of its employer's benefits.
 
     Raises:
         TransactionNotFound: there is none, or it is another employer's.
@@ -304,7 +304,7 @@ async def decision(tx: Tx, who: Principal, decision_id: UUID) -> WholeDecisionVi
 
 
 async def reverse(tx: Tx, desk: Desk, who: Principal, decision_id: UUID) -> bool:
-    """Give back all of a transaction; above the limit it waits for a second person. Tell whether it was done now.
+    """Reverse a transaction; above the limit it waits for a second person. Return whether it was done now.
 
     Raises:
         TransactionNotFound, TransactionNotApproved, AlreadyReturned, DailyCeilingReached.
@@ -314,7 +314,7 @@ async def reverse(tx: Tx, desk: Desk, who: Principal, decision_id: UUID) -> bool
 
 
 async def refund(tx: Tx, desk: Desk, who: Principal, decision_id: UUID, amount: int) -> bool:
-    """Give back a part of a transaction; above the limit it waits for a second person. Tell whether it was done now.
+    """Refund part of a transaction; above the limit it waits for a second person. Return whether it was done now.
 
     Raises:
         TransactionNotFound, TransactionNotApproved, AlreadyReturned, DailyCeilingReached.
@@ -324,10 +324,10 @@ async def refund(tx: Tx, desk: Desk, who: Principal, decision_id: UUID, amount: 
 
 
 async def simulate(tx: Tx, who: Principal, asked: "AskedPurchase") -> SimulationOut:
-    """Say what the authorizer would answer to a purchase, and why; nothing moves.
+    """Return what the authorizer would answer to a purchase, and why; nothing moves.
 
     Raises:
-        BenefitAccountNotFound: there is no such account for who asks.
+        BenefitAccountNotFound: there is no such account for the caller.
     """
     reais = f"{asked.amount // 100}.{asked.amount % 100:02d}"
     fields = {"account": asked.account, "mcc": asked.mcc, "merchant": asked.merchant}
@@ -348,7 +348,7 @@ _REASONS = {
 
 
 def reason_name(reason: str) -> str:
-    """Name a reason as a list of reasons has room for."""
+    """Return a reason's short name for lists."""
     return _REASONS.get(Reason(reason), "Pedido que não pôde ser lido")
 
 
@@ -361,7 +361,7 @@ _TOTALS = text("""
 
 
 async def decision_totals(tx: Tx, *, minutes: int) -> DecisionTotals:
-    """Count the newest decisions of some minutes, of all employers; of so many that it costs little, however busy."""
+    """Count the newest decisions of some minutes, of all employers, up to a number that keeps the cost low."""
     now = clock.now()
     since = now - timedelta(minutes=minutes)
     counted = (await tx.execute(_TOTALS, {"since": first_uuid7(since.timestamp()), "walked": WALKED})).all()
@@ -382,7 +382,7 @@ async def decision_totals(tx: Tx, *, minutes: int) -> DecisionTotals:
 
 @dataclass(frozen=True, slots=True)
 class LiveDecision:
-    """A decision as it passes by: of whom it is cannot be told from it."""
+    """A live decision, which does not identify its person."""
 
     id: UUID
     employer_id: UUID | None
@@ -402,7 +402,7 @@ _NEWEST = Query(
 
 
 async def newest_decisions(via: Reads, *, since: datetime, most: int) -> list[LiveDecision]:
-    """Give the newest decisions since an instant, the newest first, so many at most, in one trip."""
+    """Return at most so many decisions since an instant, the newest first, in one trip."""
     found = await rows(via, _NEWEST, since=first_uuid7(since.timestamp()), most=most)
     return [
         LiveDecision(row["id"], row["employer_id"], row["account"][:_SHOWN_SIGNS] + "•••", _view(_Named(row)))
@@ -411,7 +411,7 @@ async def newest_decisions(via: Reads, *, since: datetime, most: int) -> list[Li
 
 
 class _Named:
-    """A driver's row, read by attributes as a mapped one is."""
+    """A driver's row with attributes, like a mapped one."""
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         self._row = row
@@ -421,7 +421,7 @@ class _Named:
 
 
 async def accounts(tx: Tx, who: Principal, wanted: AccountSearchIn, asked: PageRequest[UUID]) -> Page[ListedAccountOut]:
-    """List the accounts that somebody reaches, oldest first; each person shown is looked at."""
+    """List the accounts that a caller may read, oldest first; the look at each person is recorded."""
     who.require("benefits:read")
     found = await finding.search(tx, who, wanted, limit=asked.limit + 1, after=asked.after)
     page = asked.page(found, lambda pair: pair[0])
@@ -429,7 +429,7 @@ async def accounts(tx: Tx, who: Principal, wanted: AccountSearchIn, asked: PageR
 
 
 async def account(tx: Tx, who: Principal, reference: str) -> ListedAccountOut:
-    """Give one account with its balances; its person is looked at.
+    """Return one account with its balances; the look at its person is recorded.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another employer's.
@@ -450,7 +450,7 @@ async def read_top_up(text: str) -> BulkLines:
 
 
 async def preview_top_up(tx: Tx, who: Principal, lines: BulkLines) -> BulkCreditPreviewOut:
-    """Tell line by line what a bulk top-up would do; nothing moves."""
+    """Return line by line what a bulk top-up would do; nothing moves."""
     return await topups.preview_many(tx, lines, who.actor)
 
 
@@ -458,8 +458,8 @@ async def top_up(tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, atomic
     """Credit many accounts at once; above the limit the whole waits for a second person (None).
 
     Raises:
-        BulkTopUpRejected: a line is wrong, and all or nothing was asked for.
-        DailyCeilingReached: it is more than what is left of the operator's day.
+        BulkTopUpRejected: a line is wrong, and the request was atomic.
+        DailyCeilingReached: it exceeds what is left of the operator's daily ceiling.
     """
     done = await desk.carry_out(tx, operations.CREDIT_MANY, operations.BulkCreditOrder.of(lines, atomic=atomic), who)
     return done if isinstance(done, bytes) else None
@@ -467,13 +467,13 @@ async def top_up(tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, atomic
 
 @dataclass(frozen=True, slots=True)
 class RuleEffect:
-    """What a rule for a merchant's name would have changed of the newest purchases of a month."""
+    """The effect that a merchant rule would have had on a month's newest purchases."""
 
     purchases: int
     amount: int
     """In centavos."""
     moved: dict[tuple[str, str], int]
-    """How many would have gone from one category to another."""
+    """How many purchases would have changed category."""
 
 
 _OF_MERCHANT = text("""
@@ -488,7 +488,7 @@ _OF_MERCHANT = text("""
 
 
 async def effect_of_rule(tx: Tx, merchant: str, mcc: str | None) -> RuleEffect:
-    """Tell what a rule would have changed, before it is saved; without an MCC, what taking it away would have."""
+    """Return the effect that a rule would have had; without an MCC, the effect of deleting it."""
     known = await catalog.load(tx)
     since = first_uuid7((clock.now() - timedelta(days=30)).timestamp())
     asked = {"since": since, "walked": WALKED, "merchant": normalise_merchant(merchant)}
@@ -503,10 +503,10 @@ async def effect_of_rule(tx: Tx, merchant: str, mcc: str | None) -> RuleEffect:
 
 
 def insist_unbound(who: Principal) -> None:
-    """Keep those who are bound to an employer from what is every employer's.
+    """Refuse callers who are bound to an employer: this belongs to all employers.
 
     Raises:
-        CatalogIsEverybodys: so they are.
+        CatalogIsEverybodys: the caller is bound.
     """
     if who.scopes is not None:
         raise CatalogIsEverybodys

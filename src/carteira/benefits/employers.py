@@ -1,7 +1,7 @@
-"""Employers: each benefit account belongs to one, and an operator or a client that is bound to some sees these alone.
+"""Employers: each benefit account belongs to one; bound operators and clients see only their employers' things.
 
-Who was ever bound is bound: without an employer left they see nothing, until they are bound anew or released by an
-administrator. Whoever was never bound (an administrator, a person with their own account) is not held by this.
+Being bound is permanent: without an employer left they see nothing, until they are bound again or released by an
+administrator. People who were never bound (an administrator, a person with their own account) are not limited.
 """
 
 from collections.abc import Mapping
@@ -41,17 +41,17 @@ CLAIMS = frozenset(
         "webhooks:write",
     }
 )
-"""What somebody bound may, of their employers' things; other claims take no effect while they are bound."""
+"""The claims that take effect for bound people and clients; others do not while they are bound."""
 
 
 class Reach(NamedTuple):
-    """Whose accounts somebody reaches by claim."""
+    """The employers whose accounts a caller reaches by claim."""
 
     employers: frozenset[UUID] | None
     """None: everybody's."""
 
     def includes(self, employer_id: UUID) -> bool:
-        """Tell whether an employer's things are there for them."""
+        """Return whether an employer is within reach."""
         return self.employers is None or employer_id in self.employers
 
 
@@ -83,7 +83,7 @@ def _view(row: Employer) -> EmployerView:
 
 
 async def bound_to(tx: Tx, member_id: UUID) -> frozenset[UUID] | None:
-    """Give the employers that somebody is bound to; None if they never were."""
+    """Return the employers that a person or client is bound to; None if they never were."""
     rows = (
         await tx.execute(
             select(EmployerMember.employer_id, EmployerMember.ended_at).where(EmployerMember.member_id == member_id)
@@ -96,22 +96,22 @@ BINDINGS = Bindings(bound_to, CLAIMS)
 
 
 async def reach_of(tx: Tx, actor: Actor) -> Reach:
-    """Give whose accounts an actor reaches by claim; jobs, commands and the processor everybody's."""
+    """Return the employers whose accounts an actor reaches by claim; for jobs, commands and the processor all."""
     if actor.kind not in {"person", "client"}:
         return EVERYBODYS
     return Reach(await bound_to(tx, UUID(actor.id)))
 
 
 async def reads(tx: Tx, who: Principal, employer_id: UUID) -> bool:
-    """Tell whether somebody may read the benefits of an employer's accounts."""
+    """Return whether a caller may read the benefits of an employer's accounts."""
     return who.may("benefits:read") and (await reach_of(tx, who.actor)).includes(employer_id)
 
 
 async def chosen_for_opening(tx: Tx, actor: Actor, asked: UUID | None) -> UUID:
-    """Give the employer that an account is opened for, which stays as it is until the transaction ends.
+    """Lock and return the employer that an account is opened for.
 
     Raises:
-        EmployerNotFound: there is none, or it is none of the actor's.
+        EmployerNotFound: there is none, or it is not the actor's.
         EmployerRequired: the actor is bound to several, and none was named.
     """
     reach = await reach_of(tx, actor)
@@ -127,7 +127,7 @@ async def chosen_for_opening(tx: Tx, actor: Actor, asked: UUID | None) -> UUID:
 
 
 async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None = None) -> list[EmployerView]:
-    """Give the employers that are there for somebody, oldest first."""
+    """Return the employers that a caller may see, oldest first."""
     reach = await reach_of(tx, who.actor)
     query = select(Employer).order_by(Employer.id).limit(limit)
     if reach.employers is not None:
@@ -138,10 +138,10 @@ async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None = Non
 
 
 async def find(tx: Tx, who: Principal, employer_id: UUID) -> EmployerView:
-    """Give an employer.
+    """Return an employer.
 
     Raises:
-        EmployerNotFound: there is none, or it is none of theirs.
+        EmployerNotFound: there is none, or it is not theirs.
     """
     row = await tx.get(Employer, employer_id)
     if row is None or not (await reach_of(tx, who.actor)).includes(employer_id):
@@ -163,7 +163,7 @@ async def add(tx: Tx, *, cnpj: str, name: str, prefunded: bool, employer_id: UUI
 
 
 async def seed(tx: Tx, employer_id: UUID, *, cnpj: str, name: str) -> UUID:
-    """Add a demo employer, or name the first one, and give its id; what has a CNPJ stays, and so does who has this."""
+    """Add a demo employer, or name the first one, and return its id; existing CNPJs are kept."""
     there = await tx.scalar(select(Employer.id).where(Employer.cnpj == cnpj))
     if there is not None:
         return there
@@ -176,7 +176,7 @@ async def seed(tx: Tx, employer_id: UUID, *, cnpj: str, name: str) -> UUID:
 
 
 async def seed_member(tx: Tx, employer_id: UUID, person_id: UUID, *, bound_by: UUID) -> None:
-    """Bind a demo person to an employer, unless they were ever bound, or erased."""
+    """Bind a demo person to an employer, unless they were bound before or erased."""
     if await identity.kind_of(tx, person_id) is None or await bound_to(tx, person_id) is not None:
         return
     row = EmployerMember(
@@ -213,7 +213,7 @@ async def _flush(tx: Tx) -> None:
 
 
 async def members(tx: Tx, employer_id: UUID, *, limit: int, after: UUID | None = None) -> list[MemberView]:
-    """Give who is bound to an employer, by id.
+    """Return the members of an employer, by id.
 
     Raises:
         EmployerNotFound: there is no such employer.
@@ -234,13 +234,13 @@ async def members(tx: Tx, employer_id: UUID, *, limit: int, after: UUID | None =
 async def bind(
     tx: Tx, access: identity.SessionStandings, who: Principal, employer_id: UUID, member_id: UUID
 ) -> MemberView:
-    """Bind an operator or a client to an employer, at once, for their open sessions and tokens too.
+    """Bind an operator or a client to an employer, with immediate effect on their sessions and tokens.
 
     Raises:
         EmployerNotFound, MemberNotFound.
         OwnBinding: nobody binds themselves.
-        ClaimsBeyondYours: the member holds more than who binds them, and would lose it.
-        LastAdministrator: nobody would be left who administrates.
+        ClaimsBeyondYours: the member holds more than the caller, and would lose it.
+        LastAdministrator: no administrator would be left.
     """
     if who.id == member_id:
         raise OwnBinding
@@ -274,10 +274,10 @@ async def unbind(
     *,
     release: bool,
 ) -> None:
-    """End a binding, at once. With `release` it is forgotten: if it was the last one, its member is not bound any more.
+    """End a binding, at once. `release` deletes it: after the last one its member is no longer bound.
 
     Raises:
-        MemberNotFound: nobody of this id is bound to such an employer, or, to release, ever was.
+        MemberNotFound: the id is not bound to such an employer, or, to release, never was.
     """
     row = await locked(tx, EmployerMember, (employer_id, member_id))
     if row is None or (row.ended_at is not None and not release):
@@ -292,5 +292,5 @@ async def unbind(
 
 
 async def forget_member(tx: Tx, user_id: UUID) -> None:
-    """Forget a person's bindings, as they are erased."""
+    """Delete the bindings of a person who is erased."""
     await tx.execute(delete(EmployerMember).where(EmployerMember.member_id == user_id))

@@ -1,4 +1,4 @@
-"""What benefits refuses over HTTP."""
+"""Problems of benefits."""
 
 from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 
@@ -60,14 +60,14 @@ class TransactionNotFound(NotFound):
 
 
 class TransactionNotApproved(Conflict):
-    """Only an approved transaction has money to give back."""
+    """Only an approved transaction can be refunded."""
 
     code = "transaction_not_approved"
     detail = "Só uma transação aprovada pode ser estornada ou devolvida."
 
 
 class AlreadyReturned(Refusal):
-    """The transaction was reversed, or refunds leave less than what is asked for."""
+    """The transaction was reversed, or refunds leave less than requested."""
 
     status = 409
     code = "already_returned"
@@ -76,7 +76,7 @@ class AlreadyReturned(Refusal):
 
 
 class ReturnNotReversible(Conflict):
-    """Money given back of a purchase stays given back: the ledger would take it again, the purchase would not know."""
+    """A refund cannot be reversed in the ledger, since the purchase would not know of it."""
 
     code = "return_not_reversible"
     detail = "A devolução de uma compra não pode ser estornada."
@@ -90,7 +90,7 @@ class NoContact(Conflict):
 
 
 class AlreadyClaimed(Conflict):
-    """The account belongs to somebody already."""
+    """The account is claimed already."""
 
     code = "already_claimed"
     detail = "Esta conta já tem dono."
@@ -111,14 +111,14 @@ class WrongClaimCode(InvalidInput):
 
 
 class BulkTopUpRejected(InvalidInput):
-    """With `atomic=true`, one bad line refuses all."""
+    """With `atomic=true`, one wrong line refuses all."""
 
     code = "bulk_rejected"
     detail = "Nenhum crédito foi feito: há linhas com erro."
 
 
 class EmployerNotFound(NotFound):
-    """There is no such employer, or it is none of those that the caller is bound to."""
+    """There is no such employer, or the caller is not bound to it."""
 
     code = "employer_not_found"
     detail = "Empresa não encontrada."
@@ -149,28 +149,31 @@ class MemberNotFound(NotFound):
 
 
 class OwnBinding(Conflict):
-    """Nobody binds themselves."""
+    """The caller may not bind themselves."""
 
     code = "own_binding"
     detail = "Outra pessoa precisa fazer o seu vínculo."
 
 
 class CatalogIsEverybodys(Forbidden):
-    """Categories and merchants are all employers': who is bound to some does not change them."""
+    """Categories and merchants belong to all employers; bound callers may not change them."""
 
     code = "catalog_is_everybodys"
     detail = "Categorias e estabelecimentos valem para todas as empresas: quem está vinculado a uma não os muda."
 
 
 class BenefitAccountClosed(Conflict):
-    """Nothing is credited to a closed account, nor is it blocked."""
+    """The account is closed: it cannot be credited or blocked."""
 
     code = "benefit_account_closed"
     detail = "Esta conta está encerrada. Reative-a antes."
 
 
 class BalanceLeft(Conflict):
-    """There is money in it, which the worker may spend after dismissal, too (Decreto 10.854/2021, art. 174, III)."""
+    """The account has a balance, which the worker may spend even after dismissal (Decreto 10.854/2021, art.
+
+    174, III).
+    """
 
     code = "balance_left"
     detail = "Ainda há saldo nesta conta, e ele é do trabalhador: só uma conta sem saldo é encerrada."
@@ -184,7 +187,7 @@ class ImportNotFound(NotFound):
 
 
 class ScheduledNotFound(NotFound):
-    """Nothing of this id was scheduled, or it is another employer's."""
+    """There is no such scheduled top-up, or it is another employer's."""
 
     code = "scheduled_not_found"
     detail = "Agendamento não encontrado."
@@ -198,7 +201,7 @@ class ScheduledOver(Conflict):
 
 
 class ScheduledDayUnfit(InvalidInput):
-    """A day to schedule for is one to come, within a year."""
+    """The scheduled day must lie in the future, within a year."""
 
     code = "scheduled_day_unfit"
 
@@ -208,7 +211,7 @@ class ScheduledDayUnfit(InvalidInput):
 
 
 class InsufficientFund(Refusal):
-    """A pre-funded employer tops up what it has paid in, and no more."""
+    """The employer's fund does not cover the top-ups."""
 
     status = 409
     code = "insufficient_fund"
@@ -217,7 +220,7 @@ class InsufficientFund(Refusal):
 
 
 class FundSpent(Conflict):
-    """What an employer paid in was credited to people by then: it is not there to be returned."""
+    """The paid-in money was credited to people meanwhile and cannot be returned."""
 
     code = "fund_spent"
     detail = "O depósito já foi usado em créditos: não cobre a devolução."

@@ -1,4 +1,4 @@
-"""Accounts in lists: a person's own, and those of an employer for who reads its benefits."""
+"""Lists of accounts: a person's own, and an employer's for readers of its benefits."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -18,7 +18,7 @@ from carteira.kit.web.access import Principal
 
 
 async def own(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> list[tuple[UUID, OwnAccountOut]]:
-    """Give a person's accounts with their balances, oldest first, each with its id."""
+    """Return a person's accounts with their balances, oldest first, each with its id."""
     query = (
         select(BenefitAccount, Employer.name)
         .join(Employer, Employer.id == BenefitAccount.employer_id)
@@ -42,9 +42,9 @@ async def own(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> list[
 async def search(
     tx: Tx, who: Principal, wanted: AccountSearchIn, *, limit: int, after: UUID | None
 ) -> list[tuple[UUID, ListedAccountOut]]:
-    """Give the accounts of an employer's, or of all that somebody reaches, oldest first, each with its id.
+    """Return the accounts of one or all of the caller's employers, oldest first, each with its id.
 
-    Whoever's account is shown is looked at. CPFs are masked: who asks by one knows it.
+    The look at each person is recorded. CPFs are masked; a caller who searches by one knows it.
     """
     reach = await reach_of(tx, who.actor)
     query = (
@@ -83,7 +83,7 @@ def _listed(row: BenefitAccount, invitation: BenefitInvitation | None, held: dic
 
 
 async def _balances(tx: Tx, rows: Sequence[BenefitAccount]) -> dict[UUID, dict[str, int]]:
-    """Give the balances of accounts in centavos by category; configured categories without money are zero."""
+    """Return the balances of accounts in centavos by category; configured categories without money are zero."""
     names = list(await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name)))
     held = await ledger.accounts_of_holders(tx, [row.id for row in rows])
     known = {(row.id, view.kind): view.balance for row in rows for view in held.get(row.id, ())}

@@ -1,6 +1,6 @@
-"""What employers pay in before they top up: a pre-funded one has an account of its own, which never goes below zero.
+"""Funds of pre-funded employers: what they pay in before they top up, in an account that never goes below zero.
 
-Funds are locked before the accounts of people, so that top-ups at once wait for each other and never in a circle.
+Funds are locked before people's accounts, so that concurrent top-ups cannot deadlock.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,18 +25,18 @@ FUND_RETURNED = "benefits.fund_returned"
 
 
 async def _fund_of(tx: Tx, employer_id: UUID) -> UUID:
-    """Give the account of an employer's fund, opened at the first time."""
+    """Return the account of an employer's fund, opening it at first use."""
     return await ledger.open_account(tx, EMPLOYER_FUND, holder_id=employer_id)
 
 
 async def source_of(tx: Tx, employer_id: UUID) -> UUID:
-    """Give where an employer's top-ups come from, locked if it is a fund."""
+    """Return the account that an employer's top-ups come from, locked if it is a fund."""
     prefunded = await tx.scalars(select(Employer.id).where(Employer.id == employer_id, Employer.prefunded))
     return (await sources_of(tx, [employer_id], set(prefunded)))[employer_id]
 
 
 async def sources_of(tx: Tx, employer_ids: Iterable[UUID], prefunded: Collection[UUID]) -> Mapping[UUID, UUID]:
-    """Give where the top-ups of some employers come from; the funds of the pre-funded are locked, in one order."""
+    """Return the accounts that some employers' top-ups come from; funds are locked, in one order."""
     found = {one: await _fund_of(tx, one) if one in prefunded else FUNDING for one in sorted(set(employer_ids))}
     if funds := set(found.values()) - {FUNDING}:
         await ledger.lock(tx, funds)
@@ -44,7 +44,7 @@ async def sources_of(tx: Tx, employer_ids: Iterable[UUID], prefunded: Collection
 
 
 async def insist_on(tx: Tx, needed: Mapping[UUID, int]) -> None:
-    """Insist that locked funds cover what is to be taken of them, in centavos.
+    """Require that locked funds cover the amounts to be taken, in centavos.
 
     Raises:
         InsufficientFund: one does not.
@@ -59,12 +59,12 @@ async def insist_on(tx: Tx, needed: Mapping[UUID, int]) -> None:
 
 
 async def fund_to_pay_into(tx: Tx, who: Principal, employer_id: UUID | None) -> UUID:
-    """Give the employer whose fund somebody is about to pay into.
+    """Return the employer whose fund the caller is about to pay into.
 
     Raises:
         EmployerNotFound: there is none, or it is none of theirs.
         EmployerRequired: they are bound to several, and named none.
-        NotPrefunded: it pays otherwise.
+        NotPrefunded: it has no fund.
     """
     chosen = await employers.chosen_for_opening(tx, who.actor, employer_id)
     row = await tx.get(Employer, chosen)
@@ -76,7 +76,7 @@ async def fund_to_pay_into(tx: Tx, who: Principal, employer_id: UUID | None) -> 
 
 
 async def pay_in(tx: Tx, employer_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
-    """Put what was paid into an employer's fund, out of an operator's account; give the entry's id."""
+    """Credit a payment to an employer's fund from an operator's account; return the entry's id."""
     entry = ledger.transfer(FUNDED, source=source, target=await _fund_of(tx, employer_id), amount=amount, key=act.key)
     entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await outbox.emit(tx, "benefits.funded", _told(employer_id, amount, entry_id))
@@ -88,7 +88,7 @@ def _told(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
 
 
 async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
-    """Take what was paid out of an employer's fund again; give the entry's id.
+    """Take a payment back from an employer's fund; return the entry's id.
 
     Raises:
         FundSpent: it does not cover it.
@@ -105,13 +105,13 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
 
 
 async def fund_to_take_back(tx: Tx, employer_id: UUID) -> int:
-    """Give what can be taken out of a fund, in centavos, and keep it there until the transaction ends."""
+    """Lock a fund, and return what can be taken out of it, in centavos."""
     fund = await _fund_of(tx, employer_id)
     return (await ledger.lock(tx, [fund])).account(fund).available
 
 
 async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:
-    """Give what is in an employer's fund, in centavos.
+    """Return the balance of an employer's fund, in centavos.
 
     Raises:
         EmployerNotFound: there is none, or it is none of theirs.
@@ -122,7 +122,7 @@ async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:
 
 
 async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
-    """Refuse to undo what was paid in or out by an entry alone.
+    """Refuse to reverse entries of payments in or out.
 
     Raises:
         FundSpent: always; the payment is returned instead.

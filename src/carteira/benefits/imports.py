@@ -1,9 +1,8 @@
-"""Accounts from the HR's file: kept line by line, and opened in the background, some lines a transaction.
+"""Accounts from an HR file: stored line by line, and opened in the background, some lines per transaction.
 
-What was weighed and approved is the file. Its lines are opened in their order by a job; who kills its worker finds the
-next one going on where it stood, and nothing is opened twice: a line and its account are one transaction. Whoever sends
-a file again gets `exists` for a CPF that has an account at this employer, and no credit. What a line tells of somebody
-is erased once it is done.
+The whole file is weighed and approved. A job opens its lines in order; after a crash the next worker continues where it
+stopped, and nothing is opened twice, since a line and its account share a transaction. When a file is sent again, a CPF
+that has an account at this employer gets `exists` and no credit. A line's personal data are erased once it is done.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +46,7 @@ _LINES_A_TURN = 50
 
 
 class ImportLineKey(NamedTuple):
-    """What a file's lines are sorted by."""
+    """The sort key of a file's lines."""
 
     number: Integer
 
@@ -55,11 +54,11 @@ class ImportLineKey(NamedTuple):
 LINES = CursorOf(ImportLineKey)
 _shape = TypeAdapter(ImportLine)
 _BALANCE = "balances."
-"""What a file's columns of amounts are called as fields: as the shape calls what is wrong with them."""
+"""The field prefix of a file's amount columns, as the model's errors name them."""
 
 
 async def columns(tx: Tx) -> list[Column]:
-    """Give the columns that a file of accounts may have: an amount for each configured category."""
+    """Return the columns that a file of accounts may have: an amount for each configured category."""
     names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
     amounts = [
         column
@@ -78,18 +77,18 @@ async def columns(tx: Tx) -> list[Column]:
 
 
 def folded(raw: Mapping[str, object]) -> dict[str, object]:
-    """Put the amounts of a file's line, which stand in columns of their own, into its balances."""
+    """Move the amounts of a line's own columns into its balances."""
     amounts = {name.removeprefix(_BALANCE): raw[name] for name in raw if name.startswith(_BALANCE)}
     rest = {name: value for name, value in raw.items() if not name.startswith(_BALANCE)}
     return rest | {"balances": amounts} if amounts else rest
 
 
 Checked = tuple[int, ImportLine | Faults]
-"""A line's number, and what it asks for or what is wrong with it."""
+"""A line's number, and its content or its error."""
 
 
 async def _check(tx: Tx, sent: BulkLines) -> list[Checked]:
-    """Read each line; a category that is not configured is wrong."""
+    """Check each line; an unknown category is an error."""
     names = set(await tx.scalars(select(BenefitCategory.name)))
     checked: list[Checked] = []
     async for piece in pieces(sent.numbered(), PIECE // 2):
@@ -106,7 +105,7 @@ def _good(checked: Iterable[Checked]) -> list[ImportLine]:
 
 
 async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | None) -> ImportPreviewOut:
-    """Tell what a file would open, line by line, with amounts as people read them. Nothing is opened.
+    """Return what a file would open, line by line, with amounts for people. Nothing is opened.
 
     Raises:
         InvalidInput: no line, or more than 10,000.
@@ -133,7 +132,7 @@ async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | Non
 
 
 async def _known(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
-    """Give the CPFs among lines that have an account at an employer, and whom the audit means by it."""
+    """Return the CPFs among lines that have an account at an employer, with the audit's subjects."""
     found = select(BenefitAccount).where(
         BenefitAccount.employer_id == employer_id, BenefitAccount.cpf.in_({line.cpf for line in lines})
     )
@@ -141,12 +140,12 @@ async def _known(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict
 
 
 async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, invite: bool) -> ImportOut:
-    """Keep a file's lines and have them opened.
+    """Store a file's lines and queue their opening.
 
     Raises:
         InvalidInput: no line, or more than 10,000.
         EmployerNotFound, EmployerRequired: there is no such employer for the actor, or they have to name one.
-        MustWait, DailyCeilingReached: what the accounts begin with adds up to more than one does alone, or in a day.
+        MustWait, DailyCeilingReached: the opening balances together exceed the operator's limit.
     """
     check_count(len(sent.lines), MAX_LINES)
     employer_id = await employers.chosen_for_opening(tx, act.actor, employer_id)
@@ -189,20 +188,20 @@ async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, 
 
 
 async def _have_opened(tx: Tx, import_id: UUID) -> None:
-    """Have a file's lines opened by one job at a time."""
+    """Queue the opening of a file's lines, one job at a time."""
     one = f"benefits.import:{import_id}"
     await jobs.soon(tx, "benefits:import_accounts", one=one, at=clock.now(), import_id=str(import_id))
 
 
 async def take_up(tx: Tx) -> None:
-    """Have the files gone on with that are not done: whoever was at one may have failed too often, or died."""
+    """Queue unfinished files again, whose job may have failed too often or died."""
     unfinished = select(BenefitImport.id).where(BenefitImport.finished_at.is_(None)).order_by(BenefitImport.id)
     for import_id in (await tx.scalars(unfinished)).all():
         await _have_opened(tx, import_id)
 
 
 def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, Any]:
-    """Give a line's row: what it asks for, or what is wrong with it."""
+    """Return a line's row: its content, or its error."""
     row: dict[str, Any] = {"import_id": import_id, "number": number, "content": None, "status": "failed"}
     if isinstance(line, Faults):
         return row | {"code": "invalid_input", "detail": line.detail, "column": line.column or None}
@@ -212,7 +211,7 @@ def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, 
 
 
 async def go_on(database: Database, import_id: UUID) -> bool:
-    """Open the next lines of a file in one transaction; tell whether there may be more. A job calls it."""
+    """Open a file's next lines in one transaction; return whether there may be more. A job calls it."""
     async with database.transaction() as tx:
         row = await locked(tx, BenefitImport, import_id)
         if row is None or row.finished_at is not None:
@@ -233,7 +232,7 @@ async def go_on(database: Database, import_id: UUID) -> bool:
 
 
 async def _open(tx: Tx, row: BenefitImport, line: BenefitImportLine) -> None:
-    """Open a line's account, or say why not; what the line told is erased."""
+    """Open a line's account, or record why not; erase the line's content."""
     asked = ImportLine.model_validate(line.content)
     there = await tx.scalar(
         select(BenefitAccount.reference).where(
@@ -272,10 +271,10 @@ async def _find(tx: Tx, who: Principal, import_id: UUID) -> BenefitImport:
 
 
 async def find(tx: Tx, who: Principal, import_id: UUID) -> ImportOut:
-    """Tell how far a file is.
+    """Return a file's progress.
 
     Raises:
-        ImportNotFound: there is none, or it is of another employer's.
+        ImportNotFound: there is none, or it is another employer's.
     """
     return await _shown(tx, await _find(tx, who, import_id))
 
@@ -301,10 +300,10 @@ async def _shown(tx: Tx, row: BenefitImport) -> ImportOut:
 async def lines_of(
     tx: Tx, who: Principal, import_id: UUID, status: str | None, asked: PageRequest[ImportLineKey]
 ) -> Page[ImportLineOut]:
-    """Give what became of a file's lines, in their order.
+    """Return the outcomes of a file's lines, in their order.
 
     Raises:
-        ImportNotFound: there is none, or it is of another employer's.
+        ImportNotFound: there is none, or it is another employer's.
     """
     await _find(tx, who, import_id)
     query = (

@@ -1,7 +1,7 @@
-"""An employer's invitation: a way into a benefit account for somebody whose CPF another account has, or who has none.
+"""An employer's invitation to a benefit account, for people without a CPF here or whose CPF another account has.
 
-The token goes to the contact that the employer recorded. Who brings it gets that account and nothing else, as with the
-code of a claim; it proves nothing of a CPF.
+The token goes to the contact that the employer recorded. Its holder gets that account and nothing else, as with a
+claim's code; it proves no CPF.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from carteira.kit.web.problems import TooManyRequests
 
 @dataclass(frozen=True, slots=True)
 class InvitationMessage:
-    """What a job sends: the token, to whom, and of which account."""
+    """The message of an invitation: the token, its recipient, and the account."""
 
     to: str
     """An e-mail address, or else a phone."""
@@ -35,16 +35,16 @@ class InvitationMessage:
 
     @property
     def is_email(self) -> bool:
-        """Whether it goes by e-mail; by SMS otherwise."""
+        """Whether it goes by e-mail, else by SMS."""
         return "@" in self.to
 
 
 async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> None:
-    """Have an invitation sent to an account's recorded contact; a former one is good no more.
+    """Queue an invitation to an account's recorded contact; it replaces a former one.
 
     Raises:
         BenefitAccountNotFound: there is no such account, or it is another employer's.
-        AlreadyClaimed: it is somebody's.
+        AlreadyClaimed: it is claimed.
         NoContact: none is recorded.
         LimitReached, TooManyRequests: too many were sent.
     """
@@ -64,7 +64,10 @@ async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> Non
 
 
 async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:
-    """Draw an invitation's token, anew if sending failed; None if it may go to nobody any more. A job calls it."""
+    """Make an invitation's token, again if sending failed; None if it may be sent to nobody any more.
+
+    A job calls it.
+    """
     account = await locked(tx, BenefitAccount, account_id)
     row = await locked(tx, BenefitInvitation, account_id)
     if account is None or row is None or account.user_id is not None or account.contact is None:
@@ -92,7 +95,7 @@ async def note_opened(tx: Tx, token: str) -> None:
 
 
 def state_of(row: BenefitInvitation | None) -> InvitationStateOut | None:
-    """Tell how an invitation to an account that is nobody's yet stands."""
+    """Return how an invitation to an account that is nobody's yet stands."""
     if row is None:
         return None
     state: InvitationState = "sent" if row.sent_at is not None or row.token_hash is not None else "sending"
@@ -104,11 +107,11 @@ def state_of(row: BenefitInvitation | None) -> InvitationStateOut | None:
 
 
 async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:
-    """Make the account of an invitation, and the money in it, the person's.
+    """Transfer the account of an invitation and its money to the person.
 
     Raises:
-        BenefitInvitationOver: unknown, used, replaced or too old, or the account is somebody's.
-        CpfDiffers: the person told or proved another CPF than the one that the employer opened the account for.
+        BenefitInvitationOver: unknown, used, replaced or too old, or the account is claimed.
+        CpfDiffers: the person's CPF is another than the one that the employer opened the account for.
     """
     brought = digest(token)
     account_id = await tx.scalar(select(BenefitInvitation.account_id).where(BenefitInvitation.token_hash == brought))

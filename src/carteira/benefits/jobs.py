@@ -1,4 +1,4 @@
-"""Benefits' work in the background: the codes and links by which accounts are claimed."""
+"""Benefits' background work: codes and links for claiming accounts, bulk work, and deletions."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ letters = EmailTemplates(
 
 
 def claim_sms(code: str, link: str | None) -> str:
-    """Give the text of a claim's SMS: a code to type, or a link where typed ones rest."""
+    """Return a claim's SMS: a code to type, or a link while typed codes are disabled."""
     what = f"está em {link}" if link else f"é {code}"
     return (
         f"Carteira: o código da sua conta de benefícios {what}. Vale por {MINUTES} minutos. "
@@ -31,21 +31,21 @@ def claim_sms(code: str, link: str | None) -> str:
 
 
 def invitation_link(base: str, token: str) -> str:
-    """Give the address of the page that takes an invitation."""
+    """Return the address of the page that accepts an invitation."""
     return f"{base}/app/beneficios/convite?convite={token}"
 
 
 def invitation_sms(link: str) -> str:
-    """Give the text of an invitation's SMS."""
+    """Return an invitation's SMS."""
     return f"Carteira: convite para a sua conta de benefícios: {link} Não passe a ninguém."
 
 
 def _add_bulk(blueprint: Blueprint) -> None:
-    """Add the jobs of what employers send by thousands."""
+    """Add the jobs of employers' bulk work."""
 
     @blueprint.task(name="import_accounts", retry=RetryStrategy(max_attempts=5, exponential_wait=3), pass_context=True)
     async def import_accounts(context: JobContext, import_id: str) -> None:
-        """Open the accounts of a file, some lines a transaction."""
+        """Open the accounts of a file, some lines per transaction."""
         database: Database = context.additional_context["database"]
         while await imports.go_on(database, UUID(import_id)):
             pass
@@ -53,13 +53,13 @@ def _add_bulk(blueprint: Blueprint) -> None:
     @blueprint.periodic(cron="*/10 * * * *")
     @blueprint.task(name="credit_scheduled", queueing_lock="benefits.credit_scheduled", pass_context=True)
     async def credit_scheduled(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Make the top-ups whose day has come, each once."""
+        """Carry out due top-ups, each once."""
         await scheduled.carry_out_due(context.additional_context["database"])
 
     @blueprint.periodic(cron="5-59/10 * * * *")
     @blueprint.task(name="take_up_imports", queueing_lock="benefits.take_up_imports", pass_context=True)
     async def take_up_imports(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Go on with the files that nobody is at."""
+        """Queue unfinished files again."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await imports.take_up(tx)
@@ -84,7 +84,7 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
 
     @blueprint.task(name="send_invitation", retry=RetryStrategy(max_attempts=5, exponential_wait=3), pass_context=True)
     async def send_invitation(context: JobContext, account_id: str) -> None:
-        """Draw the token and send it to the recorded contact."""
+        """Make the token and send it to the recorded contact."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             message = await invitations.make_invitation(tx, UUID(account_id))
@@ -102,7 +102,7 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
     @blueprint.periodic(cron="25 6 * * *")
     @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)
     async def forget_declined(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Delete declined decisions that are older than they are kept, in short transactions."""
+        """Delete declined decisions past their retention, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:
             async with database.transaction() as tx:

@@ -1,19 +1,19 @@
-"""How benefits' money stands in the ledger: kinds of accounts and entries, and the operator's own accounts."""
+"""Benefits' money in the ledger: kinds of accounts and entries, and system accounts."""
 
 from uuid import UUID
 
 from carteira import ledger
 
 SETTLEMENT = ledger.system_account("benefits.settlement")
-"""What merchants are owed."""
+"""The debt to merchants."""
 PURCHASE = "benefits.purchase"
 """The kind of entry that an approved decision posts, under its own id."""
 LEDGER_KIND = "benefits."
 """Prefix of the kinds of ledger accounts; the category's name follows."""
 FUNDING = ledger.system_account("benefits.funding")
-"""Where top-ups come from: what employers that are not pre-funded pay in, before or after."""
+"""The source of top-ups of employers without a fund, who pay before or after."""
 EMPLOYER_FUND = "benefits.employer_fund"
-"""The kind of the account of a pre-funded employer, out of which alone it tops up."""
+"""The kind of a pre-funded employer's account, the only source of its top-ups."""
 
 
 def credit_entry(  # noqa: PLR0913 - an entry, spelled out

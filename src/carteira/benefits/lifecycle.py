@@ -1,8 +1,8 @@
 """An account's state: blocked, active again, closed. By claim, within one's own employers.
 
-A blocked account is in the catalog, so that every process of the authorizer knows it from the next purchase on; what
-comes to it (top-ups, refunds) still comes. Dismissal is no reason to block: what was given for food stays the worker's
-to spend (`pat.PatRule.AFTER_DISMISSAL`). For the same reason only an account without money is closed.
+Blocked accounts are in the catalog, so that every authorizer process knows them from the next purchase on; they still
+receive top-ups and refunds. Dismissal is no reason to block: credited food money stays the worker's to spend
+(`pat.PatRule.AFTER_DISMISSAL`). For the same reason only an account without money can be closed.
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ _ACTIONS: dict[State, str] = {
 
 
 async def _change(tx: Tx, reference: str, actor: Actor, state: State, *, reason: str | None = None) -> State:
-    """Change the state of a locked account, unless it is so already."""
+    """Change the state of a locked account, if it differs."""
     view = await find_for(tx, reference, actor)
     account = await locked_one(tx, BenefitAccount, view.id)
     if account.state == "closed" and state == "blocked":
@@ -46,7 +46,7 @@ async def _change(tx: Tx, reference: str, actor: Actor, state: State, *, reason:
 
 
 async def block(tx: Tx, reference: str, reason: str, actor: Actor) -> State:
-    """Stop purchases from an account, at once. What is blocked already stays so.
+    """Block an account's purchases, at once. Repeating it changes nothing.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another employer's.
@@ -56,7 +56,7 @@ async def block(tx: Tx, reference: str, reason: str, actor: Actor) -> State:
 
 
 async def unblock(tx: Tx, reference: str, actor: Actor) -> State:
-    """Let a blocked account, or a closed one, be used again.
+    """Reactivate a blocked or closed account.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another employer's.
@@ -65,7 +65,7 @@ async def unblock(tx: Tx, reference: str, actor: Actor) -> State:
 
 
 async def close(tx: Tx, reference: str, actor: Actor) -> State:
-    """Close an account that holds no money: nothing is credited to it any more.
+    """Close an account without money: it cannot be credited any more.
 
     Raises:
         BenefitAccountNotFound: there is none, or it is another employer's.
@@ -75,7 +75,7 @@ async def close(tx: Tx, reference: str, actor: Actor) -> State:
 
 
 async def refuse_closed(tx: Tx, reference: str) -> None:
-    """Refuse to put money into a closed account; it stays as it is until the transaction ends.
+    """Refuse to credit a closed account; the account is locked until the transaction ends.
 
     Raises:
         BenefitAccountClosed: it is closed.

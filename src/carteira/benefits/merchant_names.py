@@ -1,4 +1,4 @@
-"""Merchants' names as people read them, out of what card machines send."""
+"""Merchants' names for people, from the names that card machines send."""
 
 import re
 
@@ -6,7 +6,7 @@ _SMALL = frozenset({"a", "as", "da", "das", "de", "do", "dos", "e", "em", "o", "
 
 
 def merchant_name(text: str) -> str:
-    """Write a merchant as people do: the name before the gap that the processor leaves, without its capitals."""
+    """Return a merchant's name for people: the part before the processor's gap, not in capitals."""
     name = " ".join(re.split(r" {2,}", text.strip(), maxsplit=1)[0].split())
     if not name.isupper():
         return name

@@ -27,11 +27,11 @@ from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.values.actor import ActorKind
 
 FIRST_EMPLOYER = UUID("01980000-0000-7000-8000-0000000000e1")
-"""Whose accounts are that name no employer: those of releases before there were employers."""
+"""The employer of accounts from releases without employers."""
 
 
 class Employer(Base):
-    """A company that opens benefit accounts. The first one is told its CNPJ by whoever runs the product."""
+    """A company that opens benefit accounts. The operator sets the first one's CNPJ."""
 
     __tablename__ = "benefits_employers"
     __table_args__ = (CheckConstraint("cnpj ~ '^[0-9A-Z]{12}[0-9]{2}$'", name="cnpj"),)
@@ -45,7 +45,7 @@ class Employer(Base):
 
 
 class EmployerMember(Base):
-    """An operator or a client that is bound to an employer, or was: who was ever bound stays bound."""
+    """An operator or a client that is, or was, bound to an employer; being bound is permanent."""
 
     __tablename__ = "benefits_employer_members"
     __table_args__ = (
@@ -62,7 +62,7 @@ class EmployerMember(Base):
 
 
 class BenefitAccount(Base):
-    """A benefit account: the processor's reference, and the person it belongs to once they have claimed it."""
+    """A benefit account: the processor's reference, and its person once they have claimed it."""
 
     __tablename__ = "benefits_accounts"
     __table_args__ = (
@@ -80,7 +80,7 @@ class BenefitAccount(Base):
     user_id: Mapped[UUID | None]
     contact: Mapped[str | None] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
-    """Whom the employer opened it for, as HR writes their name."""
+    """The worker's name, as HR writes it."""
     state: Mapped[Literal["active", "blocked", "closed"]] = mapped_column(Text, server_default="active")
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
     employer_id: Mapped[UUID] = mapped_column(
@@ -102,7 +102,7 @@ class BenefitCategory(Base):
 
 
 class BenefitMcc(Base):
-    """The category that a merchant category code belongs to; codes that are not here are CASH."""
+    """The category of an MCC; other MCCs are CASH."""
 
     __tablename__ = "benefits_mccs"
     __table_args__ = (CheckConstraint("mcc ~ '^[0-9]{4}$'", name="mcc"),)
@@ -133,7 +133,7 @@ class BenefitCatalogVersion(Base):
 
 
 class BenefitDecision(Base):
-    """What the authorizer answered and why. An approved one shares its id with its ledger entry. Append-only."""
+    """A decision of the authorizer. An approved one shares its id with its ledger entry. Append-only."""
 
     __tablename__ = "benefits_decisions"
     __table_args__ = (
@@ -172,10 +172,10 @@ class BenefitDecision(Base):
 
 
 class BenefitReference(Base):
-    """An id of the processor's own, unique for good. Append-only.
+    """A transaction id of the processor, unique for ever. Append-only.
 
-    It is an authorization's (`decision_id`), a reversal's (`reverses` names the authorization's), or that of an
-    authorization which was reversed before it came.
+    It belongs to an authorization (`decision_id`), to a reversal (`reverses` is the authorization's id), or to an
+    authorization that was reversed before it arrived.
     """
 
     __tablename__ = "benefits_references"
@@ -187,9 +187,9 @@ class BenefitReference(Base):
 
 
 class BenefitReversal(Base):
-    """A reversal that the processor asked for, under the authorization's id and its own (empty: of all that is left).
+    """A reversal by the processor, under the authorization's id and its own (empty: a full reversal).
 
-    `amount` is what was asked for (null: all), `return_id` what was given back (null: nothing was taken). Append-only.
+    `amount` is the requested amount (null: all), `return_id` the return (null: nothing had been taken). Append-only.
     """
 
     __tablename__ = "benefits_reversals"
@@ -206,7 +206,7 @@ class BenefitReversal(Base):
 
 
 class BenefitReturn(Base):
-    """Money given back for an approved transaction: a reversal of all of it, or a merchant's refund of a part.
+    """A return of an approved transaction's money: a full reversal, or a merchant's partial refund.
 
     It shares its id with its ledger entry.
     """
@@ -228,10 +228,10 @@ class BenefitReturn(Base):
 
 
 class BenefitInvitation(Base):
-    """An employer's invitation to an account, sent to its recorded contact; who brings the token gets the account.
+    """An employer's invitation to an account, sent to its recorded contact; the token's holder gets the account.
 
-    The token is drawn as it is sent, and kept as its SHA-256; until then there is none. Those of before `sent_at` was
-    kept were sent if they have one.
+    The token is made when it is sent, and stored as its SHA-256; None until then. Those of before `sent_at` was kept
+    were sent if they have one.
     """
 
     __tablename__ = "benefits_invitations"
@@ -245,7 +245,7 @@ class BenefitInvitation(Base):
 
 
 class BenefitClaimCode(Base):
-    """The code sent to an account's recorded contact; entering it makes the account the person's."""
+    """The code sent to an account's recorded contact, by which a person claims the account."""
 
     __tablename__ = "benefits_claim_codes"
 
@@ -257,7 +257,7 @@ class BenefitClaimCode(Base):
 
 
 class BenefitImport(Base):
-    """A file of accounts to be opened: for which employer, by whom, and whether it is done."""
+    """A file of accounts to open: its employer, its maker, and whether it is done."""
 
     __tablename__ = "benefits_imports"
 
@@ -273,7 +273,7 @@ class BenefitImport(Base):
 
 
 class BenefitImportLine(Base):
-    """A line of such a file; what it tells of somebody (`content`) is erased once it is done."""
+    """A line of such a file; its `content` is erased once it is done."""
 
     __tablename__ = "benefits_import_lines"
     __table_args__ = (
@@ -292,7 +292,7 @@ class BenefitImportLine(Base):
 
 
 class BenefitScheduledCredit(Base):
-    """A bulk top-up for a day to come, weighed already; its lines (`content`) are erased once it is done."""
+    """A scheduled bulk top-up, already weighed; its lines (`content`) are erased once it is done."""
 
     __tablename__ = "benefits_scheduled_credits"
     __table_args__ = (
@@ -302,7 +302,7 @@ class BenefitScheduledCredit(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     employer_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()))
-    """Whose accounts its good lines name."""
+    """The employers of its good lines' accounts."""
     day: Mapped[date] = mapped_column(Date)
     actor_kind: Mapped[ActorKind] = mapped_column(Text)
     actor_id: Mapped[str] = mapped_column(Text)

@@ -1,4 +1,4 @@
-"""What operators do with benefits' money that may have to wait for a second person."""
+"""Operators' operations on benefits' money that may need a second person."""
 
 from datetime import date
 from typing import Any
@@ -30,7 +30,7 @@ class CreditOrder(CreditIn):
 
 
 class BulkCreditOrder(BaseModel):
-    """A bulk top-up: its lines as they were sent, and of a file their numbers and what could not be read of them."""
+    """A bulk top-up: its lines as sent, and for a file their numbers and cell errors."""
 
     lines: list[Any]
     atomic: bool
@@ -40,18 +40,18 @@ class BulkCreditOrder(BaseModel):
 
     @classmethod
     def of(cls, sent: BulkLines, *, atomic: bool) -> "BulkCreditOrder":
-        """Make an order of what was sent."""
+        """Return the order of a request's lines."""
         return cls(lines=sent.lines, atomic=atomic, numbers=sent.numbers, wrong=sent.wrong, titles=sent.titles)
 
 
 class ScheduleOrder(BulkCreditOrder):
-    """A bulk top-up for a day to come."""
+    """A scheduled bulk top-up."""
 
     day: date
 
 
 class ImportOrder(BaseModel):
-    """A file of accounts, as it was sent."""
+    """A file of accounts as sent."""
 
     lines: list[Any]
     numbers: list[int] | None = None
@@ -68,7 +68,7 @@ class ReversalOrder(BaseModel):
 
 
 class RefundOrder(ReversalOrder):
-    """The refund of a part of a purchase, or of what is left of it."""
+    """The refund of a part of a purchase, or of the rest."""
 
     amount: int | None
 

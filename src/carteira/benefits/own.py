@@ -1,4 +1,4 @@
-"""What a person reads of their own benefits: whose accounts they have, and each decision with its figures."""
+"""A person's reads of their own benefits: accounts with employers, and decisions with their figures."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
@@ -18,13 +18,13 @@ _NAMES = {"FOOD": "Alimentação", "MEAL": "Refeição", CASH: "Livre"}
 
 
 def pocket_name(category: str) -> str:
-    """Give what people call a category's balance; a configured one goes by its own name."""
+    """Return the name of a category's balance for people; a configured category has its own name."""
     return _NAMES.get(category) or category.capitalize()
 
 
 @dataclass(frozen=True, slots=True)
 class OwnBenefit:
-    """A benefit account of a person and the employer that gives it."""
+    """A person's benefit account and its employer."""
 
     account_id: UUID
     reference: str
@@ -33,7 +33,7 @@ class OwnBenefit:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWhere:
-    """Where a category pays: at shops of these MCCs, and at those whose names say so, whatever their MCC."""
+    """Where a category pays: at shops with these MCCs, and at listed names whatever their MCC."""
 
     category: str
     mccs: list[str]
@@ -42,7 +42,7 @@ class AcceptedWhere:
 
 @dataclass(frozen=True, slots=True)
 class OwnDecision:
-    """What was answered to a purchase of a person's, with what they need to understand it; amounts in centavos."""
+    """The decision on a person's purchase, with what they need to understand it; amounts in centavos."""
 
     id: UUID
     account_id: UUID
@@ -63,12 +63,12 @@ class OwnDecision:
 
     @property
     def lacked(self) -> bool:
-        """Whether it was refused for want of balance."""
+        """Whether it was declined for lack of balance."""
         return self.code == Code.INSUFFICIENT
 
 
 async def benefits_of_person(tx: Tx, user_id: UUID) -> list[OwnBenefit]:
-    """Give a person's accounts, the oldest first."""
+    """Return a person's accounts, the oldest first."""
     query = (
         select(BenefitAccount.id, BenefitAccount.reference, Employer.name)
         .join(Employer, Employer.id == BenefitAccount.employer_id)
@@ -79,7 +79,7 @@ async def benefits_of_person(tx: Tx, user_id: UUID) -> list[OwnBenefit]:
 
 
 async def accepted_where(tx: Tx) -> list[AcceptedWhere]:
-    """Tell where each category pays. The catalog is nobody's; `CASH` pays wherever no other does."""
+    """Return where each category pays. The catalog is public; `CASH` pays wherever no other does."""
     known = await catalog.load(tx)
     by_name: dict[str, list[str]] = {name: [] for name in known.regimes}
     for merchant in await catalog.list_merchants(tx):
@@ -90,7 +90,7 @@ async def accepted_where(tx: Tx) -> list[AcceptedWhere]:
     ]
 
 
-# An account's decisions are walked from the newest on, so that the two kinds do not hide each other.
+# Approved and declined decisions are read separately, so that neither hides the other.
 _DECISIONS = text("""
     SELECT decision.id, decision.account_id, decision.amount, decision.merchant, decision.code, decision.reason,
            decision.category_tried, decision.category_used, decision.fallback, decision.short_by, decision.created_at
@@ -124,20 +124,20 @@ _REFUSALS = text("""
 async def decisions_of_person(
     tx: Tx, user_id: UUID, *, since: datetime, until: datetime, limit: int
 ) -> list[OwnDecision]:
-    """Give a person's decisions of a time, newest first: of each account up to `limit` approved and `limit` refused."""
+    """Return a person's decisions of a period, newest first: per account up to `limit` approved and declined each."""
     bounds = {"since": first_uuid7(since.timestamp()), "until": first_uuid7(until.timestamp())}
     rows = await tx.execute(_DECISIONS, {"user_id": user_id, "limit": limit, **bounds})
     return [OwnDecision(*row) for row in rows]
 
 
 async def refusals_of_person(tx: Tx, user_id: UUID, *, after: UUID, before: UUID, limit: int) -> Sequence[OwnDecision]:
-    """Give a person's purchases that did not pass, newest first, between two ids."""
+    """Return a person's declined purchases, newest first, between two ids."""
     rows = await tx.execute(_REFUSALS, {"user_id": user_id, "since": after, "until": before, "limit": limit})
     return [OwnDecision(*row) for row in rows]
 
 
 async def own_decisions(tx: Tx, user_id: UUID, decision_ids: Collection[UUID]) -> dict[UUID, OwnDecision]:
-    """Give those of a person's decisions that have these ids."""
+    """Return the person's decisions with these ids."""
     mine: ColumnElement[bool] = BenefitDecision.account_id.in_(
         select(BenefitAccount.id).where(BenefitAccount.user_id == user_id)
     )

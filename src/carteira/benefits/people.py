@@ -1,4 +1,4 @@
-"""Benefits' part of a person: what it holds about them, and what is left once they are erased."""
+"""Benefits' part of a person's data: export and erasure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _LINES = 10_000
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give a person's accounts, each with its newest 10,000 decisions and movements, JSON-ready; centavos."""
+    """Return a person's accounts, each with its newest 10,000 decisions and movements, JSON-ready; centavos."""
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id)
     )
@@ -49,17 +49,17 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
 
 
 async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
-    """Give the accounts of a person, and those that wait for the CPF that is proven to be theirs."""
+    """Return a person's accounts, and those that wait for their proven CPF."""
     cpf = await identity.proven_cpf(tx, user_id)
     waiting = and_(BenefitAccount.cpf == cpf, BenefitAccount.user_id.is_(None)) if cpf else false()
     return list(await tx.scalars(select(BenefitAccount.id).where(or_(BenefitAccount.user_id == user_id, waiting))))
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Part a person from their benefit accounts; decisions stay under the processor's references (LGPD art. 16, I).
+    """Detach a person from their benefit accounts; decisions stay under the processor's references (LGPD art. 16, I).
 
-    Whether money is left is the ledger's to refuse. Accounts that wait for the same CPF unclaimed are left alone: who
-    typed a CPF has not proven that it is theirs.
+    The ledger refuses if money is left. Unclaimed accounts that wait for the same CPF are left alone, since a declared
+    CPF is not proven.
     """
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id).with_for_update()
@@ -76,13 +76,13 @@ async def _part_from(tx: Tx, accounts: Sequence[BenefitAccount]) -> None:
 
 
 async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give a person's accounts by id: in an earlier state they may wait for a CPF, unclaimed."""
+    """Return the ids of a person's accounts, which may be unclaimed in a restored earlier state."""
     owned = await tx.scalars(select(BenefitAccount.id).where(BenefitAccount.user_id == user_id))
     return {"accounts": [str(account_id) for account_id in owned]}
 
 
 async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
-    """Part an erased person from the accounts that were theirs."""
+    """Detach an erased person from the accounts that were theirs."""
     ids = [UUID(account_id) for account_id in traces["accounts"]]
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.id.in_(ids)).order_by(BenefitAccount.id).with_for_update()

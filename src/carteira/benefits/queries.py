@@ -1,4 +1,4 @@
-"""The reads of benefits: transactions with their reasons, statements, and what would be answered."""
+"""The reads of benefits: transactions with their reasons, statements, and simulations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ purchase_events = (
     .where(BenefitDecision.code == Code.APPROVED.value)
     .subquery("benefits_purchase_events")
 )
-"""Approved purchases with whose they are, as events to follow: a CPF that an employer gave, or a user."""
+"""Approved purchases with their person (a user, or a CPF that an employer gave), as events to follow."""
 
 return_events = (
     select(
@@ -65,7 +65,7 @@ return_events = (
     .join(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
     .subquery("benefits_return_events")
 )
-"""What was given back of purchases, as events to follow in the same way."""
+"""Returns of purchases, as events to follow in the same way."""
 
 decision_events = (
     select(
@@ -85,7 +85,7 @@ decision_events = (
     .outerjoin(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
     .subquery("benefits_decision_events")
 )
-"""Everything that the authorizer answered, as events to follow; what named no account is nobody's."""
+"""All decisions of the authorizer, as events to follow; those without an account have no person."""
 
 
 def _decision(row: BenefitDecision) -> Decision:
@@ -93,7 +93,7 @@ def _decision(row: BenefitDecision) -> Decision:
 
 
 def as_transaction(row: BenefitDecision) -> TransactionOut:
-    """Make what leaves the module out of a decision."""
+    """Return a decision as other modules see it."""
     return TransactionOut(
         id=row.id,
         reference=row.external_id,
@@ -110,7 +110,7 @@ def as_transaction(row: BenefitDecision) -> TransactionOut:
 
 
 async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> TransactionOut:
-    """Give one decision to the account's owner or to who may read benefits of its employer.
+    """Return one decision to the account's owner or to a reader of its employer's benefits.
 
     Raises:
         TransactionNotFound: there is none, or it is another person's or another employer's.
@@ -132,7 +132,7 @@ async def _record_looks(tx: Tx, action: str, rows: Sequence[BenefitDecision]) ->
 
 @dataclass(frozen=True, slots=True)
 class TransactionFilter:
-    """Which decisions are wanted: of one account, with one code, under an id of the processor's own."""
+    """Filters of decisions: an account, a code, the processor's id."""
 
     account: str | None = None
     code: str | None = None
@@ -142,9 +142,9 @@ class TransactionFilter:
 async def transactions(
     tx: Tx, who: Principal, wanted: TransactionFilter, asked: PageRequest[UUID]
 ) -> Page[TransactionOut]:
-    """List decisions, newest first: of one account, of all of mine, or of all of an employer's for who may read them.
+    """List decisions, newest first: of one account, of all of one's own, or of an employer's for its readers.
 
-    Each person whose decision is shown to another is looked at.
+    Looks at other people are recorded.
 
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.
@@ -176,7 +176,7 @@ def _accounts(which: ColumnElement[bool]) -> Select[UUID]:
 
 
 async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
-    """Give the accounts that are a person's, oldest first."""
+    """Return a person's accounts, oldest first."""
     rows = await tx.scalars(select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id))
     return [view_of(row) for row in rows]
 
@@ -184,7 +184,7 @@ async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:
 async def statement(
     tx: Tx, account_id: UUID, asked: PageRequest[ledger.LineKey], who: Principal
 ) -> Page[BenefitStatementLineOut]:
-    """Give a page of all categories' movements of an account, newest first."""
+    """Return a page of all categories' movements of an account, newest first."""
     views = {view.id: view for view in await ledger.accounts_of_holder(tx, account_id)}
     page = (await ledger.statement_page(tx, list(views), asked)).map(
         lambda line: line.seen_by(who, claim="benefits:read")
@@ -206,13 +206,13 @@ async def statement(
 
 
 async def _merchants(tx: Tx, entry_ids: Sequence[UUID]) -> dict[UUID, str | None]:
-    """Give the merchant of each entry that is a purchase: a decision and its entry share their id."""
+    """Return the merchant of each entry that is a purchase: a decision and its entry share their id."""
     query = select(BenefitDecision.id, BenefitDecision.merchant).where(BenefitDecision.id.in_(entry_ids))
     return {row.id: row.merchant for row in await tx.execute(query)}
 
 
 async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> SimulationOut:
-    """Say what the authorizer would answer to a request and why; nothing moves, and only the look is recorded.
+    """Return what the authorizer would answer to a request, and why; only the look is recorded.
 
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.

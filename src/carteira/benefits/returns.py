@@ -1,4 +1,4 @@
-"""Returns: what is given back of an approved purchase, by reversal or refund."""
+"""Returns of an approved purchase's money: reversals and refunds."""
 
 from uuid import UUID
 
@@ -32,7 +32,7 @@ from carteira.kit.values.money import format_brl
 
 
 async def _approved(tx: Tx, transaction_id: UUID, actor: Actor) -> BenefitDecision:
-    """Lock an approved transaction for giving money back.
+    """Lock an approved transaction for a return.
 
     Raises:
         TransactionNotFound: there is none, or it is another employer's.
@@ -53,11 +53,11 @@ async def _approved(tx: Tx, transaction_id: UUID, actor: Actor) -> BenefitDecisi
 
 
 RETURNS = ("benefits.reversal", "benefits.refund")
-"""The kinds of entry that give money back of a purchase."""
+"""The kinds of ledger entry of returns."""
 
 
 async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int, act: Act) -> ReturnOut:
-    """Post the money from what merchants are owed back to the category that paid."""
+    """Post the money from the debt to merchants back to the category that paid."""
     assert decision.account_id is not None, "an approved transaction has an account"
     assert decision.category_used is not None, "and a category that paid"
     account = await tx.get_one(BenefitAccount, decision.account_id)
@@ -101,17 +101,17 @@ async def _record_return(tx: Tx, entry_id: UUID, decision_id: UUID, kind: str, a
 
 
 async def _returned(tx: Tx, transaction_id: UUID) -> int:
-    """Give how many centavos of a transaction were given back."""
+    """Return how many centavos of a transaction were returned."""
     total = await tx.scalar(select(func.sum(BenefitReturn.amount)).where(BenefitReturn.decision_id == transaction_id))
     return int(total or 0)
 
 
 async def reverse(tx: Tx, transaction_id: UUID, act: Act) -> ReturnOut:
-    """Undo an approved transaction whole.
+    """Reverse an approved transaction in full.
 
     Raises:
         AlreadyReturned: it was reversed, or a part of it refunded.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
     """
     decision = await _approved(tx, transaction_id, act.actor)
     if await _returned(tx, transaction_id):
@@ -120,11 +120,11 @@ async def reverse(tx: Tx, transaction_id: UUID, act: Act) -> ReturnOut:
 
 
 async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> ReturnOut:
-    """Give a part of an approved transaction back, or all that is left of it, to the category that paid.
+    """Refund a part of an approved transaction, or the rest, to the category that paid.
 
     Raises:
-        AlreadyReturned: less is left than is asked for.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+        AlreadyReturned: less is left than requested.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
     """
     decision = await _approved(tx, transaction_id, act.actor)
     left = (decision.amount or 0) - await _returned(tx, transaction_id)
@@ -135,7 +135,7 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> 
 
 
 async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Take part in the ledger's reversal of a purchase: it is given back whole, and so not once more.
+    """Record a purchase's return when the ledger reverses its entry, so that it is not returned again.
 
     Raises:
         AlreadyReturned: it was reversed, or a part of it refunded.
@@ -148,7 +148,7 @@ async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
 
 
 async def refuse_return_reversed(_tx: Tx, _reversal: ledger.NewEntry) -> None:
-    """Keep the ledger from reversing what was given back of a purchase.
+    """Refuse the ledger's reversal of a return.
 
     Raises:
         ReturnNotReversible: always.

@@ -1,4 +1,4 @@
-"""Benefits over HTTP: the documentation of the authorizer (answered by `endpoint`), and all the rest."""
+"""Benefits over HTTP: the authorizer's documentation (`asgi` answers it), and all other routes."""
 
 from operator import itemgetter
 from typing import Annotated, Any, Literal
@@ -68,7 +68,7 @@ _nobodys = reads("the catalog is nobody's")
 
 
 async def _not_bound(who: Writer) -> None:
-    """Keep those who are bound to an employer from what is every employer's."""
+    """Refuse callers who are bound to an employer: this belongs to all employers."""
     if who.scopes is not None:
         raise CatalogIsEverybodys
 
@@ -422,11 +422,11 @@ _raw_list = TypeAdapter(list[Any])
 
 
 async def _credit_lines(request: Request, _who: Writer) -> BulkLines:
-    """Read the raw lines of a bulk top-up, once it is known who sends them.
+    """Read the raw lines of a bulk top-up, after the caller is authenticated.
 
     Raises:
         UnsupportedMediaType: neither JSON nor CSV.
-        InvalidInput: not what it says it is.
+        InvalidInput: it does not match its media type.
     """
     if is_csv(request):
         return await read_csv_body(await request.body(), topups.CSV_COLUMNS, most=topups.MAX_BULK_LINES)

@@ -1,4 +1,4 @@
-"""What employers send by thousands: accounts from the HR's file, and top-ups for a day to come."""
+"""Employers' bulk work over HTTP: accounts from an HR file, and scheduled top-ups."""
 
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -57,11 +57,11 @@ _own_orders = reads("what was scheduled, by reference of accounts of the caller'
 
 
 async def _account_lines(request: Request, tx: TxDep, _who: Writer) -> BulkLines:
-    """Read the raw lines of a file of accounts, once it is known who sends them.
+    """Read the raw lines of a file of accounts, after the caller is authenticated.
 
     Raises:
         UnsupportedMediaType: neither JSON nor CSV.
-        InvalidInput: not what it says it is.
+        InvalidInput: it does not match its media type.
     """
     if is_csv(request):
         sent = await read_csv_body(await request.body(), await imports.columns(tx), most=imports.MAX_LINES)

@@ -1,4 +1,4 @@
-"""Employers over HTTP: what they are, and which operators and clients are bound to them."""
+"""Employers over HTTP: their data, and their bound operators and clients."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,9 +1,9 @@
-"""Top-ups for a day to come: weighed and approved as they are asked for, carried out once on that day or after it.
+"""Scheduled top-ups: weighed and approved at the request, carried out once on their day or after it.
 
-A job of every ten minutes looks for days that have come. Each order is carried out in one transaction with its row, so
-that it happens once, however often the job runs, and on the next run where the worker was away for days. What its
-maker may by then no longer ask for is not done, nor is what was not weighed: a line that could not be credited when it
-was asked for (there was no such account) is not on its day either.
+A job looks for due orders every ten minutes. Each is carried out in one transaction with its row, so that it happens
+once, however often the job runs, and even if the worker was away for days. It is not carried out if its maker may no
+longer ask for it, and only weighed lines are: a line that could not be credited at the request (there was no such
+account) is not credited later.
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,13 +41,13 @@ STILL_MAY: StillMay = identity.still_may([employers.BINDINGS])
 
 
 async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool) -> ScheduledOut:
-    """Keep a bulk top-up for a day of São Paulo.
+    """Schedule a bulk top-up for a day of São Paulo.
 
     Raises:
-        ScheduledDayUnfit: the day is over, is today, or is more than a year ahead.
+        ScheduledDayUnfit: the day is not in the future, or is more than a year ahead.
         InvalidInput: no line, or more than 10,000.
         BulkRejected: `atomic`, and a line is wrong.
-        MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
+        MustWait, DailyCeilingReached: its good lines together exceed the operator's limit.
     """
     today = clock.today()
     if not today < day <= today + FURTHEST:
@@ -88,10 +88,10 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
 
 
 def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[Wrong]]:
-    """Give what is wrong with lines by their number: what could not be read, and what nothing was weighed for."""
+    """Return the errors of lines by number: unreadable ones, and those that were not weighed."""
     wrong = {str(number): told for number, told in sent.wrong.items()}
     for result in weighed.results:
-        if result.status == "failed" and result.code != "invalid_input":  # that will be found again
+        if result.status == "failed" and result.code != "invalid_input":  # which the run finds again
             name = "category" if result.code == UnknownCategory.code else "account"
             wrong[str(result.line)] = [Wrong(sent.titles.get(name, name), result.detail or "", name)]
     return wrong
@@ -99,7 +99,7 @@ def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[
 
 @dataclass(slots=True)
 class _WeighedAct(Act):
-    """The act of who asked for it and who approved it, of no more than was weighed then, in centavos."""
+    """The act of the maker and the checker, limited to the weighed amount, in centavos."""
 
     most: int = field(kw_only=True)
 
@@ -108,11 +108,11 @@ class _WeighedAct(Act):
         tx: Tx,  # noqa: ARG002 - as any act
         *,
         amount: int | None,
-        summary: str,  # noqa: ARG002 - whoever approved it has read one
+        summary: str,  # noqa: ARG002 - the checker has read one
         gains: Gains | FindGains,  # noqa: ARG002 - as when it was approved
         scope: UUID | None = None,  # noqa: ARG002 - as then
     ) -> None:
-        """Hold what it would move now against what was weighed."""
+        """Compare the present amount with the weighed one."""
         if amount is None or amount > self.most:
             raise OperationChanged
 
@@ -141,10 +141,10 @@ async def _may_see(tx: Tx, who: Principal, row: BenefitScheduledCredit) -> bool:
 
 
 async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
-    """Tell what was scheduled, and what came of it.
+    """Return a scheduled top-up and its outcome.
 
     Raises:
-        ScheduledNotFound: there is none, or it is of another employer's accounts.
+        ScheduledNotFound: there is none, or it is another employer's.
     """
     row = await tx.get(BenefitScheduledCredit, scheduled_id)
     if row is None or not await _may_see(tx, who, row):
@@ -153,7 +153,7 @@ async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
 
 
 async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> list[ScheduledOut]:
-    """List what was scheduled for accounts within reach, the newest first, without outcomes by line."""
+    """List scheduled top-ups of the caller's employers, the newest first, without outcomes by line."""
     reach = await employers.reach_of(tx, who.actor)
     query = select(BenefitScheduledCredit).order_by(BenefitScheduledCredit.id.desc()).limit(limit)
     if reach.employers is not None:
@@ -166,11 +166,11 @@ async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> l
 
 
 async def cancel(tx: Tx, who: Principal, scheduled_id: UUID) -> None:
-    """Cancel what waits.
+    """Cancel a scheduled top-up.
 
     Raises:
-        ScheduledNotFound: there is none, or it is of another employer's accounts.
-        ScheduledOver: it was carried out, or cancelled.
+        ScheduledNotFound: there is none, or it is another employer's.
+        ScheduledOver: it was carried out or cancelled.
     """
     row = await locked(tx, BenefitScheduledCredit, scheduled_id)
     if row is None or not await _may_see(tx, who, row):
@@ -186,7 +186,7 @@ _DUE = select(BenefitScheduledCredit.id).where(BenefitScheduledCredit.state == "
 
 
 async def carry_out_due(database: Database, still_may: StillMay = STILL_MAY) -> int:
-    """Carry out what is due, each in a transaction of its own; give how many. A job calls it."""
+    """Carry out due top-ups, each in a transaction of its own; return how many. A job calls it."""
     async with database.transaction() as tx:
         due = _DUE.where(BenefitScheduledCredit.day <= clock.today()).order_by(
             BenefitScheduledCredit.day, BenefitScheduledCredit.id
@@ -220,6 +220,6 @@ async def _carry_out(tx: Tx, row: BenefitScheduledCredit, still_may: StillMay) -
 
 
 def read_content(content: Any) -> BulkLines:  # noqa: ANN401 - JSON as it was written
-    """Read the lines that a row keeps."""
+    """Return the stored lines of a row."""
     wrong = {int(number): [Wrong(*item) for item in items] for number, items in content["wrong"].items()}
     return BulkLines(content["lines"], content["numbers"], wrong, content.get("titles", {}))

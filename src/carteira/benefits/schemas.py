@@ -120,7 +120,7 @@ class EmployerIn(Body):
 
 
 class EmployerPatch(Body):
-    """What changes of an employer."""
+    """Changes of an employer."""
 
     cnpj: Cnpj | None = None
     name: EmployerName | None = None
@@ -198,7 +198,7 @@ class OwnAccountOut(BaseModel):
 
 
 class AccountSearchIn(Body):
-    """Which accounts are looked for; what is left out does not matter. A CPF travels in the body, not in an address."""
+    """A search for accounts; omitted fields match any. A CPF is sent in the body, not in an address."""
 
     cpf: Cpf | None = None
     account: Reference | None = None
@@ -243,19 +243,19 @@ class AccountStateOut(BaseModel):
 
 
 class BlockIn(Body):
-    """Why purchases from an account stop (`pat.BLOCK_REASONS`)."""
+    """Why an account is blocked (`pat.BLOCK_REASONS`)."""
 
     reason: Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
 
 
 class ClaimCodeIn(Body):
-    """The code that came to the account's contact; none where the CPF is proven."""
+    """The code sent to the account's contact; none if the CPF is proven."""
 
     code: MessageCode | None = Field(None, description="Dispensável para quem tem o CPF comprovado")
 
 
 class InvitationIn(Body):
-    """The invitation that came to the account's contact."""
+    """The invitation sent to the account's contact."""
 
     token: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(unspaced)]
 
@@ -297,7 +297,7 @@ class BulkCreditIn(Body):
 
 
 class BulkCreditResult(BaseModel):
-    """What became of one line; `line` counts from 1, in a file below the titles, rows that hold nothing included."""
+    """The outcome of one line; `line` counts from 1, in a file from below the titles, including empty rows."""
 
     line: int
     account: str
@@ -309,7 +309,7 @@ class BulkCreditResult(BaseModel):
 
 
 class BulkCreditPreview(BaseModel):
-    """What would become of one line."""
+    """The expected outcome of one line."""
 
     line: int
     account: str
@@ -322,7 +322,7 @@ class BulkCreditPreview(BaseModel):
 
 
 class BulkCreditPreviewOut(BaseModel):
-    """What would become of a bulk top-up."""
+    """The expected outcome of a bulk top-up."""
 
     ready: int = Field(description="Linhas que seriam creditadas")
     failed: int
@@ -332,7 +332,7 @@ class BulkCreditPreviewOut(BaseModel):
 
 
 class BulkCreditOut(BaseModel):
-    """What became of a bulk top-up."""
+    """The outcome of a bulk top-up."""
 
     credited: int
     failed: int
@@ -340,13 +340,13 @@ class BulkCreditOut(BaseModel):
     results: list[BulkCreditResult]
 
     async def written(self) -> bytes:
-        """Give it as JSON, written piece by piece."""
+        """Return it as JSON, written in pieces."""
         head = self.model_dump_json(exclude={"results"}).encode()
         return head[:-1] + b',"results":' + await dump_json(self.results) + b"}"
 
 
 class CategoryIn(Body):
-    """What a category becomes."""
+    """A category's new data."""
 
     mccs: list[Mcc] = Field(max_length=10_000)
     regime: Literal["pat", "free"]
@@ -431,7 +431,7 @@ class ProcessorQueryIn(BaseModel):
 
 
 class ProcessorQueryOut(BaseModel):
-    """What became of a transaction; amounts in centavos."""
+    """The state of a transaction; amounts in centavos."""
 
     code: Literal["00", "51", "07"] = Field(description="O da primeira resposta")
     state: Literal["approved", "declined", "reversed", "unknown", "unavailable"]
@@ -463,13 +463,13 @@ class BenefitStatementLineOut(ledger.LedgerMovementOut):
 
 
 class RefundIn(Body):
-    """How much a merchant gives back; without it, all that is left."""
+    """The amount that a merchant refunds; by default the rest."""
 
     amount: Amount | None = None
 
 
 class ReturnOut(BaseModel):
-    """Money given back for a transaction."""
+    """A return of a transaction's money."""
 
     id: UUID
     transaction_id: UUID
@@ -480,7 +480,7 @@ class ReturnOut(BaseModel):
 
 
 class ImportLine(Body):
-    """A line of the HR's file: an account to be opened for somebody. Without `account` it gets a reference of ours."""
+    """A line of an HR file: an account to open. Without `account` it gets a generated reference."""
 
     cpf: Cpf
     name: HolderName | None = None
@@ -512,7 +512,7 @@ class ImportPreviewOut(BaseModel):
 
 
 class ImportOut(BaseModel):
-    """How far a file is."""
+    """A file's progress."""
 
     id: UUID
     employer_id: UUID
@@ -527,7 +527,7 @@ class ImportOut(BaseModel):
 
 
 class ImportLineOut(BaseModel):
-    """What became of a line."""
+    """A line's outcome."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -540,7 +540,7 @@ class ImportLineOut(BaseModel):
 
 
 class ScheduledOut(BaseModel):
-    """A bulk top-up for a day to come, or what came of it."""
+    """A scheduled bulk top-up, or its outcome."""
 
     id: UUID
     day: date

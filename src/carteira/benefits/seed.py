@@ -26,7 +26,7 @@ BALANCES = {"FOOD": 50_000, "MEAL": 40_000, "CASH": 100_000}
 
 
 async def seed(tx: Tx, person_id: UUID) -> None:
-    """Open the demo accounts for a person at two employers, where they are not there yet. Amounts are centavos."""
+    """Open the demo accounts of a person at two employers, if they do not exist. Amounts are centavos."""
     ids = {wanted: await employers.seed(tx, wanted, cnpj=cnpj, name=name) for wanted, (cnpj, name) in EMPLOYERS.items()}
     for name, mcc in MERCHANTS.items():
         await catalog.put_merchant(tx, name, mcc)
@@ -39,7 +39,7 @@ async def seed(tx: Tx, person_id: UUID) -> None:
 
 
 async def seed_operator(tx: Tx, person_id: UUID, *, bound_by: UUID) -> None:
-    """Bind a demo operator of HR to the first demo employer, unless they were ever bound, or erased."""
+    """Bind a demo operator of HR to the first demo employer, unless they were bound before or erased."""
     cnpj, name = EMPLOYERS[FIRST_EMPLOYER]
     employer_id = await employers.seed(tx, FIRST_EMPLOYER, cnpj=cnpj, name=name)
     await employers.seed_member(tx, employer_id, person_id, bound_by=bound_by)

@@ -53,7 +53,7 @@ CSV_COLUMNS = [
     *money_columns(),
     text_column("description", "descrição", required=False),
 ]
-"""What a file of top-ups holds."""
+"""The columns of a file of top-ups."""
 
 CREDITED = "benefits.credited"
 _RECORDER = ledger.Recorder(outbox.EVENTS)
@@ -62,7 +62,7 @@ Wanted = tuple[str, str]
 
 
 class _Whose(NamedTuple):
-    """Whose a ledger account is, and which category's."""
+    """The benefit account and the category of a ledger account."""
 
     account_id: UUID
     employer_id: UUID
@@ -72,7 +72,7 @@ class _Whose(NamedTuple):
 
 @dataclass(slots=True)
 class _Found:
-    """What there is of what is wanted: references, their employers, and the ledger account of each wanted category."""
+    """The found accounts: references, employers, and the ledger account of each wanted category."""
 
     references: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
@@ -82,14 +82,14 @@ class _Found:
     whose: dict[UUID, _Whose] = field(default_factory=dict)
 
     def why_not(self, reference: str) -> Problem:
-        """Return why nothing is credited to an account that has no such category's ledger account here."""
+        """Return why an account cannot be credited in a category."""
         if reference in self.closed:
             return BenefitAccountClosed()
         return UnknownCategory() if reference in self.references else BenefitAccountNotFound()
 
     @property
     def scope(self) -> UUID | None:
-        """The employer, where all accounts have the same."""
+        """The employer, if all accounts have the same one."""
         return next(iter(self.employers)) if len(self.employers) == 1 else None
 
 
@@ -102,10 +102,10 @@ _FIND = """
 
 
 async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Found:
-    """Find the accounts within reach and the ledger account of each (reference, category), and lock none of them.
+    """Find the accounts within reach and the ledger account of each (reference, category), without locks.
 
     A category that was configured after an account was opened gets its ledger account at its first top-up; in order, so
-    that no two transactions wait for each other.
+    that transactions cannot deadlock.
     """
     names = set(await tx.scalars(select(BenefitCategory.name)))
     found = _Found()
@@ -146,8 +146,8 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
         BenefitAccountNotFound: there is no such account.
         BenefitAccountClosed: it is closed.
         UnknownCategory: the category is not configured.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
-        InsufficientFund: the employer is pre-funded, and has paid in less.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
+        InsufficientFund: the pre-funded employer has paid in less.
     """
     view = await find_for(tx, reference, act.actor)
     await lifecycle.refuse_closed(tx, reference)
@@ -186,7 +186,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
 
 
 def _told(whose: _Whose, amount: int, entry_id: UUID) -> dict[str, object]:
-    """Return what the event of a top-up tells."""
+    """Return the payload of a top-up's event."""
     return {
         "account_id": str(whose.account_id),
         "employer_id": str(whose.employer_id),
@@ -203,12 +203,12 @@ _shape = TypeAdapter(BulkCreditIn)
 Line = tuple[str, str, int, str | None]
 """A good line of a bulk top-up: reference, category, centavos, description."""
 Credit = tuple[UUID, UUID, int, str | None]
-"""What becomes of it: ledger account, the entry's id, centavos, description. Both are plain tuples: what so many models
-and entries cost the garbage collector would be felt by whoever is served meanwhile."""
+"""Its credit: ledger account, the entry's id, centavos, description. Both are plain tuples: so many models and entries
+would keep the garbage collector busy and delay other requests."""
 
 
 def _check(sent: BulkLines, number: int, raw: object) -> Line | BulkCreditResult:
-    """Give a line in its shape, or what is wrong with it."""
+    """Return a line as its model, or its error."""
     line = check_line(_shape, sent, number, raw)
     if isinstance(line, Faults):
         account = str(raw.get("account", ""))[:64] if isinstance(raw, dict) else ""
@@ -225,7 +225,7 @@ def _check(sent: BulkLines, number: int, raw: object) -> Line | BulkCreditResult
 
 @dataclass(slots=True)
 class Weighed:
-    """A bulk top-up that may be made: each line's result, what there is to post, and whose accounts these are."""
+    """A weighed bulk top-up: each line's result, the credits to post, and their accounts' people."""
 
     results: list[BulkCreditResult]
     due: list[Credit]
@@ -234,17 +234,17 @@ class Weighed:
 
     @property
     def employers(self) -> set[UUID]:
-        """Whose accounts the good lines name."""
+        """The employers of the good lines' accounts."""
         return self.found.employers
 
     @property
     def good(self) -> int:
-        """How many lines there is something to post for."""
+        """How many lines have a credit to post."""
         return len(self.due)
 
 
 async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: str = "") -> Weighed:
-    """Judge a bulk top-up and weigh its good lines; nothing moves. `when` is told to the checker.
+    """Check a bulk top-up and weigh its good lines; nothing moves. `when` is shown to the checker.
 
     Raises:
         As `credit_many`.
@@ -267,13 +267,13 @@ async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: s
 async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> BulkCreditOut:
     """Top up many accounts at once, each line with its result; with `atomic`, all lines or none.
 
-    The work is done in pieces, so that others are served meanwhile. Nothing is locked before it is known what to post.
+    The work is done in pieces that yield to the event loop. Nothing is locked before the credits are known.
 
     Raises:
         InvalidInput: no line, or more than 10,000.
         BulkRejected: `atomic`, and a line is wrong; its `results` say which.
         MustWait, DailyCeilingReached: its good lines add up to more than one operator does alone, or in a day.
-        InsufficientFund: its employer is pre-funded, and has paid in less than they add up to.
+        InsufficientFund: its pre-funded employer has paid in less than their sum.
     """
     weighed = await weigh_many(tx, sent, act, atomic=atomic)
     await _keep_open(tx, weighed)
@@ -295,7 +295,7 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
 
 
 async def preview_many(tx: Tx, sent: BulkLines, actor: Actor) -> BulkCreditPreviewOut:
-    """Tell what a bulk top-up would do, line by line, with amounts as people read them. Nothing moves.
+    """Return what a bulk top-up would do, line by line, with amounts for people. Nothing moves.
 
     Raises:
         InvalidInput: no line, or more than 10,000.
@@ -321,8 +321,8 @@ def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPr
 
 
 async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], _Found]:
-    """Give each line's result, if it comes to that, what there is to post, and what was found."""
-    numbered = pieces(sent.numbered(), PIECE // 2)  # a bad line takes its time to describe
+    """Return each line's expected result, the credits to post, and the found accounts."""
+    numbered = pieces(sent.numbered(), PIECE // 2)  # describing a wrong line takes time
     checked = [(number, _check(sent, number, raw)) async for piece in numbered for number, raw in piece]
     found = await _find_wanted(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
@@ -343,9 +343,9 @@ _KEEP = "SELECT id, state FROM benefits_accounts WHERE id = ANY($1::uuid[]) ORDE
 
 
 async def _keep_open(tx: Tx, weighed: Weighed) -> None:
-    """Keep the accounts from being closed until the transaction ends; a line whose account was closed has failed.
+    """Lock the accounts against closing; a line whose account was closed has failed.
 
-    In the order of their ids, over all pieces, so that no two transactions wait for each other.
+    They are locked in the order of their ids, over all pieces, so that transactions cannot deadlock.
     """
     whose = weighed.found.whose
     ids = sorted({whose[credit[0]].account_id for credit in weighed.due}, key=lambda one: one.int)
@@ -364,10 +364,10 @@ async def _keep_open(tx: Tx, weighed: Weighed) -> None:
 
 
 async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
-    """Lock, post and write a piece at a time.
+    """Lock, post and write one piece at a time.
 
-    In the order of the accounts' ids, over all pieces, so that no two transactions wait for each other; an account's
-    credits stay in the order of their lines. Funds that they are taken of are locked before all of them.
+    The order is that of the accounts' ids, over all pieces, so that transactions cannot deadlock; an account's credits
+    keep the order of their lines. Funds are locked before all accounts.
 
     Raises:
         InsufficientFund: a fund does not cover its credits.
@@ -378,7 +378,7 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
         needed[employer_id] = needed.get(employer_id, 0) + amount
     sources = await funding.sources_of(tx, needed, found.prefunded)
     await funding.insist_on(tx, {sources[one]: amount for one, amount in needed.items()})
-    await asyncio.sleep(0)  # to sort is some milliseconds' work, and so was to throw away what was judged by
+    await asyncio.sleep(0)  # sorting takes some milliseconds, and so does freeing the checked lines
     due.sort(key=lambda credit: credit[0].int)
     async for piece in pieces(enumerate(due, 1)):
         book = await ledger.lock(tx, [*sources.values(), *(credit[0] for _, credit in piece)])

@@ -1,4 +1,4 @@
-"""What the authorizer answers: three codes, and the reason of each answer."""
+"""The authorizer's answers: three codes, and the reasons."""
 
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ class Code(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why the authorizer answered what it did."""
+    """The reason of an answer."""
 
     APPROVED = "approved"
     APPROVED_BY_FALLBACK = "approved_by_fallback"

@@ -1,7 +1,7 @@
 """The authorizer over HTTP: a lean ASGI endpoint beside FastAPI, whose answer is always 200 and one of three bodies.
 
-Nothing raised below gets out: what cannot be decided is `07`, counted by its reason. Requests are checked before they
-join a batch.
+No exception leaves it: a request that cannot be decided gets `07`, counted by its reason. Requests are checked before
+they join a batch.
 """
 
 import time
@@ -84,18 +84,18 @@ log = structlog.get_logger(__name__)
 class ProcessorTokens:
     """The processor's bearer tokens: HS256 under one of `JWT_SECRET`'s values, `exp` required (rules.md, benefits).
 
-    A verified token is remembered until it expires, so that its signature is computed once.
+    A verified token is cached until it expires, so that its signature is computed once.
     """
 
     def __init__(self, secrets: Sequence[str], *, most_seconds: int = 0) -> None:
-        """Take the secrets, and for how long a token may be good, from its `iat` or else from now; 0: for any time."""
+        """Take the secrets, and a token's longest validity from its `iat` or else from now; 0: unlimited."""
         self._keys = [OctKey.import_key(secret) for secret in secrets]
         self._most_seconds = most_seconds
         self._registry = jwt.JWTClaimsRegistry(exp={"essential": True})
         self._expiries: OrderedDict[bytes, float] = OrderedDict()
 
     def expiry(self, authorization: bytes) -> float:
-        """Give the Unix time until which an `Authorization` header is good; 0 if it never was."""
+        """Return the Unix time until which an `Authorization` header is valid; 0 if it is invalid."""
         scheme, _, token = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
             return 0.0
@@ -123,9 +123,9 @@ class ProcessorTokens:
 
     def _expiry(self, content: Mapping[str, Any]) -> float:
         if "aud" in content:
-            return 0.0  # a token for somebody else, whoever signed it
+            return 0.0  # a token for another audience
         expires_at = content["exp"]
-        if not expires_at <= _LAST_INSTANT:  # no date that there is, or no number at all
+        if not expires_at <= _LAST_INSTANT:  # a date out of range, or not a number
             return 0.0
         if self._most_seconds and expires_at - content.get("iat", time.time()) > self._most_seconds:
             return 0.0
@@ -138,7 +138,7 @@ def observe(code: Code, reason: str, seconds: float) -> None:
 
 
 def tell(span: "Span", code: Code, reason: str) -> None:
-    """Say in a trace what was answered, and why."""
+    """Add the answer and its reason to the trace."""
     span.set_attribute("http.route", PATH)
     span.set_attribute("http.response.status_code", 200)
     span.set_attribute("authorizer.code", code)
@@ -146,7 +146,7 @@ def tell(span: "Span", code: Code, reason: str) -> None:
 
 
 def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
-    """Turn what a strategy gave into an answer and its reason."""
+    """Return the answer and the reason of a strategy's result."""
     if isinstance(outcome, Decision):
         return _CODES[outcome.code], outcome.reason
     if isinstance(outcome, Malformed):
@@ -214,7 +214,7 @@ class AuthorizerEndpoint:
         return BODIES[code]
 
     async def _answer(self, scope: Scope, receive: Receive, made: UUID) -> tuple[Code, str]:
-        """Give the answer and its reason, whatever happens."""
+        """Return the answer and its reason; never raise."""
         try:
             return await self._admit(scope, receive, made)
         except Exception as error:  # noqa: BLE001 - the processor is always answered; `outcome_of` logs it
@@ -231,10 +231,10 @@ class AuthorizerEndpoint:
         return outcome_of(await STRATEGY.of(self._api).decide(request))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """Read what the processor asks for.
+        """Read the body of a processor's request.
 
         Raises:
-            Malformed: it is not the processor, not a path or method of the authorizer's, or too large.
+            Malformed: it is not from the processor, has another path or method, or is too large.
         """
         if self.tokens.expiry(_header(scope, b"authorization")) <= time.time():
             raise Malformed(Reason.NOT_AUTHENTICATED)
@@ -246,7 +246,7 @@ class AuthorizerEndpoint:
         return body
 
     async def _query(self, scope: Scope, receive: Receive) -> bytes:
-        """Answer what became of a transaction id, whatever happens."""
+        """Answer what became of a transaction id; never raise."""
         detailed = False
         try:
             detailed = parse_flag(scope["query_string"], "detail", Reason.MALFORMED, default=False)
@@ -260,7 +260,7 @@ class AuthorizerEndpoint:
         return orjson.dumps(found.told()) if detailed else BODIES[found.code]
 
     async def _reverse(self, scope: Scope, receive: Receive) -> bytes:
-        """Undo a purchase, and answer whatever happens."""
+        """Reverse a purchase, and answer; never raise."""
         outcome: tuple[Code, str]
         try:
             asked = parse_reversal(await self._body(scope, receive))
@@ -276,7 +276,7 @@ class AuthorizerEndpoint:
         return REVERSALS.of(self._api)
 
     async def _keep(self, account: str, reason: Reason) -> None:
-        """Record the refusal of a request that named an account, so that its person can be told."""
+        """Record the refusal of a request that names an account, so that its person can be notified."""
         async with AUTHORIZER.of(self._api).database.transaction() as tx:
             if known := await find_accounts(tx, [account]):
                 decision = refuse_malformed(uuid7(), known[account], account, reason)
@@ -291,7 +291,7 @@ def _header(scope: Scope, name: bytes) -> bytes:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Read the body, or give None once it is too large or the client has gone."""
+    """Return the body, or None once it is too large or the client has gone."""
     body = b""
     while True:
         message = await receive()

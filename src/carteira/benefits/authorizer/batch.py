@@ -1,7 +1,7 @@
-"""A batch of authorizations: each decided against its account's book, and written as a decision.
+"""A batch of authorizations: each is decided against its account's book and written as a decision.
 
-What an account had when this process last wrote it is enough to approve a purchase that it covers, since the write
-moves the account on from where it is by then and fails if it does not cover it any more.
+The balance that this process last wrote suffices to approve a purchase, since the write applies the amount to the
+present balance and fails if that no longer covers it.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from carteira.kit.db.session import LeanTx, Tx, fetch
 from carteira.kit.values.actor import Actor
 
 CATALOG_CHANGED: Final = "CB001"
-"""SQLSTATE with which `benefits_require_catalog` refuses what was decided with another version."""
+"""The SQLSTATE of `benefits_require_catalog` for decisions with another version."""
 PROCESSOR: Final = Actor("processor", "authorizer")
-"""Who asks for purchases: the processor is known by its secret, and its tokens name nobody."""
+"""The actor of purchases: the processor proves itself by its secret, and its tokens name nobody."""
 _FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
 
 
 async def find_accounts(tx: Tx | LeanTx, references: Sequence[str]) -> dict[str, UUID]:
-    """Give the ids of the benefit accounts that exist, by reference."""
+    """Return the ids of the benefit accounts that exist, by reference."""
     return {row[0]: row[1] for row in await fetch(tx, _FIND, references)}
 
 
 class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
-    """Authorizations on their way into the book; purchases only take, so that accounts are followed."""
+    """A batch of authorizations; purchases only take money, so the write can apply deltas."""
 
     source = ledger.Holders("benefits_accounts", name="reference")
     follows = True
@@ -51,16 +51,16 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         return await find_answered(tx, keys)
 
     def record(self) -> ledger.Records:
-        """Return the decisions as rows, unless the catalog is another one by then."""
+        """Return the decisions as rows, which are written only if the catalog is unchanged."""
         fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
         return RECORDER.record(self.catalog.version, fresh)
 
     def overtaken(self, sqlstate: str | None) -> Exception | None:
-        """Say that decisions were taken with another version of the catalog than the present one."""
+        """Return whether an error means that the catalog has changed since the decisions."""
         return ledger.Outdated() if sqlstate == CATALOG_CHANGED else None
 
     def decide(self, place: int, request: Authorization, earlier: Decision | None) -> Decision:
-        """Decide one request against the book and post it there if it is approved."""
+        """Decide one request against the book, and post it there if it is approved."""
         holder, category = self.holders.get(request.account), self.categories[place]
         holder_id: UUID | None = holder[0] if holder else None
         if earlier is not None:

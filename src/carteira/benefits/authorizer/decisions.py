@@ -1,4 +1,4 @@
-"""Decisions as rows: written, found again by their transaction ids, and settled when a commit is in doubt."""
+"""Decisions as rows: written, found by transaction id, and resolved after an unknown commit."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,9 +21,9 @@ _ANSWERED = f"""
 
 
 async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
-    """Give the decisions already taken under the transaction ids.
+    """Return the decisions already taken under the transaction ids.
 
-    An id that is taken by a reversal has one that is no request's: of what was undone before it came, or of nothing.
+    An id that a reversal has taken has a decision without a request: the authorization was reversed before it came.
     """
     rows = await fetch(tx, _ANSWERED, external_ids)
     return {row[0]: Decision(*row[3:]) if row[3] is not None else _taken(*row[:3]) for row in rows}
@@ -45,21 +45,21 @@ _ROWS = Insert(
     parameters=1,
 )
 RECORDER: Final = ledger.Recorder(_ROWS, guard="benefits_require_catalog({0})", guarded=1)
-"""Writes decisions with the book they were taken on, unless the catalog is another than the one that they know."""
+"""Writes decisions with their book, if the catalog is still the version that they were taken with."""
 _RECORD = alone(_ROWS)
 _TAKE_ID = f"{_RECORD} ON CONFLICT (id) DO NOTHING"
 
 
 async def record(tx: Tx | LeanTx, decisions: Sequence[Decision]) -> None:
-    """Write down decisions that move nothing and hang on no balance."""
+    """Write decisions that move no money and depend on no balance."""
     await fetch(tx, _RECORD, decisions)
 
 
 async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
-    """Make sure that a decision of which PostgreSQL did not say that it was written is not, and tell if it was.
+    """Determine whether an unconfirmed decision was written; if not, make sure that it never will be.
 
-    A refusal takes its id: that waits for a server process that may still be writing it, and where it succeeds, what
-    is still on its way can be written no more.
+    It inserts a refusal under the same id. The insert waits for a server process that may still be writing the
+    decision; if it succeeds, the decision can no longer be written.
     """
     refusal = decision._replace(
         external_id=None,
@@ -74,7 +74,7 @@ async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
     ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
     if reason == Reason.UNAVAILABLE:
         return True
-    # It may have been found on a leader whose replicas have not got it yet: this commit waits for them as its own did.
+    # The leader may have it while its replicas do not yet: this commit waits for them, as its own did.
     await fetch(tx, "SELECT pg_logical_emit_message(true, 'carteira', '')")
     return False
 
@@ -87,8 +87,8 @@ _FORGET = """
 
 
 async def forget_declined(tx: Tx, *, years: int) -> int:
-    """Delete up to 1,000 declined decisions that are older than so many years; give how many. A job calls it.
+    """Delete up to 1,000 declined decisions that are older than so many years; return how many. A job calls it.
 
-    The database lets none younger than five years go, and no approved one: those are the ledger's entries, explained.
+    The database refuses to delete younger ones than five years, and approved ones, which explain ledger entries.
     """
     return len(await fetch(tx, _FORGET, clock.now() - timedelta(days=366 * years)))

@@ -23,12 +23,12 @@ _REFUSALS = {
 
 
 def name_category(category: str) -> str:
-    """Name a category as a person knows it."""
+    """Return a category's name for people."""
     return _CATEGORIES.get(category, category)
 
 
 def category_named(text: str) -> str:
-    """Return the category that a person names in Portuguese, or by its own name in whatever case."""
+    """Return the category with a Portuguese name, or with its own name in any case."""
     named = {_folded(name): category for category, name in _CATEGORIES.items()} | {"livre": CASH}
     return named.get(_folded(text), text.upper())
 
@@ -39,7 +39,7 @@ def _folded(text: str) -> str:
 
 
 def explain(decision: Decision) -> str:
-    """Tell a person in Portuguese why a purchase was approved or declined, with the rule and the amounts."""
+    """Return in Portuguese why a purchase was approved or declined, with the rule and the amounts."""
     if decision.code == Code.REFUSED or decision.amount is None or decision.category_tried is None:
         why = _REFUSALS.get(Reason(decision.reason), "o pedido não pôde ser processado.")
         return f"Compra recusada: {why}"

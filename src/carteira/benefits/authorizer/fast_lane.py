@@ -1,9 +1,8 @@
 """The fast lane: plain authorizations answered straight from the connection, without an ASGI scope or a task.
 
-It takes a request only if it is whole in one read, has the plainest of heads and a good token; whatever is unusual in
-any way, a body that does not parse included, is left to the endpoint, which answers everything. Heads are remembered,
-since a processor sends the same one again and again. Only the queue strategy has a lane: it needs no task for each
-request.
+It takes a request only if it arrives in one read, with a plain head and a valid token; anything unusual, including a
+body that does not parse, is left to the endpoint, which answers everything. Heads are cached, since a processor repeats
+the same one. Only the queue strategy has a lane: it needs no task for each request.
 """
 
 import asyncio
@@ -41,12 +40,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer", b"content-encoding"})
 _MAX_LINES = 100
 _LENGTH_DIGITS = 5
-"""Python reads no number of thousands of digits, and a head has room for them."""
+"""Python refuses to parse numbers with thousands of digits, for which a head has room."""
 _MAX_HEADS, _MAX_REMEMBERED = 1_024, 4_096
-"""Heads that are remembered, and bytes of the longest."""
+"""Most cached heads, and most bytes of one."""
 TURNED_AWAY_AT_ONCE = 128
-"""Requests turned away one after the other; the next wait for the event loop's next turn, so that the writer gets its
-own."""
+"""Rejections sent per iteration of the event loop; more would starve the writer."""
 _ANSWERS = {
     code: (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\nx-request-id: ",
@@ -59,7 +57,7 @@ _REFUSED = _ANSWERS[Code.REFUSED]
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What a request's head says: body length in bytes, query, the token's expiry, the caller's request id."""
+    """A parsed head: body length in bytes, query, the token's expiry, the caller's request id."""
 
     length: int
     query: bytes
@@ -68,7 +66,7 @@ class _Head:
 
 
 class FastLane:
-    """Answers plain authorizations; gives False for what it leaves to the endpoint."""
+    """Answers plain authorizations; returns False for requests that it leaves to the endpoint."""
 
     def __init__(self, queue: ledger.Queue[Authorization, Decision], tokens: ProcessorTokens) -> None:
         self._queue = queue
@@ -80,7 +78,7 @@ class FastLane:
         self._over_capacity: deque[tuple[bytes | None, Respond, float]] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
-        """Take a plain request whose body parses; `respond` is called once, now or later."""
+        """Take a plain request whose body parses; call `respond` once, now or later."""
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
         if head is None or head.length != len(body) or head.expires_at <= time.time():
@@ -98,7 +96,7 @@ class FastLane:
         return True
 
     def turn_away(self, request_id: bytes | None, respond: Respond, since: float) -> None:
-        """Refuse a request, at once if there were not many: beyond capacity every microsecond is somebody else's."""
+        """Reject a request, at once if there were few: beyond capacity every microsecond counts."""
         if self._at_once > 0:
             self._at_once -= 1
             self._refuse(request_id, respond, since)
@@ -108,7 +106,7 @@ class FastLane:
         self._over_capacity.append((request_id, respond, since))
 
     def _refuse_some(self) -> None:
-        """Answer some of those that are turned away: a flood of them must not keep the writer from its connection."""
+        """Send some of the pending rejections: a flood of them must not starve the writer."""
         waiting = self._over_capacity
         try:
             for _ in range(min(len(waiting), TURNED_AWAY_AT_ONCE)):
@@ -127,7 +125,7 @@ class FastLane:
         respond(_REFUSED[0] + request_id + _REFUSED[1])
 
     def _read(self, text: bytes) -> _Head | None:
-        """Read a head; None if anything about it is unusual or its token is not good."""
+        """Parse a head; None if anything in it is unusual or its token is invalid."""
         first, *lines = text.split(b"\r\n")
         line = _REQUEST_LINE.fullmatch(first)
         fields = [_HEADER.fullmatch(line) for line in lines]
@@ -155,7 +153,7 @@ class FastLane:
 
 
 class _Asked:
-    """A request in the queue, whose connection waits."""
+    """A queued request, whose connection waits."""
 
     __slots__ = ("_lane", "_request_id", "_respond", "request", "since", "span")
 

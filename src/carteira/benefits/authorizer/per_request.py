@@ -1,4 +1,4 @@
-"""The strategies that take a request at a time: `pessimistic` and `optimistic`."""
+"""The strategies that process one request at a time: `pessimistic` and `optimistic`."""
 
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision
@@ -6,7 +6,7 @@ from carteira.benefits.authorizer.writer import Authorizer
 
 
 class Pessimistic:
-    """A request at a time, under the accounts' row locks."""
+    """One request at a time, under the accounts' row locks."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -17,7 +17,7 @@ class Pessimistic:
 
 
 class Optimistic:
-    """A request at a time, no lock, versions compared at the write; after five conflicts, under the lock."""
+    """One request at a time without a lock, comparing versions at the write; after five conflicts, under the lock."""
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer

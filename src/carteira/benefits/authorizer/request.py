@@ -1,4 +1,4 @@
-"""The processor's request, read from its bytes into centavos, once (rules.md, benefits)."""
+"""The processor's request, parsed once from its bytes, with amounts in centavos (rules.md, benefits)."""
 
 import re
 from collections.abc import Mapping
@@ -40,20 +40,20 @@ class Authorization(NamedTuple):
 
     @property
     def key(self) -> str | None:
-        """What it is known by for good."""
+        """Its permanent key."""
         return self.external_id
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What makes two requests the same."""
+        """The content by which two requests are equal."""
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
 
 
 def parse_external_id(content: Mapping[str, object], name: str = "id") -> str:
-    """Read an id of the processor's own out of a JSON object.
+    """Return the processor's own id from a JSON object.
 
     Raises:
-        Malformed: it is not there, or not one.
+        Malformed: it is missing or invalid.
     """
     value = content.get(name)
     if type(value) is not str or not _EXTERNAL_ID.fullmatch(value):
@@ -62,10 +62,10 @@ def parse_external_id(content: Mapping[str, object], name: str = "id") -> str:
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """Read a JSON object, its numbers as they were written.
+    """Parse a JSON object, keeping its numbers as written.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is not a JSON object.
     """
     return _object(_text_of(body))
 
@@ -88,10 +88,10 @@ def _object(text: str) -> dict[str, object]:
 
 
 def parse_amount(value: object) -> int:
-    """Read an amount in reais into centavos.
+    """Parse an amount in reais into centavos.
 
     Raises:
-        Malformed: it is no JSON number, not positive, or has more than two decimals.
+        Malformed: it is not a JSON number, not positive, or has more than two decimals.
     """
     if type(value) is not JsonNumber:
         raise Malformed(Reason.INVALID_AMOUNT)
@@ -106,24 +106,24 @@ _PLAIN = re.compile(
     r'"mcc": ?"([0-9]{4})", ?"merchant": ?"([ !#-\[\]-~]{1,256})"(?:, ?"id": ?"([!#-\[\]-~]{1,64})")?\}',
     re.ASCII,
 )
-"""The body as processors write it: what it matches needs no other check, but that amount and name are not empty."""
+"""The body as processors write it: a match needs no other check than a positive amount and a non-empty name."""
 _FALLBACKS = {b"": True, b"fallback=true": True, b"fallback=false": False}
 
 
 def parse_fallback(query: bytes) -> bool:
-    """Read `?fallback=`, in whatever case; without it, True.
+    """Parse `?fallback=`, in any case; True by default.
 
     Raises:
-        Malformed: given, and neither `true` nor `false`, or given twice.
+        Malformed: it is neither `true` nor `false`, or is repeated.
     """
     return parse_flag(query, "fallback", Reason.INVALID_FALLBACK, default=True)
 
 
 def parse_flag(query: bytes, name: str, wrong: Reason, *, default: bool) -> bool:
-    """Read a parameter of a query that is `true` or `false`; without it, return the default.
+    """Parse a query parameter that is `true` or `false`; without it, return the default.
 
     Raises:
-        Malformed: given, and neither, or given twice; `wrong` is the reason.
+        Malformed: it is neither, or is repeated; `wrong` is the reason.
     """
     if not query:
         return default
@@ -137,7 +137,7 @@ def parse_flag(query: bytes, name: str, wrong: Reason, *, default: bool) -> bool
 
 
 def _parse_plain(text: str, query: bytes, decision_id: UUID) -> Authorization | None:
-    """Read a request of the plainest form, in a third of the time; None for any other, right or wrong."""
+    """Parse a request in the usual form, in a third of the time; None for any other form, valid or not."""
     plain = _PLAIN.fullmatch(text)
     if plain is None or query not in _FALLBACKS:
         return None
@@ -149,7 +149,7 @@ def _parse_plain(text: str, query: bytes, decision_id: UUID) -> Authorization | 
 
 
 def parse_authorization(body: bytes, query: bytes, decision_id: UUID) -> Authorization:
-    """Read the processor's request.
+    """Parse the processor's request.
 
     Raises:
         Malformed: with the reason, and the account where it could be read.

@@ -1,8 +1,8 @@
-"""What a processor asks of its own transaction ids after the fact: what became of one, and to undo it.
+"""A processor's later requests about its transaction ids: to query one, and to reverse it.
 
-A reversal may come before the authorization that it undoes, or instead of it: its id is taken then, for good, and the
-authorization is declined if it still comes. The narrow table `benefits_references` decides who was first; the ledger's
-lock of an entry makes all who give money back of a purchase take turns. Sources: rules.md, benefits.
+A reversal may arrive before its authorization, or without it: then the id is taken for good, and the authorization is
+declined if it still arrives. The narrow table `benefits_references` decides which was first; the ledger's lock of an
+entry serialises all refunds of a purchase. Sources: rules.md, benefits.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from carteira.kit.values.ids import uuid7
 from carteira.kit.web.state import StateKey
 
 WHOLE: Final = ""
-"""The `reversal_id` of a reversal of all that is left."""
+"""The `reversal_id` of a full reversal."""
 _TRIES: Final = 8
 _REVERSE: Final = Insert(
     (
@@ -69,7 +69,7 @@ queries_total = Counter(
 
 
 class Reversal(NamedTuple):
-    """A wish to undo a purchase: all that is left, or an amount in centavos under an id of its own."""
+    """A requested reversal: of all that is left, or of an amount in centavos under an id of its own."""
 
     external_id: str
     reversal_id: str = WHOLE
@@ -77,7 +77,7 @@ class Reversal(NamedTuple):
 
 
 def parse_reversal(body: bytes) -> Reversal:
-    """Read the processor's wish to undo a purchase; `totalAmount` is in reais, and demands a `reversalId`.
+    """Parse a processor's reversal; `totalAmount` is in reais and requires a `reversalId`.
 
     Raises:
         Malformed: with the reason.
@@ -92,7 +92,7 @@ def parse_reversal(body: bytes) -> Reversal:
 
 
 class TransactionState(StrEnum):
-    """What became of a transaction id."""
+    """The state of a transaction id."""
 
     APPROVED = "approved"
     DECLINED = "declined"
@@ -103,7 +103,10 @@ class TransactionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands under a transaction id; amounts in centavos. `balance` is what its category can spend now."""
+    """The result of a query by transaction id; amounts in centavos.
+
+    `balance` is its category's available balance now.
+    """
 
     state: TransactionState
     code: Code
@@ -114,7 +117,7 @@ class Found:
     balance: int | None = None
 
     def told(self) -> dict[str, object]:
-        """Return it as the processor is told, JSON-ready; amounts in centavos."""
+        """Return the processor's answer, JSON-ready; amounts in centavos."""
         return {
             "code": self.code,
             "state": self.state,
@@ -147,14 +150,14 @@ async def _find(tx: LeanTx, external_id: str) -> _Reference | None:
 
 
 class Reversals:
-    """Answers a processor's questions and reversals, a few at once; whoever comes beyond is turned away."""
+    """Answers a processor's queries and reversals, a few at once; more are rejected."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._turns = Turns("processor_reversals", at_once=4, waiting=256, retry_after_seconds=1)
 
     async def query(self, external_id: str) -> Found:
-        """Say what became of a transaction id: of an authorization, or of a reversal's own.
+        """Return what became of a transaction id: of an authorization, or of a reversal's own.
 
         Raises:
             Busy: too many wait.
@@ -177,12 +180,12 @@ class Reversals:
         return Found(state, code, found.decision_id, found.reason, found.amount, found.returned, found.balance)
 
     async def reverse(self, asked: Reversal) -> tuple[Code, Reason]:
-        """Undo a purchase, once under its id or under the reversal's own; return the answer and its reason.
+        """Reverse a purchase, once under its id or the reversal's own; return the answer and its reason.
 
         Raises:
             Busy: too many wait.
-            AccountLocked: somebody has kept the account locked for too long.
-            DatabaseDown: PostgreSQL is unreachable, or did not confirm; the same reversal asked again finds out.
+            AccountLocked: the account was locked for too long.
+            DatabaseDown: PostgreSQL is unreachable, or did not confirm; repeating the reversal resolves that.
         """
         async with self._turns.turn():
             for last in (*[False] * (_TRIES - 1), True):
@@ -214,7 +217,7 @@ async def _reverse(tx: LeanTx, asked: Reversal) -> tuple[Code, Reason]:
         return Code.REFUSED, Reason.NOT_A_PURCHASE
     if found.decision_id is not None:
         await ledger.lock_entry(tx, found.decision_id)
-        found = await _find(tx, asked.external_id) or found  # what others gave back meanwhile
+        found = await _find(tx, asked.external_id) or found  # others' refunds meanwhile
     earlier = await fetch(tx, _EARLIER, asked.external_id, asked.reversal_id)
     if earlier:
         same = earlier[0][0] == asked.amount
@@ -223,7 +226,7 @@ async def _reverse(tx: LeanTx, asked: Reversal) -> tuple[Code, Reason]:
 
 
 async def _reverse_now(tx: LeanTx, asked: Reversal, found: _Reference) -> tuple[Code, Reason]:
-    """Undo what is known by its id and was not asked for before."""
+    """Carry out a reversal of a known id that was not requested before."""
     if found.decision_id is None or found.code != Code.APPROVED:
         await _write(tx, ledger.Book(()), asked, None, 0)
         return Code.APPROVED, Reason.NOTHING_TO_REVERSE

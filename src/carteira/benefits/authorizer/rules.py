@@ -1,4 +1,4 @@
-"""Which category pays, and what is answered: pure rules, no I/O.
+"""The rules of a decision: which category pays, and the answer. Pure functions without I/O.
 
 Sources: rules.md, benefits (L1 category, L2 fallback, L3 merchant's name); ISO 18245 for merchant category codes.
 """
@@ -16,7 +16,7 @@ CASH: Final = "CASH"
 
 
 class Rule(StrEnum):
-    """What named the category: the MCC, the merchant's name, or nothing (every other MCC is CASH)."""
+    """What determined the category: the MCC, the merchant's name, or nothing (every other MCC is CASH)."""
 
     MCC = "mcc"
     MERCHANT = "merchant"
@@ -24,7 +24,7 @@ class Rule(StrEnum):
 
 
 class Decision(NamedTuple):
-    """An answer and why; amounts in centavos. `account_id` is None when the account is unknown."""
+    """An answer and its reason; amounts in centavos. `account_id` is None when the account is unknown."""
 
     id: UUID
     external_id: str | None
@@ -54,7 +54,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Categories, MCCs, merchants, and the accounts that are blocked, by reference, as of one version."""
+    """Categories, MCCs, merchants and blocked accounts' references, as of one version."""
 
     version: int
     regimes: Mapping[str, str]
@@ -63,7 +63,7 @@ class Catalog:
     blocked: Mapping[str, UUID] = field(default_factory=dict)
 
     def categorise(self, mcc: str, merchant: str) -> tuple[str, Rule]:
-        """Name the category that a purchase belongs to, and the rule that says so (L3 before L1)."""
+        """Return a purchase's category, and the rule that determined it (L3 before L1)."""
         override = self.by_merchant.get(normalise_merchant(merchant)) if self.by_merchant else None
         category = self.by_mcc.get(override or mcc, CASH)
         if override is not None:
@@ -72,17 +72,17 @@ class Catalog:
 
 
 def normalise_merchant(name: str) -> str:
-    """Bring a merchant's name into the form that is compared: case and runs of blanks do not matter."""
+    """Normalise a merchant's name for comparison: case and runs of blanks are ignored."""
     return " ".join(name.split()).casefold()
 
 
 def decide(
     request: Authorization, account_id: UUID, category: tuple[str, Rule], *, available: int, cash: int
 ) -> Decision:
-    """Choose the category that pays the whole amount: that of the purchase, else CASH if fallback allows (L1, L2).
+    """Choose the category that pays the whole amount: the purchase's, else CASH if fallback allows (L1, L2).
 
-    `category` is what the catalog says of the purchase, `available` what it can spend, `cash` what CASH can, in
-    centavos; amounts are never split.
+    `category` is the purchase's by the catalog, `available` its balance, `cash` that of CASH, in centavos; amounts are
+    never split.
     """
     tried, rule = category
     used: str | None = None
@@ -112,7 +112,7 @@ def decide(
 
 
 def refuse(request: Authorization, reason: Reason, account_id: UUID | None, *, keep_id: bool) -> Decision:
-    """Refuse a well-formed request (07). Only a refusal that keeps its id is the answer to be given again."""
+    """Refuse a well-formed request (07). Only a refusal that keeps its id is replayed."""
     return Decision(
         request.id,
         request.external_id if keep_id else None,
@@ -128,7 +128,7 @@ def refuse(request: Authorization, reason: Reason, account_id: UUID | None, *, k
 
 
 def refuse_malformed(decision_id: UUID, account_id: UUID, account: str, reason: Reason) -> Decision:
-    """Refuse a request of which only the account could be read (07)."""
+    """Refuse a request of which only the account could be parsed (07)."""
     return Decision(
         decision_id,
         None,

@@ -1,11 +1,11 @@
-"""Three ways to get to the authorizer, which differ only in how requests of one account meet (rules.md, benefits).
+"""Three concurrency strategies of the authorizer, for requests of one account (rules.md, benefits).
 
-- `pessimistic`: a request at a time, the accounts' rows locked;
-- `optimistic`: a request at a time, no lock; the versions are compared at the write, and after five conflicts the row
-  lock is taken, so that contention alone never refuses;
-- `queue`: requests pass through one queue a process, and one writer takes those that wait together: it reads
-  without a lock what it does not remember, and at the write the accounts are moved on from where they are, as long as
-  they cover it. Whose account somebody else keeps locked is set aside (`deferred`).
+- `pessimistic`: one request at a time, with the accounts' rows locked;
+- `optimistic`: one request at a time without a lock; versions are compared at the write, and after five conflicts the
+  row is locked, so that contention alone never refuses;
+- `queue`: requests pass through one queue per process, and one writer takes the waiting ones as a batch: it reads
+  uncached accounts without a lock, and the write applies the amounts to the present balances if these cover them.
+  Requests whose account is locked by another transaction are deferred.
 """
 
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ StrategyName = Literal["optimistic", "pessimistic", "queue"]
 
 
 class Strategy(Protocol):
-    """How requests of one account meet."""
+    """A concurrency strategy for requests of one account."""
 
     async def decide(self, request: Authorization) -> Decision:
         """Decide one request.
@@ -48,7 +48,7 @@ STRATEGY = StateKey[Strategy]("authorizer_strategy")
 
 @asynccontextmanager
 async def running(authorizer: Authorizer, name: StrategyName) -> AsyncIterator[Strategy]:
-    """Make the strategy and run what it needs."""
+    """Make the strategy, and run it for the length of the block."""
     if name == "queue":
         queue = AuthorizationQueue(authorizer, held_up=held_up)
         async with queue.running():

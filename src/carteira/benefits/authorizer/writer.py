@@ -1,4 +1,4 @@
-"""The authorizer: it keeps the catalog, makes batches, and settles commits in doubt."""
+"""The authorizer: it caches the catalog, makes batches, and resolves unknown commits."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.web.state import StateKey
 
 RESOLVE_SECONDS: Final = 40.0
-"""Longer than a failover takes: an answer that comes too late is no harm, a `07` for what is in the books is one."""
+"""Longer than a failover takes: a late answer does no harm, but a `07` for a written purchase does."""
 RESOLVE_TRY_SECONDS: Final = 8.0
 """Longer than a lock is waited for; a server that says nothing is asked for no longer."""
 RESOLVE_PAUSE_SECONDS: Final = 0.05
@@ -28,25 +28,25 @@ log = structlog.get_logger(__name__)
 
 
 class Authorizer(ledger.Writer[Authorization, Decision]):
-    """Decides and writes authorizations; remembers the catalog until somebody has changed it."""
+    """Decides and writes authorizations; caches the catalog until it changes."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._catalog: Catalog | None = None
 
     async def begin(self, requests: Sequence[Authorization]) -> AuthorizationBatch:
-        """Make a batch with the catalog as it is known."""
+        """Make a batch with the cached catalog."""
         if self._catalog is None:
             async with self.database.transaction() as tx:
                 self._catalog = await catalog.load(tx)
         return AuthorizationBatch(requests, self._catalog)
 
     def forget(self) -> None:
-        """Forget the catalog: the next request reads it again."""
+        """Drop the cached catalog: the next request reads it again."""
         self._catalog = None
 
     async def happened(self, batch: ledger.Batch[Authorization, Decision]) -> bool:
-        """Find out whether a write that PostgreSQL did not confirm took place; the batch has one answer for all.
+        """Determine whether an unconfirmed write took place; the batch has one answer for all.
 
         Raises:
             DatabaseDown: PostgreSQL did not come back in time.
