@@ -190,7 +190,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
 
 
 def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal] | None:
-    """Say how the journal of erasures is opened, if there is one."""
+    """Return how the journal of erasures is opened, if there is one."""
     if settings.erasure_journal_url is None or settings.backup_recipients is None:
         return None
     open_store = objects.opener(settings.erasure_journal_url, aws_endpoint_url=settings.aws_endpoint_url)
@@ -199,7 +199,7 @@ def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal]
 
 
 def backup_config(settings: Settings) -> BackupConfig:
-    """Say what backups are made of."""
+    """Return what backups are made of."""
     return BackupConfig(settings, credit_config(settings) if "credit" in settings.modules else None)
 
 
@@ -278,7 +278,7 @@ def web_config(settings: Settings) -> web.WebConfig:
 
 
 def access_key_file(settings: Settings) -> Path:
-    """Say where the key that signs people's tokens lies; `tokens.rotate` takes it."""
+    """Return where the key that signs people's tokens lies; `tokens.rotate` takes it."""
     return settings.access_token_key_file or access_key_path(settings.carteira_home)
 
 
@@ -342,7 +342,7 @@ def _pix_listener(settings: Settings) -> payments.ListenerConfig | None:
 
 
 def credit_config(settings: Settings) -> credit.CreditConfig:
-    """Say what credit is told; the command line makes its stores of the same."""
+    """Return what credit is told; the command line makes its stores of the same."""
     return credit.CreditConfig(
         key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
         kms_key_id=settings.credit_kms_key_id,
@@ -355,13 +355,13 @@ def credit_config(settings: Settings) -> credit.CreditConfig:
 
 
 def access_key(settings: Settings) -> OKPKey:
-    """Give the key that signs people's tokens; in development one is made in the home folder."""
+    """Return the key that signs people's tokens; in development one is made in the home folder."""
     read = tokens.load_or_create_key if settings.environment == "development" else tokens.load_key
     return read(access_key_file(settings))
 
 
 def access_key_path(home: Path) -> Path:
-    """Say where the development key lies."""
+    """Return where the development key lies."""
     return home / "keys" / "access-token.pem"
 
 
@@ -457,7 +457,7 @@ def create_app(settings: Settings) -> Application:
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """Give the bounds of a connection, a server's as the worker's."""
+    """Return the bounds of a connection, a server's as the worker's."""
     return Bounds(
         head_seconds=settings.head_timeout_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
@@ -468,13 +468,13 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
-    """Give the worker's jobs by namespace: the kit's own and the modules'."""
+    """Return the worker's jobs by namespace: the kit's own and the modules'."""
     own = {"kit": approvals_jobs.blueprint, "backup": backup_jobs.blueprint}
     return own | {module.name: module.jobs for module in modules if module.jobs}
 
 
 def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:
-    """Give what the worker looks at every few seconds: the kit's own and the modules'."""
+    """Return what the worker looks at every few seconds: the kit's own and the modules'."""
     return [approvals_jobs.observe, *(module.observe for module in modules if module.observe)]
 
 

@@ -48,7 +48,7 @@ def alembic_config(url: str | None = None) -> "Config":
 
 
 def is_current(url: str) -> bool:
-    """Tell whether the database is at the last revision, without loading any module's tables."""
+    """Return whether the database is at the last revision, without loading any module's tables."""
     head = _revisions()[-1]
     with psycopg.connect(DatabaseAddress.parse(url).conninfo) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
@@ -67,7 +67,7 @@ class Fit(Enum):
 
 
 def fit_of(revision: str | None, said: str | None) -> Fit:
-    """Tell how a database fits: by its revision, and by what the release that migrated it said of whom it serves."""
+    """Return how a database fits: by its revision, and by what the release that migrated it said of whom it serves."""
     known = _revisions()
     if revision is None or revision in known[:-1]:
         return Fit.OLD
@@ -120,7 +120,7 @@ def make_role(url: str, service_url: str) -> bool:
 
 
 def grant(url: str, role: str) -> int:
-    """Give the service's role its rights, as the owner of the tables; return how many tables changed.
+    """Return the service's role its rights, as the owner of the tables; return how many tables changed.
 
     Raises:
         RoleMissing: there is no such role.

@@ -164,7 +164,7 @@ def differing(settings: Settings, mine: Shared, found: list[Other]) -> Iterator[
 
 
 def _counts(name: str, mine: Shared, other: Other) -> bool:
-    """Tell whether what was said of Redis was said while ours ran as it does now."""
+    """Return whether what was said of Redis was said while ours ran as it does now."""
     return name != "redis" or other.seconds < mine.redis_up_seconds
 
 

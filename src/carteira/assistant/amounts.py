@@ -74,7 +74,7 @@ def _plain_signs(text: str) -> str:
 
 
 def _amounts(clause: str) -> Iterator[tuple[int, bool]]:
-    """Give each amount of a clause, and whether a word or sign of money stands with it."""
+    """Yield each amount of a clause, and whether a word or sign of money stands with it."""
     tokens = [(str(match.lastgroup), match[0]) for match in _TOKEN.finditer(clause)]
     place = 0
     while place < len(tokens):

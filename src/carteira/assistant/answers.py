@@ -103,7 +103,7 @@ def _answer(text: str) -> str:
 
 
 def _has_strange_sign(text: str) -> bool:
-    """Tell whether a text holds a question mark, or a sign that is no plain word and no plain yes.
+    """Return whether a text holds a question mark, or a sign that is no plain word and no plain yes.
 
     Words are compared by their Latin letters alone: of another alphabet's, a no would be passed over in silence.
     """

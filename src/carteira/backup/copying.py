@@ -97,7 +97,7 @@ async def _copy(  # noqa: PLR0913 - from where to where, all by name
 
 
 def is_segment(name: str) -> bool:
-    """Tell whether an object is a segment of a version, and not somebody else's file."""
+    """Return whether an object is a segment of a version, and not somebody else's file."""
     folder, _, segment = name.partition("/")
     try:
         return UUID(hex=folder).hex == folder and segment.isdigit()

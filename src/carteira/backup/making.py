@@ -134,7 +134,7 @@ async def _note(config: BackupConfig, manifest: Manifest) -> None:
 
 
 def _streams(config: BackupConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Give what PostgreSQL's programs write: the name of the part, the program, and its arguments."""
+    """Yield what PostgreSQL's programs write: the name of the part, the program, and its arguments."""
     if config.is_physical:
         yield BASE, "pg_basebackup", ("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", "-w")
     if config.is_logical:
@@ -192,7 +192,7 @@ async def _stored_base_b(config: BackupConfig, base_b: credit.CreditConfig, set_
 
 @asynccontextmanager
 async def pumped(items: AsyncIterator[dict[str, object]]) -> AsyncIterator[IO[bytes]]:
-    """Give items, a line of JSON each, as a stream that a thread reads."""
+    """Yield items, a line of JSON each, as a stream that a thread reads."""
     reading, writing = os.pipe()
 
     async def pump() -> None:

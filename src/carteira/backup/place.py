@@ -248,10 +248,10 @@ def logged(store: ObjectStore, system_id: str, name: str) -> bytes:
 
 
 def is_recent(at: datetime, days: int) -> bool:
-    """Tell whether an instant lies within the days for which backups are kept."""
+    """Return whether an instant lies within the days for which backups are kept."""
     return at > clock.now() - timedelta(days=days)
 
 
 def too_old(set_id: str, days: int) -> bool:
-    """Tell whether a backup began before the days for which backups are kept."""
+    """Return whether a backup began before the days for which backups are kept."""
     return not is_recent(began_at(set_id), days)

@@ -69,7 +69,7 @@ def _log(found: list[str], partial: set[str], histories: list[str], there: dict[
 
 
 def _follows(former: str, name: str, segment_bytes: int) -> bool:
-    """Tell whether a segment is the next one, on its timeline or at the turn of another."""
+    """Return whether a segment is the next one, on its timeline or at the turn of another."""
     a, b = _number(former, segment_bytes), _number(name, segment_bytes)
     return b == a + 1 if former[:8] == name[:8] else b in {a, a + 1}
 

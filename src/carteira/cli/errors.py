@@ -149,7 +149,7 @@ def _of_setting(error: Mapping[str, Any]) -> str:
 
 
 def _written_how(name: str, error: Mapping[str, Any]) -> str | None:
-    """Say how a setting is written that is misread; None where its rule says it.
+    """Return how a setting is written that is misread; None where its rule says it.
 
     Who reads "verdadeiro", as a form asks for it, would write just that.
     """

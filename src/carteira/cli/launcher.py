@@ -155,7 +155,7 @@ def _last_started() -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Tell whether a folder is this user's and nobody else can write into it."""
+    """Return whether a folder is this user's and nobody else can write into it."""
     try:
         found = folder.lstat()
     except OSError:
@@ -202,14 +202,14 @@ def check_home(home: Path) -> None:
 
 
 def _has_sandbox(settings: Settings) -> bool:
-    """Tell whether the external cashback service is stood in for: where none is named, but in production."""
+    """Return whether the external cashback service is stood in for: where none is named, but in production."""
     return (
         settings.environment != "production" and settings.base_url_cashback is None and "resellers" in settings.modules
     )
 
 
 def _has_pix_sandbox(settings: Settings) -> bool:
-    """Tell whether the payment provider is stood in for: where none is named, but in production."""
+    """Return whether the payment provider is stood in for: where none is named, but in production."""
     return settings.environment != "production" and settings.pix_url is None and "payments" in settings.modules
 
 

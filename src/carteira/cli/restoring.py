@@ -239,5 +239,5 @@ def remove_home(folder: Path) -> None:
 
 
 def is_home(folder: Path) -> bool:
-    """Tell whether a folder has something in it that is not keys."""
+    """Return whether a folder has something in it that is not keys."""
     return folder.exists() and any(path.name not in {"keys", "lock"} for path in folder.iterdir())

@@ -146,7 +146,7 @@ def fail(message: str) -> NoReturn:
 
 
 def database_of(settings: Settings) -> str:
-    """Give PostgreSQL's address, or tell that there is none."""
+    """Return PostgreSQL's address, or tell that there is none."""
     try:
         return settings.database()
     except LookupError:

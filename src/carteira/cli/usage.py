@@ -61,7 +61,7 @@ def _name_panels() -> None:
 
 
 def is_help(error: Exception) -> bool:
-    """Tell whether an error is that a group of commands, named alone, has shown its help."""
+    """Return whether an error is that a group of commands, named alone, has shown its help."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 

@@ -47,7 +47,7 @@ class Aws:
 
     @asynccontextmanager
     async def client(self, service: str) -> AsyncIterator[Any]:
-        """Give the client of a service for a block."""
+        """Yield the client of a service for a block."""
         if self._stack is None:
             async with self._create(service) as client:
                 yield client

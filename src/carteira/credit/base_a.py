@@ -50,12 +50,12 @@ class StoredA:
 
 
 def person_hash(keyring: Keyring, cpf: str) -> bytes:
-    """Give what base A and its log know a CPF by."""
+    """Return what base A and its log know a CPF by."""
     return keyring.hash(LOOKUP, cpf)
 
 
 def person_id(keyring: Keyring, cpf: str) -> UUID:
-    """Give whom the audit means by a CPF: a pseudonym that is made again of the CPF only with the key."""
+    """Return whom the audit means by a CPF: a pseudonym that is made again of the CPF only with the key."""
     return UUID(bytes=person_hash(keyring, cpf)[:16])
 
 
@@ -81,7 +81,7 @@ async def _open(keyring: Keyring, row: CreditRecord) -> StoredA:
 
 
 async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -> StoredA:
-    """Give a person's base A. That it was read is committed before anything is opened, found or not.
+    """Return a person's base A. That it was read is committed before anything is opened, found or not.
 
     Raises:
         CreditRecordNotFound: there is none.
@@ -146,7 +146,7 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
 
 
 async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOut | None:
-    """Give the person what base A holds about them; that they looked is in the log before anything is opened."""
+    """Return the person what base A holds about them; that they looked is in the log before anything is opened."""
     person = person_hash(keyring, cpf)
     row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
     outcome = accesses.NOT_FOUND if row is None else accesses.FOUND

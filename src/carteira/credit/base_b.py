@@ -85,7 +85,7 @@ def from_item(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def partition_of(keyring: Keyring, cpf: str) -> str:
-    """Give a person's partition key: a keyed hash, never the CPF."""
+    """Return a person's partition key: a keyed hash, never the CPF."""
     return "P#" + base64.urlsafe_b64encode(keyring.hash(PARTITION, cpf)).decode().rstrip("=")
 
 
@@ -122,7 +122,7 @@ class BaseB:
 
     @asynccontextmanager
     async def calling(self) -> AsyncIterator[Any]:
-        """Give the client; whatever means that DynamoDB is not there becomes `BaseBDown`."""
+        """Yield the client; whatever means that DynamoDB is not there becomes `BaseBDown`."""
         try:
             async with self.aws.client("dynamodb") as client:
                 yield client
@@ -203,7 +203,7 @@ class BaseB:
         return {"pk": {"S": partition_of(self._keyring, cpf)}, "sk": {"S": PROFILE}}
 
     async def find(self, cpf: str) -> StoredB | None:
-        """Give a person's base B, if there is one.
+        """Return a person's base B, if there is one.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
@@ -212,7 +212,7 @@ class BaseB:
         return _view(from_item(answer["Item"])) if "Item" in answer else None
 
     async def read(self, cpf: str) -> StoredB:
-        """Give a person's base B.
+        """Return a person's base B.
 
         Raises:
             CreditRecordNotFound: there is none.
@@ -280,7 +280,7 @@ class BaseB:
             raise RecordChanged from error
 
     async def scan_page(self, *, segment: int, segments: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - as `call`
-        """Give one page of a parallel scan: only what training may see leaves the table.
+        """Return one page of a parallel scan: only what training may see leaves the table.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
@@ -297,7 +297,7 @@ class BaseB:
         )
 
     async def items(self, page_items: int = 1_000) -> AsyncIterator[dict[str, Any]]:
-        """Give every item as the table has it.
+        """Yield every item as the table has it.
 
         Raises:
             BaseBDown: DynamoDB does not answer.

@@ -177,12 +177,12 @@ class BaseC:
             raise BaseCDown from error
 
     def keys_of(self, cpf: str) -> tuple[str, str, str, str]:
-        """Give a person's four keys; the braces keep them in one slot of a cluster."""
+        """Return a person's four keys; the braces keep them in one slot of a cluster."""
         name = base64.urlsafe_b64encode(self._keyring.hash(PERSON, cpf)[:18]).decode()
         return f"credit:{{{name}}}", f"credit:{{{name}}}:m", f"credit:{{{name}}}:s", f"credit:{{{name}}}:v"
 
     async def read_json(self, cpf: str) -> bytes:
-        """Give a person's base C as the JSON of `BaseCOut`, in one round trip; nothing known is an empty answer.
+        """Return a person's base C as the JSON of `BaseCOut`, in one round trip; nothing known is an empty answer.
 
         The view was made on the day of the last event. The first read of another day makes it anew (one trip more).
 
@@ -200,7 +200,7 @@ class BaseC:
         return view[DAY_LENGTH:]
 
     async def read(self, cpf: str) -> BaseCOut:
-        """Give a person's base C.
+        """Return a person's base C.
 
         Raises:
             BaseCDown: Redis does not answer.

@@ -58,7 +58,7 @@ class _Notes:
 
 
 def parquet() -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Give pyarrow's Parquet module.
+    """Return pyarrow's Parquet module.
 
     Raises:
         MissingLibrary: it is not installed.
@@ -159,7 +159,7 @@ def _write_part(writer: Any, schema: Any, folder: Path, segment: int, part: int,
 
 
 def table_of(folder: Path) -> str:
-    """Give the table that an export was made of; empty where its notes are gone."""
+    """Return the table that an export was made of; empty where its notes are gone."""
     file = folder / PROGRESS_FILE
     return str(json.loads(file.read_text())["table"]) if file.exists() else ""
 

@@ -185,14 +185,14 @@ class Keyring:
         return KMS + self.kms_key_id if self.kms_key_id else self.file.active
 
     def derive(self, use: str) -> bytes:
-        """Give the key of one use; uses share nothing that one could be told from another by."""
+        """Return the key of one use; uses share nothing that one could be told from another by."""
         index = self.file.index
         if use not in self._derived:
             self._derived[use] = HKDF(SHA256(), KEY_BYTES, None, f"carteira credit {use}".encode()).derive(index)
         return self._derived[use]
 
     def hash(self, use: str, text: str) -> bytes:
-        """Give the keyed hash of a text (a CPF) for one use."""
+        """Return the keyed hash of a text (a CPF) for one use."""
         return hmac.new(self.derive(use), text.encode(), hashlib.sha256).digest()
 
     async def wrap(self, data_key: bytes, context: str) -> tuple[str, bytes]:

@@ -111,7 +111,7 @@ async def stored_models(database_url: str) -> list[versions.CreditModelOut]:
 
 
 async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
-    """Give base B's items as DynamoDB has them, page by page; one that is changed meanwhile comes in either state.
+    """Yield base B's items as DynamoDB has them, page by page; one that is changed meanwhile comes in either state.
 
     Raises:
         BaseBDown: DynamoDB does not answer.
@@ -125,7 +125,7 @@ async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
 async def feeding(
     config: CreditConfig,
 ) -> AsyncIterator[Callable[[Sequence[Mapping[str, Any]]], Coroutine[Any, Any, None]]]:
-    """Give what writes items of an export that are not there, or are older there: `FED_AT_ONCE` at once, at most.
+    """Yield what writes items of an export that are not there, or are older there: `FED_AT_ONCE` at once, at most.
 
     It raises `BaseBDown` where DynamoDB does not answer. Fed again, an item that was written stays as it is.
     """

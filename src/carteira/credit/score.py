@@ -59,7 +59,7 @@ class Feature:
     points: tuple[int, ...]
 
     def points_of(self, value: float) -> int:
-        """Give the points of a value."""
+        """Return the points of a value."""
         return self.points[bisect_right(self.edges, value)]
 
 
@@ -88,7 +88,7 @@ class Scorecard:
         return reasons
 
     def band(self, score: int) -> tuple[Band, str]:
-        """Give the band of a score and what it means."""
+        """Return the band of a score and what it means."""
         return next((band, text) for band, begins, text in self.bands if score >= begins)
 
 
@@ -106,12 +106,12 @@ def load(text: str) -> Scorecard:
 
 @cache
 def shipped_text() -> str:
-    """Give the file of the scorecard that ships."""
+    """Return the file of the scorecard that ships."""
     return (files("carteira.credit") / "scorecard.json").read_text()
 
 
 def shipped() -> Scorecard:
-    """Give the scorecard that ships."""
+    """Return the scorecard that ships."""
     return load(shipped_text())
 
 

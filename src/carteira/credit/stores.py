@@ -115,7 +115,7 @@ class Stores:
             await self.aws.close()
 
     def table(self, name: str) -> BaseB:
-        """Give base B's shape over another table."""
+        """Return base B's shape over another table."""
         return BaseB(self.aws, self.keyring, name, create=self.config.development)
 
     async def _prepare(self) -> None:
@@ -199,12 +199,12 @@ class Stores:
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:
-        """Give the pseudonym of the CPF that is proven to be a person's."""
+        """Return the pseudonym of the CPF that is proven to be a person's."""
         cpf = await self.proven_cpf(tx, user_id)
         return [] if cpf is None else [base_a.person_id(self.keyring, cpf)]
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Give everything that the bases hold about a person whose CPF is proven, and who read A (LGPD art. 18, II).
+        """Return everything that the bases hold about a person whose CPF is proven, and who read A (LGPD art. 18, II).
 
         It is itself a look at base A, with the purpose `data_subject`.
         """
@@ -228,7 +228,7 @@ class Stores:
         await self.erase_traces(tx, await self.traces_of_person(tx, user_id))
 
     async def traces_of_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Give what the bases know a person by whose CPF is proven: keyed hashes."""
+        """Return what the bases know a person by whose CPF is proven: keyed hashes."""
         cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
             return {}

@@ -87,7 +87,7 @@ def _assets(chance: random.Random, age: int, income: float) -> tuple[tuple[str, 
 
 
 def cpf_of(number: int) -> str:
-    """Give a number's CPF: nine digits spread over the range, and the two that check them."""
+    """Return a number's CPF: nine digits spread over the range, and the two that check them."""
     digits = [int(digit) for digit in f"{(number * 7_919_993 + 100_000_007) % 1_000_000_000:09d}"]
     for _ in range(2):
         digits.append(sum(d * w for d, w in zip(digits, range(len(digits) + 1, 1, -1), strict=True)) * 10 % 11 % 10)

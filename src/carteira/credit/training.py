@@ -103,7 +103,7 @@ def train(folder: Path, *, without: frozenset[str] = frozenset()) -> Trained:
 
 
 def _window(folder: Path) -> tuple[date | None, date | None]:
-    """Give the days of the first and the last outcome; an export of before they were kept has none."""
+    """Return the days of the first and the last outcome; an export of before they were kept has none."""
     reader, found = parquet(), list[date]()
     for file in sorted(folder.glob("people-*.parquet")):
         part = reader.ParquetFile(file)
@@ -115,7 +115,7 @@ def _window(folder: Path) -> tuple[date | None, date | None]:
 
 
 def _cell(name: str, value: float) -> int:
-    """Give the cell of the first counting: whole numbers as they are, amounts by the round number below them."""
+    """Return the cell of the first counting: whole numbers as they are, amounts by the round number below them."""
     if name in LINEAR:
         return int(value)
     if value < SMALLEST:
@@ -186,7 +186,7 @@ def _count(folder: Path, edges: Mapping[str, tuple[float, ...]]) -> tuple[Cells,
 
 
 def _weights(cells: Cells, index: int, bins: int) -> list[float]:
-    """Give each bin's weight of evidence: the log of how much likelier it is among those who paid."""
+    """Return each bin's weight of evidence: the log of how much likelier it is among those who paid."""
     counts = [[0.5, 0.5] for _ in range(bins)]  # half a person each, so that no bin is certain
     for (place, defaulted), number in cells.items():
         counts[place[index]][defaulted] += number
@@ -243,7 +243,7 @@ def _card(
 
 
 def default_probability(score: float) -> float:
-    """Say what a score stands for: the probability of default within twelve months."""
+    """Return what a score stands for: the probability of default within twelve months."""
     odds = REFERENCE_ODDS * 2 ** ((score - REFERENCE_SCORE) / POINTS_TO_DOUBLE_ODDS)
     return 1 / (1 + odds)
 
@@ -279,7 +279,7 @@ def _total(scores: Mapping[int, Sequence[int]], outcome: int) -> int:
 
 
 def area_under_curve(scores: Mapping[int, Sequence[int]]) -> float:
-    """Give the probability that one who paid scores above one who did not (ties count half)."""
+    """Return the probability that one who paid scores above one who did not (ties count half)."""
     below, area = 0, 0.0
     for _, (paid, defaulted) in sorted(scores.items()):
         area += paid * (below + defaulted / 2)
@@ -288,7 +288,7 @@ def area_under_curve(scores: Mapping[int, Sequence[int]]) -> float:
 
 
 def kolmogorov_smirnov(scores: Mapping[int, Sequence[int]]) -> float:
-    """Give the largest distance between the two outcomes' distributions of scores."""
+    """Return the largest distance between the two outcomes' distributions of scores."""
     paid = defaulted = 0
     largest = 0.0
     totals = _total(scores, 0), _total(scores, 1)
@@ -334,7 +334,7 @@ def calibration(scores: Mapping[int, Sequence[int]]) -> list[dict[str, float]]:
 
 
 def stability(reference: Mapping[int, Sequence[int]], other: Mapping[int, Sequence[int]]) -> float:
-    """Give the population stability index over the reference's tenths (below 0.1: the same people)."""
+    """Return the population stability index over the reference's tenths (below 0.1: the same people)."""
     tenths = _tenths(reference)
     bounds = [tenth[0][0] for tenth in tenths[1:]]
 

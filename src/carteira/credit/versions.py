@@ -131,7 +131,7 @@ class CardInForce:
         self._known: Scorecard | None = None
 
     async def card(self, reads: Reads) -> Scorecard:
-        """Give the card of the model that was chosen last.
+        """Return the card of the model that was chosen last.
 
         Raises:
             DatabaseDown: PostgreSQL is away, and this process has never read which one that is.
@@ -205,7 +205,7 @@ async def list_models(tx: Tx) -> list[CreditModelOut]:
 
 
 async def model(tx: Tx, version: str) -> CreditModelOut:
-    """Give a model.
+    """Return a model.
 
     Raises:
         ModelNotFound: there is none of this version.

@@ -94,7 +94,7 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
 
 
 def of_version(version: str, major: int, *, is_tls: bool) -> Diagnosis:
-    """Tell whether the product is tried on a version of PostgreSQL."""
+    """Return whether the product is tried on a version of PostgreSQL."""
     oldest, newest = database_state.OLDEST_MAJOR, database_state.NEWEST_MAJOR
     text = f"versão {version}, {'com' if is_tls else 'sem'} TLS"
     if major < oldest:

@@ -96,7 +96,7 @@ def _of_credit(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
 
 
 def _is_usable(name: str, settings: Settings) -> bool:
-    """Tell whether a ring's file can be read, whoever else may."""
+    """Return whether a ring's file can be read, whoever else may."""
     try:
         RINGS[name].look(RINGS[name].path(settings))
     except (OSError, ValueError):

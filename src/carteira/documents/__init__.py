@@ -147,12 +147,12 @@ async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
 
 
 def folder_in(home: Path) -> Path:
-    """Say where documents lie in development."""
+    """Return where documents lie in development."""
     return home / "documents"
 
 
 def key_file_in(home: Path) -> Path:
-    """Say where the master keys lie in development."""
+    """Return where the master keys lie in development."""
     return home / "keys" / "documents.json"
 
 

@@ -38,7 +38,7 @@ async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest
 
 
 async def look(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple[DocumentView, str | None]:
-    """Give another person's document with its holder's name, to who reviews it.
+    """Return another person's document with its holder's name, to who reviews it.
 
     Raises:
         DocumentNotFound, OwnDocument.
@@ -49,7 +49,7 @@ async def look(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple
 
 
 async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> str:
-    """Give the path of a link that downloads the newest file, good for five minutes.
+    """Return the path of a link that downloads the newest file, good for five minutes.
 
     Raises:
         DocumentNotFound, OwnDocument, FileMissing.
@@ -63,7 +63,7 @@ async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> 
 async def compare(
     tx: Tx, vault: Vault, who: Principal, document_id: UUID
 ) -> tuple[DocumentView, str | None, str, bool]:
-    """Give a document with its holder's name, a link to its file, and whether a browser can draw that on a page.
+    """Return a document with its holder's name, a link to its file, and whether a browser can draw that on a page.
 
     Raises:
         DocumentNotFound, OwnDocument, FileMissing.
@@ -80,7 +80,7 @@ async def compare(
 
 
 async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:
-    """Tell who decided on a document as it is now; None: nobody."""
+    """Return who decided on a document as it is now; None: nobody."""
     return await tx.scalar(select(Document.decided_by).where(Document.id == document_id))
 
 

@@ -50,7 +50,7 @@ class MasterKeyRing(KeyRing):
         return nonce + AESGCM(_token_key(self.active, purpose)).encrypt(nonce, content, purpose.encode())
 
     def open_token(self, purpose: str, sealed: bytes) -> bytes | None:
-        """Give a sealed text, if it was sealed for the purpose under any key that is still in the file."""
+        """Return a sealed text, if it was sealed for the purpose under any key that is still in the file."""
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             return None
         for key in reversed(self.keys()):

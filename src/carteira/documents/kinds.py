@@ -82,7 +82,7 @@ def _driving_licence(text: str) -> str:
 
 
 def _voter_digits(remainder: int, state: str) -> set[int]:
-    """Give the check digits that a remainder allows; some sources have 1 for 0 in São Paulo and Minas Gerais."""
+    """Return the check digits that a remainder allows; some sources have 1 for 0 in São Paulo and Minas Gerais."""
     return {remainder % 10} | ({1} if remainder == 0 and state in _SAO_PAULO_AND_MINAS else set())
 
 

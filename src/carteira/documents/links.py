@@ -36,7 +36,7 @@ def sign(ring: MasterKeyRing, purpose: Purpose, *ids: UUID) -> tuple[str, dateti
 
 
 def read(ring: MasterKeyRing, purpose: Purpose, token: str) -> list[UUID]:
-    """Give the ids that a token names.
+    """Return the ids that a token names.
 
     Raises:
         LinkRefused: it was made for another purpose or by somebody else, was changed, or has ended.
@@ -64,7 +64,7 @@ def sign_file(ring: MasterKeyRing, who: Principal, file: File) -> tuple[str, dat
 async def make_file_path(
     tx: Tx, ring: MasterKeyRing, who: Principal, document_id: UUID, version: int | None = None
 ) -> tuple[str, datetime]:
-    """Give the path that downloads a person's own file (the newest, or a version), and the instant at which it ends.
+    """Return the path that downloads a person's own file (the newest, or a version), and the instant at which it ends.
 
     Raises:
         DocumentNotFound: there is no such document, or it is another person's.
@@ -76,7 +76,7 @@ async def make_file_path(
 
 
 def read_file(ring: MasterKeyRing, token: str) -> tuple[UUID, UUID, UUID, UUID | None]:
-    """Give the file that a token names, and the session that asked for it; None: a token of no session did.
+    """Return the file that a token names, and the session that asked for it; None: a token of no session did.
 
     Raises:
         LinkRefused: as `read`.

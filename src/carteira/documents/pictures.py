@@ -130,7 +130,7 @@ class PngInspector:
             self._kept += struct.pack(">I", len(body)) + summed + struct.pack(">I", zlib.crc32(summed))
 
     def _hides_position(self, body: bytes) -> bool:
-        """Tell whether a text mentions a position, or might: Exif or XMP written as text, or deflated."""
+        """Return whether a text mentions a position, or might: Exif or XMP written as text, or deflated."""
         keyword, _, text = body.partition(b"\0")
         if keyword.lower().startswith((b"raw profile type", b"xml:com.adobe.xmp")):
             deflated = self._kind == b"zTXt" or text[:1] != b"\0"
@@ -235,7 +235,7 @@ class JpegInspector:
         self._has_scan |= self._in_scan
 
     def _without_position(self, marker: int, content: bytes) -> bytes | None:
-        """Give a segment as it is kept; None: it is not."""
+        """Return a segment as it is kept; None: it is not."""
         if marker == self._INDEX and content.startswith(b"MPF\0"):
             return None  # an index of further pictures, which stood behind the end
         if marker != self._EXIF_XMP:

@@ -22,7 +22,7 @@ _MENTION = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 
 
 def mentions_position(text: bytes) -> bool:
-    """Tell whether XMP, or other text beside a picture, mentions a position; what is not UTF-8 might."""
+    """Return whether XMP, or other text beside a picture, mentions a position; what is not UTF-8 might."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -104,7 +104,7 @@ class _Tiff:
                 del entries[index]
 
     def _value(self, entry: _Entry) -> tuple[int, int]:
-        """Give where an entry's value lies, and how long it is."""
+        """Return where an entry's value lies, and how long it is."""
         length = _SIZES.get(entry.kind, 1) * entry.count
         start = entry.place + 8 if length <= _LONG else self.long(entry.place + 8)
         if start + length > len(self.data):
@@ -129,7 +129,7 @@ class _Tiff:
         struct.pack_into(self.order + "H", self.data, directory, count - 1)
 
     def orientation(self) -> int:
-        """Give the picture's orientation, 1 to 8, as the first directory has it; 0: it does not say."""
+        """Return the picture's orientation, 1 to 8, as the first directory has it; 0: it does not say."""
         for entry in self._entries(self.long(4)):
             if (entry.tag, entry.kind, entry.count) == (_ORIENTATION, 3, 1):
                 found = self.short(entry.place + 8)
@@ -138,7 +138,7 @@ class _Tiff:
 
 
 def without_position(exif: bytes) -> bytes:
-    """Give Exif's TIFF structure without positions, of the same length; nothing, if it cannot be walked.
+    """Return Exif's TIFF structure without positions, of the same length; nothing, if it cannot be walked.
 
     Of what cannot be walked the orientation is kept, if it is there to be read.
     """

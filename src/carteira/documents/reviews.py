@@ -27,7 +27,7 @@ from carteira.kit.values.clock import clock
 async def queue(
     tx: Tx, operator: UUID, state: DocumentState, *, limit: int, after: UUID | None = None
 ) -> list[DocumentView]:
-    """Give documents with a file in a state, oldest first, without the operator's own."""
+    """Return documents with a file in a state, oldest first, without the operator's own."""
     query = (
         select(Document)
         .where(Document.state == state.value, Document.version > 0, Document.user_id != operator)
@@ -52,7 +52,7 @@ async def _row(tx: Tx, operator: UUID, document_id: UUID, *, lock: bool = False)
 
 
 async def look(tx: Tx, operator: UUID, document_id: UUID) -> DocumentView:
-    """Give another person's document to an operator.
+    """Return another person's document to an operator.
 
     Raises:
         DocumentNotFound: there is none.
@@ -62,7 +62,7 @@ async def look(tx: Tx, operator: UUID, document_id: UUID) -> DocumentView:
 
 
 async def file_to_review(tx: Tx, operator: UUID, document_id: UUID) -> tuple[UUID, UUID]:
-    """Give the owner and the newest version of another person's document.
+    """Return the owner and the newest version of another person's document.
 
     Raises:
         DocumentNotFound, OwnDocument: as `look`.

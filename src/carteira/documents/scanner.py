@@ -58,7 +58,7 @@ class Scanner:
         return Scan(reader, writer, self.silence_seconds)
 
     async def answers(self) -> bool:
-        """Tell whether the scanner answers a ping."""
+        """Return whether the scanner answers a ping."""
         try:
             reader, writer = await self._connect()
         except _AWAY:

@@ -117,7 +117,7 @@ class OpenedFile:
     sealer: FileSealer
 
     async def read(self, storage: Storage) -> AsyncIterator[bytes]:
-        """Give the file segment by segment, each proven before it is given.
+        """Yield the file segment by segment, each proven before it is given.
 
         Raises:
             FileDamaged: what is stored is not what was sealed.
@@ -166,7 +166,7 @@ def _declare(row: Document, now: datetime) -> None:
 
 
 async def _own(tx: Tx, user_id: UUID, document_id: UUID, *, lock: bool = False) -> Document:
-    """Give a person's document.
+    """Return a person's document.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -257,7 +257,7 @@ async def _attach(tx: Tx, ring: MasterKeyRing, row: Document, file: StoredFile, 
 
 
 def wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
-    """Say what a version's data key is bound to while it is wrapped."""
+    """Return what a version's data key is bound to while it is wrapped."""
     return document_id.bytes + version_id.bytes
 
 
@@ -271,13 +271,13 @@ _AFTER_ALL = UUID(int=2**128 - 1)
 
 
 async def listed(via: Tx | Reads, user_id: UUID, *, limit: int, before: UUID | None = None) -> list[DocumentView]:
-    """Give a person's documents, newest first."""
+    """Return a person's documents, newest first."""
     found = await rows(via, _LISTED, user_id=user_id, before=before or _AFTER_ALL, limit=limit)
     return [_view_of(*row) for row in found]
 
 
 async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:
-    """Give a person's document.
+    """Return a person's document.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -286,7 +286,7 @@ async def read(tx: Tx, user_id: UUID, document_id: UUID) -> DocumentView:
 
 
 async def versions(tx: Tx, user_id: UUID, document_id: UUID) -> list[VersionView]:
-    """Give the files of a person's document, newest first.
+    """Return the files of a person's document, newest first.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -356,7 +356,7 @@ async def _remove(tx: Tx, document_ids: Sequence[UUID], *, bytes_at: datetime | 
 
 
 async def current_version(tx: Tx, user_id: UUID, document_id: UUID, number: int | None = None) -> UUID:
-    """Give the id of a version of a person's document: the newest, or the one with a number.
+    """Return the id of a version of a person's document: the newest, or the one with a number.
 
     Raises:
         DocumentNotFound: there is no such document, or it is another person's.
@@ -471,7 +471,7 @@ async def remind(tx: Tx, *, limit: int = 500) -> int:
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Give everything that is held about a person here, JSON-ready; files are had by their links."""
+    """Return everything that is held about a person here, JSON-ready; files are had by their links."""
     exported = []
     rows = await tx.scalars(select(Document).where(Document.user_id == user_id).order_by(Document.id))
     for row in rows.all():

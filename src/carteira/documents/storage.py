@@ -58,7 +58,7 @@ class Storage:
         )
 
     async def get(self, version_id: UUID, index: int) -> bytes:
-        """Give a segment.
+        """Return a segment.
 
         Raises:
             FileDamaged: it is gone.
@@ -95,7 +95,7 @@ class Storage:
                 await self._store.delete_async([entry["path"] for entry in entries])
 
     async def versions(self) -> AsyncIterator[tuple[UUID, datetime]]:
-        """Give the id of every version that has a segment stored, with the instant of one of them, segment by segment.
+        """Yield the id of every version that has a segment stored, with the instant of one of them, segment by segment.
 
         Objects that are not ours are passed over.
         """
@@ -106,7 +106,7 @@ class Storage:
                     yield UUID(hex=name), entry["last_modified"]
 
     async def answers(self) -> bool:
-        """Tell whether the store answers."""
+        """Return whether the store answers."""
         return await self.objects.answers()
 
 

@@ -356,7 +356,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_excused(self) -> bool:
-        """Tell whether it is the application that keeps the body from coming."""
+        """Return whether it is the application that keeps the body from coming."""
         cycle: RequestResponseCycle | None = self.cycle
         return self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
 

@@ -11,7 +11,7 @@ from carteira.kit.db.session import Tx
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give when a person last marked their notices as read, JSON-ready."""
+    """Return when a person last marked their notices as read, JSON-ready."""
     mark = await tx.get(InboxMark, user_id, populate_existing=True)
     return {"read_at": mark.marked_at.isoformat() if mark else None}
 

@@ -129,7 +129,7 @@ class Inbox:
         ]
 
     async def _looks(self, tx: Tx, span: Span) -> list[Notice]:
-        """Give looks of people and of machines; what the product does by itself is on the page of all looks."""
+        """Return looks of people and of machines; what the product does by itself is on the page of all looks."""
         rows = await identity.accesses_to(
             tx,
             self.user_id,
@@ -165,7 +165,7 @@ class Inbox:
         ]
 
     async def _credits(self, tx: Tx, span: Span) -> list[Notice]:
-        """Give what came to one's benefits; each entry brings money to one pocket."""
+        """Return what came to one's benefits; each entry brings money to one pocket."""
         rows = await ledger.incoming(
             tx, self.user_id, texts.CREDITS, after=span.after, before=span.before, limit=span.limit
         )

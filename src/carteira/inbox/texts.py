@@ -176,7 +176,7 @@ CREDITS: Mapping[str, str] = {
 
 
 def of_credit(kind: str, entry_id: str, amount: int, pocket: str) -> Wording:
-    """Say how much came, and to which pocket."""
+    """Return how much came, and to which pocket."""
     return Wording(CREDITS[kind].format(format_brl(amount)), f"No saldo de {pocket}.", f"/app/extrato/{entry_id}")
 
 
@@ -188,5 +188,5 @@ def of_refusal(decision_id: str, amount: int | None, merchant: str | None) -> Wo
 
 
 def of_look(who: str, what: str, purpose: str | None) -> Wording:
-    """Say who looked at one's data, at what, and what for where it is asked."""
+    """Return who looked at one's data, at what, and what for where it is asked."""
     return Wording(f"{who} consultou seus dados", what + (f" ({purpose})." if purpose else "."), _DATA)

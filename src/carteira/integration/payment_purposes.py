@@ -10,7 +10,7 @@ from carteira.payments import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, 
 
 
 def purposes(modules: frozenset[str]) -> dict[str, Purpose]:
-    """Give what is paid for, of the modules that are on."""
+    """Return what is paid for, of the modules that are on."""
     found = []
     if "transit" in modules:
         found.append(_TRANSPORT)

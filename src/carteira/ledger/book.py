@@ -30,7 +30,7 @@ def system_account(kind: str) -> UUID:
 
 
 def is_system(account_id: UUID) -> bool:
-    """Tell whether the id is that of a system account."""
+    """Return whether the id is that of a system account."""
     return account_id in _system_ids
 
 
@@ -59,7 +59,7 @@ class Account:
         return self.balance - self.held
 
     def covers(self, amount: int) -> bool:
-        """Tell whether the account can give the amount away."""
+        """Return whether the account can give the amount away."""
         return self.may_go_negative or self.available >= amount
 
 
@@ -126,7 +126,7 @@ class Book:
         self.lines: list[PostedLine] = []
 
     def account(self, account_id: UUID) -> Account:
-        """Give a customer account.
+        """Return a customer account.
 
         Raises:
             AccountNotFound: the book was read without it.

@@ -112,5 +112,5 @@ async def observe(tx: Tx) -> None:
 
 
 async def results(tx: Tx) -> Sequence[LedgerCheck]:
-    """Give the last result of each proof."""
+    """Return the last result of each proof."""
     return (await tx.scalars(select(LedgerCheck).order_by(LedgerCheck.check))).all()

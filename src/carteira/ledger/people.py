@@ -15,7 +15,7 @@ _LINES = 10_000
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give a person's accounts and their newest 10,000 movements, JSON-ready; amounts in centavos."""
+    """Return a person's accounts and their newest 10,000 movements, JSON-ready; amounts in centavos."""
     accounts = await queries.accounts_of_owner(tx, user_id)
     lines = await queries.statement(tx, [account.id for account in accounts], limit=_LINES)
     return {

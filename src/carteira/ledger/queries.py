@@ -107,7 +107,7 @@ _SYSTEM_TAIL = """
 
 
 async def account(tx: Tx, account_id: UUID) -> LedgerAccountView:
-    """Give an account with its balance now.
+    """Return an account with its balance now.
 
     Raises:
         AccountNotFound: there is none.
@@ -134,12 +134,12 @@ def _view(row: LedgerAccount, balance: int | None = None) -> LedgerAccountView:
 
 
 async def accounts_of_holder(tx: Tx, holder_id: UUID) -> list[LedgerAccountView]:
-    """Give the customer accounts of a holder, by kind."""
+    """Return the customer accounts of a holder, by kind."""
     return await _accounts(tx, LedgerAccount.holder_id == holder_id)
 
 
 async def accounts_of_holders(tx: Tx, holder_ids: Sequence[UUID]) -> dict[UUID, list[LedgerAccountView]]:
-    """Give the customer accounts of several holders, by holder."""
+    """Return the customer accounts of several holders, by holder."""
     views: dict[UUID, list[LedgerAccountView]] = {}
     for view in await _accounts(tx, LedgerAccount.holder_id.in_(holder_ids)):
         assert view.holder_id is not None, "a customer account has a holder"
@@ -148,7 +148,7 @@ async def accounts_of_holders(tx: Tx, holder_ids: Sequence[UUID]) -> dict[UUID, 
 
 
 async def accounts_of_owner(tx: Tx, owner_id: UUID) -> list[LedgerAccountView]:
-    """Give the customer accounts whose money is a person's, by kind."""
+    """Return the customer accounts whose money is a person's, by kind."""
     return await _accounts(tx, LedgerAccount.owner_id == owner_id)
 
 
@@ -158,7 +158,7 @@ async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[LedgerAccoun
 
 
 async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
-    """Give an account's balance in centavos as it stood at an instant (postings at the instant itself included).
+    """Return an account's balance in centavos as it stood at an instant (postings at the instant itself included).
 
     A customer account's last posting before the instant carries it; a system account's postings are added up.
 
@@ -274,7 +274,7 @@ _NEAR = timedelta(days=1)
 async def incoming(  # noqa: PLR0913 - what a list is asked by
     tx: Tx, owner_id: UUID, kinds: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> list[IncomingLine]:
-    """Give what entries of these kinds brought to a person's accounts, newest first, between two entries' ids."""
+    """Return what entries of these kinds brought to a person's accounts, newest first, between two entries' ids."""
     bounds = {"since": _instant(after) - _NEAR, "until": _instant(before) + _NEAR, "after": after, "before": before}
     rows = await tx.execute(_INCOMING, {"owner_id": owner_id, "kinds": list(kinds), "limit": limit, **bounds})
     return [IncomingLine(*row) for row in rows]
@@ -319,7 +319,7 @@ async def totals_by_month(
 
 
 async def lines_of_entry(tx: Tx, owner_id: UUID, entry_id: UUID) -> list[StatementLine]:
-    """Give the postings of an entry that are of a person's accounts; none, if it moved none of their money."""
+    """Return the postings of an entry that are of a person's accounts; none, if it moved none of their money."""
     query = (
         select(
             LedgerPosting.account_id,
@@ -372,7 +372,7 @@ class EntryView:
 
 
 async def entry(tx: Tx, entry_id: UUID) -> EntryView:
-    """Give an entry with its postings.
+    """Return an entry with its postings.
 
     Raises:
         EntryNotFound: there is none.
@@ -533,7 +533,7 @@ async def reconcile(tx: Tx) -> Reconciliation:
 
 
 async def people_of(tx: Tx, entry_id: UUID) -> list[UUID]:
-    """Give whom the audit means by an entry: owners of its accounts, and holders of those that have none."""
+    """Return whom the audit means by an entry: owners of its accounts, and holders of those that have none."""
     person = func.coalesce(LedgerAccount.owner_id, LedgerAccount.holder_id)
     query = select(person).join(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id).distinct()
     return list(await tx.scalars(query.where(LedgerPosting.entry_id == entry_id, person.is_not(None))))

@@ -116,7 +116,7 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
 
 
 async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
-    """Give the ids of the accounts named by holder and kind, without locks; those that do not exist are left out."""
+    """Return the ids of the accounts named by holder and kind, without locks; those that do not exist are left out."""
     rows = await fetch(tx, _FIND_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
     return {(row[0], row[1]): row[2] for row in rows}
 
@@ -331,7 +331,7 @@ async def lock_entry(tx: Tx | LeanTx, entry_id: UUID) -> None:
 
 
 async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
-    """Tell whether an entry was reversed."""
+    """Return whether an entry was reversed."""
     return await tx.get(LedgerReversal, entry_id) is not None
 
 
@@ -357,7 +357,7 @@ Weigh = Callable[[ReversalEffect], Awaitable[None]]
 
 
 async def _effect_of(tx: Tx, reversal: NewEntry) -> ReversalEffect:
-    """Say what a reversal is about to do."""
+    """Return what a reversal is about to do."""
     gained = {posting.account_id: posting.amount for posting in reversal.postings if posting.amount > 0}
     rows = (
         await tx.execute(

@@ -35,7 +35,7 @@ _letters = EmailTemplates(
 
 
 async def _person(tx: Tx, event: Told) -> identity.PersonView | None:
-    """Give whom an event is about, unless they are gone."""
+    """Return whom an event is about, unless they are gone."""
     try:
         return await identity.person(tx, UUID(event["user_id"]))
     except identity.UserNotFound:

@@ -56,7 +56,7 @@ class Approvers:
         return told
 
     async def _reach(self, tx: Tx, user_id: UUID, claim: str) -> tuple[bool, frozenset[UUID] | None]:
-        """Tell whether a holder's claim takes effect, and within what; None: within everything."""
+        """Return whether a holder's claim takes effect, and within what; None: within everything."""
         may, scopes = True, None
         for binding in self.bindings:
             bound_to = await binding.of(tx, user_id)
@@ -66,7 +66,7 @@ class Approvers:
 
 
 def _is_for(row: PendingOperation, user_id: UUID, scopes: frozenset[UUID] | None) -> bool:
-    """Tell whether somebody may approve an operation: it is within their reach, and neither theirs nor their gain."""
+    """Return whether somebody may approve an operation: it is within their reach, and neither theirs nor their gain."""
     own = row.maker.id == str(user_id) or user_id in row.gaining_users
     return not own and (scopes is None or row.scope in scopes)
 

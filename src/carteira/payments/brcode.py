@@ -99,7 +99,7 @@ def _plain(text: str, most: int) -> str:
 
 
 def checksum(text: str) -> str:
-    """Give the CRC of a code up to and with `6304`, as four hexadecimal digits."""
+    """Return the CRC of a code up to and with `6304`, as four hexadecimal digits."""
     return f"{crc_hqx(text.encode('ascii'), 0xFFFF):04X}"
 
 

@@ -183,7 +183,7 @@ async def begin_charge(tx: Tx, payments: Payments, who: Principal, order: Order)
 
 
 async def charge_of(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> ChargeView:
-    """Give a charge to who made it.
+    """Return a charge to who made it.
 
     Raises:
         ChargeNotFound: there is none, or it is somebody else's.
@@ -307,7 +307,7 @@ async def finish(database: Database, payments: Payments, row: Charge) -> None:
 
 
 async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:
-    """Give a charge to who made it.
+    """Return a charge to who made it.
 
     Raises:
         ChargeNotFound: there is none, or it is somebody else's.
@@ -319,7 +319,7 @@ async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:
 
 
 async def listed(tx: Tx, *, maker_id: UUID, limit: int, before: UUID | None) -> Sequence[Charge]:
-    """Give one maker's charges, newest first."""
+    """Return one maker's charges, newest first."""
     query = select(Charge).where(Charge.maker_id == maker_id).order_by(Charge.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Charge.id < before)

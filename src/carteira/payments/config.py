@@ -100,7 +100,7 @@ class Payments:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[PixProvider]:
-        """Give the provider; one of its own to who runs outside of a process that holds it (a command).
+        """Yield the provider; one of its own to who runs outside of a process that holds it (a command).
 
         Raises:
             LookupError: none is configured.

@@ -66,7 +66,7 @@ class ChargeDesk:
             return await call.answer(tx, payload, work)
 
     async def view(self, who: Principal, charge_id: UUID) -> ChargeView:
-        """Give a charge to who made it.
+        """Return a charge to who made it.
 
         Raises:
             ChargeNotFound.
@@ -79,7 +79,7 @@ CHARGE_DESK = StateKey[ChargeDesk]("charge_desk")
 
 
 def desk_of(request: Request) -> ChargeDesk:
-    """Give the process's desk.
+    """Return the process's desk.
 
     Raises:
         PaymentsOff: the module is off, or no provider is configured.

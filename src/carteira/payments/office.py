@@ -86,7 +86,7 @@ async def charges(
 
 
 async def charge(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> WholeCharge:
-    """Give anybody's charge, with what was paid for it; who made it is looked at.
+    """Return anybody's charge, with what was paid for it; who made it is looked at.
 
     Raises:
         ChargeNotFound: there is none.
@@ -118,7 +118,7 @@ async def received(
 
 
 async def payment(tx: Tx, who: Principal, e2eid: str) -> ReceivedWithReturnsOut:
-    """Give a payment with its returns; who made its charge is looked at.
+    """Return a payment with its returns; who made its charge is looked at.
 
     Raises:
         ReceivedNotFound: there is none.
@@ -141,7 +141,7 @@ async def give_back(tx: Tx, desk: Desk, operation: Operation[ReturnOrder], who: 
 
 
 def may_return(one: ReceivedOut) -> int:
-    """Give how much of a payment can still be returned, in centavos."""
+    """Return how much of a payment can still be returned, in centavos."""
     return 0 if one.paid_at < clock.now() - LATEST else one.amount - one.given_back
 
 
@@ -153,7 +153,7 @@ async def days(tx: Tx, who: Principal, asked: PageRequest[date], *, since: date 
 
 
 async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
-    """Give a day with the payments in which the two lists differ.
+    """Return a day with the payments in which the two lists differ.
 
     Raises:
         DayNotReconciled: it was not compared.
@@ -165,7 +165,7 @@ async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
 
 
 async def last_day(tx: Tx) -> DayOut | None:
-    """Give the last day that was compared."""
+    """Return the last day that was compared."""
     found = await queries.days(tx, limit=1, before=clock.today() + timedelta(days=1))
     return DayOut.model_validate(found[0]) if found else None
 

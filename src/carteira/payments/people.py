@@ -10,7 +10,7 @@ from carteira.payments.models import Charge
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Give everything that payments holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    """Return everything that payments holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     rows = await tx.scalars(select(Charge).where(Charge.maker_id == user_id).order_by(Charge.id))
     return {
         "charges": [

@@ -278,7 +278,7 @@ class PixProvider:
         return await self._look("/pix/" + quote(e2eid), read_pix)
 
     async def payments(self, begin: datetime, end: datetime, *, returned: bool = False) -> AsyncIterator[list[Pix]]:
-        """Give the payments of a time, a page after the other; of `returned` those alone of which some was returned.
+        """Yield the payments of a time, a page after the other; of `returned` those alone of which some was returned.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -319,7 +319,7 @@ class PixProvider:
         await self._ask("PUT", "/webhook/" + quote(self.config.key, safe=""), _anything, body={"webhookUrl": url})
 
     async def webhook(self) -> str | None:
-        """Give the address at which payments are told; None: at none.
+        """Return the address at which payments are told; None: at none.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -403,7 +403,7 @@ class PixProvider:
             call_seconds.observe(time.perf_counter() - began)
 
     async def _bearer(self) -> str:
-        """Give a token, a new one where none is good for a while yet."""
+        """Return a token, a new one where none is good for a while yet."""
         async with self._asking_for_token:
             if not self._token or time.monotonic() > self._token_until:
                 form = {"grant_type": "client_credentials"} | (
@@ -440,7 +440,7 @@ class PixProvider:
 
 
 def _kind_of(body: bytes) -> str:
-    """Give the provider's own word for why it refuses: the last part of a problem's type."""
+    """Return the provider's own word for why it refuses: the last part of a problem's type."""
     try:
         kind = _members(parse_told_json(body)).get("type")
     except ValueError:

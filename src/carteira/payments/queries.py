@@ -33,7 +33,7 @@ class ReceivedKey(NamedTuple):
 
 
 def _first_day(instant: datetime) -> date:
-    """Give the first day of São Paulo that begins at an instant or after it."""
+    """Return the first day of São Paulo that begins at an instant or after it."""
     return (instant.astimezone(SAO_PAULO) + timedelta(days=1, microseconds=-1)).date()
 
 
@@ -65,7 +65,7 @@ class ReceivedFilter:
 
 
 async def charges(tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | None) -> Sequence[Charge]:
-    """Give charges of everybody, newest first."""
+    """Return charges of everybody, newest first."""
     base = select(Charge)
     if wanted.txid is not None:
         base = base.where(Charge.txid == wanted.txid)
@@ -98,14 +98,14 @@ def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a 
 
 
 def key_of(row: ReceivedPayment) -> ReceivedKey:
-    """Give a payment's place in the list."""
+    """Return a payment's place in the list."""
     return ReceivedKey(row.paid_at, row.e2eid)
 
 
 async def received(
     tx: Tx, wanted: ReceivedFilter, *, limit: int, before: ReceivedKey | None
 ) -> Sequence[ReceivedPayment]:
-    """Give payments, newest first."""
+    """Return payments, newest first."""
     base = select(ReceivedPayment)
     if before is not None:
         base = base.where(tuple_(ReceivedPayment.paid_at, ReceivedPayment.e2eid) < before)
@@ -136,13 +136,13 @@ def _is(row: Any, whereabouts: Whereabouts) -> ColumnElement[bool]:  # noqa: ANN
 
 
 async def received_for(tx: Tx, charge_id: UUID) -> Sequence[ReceivedPayment]:
-    """Give the payments of a charge, the oldest first."""
+    """Return the payments of a charge, the oldest first."""
     query = select(ReceivedPayment).where(ReceivedPayment.charge_id == charge_id)
     return (await tx.scalars(query.order_by(ReceivedPayment.paid_at, ReceivedPayment.e2eid))).all()
 
 
 async def one_received(tx: Tx, e2eid: str) -> ReceivedPayment:
-    """Give a payment.
+    """Return a payment.
 
     Raises:
         ReceivedNotFound: there is none.
@@ -154,7 +154,7 @@ async def one_received(tx: Tx, e2eid: str) -> ReceivedPayment:
 
 
 async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
-    """Give the people who made the charges of some payments."""
+    """Return the people who made the charges of some payments."""
     ids = {row.charge_id for row in rows if row.charge_id}
     if not ids:
         return set()
@@ -163,7 +163,7 @@ async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
 
 
 async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = None) -> Sequence[ReconciledDay]:
-    """Give the days that were compared, newest first."""
+    """Return the days that were compared, newest first."""
     query = select(ReconciledDay).order_by(ReconciledDay.day.desc()).limit(limit)
     if before is not None:
         query = query.where(ReconciledDay.day < before)
@@ -173,7 +173,7 @@ async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = 
 
 
 async def one_day(tx: Tx, day: date) -> tuple[ReconciledDay, Sequence[DayDifference]]:
-    """Give a day that was compared, and what does not agree.
+    """Return a day that was compared, and what does not agree.
 
     Raises:
         DayNotReconciled: it was not.

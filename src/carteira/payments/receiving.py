@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 def ids_told(content: object) -> dict[str, bool]:
-    """Give the end-to-end ids that a call of the provider names, and whether it tells of returns of each.
+    """Return the end-to-end ids that a call of the provider names, and whether it tells of returns of each.
 
     Raises:
         ValueError: it is no such call.
@@ -62,7 +62,7 @@ def ids_told(content: object) -> dict[str, bool]:
 
 
 def is_signed(body: bytes, given: str, secret: str) -> bool:
-    """Tell whether a call carries the HMAC-SHA256 of its body, in hexadecimal."""
+    """Return whether a call carries the HMAC-SHA256 of its body, in hexadecimal."""
     wanted = hmac.new(secret.encode(), body, "sha256").hexdigest()
     return hmac.compare_digest(given.strip().lower().removeprefix("sha256=").encode(), wanted.encode())
 
@@ -100,7 +100,7 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
 
 
 def is_elsewhere(payments: Payments, pix: Pix) -> bool:
-    """Tell whether a payment was made to another key than ours: the account may have others, for others' business.
+    """Return whether a payment was made to another key than ours: the account may have others, for others' business.
 
     One that names a charge is ours all the same: the key may have been another one when it was made.
     """
@@ -168,7 +168,7 @@ async def _charge_of(tx: Tx, txid: str | None) -> Charge | None:
 
 
 def _why_not(charge: Charge | None, pix: Pix) -> str | None:
-    """Say why a payment is not credited, as far as its charge says."""
+    """Return why a payment is not credited, as far as its charge says."""
     if charge is None:
         return "no_charge"
     if charge.state == "paid":

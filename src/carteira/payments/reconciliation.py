@@ -50,7 +50,7 @@ class Sums:
 
 
 def bounds(day: date) -> tuple[datetime, datetime]:
-    """Give the first instants of a day of São Paulo and of the next."""
+    """Return the first instants of a day of São Paulo and of the next."""
     begin = datetime.combine(day, time(), SAO_PAULO)
     return begin, datetime.combine(day + timedelta(days=1), time(), SAO_PAULO)
 
@@ -113,7 +113,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
 
 
 async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
-    """Give what we have of a time, by end-to-end id."""
+    """Return what we have of a time, by end-to-end id."""
     returned = (
         select(PaymentReturn.e2eid, sum_(PaymentReturn.amount).label("amount"))
         .where(PaymentReturn.state == "returned")
@@ -129,7 +129,7 @@ async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
 
 
 async def _elsewhere(tx: Tx, payments: Payments, lacking: Sequence[Pix]) -> list[Pix]:
-    """Give those of some payments that are none of ours: they came to another key, and name no charge."""
+    """Return those of some payments that are none of ours: they came to another key, and name no charge."""
     other = [pix for pix in lacking if receiving.is_elsewhere(payments, pix)]
     named = select(Charge.txid).where(Charge.txid.in_({pix.txid for pix in other if pix.txid}))
     charged = set(await tx.scalars(named)) if other else set()

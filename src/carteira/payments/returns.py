@@ -99,7 +99,7 @@ async def _gains(tx: Tx, payments: Payments, row: ReceivedPayment) -> Gains:
 
 
 async def _whose(tx: Tx, row: ReceivedPayment) -> UUID | None:
-    """Give the person who made a payment's charge, if one did."""
+    """Return the person who made a payment's charge, if one did."""
     if row.charge_id is None:
         return None
     charge = await tx.get_one(Charge, row.charge_id)
@@ -224,7 +224,7 @@ async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
 
 
 async def of_payments(tx: Tx, e2eids: Sequence[str]) -> dict[str, list[PaymentReturn]]:
-    """Give the returns of some payments, the oldest first."""
+    """Return the returns of some payments, the oldest first."""
     found: dict[str, list[PaymentReturn]] = {e2eid: [] for e2eid in e2eids}
     for row in await tx.scalars(
         select(PaymentReturn).where(PaymentReturn.e2eid.in_(e2eids)).order_by(PaymentReturn.id)

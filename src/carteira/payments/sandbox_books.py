@@ -52,7 +52,7 @@ class SandboxCharge:
     """0 or 1, as SQLite has it."""
 
     def is_open(self, now: datetime) -> bool:
-        """Tell whether a bank would let it be paid."""
+        """Return whether a bank would let it be paid."""
         return not self.is_paid and _written(now) <= self.expires_at
 
     def told(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Books:
         return self._db.execute("INSERT OR IGNORE INTO charges VALUES (?, ?, ?, ?, ?)", values).rowcount == 1
 
     def charge(self, txid: str) -> SandboxCharge:
-        """Give a charge.
+        """Return a charge.
 
         Raises:
             NoSuchCharge: there is none.
@@ -134,7 +134,7 @@ class Books:
         return SandboxCharge(*row)
 
     def charge_at(self, location: str) -> SandboxCharge | None:
-        """Give the charge whose payload's address ends so."""
+        """Return the charge whose payload's address ends so."""
         row = self._db.execute("SELECT txid FROM charges WHERE location LIKE '%/' || ?", (location,)).fetchone()
         return self.charge(row[0]) if row else None
 
@@ -146,12 +146,12 @@ class Books:
         return SandboxPayment(e2eid, txid, amount, _written(paid_at))
 
     def payment(self, e2eid: str) -> SandboxPayment | None:
-        """Give a payment with its returns."""
+        """Return a payment with its returns."""
         row = self._db.execute("SELECT * FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
         return self._with_returns(row) if row else None
 
     def payments(self, begin: str, end: str, *, returned: bool = False) -> list[SandboxPayment]:
-        """Give the payments between two instants, the oldest first; of `returned` those alone that have a return."""
+        """Return the payments between two instants, the oldest first; of `returned` those alone that have a return."""
         bounds = tuple(_written(datetime.fromisoformat(instant)) for instant in (begin, end))
         rows = self._db.execute("SELECT * FROM payments WHERE paid_at BETWEEN ? AND ? ORDER BY paid_at, e2eid", bounds)
         found = [self._with_returns(row) for row in rows.fetchall()]
@@ -188,7 +188,7 @@ class Books:
         return _return_told(*row) if row else None
 
     def account(self) -> dict[str, int]:
-        """Tell what came in, what went back, and what is there, in centavos; and how many payments there are."""
+        """Return what came in, what went back, and what is there, in centavos; and how many payments there are."""
         received, count = self._db.execute("SELECT coalesce(sum(amount), 0), count(*) FROM payments").fetchone()
         returned = self._db.execute(
             "SELECT coalesce(sum(amount), 0) FROM returns WHERE status = 'DEVOLVIDO'"

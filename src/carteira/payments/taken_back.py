@@ -33,14 +33,14 @@ log = structlog.get_logger(__name__)
 
 
 async def unknown(tx: Tx, told: Sequence[Pix]) -> list[Pix]:
-    """Give those of some payments of which a return is told that is not written down here."""
+    """Return those of some payments of which a return is told that is not written down here."""
     some = [pix for pix in told if any(back.status == "DEVOLVIDO" for back in pix.returns)]
     known = await _known(tx, [pix.e2eid for pix in some]) if some else set()
     return [pix for pix in some if any(_is_new(pix.e2eid, back, known) for back in pix.returns)]
 
 
 async def _known(tx: Tx, e2eids: Sequence[str]) -> set[tuple[str, str]]:
-    """Give the returns of some payments, by the payment and by the id that the provider has them under."""
+    """Return the returns of some payments, by the payment and by the id that the provider has them under."""
     columns = select(PaymentReturn.e2eid, PaymentReturn.id, PaymentReturn.provider_id)
     rows = await tx.execute(columns.where(PaymentReturn.e2eid.in_(e2eids)))
     return {(e2eid, provider_id or made.hex) for e2eid, made, provider_id in rows}

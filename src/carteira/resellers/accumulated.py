@@ -15,7 +15,7 @@ LOOK = "cashback_accumulated_read"
 async def accumulated(
     database: Database, service: CashbackService, policy: UnprovenCpf, who: Principal, cpf: str | None
 ) -> AccumulatedOut:
-    """Give the accumulated cashback of oneself, or of any CPF with `purchases:read`.
+    """Return the accumulated cashback of oneself, or of any CPF with `purchases:read`.
 
     Raises:
         Forbidden, NotAReseller: it is not the caller's own and the claim is missing.

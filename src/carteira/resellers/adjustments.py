@@ -89,7 +89,7 @@ async def book(  # noqa: PLR0913 - whose, which month, how much, why, and by who
 
 
 async def _credited(tx: Tx, reseller_id: UUID, month: date) -> int:
-    """Give what a reseller has of a closed month, all adjustments included that were not undone."""
+    """Return what a reseller has of a closed month, all adjustments included that were not undone."""
     closing = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
     adjusted = select(func.sum(Adjustment.amount)).where(
         Adjustment.reseller_id == reseller_id, Adjustment.month == month, Adjustment.undone_at.is_(None)
@@ -211,7 +211,7 @@ async def write_down(tx: Tx, month: date, taken: Sequence[Taken]) -> None:
 
 
 def taken_in(month: SQLColumnExpression[date], reseller_id: UUID) -> ColumnElement[int]:
-    """Give what the close of a month changed by adjustments for a reseller, as a column beside the month."""
+    """Return what the close of a month changed by adjustments for a reseller, as a column beside the month."""
     total = select(func.coalesce(func.sum(AdjustmentPart.amount), 0))
     return total.where(AdjustmentPart.reseller_id == reseller_id, AdjustmentPart.month == month).scalar_subquery()
 

@@ -82,7 +82,7 @@ class _Context:
         self.months: dict[date, Problem | date] = {}
 
     def buyer(self, cpf: str | None) -> ResellerView:
-        """Give a line's reseller: its CPF's, or whoever sends the file.
+        """Return a line's reseller: its CPF's, or whoever sends the file.
 
         Raises:
             UnknownReseller: the CPF is no reseller's, or there is none and the sender is not one.
@@ -99,7 +99,7 @@ class _Context:
         return found
 
     async def month(self, tx: Tx, day: date) -> date:
-        """Give the open month of a line's day; each day is asked about once.
+        """Return the open month of a line's day; each day is asked about once.
 
         Raises:
             InvalidInput, MonthClosed: as in `service.month_of` and `service.keep_open`.
@@ -148,7 +148,7 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
 
 
 async def preview_many(tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines) -> BulkPurchasesPreviewOut:
-    """Tell what a bulk registration would do, line by line, with amounts as people read them. Nothing is registered.
+    """Return what a bulk registration would do, line by line, with amounts as people read them. Nothing is registered.
 
     Raises:
         Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
@@ -190,7 +190,7 @@ def _previewed(result: BulkPurchaseResult, amount: int | None) -> BulkPurchasePr
 async def _judge(
     tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines, approved_up_to: int | None
 ) -> tuple[list[BulkPurchaseResult], list[dict[str, Any]]]:
-    """Give each line's result, if it comes to that, and the rows of those that are registered."""
+    """Return each line's result, if it comes to that, and the rows of those that are registered."""
     own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
     lines = [check_line(_shape, sent, number, raw) for number, raw in sent.numbered()]
     cpfs = {line.cpf for line in lines if isinstance(line, BulkPurchaseIn) and line.cpf is not None}

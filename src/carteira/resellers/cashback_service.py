@@ -133,7 +133,7 @@ class CashbackService:
         self._url = f"{(config.base_url or '').rstrip('/')}/v1/cashback"
 
     async def credit(self, cpf: str) -> Centavos:
-        """Give a CPF's accumulated cashback in centavos.
+        """Return a CPF's accumulated cashback in centavos.
 
         Raises:
             CashbackServiceDown: no answer that can be trusted came within the budget, or the breaker is open.

@@ -69,7 +69,7 @@ class TierTables:
         return min(self.tables)
 
     def of(self, month: date) -> list[TierStep]:
-        """Give the tiers of a month (its first day), which is not before the beginning."""
+        """Return the tiers of a month (its first day), which is not before the beginning."""
         return self.tables[max(valid_from for valid_from in self.tables if valid_from <= month)]
 
 
@@ -145,7 +145,7 @@ def closing_day_of(days: Sequence[ClosingDayOut], month: date) -> date:
 
 
 def next_month(month: date) -> date:
-    """Give the first day of the month after."""
+    """Return the first day of the month after."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
@@ -184,17 +184,17 @@ async def delete_closing_day(tx: Tx, valid_from: date) -> None:
 
 
 async def auto_approved(tx: Tx, cpfs: Sequence[str]) -> list[AutoApprovalOut]:
-    """Give the automatic approvals of some CPFs; `holds` tells whether one holds for a month."""
+    """Return the automatic approvals of some CPFs; `holds` tells whether one holds for a month."""
     return [_auto_approval(row) for row in await tx.scalars(select(AutoApproval).where(AutoApproval.cpf.in_(cpfs)))]
 
 
 def holds(approval: AutoApprovalOut, month: date) -> bool:
-    """Tell whether an automatic approval holds for a month."""
+    """Return whether an automatic approval holds for a month."""
     return approval.valid_from <= month and (approval.valid_until is None or month <= approval.valid_until)
 
 
 async def is_auto_approved(tx: Tx, cpf: str, month: date) -> bool:
-    """Tell whether purchases of a CPF that are dated in a month start approved."""
+    """Return whether purchases of a CPF that are dated in a month start approved."""
     found = await tx.scalar(
         select(AutoApproval.id)
         .where(
@@ -216,7 +216,7 @@ async def list_auto_approvals(tx: Tx) -> list[AutoApprovalOut]:
 
 
 def _person_of_approval() -> ColumnElement[UUID]:
-    """Give whom the audit means by an automatic approval: the reseller of its CPF, or itself while there is none."""
+    """Return whom the audit means by an automatic approval: the reseller of its CPF, or itself while there is none."""
     reseller = select(func.coalesce(Reseller.user_id, Reseller.id)).where(Reseller.cpf == AutoApproval.cpf)
     return func.coalesce(reseller.correlate(AutoApproval).scalar_subquery(), AutoApproval.id)
 

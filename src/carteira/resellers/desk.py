@@ -125,7 +125,7 @@ async def approve(tx: Tx, desk: Desk, who: Principal, purchase_id: UUID) -> bool
 
 
 async def decision_of(tx: Tx, purchase_id: UUID) -> PurchaseDecision | None:
-    """Tell who decided a purchase; None: there is none."""
+    """Return who decided a purchase; None: there is none."""
     query = select(Purchase.code, Purchase.status, Purchase.decided_by).where(Purchase.id == purchase_id)
     row = (await tx.execute(query)).one_or_none()
     return None if row is None else PurchaseDecision(row.code, STATUS[row.status], row.decided_by)
@@ -173,7 +173,7 @@ def _seen() -> Select[*tuple[Any, ...]]:
 
 
 async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) -> tuple[ResellerSeen, list[MonthOut]]:
-    """Give a reseller with so many of their last months; they are looked at.
+    """Return a reseller with so many of their last months; they are looked at.
 
     Raises:
         Forbidden: `purchases:read` is missing.
@@ -221,7 +221,7 @@ _NEWEST: PageRequest[UUID] = PageRequest(20)
 
 
 async def adjustments_of(tx: Tx, reseller_id: UUID) -> Sequence[AdjustmentOut]:
-    """Give the newest adjustments of a reseller who was looked at already."""
+    """Return the newest adjustments of a reseller who was looked at already."""
     return (await adjustments.page(tx, None, await by_id(tx, reseller_id), _NEWEST)).items
 
 

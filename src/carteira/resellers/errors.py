@@ -169,7 +169,7 @@ class CashbackServiceDown(DependencyDown):
 
 
 def invalid_date(message: str) -> InvalidInput:
-    """Say what is wrong with a purchase's date."""
+    """Return what is wrong with a purchase's date."""
     return InvalidInput(errors=[{"field": "date", "message": message}])
 
 

@@ -48,7 +48,7 @@ MONTHS = CursorOf(date, at=business_day)
 
 
 async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None:
-    """Say whose purchases are asked for: None is everybody's, for who may read them.
+    """Return whose purchases are asked for: None is everybody's, for who may read them.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
@@ -101,7 +101,7 @@ async def _with_cashback(
 
 
 async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
-    """Give a purchase with what it earns.
+    """Return a purchase with what it earns.
 
     Raises:
         PurchaseNotFound: there is none.
@@ -126,7 +126,7 @@ class DecidedPurchase:
 
 
 async def decided_purchase(tx: Tx, purchase_id: UUID) -> DecidedPurchase | None:
-    """Give a purchase that was approved or rejected; None where it was not, or is gone."""
+    """Return a purchase that was approved or rejected; None where it was not, or is gone."""
     row = await tx.get(Purchase, purchase_id)
     if row is None or row.status == PENDING:
         return None
@@ -142,7 +142,7 @@ class CreditedMonth:
 
 
 async def credited(tx: Tx, reseller_id: UUID, month: date) -> CreditedMonth:
-    """Give what the close of a month credited a reseller; nothing for one that is not closed."""
+    """Return what the close of a month credited a reseller; nothing for one that is not closed."""
     closing = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
     adjusted = await tx.scalar(select(adjustments.taken_in(literal(month), reseller_id))) or 0
     return CreditedMonth((await tx.scalar(closing) or 0) + int(adjusted), int(adjusted))
@@ -210,7 +210,7 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
 
 
 async def months_of(tx: Tx, reseller_id: UUID, *, limit: int) -> list[MonthOut]:
-    """Give a reseller's last months in figures, for who has asked for them already."""
+    """Return a reseller's last months in figures, for who has asked for them already."""
     return await _months(tx, await resellers.by_id(tx, reseller_id), [], limit=limit)
 
 
@@ -229,7 +229,7 @@ class OwnSales:
 
 
 async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[PurchaseKey], *, months: int) -> OwnSales:
-    """Give a signed-in reseller's own sales, whatever else they may read.
+    """Return a signed-in reseller's own sales, whatever else they may read.
 
     Raises:
         Forbidden, NotAReseller: as in `resellers.mine`.
@@ -250,7 +250,7 @@ async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[Purc
 
 
 async def own_purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
-    """Give a purchase of a signed-in reseller's own, whatever else they may read.
+    """Return a purchase of a signed-in reseller's own, whatever else they may read.
 
     Raises:
         Forbidden, NotAReseller: as in `resellers.mine`.
@@ -263,7 +263,7 @@ async def own_purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWit
 
 
 async def own_month(tx: Tx, who: Principal, month: date) -> MonthOut | None:
-    """Give a signed-in reseller's own month in figures, whatever else they may read; None: no purchases in it.
+    """Return a signed-in reseller's own month in figures, whatever else they may read; None: no purchases in it.
 
     Raises:
         Forbidden, NotAReseller: as in `resellers.mine`.
@@ -350,7 +350,7 @@ async def _earned_by_month(
 async def statement(
     tx: Tx, reseller: ResellerView, asked: PageRequest[ledger.LineKey]
 ) -> Page[CashbackStatementLineOut]:
-    """Give a page of a reseller's cashback movements, newest first."""
+    """Return a page of a reseller's cashback movements, newest first."""
     page = await ledger.statement_page(tx, [reseller.account_id], asked)
     return page.map(
         lambda line: CashbackStatementLineOut(

@@ -64,14 +64,14 @@ async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) ->
 
 
 async def by_id(tx: Tx, reseller_id: UUID) -> ResellerView:
-    """Give a reseller by their id, which a foreign key proves."""
+    """Return a reseller by their id, which a foreign key proves."""
     found = await _one(tx, Reseller.id == reseller_id)
     assert found is not None, "purchases are of resellers that are there"
     return found
 
 
 async def mine(tx: Tx, who: Principal) -> ResellerView:
-    """Give the reseller that a signed-in person is.
+    """Return the reseller that a signed-in person is.
 
     Raises:
         Forbidden: the `reseller` claim is missing.
@@ -85,23 +85,23 @@ async def mine(tx: Tx, who: Principal) -> ResellerView:
 
 
 async def is_reseller(tx: Tx, user_id: UUID) -> bool:
-    """Tell whether a person is a reseller."""
+    """Return whether a person is a reseller."""
     return await _one(tx, Reseller.user_id == user_id) is not None
 
 
 async def is_one(tx: Tx, who: Principal) -> bool:
-    """Tell whether a signed-in person is a reseller and holds the claim."""
+    """Return whether a signed-in person is a reseller and holds the claim."""
     return who.may(CLAIM) and await _one(tx, Reseller.user_id == who.id) is not None
 
 
 async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
-    """Give the resellers of some CPFs, by CPF; they are not erased before the transaction ends."""
+    """Return the resellers of some CPFs, by CPF; they are not erased before the transaction ends."""
     query = select(Reseller).where(Reseller.cpf.in_(cpfs)).order_by(Reseller.id).with_for_update(read=True)
     return {row.cpf: view_of(row) for row in await tx.scalars(query) if row.cpf is not None}
 
 
 async def of_cpf(tx: Tx, cpf: str) -> ResellerView:
-    """Give the reseller of a CPF.
+    """Return the reseller of a CPF.
 
     Raises:
         ResellerNotFound: there is none.
@@ -113,7 +113,7 @@ async def of_cpf(tx: Tx, cpf: str) -> ResellerView:
 
 
 async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None = None) -> ResellerView:
-    """Give the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
+    """Return the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
 
     `look` is the action that they are shown for, recorded if it is another.
 
@@ -133,7 +133,7 @@ async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None =
 
 
 async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
-    """Give the reseller that a purchase is to be registered for: oneself, or anybody with `purchases:write`.
+    """Return the reseller that a purchase is to be registered for: oneself, or anybody with `purchases:write`.
 
     They are not erased before the transaction ends.
 
@@ -193,12 +193,12 @@ async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
 
 
 async def balance(tx: Tx, reseller: ResellerView) -> int:
-    """Give the cashback that a reseller can spend, in centavos."""
+    """Return the cashback that a reseller can spend, in centavos."""
     return (await ledger.account(tx, reseller.account_id)).available
 
 
 async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
-    """Give the reseller that a person is, and automatic approvals of the CPF that is proven to be theirs."""
+    """Return the reseller that a person is, and automatic approvals of the CPF that is proven to be theirs."""
     ids = list(await tx.scalars(select(Reseller.id).where(Reseller.user_id == user_id)))
     if (cpf := await identity.proven_cpf(tx, user_id)) is not None:
         ids += [approval.id for approval in await configuration.auto_approved(tx, [cpf])]
@@ -206,7 +206,7 @@ async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    """Return everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id))
     if row is None:
         return {}
@@ -312,7 +312,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
 
 
 async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Give the person's reseller, and the rules that name their CPF, by id."""
+    """Return the person's reseller, and the rules that name their CPF, by id."""
     reseller_id = await tx.scalar(select(Reseller.id).where(Reseller.user_id == user_id))
     cpf = await identity.proven_cpf(tx, user_id)
     rules = [] if reseller_id is None or cpf is None else await configuration.ids_of_cpf(tx, cpf)

@@ -64,7 +64,7 @@ class Credit(BaseModel):
 
 
 def credit_of(cpf: str) -> int:
-    """Give the credit in centavos that a CPF has when nobody has set another: always the same one."""
+    """Return the credit in centavos that a CPF has when nobody has set another: always the same one."""
     return int.from_bytes(hashlib.sha256(cpf.encode()).digest()[:4]) % MAX_CREDIT_CENTAVOS
 
 

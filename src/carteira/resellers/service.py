@@ -66,7 +66,7 @@ def purchase_out(row: Purchase, reseller: ResellerView, who: Principal | None) -
 
 
 async def month_of(tx: Tx, day: date) -> date:
-    """Give the month that a purchase of a day counts in.
+    """Return the month that a purchase of a day counts in.
 
     Raises:
         InvalidInput: the day is in the future in São Paulo, or before the program began.
@@ -185,7 +185,7 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, act
 
 
 async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> UUID | None:
-    """Give the cashback that a purchase spent back to its reseller; give the entry's id, None if there was none."""
+    """Return the cashback that a purchase spent back to its reseller; give the entry's id, None if there was none."""
     entry_id, amount = row.spend_entry_id, row.cashback_spent
     if entry_id is None:
         return None
@@ -209,7 +209,7 @@ async def refuse_if_spent(tx: Tx, reversal: ledger.NewEntry) -> None:
 
 
 async def find(tx: Tx, purchase_id: UUID, *, lock: bool = False) -> Purchase:
-    """Give a purchase.
+    """Return a purchase.
 
     Raises:
         PurchaseNotFound: there is none.
@@ -308,7 +308,7 @@ async def approve(tx: Tx, purchase_id: UUID, act: Act) -> PurchaseOut:
 
 
 async def show(tx: Tx, purchase_id: UUID, who: Principal) -> PurchaseOut:
-    """Give a purchase as it is now, shaped for who asks.
+    """Return a purchase as it is now, shaped for who asks.
 
     Raises:
         PurchaseNotFound: there is none.

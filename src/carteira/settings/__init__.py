@@ -26,12 +26,12 @@ Strategy = Literal["optimistic", "pessimistic", "queue"]
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """Give what stands between commas."""
+    """Return what stands between commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _is_whole(kind: object) -> bool:
-    """Tell whether a setting is a whole number, or a word in its place."""
+    """Return whether a setting is a whole number, or a word in its place."""
     return kind is int or any(_is_whole(part) for part in get_args(kind))
 
 

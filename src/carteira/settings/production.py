@@ -85,7 +85,7 @@ def _sandboxes(settings: "Settings") -> Iterator[str]:
 
 
 def is_pix_simulated(settings: "Settings") -> bool:
-    """Tell whether the payment provider is the stand-in: by its key."""
+    """Return whether the payment provider is the stand-in: by its key."""
     return settings.pix_key == SANDBOX_PIX_KEY
 
 
@@ -119,7 +119,7 @@ def _reaching_people(settings: "Settings") -> Iterator[str]:
 
 
 def _needed(settings: "Settings") -> Iterator[str]:
-    """Give the settings that have no default in production, of the modules that are on."""
+    """Yield the settings that have no default in production, of the modules that are on."""
     yield from ("database_url", "redis_url", "access_token_key_file", "identity_key_file", "smtp_url")
     yield from ("public_url", "trusted_proxies")
     if settings.environment == "production":
@@ -156,7 +156,7 @@ def _several_hosts(settings: "Settings") -> Iterator[str]:
 
 
 def has_weak_secret(settings: "Settings") -> bool:
-    """Tell whether a secret of `JWT_SECRET` is development's, too short, or typed."""
+    """Return whether a secret of `JWT_SECRET` is development's, too short, or typed."""
     return any(
         secret == DEVELOPMENT_JWT_SECRET or len(secret.encode()) < _SECRET_BYTES or len(set(secret)) < _DIFFERENT_BYTES
         for secret in settings.jwt_secrets
@@ -228,14 +228,14 @@ def _traces_in_clear(settings: "Settings") -> Iterator[str]:
 
 
 def is_database_here(settings: "Settings") -> bool:
-    """Tell whether PostgreSQL is reached on this machine alone."""
+    """Return whether PostgreSQL is reached on this machine alone."""
     if settings.database_url is None:
         return True
     return all(_is_here(host.name) for host in DatabaseAddress.parse(settings.database_url.get_secret_value()).hosts)
 
 
 def _is_here(host: str | None) -> bool:
-    """Tell whether a host is this machine: a loopback address, or a Unix socket's folder."""
+    """Return whether a host is this machine: a loopback address, or a Unix socket's folder."""
     if host is None or host == "localhost" or host.startswith("/"):
         return True
     try:

@@ -66,7 +66,7 @@ def mail_server(text: str) -> str:
 
 
 def demands_starttls(text: str) -> bool:
-    """Tell whether a mail server's address asks for TLS by STARTTLS."""
+    """Return whether a mail server's address asks for TLS by STARTTLS."""
     return parse_qsl(urlsplit(text).query) == [("starttls", "true")]
 
 
@@ -170,7 +170,7 @@ def networks(text: str) -> str:
 
 
 def trusts_everybody(text: str) -> bool:
-    """Tell whether trusted proxies are all there is of a kind of address, however it is put together."""
+    """Return whether trusted proxies are all there is of a kind of address, however it is put together."""
     found = TrustedProxies.parse(text).networks
     fours = collapse_addresses([network for network in found if isinstance(network, IPv4Network)])
     sixes = collapse_addresses([network for network in found if isinstance(network, IPv6Network)])
@@ -178,5 +178,5 @@ def trusts_everybody(text: str) -> bool:
 
 
 def is_token(text: str, least: int) -> bool:
-    """Tell whether a text can be a bearer token that nobody guesses: so many visible ASCII characters."""
+    """Return whether a text can be a bearer token that nobody guesses: so many visible ASCII characters."""
     return len(text) >= least and _TOKEN.fullmatch(text) is not None

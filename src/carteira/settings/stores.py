@@ -60,7 +60,7 @@ class StoreSettings(BaseSettings):
         return url
 
     def database(self) -> str:
-        """Give PostgreSQL's address as a plain `postgresql://` URL.
+        """Return PostgreSQL's address as a plain `postgresql://` URL.
 
         Raises:
             LookupError: none is set and none was started.
@@ -70,11 +70,11 @@ class StoreSettings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def redis(self) -> str | None:
-        """Give Redis's address, if there is one."""
+        """Return Redis's address, if there is one."""
         return None if self.redis_url is None else self.redis_url.get_secret_value()
 
     def owner_database(self) -> str:
-        """Give PostgreSQL's address as the owner of the tables: `MIGRATION_DATABASE_URL`, or else `DATABASE_URL`.
+        """Return PostgreSQL's address as the owner of the tables: `MIGRATION_DATABASE_URL`, or else `DATABASE_URL`.
 
         Raises:
             LookupError: neither is set and none was started.
@@ -83,6 +83,6 @@ class StoreSettings(BaseSettings):
         return self.database() if owner is None else owner.get_secret_value()
 
     def replica(self) -> Replica | None:
-        """Give the replica for what may be some seconds old, if there is one."""
+        """Return the replica for what may be some seconds old, if there is one."""
         url = self.database_read_url
         return None if url is None else Replica(url.get_secret_value(), self.database_read_lag_seconds)

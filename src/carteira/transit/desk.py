@@ -80,7 +80,7 @@ async def taps(tx: Tx, asked: PageRequest[UUID]) -> Page[WaitingTap]:
 
 
 async def waiting_tap(tx: Tx, tap_id: UUID) -> WaitingTap:
-    """Give a tap that waits.
+    """Return a tap that waits.
 
     Raises:
         TapNotFound: it does not, or there is none.
@@ -140,7 +140,7 @@ async def cards(
 
 
 async def card(tx: Tx, card_id: UUID) -> CardSeen:
-    """Give a card; its person is looked at.
+    """Return a card; its person is looked at.
 
     Raises:
         CardNotFound: there is none.
@@ -178,7 +178,7 @@ async def unblock_found(tx: Tx, who: Principal, card_id: UUID) -> None:
 
 
 async def _holder(tx: Tx, who: Principal, card_id: UUID) -> tuple[UUID, str]:
-    """Give whose a card is, and its number."""
+    """Return whose a card is, and its number."""
     query = select(TransportCard.user_id, TransportCard.card_number).where(TransportCard.id == card_id)
     row = (await tx.execute(query)).one_or_none()
     if row is None or row.user_id is None:

@@ -9,7 +9,7 @@ _FREE_DIGITS = 15 - len(ISSUER)
 
 
 def luhn_digit(digits: str) -> str:
-    """Give the check digit that belongs behind the digits (ISO/IEC 7812-1, annex B)."""
+    """Return the check digit that belongs behind the digits (ISO/IEC 7812-1, annex B)."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         doubled = int(digit) * 2 if place % 2 == 0 else int(digit)

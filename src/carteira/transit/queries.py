@@ -104,19 +104,19 @@ _NONE_BEFORE = UUID(int=0)
 
 
 async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
-    """Give a person's cards, oldest first; the first look makes the card that they have from registration on."""
+    """Return a person's cards, oldest first; the first look makes the card that they have from registration on."""
     await service.ensure_first_card(tx, user_id)
     return await known_cards(tx, user_id, limit=limit, after=after)
 
 
 async def known_cards(via: Tx | Reads, user_id: UUID, *, limit: int, after: UUID | None = None) -> list[Card]:
-    """Give a person's cards, oldest first; none if nobody has looked at them or issued one yet."""
+    """Return a person's cards, oldest first; none if nobody has looked at them or issued one yet."""
     found = await rows(via, _OF_PERSON, user_id=user_id, after=after or _NONE_BEFORE, limit=limit)
     return [Card(*row) for row in found]
 
 
 async def _own(via: Tx | Reads, user_id: UUID, card_number: str) -> tuple[UUID, int]:
-    """Give the account and the balance of a person's card, without locking it.
+    """Return the account and the balance of a person's card, without locking it.
 
     Raises:
         CardNotFound: there is no such card.
@@ -132,7 +132,7 @@ async def _own(via: Tx | Reads, user_id: UUID, card_number: str) -> tuple[UUID, 
 
 
 async def balance(via: Tx | Reads, user_id: UUID, card_number: str) -> int:
-    """Give the balance of a person's card in centavos.
+    """Return the balance of a person's card in centavos.
 
     Raises:
         CardNotFound: there is no such card.
@@ -176,7 +176,7 @@ async def history(
 
 
 async def debt_total(tx: Tx, user_id: UUID) -> int:
-    """Tell what a person owes for rides, in centavos."""
+    """Return what a person owes for rides, in centavos."""
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
@@ -216,7 +216,7 @@ class Ride:
 
 
 async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[Ride]:
-    """Give the last rides of a person's card, newest first, also those that were not taken.
+    """Return the last rides of a person's card, newest first, also those that were not taken.
 
     Raises:
         CardNotFound: there is no such card.
@@ -234,7 +234,7 @@ async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[
 
 
 async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list[DeniedCard]:
-    """Give the cards that validators should not take, by id: blocked, cancelled, or with a ride still owed."""
+    """Return the cards that validators should not take, by id: blocked, cancelled, or with a ride still owed."""
     owes = exists().where(Tap.user_id == TransportCard.user_id, Tap.card_id == TransportCard.id, Tap.outstanding > 0)
     reason = case(
         (TransportCard.status == "blocked", "card_blocked"),
@@ -253,7 +253,7 @@ async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Give everything that transit holds about a person, JSON-ready (LGPD art. 18, II and V)."""
+    """Return everything that transit holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     exported = []
     rows = await tx.scalars(select(TransportCard).where(TransportCard.user_id == user_id).order_by(TransportCard.id))
     for card in rows.all():

@@ -215,7 +215,7 @@ async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: A
 
 
 async def card_to_recharge(tx: Tx, user_id: UUID, card_number: str) -> UUID:
-    """Give the id of a person's card that is to be recharged once it is paid for.
+    """Return the id of a person's card that is to be recharged once it is paid for.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -272,7 +272,7 @@ async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
 
 
 async def holder_of(tx: Tx, card_id: UUID) -> UUID | None:
-    """Give whose card it is; None: nobody's."""
+    """Return whose card it is; None: nobody's."""
     return await tx.scalar(select(TransportCard.user_id).where(TransportCard.id == card_id))
 
 

@@ -108,7 +108,7 @@ class _Fleet:
     blocks: dict[UUID, list[CardBlock]] = field(default_factory=dict)
 
     def denial(self, tap: RecordedTap) -> str | None:
-        """Say why a ride is not this card's to pay, if so."""
+        """Return why a ride is not this card's to pay, if so."""
         card = self.cards.get(tap.card_number)
         if card is None:
             return "unknown_card"

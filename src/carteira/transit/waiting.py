@@ -135,5 +135,5 @@ async def observe(tx: Tx) -> None:
 
 
 def people_of(taps: Sequence[WaitingTap]) -> list[UUID | None]:
-    """Give whom taps show."""
+    """Return whom taps show."""
     return [tap.user_id for tap in taps]

@@ -169,7 +169,7 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
 
 
 def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
-    """Say why an event is not told by now: nobody asks for it any more, or its client may not read it."""
+    """Return why an event is not told by now: nobody asks for it any more, or its client may not read it."""
     if row.event == TEST:
         return None
     if row.event not in endpoint.events:

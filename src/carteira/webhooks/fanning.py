@@ -62,7 +62,7 @@ def body_of(happening: Happening) -> str:
 
 
 def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
-    """Tell whether a client may know of an event, as it stands now."""
+    """Return whether a client may know of an event, as it stands now."""
     kind = CATALOG.get(event)
     if kind is None:
         return False
@@ -70,7 +70,7 @@ def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
 
 
 async def wanted(tx: Tx) -> bool:
-    """Tell whether there is an endpoint to tell anything."""
+    """Return whether there is an endpoint to tell anything."""
     return bool(await tx.scalar(select(exists().where(WebhookEndpoint.state == "enabled"))))
 
 

@@ -61,7 +61,7 @@ async def add_secret(tx: Tx, sealer: Sealer, endpoint_id: UUID, *, overlap: time
 
 
 async def valid_secrets(tx: Tx, sealer: Sealer, endpoint_id: UUID) -> list[bytes]:
-    """Give the secrets of an endpoint that are valid, the newest first.
+    """Return the secrets of an endpoint that are valid, the newest first.
 
     Raises:
         ValueError: one was sealed with a key that is not in the file.

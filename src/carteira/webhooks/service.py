@@ -118,7 +118,7 @@ async def _client(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | No
 
 
 async def _reaches(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID) -> bool:
-    """Tell whether a client's endpoints are there for somebody."""
+    """Return whether a client's endpoints are there for somebody."""
     if who.kind == "client":
         return client_id == who.id
     if who.scopes is None:
@@ -183,7 +183,7 @@ async def listed(
 
 
 async def find(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookOut:
-    """Give an endpoint.
+    """Return an endpoint.
 
     Raises:
         WebhookNotFound: there is none, or it is none of theirs.
@@ -233,7 +233,7 @@ async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, cha
 
 
 async def rotate(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, overlap: timedelta) -> WebhookSecretOut:
-    """Give an endpoint another secret, shown this once; the former one signs beside it for `overlap`.
+    """Return an endpoint another secret, shown this once; the former one signs beside it for `overlap`.
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours.

@@ -23,7 +23,7 @@ def described(card: transit.Card) -> str:
 
 
 async def cards_of(turn: Turn, *statuses: str) -> Sequence[transit.Card]:
-    """Give the person's cards in these states."""
+    """Return the person's cards in these states."""
     return [card for card in await transit.cards(turn.tx, turn.person.user_id) if card.status in statuses]
 
 

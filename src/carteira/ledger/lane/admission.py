@@ -51,7 +51,7 @@ class Admission:
         self.flood_room = min(MAX_BATCH, max(MIN_BATCH, int(pace * FLOOD_STAY_SECONDS / 2)))
 
     def has_room(self, now: float) -> bool:
-        """Tell whether one more may join at this instant of `time.perf_counter`; if not, there is a flood."""
+        """Return whether one more may join at this instant of `time.perf_counter`; if not, there is a flood."""
         waiting = self._waiting
         flood = now < self._flood_until and now < self._turned_away_at + CALM_SECONDS
         if len(waiting) < (self.flood_room if flood else self.room):

@@ -164,7 +164,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
 
     @property
     def is_decided(self) -> bool:
-        """Tell whether every request has its decision, which may be on its way to PostgreSQL."""
+        """Return whether every request has its decision, which may be on its way to PostgreSQL."""
         return len(self.decisions) == len(self.requests)
 
     async def run(

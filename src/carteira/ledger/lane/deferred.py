@@ -59,7 +59,7 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         return self._count
 
     def holds(self, account: str) -> bool:
-        """Tell whether requests of the account are set aside: then all that come after them have to be."""
+        """Return whether requests of the account are set aside: then all that come after them have to be."""
         return account in self._by_account
 
     def add(self, waiting: Waiting[RequestT, DecisionT], now: float) -> None:
@@ -72,7 +72,7 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         self._gauge.inc()
 
     def take_turn(self) -> list[Waiting[RequestT, DecisionT]]:
-        """Give the requests of the accounts that were not tried for longest."""
+        """Return the requests of the accounts that were not tried for longest."""
         turn: list[Waiting[RequestT, DecisionT]] = []
         for _ in range(min(TRIED_AT_ONCE, len(self._by_account))):
             turn += self._by_account.popitem(last=False)[1]
