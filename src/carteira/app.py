@@ -440,11 +440,11 @@ def create_app(settings: Settings) -> Application:
     if settings.serves_docs:
         docs.install(api)
     own = [health.router, pending.router, health.metrics_router(settings.metrics_bearer())]
-    routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
+    routes = routing.add_routes(api, [*own, *(router for module in modules for router in module.routers)])
     gates = {prefix: make(api) for module in modules for prefix, make in module.gates.items()}
     openapi.install(api, declared)
     app = edge.Edge(
-        versions.Versions(UnderRootPath(api, settings.root_path)),
+        versions.Versions(UnderRootPath(routes, settings.root_path)),
         max_body_bytes=settings.max_body_bytes,
         body_limits={prefix: limit for module in modules for prefix, limit in module.body_limits.items()},
         timeout_seconds=settings.request_timeout_seconds,

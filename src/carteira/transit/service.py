@@ -350,7 +350,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_
         card.status, card.cancelled_at = "cancelled", clock.now()
         await tx.flush()
         await _tell(tx, "transit.card_cancelled", card)
-        metrics.movements.labels("cancel").inc()
+        metrics.movements.add("cancel")
     book = await ledger.lock(tx, [owned.account_id for owned in (card, *targets)])
     moving = book.account(card.account_id).available
     for target in targets:
@@ -446,8 +446,8 @@ def event_of(user_id: UUID | None, card_id: UUID | None, **more: Any) -> dict[st
 
 def count(kind: str, amount: int) -> None:
     """Count a movement that somebody asked for on a card of theirs."""
-    metrics.movements.labels(kind).inc()
-    metrics.moved_centavos.labels(kind).inc(amount)
+    metrics.movements.add(kind)
+    metrics.moved_centavos.add(kind, amount=amount)
 
 
 async def _cards_of_person(tx: Tx, user_id: UUID) -> Sequence[TransportCard]:

@@ -58,7 +58,7 @@ jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", 
 TELL_SECONDS = 0.01
 
 
-_reported: list["Tally | Level"] = []
+_reported: list["Tally | Level | Sums"] = []
 _reporting: asyncio.AbstractEventLoop | None = None
 """The event loop that will report; one that has ended does not."""
 
@@ -102,6 +102,26 @@ class Level:
         if self._told != self._now:
             self._told = self._now
             self._gauge.set(self._now)
+
+
+class Sums:
+    """A counter's sums, reported as `Tally` reports."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._sums: Count[tuple[str, ...]] = Count()
+        _reported.append(self)
+
+    def add(self, *labels: str, amount: int = 1) -> None:
+        """Count so much more; in a running event loop."""
+        self._sums[labels] += amount
+        _report_soon()
+
+    def report(self) -> None:
+        """Report what was counted since the last time."""
+        sums, self._sums = self._sums, Count()
+        for labels, amount in sums.items():
+            self._counter.labels(*labels).inc(amount)
 
 
 class Tally:

@@ -85,6 +85,11 @@ def only_reads(route: APIRoute) -> bool:
     return bool(calls & {transaction.reads, transaction.reading}) and transaction.transaction not in calls
 
 
+def is_answered(route: APIRoute) -> bool:
+    """Return whether a route is answered here."""
+    return isinstance(route.app, LeanRoute)
+
+
 def _needed(dependant: Dependant) -> list[Dependant]:
     return [inner for inner in dependant.dependencies if not isinstance(inner.call, access.Marker)]
 

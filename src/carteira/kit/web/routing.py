@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIRouter
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from carteira.kit.web import lean_route
 
 
 class _Rest(Convertor[str]):
@@ -31,8 +34,8 @@ class _Rest(Convertor[str]):
 register_url_convertor("rest", _Rest())
 
 
-def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Add routers' routes to an application, and an index by which it finds them.
+def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> "ShortCut":
+    """Add routers' routes to an application, which has its error handlers; return what serves it.
 
     Raises:
         TypeError: a router holds something other than its own routes.
@@ -42,7 +45,9 @@ def add_routes(api: FastAPI, routers: Iterable[APIRouter]) -> None:
             if not isinstance(route, APIRoute):
                 raise TypeError(f"{route!r} is not a route of the router's own")
             api.router.routes.append(route)
-    api.router.middleware_stack = _IndexedRoutes(api.router, api.router.middleware_stack)
+    index = _Index(api.router)
+    api.router.middleware_stack = _IndexedRoutes(index, api.router.middleware_stack)
+    return ShortCut(api, index)
 
 
 def first_segment(path: str) -> str:
@@ -50,12 +55,11 @@ def first_segment(path: str) -> str:
     return path[1:].partition("/")[0]
 
 
-class _IndexedRoutes:
-    """ASGI application: hands a request to its route, and to `otherwise` if the index has none for it."""
+class _Index:
+    """Finds the route of a scope."""
 
-    def __init__(self, router: APIRouter, otherwise: ASGIApp) -> None:
+    def __init__(self, router: APIRouter) -> None:
         self._router = router
-        self._otherwise = otherwise
         self._index: dict[str, list[APIRoute]] = {}
         self._indexed = -1
 
@@ -68,17 +72,65 @@ class _IndexedRoutes:
         self._index = dict(index)
         self._indexed = len(self._router.routes)
 
+    def find(self, scope: Scope) -> APIRoute | None:
+        """Return the route that answers a request, which the scope then says; None: the index has none."""
+        if _ROUTE in scope:
+            found: APIRoute | None = scope[_ROUTE]
+            return found
+        if self._indexed != len(self._router.routes):
+            self._build()
+        scope[_ROUTE] = None
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        for route in self._index.get(first_segment(path), ()):
+            match, told = route.matches(scope)
+            if match == Match.FULL:
+                scope["router"] = self._router
+                scope.update(told)
+                scope[_ROUTE] = route
+                return route
+        return None
+
+
+_ROUTE = "carteira.route"
+
+
+class _IndexedRoutes:
+    """ASGI application: hands a request to its route, and to `otherwise` if the index has none for it."""
+
+    def __init__(self, index: _Index, otherwise: ASGIApp) -> None:
+        self._index = index
+        self._otherwise = otherwise
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] == "http":
-            if self._indexed != len(self._router.routes):
-                self._build()
-            path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-            for route in self._index.get(first_segment(path), ()):
-                match, found = route.matches(scope)
-                if match == Match.FULL:
-                    scope["router"] = self._router
-                    scope.update(found)
-                    await route.handle(scope, receive, send)
-                    return
-        await self._otherwise(scope, receive, send)
+        route = self._index.find(scope) if scope["type"] == "http" else None
+        if route is None:
+            await self._otherwise(scope, receive, send)
+        else:
+            await route.handle(scope, receive, send)
+
+
+class ShortCut:
+    """ASGI application: answers lean routes without what FastAPI puts around each, and gives it the others.
+
+    Of that a lean route needs the error handlers alone. What nobody handles is for whoever serves this.
+    """
+
+    def __init__(self, api: FastAPI, index: _Index) -> None:
+        self._api = api
+        self._index = index
+        handlers = {kind: handle for kind, handle in api.exception_handlers.items() if kind not in (500, Exception)}
+        self._lean = ExceptionMiddleware(_answer_lean, handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        route = self._index.find(scope) if scope["type"] == "http" else None
+        if route is not None and lean_route.is_answered(route):
+            scope["app"] = self._api
+            await self._lean(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+
+async def _answer_lean(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope["route"].app(scope, receive, send)
