@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -11,11 +12,13 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from carteira import demo
+from carteira.benefits.models import FIRST_EMPLOYER
 from carteira.embedded import Endpoints
 from tests.browser.test_wallet import listen, sign_in, violations, wide_by
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.browser import at_rest
-from tests.support.databases import NewDatabase
+from tests.support.credit import store_model
+from tests.support.databases import NewDatabase, open_database
 from tests.support.server import Server, running_server
 
 pytestmark = pytest.mark.timeout(300)
@@ -29,6 +32,11 @@ def buy(server: Server, reais: str, merchant: str, mcc: str = "5811") -> None:
     httpx.post(server.url + AUTHORIZER, content=body, headers=processor_headers()).raise_for_status()
 
 
+async def train(url: str) -> None:
+    async with open_database(url, pool_size=1) as database:
+        await store_model(database, "story", -15)
+
+
 @pytest.fixture(scope="module")
 def server(
     endpoints: Endpoints, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
@@ -36,6 +44,7 @@ def server(
     """The whole product with its demo people; one server for all of these stories."""
     url = new_database("console_pages")
     asyncio.run(demo.seed(url, MODULES))
+    asyncio.run(train(url))
     with running_server(
         tmp_path_factory.mktemp("console_pages"),
         workers=1,
@@ -123,6 +132,21 @@ async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(brow
         await page.get_by_role("button", name="Aprovar").click()
         await page.get_by_text("1 aprovada.").wait_for()
         assert "Nada a decidir" in await page.locator("main").inner_text()
+        await page.goto(server.url + "/console/meses")
+        await page.locator("tbody a").nth(1).click()
+        await page.get_by_role("link", name=re.compile("Fechar .+…")).click()
+        await page.get_by_role("button", name="Fechar").click()
+        await page.get_by_text("fechado:").wait_for()
+        await page.goto(server.url + "/console/revendedores")
+        await page.get_by_role("link", name="Helena").click()
+        await page.get_by_role("link", name="Ajustar").first.click()
+        await page.get_by_label("O que houve").select_option("owing")
+        await page.get_by_label("Quanto").fill("1,50")
+        await page.get_by_label("Motivo").fill("Nota lançada em dobro")
+        await looks_well(page)
+        await page.get_by_role("button", name="Fazer o ajuste").click()
+        await page.get_by_text("Espera o fechamento").wait_for()
+        await looks_well(page)
 
 
 async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server) -> None:
@@ -140,6 +164,7 @@ async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server) -
         await page.get_by_role("link", name="123", exact=True).click()
         await page.get_by_role("heading", name="Conta 123").wait_for()
         await looks_well(page)
+        assert (await page.request.get(f"{server.url}/console/empresas/{FIRST_EMPLOYER}/operadores")).status == 403
 
 
 async def test_the_attendant_helps_a_person_and_no_address_holds_who(browser: Browser, server: Server) -> None:
@@ -157,7 +182,7 @@ async def test_the_attendant_helps_a_person_and_no_address_holds_who(browser: Br
         await looks_well(page)
 
 
-async def test_the_analyst_says_what_for_before_whom(browser: Browser, server: Server) -> None:
+async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(browser: Browser, server: Server) -> None:
     async with at_desk(browser, server, "fabio") as page:
         await page.goto(server.url + "/console")
         await page.goto(server.url + "/console/credito")
@@ -168,6 +193,15 @@ async def test_the_analyst_says_what_for_before_whom(browser: Browser, server: S
         await page.get_by_role("heading", name="Pontuação").wait_for()
         assert "52998224725" not in page.url
         await looks_well(page)
+        await page.goto(server.url + "/console/modelos")
+        await page.get_by_role("link", name="scorecard-story-15").click()
+        await page.locator("#painel .panel").wait_for()
+        await looks_well(page)
+        await page.get_by_role("link", name="Pôr em vigor").click()
+        await page.get_by_label("Motivo").fill("Doze meses de desfechos")
+        await looks_well(page)
+        await page.get_by_role("button", name="Pôr em vigor").click()
+        await page.get_by_text("Enviado: outra pessoa aprova aqui.").wait_for()
 
 
 async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(browser: Browser, server: Server) -> None:
@@ -181,6 +215,17 @@ async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(bro
         await page.get_by_text("Passa a trazer").wait_for()
         await page.get_by_role("button", name="Mudar o papel").click()
         await page.get_by_text("O papel mudou").wait_for()
+        await page.goto(server.url + "/console/empresas")
+        await page.get_by_role("link", name="Padaria").click()
+        await page.get_by_label("Quem").fill("davi@exemplo.com.br")
+        await looks_well(page)
+        await page.get_by_role("button", name="Continuar").click()
+        await page.get_by_role("heading", name="Vincular Davi").wait_for()
+        await looks_well(page)
+        await page.get_by_role("link", name="Voltar").click()
+        await page.get_by_role("link", name="Clara").click()
+        await page.get_by_label("Foi vinculado por engano").wait_for()
+        await looks_well(page)
         for path in ("configuracao", "trabalhos", "clientes", "meses", "empresas", "estabelecimentos", "simulador"):
             await page.goto(f"{server.url}/console/{path}")
             await looks_well(page)

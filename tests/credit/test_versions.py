@@ -23,7 +23,7 @@ from tests.support.people import Person, new_cpf
 
 async def store(app: RunningApp, points: int) -> str:
     """Store a model that gives everybody so many points more or less; return its version."""
-    return await store_model(app, "test", points)
+    return await store_model(app.database, "test", points)
 
 
 @pytest.fixture(scope="module")

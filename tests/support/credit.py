@@ -7,6 +7,7 @@ from uuid import UUID
 
 from carteira.credit import versions
 from carteira.credit.score import load, shipped_text
+from carteira.kit.db.engine import Database
 from carteira.kit.values.actor import Actor
 from tests.support.app import RunningApp
 from tests.support.people import Person
@@ -59,7 +60,7 @@ async def fill_bases(analyst: Person, cpf: str, base_a: dict[str, Any] | None = 
         assert response.status_code == 201, response.text
 
 
-async def store_model(app: RunningApp, name: str, points: int) -> str:
+async def store_model(database: Database, name: str, points: int) -> str:
     """Store a model that gives everybody so many points more or less than the one that ships; return its version."""
     content = json.loads(shipped_text())
     changed = {"base_points": content["base_points"] + points, "model_version": f"scorecard-{name}{points}"}
@@ -71,6 +72,6 @@ async def store_model(app: RunningApp, name: str, points: int) -> str:
         "outcomes_from": date(2025, 1, 7),
         "outcomes_until": date(2026, 1, 7),
     }
-    async with app.database.transaction() as tx:
+    async with database.transaction() as tx:
         await versions.store(tx, values, actor=Actor("command", "test"))
     return load(values["card"]).model_version

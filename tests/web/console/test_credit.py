@@ -53,7 +53,7 @@ async def test_the_api_records_the_same(app: RunningApp) -> None:
 
 
 async def test_a_model_is_put_in_force_by_two_and_gone_back_from_by_one(app: RunningApp) -> None:
-    model = await store_model(app, "console", -40)
+    model = await store_model(app.database, "console", -40)
     async with (
         desk_of(app, "analista de crédito", full_name="Nélio Faria") as nelio,
         desk_of(app, "analista de crédito", full_name="Berta Lins") as berta,
