@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.four_eyes.world import DAILY, LIMIT, World, approve
 from tests.support.people import Person, register
-from tests.support.resellers import APPROVED, PENDING, Buyer, new_operator, new_reseller
+from tests.support.resellers import APPROVED, PENDING, Buyer, new_month, new_operator, new_reseller
 
 DAY = date(2026, 5, 4)
 BILLION = 10**12
@@ -188,3 +188,29 @@ async def test_taking_a_table_away_is_weighed_by_the_one_that_goes_on(world: Wor
     assert low not in {table["valid_from"] for table in await maker.read("/cashback/tiers")}
     gone = await maker.call("DELETE", f"/cashback/tiers/{high}")
     assert (gone.status_code, gone.content) == (204, b"")
+
+
+async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: World) -> None:
+    reseller, maker, checker = await new_reseller(world.app), new_operator(world.app), world.checker()
+    month = new_month()
+    bought = await reseller.buy(10 * LIMIT, month)
+    await approve(checker, (await decide(maker, bought["id"])).json()["pending"]["id"])
+    await maker.submit(f"/cashback/months/{month:%Y-%m}/close")
+
+    async def correct(amount: int) -> Any:  # noqa: ANN401 - httpx's own
+        body = {"cpf": reseller.cpf, "month": f"{month:%Y-%m}", "amount": amount, "reason": "Nota errada"}
+        return await maker.post("/cashback/adjustments", body)
+
+    assert (await correct(LIMIT)).status_code == 201
+    waits = await correct(LIMIT + 1)
+    assert waits.status_code == 202
+    assert len((await reseller.read("/cashback/adjustments"))["items"]) == 1
+    theirs = world.app.person("*", user_id=reseller.id)
+    operation = waits.json()["pending"]["id"]
+    assert (await approve(theirs, operation)).json()["code"] == "own_operation"
+    assert (await approve(checker, operation)).json()["outcome"]["amount"] == LIMIT + 1
+    taken_back = await correct(-LIMIT)
+    assert taken_back.status_code == 201
+    undone = await maker.post(f"/cashback/adjustments/{taken_back.json()['id']}/undo")
+    assert undone.status_code == 200, "what the reseller gains by it is within the limit"
+    assert (await correct(BILLION)).json()["code"] == "daily_ceiling_reached"
