@@ -1,19 +1,19 @@
-"""Payments: what comes in by Pix for what is paid for, and goes back when it has to.
+"""Payments: Pix charges for the product's purposes, received payments, and their returns.
 
-It owns charges, what was received for them, returns, and how each day agreed with the provider. Money is the ledger's.
-What is paid for (a card's recharge, an employer's fund) is handed in as a `Purpose`. Invariants:
+It owns charges, received payments, returns, and each day's comparison with the provider. Money is the ledger's.
+Purposes (a card's recharge, an employer's fund) are passed in as `Purpose`. Invariants:
 
-- each end-to-end id is taken once, whoever finds it: the provider's call, the polling, or a day's comparison;
-- nothing is credited on a call's word: what it names is looked up at the provider;
-- a payment is credited whole to what its charge says, or not at all: after expiry, of another amount, a second time, or
-  to what takes no money by then, it waits to be returned, and is;
-- minus `payments.provider` is what lies at the provider; `payments.to_return` and `payments.returning` are the sums of
-  what payments have unplaced, and of returns that are under way;
-- what was returned at the provider without being asked for here is booked once by its id there; what of it had been
+- each end-to-end id is processed once, whether a webhook, polling or a day's comparison finds it;
+- a webhook alone credits nothing: the payment that it names is looked up at the provider;
+- a payment is credited whole to its charge's target, or not at all: after expiry, with another amount, for a second
+  time, or to a target that no longer accepts money, it is returned;
+- minus `payments.provider` is the balance at the provider; `payments.to_return` and `payments.returning` are the sums
+  of uncredited money, and of returns under way;
+- returns that were made at the provider and not requested here are booked once by their id there; money that had been
   spent is a loss (`payments.lost`);
-- a charge and a return have ids of ours at the provider, so that asking twice makes one.
+- charges and returns have ids of ours at the provider, so that repeated requests make one.
 
-There is no balance of a person's own here, and must not be (ADR 0037). Sources: rules.md, payments.
+People have no balance here, and must not have one (ADR 0037). Sources: rules.md, payments.
 """
 
 from collections.abc import AsyncIterator
@@ -90,7 +90,7 @@ def serve_sandbox(
 ) -> None:
     """Serve a stand-in for the payment provider until SIGINT or SIGTERM.
 
-    It tells of payments at `webhook`, or where it was told to last.
+    It calls `webhook`, or the last address that it was given.
 
     Raises:
         OSError: a port is taken.

@@ -1,26 +1,26 @@
-"""How payments stand in the ledger: the operator's accounts, and kinds of entries."""
+"""Payments in the ledger: system accounts, and kinds of entries."""
 
 from carteira import ledger
 
 PROVIDER = ledger.system_account("payments.provider")
-"""The account at the provider: minus its balance is what lies there."""
+"""The account at the provider: minus its balance is the money there."""
 TO_RETURN = ledger.system_account("payments.to_return")
-"""What came in and belongs nowhere: its balance is owed to who paid."""
+"""Uncredited payments: its balance is owed to the payers."""
 RETURNING = ledger.system_account("payments.returning")
-"""What the provider was asked to return, and has not said that it did."""
+"""Returns that were requested from the provider and not confirmed yet."""
 LOST = ledger.system_account("payments.lost")
-"""What the provider took back of payments that had been spent by then: minus its balance is the loss."""
+"""Spent money that the provider took back: minus its balance is the loss."""
 
 UNPLACED = "payments.unplaced"
-"""A payment that belongs nowhere: provider → to return."""
+"""An uncredited payment: provider → to return."""
 RETURN_ASKED = "payments.return_asked"
 """To return → returning."""
 RETURNED = "payments.returned"
 """Returning → provider."""
 RETURN_FAILED = "payments.return_failed"
-"""Returning → to return: the provider did not do it."""
+"""Returning → to return: the provider did not carry it out."""
 TAKEN_BACK = "payments.taken_back"
-"""To return → provider: it was returned there, and nobody here asked for it."""
+"""To return → provider: it was returned there without a request from here."""
 LOSS = "payments.lost"
-"""Lost → provider: it was returned there, and is not here any more."""
+"""Lost → provider: it was returned there after it had been spent here."""
 KINDS = (UNPLACED, RETURN_ASKED, RETURNED, RETURN_FAILED, TAKEN_BACK, LOSS)

@@ -1,4 +1,4 @@
-"""The BR Code: what a payer's bank reads off a picture or a pasted text (EMV QRCPS, merchant-presented).
+"""The BR Code, which a payer's bank reads from a picture or a pasted text (EMV QRCPS, merchant-presented).
 
 A field is an id of two digits, a length of two digits and a value; some values are fields themselves. The last one is a
 CRC-16/CCITT-FALSE of all before it, its own id and length included. Sources: the Central Bank's manual of the BR Code.
@@ -22,20 +22,20 @@ _GUI, _KEY, _LOCATION, _TXID = "00", "01", "25", "05"
 _BRL = "986"
 _DIGITS = re.compile(r"[0-9]{4}", re.ASCII)
 _NO_TXID = "***"
-"""What stands for a `txid` that is told elsewhere, or nowhere."""
+"""The placeholder of a `txid` that is given elsewhere, or nowhere."""
 
 
 class InvalidBrCode(ValueError):
-    """A text is no BR Code, or what was given does not fit into one."""
+    """A text is not a BR Code, or a value does not fit into one."""
 
 
 def dynamic(location: str, *, name: str, city: str) -> str:
-    """Write the code of a charge at a provider, which is paid once.
+    """Return the code of a provider's charge, which is paid once.
 
     Args:
         location: The address of the charge's payload, as the provider gives it, without `https://`.
-        name: Who is paid; what does not fit 25 characters of ASCII is left out.
-        city: Where they are; 15 characters.
+        name: The payee, truncated to 25 ASCII characters.
+        city: The payee's city, truncated to 15 characters.
 
     Raises:
         InvalidBrCode: the location is empty, too long, or not ASCII.
@@ -44,7 +44,7 @@ def dynamic(location: str, *, name: str, city: str) -> str:
 
 
 def insist_on_location(location: str) -> None:
-    """Insist that a code can be written of where a provider has a charge.
+    """Require that a code can be written for the location of a provider's charge.
 
     Raises:
         InvalidBrCode: it is too long, or not ASCII.
@@ -53,7 +53,7 @@ def insist_on_location(location: str) -> None:
 
 
 def static(key: str, *, name: str, city: str, amount: int | None = None, txid: str = _NO_TXID) -> str:
-    """Write a code that pays to a key as often as it is read, of `amount` centavos or of what the payer types.
+    """Return a reusable code for a key, with `amount` centavos or with an amount that the payer types.
 
     Raises:
         InvalidBrCode: the key or the `txid` does not fit.
@@ -93,21 +93,21 @@ def _field(number: str, value: str) -> str:
 
 
 def _plain(text: str, most: int) -> str:
-    """Write a name in ASCII: banks' readers differ on what an accent counts."""
+    """Return a name in ASCII, since banks count accents differently."""
     bare = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join(bare.split())[:most].strip()
 
 
 def checksum(text: str) -> str:
-    """Return the CRC of a code up to and with `6304`, as four hexadecimal digits."""
+    """Return the CRC of a code up to and including `6304`, as four hexadecimal digits."""
     return f"{crc_hqx(text.encode('ascii'), 0xFFFF):04X}"
 
 
 def read(code: str) -> dict[str, str]:
-    """Read a code into its fields by id; those of the account and of what is more stand under `26.25`, `62.05`.
+    """Parse a code into its fields by id; nested fields have ids like `26.25` and `62.05`.
 
     Raises:
-        InvalidBrCode: it is none of Pix, it is cut off, or its CRC is another.
+        InvalidBrCode: it is not a Pix code, it is truncated, or its CRC is wrong.
     """
     if not code.isascii() or len(code) > MAX_CODE:
         raise InvalidBrCode("not a BR Code")

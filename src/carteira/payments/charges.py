@@ -1,7 +1,7 @@
-"""Charges: written down, then made at the provider, then shown as a code until they are paid or expire.
+"""Charges: stored, then created at the provider, then shown as a code until they are paid or expire.
 
-The provider is asked between two transactions. A charge whose process died in between is made by a job: its `txid` is
-its own, so that asking twice makes one.
+The provider is called between two transactions. If the process dies in between, a job creates the charge: its `txid` is
+ours, so that repeated requests create one.
 """
 
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ from carteira.payments.models import Charge, ReadPlace
 from carteira.payments.provider import Cob, PaymentProviderDown, PixProvider, ProviderRefused
 
 MAX_OPEN = 20
-"""Charges of one maker that wait to be paid."""
+"""Most unpaid charges of one maker."""
 GRACE = timedelta(seconds=30)
-"""For how long after its expiry a payment still counts as in time: clocks differ."""
+"""For how long after the expiry a payment is still in time, since clocks differ."""
 MAKE_AGAIN_AFTER = timedelta(seconds=15)
-"""How old a charge is that a job makes: younger ones are still being made by their request."""
+"""The age from which a job creates a charge; younger ones are still being created by their request."""
 _TOLD_AT_ONCE = 500
 
 State = Literal["creating", "active", "paid", "expired", "refused"]
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ChargeView:
-    """A charge as others see it; `amount` in centavos, `code` the BR Code while it can be paid."""
+    """A charge as other modules see it; `amount` in centavos, `code` the BR Code while it can be paid."""
 
     id: UUID
     purpose: str
@@ -65,7 +65,7 @@ class ChargeView:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for: centavos for a purpose, of what `target` names."""
+    """An order of a charge: centavos for a purpose and a target."""
 
     purpose: str
     amount: int
@@ -73,7 +73,7 @@ class Order:
 
 
 def view(row: Charge, config: PaymentsConfig) -> ChargeView:
-    """Make what leaves the module out of a row."""
+    """Return a charge as other modules see it."""
     state: State = row.state
     if state in {"creating", "active"} and clock.now() > row.expires_at:
         state = "expired"
@@ -96,13 +96,12 @@ def view(row: Charge, config: PaymentsConfig) -> ChargeView:
 
 
 async def write_down(tx: Tx, payments: Payments, who: Principal, order: Order, *, asked_as: UUID | None) -> Charge:
-    """Write a charge down; give the one that is there, where the same request asked for it before.
+    """Store a charge; return the existing one if the same request made it before.
 
     Raises:
         PaymentsOff: no provider is configured.
-        TooManyCharges: its maker has `MAX_OPEN` that wait.
-        IdempotencyKeyReused: the request asked for another one.
-        Whatever the purpose's `aim` raises.
+        TooManyCharges: its maker has `MAX_OPEN` unpaid ones.
+        IdempotencyKeyReused: the request was for another one. Whatever the purpose's `aim` raises.
     """
     if payments.config.provider is None or order.purpose not in payments.purposes:
         raise PaymentsOff
@@ -140,10 +139,10 @@ async def _asked_before(tx: Tx, asked_as: UUID | None) -> Charge | None:
 
 
 async def _bound(tx: Tx, who: Principal) -> None:
-    """Hold somebody to so many charges that wait to be paid, also where they ask for many at once.
+    """Limit a maker's unpaid charges, even for concurrent requests.
 
     Raises:
-        TooManyCharges: they have them.
+        TooManyCharges: the limit is reached.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:charges:{who.id}", 0))))
     waiting = select(func.count()).where(
@@ -172,7 +171,7 @@ def _new(payments: Payments, who: Principal, order: Order, target_id: UUID, aske
 
 
 async def begin_charge(tx: Tx, payments: Payments, who: Principal, order: Order) -> UUID:
-    """Write a charge down and have it made by a job, for who cannot wait for the provider; give its id.
+    """Store a charge and queue its creation, for callers that cannot wait for the provider; return its id.
 
     Raises:
         As `write_down`.
@@ -183,7 +182,7 @@ async def begin_charge(tx: Tx, payments: Payments, who: Principal, order: Order)
 
 
 async def charge_of(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> ChargeView:
-    """Return a charge to who made it.
+    """Return a charge to its maker.
 
     Raises:
         ChargeNotFound: there is none, or it is somebody else's.
@@ -192,10 +191,10 @@ async def charge_of(tx: Tx, payments: Payments, who: Principal, charge_id: UUID)
 
 
 async def make(provider: PixProvider, row: Charge, payments: Payments) -> Cob | None:
-    """Make a charge at the provider; None: it is down, and a job goes on trying.
+    """Create a charge at the provider; None: the provider is down, and a job keeps trying.
 
     Raises:
-        ProviderRefused: it says no.
+        ProviderRefused: the provider refuses it.
     """
     seconds = int((row.expires_at - clock.now()).total_seconds())
     if row.state != "creating" or seconds <= 0:
@@ -213,7 +212,7 @@ async def make(provider: PixProvider, row: Charge, payments: Payments) -> Cob | 
 
 
 async def go_on(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
-    """Keep where the provider has a charge; give it as it is then."""
+    """Store the provider's location of a charge, and return the charge."""
     row = await locked(tx, Charge, charge_id)
     if row is None:
         raise ChargeNotFound
@@ -224,7 +223,7 @@ async def go_on(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
 
 
 async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
-    """Keep that the provider does not want a charge."""
+    """Record that the provider refused a charge."""
     row = await locked(tx, Charge, charge_id)
     log.error("charge refused by the provider", charge=str(charge_id), status=refused.status, kind=refused.kind)
     metrics.refused_total.inc()
@@ -235,9 +234,9 @@ async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
 
 
 async def tell_expired(database: Database) -> int:
-    """Tell of charges that expired unpaid, each once, as far as the provider's list was read; return how many.
+    """Emit events of charges that expired unpaid, each once, up to where the provider's list was read; return how many.
 
-    So a payment of the last moment is found before.
+    So a payment at the last moment is found first.
     """
     told = 0
     while True:
@@ -259,7 +258,7 @@ async def tell_expired(database: Database) -> int:
 
 
 async def make_missing(database: Database, payments: Payments) -> int:
-    """Make the charges whose request could not, or died; return how many there were."""
+    """Create the charges whose request failed or died, and return how many there were."""
     async with database.transaction() as tx:
         due = (
             await tx.scalars(
@@ -274,13 +273,13 @@ async def make_missing(database: Database, payments: Payments) -> int:
             )
         ).all()
     for row in due:
-        with suppress(PaymentRefusedByProvider):  # it is written down, counted and logged
+        with suppress(PaymentRefusedByProvider):  # it is stored, counted and logged
             await finish(database, payments, row)
     return len(due)
 
 
 async def make_written(database: Database, payments: Payments, charge_id: UUID) -> None:
-    """Make a charge that is written down, unless it was made."""
+    """Create a stored charge at the provider, unless it was created."""
     async with database.transaction() as tx:
         row = await tx.get_one(Charge, charge_id)
     if row.state == "creating":
@@ -289,10 +288,10 @@ async def make_written(database: Database, payments: Payments, charge_id: UUID) 
 
 
 async def finish(database: Database, payments: Payments, row: Charge) -> None:
-    """Make a written charge at the provider and keep what came of it.
+    """Create a stored charge at the provider, and store the result.
 
     Raises:
-        PaymentRefusedByProvider: it says no.
+        PaymentRefusedByProvider: the provider refuses it.
     """
     async with payments.asking() as provider:
         try:
@@ -307,7 +306,7 @@ async def finish(database: Database, payments: Payments, row: Charge) -> None:
 
 
 async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:
-    """Return a charge to who made it.
+    """Return a charge to its maker.
 
     Raises:
         ChargeNotFound: there is none, or it is somebody else's.

@@ -1,4 +1,4 @@
-"""What payments is told by the settings, and the provider as a process holds it."""
+"""Settings of payments, and a process's client of the provider."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from carteira.payments.purposes import Purposes
 
 @dataclass(frozen=True, slots=True)
 class ListenerConfig:
-    """Where the provider's calls are heard by mutual TLS: what is shown, and whose certificates are believed."""
+    """The listener for the provider's calls by mutual TLS: its certificate, and the trusted authority."""
 
     host: str
     port: int
@@ -27,19 +27,19 @@ class ListenerConfig:
 
 @dataclass(frozen=True)
 class PaymentsConfig:
-    """What payments is told; without a provider nothing is charged.
+    """Settings of payments; without a provider there are no charges.
 
     Attributes:
         provider: How the provider is reached.
-        merchant: Who is paid, as the payer's bank shows it.
-        city: Where they are.
+        merchant: The payee, as the payer's bank shows it.
+        city: The payee's city.
         lasts: For how long a charge can be paid.
         simulated: Whether the provider is the stand-in.
-        returns_by_themselves: Whether what belongs nowhere is returned without an operator.
-        listener: Where the provider's calls are heard, if here.
-        proxy_header: The header and its value by which a trusted proxy says that it saw the provider's certificate.
+        returns_by_themselves: Whether uncredited payments are returned without an operator.
+        listener: The listener for the provider's calls, if this server has it.
+        proxy_header: The header and value of a trusted proxy that has verified the provider's certificate.
         signature: The header in which the provider's calls carry an HMAC-SHA256 of their body, and the secret.
-        webhook_url: Where the provider is to call.
+        webhook_url: The address for the provider's calls.
     """
 
     provider: ProviderConfig | None = None
@@ -55,7 +55,7 @@ class PaymentsConfig:
 
 
 class Payments:
-    """What a process knows of payments: its settings, what is paid for, and the provider while it is open."""
+    """A process's payments: the settings, the purposes, and the provider while it is open."""
 
     def __init__(self, config: PaymentsConfig, purposes: Purposes) -> None:
         self.config = config
@@ -64,7 +64,7 @@ class Payments:
 
     @asynccontextmanager
     async def running(self, redis: Redis | None) -> AsyncIterator[None]:
-        """Hold the provider open for as long as a process serves or works."""
+        """Keep the provider's client open for the length of the block."""
         if self.config.provider is None:
             yield
             return
@@ -86,7 +86,7 @@ class Payments:
             return sum([len(page) async for page in provider.payments(now - timedelta(days=1), now)])
 
     async def register_webhook(self) -> str:
-        """Tell the provider where to call, and give the address that it then has.
+        """Register the webhook's address at the provider, and return the one that it then has.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -100,7 +100,7 @@ class Payments:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[PixProvider]:
-        """Yield the provider; one of its own to who runs outside of a process that holds it (a command).
+        """Yield the provider; a command, whose process holds none, gets one of its own.
 
         Raises:
             LookupError: none is configured.

@@ -1,4 +1,4 @@
-"""Charges as requests ask for them: written down, made at the provider, answered; the same one when asked again."""
+"""Charges for requests: stored, created at the provider and answered, once per idempotency key."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -22,15 +22,15 @@ _IDS = UUID("0b3f4e0a-8f0c-5a63-9c55-6a7c9d6c1f21")
 
 @dataclass(frozen=True, slots=True)
 class ChargeDesk:
-    """What a server process makes charges with."""
+    """Makes charges in a server process."""
 
     database: Database
     payments: Payments
 
     async def make(self, who: Principal, order: Order, call: Call | None = None) -> ChargeView:
-        """Make a charge, or give the one that was made under the request's key.
+        """Make a charge, or return the one that was made under the request's key.
 
-        While the provider is down it is not active yet, and a job goes on.
+        While the provider is down it is not active yet, and a job keeps trying.
 
         Raises:
             PaymentsOff, TooManyCharges, PaymentRefusedByProvider.

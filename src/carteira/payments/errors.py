@@ -1,10 +1,10 @@
-"""What payments refuse."""
+"""Problems of payments."""
 
 from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
 
 
 class PaymentRefusedByProvider(DependencyDown):
-    """The payment provider does not take a charge of ours: a setting of it or of ours is wrong."""
+    """The payment provider refuses a charge: a setting here or there is wrong."""
 
     code = "payment_refused_by_provider"
     detail = "O provedor de pagamentos não aceitou a cobrança. Nada foi cobrado; já sabemos do problema."
@@ -40,14 +40,14 @@ class DayNotReconciled(NotFound):
 
 
 class WebhookRefused(Forbidden):
-    """A call that does not come from the payment provider, as far as can be told."""
+    """The call is not verifiably from the payment provider."""
 
     code = "webhook_refused"
     detail = "Esta chamada não veio do provedor de pagamentos."
 
 
 class ReturnTooLarge(Conflict):
-    """More would be returned than is left of a payment."""
+    """The return exceeds what is left of the payment."""
 
     code = "return_too_large"
     title = "Devolução maior que o pagamento"
@@ -63,7 +63,7 @@ class TooLateToReturn(Conflict):
 
 
 class TooManyCharges(Conflict):
-    """A person, or an employer, has a limited number of charges that wait to be paid."""
+    """The person or employer has reached the limit of unpaid charges."""
 
     code = "too_many_charges"
     title = "Cobranças demais"
@@ -71,7 +71,7 @@ class TooManyCharges(Conflict):
 
 
 class PaymentEntryFixed(Conflict):
-    """An entry of payments is undone by a return, of which the provider knows, and by no other entry."""
+    """Entries of payments are undone only by returns at the provider, not by a reversal."""
 
     code = "payment_entry_fixed"
     detail = "Este lançamento é de um pagamento. Para desfazê-lo, devolva o pagamento."

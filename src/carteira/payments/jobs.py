@@ -1,4 +1,4 @@
-"""Payments' work in the background: what was told of, what the provider lists, returns, and yesterday."""
+"""Payments' background work: webhooks' payments, polling, returns, and the daily comparison."""
 
 from uuid import UUID
 
@@ -14,12 +14,12 @@ log = structlog.get_logger(__name__)
 
 
 def make_blueprint(payments: Payments) -> Blueprint:
-    """Make the jobs. Where the provider is down they end, and the next round goes on: nothing fails for that."""
+    """Make the jobs. While the provider is down they end without failing, and the next round continues."""
     blueprint = Blueprint()
 
     @blueprint.task(name="look", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def look(context: JobContext, e2eid: str) -> None:
-        """Look up a payment that was told of; while the provider is down the polling finds it."""
+        """Look up a payment that a webhook named; while the provider is down, polling finds it later."""
         try:
             await receiving.look(context.additional_context["database"], payments, e2eid)
         except PaymentProviderDown:
@@ -27,12 +27,12 @@ def make_blueprint(payments: Payments) -> Blueprint:
 
     @blueprint.task(name="make_charge", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def make_charge(context: JobContext, charge_id: str) -> None:
-        """Make a charge that its asker does not wait for; while the provider is down the next round does."""
+        """Create a charge that nobody waits for; while the provider is down, the next round does."""
         await charges.make_written(context.additional_context["database"], payments, UUID(charge_id))
 
     @blueprint.task(name="send_return", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def send_return(context: JobContext, return_id: str) -> None:
-        """Ask the provider for a return; while it is down the next round does."""
+        """Request a return from the provider; while it is down, the next round does."""
         try:
             await returns.send(context.additional_context["database"], payments, UUID(return_id))
         except PaymentProviderDown:
@@ -41,7 +41,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
     @blueprint.periodic(cron="* * * * * */30")
     @blueprint.task(name="poll", queueing_lock="payments.poll", lock="payments.poll", pass_context=True)
     async def poll(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Read the provider's list, make charges that are not made yet, tell of expired ones, ask for returns."""
+        """Read the provider's list, create missing charges, emit events of expired ones, request returns."""
         try:
             await go_round(context.additional_context["database"], payments)
         except PaymentProviderDown:
@@ -55,20 +55,20 @@ def _add_daily(blueprint: Blueprint, payments: Payments) -> None:
     @blueprint.periodic(cron="30 7 * * *")
     @blueprint.task(name="reconcile", queueing_lock="payments.reconcile", lock="payments.poll", pass_context=True)
     async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Compare the last days with the provider's list, daily; the next day does it anew where that cannot be."""
+        """Compare the last days with the provider's list, daily; a failure is repeated the next day."""
         if payments.config.provider is not None:
             await reconciliation.compare_last_days(context.additional_context["database"], payments)
 
     @blueprint.periodic(cron="0 8 * * *")
     @blueprint.task(name="sweep_returns", queueing_lock="payments.sweep", lock="payments.poll", pass_context=True)
     async def sweep_returns(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Find what banks took back of older payments, daily."""
+        """Find returns by banks of older payments, daily."""
         if payments.config.provider is not None:
             await receiving.sweep_returns(context.additional_context["database"], payments)
 
 
 async def go_round(database: Database, payments: Payments) -> None:
-    """Do what is done every half minute.
+    """Do one round of the half-minute work.
 
     Raises:
         PaymentProviderDown, ProviderRefused.

@@ -1,4 +1,4 @@
-"""Where the provider calls to tell of payments: a listener of its own, which lets nobody in without its certificate."""
+"""The listener for the provider's webhooks, which accepts only the provider's certificate."""
 
 import asyncio
 import socket
@@ -26,8 +26,8 @@ IDLE_SECONDS = 30
 MOST_AT_ONCE = 100
 MOST_HANDSHAKES = 50
 HANDSHAKE_SECONDS = 5.0
-"""Who has not shown a certificate yet is anybody: a few of them at a time, and not for long. The rest wait outside of
-this process, whose files the worker needs for its own."""
+"""Connections without a verified certificate may be anybody's: only a few at a time, and not for long. The rest wait in
+the kernel, since this process's files are needed by the worker."""
 ACCEPT_AGAIN_SECONDS = 1.0
 TAKEN, MALFORMED, FORBIDDEN, _TOO_LARGE, _DOWN = 200, 422, 403, 413, 503
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 async def taken(database: Database, config: PaymentsConfig, body: bytes, signature: str) -> int:
-    """Take a call whose sender is known by certificate, and by signature where one is asked for; give the status."""
+    """Handle a call that is authenticated by certificate, and by signature if configured; return the status."""
     if config.signature is not None and not receiving.is_signed(body, signature, config.signature[1]):
         metrics.told_total.labels("refused").inc()
         return FORBIDDEN
@@ -51,7 +51,7 @@ async def taken(database: Database, config: PaymentsConfig, body: bytes, signatu
 
 
 def application(database: Database, config: PaymentsConfig) -> Starlette:
-    """Make the application of the listener: it answers one question, at any path that ends in `/pix`."""
+    """Return the listener's application: one route, at any path that ends in `/pix`."""
 
     async def hear(request: Request) -> Response:
         body = bytearray()
@@ -64,14 +64,14 @@ def application(database: Database, config: PaymentsConfig) -> Starlette:
             return Response(status_code=await taken(database, config, bytes(body), request.headers.get(header, "")))
         except ClientDisconnect:
             return Response(status_code=MALFORMED)
-        except (DatabaseDown, OperationInProgress):  # the provider calls again, and the list has it anyhow
+        except (DatabaseDown, OperationInProgress):  # the provider calls again, and the list holds it anyway
             return Response(status_code=_DOWN)
 
     return Starlette(routes=[Route("/pix", hear, methods=["POST"]), Route("/{path:path}/pix", hear, methods=["POST"])])
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the worker, which stops it, and is handed its connections."""
+    """A server that leaves signals to the worker, which stops it and passes it connections."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -129,7 +129,7 @@ async def listening(database: Database, config: PaymentsConfig) -> AsyncIterator
 
 
 def tls_of(where: ListenerConfig) -> ssl.SSLContext:
-    """Make the TLS of calls: what is shown, and whose certificates are believed.
+    """Return the TLS context: our certificate and the trusted authority.
 
     Raises:
         OSError: a file cannot be read, or is none.
@@ -143,7 +143,7 @@ def tls_of(where: ListenerConfig) -> ssl.SSLContext:
 
 
 async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: ssl.SSLContext) -> None:
-    """Hand connections on to a server once their other side has shown its certificate, until cancelled."""
+    """Pass connections to a server once their TLS handshake is verified, until cancelled."""
     loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST_HANDSHAKES)
 
     made_by: Callable[..., asyncio.Protocol] = server.config.http_protocol_class
@@ -152,7 +152,7 @@ async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: s
     async def shake(connection: socket.socket) -> None:
         try:
             await loop.connect_accepted_socket(protocol, connection, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
-        except OSError:  # TLS's errors and time-outs are some; whoever it is, no log grows with them
+        except OSError:  # TLS errors and time-outs; strangers must not fill the log
             metrics.told_total.labels("refused").inc()
         finally:
             turns.release()

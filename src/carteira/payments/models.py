@@ -1,4 +1,4 @@
-"""Payments' tables: charges, what was received, what is returned, and how each day agreed with the provider's list."""
+"""Payments' tables: charges, received payments, returns, and each day's comparison with the provider's list."""
 
 from datetime import date, datetime
 from typing import Literal
@@ -28,12 +28,11 @@ DifferenceKind = Literal["missing_here", "missing_there", "amount_differs"]
 
 
 class Charge(Base):
-    """A charge. `txid` is its id without dashes; who made it is empty once they were erased.
+    """A charge. `txid` is its id without dashes; its maker is None once they were erased.
 
-    `asked_as` names the request that asked for it under an `Idempotency-Key`: one makes one charge.
-
-    `location` is where the provider keeps it, and empty until the provider has it. That it has expired is told by
-    `expires_at`, and by no state: a payment of before may still be found.
+    `asked_as` identifies the request with its `Idempotency-Key`, which makes one charge. `location` is the provider's,
+    None until the provider has it. Expiry is `expires_at` alone and no state, since an earlier payment may still be
+    found.
     """
 
     __tablename__ = "payments_charges"
@@ -69,14 +68,14 @@ class Charge(Base):
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     paid_at: Mapped[datetime | None] = mapped_column(INSTANT)
     expiry_told: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    """Whether others were told that it was not paid in time."""
+    """Whether its expiry event was emitted."""
 
 
 class ReceivedPayment(Base):
-    """A payment that the provider received for us, once by its end-to-end id. Of who paid nothing is kept.
+    """A received payment, unique by its end-to-end id. Nothing about the payer is stored.
 
-    `credited` is what went where its charge says; `unplaced` what waits to be returned (`reason` says why);
-    `given_back` what is being returned, or was. `credited` stays whatever is returned.
+    `credited` went to its charge's target; `unplaced` is to be returned (`reason` says why); `given_back` is being or
+    was returned. `credited` is not reduced by returns.
     """
 
     __tablename__ = "payments_received"
@@ -107,10 +106,10 @@ class ReceivedPayment(Base):
 
 
 class PaymentReturn(Base):
-    """A return of a payment, or of a part of it, under an id that the provider knows it by.
+    """A return of a payment, or of a part of it, under its id at the provider.
 
-    One that was made at the provider, and asked for by nobody here, has the `provider_id` and the `nature` that the
-    provider tells; `lost` is what of it was not here any more.
+    One that was made at the provider without a request from here has the provider's `provider_id` and `nature`; `lost`
+    is its part that had been spent.
     """
 
     __tablename__ = "payments_returns"
@@ -131,21 +130,21 @@ class PaymentReturn(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[ReturnState] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
-    """Why, in a word of ours or of an operator's."""
+    """The reason: a code, or an operator's words."""
     failure: Mapped[str | None] = mapped_column(Text)
-    """The provider's word for why it was not done."""
+    """The provider's reason for a failure."""
     maker_kind: Mapped[ActorKind] = mapped_column(Text)
     maker_id: Mapped[str] = mapped_column(Text)
     asked_at: Mapped[datetime] = mapped_column(INSTANT)
     settled_at: Mapped[datetime | None] = mapped_column(INSTANT)
     nature: Mapped[str | None] = mapped_column(Text)
-    """The provider's word for what kind of return it is, if it was made there."""
+    """The provider's kind of return, if it was made there."""
     provider_id: Mapped[str | None] = mapped_column(Text)
     lost: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class ReadPlace(Base):
-    """Up to when the provider's list of payments was read: one row."""
+    """Until when the provider's list of payments has been read: one row."""
 
     __tablename__ = "payments_read"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
@@ -155,7 +154,7 @@ class ReadPlace(Base):
 
 
 class ReconciledDay(Base):
-    """How a day of São Paulo agreed with the provider's list when it was last compared; amounts in centavos."""
+    """The last comparison of a day of São Paulo with the provider's list; amounts in centavos."""
 
     __tablename__ = "payments_days"
 
@@ -172,7 +171,7 @@ class ReconciledDay(Base):
 
 
 class DayDifference(Base):
-    """A payment on which a day does not agree; amounts in centavos, received less returned."""
+    """A payment in which a day's lists differ; amounts in centavos, received less returned."""
 
     __tablename__ = "payments_differences"
     __table_args__ = (CheckConstraint("kind IN ('missing_here', 'missing_there', 'amount_differs')", name="kind"),)

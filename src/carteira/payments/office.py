@@ -1,7 +1,7 @@
-"""What operators see of payments and do with them, for `/payments/…` and the console alike.
+"""Operators' verbs of payments, for `/payments/…` and the console.
 
-Each verb asks for its claim and records whom it shows. Of who paid nothing is kept: whom a payment shows is who made
-its charge.
+Each verb requires its claim and records its looks. Nothing about payers is stored: the person of a payment is its
+charge's maker.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ READS = "payments:read"
 
 @dataclass(frozen=True, slots=True)
 class WholeCharge:
-    """A charge, with what was paid for it and what of that went back."""
+    """A charge, with its payments and returns."""
 
     charge: ListedChargeOut
     received: Sequence[ReceivedWithReturnsOut]
@@ -77,7 +77,7 @@ def _maker(row: Charge) -> list[UUID]:
 async def charges(
     tx: Tx, payments: Payments, who: Principal, wanted: ChargeFilter, asked: PageRequest[UUID]
 ) -> Page[ListedChargeOut]:
-    """List everybody's charges, newest first; each person who made one is looked at."""
+    """List everybody's charges, newest first; looks at their makers are recorded."""
     who.require(READS)
     found = await queries.charges(tx, wanted, limit=asked.limit + 1, before=asked.after)
     page = asked.page(found, lambda row: row.id)
@@ -86,7 +86,7 @@ async def charges(
 
 
 async def charge(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> WholeCharge:
-    """Return anybody's charge, with what was paid for it; who made it is looked at.
+    """Return anybody's charge with its payments; the look at its maker is recorded.
 
     Raises:
         ChargeNotFound: there is none.
@@ -109,7 +109,7 @@ def _with_returns(row: ReceivedPayment, given_back: Sequence[object]) -> Receive
 async def received(
     tx: Tx, who: Principal, wanted: ReceivedFilter, asked: PageRequest[ReceivedKey]
 ) -> Page[ReceivedOut]:
-    """List the payments that came in, newest first; who made their charges is looked at."""
+    """List received payments, newest first; looks at their charges' makers are recorded."""
     who.require(READS)
     found = await queries.received(tx, wanted, limit=asked.limit + 1, before=asked.after)
     page = asked.page(found, queries.key_of)
@@ -118,7 +118,7 @@ async def received(
 
 
 async def payment(tx: Tx, who: Principal, e2eid: str) -> ReceivedWithReturnsOut:
-    """Return a payment with its returns; who made its charge is looked at.
+    """Return a payment with its returns; the look at its charge's maker is recorded.
 
     Raises:
         ReceivedNotFound: there is none.
@@ -131,7 +131,7 @@ async def payment(tx: Tx, who: Principal, e2eid: str) -> ReceivedWithReturnsOut:
 
 
 async def give_back(tx: Tx, desk: Desk, operation: Operation[ReturnOrder], who: Principal, order: ReturnOrder) -> bool:
-    """Return a payment or a part; above the limit it waits for a second person. Tell whether it was asked for now.
+    """Return a payment or a part; above the limit it waits for a second person. Returns whether it was requested now.
 
     Raises:
         ReceivedNotFound, ReturnTooLarge, TooLateToReturn, DailyCeilingReached.
@@ -146,7 +146,7 @@ def may_return(one: ReceivedOut) -> int:
 
 
 async def days(tx: Tx, who: Principal, asked: PageRequest[date], *, since: date | None = None) -> Page[DayOut]:
-    """List how days agreed with the provider's list, newest first."""
+    """List days' comparisons with the provider's list, newest first."""
     who.require(READS)
     found = await queries.days(tx, limit=asked.limit + 1, before=asked.after, since=since)
     return asked.page(found, lambda row: row.day).map(DayOut.model_validate)
@@ -165,11 +165,11 @@ async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
 
 
 async def last_day(tx: Tx) -> DayOut | None:
-    """Return the last day that was compared."""
+    """Return the last compared day."""
     found = await queries.days(tx, limit=1, before=clock.today() + timedelta(days=1))
     return DayOut.model_validate(found[0]) if found else None
 
 
 async def count_to_return(tx: Tx) -> int:
-    """Count the payments that wait to be returned by an operator."""
+    """Count the payments that an operator has to return."""
     return await tx.scalar(select(func.count()).where(ReceivedPayment.unplaced > 0)) or 0

@@ -1,4 +1,4 @@
-"""What operators do with payments that may have to wait for a second person."""
+"""Operators' operations on payments that may need a second person."""
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act

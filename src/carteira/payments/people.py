@@ -1,4 +1,4 @@
-"""A person's part of payments: their charges, by id and amount. Of who paid nothing is kept."""
+"""Payments' part of a person's data: their charges, by id and amount. Nothing about payers is stored."""
 
 from typing import Any
 from uuid import UUID
@@ -28,5 +28,5 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Part a person from their charges; what is paid by then goes to a card that is cancelled, and so is returned."""
+    """Detach a person from their charges; later payments go to a cancelled card, and so are returned."""
     await tx.execute(update(Charge).where(Charge.maker_id == user_id).values(maker_id=None))

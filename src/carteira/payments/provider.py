@@ -1,8 +1,8 @@
 """The client of a payment provider: the Central Bank's API Pix, by OAuth2 client credentials over mutual TLS.
 
-What is asked for is safe to ask for again (reads; a charge and a return, which carry ids of ours), so that a failure is
-tried again within a budget of time. A breaker that all processes share leaves a provider alone that is down. Whatever
-is not exactly an answer of the contract counts as no answer: never as a payment.
+All requests are idempotent (reads; charges and returns with ids of ours), so failures are retried within a time budget.
+A breaker that all processes share stops calls to a provider that is down. An answer that does not match the contract
+exactly counts as no answer, never as a payment.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from carteira.payments import brcode
 
 MAX_ANSWER_BYTES = 1024 * 1024
 PAGE = 100
-"""Payments of one page of the provider's list."""
+"""Payments on one page of the provider's list."""
 MAX_PAGES = 10_000
 TOKEN_SPARE_SECONDS = 30
-"""For how long before its end a token is not used any more."""
+"""For how long before its expiry a token is not used any more."""
 _OK, _MULTIPLE, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 300, 401, 403, 404
 _SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 425, 429})
@@ -44,7 +44,7 @@ _WORD = re.compile(r"[A-Z_]{1,40}", re.ASCII)
 
 Found = TypeVar("Found")
 Read = Callable[[object], Found]
-"""Reads an answer's JSON; raises ValueError or TypeError where it is not what the contract says."""
+"""Parses an answer's JSON; raises ValueError or TypeError if it does not match the contract."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,21 +64,21 @@ breaker_metrics = BreakerMetrics("carteira_payments_provider", "the payment prov
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """Where the provider is, as whom it knows us, and how much patience it gets."""
+    """The provider's address, our credentials there, and the time-outs."""
 
     url: str
-    """Where `/cob` and `/pix` stand, with the version: `https://pix.example/v2`."""
+    """The base of `/cob` and `/pix`, with the version: `https://pix.example/v2`."""
     token_url: str
     client_id: str
     key: str
-    """The Pix key that is paid to."""
+    """The payee's Pix key."""
     client_secret: str = field(default="", repr=False)
     scopes: str = ""
     certificate: Path | None = None
     """Our certificate, and its chain, for mutual TLS."""
     certificate_key: Path | None = None
     authority: Path | None = None
-    """What signed the provider's certificate; None: what the system trusts."""
+    """The authority of the provider's certificate; None: the system's."""
     attempt_seconds: float = 4.0
     budget_seconds: float = 8.0
     attempts: int = 3
@@ -87,11 +87,11 @@ class ProviderConfig:
 
 
 class PaymentProviderDown(Exception):
-    """The provider does not answer, or answers what it should not: charges, payments and returns wait for it."""
+    """The provider does not answer, or answers wrongly: charges, payments and returns wait for it."""
 
 
 class ProviderRefused(Exception):
-    """The provider understood, and says no: asking again brings nothing else. `kind` is its own word for why."""
+    """The provider refused the request, and would again. `kind` is its own reason."""
 
     def __init__(self, status: int, kind: str = "") -> None:
         super().__init__(f"{status} {kind}".strip())
@@ -100,7 +100,7 @@ class ProviderRefused(Exception):
 
 
 class _Failed(Exception):
-    """One request brought nothing."""
+    """One request failed."""
 
     def __init__(self, outcome: str, *, retry: bool) -> None:
         super().__init__(outcome)
@@ -131,7 +131,7 @@ class PixReturn:
     amount: int
     status: ReturnStatus
     nature: str = OURS
-    """What kind of return it is: asked for by who was paid, or made by banks among themselves (`MED_FRAUDE` …)."""
+    """The kind of return: requested by the payee, or made by banks among themselves (`MED_FRAUDE` …)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,11 @@ class Pix:
     paid_at: datetime
     returns: tuple[PixReturn, ...] = ()
     key: str | None = None
-    """The Pix key that was paid to, where the provider tells it."""
+    """The Pix key that was paid, if the provider names it."""
 
 
 def read_pix(content: object) -> Pix:
-    """Read a payment as the provider tells it. What else it says (of the payer) is not kept.
+    """Parse a provider's payment. Its data about the payer are dropped.
 
     Raises:
         ValueError: it is none.
@@ -175,7 +175,7 @@ def read_pix(content: object) -> Pix:
 
 def _members(value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("another shape")  # noqa: TRY004 - what an answer is, is data
+        raise ValueError("another shape")  # noqa: TRY004 - an answer is data, not a type
     return value
 
 
@@ -200,7 +200,7 @@ def _instant(value: object) -> datetime:
 
 
 def _nature(value: object) -> str:
-    """Read what kind of return it is; a kind that nobody has heard of is no reason to read no payment."""
+    """Parse the kind of a return; an unknown kind must not make the payment unreadable."""
     if value is None:
         return OURS
     return value if isinstance(value, str) and _WORD.fullmatch(value) else "OUTRA"
@@ -220,17 +220,17 @@ def _cob(content: object) -> Cob:
     members = _members(content)
     location = _text(members.get("location") or _members(members.get("loc")).get("location"))
     amount = _centavos(_members(members.get("valor")).get("original"))
-    brcode.insist_on_location(location)  # a code is written of it each time that the charge is shown
+    brcode.insist_on_location(location)  # each display of the charge writes a code from it
     return Cob(_text(members.get("txid")), amount, _text(members.get("status")), location)
 
 
 def reais(centavos: int) -> str:
-    """Write centavos as the contract does: `10.50`."""
+    """Return centavos in the contract's form: `10.50`."""
     return f"{centavos // 100}.{centavos % 100:02d}"
 
 
 class PixProvider:
-    """Asks the provider. One per process."""
+    """The provider's client. One per process."""
 
     def __init__(self, config: ProviderConfig, client: httpx.AsyncClient, redis: Redis | None) -> None:
         self.config = config
@@ -242,7 +242,7 @@ class PixProvider:
         self._asking_for_token = asyncio.Lock()
 
     async def charge(self, txid: str, amount: int, *, seconds: int, text: str) -> Cob:
-        """Make a charge under an id of ours; the same one if it is there already.
+        """Create a charge under an id of ours; return the existing one if there is one.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -255,7 +255,7 @@ class PixProvider:
         }
         try:
             return await self._ask("PUT", f"/cob/{quote(txid)}", _cob, body=body)
-        except ProviderRefused as refused:  # it may be there already: a try of which we never heard
+        except ProviderRefused as refused:  # it may exist already, from a try whose answer was lost
             there = await self.charged(txid)
             if there is None:
                 raise refused from None
@@ -278,7 +278,7 @@ class PixProvider:
         return await self._look("/pix/" + quote(e2eid), read_pix)
 
     async def payments(self, begin: datetime, end: datetime, *, returned: bool = False) -> AsyncIterator[list[Pix]]:
-        """Yield the payments of a time, a page after the other; of `returned` those alone of which some was returned.
+        """Yield the payments of a period, page by page; with `returned` only those with a return.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -296,7 +296,7 @@ class PixProvider:
                 return
 
     async def give_back(self, e2eid: str, return_id: str, amount: int) -> PixReturn:
-        """Return a payment, or a part of it, under an id of ours; what became of it if it was asked for already.
+        """Request a return of a payment or a part, under an id of ours; repeating it returns its state.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -311,7 +311,7 @@ class PixProvider:
             return there
 
     async def tell_webhook(self, url: str) -> None:
-        """Have payments told at an address.
+        """Register the address of the provider's webhook.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -319,7 +319,7 @@ class PixProvider:
         await self._ask("PUT", "/webhook/" + quote(self.config.key, safe=""), _anything, body={"webhookUrl": url})
 
     async def webhook(self) -> str | None:
-        """Return the address at which payments are told; None: at none.
+        """Return the address of the provider's webhook; None: there is none.
 
         Raises:
             PaymentProviderDown, ProviderRefused.
@@ -344,7 +344,7 @@ class PixProvider:
         body: object = None,
         query: Mapping[str, str] | None = None,
     ) -> Found:
-        """Send a request until it is answered, the attempts are used up or the time is."""
+        """Send a request until it is answered, or the attempts or the time are used up."""
         if (await self._breaker.before()).state == "open":
             calls_total.labels("held_back").inc()
             raise PaymentProviderDown
@@ -377,7 +377,7 @@ class PixProvider:
     async def _attempt(
         self, method: str, path: str, body: object, query: Mapping[str, str] | None, seconds: float
     ) -> object:
-        """Send one request with a token and give its answer's JSON; a token that is not taken is thrown away."""
+        """Send one request with a token and return its answer's JSON; drop a refused token."""
         outcome, began = "ok", time.perf_counter()
         try:
             async with asyncio.timeout(seconds):
@@ -392,7 +392,7 @@ class PixProvider:
             if refused.status == _UNAUTHORIZED:
                 self._token = ""
                 raise _Failed(outcome, retry=True) from refused
-            if refused.status == _FORBIDDEN:  # of us, not of what was asked
+            if refused.status == _FORBIDDEN:  # about us, not about this request
                 raise _Failed(outcome, retry=False) from refused
             raise
         except _Failed as failed:
@@ -403,7 +403,7 @@ class PixProvider:
             call_seconds.observe(time.perf_counter() - began)
 
     async def _bearer(self) -> str:
-        """Return a token, a new one where none is good for a while yet."""
+        """Return a token; a new one if none is valid for a while longer."""
         async with self._asking_for_token:
             if not self._token or time.monotonic() > self._token_until:
                 form = {"grant_type": "client_credentials"} | (
@@ -440,7 +440,7 @@ class PixProvider:
 
 
 def _kind_of(body: bytes) -> str:
-    """Return the provider's own word for why it refuses: the last part of a problem's type."""
+    """Return the provider's reason of a refusal: the last part of a problem's type."""
     try:
         kind = _members(parse_told_json(body)).get("type")
     except ValueError:
@@ -458,7 +458,7 @@ def _page(content: object) -> tuple[list[Pix], int]:
 
 
 def _listed(content: object) -> Pix | None:
-    """Read a payment of the list; None where it is none: the others are taken, and this one is told of."""
+    """Parse a payment of the list; None, with a log line, if it is invalid, so that the others are processed."""
     try:
         return read_pix(content)
     except (ValueError, TypeError) as error:
@@ -476,14 +476,14 @@ def _written(instant: datetime) -> str:
 
 
 def tls_of(config: ProviderConfig) -> ssl.SSLContext:
-    """Make the TLS of calls: our certificate, and whom we believe.
+    """Return the TLS context of calls: our certificate and the trusted authority.
 
     Raises:
         OSError: a file cannot be read, or is none.
     """
     for file in (config.authority, config.certificate, config.certificate_key):
         if file is not None:
-            file.open("rb").close()  # the error has its name, which OpenSSL leaves out
+            file.open("rb").close()  # the error names the file, which OpenSSL does not
     context = ssl.create_default_context(cafile=config.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if config.certificate is not None:

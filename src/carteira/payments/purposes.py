@@ -1,6 +1,6 @@
-"""What people and employers pay for.
+"""The purposes that people and employers pay for.
 
-Payments knows of no cards and no funds: the composition root hands it purposes, made of other modules' verbs.
+Payments knows no cards and funds: the composition root passes it purposes, made of other modules' verbs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +17,7 @@ BENEFIT_FUNDING = "benefit_funding"
 
 
 class PlacedMoney(NamedTuple):
-    """Money on its way to, or back from, a target: centavos, and the operator's account on the other side."""
+    """Money to, or back from, a target: centavos, and the system account on the other side."""
 
     target_id: UUID
     amount: int
@@ -26,17 +26,17 @@ class PlacedMoney(NamedTuple):
 
 @dataclass(frozen=True)
 class Purpose:
-    """One thing that is paid for.
+    """A purpose of payments.
 
     Attributes:
-        name: What clients call it.
-        text: What the payer's bank shows, in Portuguese.
-        aim: Finds the id of what somebody may pay for, by what the charge names (a card's number, an employer's id);
-            raises a problem where they may not, or it takes no money now.
-        credit: Posts what was paid and gives the entry's id; raises a problem where the target takes no money now.
-        take_back: Posts the way back and gives the entry's id; raises a problem where the money has been spent.
-        left: Gives what of it could be taken back, in centavos, and keeps it there until the transaction ends.
-        gains: Who has what is paid for.
+        name: Its name in the API.
+        text: The payer's bank's text, in Portuguese.
+        aim: Returns the id of a charge's target (by a card's number, an employer's id); raises a problem if the caller
+            may not pay for it, or it accepts no money now.
+        credit: Posts the payment and returns the entry's id; raises a problem if the target accepts no money now.
+        take_back: Posts the money back and returns the entry's id; raises a problem if it has been spent.
+        left: Locks the target and returns how much could be taken back, in centavos.
+        gains: The people who gain by a payment.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What operators look for: charges, payments that came in, days as they agreed, and the account at the provider."""
+"""Operators' reads: charges, received payments, days' comparisons, and the account at the provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from carteira.payments.errors import DayNotReconciled, ReceivedNotFound
 from carteira.payments.models import Charge, DayDifference, PaymentReturn, ReceivedPayment, ReconciledDay
 
 WALKED = 20_000
-"""How many rows are looked at, newest first, for what no index knows: a state, a purpose."""
+"""How many rows, newest first, are examined for filters without an index: a state, a purpose."""
 _OPEN: tuple[State, ...] = ("creating", "active")
 
 
 class ReceivedKey(NamedTuple):
-    """What payments are sorted by."""
+    """The sort key of payments."""
 
     paid_at: Instant
     e2eid: str
 
 
 def _first_day(instant: datetime) -> date:
-    """Return the first day of São Paulo that begins at an instant or after it."""
+    """Return the first day of São Paulo that begins at or after an instant."""
     return (instant.astimezone(SAO_PAULO) + timedelta(days=1, microseconds=-1)).date()
 
 
@@ -41,12 +41,12 @@ RECEIVED = CursorOf(ReceivedKey, at=lambda instant: ReceivedKey(instant, ""))
 DAYS = CursorOf(date, at=_first_day)
 
 Whereabouts = Literal["to_return", "settled", "returning", "returned", "not_credited"]
-"""Where a payment is: all placed or returned (`settled`), or what its name says; they may overlap."""
+"""A payment's state: all credited or returned (`settled`), or as named; states may overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeFilter:
-    """Which charges an operator looks for; what is None does not matter."""
+    """An operator's filters of charges; None: any."""
 
     state: State | None = None
     purpose: str | None = None
@@ -57,7 +57,7 @@ class ChargeFilter:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFilter:
-    """Which payments an operator looks for; what is None does not matter."""
+    """An operator's filters of payments; None: any."""
 
     whereabouts: Whereabouts | None = None
     since: datetime | None = None
@@ -87,7 +87,7 @@ async def charges(tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | No
 
 
 def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a charge, be it of a subquery
-    """Say in SQL what `charges.view` says of a row: that a charge has expired is told by no column alone."""
+    """Return the SQL condition for the states of `charges.view`: no single column says that a charge has expired."""
     late = row.expires_at < clock.now()
     if state == "expired":
         return and_(row.state.in_(_OPEN), late)
@@ -98,7 +98,7 @@ def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a 
 
 
 def key_of(row: ReceivedPayment) -> ReceivedKey:
-    """Return a payment's place in the list."""
+    """Return a payment's sort key."""
     return ReceivedKey(row.paid_at, row.e2eid)
 
 
@@ -114,7 +114,7 @@ async def received(
     if wanted.until is not None:
         base = base.where(ReceivedPayment.paid_at < wanted.until)
     row: Any = ReceivedPayment
-    if wanted.whereabouts == "to_return":  # an index has them
+    if wanted.whereabouts == "to_return":  # an index serves them
         base = base.where(ReceivedPayment.unplaced > 0)
     elif wanted.whereabouts is not None:
         newest = base.order_by(ReceivedPayment.paid_at.desc(), ReceivedPayment.e2eid.desc()).limit(WALKED)
@@ -163,7 +163,7 @@ async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
 
 
 async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = None) -> Sequence[ReconciledDay]:
-    """Return the days that were compared, newest first."""
+    """Return the compared days, newest first."""
     query = select(ReconciledDay).order_by(ReconciledDay.day.desc()).limit(limit)
     if before is not None:
         query = query.where(ReconciledDay.day < before)
@@ -173,7 +173,7 @@ async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = 
 
 
 async def one_day(tx: Tx, day: date) -> tuple[ReconciledDay, Sequence[DayDifference]]:
-    """Return a day that was compared, and what does not agree.
+    """Return a compared day and its differences.
 
     Raises:
         DayNotReconciled: it was not.
@@ -186,7 +186,7 @@ async def one_day(tx: Tx, day: date) -> tuple[ReconciledDay, Sequence[DayDiffere
 
 
 async def at_provider(tx: Tx) -> tuple[int, int, int]:
-    """Give what lies at the provider by our books, and of that what waits to be returned and is being, in centavos."""
+    """Return our balance at the provider, and of it what is to be returned and is being returned, in centavos."""
     there = -(await ledger.account(tx, accounts.PROVIDER)).balance
     to_return = (await ledger.account(tx, accounts.TO_RETURN)).balance
     return there, to_return, (await ledger.account(tx, accounts.RETURNING)).balance

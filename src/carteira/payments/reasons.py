@@ -1,4 +1,4 @@
-"""Why a payment was not credited, or went back, as people read it: one sentence's end, in Portuguese."""
+"""Why a payment was not credited or was returned, as the end of a Portuguese sentence."""
 
 from collections.abc import Mapping
 
@@ -20,5 +20,5 @@ _WHY: Mapping[str, str] = {
 
 
 def why(reason: str) -> str | None:
-    """Say a reason of ours, or a provider's kind of return, in words; None: it is somebody's own words."""
+    """Return a reason's code, or a provider's kind of return, in words; None: it is an operator's own words."""
     return _WHY.get(reason)

@@ -1,7 +1,7 @@
-"""What comes in: each end-to-end id is taken once, by whichever of webhook, polling and reconciliation finds it first.
+"""Received payments: each end-to-end id is processed once, by the first of webhook, polling and reconciliation.
 
-A call of the provider is a hint and never the truth: what it names is looked up before anything is credited. So a call
-that is forged, doubled, out of order or lost costs a look, and moves nothing.
+A webhook is only a hint: the payment that it names is looked up before anything is credited. So a call that is forged,
+repeated, out of order or lost costs one look-up at most, and moves nothing.
 """
 
 import hmac
@@ -32,9 +32,9 @@ from carteira.payments.purposes import PlacedMoney
 
 RECEIVER = Actor("job", "payments.receive")
 OVERLAP = timedelta(minutes=15)
-"""How far behind its place the list is read again: payments may come into it late."""
+"""How far before its last place the list is read again, since payments may be listed late."""
 MAY_BE_TAKEN_BACK = timedelta(days=100)
-"""For how long after it a payment is looked at for returns: banks have 90 days, and some to do it."""
+"""For how long payments are checked for returns: banks have 90 days, and some more to carry them out."""
 LONGEST = timedelta(days=1)
 """Of the list, at once."""
 MOST_TOLD = 1_000
@@ -44,10 +44,10 @@ log = structlog.get_logger(__name__)
 
 
 def ids_told(content: object) -> dict[str, bool]:
-    """Return the end-to-end ids that a call of the provider names, and whether it tells of returns of each.
+    """Return the end-to-end ids in a webhook, each with whether it reports returns.
 
     Raises:
-        ValueError: it is no such call.
+        ValueError: it is not a webhook of the contract.
     """
     told = content.get("pix") if isinstance(content, dict) else None
     if not isinstance(told, list) or len(told) > MOST_TOLD:
@@ -68,10 +68,10 @@ def is_signed(body: bytes, given: str, secret: str) -> bool:
 
 
 async def hear(tx: Tx, content: object) -> int:
-    """Have what a call names looked up soon, if it is not known yet or was returned; give how many payments that are.
+    """Queue the look-up of a webhook's payments that are unknown or have new returns; return how many there are.
 
     Raises:
-        ValueError: it is no such call.
+        ValueError: it is not a webhook of the contract.
     """
     told = ids_told(content)
     known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(told))))
@@ -82,7 +82,7 @@ async def hear(tx: Tx, content: object) -> int:
 
 
 async def look(database: Database, payments: Payments, e2eid: str) -> bool:
-    """Look up a payment that was told of, and take it and what was returned of it; return whether there is one.
+    """Look up a webhook's payment, and process it and its returns; return whether it exists.
 
     Raises:
         PaymentProviderDown, ProviderRefused.
@@ -100,18 +100,18 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
 
 
 def is_elsewhere(payments: Payments, pix: Pix) -> bool:
-    """Return whether a payment was made to another key than ours: the account may have others, for others' business.
+    """Return whether a payment was made to another key than ours: the account may serve other businesses too.
 
-    One that names a charge is ours all the same: the key may have been another one when it was made.
+    A payment that names a charge is ours in any case: the key may have been changed since.
     """
     ours = payments.config.provider.key if payments.config.provider else None
     return pix.key is not None and pix.key != ours
 
 
 async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
-    """Take a payment, unless it was taken: credit it, or keep it to be returned; return whether it was new.
+    """Process a payment once: credit it, or store it to be returned; return whether it was new.
 
-    What came to another key and names no charge is left alone: to return it would be to give away others' money.
+    A payment to another key without a charge is left alone: returning it would give away others' money.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:{pix.e2eid}", 0))))
     if await tx.scalar(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid == pix.e2eid)) is not None:
@@ -168,7 +168,7 @@ async def _charge_of(tx: Tx, txid: str | None) -> Charge | None:
 
 
 def _why_not(charge: Charge | None, pix: Pix) -> str | None:
-    """Return why a payment is not credited, as far as its charge says."""
+    """Return why a payment is not credited, by its charge; None: it is."""
     if charge is None:
         return "no_charge"
     if charge.state == "paid":
@@ -181,7 +181,7 @@ def _why_not(charge: Charge | None, pix: Pix) -> str | None:
 
 
 async def _credit(tx: Tx, payments: Payments, charge: Charge, pix: Pix, act: Act) -> tuple[UUID | None, str | None]:
-    """Put a payment where its charge says; give the entry's id, or why it is not taken there."""
+    """Credit a payment to its charge's target; return the entry's id, or why the target refuses it."""
     purpose = payments.purposes.get(charge.purpose)
     if purpose is None:
         return None, "purpose_off"
@@ -196,18 +196,18 @@ async def _credit(tx: Tx, payments: Payments, charge: Charge, pix: Pix, act: Act
 
 
 async def poll(database: Database, payments: Payments) -> int:
-    """Read the provider's list from a while before where it was read to until now; return how many were new.
+    """Read the provider's list from a while before its last place until now; return how many were new.
 
     Raises:
-        PaymentProviderDown, ProviderRefused: what was read by then is taken, and is read once more the next time.
+        PaymentProviderDown, ProviderRefused: payments read by then are processed, and are read again the next time.
     """
     async with database.transaction() as tx:
         place = await _place(tx)
     now, new = clock.now(), 0
     async with payments.asking() as provider:
-        begin = min(place, now) - OVERLAP  # a clock that was ahead once leaves no gap
+        begin = min(place, now) - OVERLAP  # so that a clock that was once ahead leaves no gap
         while begin < now:
-            end = min(begin + LONGEST, now)  # of a time to come some providers tell nothing
+            end = min(begin + LONGEST, now)  # some providers return nothing for a future time
             new += await _read(database, payments, provider, begin, end)
             async with database.transaction() as tx:
                 await _move(tx, end)
@@ -223,9 +223,9 @@ async def _read(database: Database, payments: Payments, provider: PixProvider, b
 
 
 async def take_unknown(database: Database, payments: Payments, page: Sequence[Pix], found_by: FoundBy) -> int:
-    """Take those of some payments that are not known yet, each in its own transaction; return how many there were.
+    """Process the unknown ones of some payments, each in its own transaction; return how many there were.
 
-    Returns of any of them that nobody here asked for are booked alike.
+    Their unrequested returns are booked likewise.
     """
     async with database.transaction() as tx:
         ids = [pix.e2eid for pix in page]
@@ -241,10 +241,10 @@ async def take_unknown(database: Database, payments: Payments, page: Sequence[Pi
 
 
 async def sweep_returns(database: Database, payments: Payments) -> None:
-    """Look for returns of all payments that banks may still take back, the newest first: they come months late.
+    """Check all payments that banks may still take back for returns, the newest first: they may come months late.
 
     Raises:
-        PaymentProviderDown, ProviderRefused: what was read by then is booked.
+        PaymentProviderDown, ProviderRefused: returns read by then are booked.
     """
     end = clock.now()
     first = end - MAY_BE_TAKEN_BACK
@@ -257,7 +257,7 @@ async def sweep_returns(database: Database, payments: Payments) -> None:
 
 
 async def _place(tx: Tx) -> datetime:
-    """Give up to when the list was read; at the first time, from before the first charge was made."""
+    """Return until when the list has been read; at first, an instant before the first charge."""
     place: datetime | None = await tx.scalar(select(ReadPlace.read_until))
     if place is None:
         first: datetime | None = await tx.scalar(select(func.min(Charge.created_at)))

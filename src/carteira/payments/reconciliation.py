@@ -1,6 +1,6 @@
-"""Each day against the provider's list: what both have, what one lacks, and where amounts differ.
+"""Compares each day with the provider's list: common, missing and differing payments.
 
-What is missing here is taken on the spot, and told all the same: webhook and polling should have found it.
+A payment that is missing here is processed at once, and still reported: webhook and polling should have found it.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from carteira.payments.models import (
 from carteira.payments.provider import Pix
 
 AGAIN = 3
-"""Days that are compared each day: a return may settle late."""
+"""Days that are compared again daily, since a return may settle late."""
 TOLD_DAYS = 30
 
 log = structlog.get_logger(__name__)
@@ -38,19 +38,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was received and returned of a payment, or of a day, in centavos."""
+    """The received and returned amounts of a payment or of a day, in centavos."""
 
     received: int
     returned: int
 
     @property
     def net(self) -> int:
-        """What is left."""
+        """Received less returned."""
         return self.received - self.returned
 
 
 def bounds(day: date) -> tuple[datetime, datetime]:
-    """Return the first instants of a day of São Paulo and of the next."""
+    """Return the first instants of a day of São Paulo and of the next day."""
     begin = datetime.combine(day, time(), SAO_PAULO)
     return begin, datetime.combine(day + timedelta(days=1), time(), SAO_PAULO)
 
@@ -61,7 +61,7 @@ def _sums(pix: Pix) -> Sums:
 
 @dataclass(frozen=True, slots=True)
 class DayComparison:
-    """How a day agreed with the provider's list, as numbers of payments."""
+    """A day's comparison with the provider's list, as numbers of payments."""
 
     day: date
     matched: int
@@ -71,7 +71,7 @@ class DayComparison:
 
     @property
     def differs(self) -> bool:
-        """Whether anything did not agree."""
+        """Whether anything differs."""
         return bool(self.missing_here or self.missing_there or self.amount_differs)
 
 
@@ -79,17 +79,17 @@ async def compare_day(database: Database, payments: Payments, day: date | None) 
     """Compare a day, or yesterday, for a command.
 
     Raises:
-        PaymentProviderDown, ProviderRefused: nothing is kept.
+        PaymentProviderDown, ProviderRefused: nothing is stored.
     """
     row = await compare(database, payments, day or clock.today() - timedelta(days=1))
     return DayComparison(row.day, row.matched, row.missing_here, row.missing_there, row.amount_differs)
 
 
 async def compare(database: Database, payments: Payments, day: date) -> ReconciledDay:
-    """Compare a day with the provider's list, keep the outcome, and take what is missing here.
+    """Compare a day with the provider's list, store the result, and process payments that are missing here.
 
     Raises:
-        PaymentProviderDown, ProviderRefused: nothing is kept.
+        PaymentProviderDown, ProviderRefused: nothing is stored.
     """
     begin, end = bounds(day)
     until = min(end - timedelta(milliseconds=1), clock.now())
@@ -113,7 +113,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
 
 
 async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
-    """Return what we have of a time, by end-to-end id."""
+    """Return our payments of a period, by end-to-end id."""
     returned = (
         select(PaymentReturn.e2eid, sum_(PaymentReturn.amount).label("amount"))
         .where(PaymentReturn.state == "returned")
@@ -129,7 +129,7 @@ async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
 
 
 async def _elsewhere(tx: Tx, payments: Payments, lacking: Sequence[Pix]) -> list[Pix]:
-    """Return those of some payments that are none of ours: they came to another key, and name no charge."""
+    """Return the payments among some that are not ours: to another key, and without a charge."""
     other = [pix for pix in lacking if receiving.is_elsewhere(payments, pix)]
     named = select(Charge.txid).where(Charge.txid.in_({pix.txid for pix in other if pix.txid}))
     charged = set(await tx.scalars(named)) if other else set()
@@ -145,7 +145,7 @@ def _difference(here: Sums | None, there: Sums | None) -> DifferenceKind | None:
 
 
 async def _keep(tx: Tx, day: date, here: dict[str, Sums], there: dict[str, Sums]) -> ReconciledDay:
-    """Keep how a day agrees, in the place of what was found before."""
+    """Store a day's comparison, replacing the former one."""
     found = {e2eid: _difference(here.get(e2eid), there.get(e2eid)) for e2eid in here.keys() | there.keys()}
     kinds = list(found.values())
     values = {
@@ -183,7 +183,7 @@ async def compare_last_days(database: Database, payments: Payments) -> None:
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of days that do not agree, and of how far the provider's list was read."""
+    """Set the metrics of days with differences, and of how far the provider's list has been read."""
     since = clock.today() - timedelta(days=TOLD_DAYS)
     days = select(
         func.sum(ReconciledDay.missing_here),

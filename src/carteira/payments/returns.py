@@ -1,7 +1,7 @@
-"""Returns: of what belongs nowhere, by itself or by an operator; and of what was credited, whole or in part.
+"""Returns: of uncredited payments, automatically or by an operator; and of credited ones, whole or in part.
 
-The money leaves where it lies (*to return*, or the card or fund that it was credited to) when a return is asked for,
-and the provider is asked by a job, under an id of ours. What it does not do comes back as *to return*.
+A requested return takes the money from its account (*to return*, or the card or fund that it was credited to), and a
+job requests it from the provider under an id of ours. If the provider fails to, the money goes to *to return*.
 """
 
 from collections.abc import Sequence
@@ -50,12 +50,12 @@ class ReturnOrder(BaseModel):
 
 
 async def ask(tx: Tx, payments: Payments, order: ReturnOrder, act: Act) -> PaymentReturn:
-    """Return a payment, or a part of it, for an operator.
+    """Request the return of a payment, or a part of it, for an operator.
 
     Raises:
         ReceivedNotFound, ReturnTooLarge, TooLateToReturn.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
-        Whatever the purpose raises where the money has been spent.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit. Whatever the purpose raises where the money has
+            been spent.
     """
     row = await locked(tx, ReceivedPayment, order.e2eid)
     if row is None:
@@ -88,7 +88,7 @@ async def ask(tx: Tx, payments: Payments, order: ReturnOrder, act: Act) -> Payme
 
 
 async def _gains(tx: Tx, payments: Payments, row: ReceivedPayment) -> Gains:
-    """Say who gains by a return: who made the charge, as far as that is who pays it, and who has what was paid for."""
+    """Return who gains by a return: the charge's maker, who probably paid it, and the owner of what was paid for."""
     charge = await tx.get(Charge, row.charge_id) if row.charge_id else None
     if charge is None:
         return Gains()
@@ -109,7 +109,7 @@ async def _whose(tx: Tx, row: ReceivedPayment) -> UUID | None:
 async def begin(  # noqa: PLR0913 - what, why and by whom
     tx: Tx, payments: Payments, row: ReceivedPayment, amount: int, *, reason: str, act: Act
 ) -> PaymentReturn:
-    """Set the money of a return aside and have the provider asked; the payment's row is locked or new."""
+    """Set the money of a return aside and queue the request to the provider; the payment's row is locked or new."""
     loose = min(amount, row.unplaced)
     made = PaymentReturn(
         id=uuid7(),
@@ -145,7 +145,7 @@ async def begin(  # noqa: PLR0913 - what, why and by whom
 
 
 async def send(database: Database, payments: Payments, return_id: UUID) -> bool:
-    """Ask the provider for a return, and keep what it says; return whether it is settled.
+    """Request a return from the provider and store its answer; return whether it is settled.
 
     Raises:
         PaymentProviderDown.
@@ -171,9 +171,9 @@ async def send(database: Database, payments: Payments, return_id: UUID) -> bool:
 
 
 async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], failure: str | None) -> None:
-    """Keep what became of a return, once."""
+    """Store the outcome of a return, once."""
     e2eid = await tx.scalar(select(PaymentReturn.e2eid).where(PaymentReturn.id == return_id))
-    payment = await locked(tx, ReceivedPayment, e2eid)  # before the return, as who asks for one locks it
+    payment = await locked(tx, ReceivedPayment, e2eid)  # before the return, in the order of a request
     row = await locked(tx, PaymentReturn, return_id)
     assert payment is not None, "a return is of a payment"
     assert row is not None, "and was asked for"
@@ -192,12 +192,12 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     await tx.flush()
     await telling.return_settled(tx, row, payment)
     if state == "failed":
-        await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # it may have been returned there by somebody else
+        await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # somebody else may have returned it there
     metrics.returns_total.labels(state).inc()
 
 
 async def send_waiting(database: Database, payments: Payments) -> int:
-    """Ask again for the returns that the provider has not settled, the oldest first; return how many still wait.
+    """Request unsettled returns again, the oldest first; return how many still wait.
 
     Raises:
         PaymentProviderDown.
@@ -215,7 +215,7 @@ async def send_waiting(database: Database, payments: Payments) -> int:
 
 
 async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
-    """Refuse to undo entries of payments by an entry alone: the provider would know nothing of it.
+    """Refuse reversals of payments' entries: the provider would not know of them.
 
     Raises:
         PaymentEntryFixed: always.
@@ -234,7 +234,7 @@ async def of_payments(tx: Tx, e2eids: Sequence[str]) -> dict[str, list[PaymentRe
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of what waits to be returned."""
+    """Set the metrics of payments that are to be returned."""
     metrics.to_return.set(await tx.scalar(select(func.count()).where(ReceivedPayment.unplaced > 0)) or 0)
     oldest = await tx.scalar(select(func.min(PaymentReturn.asked_at)).where(PaymentReturn.state == "asked"))
     metrics.returns_waiting_seconds.set((clock.now() - oldest).total_seconds() if oldest else 0)

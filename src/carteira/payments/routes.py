@@ -1,4 +1,4 @@
-"""Payments over HTTP: charges of who asks, what came in, returns, days; and the provider's call through a proxy."""
+"""Payments over HTTP: one's own charges, received payments, returns, days; and the webhook through a proxy."""
 
 import hmac
 from datetime import date
@@ -61,7 +61,7 @@ Desk = Annotated[ChargeDesk, Depends(_desk)]
 
 
 def order_of(body: ChargeIn) -> Order:
-    """Read what is asked for.
+    """Return the order of a request.
 
     Raises:
         TargetRequired: a recharge names no card.

@@ -1,9 +1,9 @@
 """A stand-in for a payment provider, for development, staging and tests: `carteira sandbox pix`.
 
 Two listeners in one process. By mutual TLS: API Pix (`/oauth/token`, `/v2/cob`, `/v2/pix`, `/v2/webhook`). In the clear
-on this machine: a payer's page (`/`), where a code is pasted and paid, and `/sandbox/…`, by which the provider is told
-to be slow, wrong or down, to lose, double, shuffle and forge what it tells, and to receive what nobody charged.
-What it holds is kept in a file, so that it outlives a restart as a bank's books do.
+on this machine: a payer's page (`/`), where a code is pasted and paid, and `/sandbox/…`, which makes the provider slow,
+wrong or down, makes it lose, repeat, shuffle and forge webhooks, and receive payments without a charge. Its data are
+stored in a file, so that they survive a restart like a bank's books.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ TOKEN_SECONDS = 300
 TELL_ATTEMPTS = 3
 TELL_SECONDS = 5.0
 MOST_LATE_SECONDS = 2.0
-"""How late a shuffled call is at most."""
+"""The longest delay of a shuffled call."""
 _CREATED, _BAD, _NO, _NONE = 201, 400, 401, 404
 _PROBLEM = "https://pix.bcb.gov.br/api/v2/error/"
 
@@ -55,20 +55,20 @@ Returning = Literal["ok", "pending", "fails"]
 
 
 class PixBehaviour(BaseModel):
-    """How the provider is until it is told otherwise: its API, its calls of payments, and its returns."""
+    """The provider's behaviour until it is changed: its API, its webhooks, and its returns."""
 
     model_config = ConfigDict(extra="forbid")
 
     api: ApiMode = "ok"
     seconds: float = Field(5.0, ge=0, le=600)
     times: int | None = Field(None, ge=1)
-    """For how many requests the API is so; None: until told otherwise."""
+    """For how many requests the API behaves so; None: until it is changed."""
     tells: Telling = "ok"
     returns: Returning = "ok"
 
 
 class PaymentIn(BaseModel):
-    """A payment that comes in, whether or not a bank would let it: of a charge, or of nothing."""
+    """A payment, even one that a bank would refuse: of a charge, or without one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,7 @@ class PaymentIn(BaseModel):
 
 
 class TakenBackIn(BaseModel):
-    """A return that the payer's bank has made, by the rules of banks among themselves; nobody here asked for it."""
+    """A return that the payer's bank made by the banks' own rules, without a request from here."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,7 +105,7 @@ _WRONG: dict[ApiMode, Callable[[], Response]] = {
 
 
 class PixSandbox:
-    """The stand-in's state and its two ASGI applications. `pages` is where its payer's page is reached."""
+    """The stand-in's state and its two ASGI applications. `pages` is the address of the payer's page."""
 
     def __init__(self, books: Books, certificates: SandboxCertificates, pages: str) -> None:
         self.books = books
@@ -149,7 +149,7 @@ class PixSandbox:
     def _guarded(
         self, answer: Callable[[Request], Awaitable[Response]]
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Answer as well as the provider is, and only who has a token."""
+        """Answer by the present behaviour, and only requests with a token."""
 
         async def guarded(request: Request) -> Response:
             self.asked += 1
@@ -326,7 +326,7 @@ class PixSandbox:
         return Response(status_code=204)
 
     def pay(self, asked: PaymentIn) -> SandboxPayment:
-        """Receive a payment, and tell of it.
+        """Receive a payment, and send its webhook.
 
         Raises:
             NoSuchCharge: it names no amount, and no charge that has one.
@@ -338,7 +338,7 @@ class PixSandbox:
         return payment
 
     def _tell(self, payment: SandboxPayment) -> None:
-        """Tell of a payment in the background, as well as the provider does it just now."""
+        """Send a payment's webhook in the background, by the present behaviour."""
         how = self.behaviour.tells
         if how == "forged":
             self._forge(payment)
@@ -348,7 +348,7 @@ class PixSandbox:
             self._in_background(self._call(payment.told(), late))
 
     def _forge(self, payment: SandboxPayment) -> None:
-        """Tell of a payment of the same charge that nobody made, with the provider's certificate and with none."""
+        """Send a forged webhook of the same charge, with the provider's certificate and without one."""
         for shows_certificate in (False, True):
             invented = {"endToEndId": "E" + secrets.token_hex(16)[:31]}
             self._in_background(self._call(payment.told() | invented, 0.0, shows_certificate=shows_certificate))
@@ -359,7 +359,7 @@ class PixSandbox:
         task.add_done_callback(self._telling.discard)
 
     async def _call(self, told: dict[str, Any], late: float, *, shows_certificate: bool = True) -> None:
-        """Call where payments are told, a few times; what is never taken is lost."""
+        """Call the webhook a few times; if it never succeeds, the call is lost."""
         await asyncio.sleep(late)
         url, teller = self.books.webhook, self._certificates.teller
         if url is None:
@@ -379,7 +379,7 @@ class PixSandbox:
                 await asyncio.sleep(2.0**attempt)
 
     async def close(self) -> None:
-        """Stop telling, and close the books."""
+        """Stop sending webhooks, and close the books."""
         for task in list(self._telling):
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
@@ -396,8 +396,8 @@ def _invalid(error: ValidationError) -> Response:
 
 
 async def _until_gone_or(seconds: float | None, request: Request) -> None:
-    """Let a client wait, until it goes away at the latest."""
-    await request.body()  # what comes after it is that the client has gone
+    """Let a client wait, at the latest until it disconnects."""
+    await request.body()  # the next message is the client's disconnect
     try:
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":
@@ -407,7 +407,7 @@ async def _until_gone_or(seconds: float | None, request: Request) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs it: of two in one process only one would hear them."""
+    """A server that leaves signals to its caller: of two in one process only one would get them."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

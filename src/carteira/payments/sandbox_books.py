@@ -1,4 +1,4 @@
-"""What the stand-in provider holds: charges, payments and returns, in a file of SQLite."""
+"""The stand-in provider's charges, payments and returns, in a SQLite file."""
 
 import secrets
 import sqlite3
@@ -56,7 +56,7 @@ class SandboxCharge:
         return not self.is_paid and _written(now) <= self.expires_at
 
     def told(self) -> dict[str, Any]:
-        """Write it as the contract does."""
+        """Return it in the contract's form."""
         lasts = datetime.fromisoformat(self.expires_at) - datetime.fromisoformat(self.created_at)
         return {
             "txid": self.txid,
@@ -80,7 +80,7 @@ class SandboxPayment:
     returns: tuple[dict[str, Any], ...] = ()
 
     def told(self) -> dict[str, Any]:
-        """Write it as the contract does."""
+        """Return it in the contract's form."""
         told: dict[str, Any] = {
             "endToEndId": self.e2eid,
             "valor": reais(self.amount),
@@ -109,7 +109,7 @@ class Books:
 
     @property
     def webhook(self) -> str | None:
-        """Where payments are told."""
+        """The webhook's address."""
         row = self._db.execute("SELECT value FROM settings WHERE name = 'webhook'").fetchone()
         return row[0] if row else None
 
@@ -134,7 +134,7 @@ class Books:
         return SandboxCharge(*row)
 
     def charge_at(self, location: str) -> SandboxCharge | None:
-        """Return the charge whose payload's address ends so."""
+        """Return the charge by the end of its payload's address."""
         row = self._db.execute("SELECT txid FROM charges WHERE location LIKE '%/' || ?", (location,)).fetchone()
         return self.charge(row[0]) if row else None
 
@@ -151,7 +151,7 @@ class Books:
         return self._with_returns(row) if row else None
 
     def payments(self, begin: str, end: str, *, returned: bool = False) -> list[SandboxPayment]:
-        """Return the payments between two instants, the oldest first; of `returned` those alone that have a return."""
+        """Return the payments between two instants, the oldest first; with `returned` only those with a return."""
         bounds = tuple(_written(datetime.fromisoformat(instant)) for instant in (begin, end))
         rows = self._db.execute("SELECT * FROM payments WHERE paid_at BETWEEN ? AND ? ORDER BY paid_at, e2eid", bounds)
         found = [self._with_returns(row) for row in rows.fetchall()]
@@ -176,19 +176,19 @@ class Books:
         return self._db.execute("INSERT OR IGNORE INTO returns VALUES (?, ?, ?, ?, ?, ?)", values).rowcount == 1
 
     def settle_return(self, e2eid: str, return_id: str) -> None:
-        """Let a return that is under way arrive."""
+        """Complete a return that is under way."""
         self._db.execute(
             "UPDATE returns SET status = 'DEVOLVIDO' WHERE e2eid = ? AND id = ? AND status = 'EM_PROCESSAMENTO'",
             (e2eid, return_id),
         )
 
     def return_told(self, e2eid: str, return_id: str) -> dict[str, Any] | None:
-        """Write a return as the contract does."""
+        """Return a return in the contract's form."""
         row = self._db.execute(_RETURNS + " WHERE e2eid = ? AND id = ?", (e2eid, return_id)).fetchone()
         return _return_told(*row) if row else None
 
     def account(self) -> dict[str, int]:
-        """Return what came in, what went back, and what is there, in centavos; and how many payments there are."""
+        """Return the received, the returned and the present amount, in centavos; and the number of payments."""
         received, count = self._db.execute("SELECT coalesce(sum(amount), 0), count(*) FROM payments").fetchone()
         returned = self._db.execute(
             "SELECT coalesce(sum(amount), 0) FROM returns WHERE status = 'DEVOLVIDO'"

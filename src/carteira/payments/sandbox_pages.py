@@ -1,4 +1,4 @@
-"""The payer's page of the stand-in provider: a bank's app, as little of it as paying takes."""
+"""The payer's page of the stand-in provider: the part of a bank's app that paying needs."""
 
 from datetime import datetime
 from html import escape
@@ -24,7 +24,7 @@ def front(problem: str = "") -> str:
 
 
 def charge(found: SandboxCharge, now: datetime) -> str:
-    """Draw a charge: what it costs, and the button that pays it."""
+    """Draw a charge: its amount, and the button that pays it."""
     if found.is_paid:
         what = "<p><strong>Pago.</strong> Pode voltar para a carteira.</p>"
     elif found.is_open(now):

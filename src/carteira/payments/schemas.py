@@ -17,7 +17,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=
 
 
 class ChargeIn(BaseModel):
-    """What is to be paid for. `transport_recharge` names a card, `benefit_funding` an employer."""
+    """A charge to make. `transport_recharge` names a card, `benefit_funding` an employer."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -85,7 +85,7 @@ class PaymentReturnOut(BaseModel):
 
 
 class PaymentReturnIn(BaseModel):
-    """What is returned of a payment."""
+    """The requested return of a payment."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -94,7 +94,7 @@ class PaymentReturnIn(BaseModel):
 
 
 class ReceivedOut(BaseModel):
-    """A payment that came in, and where it went."""
+    """A received payment, and where it was credited."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -119,7 +119,7 @@ class ReceivedWithReturnsOut(ReceivedOut):
 
 
 class DayOut(BaseModel):
-    """How a day agreed with the provider's list."""
+    """A day's comparison with the provider's list."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -136,7 +136,7 @@ class DayOut(BaseModel):
 
 
 class DifferenceOut(BaseModel):
-    """A payment on which a day does not agree."""
+    """A payment in which a day's lists differ."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -147,13 +147,13 @@ class DifferenceOut(BaseModel):
 
 
 class DayDetailOut(DayOut):
-    """A day with what does not agree."""
+    """A day with its differences."""
 
     differences: list[DifferenceOut]
 
 
 class ProviderAccountOut(BaseModel):
-    """What lies at the provider by our books, in centavos."""
+    """Our balance at the provider, in centavos."""
 
     balance: int
     to_return: int = Field(description="Do saldo, o que espera ser devolvido")

@@ -1,8 +1,8 @@
-"""Returns that were made at the provider and asked for by nobody here, each booked once by its id there.
+"""Returns that were made at the provider without a request from here, each booked once by its id there.
 
-Banks return among themselves what was paid by fraud or by a failure of theirs (MED, the Central Bank's special
-mechanism), up to months later; somebody may also return by the provider's own pages. The money has left the account
-at the provider by then: it is taken from where it lies here, and what has been spent is a loss.
+Banks return fraudulent and erroneous payments among themselves (MED, the Central Bank's special mechanism), up to
+months later; somebody may also use the provider's own pages. The money has then left the account at the provider: it is
+taken from its account here, and spent money is a loss.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from carteira.payments.purposes import PlacedMoney
 
 TAKER = Actor("job", "payments.taken_back")
 TOLD_FOR = timedelta(days=3)
-"""For how long the metric tells of a return."""
+"""For how long the metric includes a return."""
 
 log = structlog.get_logger(__name__)
 
 
 async def unknown(tx: Tx, told: Sequence[Pix]) -> list[Pix]:
-    """Return those of some payments of which a return is told that is not written down here."""
+    """Return the payments among some that have a return which is not booked here."""
     some = [pix for pix in told if any(back.status == "DEVOLVIDO" for back in pix.returns)]
     known = await _known(tx, [pix.e2eid for pix in some]) if some else set()
     return [pix for pix in some if any(_is_new(pix.e2eid, back, known) for back in pix.returns)]
@@ -51,16 +51,16 @@ def _is_new(e2eid: str, back: PixReturn, known: set[tuple[str, str]]) -> bool:
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metric of what was taken back lately."""
+    """Set the metric of recent unrequested returns."""
     since = clock.now() - TOLD_FOR
     lately = select(func.count()).where(PaymentReturn.nature.is_not(None), PaymentReturn.settled_at > since)
     metrics.taken_back.set(await tx.scalar(lately) or 0)
 
 
 async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
-    """Book the returns of a payment that nobody here asked for; return how many were new.
+    """Book the unrequested returns of a payment; return how many were new.
 
-    One that there is no room for is left: a return of ours is under way that will not be done, and comes back first.
+    A return that exceeds the rest is left for later: a return of ours is under way that will fail and come back first.
     """
     row = await locked(tx, ReceivedPayment, pix.e2eid)
     if row is None:
@@ -78,7 +78,7 @@ async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
 
 
 async def _book(tx: Tx, payments: Payments, row: ReceivedPayment, back: PixReturn) -> None:
-    """Move the money of a return that is done, out of where it lies, and write it down."""
+    """Move the money of a completed return out of its account, and record the return."""
     key = f"payments:taken_back:{row.e2eid}:{back.id}"
     loose = min(back.amount, row.unplaced)
     if loose:
@@ -130,7 +130,7 @@ async def _book(tx: Tx, payments: Payments, row: ReceivedPayment, back: PixRetur
 
 
 async def _take_from_target(tx: Tx, payments: Payments, charge: Charge | None, wanted: int, key: str) -> int:
-    """Take what was credited back, as far as it is there; return how much was."""
+    """Take credited money back, as far as it is there; return how much was."""
     purpose = payments.purposes.get(charge.purpose) if charge is not None else None
     if charge is None or purpose is None or not wanted:
         return 0

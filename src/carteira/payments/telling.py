@@ -1,4 +1,4 @@
-"""What others are told of payments: ids, amounts and states, in the transaction that makes them true."""
+"""Events of payments: ids, amounts and states, emitted in the transaction that makes them true."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,27 +21,27 @@ def _charge(row: Charge) -> dict[str, Any]:
 
 
 async def charge_paid(tx: Tx, row: Charge, e2eid: str) -> None:
-    """Tell that a charge was paid, and credited."""
+    """Emit that a charge was paid and credited."""
     await outbox.emit(tx, "payments.charge_paid", _charge(row) | {"e2eid": e2eid})
 
 
 async def charges_expired(tx: Tx, rows: Iterable[Charge]) -> None:
-    """Tell that charges were not paid in time."""
+    """Emit that charges expired unpaid."""
     await outbox.emit(tx, "payments.charge_expired", *map(_charge, rows))
 
 
 async def charge_refused(tx: Tx, row: Charge) -> None:
-    """Tell that the provider does not take a charge."""
+    """Emit that the provider refused a charge."""
     await outbox.emit(tx, "payments.charge_refused", _charge(row))
 
 
 async def not_credited(tx: Tx, row: ReceivedPayment) -> None:
-    """Tell that a payment came in that belongs nowhere."""
+    """Emit that a payment was not credited."""
     await outbox.emit(tx, "payments.not_credited", await _payment(tx, row) | {"reason": row.reason})
 
 
 async def return_settled(tx: Tx, row: PaymentReturn, payment: ReceivedPayment) -> None:
-    """Tell what became of a return: it was made, or it failed; an operator's own words for why are not told."""
+    """Emit a return's outcome, success or failure, without an operator's own words."""
     told = await _payment(tx, payment) | {"return_id": str(row.id), "amount": row.amount}
     if row.state == "returned":
         told["reason"] = row.reason if why(row.reason) else None
