@@ -1,13 +1,13 @@
-"""The assistant: a conversation in Portuguese that finishes what it starts, and knows when it does not know.
+"""The assistant: a conversation in Portuguese that completes tasks, and says so when it does not know an answer.
 
-It owns conversations (a row a person), the knowledge base with its versions, unanswered questions, and tickets.
+It owns conversations (one row per person), the knowledge base with its versions, unanswered questions, and tickets.
 Invariants:
 
-- it does for a person what they may do themselves, through the other modules' doors and nothing else; claims to other
-  people's things count for nothing here;
-- a message's effects and where the conversation then stands commit together, one message of a person at a time;
-- an answer is one that an operator wrote: nothing is made up, and what does not fit well enough is not answered;
-- what was not answered is kept without personal data and without its person.
+- it acts only as the person themselves may, through the other modules' doors; claims to other people's things have no
+  effect here;
+- a message's effects and the conversation's new state commit together, one message of a person at a time;
+- every answer was written by an operator: nothing is generated, and a question without a good match is not answered;
+- unanswered questions are stored without personal data and without their person.
 
 Sources: rules.md, assistant; ADR 0009; `docs/reference/assistant.md`.
 """
@@ -40,9 +40,9 @@ def module(  # noqa: PLR0913 - a setting each
     """Hand the assistant to the composition root.
 
     `modules` are the optional modules that are on; `free_recharges` says whether a card is recharged without a payment;
-    `vectors` loads the sentence encoder where it is installed. Learning takes some seconds of a processor: `eager` does
-    it when the server starts, otherwise with the first conversation; what was learnt is kept in a folder of `home`.
-    Questions that were not answered are kept for `question_days_kept`.
+    `vectors` loads the sentence encoder where it is installed. Training takes some seconds of a processor: with `eager`
+    at the server's start, otherwise at the first conversation; its result is stored in a folder of `home`. Unanswered
+    questions are kept for `question_days_kept`.
     """
     from carteira.assistant import routes
     from carteira.assistant.jobs import blueprint
@@ -70,7 +70,7 @@ def module(  # noqa: PLR0913 - a setting each
                 await warming
 
     async def understands(_app: FastAPI) -> bool | str:
-        """While it learns, a message waits and all else is served; without the encoder it says so."""
+        """Return whether it is ready: during training only messages wait; without the encoder it says so."""
         if not brain.is_ready:
             return "learning" if eager else "learns with the first conversation"
         return True if brain.has_vectors else "words only"

@@ -40,24 +40,24 @@ _FIGURES = re.compile(_NUMBER)
 _TOKEN = re.compile(
     rf"(?P<sign>r\$)|(?P<number>[0-9](?:[.,]?[0-9])*)(?:{_NOTES}\b)?|(?P<word>[a-z]+)|(?P<minus>[-\u2212])(?=\s*[0-9])"
 )
-"""Figures are taken to their end: of "0,005 reais" the last one is not five reais."""
+"""Figures are matched to their end: the end of "0,005 reais" is not five reais."""
 _CLAUSE = re.compile(r"(?<![0-9]),|,(?![0-9])|[;!?\n]| mas ")
 _NEGATED = frozenset({"nao", "n", "nem", "nunca", "num", "menos", "sem"})
 _LACKS = re.compile(r"\bsem (?:passage(?:m|ns)|creditos?|saldo|dinheiro|grana|nada)\b")
-"""What somebody is without denies no amount: it is why they ask for one."""
+"""Words after which a negation does not deny the amount ("sem 20 reais")."""
 _CARD_DIGITS = re.compile(
     r"\b(?:(?:final|linha|numero|terminado em)\s+[0-9 ]+|(?:cartao|bilhete)\s+[0-9](?: ?[0-9]){3,})"
 )
 _TOO_MUCH = MAX_AMOUNT + 1
-"""What figures are taken for that are no amount: they are not passed over."""
+"""The value of figures that are no valid amount, so that they are not ignored."""
 _CENTS = 100
 _THOUSAND = 1000
 
 
 def amount(text: str) -> int | None:
-    """Find the one amount of reais that a text names, in centavos; None where it names none, several or too much.
+    """Return the one amount of reais in a text, in centavos; None if there is none, several, or too large a one.
 
-    What is denied does not count ("vinte não, trinta reais"), a card's digits neither.
+    Denied amounts do not count ("vinte não, trinta reais"), nor do a card's digits.
     """
     if any(unicodedata.category(char) == "No" for char in text):  # "10½" and "10²" are no figures
         return None
@@ -100,7 +100,7 @@ def _amounts(clause: str) -> Iterator[tuple[int, bool]]:
 
 
 def _with_cents(tokens: list[tuple[str, str]], centavos: int, place: int) -> tuple[int, int]:
-    """Add the "e cinquenta (centavos)" that follows "dez reais", or the "e meio"."""
+    """Add a following "e cinquenta (centavos)" or "e meio" to "dez reais"."""
     if [token for _, token in tokens[place : place + 2]] in (["e", "meio"], ["e", "meia"]):
         return centavos + _CENTS // 2, place + 2
     if place + 1 < len(tokens) and tokens[place][1] in {"e", "com"}:
@@ -114,7 +114,7 @@ def _with_cents(tokens: list[tuple[str, str]], centavos: int, place: int) -> tup
 
 
 def _number(tokens: list[tuple[str, str]], place: int) -> tuple[int, int] | None:
-    """Read a number in figures or words at a place: its centavos, and the place after it."""
+    """Parse a number in figures or words at a position: its centavos, and the position after it."""
     kind, written = tokens[place]
     if kind == "number":
         figures = written.rstrip("abcdefghijklmnopqrstuvwxyz")
@@ -132,7 +132,7 @@ def _number(tokens: list[tuple[str, str]], place: int) -> tuple[int, int] | None
 
 
 def _spoken(tokens: list[tuple[str, str]], place: int) -> tuple[int, int, int]:
-    """Read a number in words: its reais, the centavos of "dez e cinquenta", and the place after it."""
+    """Parse a number in words: its reais, the centavos of "dez e cinquenta", and the position after it."""
     total, part, room = 0, 0, _THOUSAND
     while place < len(tokens):
         word = tokens[place][1]

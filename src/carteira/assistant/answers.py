@@ -1,7 +1,7 @@
-"""How people answer: a yes or a no, and which of some options. The one reader of answers, for every step of an intent.
+"""Parses answers: yes or no, and which of some options. All steps of all intents use it.
 
-A yes is a message that says nothing but yes. Whatever else stands in it (a doubt, a condition, a question, a "but",
-another card) makes it neither yes nor no, and the step asks again: what is confirmed may be beyond undoing.
+A yes is a message that says nothing but yes. Anything else in it (a doubt, a condition, a question, a "but", another
+card) makes it neither yes nor no, and the step asks again, since the act may be irreversible.
 """
 
 import re
@@ -21,9 +21,9 @@ _MARKS = {
     "🚫": " nao ",
 }
 _KIND = frozenset("🙏😊🙂😀😃😄😁😉😘🥰❤💚💙🎉🙌👏🤝🤗✨")
-"""Signs that go with a yes and change nothing; others, a thoughtful face say, are not understood."""
+"""Symbols that may accompany a yes; others, such as a thinking face, make it unclear."""
 _ACCENTS = frozenset("\u0300\u0301\u0302\u0303\u0308\u0327")
-"""What stands on a letter in Portuguese and its neighbours; a line that strikes a word out is none of them."""
+"""Combining accents of Portuguese and neighbouring languages; strike-through is not among them."""
 _QUESTIONS = frozenset("?¿؟‽")
 _TONES = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f\u200d\u20e3]")
 _KEYCAPS = re.compile("([0-9])\ufe0f?\u20e3")
@@ -95,7 +95,7 @@ _CANCEL = "cance"
 
 
 def _answer(text: str) -> str:
-    """Bring an answer into the form that is compared: signs as words, "é" apart from "e", "siiim" as "sim"."""
+    """Normalise an answer for comparison: symbols as words, "é" distinct from "e", "siiim" as "sim"."""
     text = re.sub(r"\bé\b", "eh", unicodedata.normalize("NFC", text.lower()))
     for mark, word in _MARKS.items():
         text = text.replace(mark, word)
@@ -103,9 +103,9 @@ def _answer(text: str) -> str:
 
 
 def _has_strange_sign(text: str) -> bool:
-    """Return whether a text holds a question mark, or a sign that is no plain word and no plain yes.
+    """Return whether a text has a question mark, or a symbol that is neither a word nor a yes.
 
-    Words are compared by their Latin letters alone: of another alphabet's, a no would be passed over in silence.
+    Only Latin letters are compared, so a no in another alphabet would otherwise be ignored.
     """
     return any(_is_strange(char) for char in unicodedata.normalize("NFKD", _TONES.sub("", text)))
 
@@ -120,10 +120,10 @@ def _is_strange(char: str) -> bool:
 
 
 def yes_or_no(text: str, act: str = "") -> bool | None:
-    """Read a yes or a no; None is neither, and is asked again.
+    """Return whether an answer is a yes or a no; None: neither, and the step asks again.
 
-    `act` is the verb of what is asked ("cancelar"): "pode cancelar" is then a yes to it. Naming the act alone is a yes,
-    save for "cancela", which may mean that nothing is to be done.
+    `act` is the question's verb ("cancelar"), so that "pode cancelar" is a yes. Naming the act alone is a yes, except
+    "cancela", which may mean that nothing should be done.
     """
     if _has_strange_sign(text):
         return None
@@ -143,9 +143,9 @@ def yes_or_no(text: str, act: str = "") -> bool | None:
 
 
 def chosen_answer(text: str, act: str) -> bool | None:
-    """Read the answer to a question with a yes as its first option and a no as its second; None is asked again.
+    """Return the answer to a question whose first option is yes and second is no; None: the step asks again.
 
-    A number and words that stand together have to say the same: "1. Sim, bloquear" is no yes to another act.
+    A number and words together must agree: "1. Sim, bloquear" is no yes to another act.
     """
     said = yes_or_no(text, act)
     place = choice(text, 2)
@@ -156,7 +156,7 @@ def chosen_answer(text: str, act: str) -> bool | None:
 
 
 def _refusal(words: Sequence[str]) -> bool | None:
-    """Read an answer with a negation in it: a no, unless a yes or a doubt stands beside it."""
+    """Return the meaning of an answer with a negation: a no, unless it also has a yes or a doubt."""
     if any(word in _DOUBT for word in words):
         return None
     ends = (words[0], words[-1])
@@ -193,7 +193,7 @@ def _content(text: str) -> list[str]:
 
 
 def choice(text: str, options: int) -> int | None:
-    """Read a text as one of so many numbered options, as people name them; give its place, from 0.
+    """Return the index of the numbered option that a text names, from 0.
 
     "2", "2️⃣", "opção dois", "a segunda", "a última", or the option as it was written, number first.
     """
@@ -211,7 +211,7 @@ def choice(text: str, options: int) -> int | None:
 
 
 def named(text: str, options: Sequence[str]) -> int | None:
-    """Find the option that a text names: the whole of it, or words that only one of them has ("o de estudante")."""
+    """Return the option that a text names, by its whole text or by words that only it has ("o de estudante")."""
     said = plain(unnumbered(text))
     written = [plain(unnumbered(option)) for option in options]
     if said in written:

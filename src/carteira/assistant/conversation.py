@@ -1,8 +1,8 @@
-"""The conversation: one row a person, one message at a time, from the menu through an intent's steps to its end.
+"""The conversation: one row per person, one message at a time, from the menu through an intent's steps to its end.
 
-The row is locked for the length of a message's transaction, so two messages at once, on whatever servers, take turns,
-and what a message moves commits with where the conversation then stands. "voltar" goes back one step, "sair" leaves,
-"menu" begins anew. After `STALE` of silence a conversation is forgotten: a "sim" an hour later confirms nothing.
+The row is locked for a message's transaction, so that concurrent messages on any servers are serialised, and a
+message's effects commit with the conversation's new state. "voltar" goes back one step, "sair" leaves, "menu" restarts.
+After `STALE` of silence a conversation is dropped: a "sim" an hour later confirms nothing.
 """
 
 import asyncio
@@ -51,18 +51,18 @@ from carteira.kit.web.state import StateKey
 
 STALE = timedelta(minutes=30)
 PATIENCE = 3
-"""How often a step asks again before the conversation goes back to the menu."""
+"""How often a step asks again before the conversation returns to the menu."""
 MAX_STEPS = 12
-"""Outcomes that one message may lead through; intents are written so that it is two or three."""
+"""Most outcomes that one message may lead through; intents need two or three."""
 OWN_CLAIMS = (resellers.CLAIM,)
-"""Claims to one's own things, which count here; those to other people's do not."""
+"""The claims that take effect here: those to one's own things."""
 
 _LEAVE = frozenset({"sair", "encerrar", "encerrar conversa", "fim", "sair da conversa"})
 _BACK = frozenset({"voltar", "volta", "voltar atras"})
 _MENU = frozenset({"menu", "voltar ao menu", "inicio", "opcoes"})
 
 _THINKING = ThreadPoolExecutor(1, "carteira-assistant")
-"""One at a time: what it takes is a processor, and several threads would take it from each other and from the rest."""
+"""One thread: the work needs a processor, and several threads would compete for it with each other and the rest."""
 
 GREETING = "Olá! Sou o assistente da Carteira. Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
 MENU = "Como posso ajudar? Escolha uma opção ou escreva com as suas palavras."
@@ -81,21 +81,21 @@ LOST = 'Não consegui entender. Vamos voltar ao começo: escolha uma opção, ou
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the person reads. At the end of a conversation the next message begins a new one."""
+    """A reply to the person. After the end of a conversation the next message begins a new one."""
 
     message: str
     options: Sequence[str] | None = None
     end_conversation: bool = False
     upload: UploadRequest | None = None
     page: PageLink | None = None
-    """The wallet's page where one sees or does what the message speaks of."""
+    """The wallet's page about the message's subject."""
     standing: str = ""
-    """What an answer to this message is an answer to (`State.standing`)."""
+    """The question that an answer to this message answers (`State.standing`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A step of an intent and what was known when it was reached."""
+    """A step of an intent and its data when it was reached."""
 
     step: str
     data: Data
@@ -103,7 +103,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a conversation stands. Without an intent it is at the menu."""
+    """The state of a conversation. Without an intent it is at the menu."""
 
     intent: str | None = None
     place: Place | None = None
@@ -112,7 +112,7 @@ class State:
 
     @property
     def standing(self) -> str:
-        """A name of the question that is open, with what it is about: other cards and amounts are other questions."""
+        """An id of the open question with its subject: other cards and amounts are other questions."""
         if self.intent is None or self.place is None:
             return "menu"
         about = json.dumps([self.intent, self.place.step, self.place.data], sort_keys=True)
@@ -150,7 +150,7 @@ class Assistant:
         return self._menu(GREETING)
 
     async def resume(self, tx: Tx, who: Principal) -> Reply:
-        """Say again what the conversation waits for; where it waits for nothing, list the options."""
+        """Return the open question again; if there is none, the options."""
         await self.brain.prepare(tx)
         state, is_stale = await _locked(tx, who.user_id)
         if is_stale or self._open_step(state) is None:
@@ -161,10 +161,10 @@ class Assistant:
     async def chat(
         self, tx: Tx, who: Principal, message: str, file_id: UUID | None = None, *, standing: str | None = None
     ) -> Reply:
-        """Take a message and answer it, and remember where the conversation then stands.
+        """Answer a message and store the conversation's new state.
 
-        With `standing`, the message answers what had that name: where another question is open by now, as when two
-        pages are, it is asked again, so that a yes to one is none to the other.
+        With `standing`, the message answers that question: if another one is open by now (two pages), that is asked
+        again, so that a yes to the one is no yes to the other.
         """
         turn = self._turn(tx, who, clean(message), file_id)
         state, is_stale = await _locked(tx, who.user_id)
@@ -178,7 +178,7 @@ class Assistant:
         else:
             prefix = ELSEWHERE
             state, reply = await self._ask(turn, state)
-        if not (before.intent is None and state.intent is None):  # else it goes on waiting at the menu
+        if not (before.intent is None and state.intent is None):  # otherwise it keeps waiting at the menu
             await _store(tx, who.user_id, state)
         metrics.messages.labels(state.intent or "menu").inc()
         return replace(reply, message=prefix + reply.message, standing=state.standing)
@@ -237,7 +237,7 @@ class Assistant:
         return AT_MENU, self._told(understood)
 
     def _told(self, understood: Understood) -> Reply:
-        """Return what there is to say to a message that begins nothing."""
+        """Return the reply to a message that begins no intent."""
         match understood.meaning.kind:
             case "denied":
                 return self._menu(NOTHING_DONE)
@@ -265,7 +265,7 @@ class Assistant:
         return await self._follow(turn, State(intent.name), outcome)
 
     def _open_step(self, state: State) -> Step | None:
-        """Return the step that waits for an answer; none at the menu, or where it was taken out or turned off since."""
+        """Return the step that waits for an answer; None at the menu, or if it was removed or turned off since."""
         intent = intents.ALL.get(state.intent or "")
         return intent.steps.get(state.place.step) if intent and state.place and self.is_on(intent) else None
 
@@ -279,7 +279,7 @@ class Assistant:
         return await self._follow(turn, state, outcome)
 
     async def _tried(self, turn: Turn, work: Any) -> Outcome:  # noqa: ANN401 - a begin or a take, alike in shape
-        """Let an intent work; what a module refuses is told, undone, and ends the intent."""
+        """Run an intent; a module's refusal is reported, rolled back, and ends the intent."""
         try:
             async with turn.tx.begin_nested():
                 outcome: Outcome = await work(turn)
@@ -291,7 +291,7 @@ class Assistant:
             return Done(problem.detail)
 
     async def _follow(self, turn: Turn, state: State, outcome: Outcome) -> tuple[State, Reply]:
-        """Go where an outcome leads, and ask what is to be asked there."""
+        """Follow an outcome to the next step, and ask its question."""
         match outcome:
             case Done(message, options, page):
                 return AT_MENU, Reply(message, options, end_conversation=options is None, page=page)
@@ -357,7 +357,7 @@ class Assistant:
         )
 
     async def forget_stale(self, tx: Tx, *, limit: int = 200) -> int:
-        """Forget conversations that stopped midway, with what they had prepared; give how many. A job calls it."""
+        """Drop unfinished conversations with what they had prepared; return how many. A job calls it."""
         rows = await tx.scalars(
             select(ChatbotState)
             .where(ChatbotState.intent.is_not(None), ChatbotState.updated_at < clock.now() - STALE)
@@ -376,7 +376,7 @@ ASSISTANT = StateKey[Assistant]("assistant")
 
 
 async def _think(asked: Sequence[Asked]) -> Sequence[Meaning]:
-    """Find what the messages that wait are most like, while others are served."""
+    """Rank the waiting messages in a thread, while others are served."""
     return await asyncio.get_running_loop().run_in_executor(_THINKING, all_likest, asked)
 
 
@@ -393,7 +393,7 @@ _STORED = """
 
 
 async def _locked(tx: Tx, user_id: UUID) -> tuple[State, bool]:
-    """Lock the person's row, made at their first message; return where they stand, and whether that is long ago."""
+    """Lock the person's row, created at their first message; return its state, and whether it is stale."""
     asked = (_LOCKED, user_id, clock.now(), STALE)
     rows = await fetch(tx, *asked)
     if not rows:

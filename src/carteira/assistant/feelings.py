@@ -1,4 +1,4 @@
-"""What somebody says about how they are: that they do not want to live, or that they are angry. Pure, no I/O."""
+"""Recognises messages of despair and of anger. Pure, no I/O."""
 
 import re
 
@@ -38,7 +38,7 @@ def _normal(text: str) -> str:
 
 
 def despairs(text: str) -> bool:
-    """Return whether somebody speaks of not wanting to live."""
+    """Return whether a message speaks of not wanting to live."""
     return _DESPAIR.search(_normal(text)) is not None
 
 

@@ -1,4 +1,4 @@
-"""How intents are written: steps that ask and take, and what they may answer with. The engine is `conversation`."""
+"""The building blocks of intents: steps that ask and take, and their outcomes. `conversation` runs them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ from carteira.kit.db.session import Tx
 from carteira.kit.web.access import Principal
 
 Data = Mapping[str, Any]
-"""What an intent remembers between messages; JSON, and gone when the intent ends."""
+"""An intent's data between messages: JSON, deleted when the intent ends."""
 
 
 UNSURE = "Antes de fazer isso, preciso de uma resposta que diga só sim ou só não."
-"""What is said to an answer that is neither a plain yes nor a no."""
+"""The reply to an answer that is neither a plain yes nor a no."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """Where the client sends a file to before it goes on."""
+    """The route to which the client uploads a file before it continues."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """On to a step, with what is known by now."""
+    """Continue with a step and the present data."""
 
     step: str
     data: Data = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Answered, and the step goes on taking messages."""
+    """Replied; the step keeps taking messages."""
 
     message: str
     options: Sequence[str] | None = None
@@ -73,7 +73,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Become:
-    """Another intent begins, with what was said about it."""
+    """Continue with another intent and the data about it."""
 
     intent: str
     data: Data = field(default_factory=dict)
@@ -84,11 +84,11 @@ Outcome = Go | Again | Done | Stay | Become
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message, who sent it, and what the intent knows."""
+    """A message, its sender, and the intent's data."""
 
     tx: Tx
     person: Principal
-    """The person with claims to their own things only: an operator sees no more here than anybody does."""
+    """The person with claims to their own things only, so that operators see no more here than anybody."""
     text: str
     data: Data
     understand: "Understand"
@@ -97,37 +97,37 @@ class Turn:
     free_recharges: bool = True
     """Whether a transport card is recharged without a payment."""
     paid_by: payments.Payments | None = None
-    """What a recharge is paid by; None: by nothing here."""
+    """The payments module; None: recharges cannot be paid here."""
 
     @property
     def plain(self) -> str:
-        """The message as it is compared."""
+        """The message, normalised for comparison."""
         return plain(unnumbered(self.text))
 
     def chosen(self, options: Sequence[str]) -> int | None:
-        """Read the message as one of the options, by its number or its words; give its place."""
+        """Return the index of the option that the message names, by its number or its words."""
         place = choice(self.text, len(options))
         return named(self.text, options) if place is None else place
 
     def agreed(self, options: Sequence[str]) -> bool | None:
-        """Read the message as a yes, the first of two options ("Sim, cancelar"), or a no; None is neither."""
+        """Return whether the message is a yes, the first of two options ("Sim, cancelar"), or a no; None: neither."""
         return chosen_answer(self.text, act=options[0].rsplit(" ", 1)[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a message means. `name` is the intent to begin, or the topic to answer with."""
+    """The meaning of a message. `name` is the intent to begin, or the topic to answer with."""
 
     kind: Literal["despair", "intent", "denied", "insult", "answer", "unknown"]
     name: str = ""
     slots: Mapping[str, Any] = field(default_factory=dict)
     nearest: Sequence[str] = ()
-    """Titles of the questions that are nearest to what is unknown."""
+    """The titles of the questions nearest to an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What a message means, and where it is a question that is answered, the answer and what it offers."""
+    """The meaning of a message, and for an answered question the answer and its offer."""
 
     meaning: Meaning
     answer: str | None = None
@@ -141,7 +141,7 @@ Understand = Callable[[Turn], Awaitable[Understood]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step: what it asks, what it makes of the answer, and what it undoes when the person turns back or leaves."""
+    """A step: its question, its handling of the answer, and its clean-up when the person goes back or leaves."""
 
     ask: Callable[[Turn], Awaitable[Say]]
     take: Callable[[Turn], Awaitable[Outcome]]
@@ -150,7 +150,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Something that the assistant does, from `begin` through its steps. `number` is its place in the menu."""
+    """A task of the assistant, from `begin` through its steps. `number` is its place in the menu."""
 
     name: str
     title: str
@@ -162,5 +162,5 @@ class Intent:
 
 
 def numbered(options: Sequence[str]) -> list[str]:
-    """Number options, so that people may answer with the number."""
+    """Return numbered options, so that people may answer with the number."""
     return [f"{number}. {option}" for number, option in enumerate(options, 1)]

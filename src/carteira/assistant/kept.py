@@ -1,7 +1,7 @@
-"""What rankers have learnt, kept on disk: processes of one knowledge learn it once, and a restart not at all.
+"""Trained matrices on disk: processes with the same knowledge train once, and a restart not at all.
 
-Learning is one linear system of some thousand phrases, five seconds of a processor; what comes of it is one matrix. A
-file is named by the digest of all that it follows from, so that no older one is ever taken for it.
+Training solves a linear system of some thousand phrases in five seconds of a processor; the result is one matrix. A
+file is named by the digest of all its inputs, so that an outdated one is never used.
 """
 
 import fcntl
@@ -17,26 +17,26 @@ import structlog
 from carteira.assistant.embedding import Matrix
 
 MOST = 4
-"""Files that are kept: with and without vectors, as it is now and as it was before."""
+"""Most files: with and without vectors, for the present and the previous knowledge."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A folder of matrices, each by the digest of what it follows from. It may be deleted at any time."""
+    """A folder of matrices, named by the digests of their inputs. It may be deleted at any time."""
 
     folder: Path
 
     def get(self, digest: str, learn: Callable[[], Matrix]) -> Matrix:
-        """Return what was learnt, by whichever process was first; where the folder cannot be used, learn it anew."""
+        """Return the matrix that the first process stored; train it if the folder cannot be used."""
         path = self.folder / f"{digest}.npy"
         known = _read(path)
         if known is not None:
             return known
         try:
             with self._alone():
-                known = _read(path)  # another process may have learnt it meanwhile
+                known = _read(path)  # another process may have stored it meanwhile
                 if known is None:
                     known = learn()
                     self._write(path, known)
@@ -49,7 +49,7 @@ class Kept:
     def _alone(self) -> Iterator[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the file, and with the process
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the lock ends with the file or the process
             yield
 
     def _write(self, path: Path, matrix: Matrix) -> None:
@@ -62,7 +62,7 @@ class Kept:
 
 
 def _read(path: Path) -> Matrix | None:
-    """Read a matrix; None: it is not there, or not whole."""
+    """Return a stored matrix; None: it is missing or incomplete."""
     try:
         with path.open("rb") as data:
             matrix: Matrix = np.load(data, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What the assistant knows: the package's topics, their import, and what operators make of them, with every version."""
+"""The knowledge base: the package's topics, their import, and operators' changes, with every version."""
 
 import asyncio
 import tomllib
@@ -19,7 +19,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
 
 PACKAGE_VERSION = 8
-"""Raise it with every change of `knowledge/*.toml`: servers then import what no operator has changed."""
+"""Raise it with every change of `knowledge/*.toml`: servers then import the topics that no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"
 TOPICS = CursorOf(str)
@@ -28,7 +28,7 @@ _INTENTS_FILE, _OUTSIDE_FILE = "_intents.toml", "_outside.toml"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as others see it. `kind`: a question (`faq`), an intent's phrases, or what is outside."""
+    """A topic as others see it. `kind`: a question (`faq`), an intent's phrases, or out of scope."""
 
     slug: str
     kind: str
@@ -87,7 +87,7 @@ def package() -> tuple[Topic, ...]:
 
 
 async def current_version(tx: Tx) -> int:
-    """Return the number that every change of the knowledge raises; the package is imported first where it is newer."""
+    """Return the version of the knowledge; a newer package is imported first."""
     row = (await tx.execute(select(ChatbotKnowledge.package_version, ChatbotKnowledge.version))).one()
     if row.package_version >= PACKAGE_VERSION:
         return int(row.version)
@@ -95,9 +95,9 @@ async def current_version(tx: Tx) -> int:
 
 
 async def _import_package(tx: Tx) -> int:
-    """Bring in the package's topics; one process does it, the others wait for its transaction.
+    """Import the package's topics; one process does it, and the others wait for its transaction.
 
-    A topic that an operator has changed stays as it is. One that the package no longer has is put to rest.
+    Topics that an operator has changed are kept. Topics that the package no longer has are deactivated.
     """
     row = await tx.scalar(select(ChatbotKnowledge).with_for_update())
     assert row is not None, "the migration wrote it"
@@ -122,7 +122,7 @@ async def _import_package(tx: Tx) -> int:
 
 
 async def _write(tx: Tx, topic: Topic, *, author_id: UUID | None) -> None:
-    """Write a topic's new version, and the topic as it now is."""
+    """Store a topic's new version, and update the topic."""
     now = clock.now()
     content = {
         "title": topic.title,
@@ -187,7 +187,7 @@ async def topic(tx: Tx, slug: str) -> Topic:
 
 
 async def known_topic(tx: Tx, slug: str) -> Topic:
-    """Return a topic as it stands, without looking whether the package has a newer one.
+    """Return a topic, without importing a newer package first.
 
     Raises:
         TopicNotFound: there is none.
@@ -217,9 +217,9 @@ async def known_versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
 
 
 async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID) -> Topic:
-    """Write a topic anew, or a new question; the former version is kept. What an operator wrote, no upgrade replaces.
+    """Store a topic's new version, or a new question; former versions are kept.
 
-    Two operators at once take turns, and both versions are kept.
+    An upgrade never replaces an operator's version. Concurrent changes are serialised, and both versions are kept.
     """
     await current_version(tx)
     knowledge = await tx.scalar(select(ChatbotKnowledge).with_for_update())

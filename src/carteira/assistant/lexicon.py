@@ -1,10 +1,10 @@
-"""The words by which acts are spoken of: verbs in the forms of a request, nouns, objects. Patterns over plain text."""
+"""The vocabulary of acts: verbs in the forms of a request, nouns, objects. Patterns over normalised text."""
 
 from carteira.documents import DocumentType
 
 
 def asking(*stems: str) -> str:
-    """Write the forms in which a verb asks: infinitive, imperative, and "que colocasse"; not the told ones."""
+    """Return the forms of a verb in requests: infinitive, imperative, and "que colocasse"; not those of reports."""
     return rf"(?:{'|'.join(stems)})(?:a|ar|asse|e|em|ue|uem)"
 
 
@@ -16,7 +16,7 @@ OTHER_CARD = (
     r"\b(?:beneficios?|alimentacao|refeicao|credito do|conta|cadastro|compra|recarga|viagem|revenda|senha|google|"
     r"passkey|email|vale (?:cultura|refeicao|alimentacao)|ticket)\b"
 )
-"""What is blocked or cancelled that is no transport card."""
+"""Things that are blocked or cancelled and are not transport cards."""
 MONEY = r"\b(?:creditos?|dinheiro|dinheirinho|graninha|saldo|passagem|passagens|reais)\b"
 DOCUMENT_KINDS = {
     DocumentType.CNH: r"\b(?:cnh|habilitacao|carteira de motorista|carta de motorista)\b",
@@ -49,7 +49,7 @@ CANCEL = (
     r"(?:dar|da|de|dando) (?:baixa|fim|cabo)|acabar com|acaba com)\b"
 )
 OF_CARDS = {"unblock_card": UNBLOCK, "block_card": BLOCK, "cancel_card": CANCEL}
-"""Acts that are done to a card, in the order in which they are looked for."""
+"""Acts on a card, in the order of the search."""
 RECHARGE = rf"\b{asking('r[ei]?s?[ckg]a?r+e?g', '[ck]ar+eg', 'abastec', 'encarreg')}\b|\b(?:re?carreg|abastecer)\b"
 RECHARGE_NOUN = r"\b(?:re?carga|recar+ega|recarguinha|carga)\b"
 PUT = (

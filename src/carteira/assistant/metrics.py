@@ -1,4 +1,4 @@
-"""What the assistant counts."""
+"""Metrics of the assistant."""
 
 from prometheus_client import Counter
 

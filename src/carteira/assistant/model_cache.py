@@ -1,6 +1,6 @@
 """The understanding of one server process: the model, the knowledge as of some version, and the ranker over both.
 
-The ranker and the model are imported, numpy with them, where they are first made: a server is up without them.
+The ranker and the model (and numpy) are imported at first use, so that a server starts without them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """What is known as of a version."""
+    """The trained model of a version of the knowledge."""
 
     version: int
     topics: Mapping[str, Topic]
@@ -37,7 +37,7 @@ class TrainedModel:
 
 
 def label(topic: Topic) -> str:
-    """Name a topic for the ranker: everything outside is one thing."""
+    """Return a topic's label for the ranker; everything out of scope has one label."""
     from carteira.assistant.ranker import OUTSIDE  # noqa: PLC0415 - with the ranker
 
     return OUTSIDE if topic.kind == "outside" else topic.slug
@@ -54,9 +54,9 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=2)
 def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None", folder: Path | None = None) -> "Ranker":
-    """Learn phrases; a ranker never changes, so one serves every application of the process.
+    """Train a ranker on phrases; rankers are immutable, so one serves every application of the process.
 
-    What is learnt is kept in the folder, if one is named. One thread of a processor learns: the server goes on.
+    The result is stored in the folder, if one is named. Training runs in one thread, while the server goes on.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the ranker
 
@@ -68,13 +68,13 @@ def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None", folder
 
 
 class ModelCache:
-    """Holds the mind and makes a new one when the knowledge has changed.
+    """Holds the trained model, and trains a new one when the knowledge has changed.
 
-    A change is noticed at the next message, and the new mind is made beside the old one, which answers meanwhile.
+    A change is noticed at the next message; the old model answers until the new one is trained.
     """
 
     def __init__(self, *, vectors: bool, folder: Path | None = None) -> None:
-        """Make one that knows nothing yet; what it learns is kept in the folder, if one is named."""
+        """Make an untrained cache; results are stored in the folder, if one is named."""
         self._wants_vectors = vectors
         self._folder = folder
         self._mind: TrainedModel | None = None
@@ -82,16 +82,16 @@ class ModelCache:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the first message would be answered at once."""
+        """Whether a model is ready."""
         return self._mind is not None
 
     @property
     def has_vectors(self) -> bool:
-        """Whether vectors rank, or words alone."""
+        """Whether vectors rank, or only words."""
         return self._mind is not None and self._mind.ranker.encoder is not None
 
     async def ready(self, database: Database) -> None:
-        """Wait until there is a mind, with no transaction open meanwhile: connections are few."""
+        """Wait until there is a model, without an open transaction, since connections are few."""
         if self._mind is not None:
             return
         async with database.transaction() as tx:
@@ -100,7 +100,7 @@ class ModelCache:
             await asyncio.shield(making)
 
     async def mind(self, tx: Tx) -> TrainedModel:
-        """Return the mind; where `ready` was not waited for, the first one is waited for here."""
+        """Return the model; wait for the first one if `ready` was not awaited."""
         making = await self.prepare(tx)
         if self._mind is not None:
             return self._mind
@@ -108,19 +108,19 @@ class ModelCache:
         return await asyncio.shield(making)
 
     async def prepare(self, tx: Tx) -> asyncio.Task[TrainedModel] | None:
-        """Begin to make the mind of the present version where there is none, without waiting for it."""
+        """Start training the present version in the background, if absent."""
         version = await knowledge.current_version(tx)
         if self._mind is not None and self._mind.version >= version:
             return None
         if not self._is_making(version):
             topics = await knowledge.load(tx)
-            if not self._is_making(version):  # another message may have begun to while these were loaded
+            if not self._is_making(version):  # another message may have started it while these were loaded
                 self._making = (version, asyncio.create_task(self._make(version, topics)))
         assert self._making is not None
         return self._making[1]
 
     def _is_making(self, version: int) -> bool:
-        """Return whether a mind of this version or a later one is being made; one that failed is made again."""
+        """Return whether this version or a later one is being trained; failed training is repeated."""
         return self._making is not None and self._making[0] >= version and not self._making[1].done()
 
     async def _make(self, version: int, topics: Sequence[Topic]) -> TrainedModel:
@@ -134,7 +134,7 @@ class ModelCache:
         return learnt(tuple(phrases(topics)), self._encoder(), self._folder)
 
     def _encoder(self) -> "Encoder | None":
-        """Return the encoder, if it is wanted and there; whatever is wrong with it, words go on."""
+        """Return the encoder, if it is configured and available; any failure leaves words alone."""
         if not self._wants_vectors:
             return None
         from carteira.assistant import embedding  # noqa: PLC0415 - with the model
@@ -147,7 +147,7 @@ class ModelCache:
             return None
 
     async def warm_up(self, database: Database) -> None:
-        """Load everything before the first message; tried again while the database is down."""
+        """Load everything before the first message; retry while the database is down."""
         while self._mind is None:
             try:
                 await self.ready(database)

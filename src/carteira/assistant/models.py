@@ -1,4 +1,4 @@
-"""The assistant's tables: where each conversation stands, what it knows, what it could not answer, and tickets."""
+"""The assistant's tables: conversations' states, the knowledge, unanswered questions, and tickets."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ KINDS = "kind IN ('faq', 'intent', 'outside')"
 
 
 class ChatbotState(Base):
-    """Where a person's conversation stands; no intent means the menu. `context` is cleared when an intent ends."""
+    """The state of a person's conversation; no intent means the menu. `context` is cleared when an intent ends."""
 
     __tablename__ = "chatbot_states"
     __table_args__ = (
@@ -30,9 +30,9 @@ class ChatbotState(Base):
 
 
 class ChatbotTopic(Base):
-    """What the assistant recognises: a question with its answer, an intent's phrases, or what is none of its business.
+    """A topic: a question with its answer, an intent's phrases, or out of scope.
 
-    `from_package` says that an upgrade may replace it: no operator has changed it.
+    `from_package`: no operator has changed it, so an upgrade may replace it.
     """
 
     __tablename__ = "chatbot_topics"
@@ -55,7 +55,7 @@ class ChatbotTopic(Base):
 
 
 class ChatbotTopicVersion(Base):
-    """Every version that a topic has had, and who wrote it (nobody: the package). Append-only."""
+    """A topic's version and its author (None: the package). Append-only."""
 
     __tablename__ = "chatbot_topic_versions"
 
@@ -72,7 +72,7 @@ class ChatbotTopicVersion(Base):
 
 
 class ChatbotKnowledge(Base):
-    """One row: which package was imported, and a number that every change raises, so that servers notice."""
+    """One row: the imported package's version, and the knowledge's version, which every change raises."""
 
     __tablename__ = "chatbot_knowledge"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
@@ -83,7 +83,7 @@ class ChatbotKnowledge(Base):
 
 
 class ChatbotUnanswered(Base):
-    """A question that was not answered, scrubbed of personal data; nobody's, on purpose."""
+    """An unanswered question without personal data, and deliberately without its person."""
 
     __tablename__ = "chatbot_unanswered"
 
@@ -94,7 +94,7 @@ class ChatbotUnanswered(Base):
 
 
 class ChatbotTicket(Base):
-    """A person's request to be answered by a person; one is open at a time. `number` is the protocol."""
+    """A person's request for a human answer; one is open at a time. `number` is the protocol."""
 
     __tablename__ = "chatbot_tickets"
     __table_args__ = (

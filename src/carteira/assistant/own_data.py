@@ -1,7 +1,7 @@
-"""Questions about one's own things, by their words: the balance of my card, my documents, why it was declined.
+"""Recognises questions about one's own things by their words: my card's balance, my documents, a decline.
 
-Likeness answers most of them. These patterns take those that name what is asked for and whose, in an order or with
-words that no phrase has. Pure, no I/O.
+Similarity finds most of them. These patterns match those that name the thing and its owner in an order or with words
+that no phrase has. Pure, no I/O.
 """
 
 import re
@@ -43,7 +43,7 @@ _NO_BUYING = re.compile(
 
 
 def asked_for(text: str) -> str | None:
-    """Find the intent that answers a question about one's own things; None where a text is not plainly one."""
+    """Return the intent for a question about one's own things; None if a text is not clearly one."""
     said = plain(expand(text[:MAX_UNDERSTOOD]))
     if _REFUSED.search(said):
         is_mine = _BUYING.search(said) and not _NO_BUYING.search(said)

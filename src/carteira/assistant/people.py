@@ -1,4 +1,4 @@
-"""What the assistant holds about a person (LGPD art. 18)."""
+"""The assistant's part of a person's data (LGPD art. 18)."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from carteira.kit.db.session import Tx
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Return everything that is held about a person here, JSON-ready. Unanswered questions are nobody's."""
+    """Return everything that is held about a person here, JSON-ready. Unanswered questions have no person."""
     state = await tx.get(ChatbotState, user_id, populate_existing=True)
     tickets = await tx.scalars(select(ChatbotTicket).where(ChatbotTicket.user_id == user_id).order_by(ChatbotTicket.id))
     return {
@@ -36,7 +36,7 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Erase a person's conversation and tickets; what they wrote as an operator stays, as nobody's."""
+    """Erase a person's conversation and tickets; texts that they wrote as an operator stay, without an author."""
     await tx.execute(delete(ChatbotState).where(ChatbotState.user_id == user_id))
     await tx.execute(delete(ChatbotTicket).where(ChatbotTicket.user_id == user_id))
     await tx.execute(update(ChatbotTopicVersion).where(ChatbotTopicVersion.author_id == user_id).values(author_id=None))

@@ -1,9 +1,9 @@
-"""Ranking: which topic a text is about, by vectors and words at once. Pure, no I/O.
+"""Ranks topics for a text, by vectors and words together. Pure, no I/O.
 
 A text is compared with every phrase of every topic in three ways: sentence vectors (centred on the phrases' mean),
 character n-grams (typing errors), and words and pairs of words, the latter two weighted by rarity. The three
 similarities are fused into one kernel, and a ridge regression over the phrases learns from it which topic each belongs
-to; what is none of our business is one more class, learnt from examples. ADR 0009 has the figures.
+to; out of scope is one more class, learnt from examples. ADR 0009 has the figures.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from carteira.assistant.spelling import Speller
 from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
 
 OUTSIDE = "outside"
-"""The label of what the assistant does not answer."""
+"""The label of texts out of scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,13 @@ _STOP = frozenset(
     ]
 )
 _LEARNING = 1
-"""Raised where this file learns otherwise from the same phrases: what was kept before is not what it would learn."""
+"""Raise it when this file's training changes, so that stored results are not used."""
 _GRAMS = (2, 3, 4, 5)
 _STEM = 6
 _COMMON = 200
-"""Phrases that share a feature, from which on it is added to the kernel as a column of a matrix."""
+"""The number of phrases sharing a feature from which on it is added to the kernel as a matrix column."""
 _BLOCK = 256
-"""Rows or columns that are worked on at a time while learning."""
+"""Rows or columns per block during training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class _Index:
     def __init__(self, texts: Sequence[str], features: Callable[[Sequence[str]], list[str]]) -> None:
         self._features, self._size = features, len(texts)
         self._numbers: dict[str, int] = {}
-        numbers, times, sizes = array("i"), array("i"), array("i")  # no objects for the collector to go through
+        numbers, times, sizes = array("i"), array("i"), array("i")  # no objects for the garbage collector
         for text in texts:
             counts = Counter(features(text.split()))
             numbers.extend(self._numbers.setdefault(feature, len(self._numbers)) for feature in counts)
@@ -164,7 +164,7 @@ class _Index:
         self._unknown = math.log(1 + self._size)
 
     def _weigh(self, counts: Counter[str]) -> tuple[list[int], list[float]]:
-        """Weigh a text's known features; unknown ones make it longer, so that strange texts resemble nothing."""
+        """Return a text's weighted features; unknown ones add to its norm, so that strange texts resemble nothing."""
         numbers, weights, square = [], [], 1e-9
         for feature, times in counts.items():
             number = self._numbers.get(feature)
@@ -193,7 +193,7 @@ class _Index:
         return np.bincount(where, shares, self._size).astype(np.float32)
 
     def add_kernel(self, kernel: Matrix, weight: float) -> None:
-        """Add the weighted cosine of every phrase with every other; in pieces, so that other threads get their turn."""
+        """Add the weighted cosines of all pairs of phrases, in blocks, so that other threads can run."""
         root = np.float32(math.sqrt(weight))
         common = []
         for part in map(self._phrases, range(len(self._rarity))):
@@ -211,16 +211,16 @@ class _Index:
 
 
 def _add_product(kernel: Matrix, rows: Matrix) -> None:
-    """Add the product of every row with every other, some at a time: whole, it would need the kernel's size again."""
+    """Add the products of all pairs of rows in blocks, which saves a copy of the kernel."""
     for first in range(0, len(rows), _BLOCK):
         kernel[first : first + _BLOCK] += rows[first : first + _BLOCK] @ rows.T
 
 
 @dataclass
 class Ranker:
-    """Knows the phrases of some topics. Immutable once made.
+    """Ranks the topics of some phrases. Immutable.
 
-    Making one takes five seconds of a processor, two where what it would learn is kept.
+    Making one takes five seconds of a processor, two with a stored result.
     """
 
     phrases: Sequence[tuple[str, str]]
@@ -228,11 +228,11 @@ class Ranker:
     encoder: Encoder | None = None
     tuning: Tuning | None = None
     kept: Kept | None = None
-    """Where what was learnt is kept."""
+    """The store of results."""
     labels: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Learn the phrases."""
+        """Train on the phrases."""
         self._tuning = self.tuning or (HYBRID if self.encoder else LEXICAL)
         expanded = [expand(phrase) for _, phrase in self.phrases]
         self._speller = Speller(expanded)
@@ -249,7 +249,7 @@ class Ranker:
         self._learnt = self.kept.get(self._digest(texts), self._learn) if self.kept else self._learn()
 
     def _digest(self, texts: Sequence[str]) -> str:
-        """Name all that what is learnt follows from: texts as they are compared, labels, weights, vectors, numpy."""
+        """Return the digest of all inputs of the training: normalised texts, labels, weights, vectors, numpy."""
         digest = hashlib.sha256(f"{_LEARNING} {np.__version__} {self._tuning}".encode())
         for (label, _), text in zip(self.phrases, texts, strict=True):
             digest.update(f"{label}\0{text}\n".encode())
@@ -279,15 +279,15 @@ class Ranker:
         return total
 
     def _bend(self, similarity: Matrix) -> Matrix:
-        """Make near phrases count much more than far ones (a Gaussian of the distance)."""
+        """Apply a Gaussian of the distance, so that near phrases count much more than far ones."""
         same = self._tuning.characters + self._tuning.words + (self._tuning.vector if self.encoder else 0)
         bent: Matrix = np.exp((similarity - np.float32(same)) * np.float32(2 * self._tuning.width))
         return bent
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return how well each label of `labels` fits each text, a row a text.
+        """Return how well each label of `labels` fits each text, one row per text.
 
-        Several at once take far less than one after the other: weights and phrases are read once for all.
+        Several texts together take far less time than one by one, since weights and phrases are read once.
         """
         mended = [self._speller.mend(expand(text[:MAX_UNDERSTOOD])) for text in texts]
         similarity = np.stack([self._lexical(plain(text)) for text in mended])
@@ -300,7 +300,7 @@ class Ranker:
     def rank(
         self, text: str, allowed: Callable[[str], bool] = lambda _: True, scores: NDArray[np.float32] | None = None
     ) -> Ranking:
-        """Rank the allowed labels for a text, the best first; what is outside only lowers the confidence.
+        """Rank the allowed labels for a text, the best first; out of scope only lowers the confidence.
 
         `scores` are the text's, where they are known already.
         """

@@ -1,8 +1,8 @@
-"""Requests: whether a first message wants something done, what, and what it says about it. Pure, no I/O.
+"""Recognises requests in a first message: the act and its details. Pure, no I/O.
 
-Acts with an effect are not left to likeness alone: "não bloqueia meu cartão" is nearer to "bloqueia meu cartão" than
-most ways of asking for it. A clause is read for an act's verb or noun with its object, and then for what makes it no
-request: a negation before it, a question about it, a condition, a doubt, another day, the past.
+Similarity alone must not start acts with an effect: "não bloqueia meu cartão" is nearer to "bloqueia meu cartão" than
+most ways of asking for it. A clause is searched for an act's verb or noun with its object, and then for signs that it
+is no request: a negation, a question, a condition, a doubt, another day, the past.
 """
 
 import re
@@ -20,17 +20,17 @@ EFFECTS = frozenset({"recharge", "cancel_card", "block_card", "unblock_card", "s
 
 
 class Mood(Enum):
-    """How a message speaks of an act."""
+    """How a message mentions an act."""
 
     WANTED = "wanted"
     DENIED = "denied"
     ASKED = "asked"
-    """Asked about, supposed, doubted, put off, or told as done."""
+    """Asked about, supposed, doubted, postponed, or reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenAct:
-    """An act that a message speaks of, how, and what it says about it."""
+    """An act that a message mentions, how, and with which details."""
 
     intent: str
     mood: Mood
@@ -46,7 +46,7 @@ _TOLD = re.compile(
     r"\b(?:re|des)?(?:car+eg|blo(?:qu|k)e|can[cs]el|colo[ck]|coloqu|guard|salv|encerr|trav|mand|envi|pag|deposit)[a-z]*"
     r"(?:uei|ei|ou|aram|ad[oa]s?|amos|arei|aria)\b|\b(?:recarrego|cancelo|bloqueio|guardo|boto|coloco|chamo)\b"
 )
-"""An act told as done or as to come, which is no request."""
+"""An act reported as done or as planned, which is no request."""
 _HAS = re.compile(r"\b(?:tenho|tem|tinha|sumiram|perdi|gastei|faltam|ficou|sobrou|sumiu)\b")
 _CREDIT_OF = re.compile(r"\breais (?:a mais )?(?=de (?:credito|recarga|passagem|carga|saldo)\b)")
 _FILLER = (
@@ -84,7 +84,7 @@ _NOBODYS_WISH = re.compile(
     r"outra pessoa)\b"
 )
 _HERE = re.compile(r"\b(?:no|nesse|neste|pelo) (?:aplicativo|celular|site)\b")
-"""Where a document is kept, for who asks for it; of a card it may be where something happened to it."""
+"""Places where documents are stored; for a card it may be where something happened to it."""
 _NEGATION = r"(?:nao|nem|nunca|jamais|ninguem|num|sem)"
 _LINK = (
     r"(?:eu|e|eh|me|quero|queria|quis|para|precisa|preciso|mais|vou|va|vai|pode|pedi|pediu|mandou|mandei|pense|pensa|"
@@ -99,7 +99,7 @@ _DENIED_BEFORE = re.compile(rf"\b{_NEGATION}(?: {_LINK})* $")
 _DENIED_AFTER = re.compile(r"^(?: \w+){0,2} (?:nao|nada|para la|quieto)\b")
 _DENIED_AT_THE_END = re.compile(r"\b(?:nao|nada)$")
 _OF_A_MACHINE = re.compile(r"\b(?:maquina|robo|computador)\b")
-"""Not to want a machine is to want a person."""
+"""Rejecting a machine means asking for a person."""
 _DOUBT = re.compile(r"\b(?:em duvida|acho que (?:vou|devo)|talvez)\b")
 _CAN_BE = re.compile(r"^(?:da para|tem como|tem jeito)\b")
 _TAKEN_BACK = re.compile(
@@ -108,7 +108,7 @@ _TAKEN_BACK = re.compile(
     r"mais|agora|era|isso|nada|nao|ainda))*|desisti|desisto|esquece|deixa(?: (?:para la|quieto|assim|como \w+))?|"
     r"mudei de ideia|me arrependi)$"
 )
-"""A clause that says no more than that what stands beside it is not wanted after all."""
+"""A clause that only withdraws the one beside it."""
 _POLITE = re.compile(
     r"\b(?:pode|poderia|podem|podia|consegue|tem como voces?|tem jeito de voces?|queria saber se (?:pode|tem como|"
     r"da)|ve se|"
@@ -145,7 +145,7 @@ _IN_VAIN = re.compile(
     r"\b(?:tent(?:ei|ando|o)|nao (?:deixa|consigo|consegui|da|foi|vai)|(?:da|deu) (?:erro|falha|problema)|"
     r"fica (?:\w+ando))\b"
 )
-"""An act that was tried and did not come about, which is a problem to tell, and no request."""
+"""An act that was tried in vain: a problem, and no request."""
 _CLAUSES = re.compile(r"(?<!\d)[.,](?!\d)|[.,](?!\d)|(?<!\d)[.,](?=\d)|[;!?\n:]")
 _TURNS = re.compile(
     r"(?<=\w) (?=(?:mas|so (?:quero|queria|preciso)|e sim)\b)|(?<!nao)(?<!nunca)(?<!num) (?=(?:quero|"
@@ -156,7 +156,7 @@ _ORDER = (Mood.WANTED, Mood.DENIED, Mood.ASKED)
 
 
 def read(text: str) -> SpokenAct | None:
-    """Find the act that a message speaks of: the one that it wants done, else the one that it denies or asks about."""
+    """Return the act that a message mentions: a requested one, else a denied one or one that is asked about."""
     text = text[:MAX_UNDERSTOOD]
     whole = _normal(text)
     clauses = [clause.strip() for raw in _CLAUSES.split(text) for clause in _TURNS.split(_normal(raw))]
@@ -174,13 +174,13 @@ def read(text: str) -> SpokenAct | None:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a message neither denies, supposes nor tells anything, so that it may want what it resembles."""
+    """Return whether a message denies, supposes and reports nothing, so that its best match may be begun."""
     said = _normal(text)
     return (_UNPLAIN.search(said) or _CONDITION.search(said) or _TOLD.search(said) or read(text)) is None
 
 
 def _denied_as_well(found: list[SpokenAct]) -> bool:
-    """Return whether a message wants an act and denies the same."""
+    """Return whether a message both requests and denies an act."""
     wanted = {one.intent for one in found if one.mood is Mood.WANTED}
     return any(one.mood is Mood.DENIED and one.intent in wanted for one in found)
 
@@ -242,7 +242,7 @@ def _names_nothing_else(clause: str) -> bool:
 
 
 def _wishes(before: str) -> bool:
-    """Return whether what stands before "recarga" asks for one, as "quero fazer uma" and "vinte reais de" do."""
+    """Return whether the words before "recarga" ask for one, as "quero fazer uma" and "vinte reais de" do."""
     words = [word for word in before.split() if word not in _SMALL]
     is_told = re.search(r"\b(?:d?a|essa|minha|aquela|proxima|ja foi) $", before) and not _WISH.search(before)
     return not is_told and (not words or amount(before) is not None)
@@ -283,5 +283,5 @@ def _slots(intent: str, clause: str, text: str) -> dict[str, Any]:
 
 
 def asks_how(text: str) -> bool:
-    """Return whether a message asks how, where or when, which an article answers, and not for one's own things."""
+    """Return whether a message asks how, where or when in general, which a topic answers."""
     return re.search(r"\b(?:como|onde|aonde|quando|o que e|posso|aceita|funciona)\b", _normal(text)) is not None

@@ -1,4 +1,4 @@
-"""The assistant over HTTP: the conversation, and what operators do about it."""
+"""The assistant over HTTP: the conversation, and operators' routes."""
 
 from typing import Annotated
 from uuid import UUID
@@ -40,7 +40,7 @@ AssistantDep = Annotated[Assistant, Depends(ASSISTANT)]
 
 
 async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assistant:
-    """Wait, before a transaction is begun, until the assistant has learnt."""
+    """Wait until the assistant is trained, before a transaction begins."""
     await assistant.brain.ready(DATABASE.of(request.app))
     return assistant
 

@@ -26,7 +26,7 @@ class ChatIn(BaseModel):
 
 
 class UploadOut(BaseModel):
-    """Where to send the file that the assistant waits for."""
+    """The upload route of the requested file."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -57,7 +57,7 @@ class ChatOut(BaseModel):
 
 
 class TopicIn(BaseModel):
-    """What an operator writes of a topic."""
+    """A topic's content from an operator."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -117,7 +117,7 @@ class UnansweredOut(BaseModel):
 
 
 class TicketOut(BaseModel):
-    """A person's request to be answered by a person."""
+    """A person's request for a human answer."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from carteira.assistant.text import plain
 
 _SHORTEST, _SHORT = 3, 4
-"""Letters of the shortest word that is mended, and of those that only a missing letter is added to: short words are
-one letter away from too many right ones."""
+"""The shortest corrected words, and the length up to which only a missing letter is added: short words are one letter
+away from too many right ones."""
 _LEAST = 3
-"""How often the word must be known that takes its place; rarer ones are as likely not what was meant."""
+"""How often a replacement must occur; rarer ones are as likely to be wrong."""
 
 
 def _without_one(word: str) -> set[str]:
@@ -17,10 +17,10 @@ def _without_one(word: str) -> set[str]:
 
 
 class Speller:
-    """Knows the words of some texts; accents count for nothing in finding one, and come back with it.
+    """Corrects to the words of some texts; accents are ignored in the search and restored in the result.
 
-    Words are found through what is left of them with one letter taken out (symmetric deletion), so that a missing, an
-    extra, a wrong or a swapped letter is mended without looking at every word.
+    Words are indexed by their forms with one letter deleted (symmetric deletion), so that a missing, an extra, a wrong
+    or a swapped letter is corrected without comparing every word.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -39,7 +39,7 @@ class Speller:
                     self._near[part].add(bare)
 
     def mend(self, text: str) -> str:
-        """Put known words in the place of misspelt ones, and accents where they are missing; the rest stays."""
+        """Replace misspelt words by known ones, and add missing accents; the rest is unchanged."""
         return " ".join(self._mended(word) for word in text.split())
 
     def _mended(self, word: str) -> str:

@@ -1,4 +1,4 @@
-"""Text as people type it: cleaned, made plain for comparing, scrubbed for keeping."""
+"""Typed text: cleaned, normalised for comparison, scrubbed for storing."""
 
 import re
 import unicodedata
@@ -6,7 +6,7 @@ import unicodedata
 from carteira.kit.ops.log import scrub
 
 MAX_UNDERSTOOD = 500
-"""Characters of a message that are looked at; what a person wants stands at its beginning."""
+"""Most characters of a message that are read; the request is at its beginning."""
 MAX_KEPT = 200
 
 _WORDS = re.compile(r"[a-z0-9]+")
@@ -46,7 +46,7 @@ _SPOKEN_ADDRESS = re.compile(r"\S+ arroba \S+(?: ponto \w+)*|(?<!\w)@\w[\w.]*", 
 _SECRET = re.compile(r"\b((?:senha|token|código|codigo)\s*(?:é|:|=))\s*\S+", re.IGNORECASE)
 _FIGURE = r"(?:zero|uma?|dois|duas|tr[êe]s|quatro|cinco|seis|meia|sete|oito|nove)"
 _SPOKEN_DIGITS = re.compile(rf"\b{_FIGURE}(?:[\s,.-]+(?:e\s+)?{_FIGURE}){{3,}}\b", re.IGNORECASE)
-"""A number that is told figure by figure."""
+"""A number that is spoken digit by digit."""
 _DIGITS = re.compile(r"\d[\d.,/ -]*\d|\d")
 _NAMED = re.compile(
     r"\b(me chamo|meu nome (?:é|e)|eu sou (?:o|a)|aqui (?:é|e) (?:o|a)|sou (?:o|a)|"
@@ -56,14 +56,14 @@ _NAMED = re.compile(
 )
 _CAPITALISED = re.compile(r"(?<=[^\W\d_])(\s+|,\s*)[A-ZÀ-Ý][a-zà-ÿ]+(?:\s+(?:d[aeo]s?\s+)?[A-ZÀ-Ý][a-zà-ÿ]+)*")
 _LOUD = re.compile(r"\b[A-ZÀ-Ý]{3,}(?:\s+(?:D[AEO]S?\s+)?[A-ZÀ-Ý]{2,})+\b")
-"""A name in capitals; in a message that has no small letter it is a word like the others."""
+"""A name in capitals; in a message without small letters it is an ordinary word."""
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""What has others read a text in another order than it is stored in."""
+"""Control characters that change the reading order of a text."""
 _OURS = frozenset({"Google", "Meta", "Facebook", "Pix", "Android", "Apple", "Word", "Receita", "Federal", "Uber"})
 
 
 def clean(message: str) -> str:
-    """Take controls, what turns a text's direction, and lone surrogates out of a message; normalise it (NFC)."""
+    """Remove control characters, direction changes and lone surrogates from a message; normalise it (NFC)."""
     return unicodedata.normalize("NFC", "".join(map(_kept, message))).strip()
 
 
@@ -74,19 +74,19 @@ def _kept(char: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Bring a text into the form that is compared: words of letters and digits, small, without accents."""
+    """Normalise a text for comparison: words of letters and digits, in lower case, without accents."""
     bare = unicodedata.normalize("NFKD", text.lower())
     return " ".join(_WORDS.findall("".join(char for char in bare if not unicodedata.combining(char))))
 
 
 def expand(text: str) -> str:
-    """Write out what people shorten ("vcs", "pq", "VR") and say in many ways ("busão", "firma"), in small letters."""
+    """Expand abbreviations ("vcs", "pq", "VR") and synonyms ("busão", "firma"), in lower case."""
     small = _APART.sub("cashback", text.lower().replace("e-mail", "email"))
     return " ".join(_EXPANDED.get(word, word) for word in _ANY_WORD.findall(small))
 
 
 def words(text: str) -> frozenset[str]:
-    """Make a set of the words of a text."""
+    """Return the set of a text's words."""
     return frozenset(text.split())
 
 
@@ -94,15 +94,15 @@ _ACRONYMS = words("APP CEP CNH CNPJ CPF CVV DPO LGPD NÃO OTP PDF PIN PIX PNG QR
 
 
 def unnumbered(text: str) -> str:
-    """Take an option's number off: "2. Cancelar um cartão" is "Cancelar um cartão"."""
+    """Remove an option's number: "2. Cancelar um cartão" becomes "Cancelar um cartão"."""
     return _NUMBERED.sub("", text)
 
 
 def anonymous(question: str) -> str:
-    """Take what may be personal out of a question that is kept: numbers, addresses, links, names.
+    """Remove possible personal data from a stored question: numbers, addresses, links, names.
 
-    Names are what follows "me chamo" and the like, and capitalised words that do not begin a sentence. What is left
-    is cut to `MAX_KEPT` characters.
+    Names are what follows "me chamo" and the like, and capitalised words that do not begin a sentence. The rest is
+    truncated to `MAX_KEPT` characters.
     """
     text = _LINK.sub("[link]", scrub(question))
     text = _SPOKEN_ADDRESS.sub("[email]", _SECRET.sub(r"\1 [senha]", text))

@@ -1,4 +1,4 @@
-"""Tickets: what a person asks of a person, and the answer."""
+"""Tickets: a person's request to the staff, and the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ async def latest(tx: Tx, user_id: UUID) -> Ticket | None:
 
 
 async def open_ticket(tx: Tx, user_id: UUID, message: str) -> Ticket:
-    """Open a ticket; the caller holds the person's conversation, so that there is one open at a time."""
+    """Open a ticket; the caller has locked the person's conversation, so that one is open at a time."""
     row = ChatbotTicket(id=uuid7(), user_id=user_id, message=message[:MOST], created_at=clock.now())
     tx.add(row)
     await tx.flush()
@@ -53,7 +53,7 @@ async def open_ticket(tx: Tx, user_id: UUID, message: str) -> Ticket:
 
 
 async def listed(tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None) -> Sequence[Ticket]:
-    """List tickets, oldest first: the order in which people wait."""
+    """List tickets, the longest waiting first."""
     query = select(ChatbotTicket).order_by(ChatbotTicket.id).limit(limit)
     if is_open is not None:
         query = query.where(ChatbotTicket.answer.is_(None) if is_open else ChatbotTicket.answer.is_not(None))
@@ -79,7 +79,7 @@ async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Tick
 
     Raises:
         TicketNotFound: there is none.
-        TicketAnswered: somebody has.
+        TicketAnswered: it is answered already.
     """
     row = await locked(tx, ChatbotTicket, ticket_id)
     if row is None:

@@ -1,4 +1,4 @@
-"""Questions that were not answered, kept scrubbed and without their person, so that operators learn what is missing."""
+"""Unanswered questions, scrubbed and without their person, which show operators what is missing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +16,7 @@ from carteira.kit.values.ids import uuid7
 
 
 async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
-    """Keep a question, with the titles of the topics that came nearest."""
+    """Store a question, with the titles of the nearest topics."""
     tx.add(ChatbotUnanswered(id=uuid7(), question=anonymous(question), nearest=list(nearest), asked_at=clock.now()))
     await tx.flush()
 
@@ -32,10 +32,10 @@ async def listed(tx: Tx, *, limit: int, before: UUID | None, near: str | None = 
 
 
 async def dismiss(tx: Tx, question_id: UUID) -> None:
-    """Take a question off the list, once its answer is written or it needs none.
+    """Delete a question, once its answer is written or it needs none.
 
     Raises:
-        QuestionNotFound: it is not there.
+        QuestionNotFound: there is none.
     """
     gone = await tx.scalar(
         delete(ChatbotUnanswered).where(ChatbotUnanswered.id == question_id).returning(ChatbotUnanswered.id)
@@ -46,7 +46,7 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
 
 
 async def forget_old(tx: Tx, *, days: int) -> int:
-    """Delete what is older than so many days; give how many. A job calls it."""
+    """Delete questions that are older than so many days; return how many. A job calls it."""
     before = clock.now() - timedelta(days=days)
     gone = await tx.scalars(
         delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < before).returning(ChatbotUnanswered.id)

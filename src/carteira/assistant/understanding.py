@@ -1,4 +1,4 @@
-"""What a first message means: an act to begin, an article to answer with, or nothing that is known. Pure, no I/O."""
+"""The meaning of a first message: an act to begin, a topic to answer with, or unknown. Pure, no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 NEAREST = 3
 OWN_DATA = frozenset({"balance", "benefit_balance", "benefit_statement", "declined"})
-"""Intents that answer a question about one's own things, in the place of the article that says where to look."""
+"""Intents that answer questions about one's own things, in place of the topic that says where to look."""
 _SHOWN = OWN_DATA | {"my_documents", "cashback_month"}
-"""What is answered though a message insults as well."""
+"""Topics that are answered even if a message insults."""
 
 
 def named(text: str) -> Intent | None:
-    """Find the intent whose number in the menu, or whose title, a message is."""
+    """Return the intent whose menu number or title the message is."""
     number = choice(text, len(intents.MENU))
     if number is not None:
         return intents.MENU[number]
@@ -34,7 +34,7 @@ def named(text: str) -> Intent | None:
 
 
 def said(text: str) -> Meaning | None:
-    """Read what a message says outright, without likeness: an option, an act that is wanted or denied."""
+    """Return a message's explicit meaning, without similarity: an option, a requested or a denied act."""
     if despairs(text):
         return Meaning("despair")
     if (intent := named(text)) is not None:
@@ -49,7 +49,7 @@ def said(text: str) -> Meaning | None:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message that says nothing outright, and what it is compared with."""
+    """A message without an explicit meaning, and the text for its comparison."""
 
     mind: TrainedModel
     text: str
@@ -57,23 +57,23 @@ class Asked:
 
 
 def all_likest(asked: Sequence[Asked]) -> list[Meaning]:
-    """Find what messages are most like, which takes some ms, and little more for several than for one."""
+    """Return the best matches of messages; it takes some milliseconds, and little more for several than for one."""
     ranker = asked[0].mind.ranker
     scores = ranker.scores([one.text for one in asked])
     return [
-        # another mind: what is known has changed in between
+        # another model: the knowledge has changed meanwhile
         likest(one, row if one.mind.ranker is ranker else None)
         for one, row in zip(asked, scores, strict=True)
     ]
 
 
 def likest(asked: Asked, scores: "NDArray[np.float32] | None" = None) -> Meaning:
-    """Find what a message is most like. An act with an effect is begun so by plain words only."""
+    """Return the best match of a message. An act with an effect is begun only by plain words."""
     mind, text, questions_only = asked.mind, asked.text, asked.questions_only
     topics = mind.topics
     begins = frozenset() if questions_only else intents.ALL.keys() | {"menu", "thanks"}
     if begins and not is_plain(text):
-        begins -= EFFECTS  # about an act that it does not want done
+        begins -= EFFECTS  # about an act that it denies
 
     def allowed(label: str) -> bool:
         return label in topics and (topics[label].kind == "faq" or label in begins)
@@ -96,5 +96,5 @@ def likest(asked: Asked, scores: "NDArray[np.float32] | None" = None) -> Meaning
 
 
 def meaning(mind: TrainedModel, text: str) -> Meaning:
-    """Find what a first message means."""
+    """Return the meaning of a first message."""
     return said(text) or likest(Asked(mind, text))

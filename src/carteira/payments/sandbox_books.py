@@ -165,7 +165,7 @@ class Books:
     def add_return(  # noqa: PLR0913, PLR0917 - a row
         self, e2eid: str, return_id: str, amount: int, status: str, now: datetime, nature: str = "ORIGINAL"
     ) -> bool:
-        """Return a payment or a part; False: there is no such payment, the id was used, or too little is left."""
+        """Record a payment's full or partial return; False: no such payment, a used id, or too little left."""
         row = self._db.execute("SELECT amount FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
         gone = self._db.execute(
             "SELECT coalesce(sum(amount), 0) FROM returns WHERE e2eid = ? AND status <> 'NAO_REALIZADO'", (e2eid,)

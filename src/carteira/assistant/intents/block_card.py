@@ -1,6 +1,6 @@
-"""Block a card that was lost, and take that back.
+"""Block a lost card, and unblock it.
 
-Blocking is undone by a word, so it does not ask whether one is sure. Unblocking does: it makes a stolen card good.
+Blocking is easily undone, so it needs no confirmation. Unblocking does, since it would reactivate a stolen card.
 """
 
 from collections.abc import Sequence

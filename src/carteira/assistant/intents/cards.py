@@ -1,4 +1,4 @@
-"""What the intents about transport cards share."""
+"""Shared parts of the intents about transport cards."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from carteira.assistant.flow import Again, Done, Go, Outcome, Say, Step, Turn, n
 from carteira.kit.values.money import format_brl
 
 _FEWEST_DIGITS = 4
-"""Of a card's number, from its end, that tell which one is meant."""
+"""The fewest last digits that identify a card."""
 STATUS = {"blocked": " (bloqueado)", "cancelled": " (cancelado)"}
 
 
 def grouped(card_number: str) -> str:
-    """Write a card's number as it stands on the card."""
+    """Return a card's number as printed on the card."""
     return " ".join(card_number[start : start + 4] for start in range(0, len(card_number), 4))
 
 
 def described(card: transit.Card) -> str:
-    """Write a card with its state and balance."""
+    """Return a card's description with its state and balance."""
     return f"Cartão {grouped(card.card_number)}{STATUS.get(card.status, '')}: {format_brl(card.balance)}"
 
 
@@ -37,7 +37,7 @@ class CardChoice:
     statuses: Sequence[str]
     question: str
     without: str
-    """The answer to who has no such card."""
+    """The reply to people without such a card."""
     then: Callable[[Turn, transit.Card, Sequence[transit.Card]], Awaitable[Outcome]]
 
     async def begin(self, turn: Turn) -> Outcome:

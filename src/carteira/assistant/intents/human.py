@@ -5,7 +5,7 @@ from carteira.assistant.flow import Again, Done, Go, Intent, Outcome, Say, Step,
 from carteira.assistant.requests import read
 
 _WISH = 12
-"""Words up to which a message that wants a person says no more than that."""
+"""Most words of a message that only asks for a person."""
 
 
 async def _begin(turn: Turn) -> Outcome:

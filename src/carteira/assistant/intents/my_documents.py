@@ -1,4 +1,4 @@
-"""Option 4: see my documents. Numbers are shown by their end only: chats are read over shoulders."""
+"""Option 4: see my documents. Only the ends of numbers are shown, since others may read the screen."""
 
 from carteira import documents
 from carteira.assistant.flow import Done, Intent, Turn

@@ -1,4 +1,4 @@
-"""Recharge a card: which one, how much, sure?"""
+"""Recharge a card: the card, the amount, the confirmation."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,11 +11,11 @@ from carteira.kit.values.money import format_brl
 
 _YES_NO = ("Sim, recarregar", "Não recarregar")
 MOST = 1_000_000
-"""The largest recharge by conversation, R$ 10.000,00: a slip of the finger costs more than asking again."""
+"""The largest recharge by conversation, R$ 10.000,00: a limit against typing errors."""
 
 
 async def _chosen(turn: Turn, card: transit.Card, _cards: Sequence[transit.Card]) -> Outcome:
-    """Ask how much, unless that was said already."""
+    """Ask for the amount, unless it is known."""
     said = turn.data.get("amount")
     if said is None or said > MOST:
         return Go("amount", {"card": card.card_number})
@@ -61,7 +61,7 @@ async def _ask_whether(turn: Turn) -> Say:
 
 
 async def _take_whether(turn: Turn) -> Outcome:
-    if not (turn.free_recharges or turn.paid_by):  # it may have begun before a payment was needed
+    if not (turn.free_recharges or turn.paid_by):  # it may have begun before payments were required
         return Done(_PAID)
     sure = turn.agreed(_YES_NO)
     if sure is None:
@@ -79,7 +79,7 @@ async def _take_whether(turn: Turn) -> Outcome:
 
 
 async def _have_it_paid(turn: Turn, card: str, centavos: int) -> Outcome:
-    """Ask for a charge; the provider makes it once this is committed, and the next message shows its code."""
+    """Store a charge; the provider creates it after the commit, and the next message shows its code."""
     assert turn.paid_by is not None, "it was looked at"
     order = payments.Order(payments.TRANSPORT_RECHARGE, centavos, card)
     try:

@@ -1,8 +1,8 @@
 """Option 3: save a document, step by step: type, number, file.
 
-The document is made at the number, by documents' own rules, so that the file has a place to go: the client sends it
-with `PUT /documents/{id}/file` and comes back with `file_id`, the document's id (or just with "pronto"). Whoever turns
-back or leaves before the file is there leaves no document behind.
+The document is created once its number is known, by documents' own rules, so that the file can be uploaded: the client
+sends it with `PUT /documents/{id}/file` and comes back with `file_id`, the document's id (or just with "pronto"). Going
+back or leaving before the upload deletes the document.
 """
 
 from uuid import UUID
@@ -34,7 +34,7 @@ _SENT, _WITHOUT = "Já enviei o arquivo", "Guardar sem arquivo"
 
 
 async def _begin(turn: Turn) -> Outcome:
-    """Ask for the type, unless that was said already."""
+    """Ask for the type, unless it is known."""
     return Go("number", turn.data) if "type" in turn.data else Go("type")
 
 
@@ -107,7 +107,7 @@ async def _take_file(turn: Turn) -> Outcome:
 
 
 async def _forget(turn: Turn) -> None:
-    """Take back the document that has no file yet; one that has it stays."""
+    """Delete the document if it has no file yet."""
     document_id = UUID(turn.data["document_id"])
     try:
         document = await documents.read(turn.tx, turn.person.user_id, document_id)
